@@ -1,0 +1,11 @@
+"""What is simulated: frozen, validated dataclasses in the user's units."""
+
+from cubragg.experiment.beam import Beam, Source
+from cubragg.experiment.crystal import Crystal
+from cubragg.experiment.detector import Detector
+from cubragg.experiment.experiment import Experiment
+from cubragg.experiment.goniometer import Goniometer
+from cubragg.experiment.sampling import Sampling
+from cubragg.experiment.structure_factors import StructureFactors
+
+__all__ = ["Beam", "Crystal", "Detector", "Experiment", "Goniometer", "Sampling", "Source", "StructureFactors"]

@@ -1,0 +1,202 @@
+"""The beam: wavelength, sources (divergence x dispersion, or a list), polarization, fluence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from cubragg import units
+from cubragg.errors import ConfigError
+from cubragg.experiment import checks
+from cubragg.experiment.sweep import Sweep, fill_range
+from cubragg.experiment.vectors import Vector, rotate_axis, scale, unit
+
+#: photons/m^2 for which r_e^2 * fluence = 1: the scale of an image on which no fluence is set.
+DEFAULT_FLUENCE = 125932015286227086360700780544.0
+SOURCE_DISTANCE_M = 10.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """One point of the source, a line of a ``-sourcefile``; what is ``None`` takes its default.
+
+    Attributes
+    ----------
+    position
+        Coordinates of the source seen from the crystal [m]; only the direction
+        counts. ``None`` components are those of -10 * beam direction.
+    weight
+        Relative intensity, default 1. Without effect in nanobragg semantics.
+    wavelength_m
+        Wavelength [m], default that of the beam.
+    """
+
+    position: tuple[float | None, float | None, float | None] = (None, None, None)
+    weight: float | None = None
+    wavelength_m: float | None = None
+
+
+class SourceTable(NamedTuple):
+    """The sources of a run, in the order in which they are summed.
+
+    ``incident`` float64 [n, 3] unit vectors of the incident beam, ``wavelength_m``
+    float64 [n], ``weight`` float64 [n]; then how they came about.
+    """
+
+    incident: np.ndarray
+    wavelength_m: np.ndarray
+    weight: np.ndarray
+    horizontal: Sweep
+    vertical: Sweep
+    dispersion: Sweep
+    from_list: bool
+
+
+@dataclass(frozen=True)
+class Beam:
+    """What comes in.
+
+    Attributes
+    ----------
+    wavelength_A
+        Central wavelength [A].
+    fluence
+        Photons per area [photons/m^2]. Overruled by ``flux`` if that is not 0.
+    flux, exposure_s, beamsize_mm
+        Photons per second, seconds, edge of a square beam [mm]. The beam clips a larger sample.
+    kahn_factor
+        Polarization: 0 unpolarized, 1 fully polarized along the polarization axis (Kahn et al. 1982).
+    polarized
+        False switches the polarization correction off.
+    hdiv_range_mrad, hdiv_step_mrad, hdiv_steps, vdiv_range_mrad, vdiv_step_mrad, vdiv_steps
+        Divergence grid; `None` is filled in by `sweep.fill_range`.
+    round_divergence
+        Cut the corners of the divergence grid.
+    dispersion_percent, dispersion_steps
+        Full width of the spectrum in percent of the wavelength, and its points.
+    sources
+        A list of sources that replaces the generated ones.
+    """
+
+    wavelength_A: float = 1.0
+    fluence: float = DEFAULT_FLUENCE
+    flux: float = 0.0
+    exposure_s: float = 1.0
+    beamsize_mm: float = 0.1
+    kahn_factor: float = 0.0
+    polarized: bool = True
+    hdiv_range_mrad: float | None = None
+    hdiv_step_mrad: float | None = None
+    hdiv_steps: int | None = None
+    vdiv_range_mrad: float | None = None
+    vdiv_step_mrad: float | None = None
+    vdiv_steps: int | None = None
+    round_divergence: bool = True
+    dispersion_percent: float = 0.0
+    dispersion_steps: int | None = None
+    sources: tuple[Source, ...] = ()
+
+    def __post_init__(self) -> None:
+        checks.number("beam.wavelength_A", "wavelength", self.wavelength_A, "A", above=0.0)
+        checks.number("beam.fluence", "fluence", self.fluence, "photons/m^2", at_least=0.0)
+        checks.number("beam.flux", "flux", self.flux, "photons/s", at_least=0.0)
+        checks.number("beam.exposure_s", "exposure", self.exposure_s, "s")
+        checks.number("beam.beamsize_mm", "beam size", self.beamsize_mm, "mm")
+        checks.number("beam.kahn_factor", "the Kahn polarization factor", self.kahn_factor)
+        for axis in ("hdiv", "vdiv"):
+            for part in ("range", "step"):
+                name = f"{axis}_{part}_mrad"
+                checks.number(f"beam.{name}", f"divergence {part}", getattr(self, name), "mrad",
+                              optional=True, at_least=0.0)
+            checks.integer(f"beam.{axis}_steps", "the number of divergence steps",
+                           getattr(self, f"{axis}_steps"), optional=True, at_least=0)
+        checks.number("beam.dispersion_percent", "dispersion", self.dispersion_percent, "%", at_least=0.0)
+        checks.integer("beam.dispersion_steps", "the number of dispersion steps", self.dispersion_steps,
+                       optional=True, at_least=0)
+        if self.flux != 0.0 and self.exposure_s > 0.0 and self.beamsize_mm == 0.0:
+            raise ConfigError("beam.beamsize_mm", "got 0 mm; with a flux the beam size must be > 0 mm")
+        if self.dispersion_percent >= 200.0:
+            raise ConfigError("beam.dispersion_percent",
+                              f"got {self.dispersion_percent:g} %; dispersion must be < 200 % "
+                              "to keep wavelengths positive")
+        for number_, source in enumerate(self.sources, start=1):
+            self._check_source(f"beam.sources[{number_}]", source)
+
+    @staticmethod
+    def _check_source(where: str, source: Source) -> None:
+        for component in source.position:
+            checks.number(where, "a source position", component, "m", optional=True)
+        if None not in source.position and not any(source.position):
+            raise ConfigError(where, "got a source at the crystal; its position must have a direction")
+        checks.number(where, "a source weight", source.weight, optional=True, at_least=0.0)
+        checks.number(where, "a source wavelength", source.wavelength_m, "m", optional=True, above=0.0)
+
+    def photons_per_m2(self) -> float:
+        """The fluence in force: flux * exposure / beamsize^2 where a flux is given."""
+        if self.flux != 0.0 and self.exposure_s > 0.0 and self.beamsize_mm >= 0.0:
+            edge = units.m_from_mm(self.beamsize_mm)
+            return self.flux * self.exposure_s / edge / edge
+        return self.fluence
+
+    def source_table(self, beam: Vector, polar: Vector, vert: Vector) -> SourceTable:
+        """All sources for a beam along ``beam`` with its E vector along ``polar``."""
+        horizontal = self._divergence(self.hdiv_steps, self.hdiv_range_mrad, self.hdiv_step_mrad)
+        vertical = self._divergence(self.vdiv_steps, self.vdiv_range_mrad, self.vdiv_step_mrad)
+        dispersion = fill_range(self.dispersion_steps, self.dispersion_percent / 100.0, None, 1.0)
+        rows = (self._listed(beam) if self.sources else
+                self._generated(beam, polar, vert, horizontal, vertical, dispersion))
+        positions, wavelengths, weights = zip(*rows, strict=True)
+        incident = -np.array([unit(position) for position in positions], dtype=np.float64)
+        return SourceTable(incident, np.array(wavelengths), np.array(weights), horizontal, vertical,
+                           dispersion, bool(self.sources))
+
+    @staticmethod
+    def _divergence(count: int | None, span_mrad: float | None, step_mrad: float | None) -> Sweep:
+        span = None if span_mrad is None else units.rad_from_mrad(span_mrad)
+        step = None if step_mrad is None else units.rad_from_mrad(step_mrad)
+        return fill_range(count, span, step, 1.0)
+
+    def _listed(self, beam: Vector) -> list[tuple[Vector, float, float]]:
+        default = scale(beam, -SOURCE_DISTANCE_M)
+        wavelength = units.m_from_angstrom(self.wavelength_A)
+        rows = []
+        for source in self.sources:
+            x, y, z = (given if given is not None else start
+                       for given, start in zip(source.position, default, strict=True))
+            rows.append(((x, y, z),
+                         wavelength if source.wavelength_m is None else source.wavelength_m,
+                         1.0 if source.weight is None else source.weight))
+        return rows
+
+    def _generated(self, beam: Vector, polar: Vector, vert: Vector, horizontal: Sweep, vertical: Sweep,
+                   dispersion: Sweep) -> list[tuple[Vector, float, float]]:
+        wavelength = units.m_from_angstrom(self.wavelength_A)
+        spectrum = [wavelength * (1.0 + dispersion.step * i - dispersion.span / 2.0)
+                    for i in range(dispersion.count)]
+        rows = []
+        for i in range(horizontal.count):
+            h = horizontal.step * i - horizontal.span / 2.0
+            for j in range(vertical.count):
+                v = vertical.step * j - vertical.span / 2.0
+                if self.round_divergence and _outside_ellipse(h, horizontal, v, vertical):
+                    continue
+                position = rotate_axis(scale(beam, -SOURCE_DISTANCE_M), polar, v)
+                position = rotate_axis(position, vert, h)
+                rows += [(position, lam, 1.0) for lam in spectrum]
+        if not rows:
+            raise ConfigError("beam.hdiv_step_mrad", f"got {horizontal.count} x {vertical.count} divergence "
+                              "points, all outside the ellipse; use a step that divides the range, or -square_div")
+        return rows
+
+
+def _outside_ellipse(h: float, horizontal: Sweep, v: float, vertical: Sweep) -> bool:
+    """The corner test of round divergence. A zero range makes it not-a-number in C: nothing is cut."""
+    if horizontal.span == 0.0 or vertical.span == 0.0:
+        return False
+    test = 0.0
+    for angle, sweep in ((h, horizontal), (v, vertical)):
+        half_step_sqr = sweep.step * sweep.step / 4.0 * (1 - sweep.count % 2)
+        test += (angle * angle - half_step_sqr) / sweep.span / sweep.span
+    return test * 4.0 > 1.1

@@ -1,0 +1,69 @@
+"""Checks that the dataclasses of an experiment share. Each raises `ConfigError`."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+
+from cubragg.errors import ConfigError
+
+
+def _got(value: object, unit: str) -> str:
+    shown = f"{value:g}" if isinstance(value, float) else f"{value}"
+    return f"got {shown} {unit}".rstrip()
+
+
+def number(where: str, name: str, value: object, unit: str = "", *, optional: bool = False,
+           above: float | None = None, at_least: float | None = None) -> float | None:
+    """A finite float; ``above`` is an open lower bound, ``at_least`` a closed one."""
+    if value is None and optional:
+        return None
+    try:
+        result = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ConfigError(where, f"got {value!r}; {name} must be a number") from None
+    if not math.isfinite(result):
+        raise ConfigError(where, f"{_got(result, unit)}; {name} must be a finite number")
+    if above is not None and not result > above:
+        raise ConfigError(where, f"{_got(result, unit)}; {name} must be > {above:g} {unit}".rstrip())
+    if at_least is not None and not result >= at_least:
+        raise ConfigError(where, f"{_got(result, unit)}; {name} must be >= {at_least:g} {unit}".rstrip())
+    return result
+
+
+def integer(where: str, name: str, value: object, *, optional: bool = False, at_least: int | None = None,
+            at_most: int | None = None) -> int | None:
+    """A whole number inside its bounds."""
+    if value is None and optional:
+        return None
+    try:
+        result = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigError(where, f"got {value!r}; {name} must be a whole number") from None
+    if at_least is not None and result < at_least:
+        raise ConfigError(where, f"got {result}; {name} must be >= {at_least}")
+    if at_most is not None and result > at_most:
+        raise ConfigError(where, f"got {result}; {name} must be <= {at_most}")
+    return result
+
+
+def vector(where: str, name: str, value: Sequence[float] | None, unit: str = "", *, length: int = 3,
+           optional: bool = False, nonzero: bool = False) -> tuple[float, ...] | None:
+    """A tuple of ``length`` finite floats."""
+    if value is None and optional:
+        return None
+    values = tuple(value)  # type: ignore[arg-type]
+    if len(values) != length:
+        raise ConfigError(where, f"got {len(values)} numbers; {name} needs {length}")
+    result = tuple(number(where, name, component, unit) for component in values)
+    if nonzero and not any(result):
+        raise ConfigError(where, f"got a zero vector; {name} must have a direction")
+    return result  # type: ignore[return-value]
+
+
+def choice(where: str, name: str, value: str, accepted: Sequence[str]) -> str:
+    """One of a few words."""
+    if value not in accepted:
+        raise ConfigError(where, f"got {value!r}; {name} must be one of {', '.join(accepted)}")
+    return value

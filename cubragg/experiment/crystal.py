@@ -1,0 +1,210 @@
+"""The crystal: cell, orientation, size, shape and mosaic domains.
+
+Source of the formulas: nanoBragg.c, restated in `specs/crystal.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cubragg import units
+from cubragg.errors import ConfigError
+from cubragg.experiment import checks
+from cubragg.experiment.reference_rng import MAX_SEED, ReferenceStream, random_misset, rotation_matrix
+from cubragg.experiment.vectors import Matrix, Vector, cross, dot, norm, rescale, rotate_xyz, scale
+
+SHAPES = ("square", "round", "gauss", "tophat")
+DEFAULT_MOSAIC_SEED = 12345678
+_IDENTITY: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+
+class Lattice(NamedTuple):
+    """The oriented lattice at phi = 0.
+
+    ``a, b, c`` real-space vectors [A], ``a_star, b_star, c_star`` reciprocal
+    vectors [1/A], ``volume`` [A^3], ``misset_rad`` the rotation applied about
+    x, y, z [rad] (``None``: none asked for).
+    """
+
+    a: Vector
+    b: Vector
+    c: Vector
+    a_star: Vector
+    b_star: Vector
+    c_star: Vector
+    volume: float
+    misset_rad: Vector | None
+
+
+class Mosaic(NamedTuple):
+    """The mosaic domains: ``rotations`` of each [row-major 3x3], over ``spread_rad``."""
+
+    rotations: tuple[Matrix, ...]
+    spread_rad: float
+    defaulted: bool
+    collapsed: bool
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """What diffracts.
+
+    Attributes
+    ----------
+    cell
+        a, b, c [A], alpha, beta, gamma [deg]. A length <= 0 but the first becomes a, an angle <= 0 becomes 90.
+    mosflm_matrix
+        Nine numbers, rows x, y, z; columns a*, b*, c* times the wavelength (a MOSFLM A matrix).
+        With ``cell`` as well, it gives the directions and the cell the lengths.
+    misset_deg
+        Rotation about x, then y, then z [deg], of whatever orientation the above gave.
+    misset_seed
+        Draw a random orientation from this seed instead.
+    cells
+        Unit cells along a, b, c; below 1 counts as 1.
+    sample_size_mm
+        Size along a, b, c [mm]; where > 0 it overrules ``cells``.
+    shape, fudge
+        ``square`` (parallelepiped), ``round``, ``gauss``, ``tophat``, and the factor on the spot radius squared.
+    mosaic_spread_deg, mosaic_domains, mosaic_seed
+        Cap within which the domains are oriented [deg], how many, and the seed.
+    """
+
+    cell: tuple[float, float, float, float, float, float] | None = None
+    mosflm_matrix: Matrix | None = None
+    misset_deg: Vector | None = None
+    misset_seed: int | None = None
+    cells: tuple[int, int, int] = (1, 1, 1)
+    sample_size_mm: Vector = (0.0, 0.0, 0.0)
+    shape: str = "square"
+    fudge: float = 1.0
+    mosaic_spread_deg: float | None = None
+    mosaic_domains: int | None = None
+    mosaic_seed: int = DEFAULT_MOSAIC_SEED
+
+    def __post_init__(self) -> None:
+        if self.cell is None and self.mosflm_matrix is None:
+            raise ConfigError("crystal.cell", "no unit cell; give a cell (-cell) or an orientation matrix (-mat)")
+        checks.vector("crystal.cell", "the cell", self.cell, length=6, optional=True)
+        checks.vector("crystal.mosflm_matrix", "the matrix", self.mosflm_matrix, length=9, optional=True)
+        checks.vector("crystal.misset_deg", "misset", self.misset_deg, "deg", optional=True)
+        if self.misset_deg is not None and self.misset_seed is not None:
+            raise ConfigError("crystal.misset_seed", "got misset angles and a seed for random ones; give one of them")
+        checks.integer("crystal.misset_seed", "the misset seed", self.misset_seed, optional=True,
+                       at_least=0, at_most=MAX_SEED)
+        for count in self.cells:
+            checks.integer("crystal.cells", "the number of unit cells", count, at_least=0)
+        for edge in self.sample_size_mm:
+            checks.number("crystal.sample_size_mm", "the sample size", edge, "mm", at_least=0.0)
+        if len(self.cells) != 3 or len(self.sample_size_mm) != 3:
+            raise ConfigError("crystal.cells", "cells and sample sizes come in threes: along a, b, c")
+        checks.choice("crystal.shape", "the crystal shape", self.shape, SHAPES)
+        checks.number("crystal.fudge", "the fudge factor", self.fudge, at_least=0.0)
+        checks.number("crystal.mosaic_spread_deg", "the mosaic spread", self.mosaic_spread_deg, "deg",
+                      optional=True, at_least=0.0)
+        checks.integer("crystal.mosaic_domains", "the number of mosaic domains", self.mosaic_domains,
+                       optional=True, at_least=0)
+        checks.integer("crystal.mosaic_seed", "the mosaic seed", self.mosaic_seed, at_least=0, at_most=MAX_SEED)
+        if self.cell is not None:
+            self._reciprocal_cell()
+
+    def full_cell(self) -> tuple[float, float, float, float, float, float]:
+        """The cell [A, rad] with what was left out filled in."""
+        if self.cell is None:
+            raise ConfigError("crystal.cell", "no unit cell was given")
+        a, *rest = self.cell
+        b, c = (length if length > 0.0 else a for length in rest[:2])
+        angles = (units.rad_from_deg(angle) if angle > 0.0 else math.pi / 2 for angle in rest[2:])
+        return (a, b, c, *angles)  # type: ignore[return-value]
+
+    def _reciprocal_cell(self) -> tuple[Vector, Vector, Vector, float]:
+        """a*, b*, c* [1/A] in the standard setting (a* along x, b* in the xy plane), and the volume."""
+        a, b, c, alpha, beta, gamma = self.full_cell()
+        if not a > 0.0:
+            raise ConfigError("crystal.cell", f"got a = {a:g} A; cell lengths must be > 0 A")
+        half = (alpha + beta + gamma) / 2
+        skew = math.sin(half) * math.sin(half - alpha) * math.sin(half - beta) * math.sin(half - gamma)
+        degrees = ", ".join(f"{units.deg_from_rad(angle):g}" for angle in (alpha, beta, gamma))
+        # A cell whose three angles cannot meet has skew <= 0; the limit leaves rounding out.
+        if not skew > 1e-15 or max(alpha, beta, gamma) >= math.pi:
+            raise ConfigError("crystal.cell", f"got angles {degrees} deg; no cell has them (each must be < 180 deg, "
+                              "below the sum of the other two, and all three below 360 deg together)")
+        volume = 2.0 * a * b * c * math.sqrt(abs(skew))
+        v_star = 1.0 / volume
+        a_star = b * c * math.sin(alpha) * v_star
+        b_star = c * a * math.sin(beta) * v_star
+        c_star = a * b * math.sin(gamma) * v_star
+        cos_alpha_star = ((math.cos(beta) * math.cos(gamma) - math.cos(alpha))
+                          / (math.sin(beta) * math.sin(gamma)))
+        cos_beta_star = ((math.cos(gamma) * math.cos(alpha) - math.cos(beta))
+                         / (math.sin(gamma) * math.sin(alpha)))
+        cos_gamma_star = ((math.cos(alpha) * math.cos(beta) - math.cos(gamma))
+                          / (math.sin(alpha) * math.sin(beta)))
+        sin_gamma_star = min(c * v_star / a_star / b_star, 1.0)
+        return (
+            (a_star, 0.0, 0.0),
+            (b_star * cos_gamma_star, b_star * sin_gamma_star, 0.0),
+            (c_star * cos_beta_star,
+             c_star * (cos_alpha_star - cos_beta_star * cos_gamma_star) / sin_gamma_star,
+             c_star * volume / (a * b * c * sin_gamma_star)),
+            volume,
+        )
+
+    def lattice(self, wavelength_m: float) -> Lattice:
+        """The oriented lattice; the wavelength is taken out of a MOSFLM matrix."""
+        volume = 0.0
+        if self.cell is not None:
+            a_star, b_star, c_star, volume = self._reciprocal_cell()
+        if self.mosflm_matrix is not None:
+            m = self.mosflm_matrix
+            without_wavelength = units.ANGSTROM_M / wavelength_m
+            a_star, b_star, c_star = (scale((m[i], m[3 + i], m[6 + i]), without_wavelength) for i in range(3))
+
+        misset = self._misset_rad()
+        if misset is not None:
+            a_star, b_star, c_star = (rotate_xyz(x, misset) for x in (a_star, b_star, c_star))
+
+        b_cross_c, c_cross_a, a_cross_b = cross(b_star, c_star), cross(c_star, a_star), cross(a_star, b_star)
+        v_star = dot(a_star, b_cross_c)
+        if self.cell is not None:
+            lengths = self.full_cell()
+            b_cross_c = rescale(b_cross_c, lengths[0] / volume)
+            c_cross_a = rescale(c_cross_a, lengths[1] / volume)
+            a_cross_b = rescale(a_cross_b, lengths[2] / volume)
+            v_star = 1.0 / volume
+        if not abs(v_star) > 0.0:
+            raise ConfigError("crystal.mosflm_matrix", "got a matrix whose three reciprocal vectors lie in one plane; "
+                              "they must span a volume")
+        volume = 1.0 / v_star
+        a, b, c = scale(b_cross_c, volume), scale(c_cross_a, volume), scale(a_cross_b, volume)
+        return Lattice(a, b, c, scale(cross(b, c), v_star), scale(cross(c, a), v_star), scale(cross(a, b), v_star),
+                       volume, misset)
+
+    def _misset_rad(self) -> Vector | None:
+        if self.misset_seed is not None:
+            return random_misset(self.misset_seed)
+        if self.misset_deg is None:
+            return None
+        return tuple(units.rad_from_deg(angle) for angle in self.misset_deg)  # type: ignore[return-value]
+
+    def cell_counts(self, lattice: Lattice, clipped_size_m: Vector) -> Vector:
+        """Unit cells along a, b, c, from the sample size where one is given; whole numbers >= 1."""
+        counts = []
+        for count, size, axis in zip(self.cells, clipped_size_m, (lattice.a, lattice.b, lattice.c), strict=True):
+            if size > 0.0:
+                count = math.ceil(size / norm(scale(axis, units.ANGSTROM_M)))
+            counts.append(float(max(count, 1)))
+        return tuple(counts)  # type: ignore[return-value]
+
+    def mosaic(self) -> Mosaic:
+        """The domains. Domain 0 is aligned, though its three numbers are drawn."""
+        spread = units.rad_from_deg(self.mosaic_spread_deg or 0.0)
+        wanted = self.mosaic_domains or 0
+        defaulted = wanted <= 0 and spread > 0.0
+        collapsed = wanted > 1 and not spread > 0.0
+        count = 10 if defaulted else wanted if spread > 0.0 else 1
+        stream = ReferenceStream(self.mosaic_seed)
+        rotations = [rotation_matrix(stream, spread) for _ in range(count)]
+        return Mosaic((_IDENTITY, *rotations[1:]), spread, defaulted, collapsed)

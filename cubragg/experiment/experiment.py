@@ -1,0 +1,149 @@
+"""An experiment: everything that decides the image, in the user's units."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import difflib
+import zlib
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from cubragg.errors import ConfigError
+from cubragg.experiment import checks
+from cubragg.experiment.beam import Beam, Source
+from cubragg.experiment.crystal import Crystal
+from cubragg.experiment.detector import Detector
+from cubragg.experiment.goniometer import Goniometer
+from cubragg.experiment.sampling import Sampling
+from cubragg.experiment.structure_factors import StructureFactors
+
+SEMANTICS = ("nanobragg", "physical")
+_SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer": Goniometer,
+             "sampling": Sampling, "structure_factors": StructureFactors}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is simulated.
+
+    Attributes
+    ----------
+    crystal, structure_factors, beam, detector, goniometer, sampling
+        The parts; see their classes.
+    semantics
+        ``nanobragg`` repeats the C program with its quirks, ``physical`` does without
+        them; `specs/physical.md` lists the differences.
+
+    Raises
+    ------
+    ConfigError
+        From any part, or where parts do not fit together.
+    """
+
+    crystal: Crystal
+    structure_factors: StructureFactors
+    beam: Beam = field(default_factory=Beam)
+    detector: Detector = field(default_factory=Detector)
+    goniometer: Goniometer = field(default_factory=Goniometer)
+    sampling: Sampling = field(default_factory=Sampling)
+    semantics: str = "nanobragg"
+
+    def __post_init__(self) -> None:
+        checks.choice("semantics", "semantics", self.semantics, SEMANTICS)
+        shape = self.detector.shape()
+        self.sampling.region(shape)
+        self.sampling.checked_mask(shape)
+
+    def to_toml(self) -> str:
+        """The experiment as TOML text, self-contained; `from_toml` gives back an equal one."""
+        import tomli_w
+
+        document: dict[str, Any] = {"semantics": self.semantics}
+        for name in _SECTIONS:
+            section = {key: _plain(value) for key, value in vars(getattr(self, name)).items() if value is not None}
+            if section:
+                document[name] = section
+        return tomli_w.dumps(document)
+
+    @classmethod
+    def from_toml(cls, text: str) -> Experiment:
+        """From TOML text as `to_toml` writes it; settings left out take their defaults."""
+        import tomllib
+
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError("config", f"not TOML: {error}") from None
+        return cls.from_dict(document)
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Experiment:
+        """From the nested dictionaries that a TOML file is read into."""
+        _known(document, [*_SECTIONS, "semantics"], "")
+        parts: dict[str, Any] = {}
+        for name, section_class in _SECTIONS.items():
+            section = document.get(name, {})
+            if not isinstance(section, dict):
+                raise ConfigError(name, f"got {section!r}; it must be a table")
+            hints = get_type_hints(section_class)
+            _known(section, list(hints), f"{name}.")
+            parts[name] = section_class(**{key: _typed(f"{name}.{key}", value, str(hints[key]))
+                                           for key, value in section.items()})
+        return cls(semantics=document.get("semantics", "nanobragg"), **parts)
+
+
+def _known(table: dict[str, Any], accepted: list[str], prefix: str) -> None:
+    for key in table:
+        if key not in accepted:
+            near = difflib.get_close_matches(key, accepted, n=1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"accepted are {', '.join(accepted)}"
+            raise ConfigError(f"{prefix}{key}", f"no such setting; {hint}")
+
+
+def _plain(value: Any) -> Any:
+    """A value that TOML can hold."""
+    if isinstance(value, np.ndarray):
+        packed = base64.b64encode(zlib.compress(value.tobytes(), 6)).decode("ascii")
+        return {"dtype": value.dtype.newbyteorder("<").str, "shape": list(value.shape), "zlib_base64": packed}
+    if isinstance(value, Source):
+        position = [float("nan") if component is None else component for component in value.position]
+        rest = {key: item for key, item in vars(value).items() if key != "position" and item is not None}
+        return {"position": position, **rest}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _typed(where: str, value: Any, hint: str) -> Any:
+    """A TOML value in the type that the dataclass field is annotated with."""
+    if "ndarray" in hint:
+        return _unpacked(where, value)
+    if where == "beam.sources":
+        return tuple(_source(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
+    if "bool" in hint and not isinstance(value, bool):
+        raise ConfigError(where, f"got {value!r}; it must be true or false")
+    if isinstance(value, list):
+        return tuple(_typed(where, item, hint) for item in value)
+    if "float" in hint and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _source(where: str, table: dict[str, Any]) -> Source:
+    _known(table, [part.name for part in dataclasses.fields(Source)], f"{where}.")
+    position = tuple(None if component != component else float(component)
+                     for component in table.get("position", (float("nan"),) * 3))
+    if len(position) != 3:
+        raise ConfigError(where, f"got {len(position)} numbers; a source position needs 3")
+    return Source(position, table.get("weight"), table.get("wavelength_m"))
+
+
+def _unpacked(where: str, table: Any) -> np.ndarray:
+    try:
+        data = zlib.decompress(base64.b64decode(table["zlib_base64"], validate=True))
+        return np.frombuffer(data, dtype=np.dtype(table["dtype"])).reshape(table["shape"])
+    except (TypeError, KeyError, ValueError, zlib.error) as error:
+        raise ConfigError(where, f"not a packed array ({error}); it needs dtype, shape and zlib_base64") from None

@@ -1,0 +1,57 @@
+"""The goniometer: where the spindle starts, how far it turns and in how many steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cubragg import units
+from cubragg.errors import ConfigError
+from cubragg.experiment import checks
+from cubragg.experiment.sweep import Sweep, fill_phi
+from cubragg.experiment.vectors import Vector
+
+
+@dataclass(frozen=True)
+class Goniometer:
+    """Spindle rotation.
+
+    Attributes
+    ----------
+    phi_deg
+        Start angle [deg].
+    osc_deg, phi_step_deg, phi_steps
+        Range [deg], step [deg] and number of steps; ``None`` is filled in by `sweep.fill_phi`.
+        Step i stands at phi + i * step: at the start of its interval, not in its middle.
+    axis
+        Rotation axis; used with the CUSTOM convention, the others bring their own.
+    """
+
+    phi_deg: float = 0.0
+    osc_deg: float | None = None
+    phi_step_deg: float | None = None
+    phi_steps: int | None = None
+    axis: Vector | None = None
+
+    def __post_init__(self) -> None:
+        checks.number("goniometer.phi_deg", "phi", self.phi_deg, "deg")
+        checks.number("goniometer.osc_deg", "the oscillation range", self.osc_deg, "deg",
+                      optional=True, at_least=0.0)
+        checks.number("goniometer.phi_step_deg", "the phi step", self.phi_step_deg, "deg",
+                      optional=True, at_least=0.0)
+        checks.integer("goniometer.phi_steps", "the number of phi steps", self.phi_steps,
+                       optional=True, at_least=0)
+        checks.vector("goniometer.axis", "the spindle axis", self.axis, optional=True, nonzero=True)
+        if self.sweep().count < 1:
+            raise ConfigError("goniometer.osc_deg", "got 0 deg with a phi step and no number of steps; "
+                              "that leaves no step to render, give -phisteps or a range > 0 deg")
+
+    def sweep(self) -> Sweep:
+        """The filled-in phi steps [rad]."""
+        span = None if self.osc_deg is None else units.rad_from_deg(self.osc_deg)
+        step = None if self.phi_step_deg is None else units.rad_from_deg(self.phi_step_deg)
+        return fill_phi(self.phi_steps, span, step, units.rad_from_deg(1.0))
+
+    def angles(self) -> list[float]:
+        """Spindle angle of each step [rad]."""
+        start, sweep = units.rad_from_deg(self.phi_deg), self.sweep()
+        return [start + sweep.step * i for i in range(sweep.count)]

@@ -1,0 +1,74 @@
+"""Structure factors: a list of h k l F becomes a dense grid over its bounding box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cubragg.errors import ConfigError
+from cubragg.experiment import checks
+
+#: Grid points that are still worth allocating (8 bytes each: 4 GB).
+MAX_GRID_POINTS = 500_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class StructureFactors:
+    """|F| on a grid.
+
+    Attributes
+    ----------
+    default_F
+        Amplitude of every reflection outside the grid [electrons].
+    grid
+        float64 [h, k, l] amplitudes [electrons], or ``None``.
+    origin
+        h, k, l of the first grid point.
+    """
+
+    default_F: float = 0.0
+    grid: np.ndarray | None = field(default=None, repr=False)
+    origin: tuple[int, int, int] = (0, 0, 0)
+
+    def __post_init__(self) -> None:
+        checks.number("structure_factors.default_F", "default_F", self.default_F, "electrons")
+        if self.grid is not None:
+            grid = np.ascontiguousarray(self.grid, dtype=np.float64)
+            if grid.ndim != 3 or grid.size == 0:
+                raise ConfigError("structure_factors.grid", f"got an array of shape {grid.shape}; "
+                                  "the grid must be [h, k, l] and not empty")
+            if not np.isfinite(grid).all():
+                raise ConfigError("structure_factors.grid", "got NaN or inf; amplitudes must be finite")
+            grid.setflags(write=False)
+            object.__setattr__(self, "grid", grid)
+        elif self.default_F == 0.0:
+            raise ConfigError("structure_factors.default_F", "no structure factors; give a list (-hkl) "
+                              "or a default_F other than 0")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StructureFactors):
+            return NotImplemented
+        same_grid = (self.grid is None) == (other.grid is None) and (
+            self.grid is None or np.array_equal(self.grid, other.grid))  # type: ignore[arg-type]
+        return same_grid and (self.default_F, self.origin) == (other.default_F, other.origin)
+
+    @classmethod
+    def from_list(cls, hkl: np.ndarray, amplitudes: np.ndarray, default_F: float = 0.0) -> StructureFactors:
+        """From integer indices [n, 3] and amplitudes [n]; of duplicates the last counts.
+
+        Places of the bounding box that the list leaves out hold ``default_F``.
+        """
+        hkl = np.asarray(hkl)
+        if hkl.ndim != 2 or hkl.shape[1] != 3 or len(hkl) == 0 or len(hkl) != len(amplitudes):
+            raise ConfigError("structure_factors.grid", f"got indices of shape {hkl.shape} and {len(amplitudes)} "
+                              "amplitudes; a list needs n >= 1 rows of h k l and n amplitudes")
+        low, high = hkl.min(axis=0), hkl.max(axis=0)
+        shape = [int(b) - int(a) + 1 for a, b in zip(low, high, strict=True)]
+        if shape[0] * shape[1] * shape[2] > MAX_GRID_POINTS:
+            ranges = ", ".join(f"{name} {int(a)} to {int(b)}" for name, a, b in zip("hkl", low, high, strict=True))
+            raise ConfigError("structure_factors.grid", f"got indices {ranges}; "
+                              f"their box must not exceed {MAX_GRID_POINTS} points")
+        grid = np.full(shape, float(default_F))
+        grid[tuple((hkl - low).T)] = amplitudes
+        return cls(float(default_F), grid, (int(low[0]), int(low[1]), int(low[2])))

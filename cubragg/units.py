@@ -1,0 +1,77 @@
+"""Physical constants and unit conversions: the only place that holds them.
+
+Every conversion is the one that nanoBragg.c writes, divisions included, so that
+the SI value of a flag has the same bits in both programs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+THOMSON_CROSS_SECTION_M2 = 7.94079248018965e-30  #: r_e squared [m^2]
+AVOGADRO_PER_MOL = 6.02214179e23
+HC_EV_ANGSTROM = 12398.42  #: photon energy times wavelength [eV A]
+
+WATER_F_ELECTRONS = 2.57  #: forward structure factor of one water molecule
+WATER_MW_G_PER_MOL = 18.0
+WATER_DENSITY_G_PER_M3 = 1e6
+
+#: One Angstrom. nanoBragg.c multiplies cells and resolutions by it, but divides wavelengths by 1e10:
+#: the last bits differ.
+ANGSTROM_M = 1e-10
+
+#: Degrees per radian in the form that the C program uses: 180 * M_1_PI.
+DEG_PER_RAD = 180.0 * (1.0 / math.pi)
+
+
+def m_from_mm(value_mm: float) -> float:
+    """Length in metres from millimetres."""
+    return value_mm / 1000.0
+
+
+def m_from_um(value_um: float) -> float:
+    """Length in metres from micrometres."""
+    return value_um * 1e-6
+
+
+def water_m_from_um(value_um: float) -> float:
+    """Edge of the water cube in metres from micrometres: divided, where a thickness is multiplied."""
+    return value_um / 1e6
+
+
+def m_from_angstrom(value_A: float) -> float:
+    """Wavelength in metres from Angstrom."""
+    return value_A / 1e10
+
+
+def rad_from_deg(value_deg: float) -> float:
+    """Angle in radians from degrees."""
+    return value_deg / DEG_PER_RAD
+
+
+def deg_from_rad(value_rad: float) -> float:
+    """Angle in degrees from radians."""
+    return value_rad * DEG_PER_RAD
+
+
+def rad_from_mrad(value_mrad: float) -> float:
+    """Angle in radians from milliradians."""
+    return value_mrad / 1000.0
+
+
+def angstrom_from_ev(energy_eV: float) -> float:
+    """Wavelength in Angstrom of a photon energy in eV."""
+    return HC_EV_ANGSTROM / energy_eV
+
+
+def value_for(target: float, convert: Callable[[float], float]) -> float:
+    """A user-unit value that ``convert`` maps onto ``target`` to the last bit.
+
+    Needed where the C program computes in SI a quantity that cubragg keeps in
+    the user's unit. The neighbours of the rounded inverse are tried; if none
+    maps exactly, the nearest is returned.
+    """
+    guess = target / convert(1.0)
+    candidates = [guess, math.nextafter(guess, math.inf), math.nextafter(guess, -math.inf)]
+    return min(candidates, key=lambda value: abs(convert(value) - target))
