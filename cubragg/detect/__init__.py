@@ -1,0 +1,1 @@
+"""Photons to counts: scaling, quantization and noise."""

@@ -1,0 +1,138 @@
+"""Photon counting noise: NumPy's generator, or the C program's stream number by number.
+
+Source of the reference stream: poidev, gaussdev, gammln of nanoBragg.c (Numerical Recipes
+2nd ed. sections 7.2, 7.3, 6.1); `specs/noise.md`. The C functions keep their variables as
+float: each such rounding is repeated, since the accepted draws depend on them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from cubragg.detect.quantize import SATURATION, region_slices
+from cubragg.experiment.reference_rng import ReferenceStream
+from cubragg.experiment.sampling import ROI
+
+RNGS = ("numpy", "reference")
+_GAUSSIAN_ABOVE = 1e6
+_PRODUCT_BELOW = 12.0
+_DRAWS_AHEAD = 4096
+#: NumPy draws int64 counts and refuses means near their end; every file format clips far below.
+_LARGEST_POISSON_MEAN = 1e18
+
+
+def noise_counts(photons: np.ndarray, roi: ROI, seed: int, rng: str = "numpy") -> np.ndarray:
+    """Photon counts float64 [slow, fast] drawn around a float32 image; 0 outside the region.
+
+    ``rng`` is ``numpy`` (PCG64, Poisson at every mean) or ``reference`` (the C program's
+    draws: the same image for the same seed).
+    """
+    counts = np.zeros(photons.shape, dtype=np.float64)
+    region = region_slices(roi)
+    means = photons[region]
+    if rng == "reference":
+        drawn = np.fromiter(_reference_counts(means.ravel(), seed), dtype=np.float64, count=means.size)
+        counts[region] = drawn.reshape(means.shape)
+    else:
+        bounded = np.minimum(means.astype(np.float64), _LARGEST_POISSON_MEAN)
+        counts[region] = np.random.default_rng(seed).poisson(bounded)
+    return counts
+
+
+def noise_image(counts: np.ndarray, adc: float, roi: ROI) -> tuple[np.ndarray, float, int]:
+    """uint16 image of counts plus ``adc``, the sum of the counts, and the number of clipped pixels."""
+    region = region_slices(roi)
+    values = counts[region] + adc
+    overloads = int((values > SATURATION).sum())
+    image = np.zeros(counts.shape, dtype=np.uint16)
+    image[region] = np.clip(values, 0.0, SATURATION).astype(np.uint16)
+    return image, float(counts[region].sum()), overloads
+
+
+def _single(x: float | np.floating) -> float:
+    return float(np.float32(x))
+
+
+def _uniforms(stream: ReferenceStream) -> Iterator[float]:
+    while True:
+        yield from stream.uniforms(_DRAWS_AHEAD)
+
+
+def _log_gamma(x: float) -> float:
+    """ln Gamma(x), argument and result single precision."""
+    x = _single(x)
+    shifted = x + 5.5
+    shifted -= (x + 0.5) * math.log(shifted)
+    series, y = 1.000000000190015, x
+    for coefficient in (76.18009172947146, -86.50532032941677, 24.01409824083091, -1.231739572450155,
+                        0.1208650973866179e-2, -0.5395239384953e-5):
+        y += 1.0
+        series += coefficient / y
+    return _single(-shifted + math.log(2.5066282746310005 * series / x))
+
+
+class _Gaussian:
+    """Polar Box-Muller deviates; each pair's first number is kept for the next call."""
+
+    def __init__(self, uniforms: Iterator[float]) -> None:
+        self._uniforms = uniforms
+        self._kept: float | None = None
+
+    def draw(self) -> float:
+        if self._kept is not None:
+            value, self._kept = self._kept, None
+            return value
+        while True:
+            a = _single(2.0 * next(self._uniforms) - 1.0)
+            b = _single(2.0 * next(self._uniforms) - 1.0)
+            radius = float(np.float32(a) * np.float32(a) + np.float32(b) * np.float32(b))
+            if 0.0 < radius < 1.0:
+                break
+        factor = np.float32(math.sqrt(-2.0 * math.log(radius) / radius))
+        self._kept = float(np.float32(a) * factor)
+        return float(np.float32(b) * factor)
+
+
+def _reference_counts(means: np.ndarray, seed: int) -> Iterator[float]:
+    """Count of every pixel in scan order."""
+    uniforms = _uniforms(ReferenceStream(seed))
+    gaussian = _Gaussian(uniforms)
+    for mean in means.astype(np.float64).tolist():
+        if mean > _GAUSSIAN_ABOVE:
+            yield _single(mean + math.sqrt(mean) * gaussian.draw())
+        elif mean < _PRODUCT_BELOW:
+            yield _by_product(mean, uniforms)
+        else:
+            yield _by_rejection(mean, uniforms)
+
+
+def _by_product(mean: float, uniforms: Iterator[float]) -> float:
+    """Number of uniforms whose product stays above exp(-mean)."""
+    limit = _single(math.exp(-mean))
+    product, draws = np.float32(1.0), -1.0
+    while True:
+        draws += 1.0
+        product = product * np.float32(next(uniforms))
+        if not product > limit:
+            return draws
+
+
+def _by_rejection(mean: float, uniforms: Iterator[float]) -> float:
+    """Lorentzian comparison function."""
+    width, log_mean = _single(math.sqrt(2.0 * mean)), _single(math.log(mean))
+    at_mean = _single(np.float32(mean) * np.float32(log_mean) - np.float32(_log_gamma(_single(mean + 1.0))))
+    while True:
+        while True:
+            y = _single(math.tan(math.pi * next(uniforms)))
+            count = float(np.float32(width) * np.float32(y) + np.float32(mean))
+            if count >= 0.0:
+                break
+        count = float(math.floor(count))
+        exponent = (np.float32(count) * np.float32(log_mean)
+                    - np.float32(_log_gamma(_single(count + 1.0))) - np.float32(at_mean))
+        accept = _single(0.9 * (1.0 + float(np.float32(y) * np.float32(y))) * math.exp(float(exponent)))
+        if not next(uniforms) > accept:
+            return count

@@ -1,0 +1,130 @@
+"""Sub-pixel geometry for blocks of pixels: position, solid angle, capture, polarization.
+
+Arrays are float64 [n], vectors float64 [3, n]; metres. Source: nanoBragg.c,
+`specs/geometry.md`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cubragg.experiment.vectors import Vector, cross, unit
+from cubragg.render.plan import RenderPlan
+
+
+def _rotate_axis(vectors: np.ndarray, axis: Vector, angle: np.ndarray) -> np.ndarray:
+    """Each column rotated about a unit axis by its own angle."""
+    s, c = np.sin(angle), np.cos(angle)
+    x, y, z = vectors
+    along = (axis[0] * x + axis[1] * y + axis[2] * z) * (1.0 - c)
+    return np.stack([
+        axis[0] * along + x * c + (-axis[2] * y + axis[1] * z) * s,
+        axis[1] * along + y * c + (axis[2] * x - axis[0] * z) * s,
+        axis[2] * along + z * c + (-axis[1] * x + axis[0] * y) * s,
+    ])
+
+
+class SubPixels:
+    """The sub-pixels at one place inside each pixel of a block, in one sensor layer.
+
+    Attributes
+    ----------
+    position
+        From the crystal [m], float64 [3, n].
+    path
+        Their distance from it [m], float64 [n].
+    direction
+        Unit vectors of the diffracted beam, float64 [3, n].
+    """
+
+    def __init__(self, plan: RenderPlan, fast: np.ndarray, slow: np.ndarray, layer: int, sub_slow: int,
+                 sub_fast: int) -> None:
+        self._plan, self._layer = plan, layer
+        geometry, n = plan.geometry, plan.oversample
+        edge = geometry.pixel_size / n
+        f = edge * (fast * n + sub_fast) + edge / 2.0
+        s = edge * (slow * n + sub_slow) + edge / 2.0
+        depth = layer * plan.layers.step_m
+        position = np.empty((3, len(fast)))
+        for axis in range(3):
+            position[axis] = (f * geometry.fast[axis] + s * geometry.slow[axis] + depth * geometry.normal[axis]
+                              + geometry.pix0[axis])
+        if plan.experiment.detector.curved:
+            position = self._curved(position)
+        x, y, z = position
+        self.position = position
+        self.path = np.sqrt(x * x + y * y + z * z)
+        self.direction = position / self.path
+
+    def _curved(self, flat: np.ndarray) -> np.ndarray:
+        """On the cylinder: flat y and z become angles about the slow and fast axes."""
+        geometry = self._plan.geometry
+        start = np.empty_like(flat)
+        start[:] = np.array([geometry.distance * component for component in geometry.beam])[:, None]
+        turned = _rotate_axis(start, geometry.slow, flat[1] / geometry.distance)
+        return _rotate_axis(turned, geometry.fast, flat[2] / geometry.distance)
+
+    def solid_angle(self) -> np.ndarray:
+        """Of the whole pixel, seen from here [sr]; 1 / path^2 for a point pixel."""
+        if self._plan.experiment.detector.point_pixel:
+            return 1.0 / self.path / self.path
+        geometry = self._plan.geometry
+        return (geometry.pixel_size * geometry.pixel_size / self.path / self.path
+                * geometry.close_distance / self.path)
+
+    def capture_fraction(self) -> np.ndarray:
+        """Fraction of the photons that this layer absorbs."""
+        layers, normal = self._plan.layers, self._plan.geometry.normal
+        x, y, z = self.direction
+        parallax = x * normal[0] + y * normal[1] + z * normal[2]
+        front, back = (np.exp(-tick * layers.step_m * layers.mu_per_m / parallax)
+                       for tick in (self._layer, self._layer + 1))
+        return front - back
+
+    def scattering(self, incident: Vector, wavelength: float) -> np.ndarray:
+        """Scattering vectors (d - i) / lambda [1/m], float64 [3, n]."""
+        q = np.empty_like(self.direction)
+        for axis in range(3):
+            np.subtract(self.direction[axis], incident[axis], out=q[axis])
+        return np.divide(q, wavelength, out=q)
+
+    def polarization(self, incident: Vector, renormalized: np.ndarray | None = None) -> np.ndarray:
+        """Kahn's polarization factor for a beam along ``incident``.
+
+        The C program makes the directions unit vectors once more at this point and goes
+        on with them: later sources see a last bit changed. ``renormalized`` bool [n] tells
+        for which pixels (``None``: all).
+        """
+        plan = self._plan
+        x, y, z = self.direction
+        again = self.direction / np.sqrt(x * x + y * y + z * z)
+        if renormalized is None or renormalized.all():
+            self.direction = again
+        else:
+            self.direction = np.where(renormalized, again, self.direction)
+        x, y, z = self.direction
+        incident = unit(incident)
+        cosine = incident[0] * x + incident[1] * y + incident[2] * z
+        cosine_sqr = cosine * cosine
+        kahn = plan.experiment.beam.kahn_factor
+        if kahn == 0.0:
+            return 0.5 * (1.0 + cosine_sqr)
+        magnetic = unit(cross(plan.geometry.polar, incident))
+        electric = unit(cross(incident, magnetic))
+        along_e = x * electric[0] + y * electric[1] + z * electric[2]
+        along_b = x * magnetic[0] + y * magnetic[1] + z * magnetic[2]
+        # cos(2 psi) with psi = -atan2(B, E), without the angle; 1 where both vanish, as atan2(0, 0) = 0.
+        total = along_e * along_e + along_b * along_b
+        forward = total == 0.0
+        total[forward] = 1.0
+        cos_2psi = (along_e * along_e - along_b * along_b) / total
+        cos_2psi[forward] = 1.0
+        return 0.5 * (1.0 + cosine_sqr - kahn * cos_2psi * (1.0 - cosine_sqr))
+
+
+def resolution_cut(q: np.ndarray, dmin: float) -> np.ndarray:
+    """bool [n]: finer than ``dmin`` [m] for scattering vectors q [3, n]."""
+    x, y, z = q
+    stol = 0.5 * np.sqrt(x * x + y * y + z * z)
+    stol[stol == 0.0] = 1e-300  # the direct beam is never cut
+    return dmin > 0.5 / stol

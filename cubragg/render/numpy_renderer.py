@@ -1,0 +1,378 @@
+"""The NumPy renderer: blocks of pixels, one orientation at a time, on all cores.
+
+Every pixel's sum runs in the C program's nesting (layer, sub-pixel slow, fast, source,
+phi, domain) and holds nothing of its neighbours, so neither block size nor number of
+threads touches a bit. Two rules of nanobragg semantics do look across pixels: what a
+phi of 0 means in the very first pass, and the sample that switches interpolation off.
+Each concerns a single pixel; the two are found first and rendered alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from cubragg import units
+from cubragg.render import lattice
+from cubragg.render.geometry import SubPixels, resolution_cut
+from cubragg.render.lattice import Workspace
+from cubragg.render.plan import RenderPlan
+from cubragg.render.structure_factor import StructureFactorTable
+
+#: Pixels of a block: its arrays stay in the second-level cache, and NumPy's cost per call is spread.
+BLOCK_PIXELS = 8192
+
+Progress = Callable[[int, int], None]
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+@dataclass
+class _Rules:
+    """How a block treats the two rules that look across pixels; changed by the pixel they concern."""
+
+    interpolate: bool
+    first_pass: bool = False
+    stop_when_outside: bool = False
+
+
+class _Pixels:
+    """A run of pixels of the region, by their places in scan order; masked ones left out."""
+
+    def __init__(self, plan: RenderPlan, start: int, stop: int) -> None:
+        fast_min, fast_max, slow_min, _ = plan.roi
+        width = fast_max - fast_min + 1
+        self.place = np.arange(start, stop)
+        rows = self.place // width
+        self.slow = rows + slow_min
+        self.fast = self.place - rows * width + fast_min
+        if plan.mask is not None:
+            keep = plan.mask[self.slow, self.fast]
+            self.place, self.slow, self.fast = self.place[keep], self.slow[keep], self.fast[keep]
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+
+class NumpyRenderer:
+    """Renders a plan; holds its tables, which all threads read.
+
+    After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel that switched
+    interpolation off, or ``None``.
+    """
+
+    def __init__(self, plan: RenderPlan, block_pixels: int = BLOCK_PIXELS) -> None:
+        self._plan = plan
+        self._block_pixels = block_pixels
+        self._local = threading.local()
+        self._table = StructureFactorTable(plan.experiment.structure_factors)
+        self._shape = plan.experiment.crystal.shape
+        self._reciprocal = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
+        # One cell along an axis makes that axis' factor 1: square crystals leave it out,
+        # and with a constant structure factor nobody needs its index either.
+        wide = [axis for axis in range(3) if plan.cells[axis] > 1.0]
+        self._rows = wide if self._shape == "square" and self._table.constant is not None else [0, 1, 2]
+        self._cells = np.array([plan.cells[axis] for axis in self._rows])[:, None]
+        self._vectors = self._flat_vectors(plan.cell_vectors)
+        first = plan.first_cell_vectors
+        self._first_vectors = self._vectors if first is None else self._flat_vectors(first)
+        sampling = plan.experiment.sampling
+        self._running = not plan.physical and (
+            sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega)
+        self.interpolation_stopped_at: tuple[int, int] | None = None
+
+    def _flat_vectors(self, vectors: np.ndarray) -> np.ndarray:
+        """[orientation, row, 3] of [phi, domain, 3, 3], the rows that are needed."""
+        orientations = vectors.shape[0] * vectors.shape[1]
+        return np.ascontiguousarray(vectors[:, :, self._rows]).reshape(orientations, len(self._rows), 3)
+
+    @property
+    def _work(self) -> Workspace:
+        if not hasattr(self._local, "work"):
+            self._local.work = Workspace(self._block_pixels)
+        return self._local.work
+
+    def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
+        """The float32 image [slow, fast] in photons."""
+        plan = self._plan
+        image = np.zeros(plan.shape, dtype=np.float32)
+        total = _pixel_count(plan)
+        workers = threads or os.cpu_count() or 1
+
+        first, stop = self.lone_places(workers)
+        interpolated_to = (total if stop is None else stop) if plan.interpolate else 0
+        alone = sorted({place for place in (first, stop) if place is not None})
+        for place in alone:
+            self._fill(image, _Pixels(plan, place, place + 1), _Rules(
+                interpolate=plan.interpolate and place <= interpolated_to,
+                first_pass=place == first, stop_when_outside=place == stop))
+
+        def one(bounds: tuple[int, int]) -> int:
+            self._fill(image, _Pixels(plan, *bounds), _Rules(interpolate=bounds[1] <= interpolated_to))
+            return bounds[1]
+
+        for done in _in_order(one, self._bounds(alone), workers):
+            if progress is not None:
+                progress(done, total)
+        if stop is not None:
+            pixel = _Pixels(plan, stop, stop + 1)
+            self.interpolation_stopped_at = int(pixel.fast[0]), int(pixel.slow[0])
+        return image
+
+    def _fill(self, image: np.ndarray, pixels: _Pixels, rules: _Rules) -> None:
+        if len(pixels):
+            photons = self._physical_photons if self._plan.physical else self._photons
+            image[pixels.slow, pixels.fast] = photons(pixels, rules)
+
+    def _bounds(self, alone: list[int]) -> Iterator[tuple[int, int]]:
+        """Blocks of places that cover the region, but for the pixels rendered alone."""
+        edges = [-1, *alone, _pixel_count(self._plan)]
+        for before, end in itertools.pairwise(edges):
+            for start in range(before + 1, end, self._block_pixels):
+                yield start, min(start + self._block_pixels, end)
+
+    # The two pixels that are rendered alone
+
+    def lone_places(self, workers: int = 1) -> tuple[int | None, int | None]:
+        """Places of the first pixel rendered and of the one that stops interpolation, where they matter."""
+        plan = self._plan
+        first = self._first_rendered() if plan.first_cell_vectors is not None else None
+        stop = self._interpolation_stop(first, workers) if plan.interpolate and not plan.physical else None
+        return first, stop
+
+    def last_contributing_before(self, place: int) -> int | None:
+        """Place of the last pixel before ``place`` with a term that is not skipped."""
+        for bounds in reversed([bounds for bounds in self._bounds([]) if bounds[0] < place]):
+            pixels = _Pixels(self._plan, bounds[0], min(bounds[1], place))
+            found = self._any_sample(pixels, False, lambda index, alive: alive)
+            if found.any():
+                return int(pixels.place[np.flatnonzero(found)[-1]])
+        return None
+
+    def _first_rendered(self) -> int | None:
+        """Place of the first pixel of which any sample is not cut."""
+        for bounds in self._bounds([]):
+            pixels = _Pixels(self._plan, *bounds)
+            if not len(pixels):
+                continue
+            if not self._plan.dmin > 0.0:
+                return int(pixels.place[0])
+            seen = np.zeros(len(pixels), dtype=bool)
+            for sub in self._sub_pixels(pixels):
+                for source in range(len(self._plan.sources.wavelength_m)):
+                    _, keep = self._scattering(sub, source)
+                    seen |= True if keep is None else keep
+            if seen.any():
+                return int(pixels.place[seen.argmax()])
+        return None
+
+    def _interpolation_stop(self, first: int | None, workers: int) -> int | None:
+        """Place of the first pixel with a sample whose neighbourhood leaves the grid."""
+        def outside(bounds: tuple[int, int]) -> int | None:
+            pixels = _Pixels(self._plan, *bounds)
+            found = self._any_sample(pixels, bounds[0] == first,
+                                     lambda index, alive: self._table.leaves_grid(index) & alive)
+            return int(pixels.place[found.argmax()]) if found.any() else None
+
+        bounds = iter(self._bounds([] if first is None else [first]))
+        if first is not None:
+            # The first pixel goes in its turn: masked pixels alone stand before it.
+            bounds = iter([(first, first + 1), *bounds])
+        results = _in_order(outside, bounds, workers)
+        return next((place for place in results if place is not None), None)
+
+    def _any_sample(self, pixels: _Pixels, first_pass: bool, test: Callable[[np.ndarray, np.ndarray], np.ndarray]
+                    ) -> np.ndarray:
+        """bool [n]: pixels with a sample that passes ``test`` of its indices [3, n] and of not being skipped [n]."""
+        found = np.zeros(len(pixels), dtype=bool)
+        for sub in self._sub_pixels(pixels) if len(pixels) else ():
+            for source in range(len(self._plan.sources.wavelength_m)):
+                q, keep = self._scattering(sub, source)
+                if keep is not None and not keep.any():
+                    continue
+                for vectors in self._first_vectors if first_pass else self._vectors:
+                    amplitude, index, _ = self._lattice(vectors, q)
+                    found |= test(index, self._alive(amplitude, keep))
+                first_pass = False
+        return found
+
+    # One block
+
+    def _sub_pixels(self, pixels: _Pixels) -> Iterator[SubPixels]:
+        """Layers, then sub-pixels slow and fast, in the C program's order."""
+        n = self._plan.oversample
+        for layer in range(self._plan.layers.count):
+            for sub_slow in range(n):
+                for sub_fast in range(n):
+                    yield SubPixels(self._plan, pixels.fast, pixels.slow, layer, sub_slow, sub_fast)
+
+    def _scattering(self, sub: SubPixels, source: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Scattering vectors [3, n], and which of them count (``None``: all)."""
+        table = self._plan.sources
+        q = sub.scattering(tuple(table.incident[source].tolist()), float(table.wavelength_m[source]))
+        if not self._plan.dmin > 0.0:
+            return q, None
+        keep = ~resolution_cut(q, self._plan.dmin)
+        return q, None if keep.all() else keep
+
+    def _lattice(self, vectors: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Lattice amplitude [n]; indices and nearest whole indices [rows, n], all in the workspace."""
+        work = self._work
+        index = lattice.miller_indices(vectors, q, work)
+        whole = lattice.nearest(index, work)
+        if self._shape == "square":
+            amplitude = lattice.square(index, whole, self._cells, work)
+        else:
+            amplitude = lattice.COMPACT[self._shape](index - whole, self._plan.cells, self._reciprocal,
+                                                     self._plan.experiment.crystal.fudge)
+        return amplitude, index, whole
+
+    def _term(self, vectors: np.ndarray, q: np.ndarray, keep: np.ndarray | None, rules: _Rules
+              ) -> tuple[np.ndarray, np.ndarray]:
+        """F^2 times the squared lattice amplitude [n] of one orientation, and that amplitude."""
+        work = self._work
+        term = work.take("intensity", 0, q.shape[1])
+        if not self._rows:  # a single cell and a constant structure factor
+            amplitude = work.take("one", 0, q.shape[1])
+            amplitude[:] = 1.0
+        else:
+            amplitude, index, whole = self._lattice(vectors, q)
+        if self._table.constant is not None:
+            np.multiply(amplitude, self._table.constant, out=term)
+        else:
+            if rules.stop_when_outside and rules.interpolate:
+                rules.interpolate = not (self._table.leaves_grid(index) & self._alive(amplitude, keep)).any()
+            np.multiply(self._squares(index, whole, rules), amplitude, out=term)
+        return np.multiply(term, amplitude, out=term), amplitude
+
+    def _squares(self, index: np.ndarray, whole: np.ndarray, rules: _Rules) -> np.ndarray:
+        """F^2 [n]. Physical semantics falls back to the nearest reflection sample by sample."""
+        if not rules.interpolate:
+            return self._table.nearest_squares(whole, self._work)
+        if self._plan.physical:
+            squares = self._table.nearest_squares(whole, self._work)
+            inside = ~self._table.leaves_grid(index)
+            squares[inside] = self._table.interpolated(index[:, inside]) ** 2
+            return squares
+        factors = self._table.interpolated(index)
+        return factors * factors
+
+    def _alive(self, amplitude: np.ndarray, keep: np.ndarray | None) -> np.ndarray:
+        """bool [n]: terms that the C program does not skip."""
+        alive = np.ones(len(amplitude), dtype=bool) if self._plan.water != 0.0 else amplitude != 0.0
+        return alive if keep is None else alive & keep
+
+    def _photons(self, pixels: _Pixels, rules: _Rules) -> np.ndarray:
+        """Photons [n] by the C program's rules."""
+        plan, sampling = self._plan, self._plan.experiment.sampling
+        count = len(pixels)
+        total = np.full(count, plan.water)
+        polar = np.zeros(count) if plan.experiment.beam.polarized else np.ones(count)
+        absorbing = plan.layers.thickness_m > 0.0
+        capture = np.ones(count)
+        omega: np.ndarray | None = None
+        per_layer = plan.oversample * plan.oversample
+        for number, sub in enumerate(self._sub_pixels(pixels)):
+            if number % per_layer == 0 and absorbing:
+                capture = np.zeros(count)
+            if omega is None or sampling.oversample_omega:
+                omega = sub.solid_angle()
+            if sampling.oversample_thick or absorbing:
+                # A fraction of 0 counts as not yet known.
+                capture = _renewed(capture, sub.capture_fraction, all_of_it=sampling.oversample_thick)
+            for source, incident in enumerate(plan.sources.incident):
+                q, keep = self._scattering(sub, source)
+                if keep is not None and not keep.any():
+                    continue
+                missing = sampling.oversample_polar | (polar == 0.0) if keep is None else keep & (
+                    sampling.oversample_polar | (polar == 0.0))
+                if missing.any():
+                    polar[missing] = sub.polarization(tuple(incident.tolist()), missing)[missing]
+                vectors = self._first_vectors if rules.first_pass else self._vectors
+                rules.first_pass = False
+                for cell in vectors:
+                    term, amplitude = self._term(cell, q, keep, rules)
+                    if keep is None:
+                        np.add(total, term, out=total)
+                    else:
+                        np.add(total, term, out=total, where=keep)
+                    if self._running:
+                        alive = self._alive(amplitude, keep)
+                        for wanted, factor in ((sampling.oversample_thick, capture),
+                                               (sampling.oversample_polar, polar),
+                                               (sampling.oversample_omega, omega)):
+                            if wanted:
+                                np.multiply(total, factor, out=total, where=alive)
+        assert omega is not None  # there is always a sub-pixel
+        photons = units.THOMSON_CROSS_SECTION_M2 * plan.fluence * total / plan.steps
+        for wanted, factor in ((sampling.oversample_thick, capture), (sampling.oversample_polar, polar),
+                               (sampling.oversample_omega, omega)):
+            if not wanted:
+                photons = photons * factor
+        return photons
+
+    def _physical_photons(self, pixels: _Pixels, rules: _Rules) -> np.ndarray:
+        """Photons [n] with every factor at its own sub-pixel, layer and source."""
+        plan = self._plan
+        spots, water = np.zeros(len(pixels)), np.zeros(len(pixels))
+        weights = plan.sources.weight / plan.sources.weight.sum()
+        per_layer = plan.oversample * plan.oversample
+        for number, sub in enumerate(self._sub_pixels(pixels)):
+            omega = sub.solid_angle()
+            capture = sub.capture_fraction() if plan.layers.thickness_m > 0.0 else 1.0
+            for source, incident in enumerate(plan.sources.incident):
+                factor = weights[source] * omega
+                if plan.experiment.beam.polarized:
+                    factor = factor * sub.polarization(tuple(incident.tolist()))
+                if number < per_layer:
+                    water += factor
+                q, keep = self._scattering(sub, source)
+                if keep is not None and not keep.any():
+                    continue
+                inner = np.zeros(len(pixels))
+                for cell in self._vectors:
+                    inner += self._term(cell, q, keep, rules)[0]
+                if keep is not None:
+                    inner[~keep] = 0.0
+                spots += inner * (factor * capture)
+        scale = units.THOMSON_CROSS_SECTION_M2 * plan.fluence / (len(self._vectors) * per_layer)
+        return scale * spots + plan.water / per_layer * water
+
+
+def _pixel_count(plan: RenderPlan) -> int:
+    fast_min, fast_max, slow_min, slow_max = plan.roi
+    return (fast_max - fast_min + 1) * (slow_max - slow_min + 1)
+
+
+def _renewed(old: np.ndarray, compute: Callable[[], np.ndarray], *, all_of_it: bool) -> np.ndarray:
+    """``old`` with its zeros, or all of it, computed anew."""
+    if all_of_it:
+        return compute()
+    missing = old == 0.0
+    return np.where(missing, compute(), old) if missing.any() else old
+
+
+def _in_order(function: Callable[[A], R], arguments: Iterable[A], workers: int) -> Iterator[R]:
+    """Map with threads, results in order, a few calls ahead; stops cleanly when the caller does."""
+    if workers == 1:
+        yield from map(function, arguments)
+        return
+    pending: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for argument in arguments:
+            pending.append(pool.submit(function, argument))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

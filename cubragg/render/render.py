@@ -1,0 +1,126 @@
+"""render(plan) and simulate(experiment): the one way from an experiment to an image."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from cubragg.errors import ConfigError
+from cubragg.experiment.detector import DetectorGeometry
+from cubragg.experiment.experiment import Experiment
+from cubragg.render.backends import choose
+from cubragg.render.numpy_renderer import NumpyRenderer, Progress
+from cubragg.render.plan import RenderPlan, make_plan
+
+
+class Figures(NamedTuple):
+    """Figures of an image as nanoBragg prints them [photons/pixel, m].
+
+    ``max_fast_m``, ``max_slow_m`` are those of the last sub-pixel of the first pixel that
+    holds the maximum. ``mean`` and ``rms`` are over the rendered pixels, ``rmsd`` over the
+    whole region, where masked pixels count as 0.
+    """
+
+    max_photons: float
+    max_fast_m: float
+    max_slow_m: float
+    mean: float
+    rms: float
+    rmsd: float
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A rendered image.
+
+    Attributes
+    ----------
+    photons
+        float32 [slow, fast], photons per pixel; 0 outside the region and where masked.
+    figures, geometry, plan
+        What nanoBragg prints; the detector as placed; everything else that was resolved.
+    backend, seconds
+        What rendered it, and the wall time of the rendering alone [s].
+    notices
+        Sentences about rules that surprise.
+    """
+
+    photons: np.ndarray
+    figures: Figures
+    plan: RenderPlan
+    backend: str
+    seconds: float
+    notices: tuple[str, ...]
+
+    @property
+    def geometry(self) -> DetectorGeometry:
+        """The detector as placed."""
+        return self.plan.geometry
+
+
+def figures_of(photons: np.ndarray, plan: RenderPlan) -> Figures:
+    """The figures of a float32 image [slow, fast]."""
+    fast_min, fast_max, slow_min, slow_max = plan.roi
+    region = photons[slow_min:slow_max + 1, fast_min:fast_max + 1]
+    rendered = region if plan.mask is None else region[plan.mask[slow_min:slow_max + 1, fast_min:fast_max + 1]]
+    total = rendered.sum(dtype=np.float64)
+    mean = total / max(rendered.size, 1)
+    # Squares are rounded to single before they are summed, as in C.
+    rms = math.sqrt(np.square(rendered).sum(dtype=np.float64) / (max(rendered.size, 2) - 1))
+    spread = region - np.float64(mean)
+    rmsd = math.sqrt(np.square(spread).sum() / (max(region.size, 2) - 1))
+    peak = float(region.max())
+    if not peak > 0.0:
+        return Figures(0.0, 0.0, 0.0, mean, rms, rmsd)
+    row, column = divmod(int(region.argmax()), region.shape[1])
+    n, edge = plan.oversample, plan.geometry.pixel_size / plan.oversample
+    fast, slow = (edge * (pixel * n + n - 1) + edge / 2.0 for pixel in (column + fast_min, row + slow_min))
+    return Figures(peak, fast, slow, mean, rms, rmsd)
+
+
+def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None,
+           progress: Progress | None = None) -> Image:
+    """Render a plan.
+
+    Parameters
+    ----------
+    plan
+        From `make_plan`.
+    backend
+        ``auto`` or ``numpy``.
+    threads
+        Threads to use; all cores if ``None``. The image does not depend on it.
+    progress
+        Called with (pixels done, pixels in all) now and then.
+
+    Raises
+    ------
+    BackendUnavailable
+        If the backend named cannot run here.
+    """
+    if threads is not None and threads < 1:
+        raise ConfigError("threads", f"got {threads}; threads must be >= 1")
+    chosen = choose(backend)
+    renderer = NumpyRenderer(plan)
+    start = time.perf_counter()
+    photons = renderer.render(threads, progress)
+    seconds = time.perf_counter() - start
+    notices = list(plan.notices)
+    if renderer.interpolation_stopped_at is not None:
+        fast, slow = renderer.interpolation_stopped_at
+        notices.append(f"interpolation of structure factors is off from pixel {fast} {slow} (fast slow) on: its "
+                       "neighbourhood leaves the list; -nointerpolate or --semantics physical treats all pixels alike")
+    figures = figures_of(photons, plan)
+    if figures.max_photons == 0.0:
+        notices.append("the image is zero everywhere")
+    return Image(photons, figures, plan, chosen, seconds, tuple(notices))
+
+
+def simulate(experiment: Experiment, *, backend: str = "auto", threads: int | None = None,
+             progress: Progress | None = None) -> Image:
+    """Simulate an experiment: `make_plan`, then `render`."""
+    return render(make_plan(experiment), backend, threads, progress)

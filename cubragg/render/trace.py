@@ -1,0 +1,261 @@
+"""One pixel followed sample by sample: what ``-printout_pixel`` shows.
+
+Written on plain Python floats in the C program's order, so it is a second opinion on the
+block renderer as well. It follows nanobragg semantics: with physical ones there is no C
+program to compare with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cubragg import units
+from cubragg.errors import ConfigError
+from cubragg.experiment.vectors import Vector, combine, cross, dot, norm, rotate_axis, scale, unit
+from cubragg.render.numpy_renderer import NumpyRenderer
+from cubragg.render.plan import RenderPlan
+
+
+@dataclass
+class PixelTrace:
+    """The last sample of a pixel (last layer, sub-pixel, source, phi, domain) and its sums.
+
+    Attributes
+    ----------
+    fast, slow
+        The pixel.
+    position_m
+        Its last sub-pixel from the crystal [m].
+    stol_per_m
+        sin(theta) / lambda of the last source [1/m].
+    hkl, hkl0
+        Fractional and nearest Miller indices.
+    F_cell
+        Structure factor of the last term that was not skipped, in whichever pixel (NaN: none was).
+    F_latt
+        Lattice amplitude.
+    intensity, intensity_per_step
+        The sum before and after division by the number of steps.
+    polar, omega, capture_fraction
+        Polarization, solid angle [sr], absorbed fraction as they stand at the end.
+    photons
+        The pixel's value, single precision.
+    cell_vectors_A
+        a, b, c [A].
+    wavelength_A
+        Of the beam [A].
+    """
+
+    fast: int
+    slow: int
+    position_m: Vector = (0.0, 0.0, 0.0)
+    stol_per_m: float = 0.0
+    hkl: Vector = (math.nan, math.nan, math.nan)
+    hkl0: tuple[int, int, int] = (0, 0, 0)
+    F_cell: float = math.nan
+    F_latt: float = math.nan
+    intensity: float = 0.0
+    intensity_per_step: float = 0.0
+    polar: float = 0.0
+    omega: float = 0.0
+    capture_fraction: float = 0.0
+    photons: float = 0.0
+    cell_vectors_A: tuple[Vector, Vector, Vector] = ((0.0, 0.0, 0.0),) * 3
+    wavelength_A: float = 0.0
+
+
+def trace_pixel(plan: RenderPlan, fast: int, slow: int) -> PixelTrace:
+    """Follow one pixel.
+
+    Raises
+    ------
+    ConfigError
+        If the pixel is outside the region or masked, or the semantics are physical.
+    """
+    if plan.physical:
+        raise ConfigError("semantics", "got physical; a pixel is traced in nanobragg semantics only")
+    fast_min, fast_max, slow_min, slow_max = plan.roi
+    if not (fast_min <= fast <= fast_max and slow_min <= slow <= slow_max):
+        raise ConfigError("trace", f"got pixel {fast} {slow}; the region is {fast_min} to {fast_max} fast "
+                          f"and {slow_min} to {slow_max} slow")
+    if plan.mask is not None and not plan.mask[slow, fast]:
+        raise ConfigError("trace", f"got pixel {fast} {slow}, which is masked; give one that is rendered")
+    renderer = NumpyRenderer(plan)
+    place = (slow - slow_min) * (fast_max - fast_min + 1) + fast - fast_min
+    first, stop = renderer.lone_places()
+    tracer = _Tracer(plan, interpolate=plan.interpolate and (stop is None or place <= stop), first_pass=place == first)
+    trace = tracer.run(fast, slow)
+    if math.isnan(trace.F_cell):
+        earlier = renderer.last_contributing_before(place)
+        if earlier is not None:
+            row, column = divmod(earlier, fast_max - fast_min + 1)
+            trace.F_cell = trace_pixel(plan, column + fast_min, row + slow_min).F_cell
+    return trace
+
+
+class _Tracer:
+    """The C program's loops over one pixel."""
+
+    def __init__(self, plan: RenderPlan, *, interpolate: bool, first_pass: bool) -> None:
+        self._plan = plan
+        self._interpolate = interpolate
+        self._first_pass = first_pass
+
+    def run(self, fast: int, slow: int) -> PixelTrace:
+        plan, sampling = self._plan, self._plan.experiment.sampling
+        trace = PixelTrace(fast, slow, wavelength_A=plan.experiment.beam.wavelength_A, intensity=plan.water,
+                           polar=0.0 if plan.experiment.beam.polarized else 1.0)
+        for layer in range(plan.layers.count):
+            trace.capture_fraction = 0.0 if plan.layers.thickness_m > 0.0 else 1.0
+            for sub_slow in range(plan.oversample):
+                for sub_fast in range(plan.oversample):
+                    self._sub_pixel(trace, layer, sub_slow, sub_fast)
+        trace.intensity_per_step = trace.intensity / plan.steps
+        photons = units.THOMSON_CROSS_SECTION_M2 * plan.fluence * trace.intensity / plan.steps
+        for running, factor in ((sampling.oversample_thick, trace.capture_fraction),
+                                (sampling.oversample_polar, trace.polar), (sampling.oversample_omega, trace.omega)):
+            photons *= 1.0 if running else factor
+        trace.photons = float(np.float32(photons))
+        return trace
+
+    def _sub_pixel(self, trace: PixelTrace, layer: int, sub_slow: int, sub_fast: int) -> None:
+        plan, sampling, geometry = self._plan, self._plan.experiment.sampling, self._plan.geometry
+        trace.position_m = self._position(trace.fast, trace.slow, layer, sub_slow, sub_fast)
+        path = norm(trace.position_m)
+        direction = unit(trace.position_m)
+        if trace.omega == 0.0 or sampling.oversample_omega:
+            trace.omega = geometry.pixel_size * geometry.pixel_size / path / path * geometry.close_distance / path
+            if plan.experiment.detector.point_pixel:
+                trace.omega = 1.0 / path / path
+        if trace.capture_fraction == 0.0 or sampling.oversample_thick:
+            depth = plan.layers.step_m * plan.layers.mu_per_m / dot(direction, geometry.normal)
+            trace.capture_fraction = math.exp(-layer * depth) - math.exp(-(layer + 1) * depth)
+        for row, wavelength in zip(plan.sources.incident.tolist(), plan.sources.wavelength_m.tolist(), strict=True):
+            q = ((direction[0] - row[0]) / wavelength, (direction[1] - row[1]) / wavelength,
+                 (direction[2] - row[2]) / wavelength)
+            trace.stol_per_m = 0.5 * norm(q)
+            if plan.dmin > 0.0 and trace.stol_per_m > 0.0 and plan.dmin > 0.5 / trace.stol_per_m:
+                continue
+            if trace.polar == 0.0 or sampling.oversample_polar:
+                direction = unit(direction)
+                trace.polar = self._polarization(unit(tuple(row)), direction)
+            vectors = plan.cell_vectors
+            if self._first_pass and plan.first_cell_vectors is not None:
+                vectors = plan.first_cell_vectors
+            self._first_pass = False
+            for a, b, c in vectors.reshape(-1, 3, 3).tolist():
+                self._term(trace, q, (tuple(a), tuple(b), tuple(c)))
+
+    def _position(self, fast: int, slow: int, layer: int, sub_slow: int, sub_fast: int) -> Vector:
+        geometry, n = self._plan.geometry, self._plan.oversample
+        edge = geometry.pixel_size / n
+        f, s = edge * (fast * n + sub_fast) + edge / 2.0, edge * (slow * n + sub_slow) + edge / 2.0
+        position = combine((f, geometry.fast), (s, geometry.slow), (layer * self._plan.layers.step_m, geometry.normal),
+                           (1.0, geometry.pix0))
+        if self._plan.experiment.detector.curved:
+            start = scale(geometry.beam, geometry.distance)
+            turned = rotate_axis(start, geometry.slow, position[1] / geometry.distance)
+            position = rotate_axis(turned, geometry.fast, position[2] / geometry.distance)
+        return position
+
+    def _polarization(self, incident: Vector, direction: Vector) -> float:
+        kahn = self._plan.experiment.beam.kahn_factor
+        cosine_sqr = dot(incident, direction) * dot(incident, direction)
+        magnetic = unit(cross(self._plan.geometry.polar, incident))
+        electric = unit(cross(incident, magnetic))
+        psi = -math.atan2(dot(direction, magnetic), dot(direction, electric)) if kahn != 0.0 else 0.0
+        return 0.5 * (1.0 + cosine_sqr - kahn * math.cos(2.0 * psi) * (1.0 - cosine_sqr))
+
+    def _term(self, trace: PixelTrace, q: Vector, cell: tuple[Vector, Vector, Vector]) -> None:
+        plan, sampling = self._plan, self._plan.experiment.sampling
+        trace.cell_vectors_A = tuple(scale(axis, 1.0 / units.ANGSTROM_M) for axis in cell)  # type: ignore[assignment]
+        trace.hkl = tuple(dot(axis, q) for axis in cell)  # type: ignore[assignment]
+        trace.hkl0 = tuple(math.ceil(index - 0.5) for index in trace.hkl)  # type: ignore[assignment]
+        trace.F_latt = self._lattice_factor(trace.hkl, trace.hkl0)
+        if trace.F_latt == 0.0 and plan.water == 0.0:
+            return
+        trace.F_cell = self._structure_factor(trace.hkl, trace.hkl0)
+        trace.intensity += trace.F_cell * trace.F_cell * trace.F_latt * trace.F_latt
+        for running, factor in ((sampling.oversample_thick, trace.capture_fraction),
+                                (sampling.oversample_polar, trace.polar), (sampling.oversample_omega, trace.omega)):
+            if running:
+                trace.intensity *= factor
+
+    def _lattice_factor(self, hkl: Vector, hkl0: tuple[int, int, int]) -> float:
+        plan, crystal, cells = self._plan, self._plan.experiment.crystal, self._plan.cells
+        if crystal.shape == "square":
+            factor = 1.0
+            for index, n in zip(hkl, cells, strict=True):
+                x = math.pi * index
+                if n > 1.0:
+                    factor *= math.sin(x * n) / math.sin(x) if x != 0.0 else n
+            return factor
+        fraction = [index - whole for index, whole in zip(hkl, hkl0, strict=True)]
+        volume = cells[0] * cells[1] * cells[2]
+        if crystal.shape == "round":
+            radius = sum(part * part * n * n for part, n in zip(fraction, cells, strict=True))
+            x = math.pi * math.sqrt(radius * crystal.fudge)
+            sinc3 = 3.0 * (math.sin(x) / x - math.cos(x)) / (x * x) if x != 0.0 else 1.0
+            return volume * 0.723601254558268 * sinc3
+        reciprocal = (plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star)
+        star = norm(combine(*zip(fraction, reciprocal, strict=True)))
+        radius = star * star * volume * volume
+        if crystal.shape == "gauss":
+            return volume * math.exp(-(radius / 0.63 * crystal.fudge))
+        return volume * (radius * crystal.fudge < 0.3969)
+
+    def _structure_factor(self, hkl: Vector, hkl0: tuple[int, int, int]) -> float:
+        factors = self._plan.experiment.structure_factors
+        if factors.grid is None:
+            return factors.default_F
+        offset = [index - low for index, low in zip(hkl, factors.origin, strict=True)]
+        if self._interpolate:
+            self._interpolate = all(x + 3.0 <= size and x >= 2.0
+                                    for x, size in zip(offset, factors.grid.shape, strict=True))
+        if self._interpolate:
+            corner = [math.floor(x) - 1 for x in offset]
+            h, k, l = (x - start for x, start in zip(offset, corner, strict=True))  # noqa: E741
+            box = factors.grid[tuple(slice(start, start + 4) for start in corner)].tolist()
+            return _lagrange([_lagrange([_lagrange(line, l) for line in sheet], k) for sheet in box], h)
+        inside = all(0 <= whole - low < size
+                     for whole, low, size in zip(hkl0, factors.origin, factors.grid.shape, strict=True))
+        place = tuple(whole - low for whole, low in zip(hkl0, factors.origin, strict=True))
+        return float(factors.grid[place]) if inside else factors.default_F
+
+
+def _lagrange(values: list[float], x: float) -> float:
+    """Cubic through ``values`` at 0, 1, 2, 3."""
+    total = 0.0
+    for i, value in enumerate(values):
+        above = below = 1.0
+        for j in range(4):
+            if j != i:
+                above *= x - j
+                below *= i - j
+        total += above * value / below
+    return total
+
+
+def format_trace(trace: PixelTrace) -> str:
+    """The block of text that the C program prints for a pixel."""
+    return "\n".join(_lines(trace)) + "\n"
+
+
+def _lines(trace: PixelTrace) -> Iterator[str]:
+    x, y, z = trace.position_m
+    from_position = math.sin(math.atan2(math.sqrt(y * y + z * z), x) / 2.0) / trace.wavelength_A
+    yield f"{trace.fast:4d} {trace.slow:4d} : stol = {trace.stol_per_m:g} or {from_position:g}"
+    yield f"at {x:g} {y:g} {z:g}"
+    yield "hkl= {:f} {:f} {:f}  hkl0= {:d} {:d} {:d}".format(*trace.hkl, *trace.hkl0)
+    yield f" F_cell={trace.F_cell:g}  F_latt={trace.F_latt:g}   I = {trace.intensity:g}"
+    for name, value in (("I/steps", trace.intensity_per_step), ("polar  ", trace.polar), ("omega  ", trace.omega),
+                        ("capfrac", trace.capture_fraction), ("pixel  ", trace.photons)):
+        yield f"{name} {value:15.10g}"
+    yield "real-space cell vectors (Angstrom):"
+    yield "     {:<10}  {:<10}  {:<10}".format("a", "b", "c")
+    for i, name in enumerate("XYZ"):
+        yield "{}: {:11.8f} {:11.8f} {:11.8f}".format(name, *(axis[i] for axis in trace.cell_vectors_A))
