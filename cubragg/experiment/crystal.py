@@ -108,7 +108,7 @@ class Crystal:
                        optional=True, at_least=0)
         checks.integer("crystal.mosaic_seed", "the mosaic seed", self.mosaic_seed, at_least=0, at_most=MAX_SEED)
         if self.cell is not None:
-            self._reciprocal_cell()
+            self._reciprocal_cell("physical")
 
     def full_cell(self) -> tuple[float, float, float, float, float, float]:
         """The cell [A, rad] with what was left out filled in."""
@@ -119,8 +119,13 @@ class Crystal:
         angles = (units.rad_from_deg(angle) if angle > 0.0 else math.pi / 2 for angle in rest[2:])
         return (a, b, c, *angles)  # type: ignore[return-value]
 
-    def _reciprocal_cell(self) -> tuple[Vector, Vector, Vector, float]:
-        """a*, b*, c* [1/A] in the standard setting (a* along x, b* in the xy plane), and the volume."""
+    def _reciprocal_cell(self, semantics: str) -> tuple[Vector, Vector, Vector, float]:
+        """a*, b*, c* [1/A] in the standard setting (a* along x, b* in the xy plane), and the volume.
+
+        nanoBragg.c takes c* V / (a b c sin gamma*) for the z component of c*. That is right only
+        where sin gamma = sin gamma*: cells with three oblique angles come out with other angles
+        (60 60 60 70 70 70 with 69.47, 69.47, 69.73 deg). Physical semantics takes 1/c.
+        """
         a, b, c, alpha, beta, gamma = self.full_cell()
         if not a > 0.0:
             raise ConfigError("crystal.cell", f"got a = {a:g} A; cell lengths must be > 0 A")
@@ -148,15 +153,15 @@ class Crystal:
             (b_star * cos_gamma_star, b_star * sin_gamma_star, 0.0),
             (c_star * cos_beta_star,
              c_star * (cos_alpha_star - cos_beta_star * cos_gamma_star) / sin_gamma_star,
-             c_star * volume / (a * b * c * sin_gamma_star)),
+             1.0 / c if semantics == "physical" else c_star * volume / (a * b * c * sin_gamma_star)),
             volume,
         )
 
-    def lattice(self, wavelength_m: float) -> Lattice:
+    def lattice(self, wavelength_m: float, semantics: str = "nanobragg") -> Lattice:
         """The oriented lattice; the wavelength is taken out of a MOSFLM matrix."""
         volume = 0.0
         if self.cell is not None:
-            a_star, b_star, c_star, volume = self._reciprocal_cell()
+            a_star, b_star, c_star, volume = self._reciprocal_cell(semantics)
         if self.mosflm_matrix is not None:
             m = self.mosflm_matrix
             without_wavelength = units.ANGSTROM_M / wavelength_m
@@ -181,6 +186,13 @@ class Crystal:
         a, b, c = scale(b_cross_c, volume), scale(c_cross_a, volume), scale(a_cross_b, volume)
         return Lattice(a, b, c, scale(cross(b, c), v_star), scale(cross(c, a), v_star), scale(cross(a, b), v_star),
                        volume, misset)
+
+    def angle_error_deg(self, lattice: Lattice) -> float:
+        """How far the lattice's angles are from those of the cell asked for [deg], at most."""
+        sides = ((lattice.b, lattice.c), (lattice.c, lattice.a), (lattice.a, lattice.b))
+        made = (math.acos(max(-1.0, min(1.0, dot(x, y) / norm(x) / norm(y)))) for x, y in sides)
+        return max(abs(units.deg_from_rad(angle - wanted))
+                   for angle, wanted in zip(made, self.full_cell()[3:], strict=True))
 
     def _misset_rad(self) -> Vector | None:
         if self.misset_seed is not None:

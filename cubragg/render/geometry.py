@@ -24,6 +24,17 @@ def _rotate_axis(vectors: np.ndarray, axis: Vector, angle: np.ndarray) -> np.nda
     ])
 
 
+def _add_up(terms: tuple[tuple[np.ndarray, float], ...], constants: tuple[float, ...], out: np.ndarray) -> None:
+    """Products plus constants, from left to right. Terms of 0, the rule on an untilted detector, cost nothing."""
+    out[:] = 0.0
+    for values, factor in terms:
+        if factor != 0.0:
+            out += values * factor
+    for constant in constants:
+        if constant != 0.0:
+            out += constant
+
+
 class SubPixels:
     """The sub-pixels at one place inside each pixel of a block, in one sensor layer.
 
@@ -47,8 +58,8 @@ class SubPixels:
         depth = layer * plan.layers.step_m
         position = np.empty((3, len(fast)))
         for axis in range(3):
-            position[axis] = (f * geometry.fast[axis] + s * geometry.slow[axis] + depth * geometry.normal[axis]
-                              + geometry.pix0[axis])
+            constants = (depth * geometry.normal[axis], geometry.pix0[axis])
+            _add_up(((f, geometry.fast[axis]), (s, geometry.slow[axis])), constants, position[axis])
         if plan.experiment.detector.curved:
             position = self._curved(position)
         x, y, z = position

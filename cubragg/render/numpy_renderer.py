@@ -28,7 +28,7 @@ from cubragg.render.plan import RenderPlan
 from cubragg.render.structure_factor import StructureFactorTable
 
 #: Pixels of a block: its arrays stay in the second-level cache, and NumPy's cost per call is spread.
-BLOCK_PIXELS = 8192
+BLOCK_PIXELS = 16384
 
 Progress = Callable[[int, int], None]
 A = TypeVar("A")
@@ -45,18 +45,29 @@ class _Rules:
 
 
 class _Pixels:
-    """A run of pixels of the region, by their places in scan order; masked ones left out."""
+    """A run of pixels of the region, by their places in scan order; masked ones left out.
+
+    Attributes
+    ----------
+    place, flat
+        int64 [n]: place in the region, and in the whole image.
+    fast, slow
+        float64 [n]: whole numbers, in the type that the geometry is computed in.
+    """
 
     def __init__(self, plan: RenderPlan, start: int, stop: int) -> None:
         fast_min, fast_max, slow_min, _ = plan.roi
         width = fast_max - fast_min + 1
         self.place = np.arange(start, stop)
-        rows = self.place // width
+        # A quotient of counts below 2^52 never rounds up to the next whole number.
+        rows = np.floor(self.place / width)
         self.slow = rows + slow_min
         self.fast = self.place - rows * width + fast_min
+        self.flat = (self.slow * plan.shape[1] + self.fast).astype(np.intp)
         if plan.mask is not None:
-            keep = plan.mask[self.slow, self.fast]
-            self.place, self.slow, self.fast = self.place[keep], self.slow[keep], self.fast[keep]
+            keep = plan.mask.reshape(-1)[self.flat]
+            self.place, self.flat = self.place[keep], self.flat[keep]
+            self.slow, self.fast = self.slow[keep], self.fast[keep]
 
     def __len__(self) -> int:
         return len(self.place)
@@ -130,7 +141,7 @@ class NumpyRenderer:
     def _fill(self, image: np.ndarray, pixels: _Pixels, rules: _Rules) -> None:
         if len(pixels):
             photons = self._physical_photons if self._plan.physical else self._photons
-            image[pixels.slow, pixels.fast] = photons(pixels, rules)
+            image.reshape(-1)[pixels.flat] = photons(pixels, rules)
 
     def _bounds(self, alone: list[int]) -> Iterator[tuple[int, int]]:
         """Blocks of places that cover the region, but for the pixels rendered alone."""

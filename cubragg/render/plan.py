@@ -15,6 +15,9 @@ from cubragg.experiment.sampling import ROI
 from cubragg.experiment.sweep import Sweep
 from cubragg.experiment.vectors import Vector, rotate_axis, scale
 
+#: Cell angles further off than this are told to the user.
+_ANGLE_ERROR_DEG = 1e-3
+
 
 @dataclass(frozen=True, eq=False)
 class RenderPlan:
@@ -85,7 +88,7 @@ def make_plan(experiment: Experiment) -> RenderPlan:
     sampling, goniometer = experiment.sampling, experiment.goniometer
     wavelength = units.m_from_angstrom(beam.wavelength_A)
     geometry = detector.geometry(goniometer.axis, experiment.semantics)
-    lattice = crystal.lattice(wavelength)
+    lattice = crystal.lattice(wavelength, experiment.semantics)
     sample_size, clipped = _clipped_sample(experiment)
     cells = crystal.cell_counts(lattice, sample_size)
     recommended = sampling.recommended_oversample(lattice, cells, geometry, wavelength)
@@ -210,6 +213,12 @@ def _quirk_notices(plan: RenderPlan) -> list[str]:
     """Rules of nanobragg semantics that physical semantics leaves out."""
     experiment, detector, sampling = plan.experiment, plan.experiment.detector, plan.experiment.sampling
     found = []
+    crystal = experiment.crystal
+    if crystal.cell is not None and crystal.mosflm_matrix is None:
+        error = crystal.angle_error_deg(plan.lattice)
+        if error > _ANGLE_ERROR_DEG:
+            found.append(f"nanoBragg makes cells with three oblique angles up to {error:.3g} deg off; "
+                         "--semantics physical keeps the angles")
     if detector.pivot not in (None, plan.geometry.pivot):
         found.append(f"pivot {detector.pivot} is without effect: the {detector.convention} convention "
                      f"always pivots about the {plan.geometry.pivot}")

@@ -1,0 +1,26 @@
+"""The check that every image passes on its way into a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from cubragg.errors import FormatError
+
+
+def checked_image(path: Path | str, image: np.ndarray, dtype: DTypeLike, form: str) -> np.ndarray:
+    """``image`` [slow, fast] in C order, once it is known to be what ``form`` holds.
+
+    Raises
+    ------
+    FormatError
+        If it is of another type, not two-dimensional or empty: no writer converts
+        silently, since a cast can wrap or cut values.
+    """
+    image = np.asarray(image)
+    if image.dtype != dtype or image.ndim != 2 or image.size == 0:
+        raise FormatError(f"{path}: got a {image.dtype} array of shape {image.shape}; "
+                          f"{form} holds {np.dtype(dtype)} pixels [slow, fast]")
+    return np.ascontiguousarray(image)

@@ -1,0 +1,62 @@
+"""Text files of numbers: lines, columns and the errors that name them."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from cubragg.errors import FormatError
+
+_COMMENT = re.compile("[#!]")
+#: What C's strtod and numpy.loadtxt take for a number; Python's float takes more (1_000, other digits).
+_NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+
+
+def read_text(path: Path | str) -> str:
+    r"""The text of a file in UTF-8, with line ends as ``\n``.
+
+    Raises
+    ------
+    FormatError
+        If the file is not text.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path}: got byte 0x{error.object[error.start]:02x} at {error.start}; "
+                          "a text file in UTF-8 is accepted") from None
+    if "\0" in text:
+        raise FormatError(f"{path}: got byte 0x00 at {text.index(chr(0))}; a text file in UTF-8 is accepted")
+    return text
+
+
+def data_lines(text: str, first_line: int = 1) -> Iterator[tuple[int, list[str]]]:
+    """Line number and columns of every line that has any.
+
+    Columns stand between blanks or commas; from ``#`` or ``!`` on a line is comment.
+    """
+    for line_number, line in enumerate(io.StringIO(text), start=first_line):
+        columns = _COMMENT.split(line, maxsplit=1)[0].replace(",", " ").split()
+        if columns:
+            yield line_number, columns
+
+
+def number(where: str, name: str, token: str) -> float:
+    """A finite number.
+
+    Raises
+    ------
+    FormatError
+        ``where: got 'abc'; name must be a number``, and the like for inf and NaN.
+    """
+    if not _NUMBER.fullmatch(token):
+        raise FormatError(f"{where}: got {token!r}; {name} must be a number")
+    value = float(token)
+    if not math.isfinite(value):
+        raise FormatError(f"{where}: got {token}; {name} must be a finite number")
+    return value

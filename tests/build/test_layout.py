@@ -1,0 +1,79 @@
+"""The house itself: which room may know which, and what is shipped."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "cubragg"
+
+#: Rooms from the one that knows everything to those that know nothing; same number: strangers to each other.
+HEIGHT = {"cli": 5, "compare": 4, "io": 3, "detect": 3, "render": 2, "experiment": 1, "units": 0, "errors": 0}
+
+
+def room_of(path: Path) -> str | None:
+    """The room that a module of the package stands in; None for the package's own doors."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0] if parts[0] in HEIGHT else None
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms that a module imports, at any depth of its code."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("cubragg.")} & set(HEIGHT)
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down_only(path):
+    room = room_of(path)
+    if room is None:
+        return
+    for other in imported_rooms(path) - {room}:
+        assert HEIGHT[other] < HEIGHT[room], f"{room} imports {other}"
+
+
+def test_the_import_test_sees_an_upward_edge(tmp_path, monkeypatch):
+    planted = tmp_path / "experiment" / "bad.py"
+    planted.parent.mkdir()
+    planted.write_text("def f():\n    from cubragg.cli import main\n")
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    with pytest.raises(AssertionError, match="experiment imports cli"):
+        test_imports_go_down_only(planted)
+
+
+def test_only_the_cuda_renderer_imports_cupy():
+    for path in MODULES:
+        if path.name == "cuda_renderer.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
+                [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+            assert not any(name.split(".")[0] == "cupy" for name in names), path
+
+
+def test_every_package_folder_is_shipped():
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        listed = set(tomllib.load(file)["tool"]["setuptools"]["packages"])
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert listed == folders | {"cubragg.kernels"}
+
+
+@pytest.mark.parametrize("module", ["cupy", "fabio", "click", "PIL", "tomli_w"])
+def test_import_stays_light(module):
+    code = f"import cubragg, sys; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

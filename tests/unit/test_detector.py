@@ -1,0 +1,119 @@
+"""Geometry against hand-worked values and against nanoBragg's own printout."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cubragg import ConfigError, Detector
+from cubragg.experiment.detector import CONVENTIONS, MAX_PIXELS
+
+NAMED = [name for name in CONVENTIONS if name != "custom"]
+
+
+def placed(semantics="nanobragg", spindle=None, **settings):
+    return Detector(**settings).geometry(spindle, semantics)
+
+
+@pytest.mark.parametrize(("convention", "fbeam", "sbeam"), [
+    # 100 pixels of 0.1 mm. MOSFLM: (size + pixel)/2 + pixel/2; DENZO without the half pixel; ADXV: Xbeam at
+    # (size + pixel)/2, Sbeam = size - (size - pixel)/2; XDS and DIALS: the middle.
+    ("mosflm", 5.10, 5.10), ("denzo", 5.05, 5.05), ("adxv", 5.05, 5.05), ("xds", 5.0, 5.0), ("dials", 5.0, 5.0),
+])
+def test_default_beam_centres(convention, fbeam, sbeam):
+    geometry = placed(convention=convention, fast_pixels=100, slow_pixels=100)
+    assert 1000 * geometry.fbeam == pytest.approx(fbeam, abs=1e-12)
+    assert 1000 * geometry.sbeam == pytest.approx(sbeam, abs=1e-12)
+    corner = np.array(geometry.pix0)
+    beam_spot = corner + geometry.fbeam * np.array(geometry.fast) + geometry.sbeam * np.array(geometry.slow)
+    np.testing.assert_allclose(beam_spot, 0.1 * np.array(geometry.beam), atol=1e-15)
+
+
+def test_mosflm_beam_centre_swaps_axes():
+    geometry = placed(fast_pixels=100, slow_pixels=200, xbeam_mm=3.0, ybeam_mm=7.0)
+    assert (1000 * geometry.fbeam, 1000 * geometry.sbeam) == pytest.approx((7.05, 3.05))
+
+
+@given(st.sampled_from(NAMED), *[st.floats(-60, 60)] * 3, st.floats(-80, 80), st.sampled_from(["beam", "sample"]))
+def test_rotations_keep_what_the_pivot_promises(convention, x, y, z, twotheta, pivot):
+    settings = {"convention": convention, "rotx_deg": x, "roty_deg": y, "rotz_deg": z, "twotheta_deg": twotheta,
+                "pivot": pivot, "fast_pixels": 64, "slow_pixels": 64}
+    try:
+        geometry = placed("physical", **settings)
+    except ConfigError as error:
+        assert "must not lie at or behind the sample" in str(error)  # noqa: PT017
+        return
+    axes = np.array([geometry.fast, geometry.slow, geometry.normal])
+    np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
+    flat = placed("physical", **{**settings, "rotx_deg": 0.0, "roty_deg": 0.0, "rotz_deg": 0.0, "twotheta_deg": 0.0})
+    if pivot == "beam":  # the direct beam stays on its place on the detector, at its distance
+        spot = np.array(geometry.pix0) + flat.fbeam * axes[0] + flat.sbeam * axes[1]
+        np.testing.assert_allclose(np.cross(spot, geometry.beam), 0.0, atol=1e-12)
+    else:  # the nearest point stays on its place, at its distance
+        assert (geometry.fclose, geometry.sclose) == pytest.approx((flat.fclose, flat.sclose), abs=1e-12)
+
+
+def test_pivot_is_deaf_in_named_conventions():
+    assert placed(convention="mosflm", pivot="sample").pivot == "beam"
+    assert placed("physical", convention="mosflm", pivot="sample").pivot == "sample"
+    assert placed(convention="custom", pivot="sample").pivot == "sample"
+
+
+def test_pix0_is_heard_in_physical_semantics_only():
+    corner = (0.2, 0.01, -0.02)
+    assert placed("physical", convention="custom", pix0_m=corner).pix0 == corner
+    assert placed(convention="custom", pix0_m=corner).pix0 != corner
+
+
+def test_adxv_keeps_its_left_handed_normal():
+    geometry = placed(convention="adxv")
+    np.testing.assert_array_equal(np.cross(geometry.fast, geometry.slow), -np.array(geometry.normal))
+
+
+def test_a_normal_that_is_not_unit_is_replaced():
+    geometry = placed(convention="custom", normal_axis=(2.0, 0.0, 0.0), fast_axis=(0.0, 0.0, 1.0),
+                      slow_axis=(0.0, -1.0, 0.1))
+    np.testing.assert_allclose(geometry.normal, (1.0, 0.0, 0.0), atol=1e-15)
+
+
+def test_close_distance_rules_over_distance():
+    geometry = placed(convention="xds", distance_mm=50.0, close_distance_mm=80.0, roty_deg=10.0)
+    assert geometry.close_distance == pytest.approx(0.08)
+    assert geometry.distance == pytest.approx(0.08 / math.cos(math.radians(10.0)))
+
+
+def test_sensor_layers():
+    layers = Detector(thickness_um=450.0, attenuation_um=500.0, thick_steps=5).layers()
+    assert (layers.count, layers.step_m, layers.mu_per_m) == (5, 450e-6 / 4, 1.0 / (500.0 * 1e-6))
+    assert Detector(thick_steps=5).layers().count == 1
+    assert Detector(thickness_um=450.0).layers().mu_per_m == pytest.approx(1.0 / 450e-6)
+    assert Detector(thickness_um=450.0, attenuation_um=math.inf).layers().mu_per_m == 0.0
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"pixel_size_mm": 0.0}, "detector.pixel_size_mm: got 0 mm; the pixel size must be > 0 mm"),
+    ({"distance_mm": -1.0}, "detector.distance_mm: got -1 mm; the distance must be > 0 mm"),
+    ({"distance_mm": math.nan}, "detector.distance_mm: got nan mm; the distance must be a finite number"),
+    ({"convention": "mosfilm"}, "detector.convention: got 'mosfilm'; the convention must be one of "
+     "mosflm, denzo, adxv, xds, dials, custom"),
+    ({"fast_axis": (0.0, 0.0, 0.0)}, "detector.fast_axis: got a zero vector; an axis must have a direction"),
+    ({"fast_pixels": 0}, "detector.fast_pixels: got 0; the detector size in pixels must be >= 1"),
+    ({"fast_pixels": 10**6, "slow_pixels": 10**6}, f"detector.fast_pixels: got 1000000 x 1000000 pixels; "
+     f"at most {MAX_PIXELS} pixels fit into the file formats"),
+    ({"fast_size_mm": 0.01}, "detector.fast_size_mm: got 0.01 mm with pixels of 0.1 mm; "
+     "the detector must hold a pixel"),
+])
+def test_bad_values(settings, message):
+    with pytest.raises(ConfigError) as caught:
+        Detector(**settings)
+    assert str(caught.value) == message
+
+
+def test_a_detector_behind_the_sample():
+    with pytest.raises(ConfigError, match=r"^detector.distance_mm: got a detector plane -100 mm along the beam and 50 mm "
+                       "along its normal after rotation; the detector must not lie at or behind the sample$"):
+        placed(rotx_deg=0.0, roty_deg=120.0)

@@ -1,0 +1,202 @@
+"""Writers leave a whole file or none, whatever goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cubragg.io.atomic import atomic_path, require_size, write_bytes
+from cubragg.io.cbf import MiniCbfHeader, write_cbf
+from cubragg.io.fdump import write_fdump
+from cubragg.io.hkl import write_hkl
+from cubragg.io.pgm import write_pgm
+from cubragg.io.png import write_png
+from cubragg.io.raw import write_float
+from cubragg.io.smv import write_smv
+
+SHAPE = (12, 10)
+CBF_HEADER = MiniCbfHeader(datetime(2024, 1, 2), 1e-4, 0.1, 1.0, 5.0, 6.0, 1.0, 1.0, 0.0, 0.1, 6000.0)
+WRITERS = {
+    "float": lambda path: write_float(path, np.ones(SHAPE, np.float32)),
+    "smv": lambda path: write_smv(path, np.ones(SHAPE, np.uint16), {}),
+    "cbf": lambda path: write_cbf(path, np.ones(SHAPE, np.int32), CBF_HEADER),
+    "pgm": lambda path: write_pgm(path, np.ones(SHAPE, np.uint8), 1.0),
+    "png": lambda path: write_png(path, np.ones(SHAPE)),
+    "hkl": lambda path: write_hkl(path, np.zeros((5, 3), np.int32), np.ones(5)),
+    "fdump": lambda path: write_fdump(path, np.ones((2, 3, 4)), (0, 0, 0)),
+}
+writers = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """The nearest thing to a full disk that a test can have: the system refuses bytes past ``size``."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+@writers
+def test_a_file_is_written(tmp_path, write):
+    write(tmp_path / "image_0001.img")
+    assert names(tmp_path) == ["image_0001.img"]
+
+
+@writers
+@pytest.mark.parametrize("missing", [1, 60], ids=["last byte", "60 bytes"])
+def test_full_disk_names_the_file_and_leaves_the_old_one(tmp_path, write, missing):
+    path = tmp_path / "image_0001.img"
+    write(path)
+    size = path.stat().st_size
+    path.write_bytes(b"old")
+    with no_file_larger_than(size - missing), pytest.raises(OSError, match="File too large") as caught:
+        write(path)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
+    assert names(tmp_path) == ["image_0001.img"]
+    assert path.read_bytes() == b"old"
+
+
+@writers
+def test_missing_folder(tmp_path, write):
+    path = tmp_path / "none" / "image.img"
+    with pytest.raises(FileNotFoundError) as caught:
+        write(path)
+    assert caught.value.filename == str(path)
+    assert names(tmp_path) == []
+
+
+@writers
+def test_folder_that_cannot_hold_files(tmp_path, write):
+    (tmp_path / "file").write_bytes(b"")
+    path = tmp_path / "file" / "image.img"
+    with pytest.raises(NotADirectoryError) as caught:
+        write(path)
+    assert caught.value.filename == str(path)
+    assert names(tmp_path) == ["file"]
+
+
+def test_target_is_a_folder(tmp_path):
+    with pytest.raises(IsADirectoryError) as caught:
+        write_bytes(tmp_path, b"x")
+    assert (caught.value.strerror, caught.value.filename) == ("Is a directory", str(tmp_path))
+
+
+def test_write_protected_file_is_kept(tmp_path, monkeypatch):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "access", lambda *args: False)  # root may write whatever the mode says
+    with pytest.raises(PermissionError) as caught:
+        write_bytes(path, b"new")
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
+def test_any_interruption_leaves_nothing(tmp_path, error):
+    def write_half() -> None:
+        with atomic_path(tmp_path / "a.bin") as temporary:
+            temporary.write_bytes(b"half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert names(tmp_path) == []
+
+
+def test_error_without_a_number_is_told(tmp_path):
+    path = tmp_path / "a.bin"
+    with pytest.raises(OSError, match="encoder error -2") as caught, atomic_path(path):
+        raise OSError("encoder error -2")
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(path))
+
+
+def test_error_about_another_file_is_not_blamed_on_this_one(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "a.bin"):
+        (tmp_path / "input.txt").read_bytes()
+    assert caught.value.filename == str(tmp_path / "input.txt")
+
+
+def test_path_may_be_text_and_stays_as_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_bytes("a.bin", b"1", b"2")
+    assert Path("a.bin").read_bytes() == b"12"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_bytes("none/a.bin", b"")
+    assert caught.value.filename == "none/a.bin"
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("image_0001.cbf", "image_0001.cbf"), ("my image.cbf", "my_image.cbf"), ("größe.img", "gr__e.img"), (".x", ".x")])
+def test_temporary_name_is_a_legal_cif_name_in_the_same_folder(tmp_path, name, expected):
+    with atomic_path(tmp_path / name) as temporary:
+        assert temporary.name == expected
+        assert temporary.parent.parent == tmp_path
+        temporary.write_bytes(b"")
+    assert names(tmp_path) == [name]
+
+
+def test_mode_is_that_of_open(tmp_path):
+    path = tmp_path / "a.bin"
+    umask = os.umask(0o027)
+    try:
+        write_bytes(path, b"")
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.chmod(0o600)
+    write_bytes(path, b"")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_link_is_followed(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.bin").symlink_to(tmp_path / "folder" / "real.bin")
+    write_bytes(tmp_path / "link.bin", b"x")
+    assert (tmp_path / "link.bin").is_symlink()
+    assert (tmp_path / "folder" / "real.bin").read_bytes() == b"x"
+
+
+def test_pipe_gets_the_bytes_and_stays_a_pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(path.read_bytes()))
+    reader.start()
+    write_bytes(path, b"whole")
+    reader.join(timeout=30.0)
+    assert got == [b"whole"]
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert names(tmp_path) == ["pipe"]
+
+
+def test_short_file_is_noticed_even_if_the_disk_has_room_again(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"1234")
+    require_size(path, 4)
+    with pytest.raises(OSError, match="2 of 6 bytes were not written"):
+        require_size(path, 6)
+
+
+def test_import_is_light():
+    code = ("import sys, cubragg.io.smv, cubragg.io.cbf, cubragg.io.png, cubragg.io.hkl; "
+            "sys.exit(bool({'fabio', 'PIL', 'h5py'} & set(sys.modules)))")
+    subprocess.run([sys.executable, "-c", code], check=True)
