@@ -65,10 +65,12 @@ def random_experiment(seed: int, semantics: str = "nanobragg") -> Experiment:
         vdiv_range_mrad=maybe(rng.uniform(0.1, 5.0), 0.3), hdiv_steps=maybe(3, 0.3), vdiv_steps=maybe(2, 0.3),
         round_divergence=rng.random() < 0.5, dispersion_percent=rng.choice([0.0, 0.0, 1.5]),
         dispersion_steps=maybe(3, 0.3),
-        sources=rng.choice([(), (), (Source((-10.0, 0.01, 0.02), 2.0, None), Source((None, 0.03, None), 1.0, 1.1e-10))]))
+        sources=rng.choice([(), (), (Source((-10.0, 0.01, 0.02), 2.0, None), Source((None, 0.03, None), 1.0, 1.1e-10)),
+                            ]))
     thick = rng.random() < 0.3
     detector = Detector(
-        convention=rng.choice(["mosflm", "denzo", "adxv", "xds", "dials", "custom"]), pixel_size_mm=rng.uniform(0.2, 2.0),
+        convention=rng.choice(["mosflm", "denzo", "adxv", "xds", "dials", "custom"]),
+        pixel_size_mm=rng.uniform(0.2, 2.0),
         fast_pixels=rng.randrange(3, 14), slow_pixels=rng.randrange(3, 14), distance_mm=rng.uniform(20.0, 200.0),
         rotx_deg=rng.choice([0.0, rng.uniform(-30, 30)]), roty_deg=rng.choice([0.0, rng.uniform(-30, 30)]),
         rotz_deg=rng.choice([0.0, rng.uniform(-30, 30)]), twotheta_deg=rng.choice([0.0, rng.uniform(-30, 30)]),

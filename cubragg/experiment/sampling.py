@@ -18,6 +18,11 @@ ROI = tuple[int, int, int, int]
 MAX_OVERSAMPLE = 1000
 
 
+def same_arrays(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    """Equal arrays, or both absent."""
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))
+
+
 @dataclass(frozen=True, eq=False)
 class Sampling:
     """Sampling of the image.
@@ -62,18 +67,15 @@ class Sampling:
             if len(self.roi) != 4:
                 raise ConfigError("sampling.roi", f"got {len(self.roi)} numbers; a region needs 4")
         if self.mask is not None:
-            mask = np.ascontiguousarray(self.mask, dtype=bool)
+            mask = np.array(self.mask, dtype=bool, order="C")
             mask.setflags(write=False)
             object.__setattr__(self, "mask", mask)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sampling):
             return NotImplemented
-        mine, theirs = dict(vars(self)), dict(vars(other))
-        masks = mine.pop("mask"), theirs.pop("mask")
-        same_mask = masks[0] is masks[1] or (None not in (masks[0] is None or 1, masks[1] is None or 1)
-                                             and np.array_equal(masks[0], masks[1]))
-        return mine == theirs and same_mask
+        mine, theirs = ({name: value for name, value in vars(part).items() if name != "mask"} for part in (self, other))
+        return mine == theirs and same_arrays(self.mask, other.mask)
 
     def region(self, shape: tuple[int, int]) -> ROI:
         """The region inside a detector of ``shape`` (slow, fast); last pixels included.

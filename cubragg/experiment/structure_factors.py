@@ -8,6 +8,7 @@ import numpy as np
 
 from cubragg.errors import ConfigError
 from cubragg.experiment import checks
+from cubragg.experiment.sampling import same_arrays
 
 #: Grid points that are still worth allocating (8 bytes each: 4 GB).
 MAX_GRID_POINTS = 500_000_000
@@ -34,7 +35,8 @@ class StructureFactors:
     def __post_init__(self) -> None:
         checks.number("structure_factors.default_F", "default_F", self.default_F, "electrons")
         if self.grid is not None:
-            grid = np.ascontiguousarray(self.grid, dtype=np.float64)
+            # A sealed view: grids can be as large as the memory, so there is no copy.
+            grid = np.ascontiguousarray(self.grid, dtype=np.float64).view()
             if grid.ndim != 3 or grid.size == 0:
                 raise ConfigError("structure_factors.grid", f"got an array of shape {grid.shape}; "
                                   "the grid must be [h, k, l] and not empty")
@@ -49,9 +51,7 @@ class StructureFactors:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StructureFactors):
             return NotImplemented
-        same_grid = (self.grid is None) == (other.grid is None) and (
-            self.grid is None or np.array_equal(self.grid, other.grid))  # type: ignore[arg-type]
-        return same_grid and (self.default_F, self.origin) == (other.default_F, other.origin)
+        return same_arrays(self.grid, other.grid) and (self.default_F, self.origin) == (other.default_F, other.origin)
 
     @classmethod
     def from_list(cls, hkl: np.ndarray, amplitudes: np.ndarray, default_F: float = 0.0) -> StructureFactors:

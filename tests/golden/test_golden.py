@@ -81,7 +81,7 @@ def test_figures(case_id):
         figures["intfile_scale"], rel=1e-5)
     assert (plan.oversample, len(plan.sources.wavelength_m), len(plan.mosaic.rotations), plan.phi.count) == tuple(
         figures[name] for name in ("oversample", "sources", "mosaic_domains", "phisteps"))
-    assert "%g" % plan.fluence == "%g" % figures["fluence"]
+    assert f"{plan.fluence:g}" == f"{figures['fluence']:g}"
     assert geometry.pivot == figures["pivot"]
     for name, vector in (("fast_axis", geometry.fast), ("slow_axis", geometry.slow), ("normal_axis", geometry.normal),
                          ("pix0_m", geometry.pix0), ("dials_origin_mm", geometry.dials_origin_mm)):
@@ -98,8 +98,8 @@ def test_figures(case_id):
 def test_header(case_id):
     job, image = rendered(case_id)
     experiment, plan = job.experiment, image.plan
-    header = smv_header(image.geometry, wavelength_A=experiment.beam.wavelength_A, phi_deg=experiment.goniometer.phi_deg,
-                        osc_deg=deg_from_rad(plan.phi.span), twotheta_deg=experiment.detector.twotheta_deg)
+    header = smv_header(image.geometry, wavelength_A=experiment.beam.wavelength_A,
+                        phi_deg=experiment.goniometer.phi_deg, osc_deg=deg_from_rad(plan.phi.span), twotheta_deg=experiment.detector.twotheta_deg)
     expected = cases()[case_id]["smv_header"]
     assert {key: header[key] for key in expected if key != "HEADER_BYTES"} == {
         key: value for key, value in expected.items() if key != "HEADER_BYTES"}
@@ -119,7 +119,8 @@ def test_pgm_image(case_id):
     _, int_scale = int_image(image.photons, job.settings.scale, job.settings.adc, image.plan.roi)
     gray, scaled_by = pgm_image(image.photons, job.settings.pgm_scale, int_scale, image.figures.rmsd, image.plan.roi)
     np.testing.assert_array_equal(gray, stored(case_id, "pgm"))
-    assert "%g" % scaled_by == "%g" % cases()[case_id]["figures"]["pgm_scale"]
+    expected = cases()[case_id]["figures"]["pgm_scale"]
+    assert f"{scaled_by:g}" == f"{expected:g}"
 
 
 @pytest.mark.parametrize("case_id", [name for name in cases() if stored(name, "noise_image") is not None])

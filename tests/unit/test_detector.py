@@ -114,6 +114,6 @@ def test_bad_values(settings, message):
 
 
 def test_a_detector_behind_the_sample():
-    with pytest.raises(ConfigError, match=r"^detector.distance_mm: got a detector plane -100 mm along the beam and 50 mm "
-                       "along its normal after rotation; the detector must not lie at or behind the sample$"):
+    with pytest.raises(ConfigError, match=r"^detector.distance_mm: got a detector plane -100 mm along the beam "
+                       "and 50 mm along its normal after rotation; the detector must not lie at or behind the sample$"):
         placed(rotx_deg=0.0, roty_deg=120.0)

@@ -44,7 +44,7 @@ def test_seed_zero_counts_as_one():
 def test_deviates_are_single_precision_below_one():
     drawn = np.array(ReferenceStream(7).uniforms(100_000))
     assert np.array_equal(drawn, drawn.astype(np.float32))
-    assert 0.0 <= drawn.min()
+    assert drawn.min() >= 0.0
     assert drawn.max() < 1.0
     assert abs(drawn.mean() - 0.5) < 5 / math.sqrt(12 * drawn.size)
 

@@ -11,7 +11,18 @@ from conftest import random_experiment, random_grid, small_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubragg import Beam, ConfigError, Crystal, Detector, Experiment, Goniometer, Sampling, Source, StructureFactors, simulate
+from cubragg import (
+    Beam,
+    ConfigError,
+    Crystal,
+    Detector,
+    Experiment,
+    Goniometer,
+    Sampling,
+    Source,
+    StructureFactors,
+    simulate,
+)
 from cubragg.experiment.vectors import cross, norm, rotate_axis, unit
 from cubragg.render.numpy_renderer import NumpyRenderer
 from cubragg.render.plan import carried_rotations, make_plan
@@ -40,9 +51,8 @@ def test_every_pixel_agrees_with_the_scalar_program(seed):
     plan, peak = image.plan, image.figures.max_photons
     rng = np.random.default_rng(seed)
     fast_min, fast_max, slow_min, slow_max = plan.roi
-    places = {(fast_min, slow_min)} | {(int(rng.integers(fast_min, fast_max + 1)), int(rng.integers(slow_min, slow_max + 1)))
-                                       for _ in range(6)}
-    for fast, slow in places:
+    places = rng.integers((fast_min, slow_min), (fast_max + 1, slow_max + 1), (6, 2)).tolist()
+    for fast, slow in [(fast_min, slow_min), *places]:
         if plan.mask is not None and not plan.mask[slow, fast]:
             assert image.photons[slow, fast] == 0.0
             continue

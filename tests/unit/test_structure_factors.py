@@ -1,0 +1,68 @@
+"""Structure factor lists, the grid, and looking up and between its points."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cubragg import ConfigError, StructureFactors
+from cubragg.experiment.structure_factors import MAX_GRID_POINTS
+from cubragg.render.lattice import Workspace
+from cubragg.render.structure_factor import StructureFactorTable
+
+HKL = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [-1, 0, 3]])
+
+
+def test_grid_is_the_bounding_box_filled_with_the_default():
+    factors = StructureFactors.from_list(HKL, np.array([100.0, 80.0, 60.0, 40.0]), 10.0)
+    assert factors.origin == (-1, 0, 0)
+    assert factors.grid.shape == (4, 3, 4)
+    assert factors.grid[1, 0, 0] == 100.0
+    assert factors.grid[0, 0, 3] == 40.0
+    assert (factors.grid == 10.0).sum() == factors.grid.size - 4
+
+
+def test_the_last_of_duplicates_counts():
+    factors = StructureFactors.from_list(np.array([[1, 1, 1], [0, 0, 0], [1, 1, 1]]), np.array([1.0, 2.0, 3.0]))
+    assert factors.grid[1, 1, 1] == 3.0
+
+
+def test_lookup_falls_back_to_the_default_outside():
+    factors = StructureFactors.from_list(HKL, np.array([100.0, 80.0, 60.0, 40.0]), 10.0)
+    asked = np.array([[0, 0, 0], [2, 0, 0], [3, 0, 0], [-1, 0, 3], [-1, 0, 4], [-900, 7, 10**6]], dtype=float)
+    got = StructureFactorTable(factors).nearest_squares(np.ascontiguousarray(asked.T), Workspace(6))
+    np.testing.assert_array_equal(np.sqrt(got), [100.0, 80.0, 10.0, 40.0, 10.0, 10.0])
+
+
+def test_cubic_interpolation_is_exact_for_cubics():
+    def cubic(h, k, l):  # noqa: E741
+        return 2.0 + h**3 - 2 * k**2 * l + 0.5 * l**3
+    axis = np.arange(-4, 8)
+    grid = cubic(*np.meshgrid(axis, axis, axis, indexing="ij"))
+    table = StructureFactorTable(StructureFactors(0.0, grid, (-4, -4, -4)))
+    index = np.random.default_rng(1).uniform(-2.0, 4.9, (3, 200))
+    assert not table.leaves_grid(index).any()
+    np.testing.assert_allclose(table.interpolated(index), cubic(*index), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("index", "leaves"), [
+    # A box of 0..9: the C program wants h - 2 >= 0 and h + 3 <= 10.
+    (1.999, True), (2.0, False), (7.0, False), (7.001, True), (-5.0, True)])
+def test_where_interpolation_ends(index, leaves):
+    table = StructureFactorTable(StructureFactors(0.0, np.zeros((10, 10, 10))))
+    assert table.leaves_grid(np.array([[5.0], [index], [5.0]])) == [leaves]
+
+
+@pytest.mark.parametrize(("hkl", "amplitudes", "message"), [
+    (np.empty((0, 3), dtype=int), [], "structure_factors.grid: got indices of shape (0, 3) and 0 amplitudes; "
+     "a list needs n >= 1 rows of h k l and n amplitudes"),
+    ([[1, 2, 3]], [1.0, 2.0], "structure_factors.grid: got indices of shape (1, 3) and 2 amplitudes; "
+     "a list needs n >= 1 rows of h k l and n amplitudes"),
+    ([[0, 0, 0], [10**6, 10**6, 1]], [1.0, 1.0], "structure_factors.grid: got indices h 0 to 1000000, k 0 to 1000000, "
+     f"l 0 to 1; their box must not exceed {MAX_GRID_POINTS} points"),
+    ([[0, 0, 0]], [np.nan], "structure_factors.grid: got NaN or inf; amplitudes must be finite"),
+])
+def test_bad_lists(hkl, amplitudes, message):
+    with pytest.raises(ConfigError) as caught:
+        StructureFactors.from_list(hkl, amplitudes)
+    assert str(caught.value) == message
