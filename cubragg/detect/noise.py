@@ -32,7 +32,7 @@ def noise_counts(photons: np.ndarray, roi: ROI, seed: int, rng: str = "numpy") -
     """
     counts = np.zeros(photons.shape, dtype=np.float64)
     region = region_slices(roi)
-    means = photons[region]
+    means = np.nan_to_num(photons[region], nan=_LARGEST_POISSON_MEAN, posinf=_LARGEST_POISSON_MEAN)
     if rng == "reference":
         drawn = np.fromiter(_reference_counts(means.ravel(), seed), dtype=np.float64, count=means.size)
         counts[region] = drawn.reshape(means.shape)

@@ -31,7 +31,9 @@ def int_image(photons: np.ndarray, scale: float | None, adc: float, roi: ROI) ->
     if scale is None or not scale > 0.0:
         peak = float(photons[region].max())
         scale = _AUTOSCALE_MAX / peak if peak > 0.0 else 1.0
-    values = np.clip(photons[region].astype(np.float64) * scale + adc, 0.0, SATURATION)
+    with np.errstate(invalid="ignore"):
+        values = photons[region].astype(np.float64) * scale + adc
+    values = np.clip(np.nan_to_num(values, nan=SATURATION, posinf=SATURATION), 0.0, SATURATION)
     counts = np.zeros(photons.shape, dtype=np.uint16)
     counts[region] = np.floor((values + 0.5).astype(np.float32)).astype(np.uint16)
     return counts, scale
@@ -44,5 +46,7 @@ def pgm_image(photons: np.ndarray, scale: float | None, int_scale: float, rmsd: 
         scale = _GRAY_PER_RMSD / rmsd if rmsd > 0.0 else int_scale
     region = region_slices(roi)
     gray = np.zeros(photons.shape, dtype=np.uint8)
-    gray[region] = np.clip(photons[region].astype(np.float64) * scale, 0.0, _GRAY_MAX).astype(np.uint8)
+    with np.errstate(invalid="ignore"):
+        values = np.nan_to_num(photons[region].astype(np.float64) * scale, nan=_GRAY_MAX, posinf=_GRAY_MAX)
+    gray[region] = np.clip(values, 0.0, _GRAY_MAX).astype(np.uint8)
     return gray, scale

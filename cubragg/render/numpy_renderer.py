@@ -141,7 +141,10 @@ class NumpyRenderer:
     def _fill(self, image: np.ndarray, pixels: _Pixels, rules: _Rules) -> None:
         if len(pixels):
             photons = self._physical_photons if self._plan.physical else self._photons
-            image.reshape(-1)[pixels.flat] = photons(pixels, rules)
+            # Running factors above 1 (point pixels, many terms) can pass the largest number: then the
+            # pixel is infinite, as in C, and `render` says so.
+            with np.errstate(over="ignore", invalid="ignore"):
+                image.reshape(-1)[pixels.flat] = photons(pixels, rules)
 
     def _bounds(self, alone: list[int]) -> Iterator[tuple[int, int]]:
         """Blocks of places that cover the region, but for the pixels rendered alone."""

@@ -67,7 +67,12 @@ def figures_of(photons: np.ndarray, plan: RenderPlan) -> Figures:
     fast_min, fast_max, slow_min, slow_max = plan.roi
     region = photons[slow_min:slow_max + 1, fast_min:fast_max + 1]
     rendered = region if plan.mask is None else region[plan.mask[slow_min:slow_max + 1, fast_min:fast_max + 1]]
-    total = rendered.sum(dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # of an image with infinite pixels
+        return _figures(region, rendered, plan)
+
+
+def _figures(region: np.ndarray, rendered: np.ndarray, plan: RenderPlan) -> Figures:
+    total = float(rendered.sum(dtype=np.float64))
     mean = total / max(rendered.size, 1)
     # Squares are rounded to single before they are summed, as in C.
     rms = math.sqrt(np.square(rendered).sum(dtype=np.float64) / (max(rendered.size, 2) - 1))
@@ -78,7 +83,7 @@ def figures_of(photons: np.ndarray, plan: RenderPlan) -> Figures:
         return Figures(0.0, 0.0, 0.0, mean, rms, rmsd)
     row, column = divmod(int(region.argmax()), region.shape[1])
     n, edge = plan.oversample, plan.geometry.pixel_size / plan.oversample
-    fast, slow = (edge * (pixel * n + n - 1) + edge / 2.0 for pixel in (column + fast_min, row + slow_min))
+    fast, slow = (edge * (pixel * n + n - 1) + edge / 2.0 for pixel in (column + plan.roi[0], row + plan.roi[2]))
     return Figures(peak, fast, slow, mean, rms, rmsd)
 
 
@@ -117,6 +122,8 @@ def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None,
     figures = figures_of(photons, plan)
     if figures.max_photons == 0.0:
         notices.append("the image is zero everywhere")
+    if not np.isfinite(photons).all():
+        notices.append(f"{np.count_nonzero(~np.isfinite(photons))} pixels are beyond the largest single-precision number")
     return Image(photons, figures, plan, chosen, seconds, tuple(notices))
 
 

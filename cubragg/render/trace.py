@@ -119,7 +119,8 @@ class _Tracer:
         for running, factor in ((sampling.oversample_thick, trace.capture_fraction),
                                 (sampling.oversample_polar, trace.polar), (sampling.oversample_omega, trace.omega)):
             photons *= 1.0 if running else factor
-        trace.photons = float(np.float32(photons))
+        with np.errstate(over="ignore"):  # running factors above 1 can pass the largest number, as in C
+            trace.photons = float(np.float32(photons))
         return trace
 
     def _sub_pixel(self, trace: PixelTrace, layer: int, sub_slow: int, sub_fast: int) -> None:

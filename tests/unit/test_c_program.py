@@ -21,7 +21,8 @@ CRYSTAL = "-default_F 100 -cell 60 60 60 90 90 90 -N 5 -misset 10 20 30"
 
 def c_image(flags: str, folder) -> np.ndarray:
     outputs = ["-floatfile", "c.bin", "-nonoise", "-nopgm", "-noprogress"]
-    subprocess.run([PROGRAM, *shlex.split(flags), *outputs], cwd=folder, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run([PROGRAM, *shlex.split(flags), *outputs], cwd=folder, check=True, stdout=subprocess.DEVNULL,
+                   env={**os.environ, "OMP_NUM_THREADS": "1"})
     return np.fromfile(folder / "c.bin", dtype="<f4")
 
 

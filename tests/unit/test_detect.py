@@ -21,6 +21,14 @@ def test_int_image_scales_clips_and_rounds_inside_the_region():
     np.testing.assert_array_equal(counts, [[0, 40, 43, 65535], [0, 0, 44, 46]])
 
 
+def test_infinite_pixels_saturate():
+    overflown = image([np.inf, 1.0])
+    region = (0, 1, 0, 0)
+    assert int_image(overflown, None, 40.0, region)[0].tolist() == [[65535, 40]]
+    assert pgm_image(overflown, 2.0, 1.0, 1.0, region)[0].tolist() == [[255, 2]]
+    assert noise_image(noise_counts(overflown, region, 1), 40.0, region)[2] == 1
+
+
 @pytest.mark.parametrize(("peak", "scale"), [(110.0, 500.0), (0.0, 1.0)])
 def test_autoscale(peak, scale):
     assert int_image(image([0, peak], [0, 0]), None, 0.0, (0, 1, 0, 1))[1] == scale
