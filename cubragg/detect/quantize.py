@@ -21,16 +21,22 @@ def region_slices(roi: ROI) -> tuple[slice, slice]:
     return slice(roi[2], roi[3] + 1), slice(roi[0], roi[1] + 1)
 
 
+def int_scale(photons: np.ndarray, scale: float | None, roi: ROI) -> float:
+    """The scale of `int_image`: as given or, if ``None`` or <= 0, what makes the maximum 55000."""
+    if scale is not None and scale > 0.0:
+        return scale
+    peak = float(photons[region_slices(roi)].max())
+    return _AUTOSCALE_MAX / peak if peak > 0.0 else 1.0
+
+
 def int_image(photons: np.ndarray, scale: float | None, adc: float, roi: ROI) -> tuple[np.ndarray, float]:
-    """uint16 image and the scale used; ``None`` or <= 0: the maximum becomes 55000.
+    """uint16 image and the scale used, that of `int_scale`.
 
     Values are ``photons * scale + adc`` clipped to 16 bits and rounded to nearest,
     the half added in double and rounded to single before the floor.
     """
     region = region_slices(roi)
-    if scale is None or not scale > 0.0:
-        peak = float(photons[region].max())
-        scale = _AUTOSCALE_MAX / peak if peak > 0.0 else 1.0
+    scale = int_scale(photons, scale, roi)
     with np.errstate(invalid="ignore"):
         values = photons[region].astype(np.float64) * scale + adc
     values = np.clip(np.nan_to_num(values, nan=SATURATION, posinf=SATURATION), 0.0, SATURATION)

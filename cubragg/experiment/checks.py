@@ -53,7 +53,9 @@ def vector(where: str, name: str, value: Sequence[float] | None, unit: str = "",
     """A tuple of ``length`` finite floats."""
     if value is None and optional:
         return None
-    values = tuple(value)  # type: ignore[arg-type]
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ConfigError(where, f"got {value!r}; {name} needs {length} numbers")
+    values = tuple(value)
     if len(values) != length:
         raise ConfigError(where, f"got {len(values)} numbers; {name} needs {length}")
     result = tuple(number(where, name, component, unit) for component in values)

@@ -173,15 +173,15 @@ class Crystal:
 
         b_cross_c, c_cross_a, a_cross_b = cross(b_star, c_star), cross(c_star, a_star), cross(a_star, b_star)
         v_star = dot(a_star, b_cross_c)
+        if not abs(v_star) > 0.0:
+            raise ConfigError("crystal.mosflm_matrix", "got a matrix whose three reciprocal vectors lie in one plane; "
+                              "they must span a volume")
         if self.cell is not None:
             lengths = self.full_cell()
             b_cross_c = rescale(b_cross_c, lengths[0] / volume)
             c_cross_a = rescale(c_cross_a, lengths[1] / volume)
             a_cross_b = rescale(a_cross_b, lengths[2] / volume)
             v_star = 1.0 / volume
-        if not abs(v_star) > 0.0:
-            raise ConfigError("crystal.mosflm_matrix", "got a matrix whose three reciprocal vectors lie in one plane; "
-                              "they must span a volume")
         volume = 1.0 / v_star
         a, b, c = scale(b_cross_c, volume), scale(c_cross_a, volume), scale(a_cross_b, volume)
         return Lattice(a, b, c, scale(cross(b, c), v_star), scale(cross(c, a), v_star), scale(cross(a, b), v_star),

@@ -46,7 +46,7 @@ CONVENTIONS = {
     "adxv": Axes(_Z, _X, _MINUS_Y, _Z, _MINUS_X, _X, _X),
     "xds": Axes(_Z, _X, _Y, _Z, _X, _X, _X),
     "dials": Axes(_Z, _X, _Y, _Z, _Y, _Y, _Y),
-    "custom": Axes(_X, _Z, _MINUS_Y, _X, _Z, _Z, _Z),
+    "custom": Axes(_X, _Z, _MINUS_Y, _X, _Y, _Z, _Z),
 }
 PIVOTS = ("beam", "sample")
 _CONVENTION_PIVOT = {"mosflm": "beam", "denzo": "beam", "adxv": "beam", "xds": "sample", "dials": "sample",
@@ -142,7 +142,7 @@ class Detector:
     rotx_deg, roty_deg, rotz_deg, twotheta_deg
         Rotation about x, then y, then z, then about the two-theta axis [deg].
     fast_axis, slow_axis, normal_axis, beam_axis, polar_axis, twotheta_axis
-        Directions for CUSTOM; those left out start as in MOSFLM (two-theta axis: +z).
+        Directions for CUSTOM; those left out start as in MOSFLM (two-theta axis: +y).
     pix0_m
         Corner of the first pixel [m]; listened to in physical semantics only.
     curved, point_pixel

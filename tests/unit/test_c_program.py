@@ -32,6 +32,8 @@ def c_image(flags: str, folder) -> np.ndarray:
     f"{CRYSTAL} -lambda 1.2 -detpixels 64 -pixel 0.8 -nopolar -oversample 2 -oversample_polar -polar 0.5",
     "-default_F 100 -cell 60 60 60 70 70 70 -N 5 -lambda 1.2 -detpixels 64 -pixel 0.8",  # oblique angles
     f"{CRYSTAL} -lambda 1.2 -detpixels 64 -pixel 0.8 -divergence 3 -dispersion 2 -polar 0.9 -dmin 2",
+    # the two-theta axis of CUSTOM left at its start
+    f"{CRYSTAL} -lambda 1.2 -detpixels 64 -pixel 0.8 -beam_vector 1 0.1 0 -twotheta 20",
     f"{CRYSTAL} -lambda 1.2 -detpixels 64 -pixel 0.8 -oversample 2 -oversample_thick",  # no thickness: all zero
 ])
 def test_same_flags_same_bits(flags, tmp_path, monkeypatch):

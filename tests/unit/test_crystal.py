@@ -104,6 +104,7 @@ def test_bad_values(settings, message):
     assert str(caught.value) == message
 
 
-def test_a_flat_matrix():
+@pytest.mark.parametrize("cell", [None, (50.0,) * 3 + (90.0,) * 3])
+def test_a_flat_matrix(cell):
     with pytest.raises(ConfigError, match="whose three reciprocal vectors lie in one plane"):
-        Crystal(mosflm_matrix=(1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0)).lattice(1e-10)
+        Crystal(cell=cell, mosflm_matrix=(1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0)).lattice(1e-10)

@@ -70,6 +70,7 @@ def test_arrays_are_taken_over_and_sealed():
     ("[beam]\nwavelength_A = 0\n", "beam.wavelength_A: got 0 A; wavelength must be > 0 A"),
     ("[beam]\npolarized = 1\n", "beam.polarized: got 1; it must be true or false"),
     ("[crystal]\n", "crystal.cell: no unit cell; give a cell (-cell) or an orientation matrix (-mat)"),
+    ("[crystal]\ncell = 5\n", "crystal.cell: got 5.0; the cell needs 6 numbers"),
     ("[crystal]\ncell = [5, 5]\n", "crystal.cell: got 2 numbers; the cell needs 6"),
     ("[crystal]\ncell = [5, 5, 5, 90, 90, 90]\n", "structure_factors.default_F: no structure factors; "
      "give a list (-hkl) or a default_F other than 0"),

@@ -1,0 +1,6 @@
+"""``python -m cubragg``."""
+
+from cubragg.cli.main import main
+
+if __name__ == "__main__":
+    main()

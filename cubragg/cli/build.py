@@ -1,0 +1,242 @@
+"""From an ordered list of flags to an experiment and what to do with it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cubragg.cli.flags import DEFAULT_NAMES
+from cubragg.cli.inputs import InputFile, reading
+from cubragg.cli.legacy import Given
+from cubragg.cli.replay import Replay
+from cubragg.errors import ConfigError
+from cubragg.experiment import Detector, Experiment, StructureFactors, checks
+from cubragg.experiment.reference_rng import MAX_SEED
+
+_CENTRES = ("xbeam_mm", "ybeam_mm", "xclose_mm", "yclose_mm", "orgx", "orgy")
+
+
+class Output(NamedTuple):
+    """A file to write, and the flag that names it."""
+
+    path: str
+    named_by: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a command line says besides the experiment.
+
+    Attributes
+    ----------
+    outputs
+        The files named, by kind (a key of `flags.DEFAULT_NAMES`, ``cbf``, ``png`` or ``config``).
+    inputs
+        The files read.
+    all_outputs, noise, pgm
+        Write the rest at default names; render noise; write a PGM picture.
+    scale, pgm_scale, adc
+        Factors to SMV and PGM (``None``: automatic) and the offset in SMV.
+    seed, seed_drawn, noise_rng
+        Seed of the noise, whether it was drawn here, and the generator.
+    backend, threads, progress, quiet
+        How to render and what to say.
+    printout, pixels
+        Print traces: of these pixels (flag, fast, slow), or of all rendered ones if there are none.
+    """
+
+    outputs: dict[str, Output]
+    inputs: tuple[InputFile, ...]
+    all_outputs: bool = False
+    noise: bool = True
+    pgm: bool = True
+    scale: float | None = None
+    pgm_scale: float | None = None
+    adc: float = 40.0
+    seed: int = 1
+    seed_drawn: bool = False
+    noise_rng: str = "numpy"
+    backend: str = "auto"
+    threads: int | None = None
+    progress: bool = True
+    quiet: bool = False
+    printout: bool = False
+    pixels: tuple[tuple[str, int, int], ...] = ()
+
+
+class Job(NamedTuple):
+    """A command line understood. ``replay`` names the flag behind an error; ``from_hkl``: a list was read."""
+
+    experiment: Experiment
+    settings: Settings
+    notices: list[str]
+    replay: Replay
+    from_hkl: bool
+
+
+def build(line: Sequence[Given]) -> Job:
+    """Replay a command line.
+
+    Raises
+    ------
+    ConfigError
+        For values that no experiment can have, and files that do not exist.
+    FormatError
+        For a file that breaks its format.
+    """
+    replay = Replay()
+    files = {flag: given for given in line for flag in given.flag.fields if flag.startswith("input.")}
+    if "input.config" in files:
+        replay.take_config(_named(files["input.config"]))
+    for given in line:
+        if given.flag.name == "--semantics":
+            replay.take_flag(given)
+    mask = replay.take_header(_named(files["input.mask"]), is_mask=True) if "input.mask" in files else None
+    if "input.image" in files:
+        replay.take_header(_named(files["input.image"]), is_mask=False)
+    for given in line:
+        replay.take_flag(given)
+    replay.settle(secrets.randbelow(MAX_SEED) + 1)
+    settings = _settings(replay)
+    factors, from_hkl = _structure_factors(replay)
+    experiment = _experiment(replay, factors, _mask(replay, mask))
+    replay.notices += _centres_without_effect(replay, experiment)
+    return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl)
+
+
+def _named(given: Given) -> InputFile:
+    return InputFile(str(given.values[0]), given.spelling)
+
+
+def _input(replay: Replay, kind: str) -> InputFile | None:
+    path = replay.get(f"input.{kind}")
+    return None if path is None else InputFile(path, replay.origins[f"input.{kind}"])
+
+
+def _settings(replay: Replay) -> Settings:
+    run = dict(replay.sections["run"])
+    with replay.naming():
+        for name in ("scale", "pgm_scale"):
+            checks.number(f"run.{name}", "the scale", run.get(name), optional=True, at_least=0.0)
+        checks.number("run.adc", "the offset", run.get("adc", Settings.adc))
+        checks.integer("run.seed", "the seed", run["seed"], at_least=0, at_most=MAX_SEED)
+        checks.integer("run.threads", "the number of threads", run.get("threads"), optional=True, at_least=1)
+    traced = [(replay.origins[f"run.{name}"], *run[name][::step])
+              for name, step in (("printout_pixel", 1), ("trace_pixel", -1)) if name in run]
+    known = {name: run[name] for name in Settings.__dataclass_fields__ if name in run}
+    outputs = {kind: Output(path, replay.origins[f"output.{kind}"])
+               for kind, path in replay.sections["output"].items()}
+    inputs = tuple(InputFile(path, replay.origins[f"input.{kind}"])
+                   for kind, path in replay.sections["input"].items())
+    return Settings(outputs, inputs, pixels=tuple(traced), **known)
+
+
+def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool]:
+    """Structure factors from a list or a dump, and whether from a list; ``None``: as the settings say."""
+    from cubragg.io.fdump import read_fdump
+    from cubragg.io.hkl import read_hkl
+
+    default_F = replay.get("structure_factors.default_F", StructureFactors.default_F)
+    with replay.naming():
+        checks.number("structure_factors.default_F", "default_F", default_F, "electrons")
+    listed = _input(replay, "hkl")
+    if listed is not None:
+        replay.origins["structure_factors.grid"] = listed.named_by
+        with reading(listed):
+            reflections = read_hkl(listed.path)
+        if reflections.duplicates:
+            replay.notices.append(
+                f"{listed.path}: {reflections.duplicates} duplicate reflection{'s' * (reflections.duplicates > 1)}; "
+                f"the last of each counts (first: {reflections.first_duplicate})")
+        with replay.naming():
+            return StructureFactors.from_list(reflections.hkl, reflections.amplitudes, default_F), True
+    dump = InputFile(replay.get("output.dump", DEFAULT_NAMES["dump"]), replay.origins.get("output.dump", "-dump"))
+    if replay.get("structure_factors.grid") is not None:
+        return None, False
+    if not Path(dump.path).exists():
+        if "output.dump" in replay.flagged:
+            if default_F == 0.0:
+                raise ConfigError(dump.named_by, f"got {dump.path!r}; there is no such file, and neither -hkl "
+                                  "nor -default_F")
+            replay.notices.append(f"{dump.named_by} is without effect: there is no {dump.path} to read, "
+                                  "and no -hkl to write")
+        return None, False
+    with reading(dump):
+        grid, origin = read_fdump(dump.path)
+    replay.notices.append(f"no -hkl: structure factors are read from {dump.path}, as in nanoBragg")
+    replay.origins["structure_factors.grid"] = dump.named_by
+    with replay.naming():
+        return StructureFactors(default_F, grid, origin), False
+
+
+def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
+    """Pixels to render, bool [slow, fast]; ``None``: as the settings say."""
+    from cubragg.io.smv import read_smv
+
+    source = _input(replay, "config_mask")
+    if from_header is not None:
+        replay.origins["sampling.mask"] = replay.origins["input.mask"]
+        return from_header != 0
+    if source is None:
+        return None
+    replay.origins["sampling.mask"] = source.named_by
+    with reading(source):
+        return read_smv(source.path).pixels != 0
+
+
+def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarray | None) -> Experiment:
+    from cubragg.io.matrix import read_matrix
+    from cubragg.io.sources import read_sources
+
+    document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
+                                if name not in ("input", "output", "run")}
+    document["semantics"] = replay.get("run.semantics", Experiment.semantics)
+    matrix, sources = _input(replay, "matrix"), _input(replay, "sources")
+    if matrix is not None:
+        with reading(matrix):
+            document["crystal"]["mosflm_matrix"] = read_matrix(matrix.path)
+        replay.origins["crystal.mosflm_matrix"] = matrix.named_by
+    parts: dict[str, Any] = {}
+    if factors is not None:
+        # The arrays join afterwards: from_dict takes them packed only, and asks for something to render.
+        kept = {name: value for name, value in document["structure_factors"].items() if name not in ("grid", "origin")}
+        document["structure_factors"] = {**kept, "default_F": 1.0}
+        parts["structure_factors"] = factors
+    with replay.naming():
+        experiment = Experiment.from_dict(document)
+        if sources is not None:
+            replay.origins["beam.sources"] = sources.named_by
+            with reading(sources):
+                listed = read_sources(sources.path)
+            parts["beam"] = replace(experiment.beam, sources=listed)
+        if mask is not None:
+            parts["sampling"] = replace(experiment.sampling, mask=mask)
+        return replace(experiment, **parts) if parts else experiment
+
+
+def _centres_without_effect(replay: Replay, experiment: Experiment) -> Iterator[str]:
+    """Beam centres on the command line that move nothing: nanoBragg takes only those of the pivot in force."""
+    detector, axis, semantics = experiment.detector, experiment.goniometer.axis, experiment.semantics
+
+    def corner(candidate: Detector) -> tuple[float, ...] | None:
+        try:
+            return candidate.geometry(axis, semantics).pix0
+        except ConfigError:
+            return None
+
+    placed = corner(detector)
+    idle = [replay.origins[f"detector.{name}"] for name in _CENTRES
+            if f"detector.{name}" in replay.flagged
+            and corner(replace(detector, **{name: getattr(detector, name) + 1.0})) == placed]
+    if idle and placed is not None:
+        pivot = detector.pivot_in_force(semantics)
+        heard = "-ORGX, -ORGY" if pivot == "sample" and detector.convention != "custom" else "-Xbeam, -Ybeam"
+        if semantics == "physical" and detector.pix0_m is not None:
+            heard = "-pix0_vector"
+        yield (f"{', '.join(idle)} without effect on the image: the {detector.convention} convention pivots about "
+               f"the {pivot} and listens to {heard}")

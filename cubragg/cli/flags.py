@@ -1,0 +1,363 @@
+"""Every flag of ``simulate`` as data: spellings, values, unit, default, help and the setting it makes.
+
+No code here knows what a flag means beyond that: `legacy` reads a command line
+with this table, `build` replays it, `usage` prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+#: Files that nanoBragg writes when none is named.
+DEFAULT_NAMES: Mapping[str, str] = MappingProxyType({
+    "dump": "Fdump.bin", "float": "floatimage.bin", "int": "intimage.img", "pgm": "image.pgm",
+    "noise": "noiseimage.img"})
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag.
+
+    Attributes
+    ----------
+    names
+        Spellings; the first is the one that help and messages use. Each is also read with one more dash.
+    group
+        Heading in the help.
+    help
+        One line; empty where the flag goes with the one before it.
+    kind
+        ``switch``, ``number``, ``count`` (whole number), ``file`` or ``choice``.
+    least, most
+        How many values it takes.
+    metavar
+        Its values in the help.
+    unit
+        Unit of its numbers.
+    default
+        In words, for the help; empty where there is none.
+    choices
+        What a ``choice`` accepts.
+    words
+        Words accepted in place of the numbers, by their beginning (nanoBragg's ``-misset rand``).
+    fields
+        The settings that each receive the value (``beam.wavelength_A``, ``crystal.cells[0]``). Sections besides
+        those of an experiment: ``input``, ``output``, ``run``.
+    value
+        What a switch sets.
+    also
+        Further settings that come with it.
+    pivot
+        The pivot that goes with it under the CUSTOM convention.
+    """
+
+    names: tuple[str, ...]
+    group: str
+    help: str
+    kind: str = "switch"
+    least: int = 0
+    most: int = 0
+    metavar: str = ""
+    unit: str = ""
+    default: str = ""
+    choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    value: object = True
+    also: tuple[tuple[str, object], ...] = ()
+    pivot: str = ""
+
+    @property
+    def name(self) -> str:
+        """The spelling that help and messages use."""
+        return self.names[0]
+
+    def accepted(self) -> str:
+        """What it takes, as the end of an error message."""
+        noun = {"number": "number", "count": "whole number", "file": "file name"}.get(self.kind, "")
+        unit = f" of {self.unit}" if self.unit and "," not in self.unit else f" ({self.unit})" if self.unit else ""
+        if self.kind == "choice":
+            return f"{' or '.join(self.choices)} is accepted"
+        if self.most == 1:
+            return f"a {noun}{unit} is accepted"
+        amount = f"{self.most}" if self.least == self.most else f"{self.least} to {self.most}"
+        words = "".join(f" or {word!r}" for word in self.words)
+        return f"{amount} {noun}s{unit}{words} are accepted"
+
+
+def _flag(kind: str, names: str, help_: str, fields: tuple[str, ...], settings: dict[str, Any]) -> Flag:
+    return Flag(tuple(names.split()), "", help_, kind, fields=fields, **settings)
+
+
+def _switch(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
+    return _flag("switch", names, help_, fields, settings)
+
+
+def _number(names: str, unit: str, help_: str, *fields: str, **settings: Any) -> Flag:
+    defaults = {"least": 1, "most": 1, "unit": unit, "metavar": f"<{unit or 'x'}>"}
+    return _flag("number", names, help_, fields, {**defaults, **settings})
+
+
+def _vector(names: str, unit: str, help_: str, *fields: str, **settings: Any) -> Flag:
+    return _number(names, unit, help_, *fields, **{"least": 3, "most": 3, "metavar": "<x y z>", **settings})
+
+
+def _count(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
+    return _flag("count", names, help_, fields, {"least": 1, "most": 1, "metavar": "<n>", **settings})
+
+
+def _file(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
+    return _flag("file", names, help_, fields, {"least": 1, "most": 1, "metavar": "<file>", **settings})
+
+
+def _choice(names: str, choices: str, help_: str, *fields: str, **settings: Any) -> Flag:
+    return _flag("choice", names, help_, fields, {"least": 1, "most": 1, "metavar": choices,
+                                                  "choices": tuple(choices.split("|")), **settings})
+
+
+_CUSTOM = (("detector.convention", "custom"),)
+_CELLS = ("crystal.cells[0]", "crystal.cells[1]", "crystal.cells[2]")
+_SIZES = ("crystal.sample_size_mm[0]", "crystal.sample_size_mm[1]", "crystal.sample_size_mm[2]")
+
+_CRYSTAL = (
+    _number("-cell", "A, deg", "unit cell; left out: lengths a, angles 90", "crystal.cell",
+            least=1, most=6, metavar="<a b c al be ga>"),
+    _count("-N", "unit cells along each of a, b, c", *_CELLS, default="1"),
+    _count("-Na", "the same along one axis", _CELLS[0]),
+    _count("-Nb", "", _CELLS[1]),
+    _count("-Nc", "", _CELLS[2]),
+    _number("-xtalsize -xtal_size -samplesize -sample_size", "mm",
+            "size along each of a, b, c", *_SIZES),
+    _number("-sample_x -sample_thick -xtal_x -xtal_thick", "mm", "the same along a, b, c", _SIZES[0]),
+    _number("-sample_y -sample_width -xtal_y -xtal_width -width", "mm", "", _SIZES[1]),
+    _number("-sample_z -sample_height -xtal_z -xtal_height -height", "mm", "", _SIZES[2]),
+    _switch("-square_xtal", "parallelepiped, with fringes (default)", "crystal.shape", value="square"),
+    _switch("-round_xtal", "ellipsoid", "crystal.shape", value="round"),
+    _switch("-gauss_xtal", "Gaussian spots, no fringes", "crystal.shape", value="gauss"),
+    _switch("-tophat_spots -binary_spots", "flat spots cut at half width, no fringes", "crystal.shape",
+            value="tophat"),
+    _number("-fudge", "", "factor on the squared spot radius", "crystal.fudge", default="1"),
+    _number("-mosaic -mosaici -mosaicity -mosaic_spread", "deg", "mosaic spread, isotropic",
+            "crystal.mosaic_spread_deg", default="0"),
+    _count("-mosaic_domains -mosaic_dom", "mosaic domains", "crystal.mosaic_domains",
+           default="10 with a spread, else 1"),
+    _count("-mosaic_seed", "seed of the domain orientations", "crystal.mosaic_seed", default="12345678"),
+    _number("-water", "um", "edge of a cube of water: flat background", "sampling.water_um", default="0"),
+)
+
+_ORIENTATION = (
+    _file("-mat -matrix", "MOSFLM matrix; with -cell that sets lengths", "input.matrix"),
+    _vector("-misset", "deg", "rotate the crystal about x, then y, then z", "crystal.misset_deg",
+            metavar="<x y z>|random", words=("random",)),
+    _count("-misset_seed", "seed of -misset random", "run.misset_seed", default="that of -seed"),
+)
+
+_FACTORS = (
+    _file("-hkl", "reflections: lines of h k l F", "input.hkl"),
+    _number("-default_F", "electrons", "F of every reflection not in the list", "structure_factors.default_F",
+            default="0", metavar="<F>"),
+    _file("-dump", "its binary, to write or read", "output.dump", default="Fdump.bin"),
+    _switch("-interpolate", "F between reflections (default if an N <= 2)", "sampling.interpolate"),
+    _switch("-nointerpolate", "take the nearest reflection", "sampling.interpolate", value=False),
+)
+
+_BEAM = (
+    _number("-lambda -wave -wavelength", "A", "wavelength", "beam.wavelength_A", default="1"),
+    _number("-energy", "eV", "photon energy, instead of -lambda", "beam.wavelength_A"),
+    _number("-fluence", "photons/m^2", "photons per area", "beam.fluence", default="1.26e29"),
+    _number("-flux", "photons/s", "instead, with -exposure and -beamsize", "beam.flux"),
+    _number("-exposure", "s", "exposure time", "beam.exposure_s", default="1"),
+    _number("-beamsize", "mm", "edge of the beam; clips the sample", "beam.beamsize_mm", default="0.1"),
+    _number("-polar", "", "Kahn polarization factor, -1 to 1", "beam.kahn_factor", default="0", metavar="<K>",
+            also=(("beam.polarized", True),)),
+    _switch("-nopolar", "no polarization correction", "beam.polarized", value=False),
+)
+
+_SOURCES = (
+    _number("-divergence", "mrad", "full divergence, horizontal and vertical", "beam.hdiv_range_mrad",
+            "beam.vdiv_range_mrad", default="0"),
+    _number("-hdivrange", "mrad", "full divergence, horizontal or vertical", "beam.hdiv_range_mrad"),
+    _number("-vdivrange", "mrad", "", "beam.vdiv_range_mrad"),
+    _number("-hdivstep", "mrad", "step of the grid of sources", "beam.hdiv_step_mrad"),
+    _number("-vdivstep", "mrad", "", "beam.vdiv_step_mrad"),
+    _count("-divsteps", "points of the grid, horizontal and vertical", "beam.hdiv_steps", "beam.vdiv_steps"),
+    _count("-hdivsteps", "points of the grid, horizontal or vertical", "beam.hdiv_steps"),
+    _count("-vdivsteps", "", "beam.vdiv_steps"),
+    _switch("-round_div", "round off the grid (default)", "beam.round_divergence"),
+    _switch("-square_div", "keep the corners of the grid", "beam.round_divergence", value=False),
+    _number("-dispersion", "%", "full spectral width, of the wavelength", "beam.dispersion_percent",
+            default="0"),
+    _count("-dispsteps", "wavelengths over that width", "beam.dispersion_steps", default="2 with a width"),
+    _file("-sourcefile", "instead: lines of x y z weight wavelength", "input.sources"),
+)
+
+_GEOMETRY = (
+    _number("-distance", "mm", "sample to detector along the beam", "detector.distance_mm", default="100",
+            pivot="beam"),
+    _number("-close_distance", "mm", "to the nearest point; overrules -distance",
+            "detector.close_distance_mm", pivot="sample"),
+    _number("-pixel", "mm", "pixel size", "detector.pixel_size_mm", default="0.1"),
+    _count("-detpixels", "size in pixels", "detector.fast_pixels", "detector.slow_pixels"),
+    _count("-detpixels_f -detpixels_x", "the same, fast or slow", "detector.fast_pixels"),
+    _count("-detpixels_s -detpixels_y", "", "detector.slow_pixels"),
+    _number("-detsize", "mm", "size; pixels overrule it", "detector.fast_size_mm",
+            "detector.slow_size_mm", default="102.4"),
+    _number("-detsize_f", "mm", "the same, fast or slow", "detector.fast_size_mm"),
+    _number("-detsize_s", "mm", "", "detector.slow_size_mm"),
+    _file("-img", "take the geometry from this SMV header", "input.image"),
+    _switch("-mosflm", "MOSFLM: beam along x, pivot beam (default)", "detector.convention", value="mosflm",
+            pivot="beam"),
+    _switch("-denzo", "DENZO: as MOSFLM, centre half a pixel off", "detector.convention", value="denzo",
+            pivot="beam"),
+    _switch("-adxv", "ADXV: beam along z, pivot beam", "detector.convention", value="adxv",
+            pivot="beam"),
+    _switch("-xds", "XDS: beam along z, pivot sample", "detector.convention", value="xds",
+            pivot="sample"),
+    _switch("-dials", "DIALS: as XDS, spindle along y", "detector.convention", value="dials", pivot="beam"),
+    _number("-Xbeam", "mm", "beam centre, the convention's", "detector.xbeam_mm",
+            default="middle", pivot="beam"),
+    _number("-Ybeam", "mm", "", "detector.ybeam_mm", pivot="beam"),
+    _number("-Xclose", "mm", "nearest point, fast and slow (custom only)", "detector.xclose_mm",
+            pivot="sample"),
+    _number("-Yclose", "mm", "", "detector.yclose_mm",
+            pivot="sample"),
+    _number("-ORGX", "pixels", "nearest point, as XDS counts (xds, dials)", "detector.orgx", pivot="sample"),
+    _number("-ORGY", "pixels", "", "detector.orgy", pivot="sample"),
+    _choice("-pivot", "sample|beam", "centre of tilts (custom only)", "detector.pivot",
+            default="as above"),
+    _number("-detector_rotx", "deg", "tilt about x", "detector.rotx_deg", default="0"),
+    _number("-detector_roty", "deg", "then about y", "detector.roty_deg", default="0"),
+    _number("-detector_rotz", "deg", "then about z", "detector.rotz_deg", default="0"),
+    _number("-twotheta", "deg", "then about the two-theta axis", "detector.twotheta_deg", default="0",
+            pivot="sample"),
+    _vector("-beam_vector", "", "beam; all these select custom",
+            "detector.beam_axis", default="1 0 0", also=_CUSTOM),
+    _vector("-fdet_vector", "", "fast axis", "detector.fast_axis", default="0 0 1", also=_CUSTOM),
+    _vector("-sdet_vector", "", "slow axis", "detector.slow_axis", default="0 -1 0", also=_CUSTOM),
+    _vector("-odet_vector", "", "normal, away from the sample", "detector.normal_axis", default="1 0 0", also=_CUSTOM),
+    _vector("-polar_vector", "", "E vector of the beam", "detector.polar_axis", default="0 0 1", also=_CUSTOM),
+    _vector("-twotheta_axis", "", "axis of -twotheta, before it", "detector.twotheta_axis",
+            default="0 1 0", also=_CUSTOM, pivot="sample"),
+    _vector("-pix0_vector", "", "first pixel [m] (--semantics physical only)", "detector.pix0_m",
+            also=_CUSTOM),
+)
+
+_PHYSICS = (
+    _number("-detector_abs -detector_absorb -detector_absorption", "um",
+            "attenuation depth; 0 as inf", "detector.attenuation_um",
+            default="inf", metavar="<um>|inf"),
+    _number("-detector_thick", "um", "sensor thickness", "detector.thickness_um", default="0"),
+    _count("-detector_thicksteps -thicksteps", "layers it is cut into", "detector.thick_steps"),
+    _switch("-point_pixel", "solid angle without obliquity", "detector.point_pixel"),
+    _switch("-curved_det -curved_detector", "cylinder, all pixels at the same distance", "detector.curved"),
+)
+
+_ROTATION = (
+    _number("-phi", "deg", "spindle angle at the start", "goniometer.phi_deg", default="0"),
+    _number("-osc", "deg", "rotation range", "goniometer.osc_deg", default="0"),
+    _number("-phistep", "deg", "rotation step", "goniometer.phi_step_deg"),
+    _count("-phisteps", "steps over the range", "goniometer.phi_steps", default="2 with -osc, else 1"),
+    _vector("-spindle_axis", "", "axis; selects the custom convention", "goniometer.axis", default="0 0 1",
+            also=_CUSTOM),
+)
+
+_SAMPLING = (
+    _count("-oversample", "sub-pixels along each edge", "sampling.oversample",
+           default="as needed"),
+    _switch("-oversample_thick", "sensor absorption at every sub-pixel", "sampling.oversample_thick"),
+    _switch("-oversample_polar", "polarization at every sub-pixel", "sampling.oversample_polar"),
+    _switch("-oversample_omega", "solid angle at every sub-pixel", "sampling.oversample_omega"),
+    _count("-roi", "pixels to render, ends included", "sampling.roi", least=4, most=4,
+           metavar="<xmin xmax ymin ymax>", default="all"),
+    _file("-mask", "SMV, pixels of 0 are skipped; header as -img", "input.mask"),
+    _number("-dmin", "A", "skip what is finer than this", "sampling.dmin_A", default="0"),
+)
+
+_OUTPUT = (
+    _file("-floatfile -floatimage", "photons/pixel, floats", "output.float", default="floatimage.bin"),
+    _file("-intfile -intimage", "SMV, noiseless", "output.int",
+          default="intimage.img"),
+    _file("-noisefile -noiseimage", "SMV, with noise", "output.noise", default="noiseimage.img",
+          also=(("run.noise", True),)),
+    _file("-pgmfile -pgmimage", "grey picture", "output.pgm", default="image.pgm", also=(("run.pgm", True),)),
+    _file("--cbffile", "miniCBF, whole counts (see Notes)",
+          "output.cbf"),
+    _file("--png", "preview", "output.png"),
+    _switch("--all-outputs", "write the first four although some are named", "run.all_outputs"),
+    _switch("-nonoise", "no noise image", "run.noise", value=False),
+    _switch("-nopgm", "no PGM picture", "run.pgm", value=False),
+    _number("-scale", "", "photons to -intfile", "run.scale", default="maximum to 55000"),
+    _number("-pgmscale", "", "photons to -pgmfile", "run.pgm_scale", default="5 rmsd to 250",
+            also=(("run.pgm", True),)),
+    _number("-adc", "", "offset added to SMV pixels", "run.adc", default="40", metavar="<counts>"),
+    _switch("-printout", "print how each pixel of a -roi comes about", "run.printout"),
+    _count("-printout_pixel", "print how this pixel comes about", "run.printout_pixel", least=2, most=2,
+           metavar="<fast slow>"),
+    _count("-trace_pixel", "the same, the other way round", "run.trace_pixel", least=2, most=2,
+           metavar="<slow fast>"),
+)
+
+_NOISE = (
+    _count("-seed", "seed of the noise", "run.seed", default="drawn and reported"),
+    _choice("--noise-rng", "numpy|reference", "its generator, NumPy's or the C one",
+            "run.noise_rng", default="numpy"),
+)
+
+_PROGRAM = (
+    _file("--config", "experiment in TOML; flags override it", "input.config"),
+    _file("--save-config", "write the experiment as TOML", "output.config"),
+    _choice("--semantics", "nanobragg|physical", "with quirks or without",
+            "run.semantics", default="nanobragg"),
+    _choice("--backend", "auto|numpy", "what renders", "run.backend", default="auto"),
+    _count("--threads", "threads", "run.threads", default="all cores"),
+    _switch("--quiet", "print errors only", "run.quiet"),
+    _switch("-noprogress", "no progress bar", "run.progress", value=False),
+    _switch("-progress", "progress bar on a terminal (default)", "run.progress"),
+)
+
+NO_EFFECT = "Accepted without effect, as in nanoBragg"
+_IGNORED = (
+    _file("-stol", "background"),
+    _file("-4stol", ""),
+    _file("-Q", ""),
+    _file("-stolout", ""),
+    _switch("-coherent", "coherent sum"),
+    _number("-density -sample_density", "g/cm^3", "sample density"),
+    _number("-MW -molecular_weight", "g/mol", "molecular weight"),
+)
+
+_GROUPS: tuple[tuple[str, tuple[Flag, ...]], ...] = (
+    ("Crystal", _CRYSTAL), ("Orientation", _ORIENTATION), ("Structure factors", _FACTORS), ("Beam", _BEAM),
+    ("Sources", _SOURCES), ("Detector geometry", _GEOMETRY), ("Detector physics", _PHYSICS),
+    ("Rotation", _ROTATION), ("Sampling", _SAMPLING), ("Output", _OUTPUT), ("Noise", _NOISE),
+    ("Program", _PROGRAM), (NO_EFFECT, _IGNORED),
+)
+
+#: Every flag, in the order of the help.
+FLAGS: tuple[Flag, ...] = tuple(replace(flag, group=group) for group, flags in _GROUPS for flag in flags)
+
+
+def _spellings() -> dict[str, Flag]:
+    table: dict[str, Flag] = {}
+    for flag in FLAGS:
+        for name in flag.names:
+            bare = name.lstrip("-")
+            for spelling in (f"-{bare}", f"--{bare}"):
+                if table.setdefault(spelling, flag) is not flag:
+                    raise RuntimeError(f"two flags are spelled {spelling}")
+    return table
+
+
+#: Every accepted spelling, with one dash and with two.
+SPELLINGS: Mapping[str, Flag] = MappingProxyType(_spellings())
+
+
+def flag_for_field(setting: str) -> str | None:
+    """Spelling of the first flag that sets ``section.field``; ``None`` if no flag does."""
+    for flag in FLAGS:
+        if any(path.partition("[")[0] == setting for path in flag.fields):
+            return flag.name
+    return None

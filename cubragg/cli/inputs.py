@@ -1,0 +1,104 @@
+"""Reading what a command line names: experiment files, SMV headers, lists."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cubragg import units
+from cubragg.errors import ConfigError, FormatError
+
+if TYPE_CHECKING:
+    from cubragg.io.smv import SmvFile
+
+#: Files that a TOML experiment may name in place of inline data, and the input each becomes.
+REFERENCES = {("structure_factors", "hkl_file"): "hkl", ("sampling", "mask_file"): "config_mask",
+              ("beam", "source_file"): "sources", ("crystal", "matrix_file"): "matrix"}
+
+_HEADER_FIELDS = {
+    "PIXEL_SIZE": "detector.pixel_size_mm", "DISTANCE": "detector.distance_mm",
+    "CLOSE_DISTANCE": "detector.close_distance_mm", "WAVELENGTH": "beam.wavelength_A",
+    "BEAM_CENTER_X": "detector.xbeam_mm", "BEAM_CENTER_Y": "detector.ybeam_mm", "ORGX": "detector.orgx",
+    "ORGY": "detector.orgy", "PHI": "goniometer.phi_deg", "OSC_RANGE": "goniometer.osc_deg",
+}
+
+
+class InputFile(NamedTuple):
+    """A file to read, and who names it: a flag as spelled, or a setting of the config file."""
+
+    path: str
+    named_by: str
+
+
+@contextmanager
+def reading(source: InputFile) -> Iterator[None]:
+    """A file that cannot be opened is a fault of the command line, told in one sentence."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ConfigError(source.named_by, f"got {source.path!r}; there is no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(source.named_by, f"got {source.path!r}; that is a folder, a file is accepted") from None
+    except OSError as error:
+        raise ConfigError(source.named_by, f"got {source.path!r}; it cannot be read ({error.strerror})") from None
+
+
+def load_config(source: InputFile) -> tuple[dict[str, Any], dict[str, InputFile]]:
+    """A TOML experiment as nested dictionaries, and the files it refers to, relative to its own folder.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or a section is not a table.
+    FormatError
+        If it is not TOML.
+    """
+    path = Path(source.path)
+    with reading(source):
+        data = path.read_bytes()
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path}: not TOML: {error}") from None
+    for name, section in document.items():
+        if name != "semantics" and not isinstance(section, dict):
+            raise ConfigError(f"{path}: {name}", f"got {section!r}; it must be a table")
+    files = {}
+    for (section_name, key), kind in REFERENCES.items():
+        named = document.get(section_name, {}).pop(key, None)
+        if named is None:
+            continue
+        where = f"{path}: {section_name}.{key}"
+        if not isinstance(named, str) or not named:
+            raise ConfigError(where, f"got {named!r}; it must be a file name")
+        files[kind] = InputFile(str(path.parent / named), where)
+    return document, files
+
+
+def header_settings(header: SmvFile, *, is_mask: bool, pixel_size_mm: float) -> Iterator[tuple[str, str, Any]]:
+    """What an SMV header sets: (key, setting, value), in the order of the C program.
+
+    ``pixel_size_mm`` is the one in force before. From a mask, the vertical beam centre is counted from the other
+    edge, in metres as in C: `units.value_for` finds the millimetres that give the same bits.
+    """
+    from cubragg.io.smv import header_value
+
+    slow_pixels, fast_pixels = header.pixels.shape
+    yield "SIZE1", "detector.fast_pixels", int(fast_pixels)
+    yield "SIZE2", "detector.slow_pixels", int(slow_pixels)
+    for key, setting in _HEADER_FIELDS.items():
+        value = header_value(header.text, key)
+        if value is None:
+            continue
+        if key == "PIXEL_SIZE":
+            pixel_size_mm = value
+        if key == "BEAM_CENTER_Y" and is_mask:
+            centre = units.m_from_mm(pixel_size_mm) * slow_pixels - units.m_from_mm(value)
+            value = units.value_for(centre, units.m_from_mm)
+        yield key, setting, value
+    twotheta = header_value(header.text, "TWOTHETA")
+    if twotheta:
+        yield "TWOTHETA", "", twotheta

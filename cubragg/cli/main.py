@@ -1,0 +1,99 @@
+"""The ``cubragg`` command: a group whose default command is ``simulate``."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from cubragg.cli import legacy, usage
+from cubragg.cli.faults import CommandLineFault, Interrupted, RunFault
+from cubragg.errors import ConfigError, CubraggError
+
+_HELP_NAMES = ("-h", "-help", "--help")
+_VERSION_NAMES = ("--version", "-version")
+
+
+class SimulateCommand(click.Command):
+    """A command that reads its arguments with `legacy` in place of Click's parser."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Everything on the line goes into one parameter; help wins over faults."""
+        if not args or any(name in args for name in _HELP_NAMES):
+            click.echo(ctx.get_help(), err=not args, color=ctx.color)
+            ctx.exit(0 if args else 2)
+        ctx.params["line"] = legacy.parse(args)
+        ctx.args = []
+        return []
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Grouped flags instead of Click's list."""
+        usage.write_help(ctx, formatter)
+
+
+class DefaultGroup(click.Group):
+    """A group that takes a line beginning with a flag for its default command."""
+
+    default_command = "simulate"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command in where a flag stands first."""
+        if args and args[0].startswith("-") and args[0] not in (*_HELP_NAMES, *_VERSION_NAMES):
+            args = [self.default_command, *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Faults of the user and of the machine end in one line; a bug keeps its traceback."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            raise CommandLineFault(error.format_message()) from error
+        except ConfigError as error:
+            raise CommandLineFault(str(error)) from error
+        except CubraggError as error:
+            raise RunFault(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # Click ends quietly when the reader of a pipe has gone
+                raise
+            raise RunFault(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
+        except MemoryError as error:
+            raise RunFault("not enough memory for this run; a smaller detector or list needs less") from error
+        except KeyboardInterrupt as error:
+            raise Interrupted("Interrupted; no file was written.") from error
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from cubragg import __version__
+
+        click.echo(f"cubragg {__version__}")
+        ctx.exit()
+
+
+_EPILOG = """\b
+A line that begins with a flag is for simulate, so nanoBragg's command lines work as they stand:
+  cubragg -default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 -distance 100 -detpixels 1024
+
+'cubragg simulate -h' lists the flags."""
+
+
+@click.group(cls=DefaultGroup, context_settings={"help_option_names": list(_HELP_NAMES), "max_content_width": 100},
+             epilog=_EPILOG)
+@click.option(*_VERSION_NAMES, is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+              help="Print the version.")
+def cli() -> None:
+    """X-ray diffraction images of small crystals, as nanoBragg renders them."""
+
+
+@cli.command("simulate", cls=SimulateCommand, short_help="Render an image from nanoBragg's flags (the default).")
+def _simulate(line: Sequence[legacy.Given]) -> None:
+    from cubragg.cli.simulate import simulate
+
+    simulate(line)
+
+
+def main() -> None:
+    """Entry point of the ``cubragg`` script."""
+    cli(prog_name="cubragg")

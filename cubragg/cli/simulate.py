@@ -1,0 +1,100 @@
+"""``cubragg simulate``: from nanoBragg's flags to its files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+from cubragg.cli import outputs, report
+from cubragg.cli.build import Job, build
+from cubragg.cli.faults import Interrupted
+from cubragg.cli.legacy import Given
+from cubragg.errors import ConfigError
+from cubragg.render.plan import RenderPlan, make_plan
+from cubragg.render.render import render
+from cubragg.render.trace import format_trace, trace_pixel
+
+#: More pixels than this are not traced one by one.
+MAX_TRACES = 1000
+Progress = Callable[[int, int], None]
+
+
+def simulate(line: Sequence[Given]) -> None:
+    """Run a command line.
+
+    Raises
+    ------
+    CubraggError
+        See `cubragg.errors`; nothing is left half written.
+    Interrupted
+        At Ctrl-C.
+    """
+    start = time.perf_counter()
+    job = build(line)
+    with job.replay.naming():
+        plan = make_plan(job.experiment)
+    targets = outputs.choose(job)
+    outputs.check(targets, job.settings)
+    told: set[str] = set()
+    _warn(job, told, [*job.notices, *plan.notices])
+    written: list[str] = []
+    try:
+        for block in _traces(job, plan):
+            click.echo(block)
+        with _progress(job) as progress:
+            image = render(plan, job.settings.backend, job.settings.threads, progress)
+        _warn(job, told, image.notices)
+        writer = outputs.Writer(job, image, written)
+        writer.write(targets)
+    except KeyboardInterrupt:
+        done = f"{', '.join(written)} complete, no other file" if written else "no file"
+        raise Interrupted(f"Interrupted; {done} was written.") from None
+    if not job.settings.quiet:
+        click.echo(report.summary(image, writer.figures, written, time.perf_counter() - start), err=True)
+
+
+def _warn(job: Job, told: set[str], notices: Iterable[str]) -> None:
+    """Each notice once, on stderr."""
+    for notice in notices:
+        if notice not in told and not job.settings.quiet:
+            click.echo(f"warning: {notice}", err=True)
+        told.add(notice)
+
+
+def _traces(job: Job, plan: RenderPlan) -> Iterator[str]:
+    """The blocks of ``-printout`` and its kin."""
+    fast_min, fast_max, slow_min, slow_max = plan.roi
+    pixels = list(job.settings.pixels)
+    if job.settings.printout and not pixels:
+        count = (fast_max - fast_min + 1) * (slow_max - slow_min + 1)
+        if count > MAX_TRACES:
+            raise ConfigError("-printout", f"got a region of {count} pixels; at most {MAX_TRACES} are printed, "
+                              "name one with -printout_pixel or narrow -roi")
+        pixels = [("-printout", fast, slow) for slow in range(slow_min, slow_max + 1)
+                  for fast in range(fast_min, fast_max + 1) if plan.mask is None or plan.mask[slow, fast]]
+    for flag, fast, slow in pixels:
+        try:
+            yield format_trace(trace_pixel(plan, fast, slow))
+        except ConfigError as error:
+            where = flag if error.where == "trace" else job.replay.source_of(error.where)
+            raise ConfigError(where, error.what) from None
+
+
+@contextmanager
+def _progress(job: Job) -> Iterator[Progress | None]:
+    """A bar on a terminal, else nothing."""
+    if job.settings.quiet or not job.settings.progress or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=1, label="rendering", file=sys.stderr) as bar:
+        def advance(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield advance
+
+

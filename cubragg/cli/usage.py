@@ -1,0 +1,74 @@
+"""The help of ``simulate``, made from the table of flags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from cubragg.cli.flags import FLAGS, Flag
+
+_USAGE = "-cell <a b c al be ga> | -mat <file>  -hkl <file> | -default_F <F>  [FLAGS]"
+
+_INTRO = ("The diffraction image of a small crystal, from nanoBragg's flags: the same flags give the same image. "
+          "Lengths, angles and energies are in the unit between angle brackets.")
+
+_NOTES = (
+    "Flags are read from left to right and the last one wins: -N 5 -Na 3 is not -Na 3 -N 5. Values may be negative. "
+    "One dash or two make no difference.",
+    "With no file named, the four of nanoBragg are written: floatimage.bin, intimage.img, noiseimage.img, image.pgm. "
+    "Once one is named, only the named ones are.",
+    "--cbffile holds whole counts. With -scale they are photons * scale, rounded, without noise; otherwise those of "
+    "the noise image (-seed), without -adc; with -nonoise, -scale is needed. Masked pixels are -1.",
+    "A --config file is a TOML experiment as --save-config writes it, and may name hkl_file (in structure_factors), "
+    "mask_file (sampling), source_file (beam) and matrix_file (crystal), relative to itself.",
+    "Exit status: 0, 1 if the run failed, 2 for a fault in the command line, 130 at Ctrl-C.",
+)
+
+_EXAMPLES = """\
+  # a small cubic crystal; writes nanoBragg's four files
+  cubragg -default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 \\
+    -distance 100 -detpixels 1024
+  # reflections and a MOSFLM matrix, half a degree of rotation, for DIALS
+  cubragg -hkl P1.hkl -mat A.mat -lambda 0.98 -N 20 -fluence 1e24 \\
+    -phi 10 -osc 0.5 -phisteps 5 -cbffile out.cbf
+  # mosaic crystal in a random orientation
+  cubragg -hkl P1.hkl -cell 79 79 38 90 90 90 -misset random -seed 7 \\
+    -N 20 -mosaic 0.5 -mosaic_domains 50 -floatfile out.bin --png out.png
+  # keep an experiment, then change one thing
+  cubragg --config exp.toml -distance 200 -intfile far.img
+"""
+_LEFT_WIDTH = 30
+
+
+def write_help(context: click.Context, formatter: click.HelpFormatter) -> None:
+    """Usage, the flags by group, the rules and examples."""
+    formatter.write_usage(context.command_path, _USAGE)
+    formatter.write_paragraph()
+    formatter.write_text(_INTRO)
+    for group in dict.fromkeys(flag.group for flag in FLAGS):
+        _section(formatter, group, _rows([flag for flag in FLAGS if flag.group == group]))
+    _section(formatter, "Other spellings", [(flag.name, ", ".join(flag.names[1:])) for flag in FLAGS
+                                            if len(flag.names) > 1])
+    with formatter.section("Notes"):
+        for note in _NOTES:
+            formatter.write_text(note)
+    with formatter.section("Examples"):
+        formatter.write(_EXAMPLES)
+
+
+def _section(formatter: click.HelpFormatter, title: str, rows: list[tuple[str, str]]) -> None:
+    with formatter.section(title):
+        formatter.write_dl([(left.ljust(_LEFT_WIDTH), right) for left, right in rows], col_max=_LEFT_WIDTH)
+
+
+def _rows(flags: Sequence[Flag]) -> list[tuple[str, str]]:
+    """Spelling and help of each flag; one without help joins the row before it."""
+    rows: list[list[Flag]] = []
+    for flag in flags:
+        if flag.help:
+            rows.append([flag])
+        else:
+            rows[-1].append(flag)
+    return [(f"{', '.join(flag.name for flag in row)} {row[0].metavar}".rstrip(),
+             f"{row[0].help} [{row[0].default}]" if row[0].default else row[0].help) for row in rows]

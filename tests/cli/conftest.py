@@ -1,0 +1,60 @@
+"""Running the command in an empty folder, and the files it may read."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cubragg.cli.main import cli
+
+#: A picture of 12 x 12 pixels in no time.
+SMALL = ("-default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 -distance 100 -pixel 0.5 -detpixels 12 "
+         "-oversample 1 -seed 1 ")
+
+
+def smv(path: Path, pixels: np.ndarray, **header: object) -> None:
+    """An SMV file as nanoBragg would find it."""
+    slow, fast = pixels.shape
+    keys = {"HEADER_BYTES": 512, "DIM": 2, "BYTE_ORDER": "little_endian", "TYPE": "unsigned_short",
+            "SIZE1": fast, "SIZE2": slow, **header}
+    text = "{\n" + "".join(f"{key}={value};\n" for key, value in keys.items()) + "}\f"
+    path.write_bytes(text.encode().ljust(512) + pixels.astype("<u2").tobytes())
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run():
+    """``run(arguments)``: the command's result, with exit_code, stdout and stderr; a bug is raised."""
+    def command(arguments: list[str] | str):
+        words = arguments.split() if isinstance(arguments, str) else arguments
+        result = CliRunner().invoke(cli, words, prog_name="cubragg")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+    return command
+
+
+@pytest.fixture
+def inputs(folder) -> Path:
+    """The folder with one good file of each kind: P1.hkl, A.mat, s.txt, i.img, m.img, stol.txt."""
+    indices = itertools.product(range(-2, 3), repeat=3)
+    (folder / "P1.hkl").write_text("".join(f"{h} {k} {m} {10 + h + 2 * k + 3 * m}\n" for h, k, m in indices))
+    (folder / "A.mat").write_text("0.062 0 0\n0 0.062 0\n0 0 0.062\n")
+    (folder / "s.txt").write_text("-10 0 0 1 6.2e-10\n-10 0.01 0 2 6.3e-10\n")
+    (folder / "stol.txt").write_text("0 1\n")
+    pixels = np.ones((12, 12))
+    pixels[3, 4] = 0
+    for name in ("i.img", "m.img"):
+        smv(folder / name, pixels, PIXEL_SIZE=0.5, DISTANCE=90, WAVELENGTH=5, BEAM_CENTER_X=3, BEAM_CENTER_Y=2,
+            CLOSE_DISTANCE=90, PHI=4, OSC_RANGE=1)
+    return folder
