@@ -122,8 +122,9 @@ def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None,
     figures = figures_of(photons, plan)
     if figures.max_photons == 0.0:
         notices.append("the image is zero everywhere")
-    if not np.isfinite(photons).all():
-        notices.append(f"{np.count_nonzero(~np.isfinite(photons))} pixels are beyond the largest single-precision number")
+    beyond = int(np.count_nonzero(~np.isfinite(photons)))
+    if beyond:
+        notices.append(f"{beyond} pixels are beyond the largest single-precision number")
     return Image(photons, figures, plan, chosen, seconds, tuple(notices))
 
 

@@ -1,4 +1,4 @@
-"""One pixel followed sample by sample: what ``-printout_pixel`` shows.
+"""One pixel followed sample by sample: what ``-printout_pixel`` and ``cubragg trace`` show.
 
 Written on plain Python floats in the C program's order, so it is a second opinion on the
 block renderer as well. It follows nanobragg semantics: with physical ones there is no C
@@ -8,8 +8,9 @@ program to compare with.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,36 @@ from cubragg.errors import ConfigError
 from cubragg.experiment.vectors import Vector, combine, cross, dot, norm, rotate_axis, scale, unit
 from cubragg.render.numpy_renderer import NumpyRenderer
 from cubragg.render.plan import RenderPlan
+
+
+#: More samples than this are not followed step by step.
+MAX_SAMPLES = 50_000
+#: Brings the rounding to single precision to the scale of double-precision tolerances of 1e-9.
+_SINGLE = 128.0
+
+
+class Step(NamedTuple):
+    """One quantity at one place of the computation.
+
+    Attributes
+    ----------
+    place
+        ``experiment``, ``detector``, ..., then ``layer 0, sub-pixel 1 0 (slow fast), source 2, phi 0, domain 3``,
+        and ``pixel``.
+    name, unit
+        The quantity; the unit is empty for pure numbers.
+    values
+        Numbers, one for a scalar and three for a vector, or words.
+    scale
+        Magnitude that rounding errors are to be measured by, at least; for a factor that passes through zero
+        its own size says nothing.
+    """
+
+    place: str
+    name: str
+    values: tuple[float | str, ...]
+    unit: str = ""
+    scale: float = 0.0
 
 
 @dataclass
@@ -76,6 +107,27 @@ def trace_pixel(plan: RenderPlan, fast: int, slow: int) -> PixelTrace:
     ConfigError
         If the pixel is outside the region or masked, or the semantics are physical.
     """
+    return _follow(plan, fast, slow, None)
+
+
+def trace_steps(plan: RenderPlan, fast: int, slow: int) -> tuple[PixelTrace, list[Step]]:
+    """Follow one pixel and keep every step, in the order of computation, what comes before the pixel included.
+
+    Raises
+    ------
+    ConfigError
+        As `trace_pixel`; or if the pixel has more than `MAX_SAMPLES` samples.
+    """
+    samples = plan.layers.count * plan.steps
+    if samples > MAX_SAMPLES:
+        raise ConfigError("trace", f"got {samples} samples in a pixel; at most {MAX_SAMPLES} are followed step by step, "
+                          "--last prints the last one")
+    steps: list[Step] = []
+    trace = _follow(plan, fast, slow, steps)
+    return trace, [*plan_steps(plan), *steps]
+
+
+def _follow(plan: RenderPlan, fast: int, slow: int, steps: list[Step] | None) -> PixelTrace:
     if plan.physical:
         raise ConfigError("semantics", "got physical; a pixel is traced in nanobragg semantics only")
     fast_min, fast_max, slow_min, slow_max = plan.roi
@@ -87,7 +139,8 @@ def trace_pixel(plan: RenderPlan, fast: int, slow: int) -> PixelTrace:
     renderer = NumpyRenderer(plan)
     place = (slow - slow_min) * (fast_max - fast_min + 1) + fast - fast_min
     first, stop = renderer.lone_places()
-    tracer = _Tracer(plan, interpolate=plan.interpolate and (stop is None or place <= stop), first_pass=place == first)
+    tracer = _Tracer(plan, interpolate=plan.interpolate and (stop is None or place <= stop), first_pass=place == first,
+                     steps=steps)
     trace = tracer.run(fast, slow)
     if math.isnan(trace.F_cell):
         earlier = renderer.last_contributing_before(place)
@@ -97,13 +150,84 @@ def trace_pixel(plan: RenderPlan, fast: int, slow: int) -> PixelTrace:
     return trace
 
 
-class _Tracer:
-    """The C program's loops over one pixel."""
+def plan_steps(plan: RenderPlan) -> Iterator[Step]:
+    """What is known before the first pixel, in the order in which it is computed."""
+    yield from _detector_steps(plan)
+    yield from _crystal_steps(plan)
+    table, phi = plan.sources, plan.phi
+    yield Step("rotation", "phi steps", (phi.count,))
+    for i, angle in enumerate(plan.phi_angles):
+        yield Step("rotation", f"phi {i}", (units.deg_from_rad(angle),), "deg", 1.0)
+    yield Step("beam", "sources", (len(table.wavelength_m),))
+    for i, (incident, wavelength) in enumerate(zip(table.incident.tolist(), table.wavelength_m.tolist(), strict=True)):
+        yield Step("beam", f"source {i} incident", tuple(incident))
+        yield Step("beam", f"source {i} wavelength", (wavelength,), "m")
+    beam, sampling = plan.experiment.beam, plan.experiment.sampling
+    yield Step("beam", "fluence", (plan.fluence,), "photons/m^2")
+    yield Step("beam", "Kahn factor", (beam.kahn_factor if beam.polarized else "off",))
+    yield Step("sampling", "oversample", (plan.oversample,))
+    running = [name for name in ("thick", "polar", "omega") if getattr(sampling, f"oversample_{name}")]
+    yield Step("sampling", "at every sub-pixel", (" ".join(running) or "nothing",))
+    yield Step("sampling", "dmin", (plan.dmin,), "m")
+    yield Step("sampling", "interpolation", ("on" if plan.interpolate else "off",))
+    yield Step("sampling", "steps", (plan.steps,))
+    yield Step("sampling", "water", (plan.water,))
 
-    def __init__(self, plan: RenderPlan, *, interpolate: bool, first_pass: bool) -> None:
+
+def _detector_steps(plan: RenderPlan) -> Iterator[Step]:
+    geometry, layers, detector = plan.geometry, plan.layers, plan.experiment.detector
+    yield Step("experiment", "wavelength", (units.m_from_angstrom(plan.experiment.beam.wavelength_A),), "m")
+    yield Step("detector", "convention", (geometry.convention,))
+    yield Step("detector", "pivot", (geometry.pivot,))
+    yield Step("detector", "pixels", (geometry.fast_pixels, geometry.slow_pixels))
+    yield Step("detector", "pixel size", (geometry.pixel_size,), "m")
+    shape = [name for name, on in (("curved", detector.curved), ("no obliquity", detector.point_pixel)) if on]
+    yield Step("detector", "shape", (", ".join(shape) or "flat",))
+    for name, vector in (("beam direction", geometry.beam), ("E vector", geometry.polar), ("spindle", geometry.spindle),
+                         ("fast axis", geometry.fast), ("slow axis", geometry.slow), ("normal", geometry.normal)):
+        yield Step("detector", name, vector)
+    yield Step("detector", "polarization plane normal", cross(geometry.beam, geometry.polar))
+    yield Step("detector", "distance", (geometry.distance,), "m")
+    yield Step("detector", "close distance", (geometry.close_distance,), "m")
+    yield Step("detector", "pix0", geometry.pix0, "m")
+    yield Step("detector", "DIALS origin", geometry.dials_origin_mm, "mm")
+    yield Step("detector", "Fbeam Sbeam", (geometry.fbeam, geometry.sbeam), "m", geometry.pixel_size)
+    yield Step("detector", "Fclose Sclose", (geometry.fclose, geometry.sclose), "m", geometry.pixel_size)
+    yield Step("detector", "sensor thickness", (layers.thickness_m,), "m")
+    yield Step("detector", "sensor layers", (layers.count,))
+    yield Step("detector", "absorption", (layers.mu_per_m,), "1/m")
+
+
+def _crystal_steps(plan: RenderPlan) -> Iterator[Step]:
+    lattice, mosaic, crystal = plan.lattice, plan.mosaic, plan.experiment.crystal
+    if lattice.misset_rad is not None:
+        yield Step("crystal", "misset", tuple(units.deg_from_rad(angle) for angle in lattice.misset_rad), "deg", 1.0)
+    for name in "abc":
+        yield Step("crystal", f"{name}*", getattr(lattice, f"{name}_star"), "1/A")
+    yield Step("crystal", "cell volume", (lattice.volume,), "A^3")
+    for name in "abc":
+        yield Step("crystal", name, getattr(lattice, name), "A")
+    yield Step("crystal", "cells", plan.cells)
+    yield Step("crystal", "shape", (crystal.shape,))
+    yield Step("crystal", "fudge", (crystal.fudge,))
+    yield Step("crystal", "mosaic domains", (len(mosaic.rotations),))
+    yield Step("crystal", "mosaic spread", (units.deg_from_rad(mosaic.spread_rad),), "deg")
+
+
+class _Tracer:
+    """The C program's loops over one pixel; ``steps`` takes down what they compute."""
+
+    def __init__(self, plan: RenderPlan, *, interpolate: bool, first_pass: bool, steps: list[Step] | None) -> None:
         self._plan = plan
         self._interpolate = interpolate
         self._first_pass = first_pass
+        self._steps = steps
+        self._place = ""
+        self._intensity_scale = 0.0
+
+    def _note(self, place: str, name: str, values: Sequence[float | str], unit: str = "", scale: float = 0.0) -> None:
+        if self._steps is not None:
+            self._steps.append(Step(place, name, tuple(values), unit, scale))
 
     def run(self, fast: int, slow: int) -> PixelTrace:
         plan, sampling = self._plan, self._plan.experiment.sampling
@@ -125,6 +249,7 @@ class _Tracer:
 
     def _sub_pixel(self, trace: PixelTrace, layer: int, sub_slow: int, sub_fast: int) -> None:
         plan, sampling, geometry = self._plan, self._plan.experiment.sampling, self._plan.geometry
+        place = f"layer {layer}, sub-pixel {sub_slow} {sub_fast} (slow fast)"
         trace.position_m = self._position(trace.fast, trace.slow, layer, sub_slow, sub_fast)
         path = norm(trace.position_m)
         direction = unit(trace.position_m)
@@ -135,20 +260,35 @@ class _Tracer:
         if trace.capture_fraction == 0.0 or sampling.oversample_thick:
             depth = plan.layers.step_m * plan.layers.mu_per_m / dot(direction, geometry.normal)
             trace.capture_fraction = math.exp(-layer * depth) - math.exp(-(layer + 1) * depth)
-        for row, wavelength in zip(plan.sources.incident.tolist(), plan.sources.wavelength_m.tolist(), strict=True):
+        self._note(place, "position", trace.position_m, "m")
+        self._note(place, "direction", direction)
+        self._note(place, "solid angle", (trace.omega,), "sr")
+        self._note(place, "capture fraction", (trace.capture_fraction,))
+        for number, (row, wavelength) in enumerate(zip(plan.sources.incident.tolist(),
+                                                       plan.sources.wavelength_m.tolist(), strict=True)):
+            self._place = f"{place}, source {number}"
             q = ((direction[0] - row[0]) / wavelength, (direction[1] - row[1]) / wavelength,
                  (direction[2] - row[2]) / wavelength)
             trace.stol_per_m = 0.5 * norm(q)
-            if plan.dmin > 0.0 and trace.stol_per_m > 0.0 and plan.dmin > 0.5 / trace.stol_per_m:
+            cut = plan.dmin > 0.0 and trace.stol_per_m > 0.0 and plan.dmin > 0.5 / trace.stol_per_m
+            self._note(self._place, "wavelength", (wavelength,), "m")
+            self._note(self._place, "incident", row)
+            self._note(self._place, "scattering vector", q, "1/m", 1.0 / wavelength)
+            self._note(self._place, "stol", (trace.stol_per_m,), "1/m", 1.0 / wavelength)
+            self._note(self._place, "resolution", ("cut by dmin" if cut else "kept",))
+            if cut:
                 continue
             if trace.polar == 0.0 or sampling.oversample_polar:
                 direction = unit(direction)
                 trace.polar = self._polarization(unit(tuple(row)), direction)
+            self._note(self._place, "polarization", (trace.polar,))
             vectors = plan.cell_vectors
             if self._first_pass and plan.first_cell_vectors is not None:
                 vectors = plan.first_cell_vectors
             self._first_pass = False
-            for a, b, c in vectors.reshape(-1, 3, 3).tolist():
+            for i, (a, b, c) in enumerate(vectors.reshape(-1, 3, 3).tolist()):
+                phi, domain = divmod(i, vectors.shape[1])
+                self._place = f"{place}, source {number}, phi {phi}, domain {domain}"
                 self._term(trace, q, (tuple(a), tuple(b), tuple(c)))
 
     def _position(self, fast: int, slow: int, layer: int, sub_slow: int, sub_fast: int) -> Vector:
@@ -176,15 +316,29 @@ class _Tracer:
         trace.cell_vectors_A = tuple(scale(axis, 1.0 / units.ANGSTROM_M) for axis in cell)  # type: ignore[assignment]
         trace.hkl = tuple(dot(axis, q) for axis in cell)  # type: ignore[assignment]
         trace.hkl0 = tuple(math.ceil(index - 0.5) for index in trace.hkl)  # type: ignore[assignment]
+        for name, axis in zip("abc", trace.cell_vectors_A, strict=True):
+            self._note(self._place, name, axis, "A")
+        self._note(self._place, "hkl", trace.hkl, scale=max(1.0, *map(abs, trace.hkl)))
+        self._note(self._place, "hkl0", trace.hkl0)
         trace.F_latt = self._lattice_factor(trace.hkl, trace.hkl0)
+        size = plan.cells[0] * plan.cells[1] * plan.cells[2]
+        self._note(self._place, "F_latt", (trace.F_latt,), scale=size)
         if trace.F_latt == 0.0 and plan.water == 0.0:
+            self._note(self._place, "F_cell", ("not looked up",))
             return
         trace.F_cell = self._structure_factor(trace.hkl, trace.hkl0)
-        trace.intensity += trace.F_cell * trace.F_cell * trace.F_latt * trace.F_latt
+        term = trace.F_cell * trace.F_cell * trace.F_latt * trace.F_latt
+        trace.intensity += term
+        scale_of_term = trace.F_cell * trace.F_cell * abs(trace.F_latt) * size
+        self._intensity_scale += scale_of_term
+        self._note(self._place, "F_cell", (trace.F_cell,), "electrons")
+        self._note(self._place, "term", (term,), scale=scale_of_term)
         for running, factor in ((sampling.oversample_thick, trace.capture_fraction),
                                 (sampling.oversample_polar, trace.polar), (sampling.oversample_omega, trace.omega)):
             if running:
                 trace.intensity *= factor
+                self._intensity_scale *= factor
+        self._note(self._place, "I", (trace.intensity,), scale=self._intensity_scale)
 
     def _lattice_factor(self, hkl: Vector, hkl0: tuple[int, int, int]) -> float:
         plan, crystal, cells = self._plan, self._plan.experiment.crystal, self._plan.cells
@@ -192,8 +346,9 @@ class _Tracer:
             factor = 1.0
             for index, n in zip(hkl, cells, strict=True):
                 x = math.pi * index
-                if n > 1.0:
-                    factor *= math.sin(x * n) / math.sin(x) if x != 0.0 else n
+                part = (math.sin(x * n) / math.sin(x) if x != 0.0 else n) if n > 1.0 else 1.0
+                self._note(self._place, "F_latt along an axis", (part,), scale=n)
+                factor *= part
             return factor
         fraction = [index - whole for index, whole in zip(hkl, hkl0, strict=True)]
         volume = cells[0] * cells[1] * cells[2]
