@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Time cubragg on named workloads, against the C program where NB_C_BIN names one.
 
-    python scripts/bench.py [W1 W1b W2 ...] [--threads N] [--runs N] [--json FILE]
+    python scripts/bench.py [W1 W1b W2 ...] [--backends numpy cpu:single ...] [--threads N] [--runs N] [--json FILE]
 
 Every run is a process of its own, cubragg and the C program in turn; a ratio comes from
 neighbouring runs, so that a machine that changes its speed does not enter. Set-up, render
@@ -12,6 +12,7 @@ is the whole process less the same process on one pixel (set-up and files).
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -22,16 +23,26 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 COMMON = "-distance 100 -pixel 0.1 -oversample 1"
-CRYSTAL = "-cell 79 79 38 90 90 90 -lambda 1 -default_F 100"
+CRYSTAL = "-cell 79 79 38 90 90 90 -lambda 1"
+ROTATION = ("-N 100 -mosaic 0.1 -mosaic_domains 20 -phi 0.1 -osc 0.1 -phisteps 5 -distance 200 -pixel 0.172 "
+            "-oversample 2 -detpixels_f 2463 -detpixels_s 2527 -roi 0 2462 1104 1199")
 WORKLOADS = {
     "W1": f"-default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 {COMMON} -detpixels 1024",
     "W1b": f"-default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 {COMMON} -detpixels 2048",
-    "W2": f"{CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains 50 -phi 1 -osc 1 -phisteps 4 {COMMON} -detpixels 1024",
-    "large": f"{CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains 10 -distance 400 -pixel 0.1 -oversample 2 -detpixels 4096",
-    "start": f"{CRYSTAL} -N 5 {COMMON} -detpixels 1",
+    "W2": f"-default_F 100 {CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains 50 -phi 1 -osc 1 -phisteps 4 {COMMON} "
+          "-detpixels 1024",
+    # 96 rows of a rotation image: the C program would take minutes for the whole.
+    "W3": f"-hkl random.hkl {CRYSTAL} {ROTATION}",
+    "large": f"-default_F 100 {CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains 10 -distance 400 -pixel 0.1 -oversample 2 "
+             "-detpixels 4096",
+    "start": f"-default_F 100 {CRYSTAL} -N 5 {COMMON} -detpixels 1",
 }
 DEFAULT = ["W1", "W1b", "W2", "start"]
+NO_REFERENCE = ("large", "start")
+RESOLUTION_A = 1.8
 
 CHILD = """
 import json, resource, sys, time
@@ -40,21 +51,32 @@ from cubragg.cli.build import build
 from cubragg.cli.legacy import parse
 from cubragg.render.plan import make_plan
 from cubragg.render.render import render
-arguments, threads = json.loads(sys.argv[1])
+arguments, backend, precision, threads = json.loads(sys.argv[1])
 plan = make_plan(build(parse(arguments)).experiment)
 ready = time.perf_counter()
-image = render(plan, threads=threads)
+image = render(plan, backend, threads, precision=precision)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([ready - begin, image.seconds, peak, image.backend]))
+print(json.dumps([ready - begin, image.seconds, peak, image.backend, image.precision]))
 """
 
 
-def ours(arguments: list[str], threads: int | None, folder: str) -> dict[str, float]:
+def write_reflections(path: Path) -> None:
+    """Random amplitudes of the 79 79 38 cell to RESOLUTION_A."""
+    edges = (79.0, 79.0, 38.0)
+    reach = [int(edge / RESOLUTION_A) for edge in edges]
+    axes = np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij")
+    inside = sum((axis / edge) ** 2 for axis, edge in zip(axes, edges, strict=True)) <= RESOLUTION_A**-2
+    amplitudes = np.random.default_rng(1).uniform(1.0, 300.0, int(inside.sum()))
+    np.savetxt(path, np.column_stack([axis[inside] for axis in axes] + [amplitudes]), fmt="%d %d %d %.3f")
+
+
+def ours(arguments: list[str], backend: str, threads: int | None, folder: str) -> dict[str, float]:
     """One run of cubragg: set-up, render and whole process [s], peak memory [MB]."""
+    name, _, precision = backend.partition(":")
     start = time.perf_counter()
-    output = subprocess.run([sys.executable, "-c", CHILD, json.dumps([arguments, threads])], cwd=folder, check=True,
-                            capture_output=True, text=True).stdout
-    setup, rendering, peak, _ = json.loads(output)
+    output = subprocess.run([sys.executable, "-c", CHILD, json.dumps([arguments, name, precision or "auto", threads])],
+                            cwd=folder, check=True, capture_output=True, text=True).stdout
+    setup, rendering, peak, *_ = json.loads(output)
     return {"setup_s": setup, "render_s": rendering, "process_s": time.perf_counter() - start, "peak_MB": peak}
 
 
@@ -69,19 +91,30 @@ def theirs(program: str, arguments: list[str], threads: int, folder: str) -> flo
     return whole([]) - whole(["-roi", "0", "0", "0", "0"])
 
 
-def measure(name: str, threads: int | None, runs: int, program: str | None) -> dict[str, object]:
-    """Medians over the runs of one workload, and the ratio of each pair of runs."""
+def measure(name: str, backends: list[str], threads: int | None, runs: int, program: str | None
+            ) -> list[dict[str, object]]:
+    """Of one workload: a row for each backend, medians over the runs and the ratios of neighbouring runs."""
     arguments = WORKLOADS[name].split()
     cores = threads or os.cpu_count() or 1
+    mine: dict[str, list[dict[str, float]]] = {backend: [] for backend in backends}
+    others: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        ours(arguments, threads, folder)  # fills caches of the operating system
-        mine, others = [], []
+        if "-hkl" in arguments:
+            write_reflections(Path(folder) / "random.hkl")
+        for backend in backends:
+            ours(arguments, backend, threads, folder)  # compiles kernels, fills the operating system's caches
         for _ in range(runs):
-            mine.append(ours(arguments, threads, folder))
-            if program is not None and name != "start":
+            for backend in backends:
+                mine[backend].append(ours(arguments, backend, threads, folder))
+            if program is not None and name not in NO_REFERENCE:
                 others.append(theirs(program, arguments, cores, folder))
-    row: dict[str, object] = {key: statistics.median(run[key] for run in mine) for key in mine[0]}
-    row |= {"workload": name, "threads": cores, "runs": runs, "flags": WORKLOADS[name]}
+    return [_row(name, backend, cores, mine[backend], others) for backend in backends]
+
+
+def _row(name: str, backend: str, cores: int, mine: list[dict[str, float]], others: list[float]) -> dict[str, object]:
+    row: dict[str, object] = {"workload": name, "backend": backend, "threads": cores, "runs": len(mine),
+                              "flags": WORKLOADS[name]}
+    row |= {key: statistics.median(run[key] for run in mine) for key in mine[0]}
     if others:
         ratios = [other / run["render_s"] for other, run in zip(others, mine, strict=True)]
         row |= {"c_render_s": statistics.median(others), "ratio": statistics.median(ratios),
@@ -91,13 +124,13 @@ def measure(name: str, threads: int | None, runs: int, program: str | None) -> d
 
 def table(rows: list[dict[str, object]]) -> str:
     """The rows as Markdown."""
-    lines = ["| workload | threads | set-up s | render s | process s | peak MB | C render s | C / cubragg (min-max) |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = ["| workload | backend | threads | set-up s | render s | process s | peak MB | C render s | "
+             "C / cubragg (min-max) |", "|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
-        ratio = "{ratio:.2f} ({ratio_min:.2f}-{ratio_max:.2f})".format(**row) if "ratio" in row else ""
+        ratio = "{ratio:.1f} ({ratio_min:.1f}-{ratio_max:.1f})".format(**row) if "ratio" in row else ""
         other = "{c_render_s:.3f}".format(**row) if "ratio" in row else ""
-        lines.append("| {workload} | {threads} | {setup_s:.3f} | {render_s:.3f} | {process_s:.3f} | {peak_MB:.0f} "
-                     .format(**row) + f"| {other} | {ratio} |")
+        lines.append("| {workload} | {backend} | {threads} | {setup_s:.3f} | {render_s:.4f} | {process_s:.3f} "
+                     "| {peak_MB:.0f} ".format(**row) + f"| {other} | {ratio} |")
     return "\n".join(lines)
 
 
@@ -105,6 +138,7 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", default=DEFAULT, help=f"of {', '.join(WORKLOADS)}")
+    parser.add_argument("--backends", nargs="+", default=["numpy"], help="backend or backend:precision (default numpy)")
     parser.add_argument("--threads", type=int, default=1, help="threads of both programs (0: all cores; default 1)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each workload (default 3)")
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
@@ -113,10 +147,8 @@ def main() -> None:
     if unknown:
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
     program = os.environ.get("NB_C_BIN")
-    rows = []
-    for name in options.workloads:
-        print(f"{name}: {WORKLOADS[name]}", file=sys.stderr)
-        rows.append(measure(name, options.threads or None, options.runs, program))
+    rows = list(itertools.chain.from_iterable(
+        measure(name, options.backends, options.threads or None, options.runs, program) for name in options.workloads))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
           f"C program: {'given' if program else 'none (set NB_C_BIN)'}")
     print(table(rows))

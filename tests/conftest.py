@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
 
 import numpy as np
@@ -13,6 +14,11 @@ from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, S
 
 settings.register_profile("cubragg", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("cubragg")
+
+
+def pytest_configure(config):
+    """Compiled kernels of the tests stay out of the user's cache."""
+    os.environ.setdefault("CUBRAGG_CACHE", str(config.rootpath / ".pytest_cache" / "kernels"))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -44,7 +44,7 @@ class Settings:
         Factors to SMV and PGM (``None``: automatic) and the offset in SMV.
     seed, seed_drawn, noise_rng
         Seed of the noise, whether it was drawn here, and the generator.
-    backend, threads, progress, quiet
+    backend, precision, device, threads, progress, quiet
         How to render and what to say.
     printout, pixels
         Print traces: of these pixels (flag, fast, slow), or of all rendered ones if there are none.
@@ -62,6 +62,8 @@ class Settings:
     seed_drawn: bool = False
     noise_rng: str = "numpy"
     backend: str = "auto"
+    precision: str = "auto"
+    device: int = 0
     threads: int | None = None
     progress: bool = True
     quiet: bool = False
@@ -125,6 +127,7 @@ def _settings(replay: Replay) -> Settings:
             checks.number(f"run.{name}", "the scale", run.get(name), optional=True, at_least=0.0)
         checks.number("run.adc", "the offset", run.get("adc", Settings.adc))
         checks.integer("run.seed", "the seed", run["seed"], at_least=0, at_most=MAX_SEED)
+        checks.integer("run.device", "the number of the GPU", run.get("device", Settings.device), at_least=0)
         checks.integer("run.threads", "the number of threads", run.get("threads"), optional=True, at_least=1)
     traced = [(replay.origins[f"run.{name}"], *run[name][::step])
               for name, step in (("printout_pixel", 1), ("trace_pixel", -1)) if name in run]

@@ -80,7 +80,8 @@ class Flag:
         noun = {"number": "number", "count": "whole number", "file": "file name"}.get(self.kind, "")
         unit = f" of {self.unit}" if self.unit and "," not in self.unit else f" ({self.unit})" if self.unit else ""
         if self.kind == "choice":
-            return f"{' or '.join(self.choices)} is accepted"
+            *others, last = self.choices
+            return f"{', '.join(others)} or {last} is accepted"
         if self.most == 1:
             return f"a {noun}{unit} is accepted"
         amount = f"{self.most}" if self.least == self.most else f"{self.least} to {self.most}"
@@ -293,8 +294,8 @@ _OUTPUT = (
     _number("-pgmscale", "", "photons to -pgmfile", "run.pgm_scale", default="5 rmsd to 250",
             also=(("run.pgm", True),)),
     _number("-adc", "", "offset added to SMV pixels", "run.adc", default="40", metavar="<counts>"),
-    _switch("-printout", "print how each pixel of a -roi comes about", "run.printout"),
-    _count("-printout_pixel", "print how this pixel comes about", "run.printout_pixel", least=2, most=2,
+    _switch("-printout", "print the last step of each pixel of a -roi", "run.printout"),
+    _count("-printout_pixel", "print every step of this pixel", "run.printout_pixel", least=2, most=2,
            metavar="<fast slow>"),
     _count("-trace_pixel", "the same, the other way round", "run.trace_pixel", least=2, most=2,
            metavar="<slow fast>"),
@@ -311,8 +312,10 @@ _PROGRAM = (
     _file("--save-config", "write the experiment as TOML", "output.config"),
     _choice("--semantics", "nanobragg|physical", "with quirks or without",
             "run.semantics", default="nanobragg"),
-    _choice("--backend", "auto|numpy", "what renders", "run.backend", default="auto"),
-    _count("--threads", "threads", "run.threads", default="all cores"),
+    _choice("--backend", "auto|cuda|cpu|numpy", "what renders (see Notes)", "run.backend", default="auto"),
+    _choice("--precision", "auto|double|mixed|single", "of the kernels (see Notes)", "run.precision", default="auto"),
+    _count("--device", "number of the GPU", "run.device", default="0"),
+    _count("--threads", "CPU threads", "run.threads", default="all cores"),
     _switch("--quiet", "print errors only", "run.quiet"),
     _switch("-noprogress", "no progress bar", "run.progress", value=False),
     _switch("-progress", "progress bar on a terminal (default)", "run.progress"),

@@ -29,7 +29,8 @@ def summary(image: Image, figures: Mapping[str, str], written: Sequence[str], to
         ("Sampling", _sampling(plan)),
         ("Image", [*_image(image), *figures.items()]),
         ("Run", [("semantics", plan.experiment.semantics),
-                 ("backend", f"{image.backend}, {image.seconds:.3g} s rendering, {total_seconds:.3g} s in all"),
+                 ("backend", f"{image.backend} in {image.precision} precision, {image.seconds:.3g} s rendering, "
+                             f"{total_seconds:.3g} s in all"),
                  ("files", ", ".join(written) or "none")]),
     ]
     lines = []

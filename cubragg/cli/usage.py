@@ -22,6 +22,12 @@ _NOTES = (
     "the noise image (-seed), without -adc; with -nonoise, -scale is needed. Masked pixels are -1.",
     "A --config file is a TOML experiment as --save-config writes it, and may name hkl_file (in structure_factors), "
     "mask_file (sampling), source_file (beam) and matrix_file (crystal), relative to itself.",
+    "--backend cuda renders on a GPU through CuPy, cpu with the same kernels compiled by the machine's C++ compiler "
+    "(once, for some seconds), numpy without either; auto takes the first that can run.",
+    "--precision double has the bits of NumPy. mixed keeps Miller indices in double, lattice factors in single; "
+    "single keeps double at the centres of tiles of pixels only. Largest error measured, of the maximum: N <= 200: "
+    "mixed 7e-6, single 3e-5; N <= 1000: mixed 1.4e-5, single 1.3e-4; N = 2000: mixed 6e-5, single 8e-4. auto is "
+    "double on the CPU, mixed on a GPU with half as many double units as single ones, else single.",
     "Exit status: 0, 1 if the run failed, 2 for a fault in the command line, 130 at Ctrl-C.",
 )
 

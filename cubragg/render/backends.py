@@ -1,22 +1,107 @@
-"""Which backend renders."""
+"""Which backend renders, in which precision, and why."""
 
 from __future__ import annotations
 
-from cubragg.errors import BackendUnavailable
+import importlib.util
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
-BACKENDS = ("numpy",)
+import numpy as np
+
+from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
+from cubragg.render.kernel_source import PRECISIONS
+from cubragg.render.numpy_renderer import NumpyRenderer, Progress
+from cubragg.render.plan import RenderPlan
+
+#: In the order in which ``auto`` tries them.
+BACKENDS = ("cuda", "cpu", "numpy")
 
 
-def choose(name: str) -> str:
-    """The backend to use for ``auto`` or a name.
+class Renderer(Protocol):
+    """What every backend's renderer can do."""
+
+    interpolation_stopped_at: tuple[int, int] | None
+
+    def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
+        """The float32 image [slow, fast] in photons."""
+
+
+class Choice(NamedTuple):
+    """A renderer ready to run.
+
+    ``backend`` and ``precision`` are those in force; ``fallback`` says why ``auto``
+    passed over the CPU kernels (empty: it did not; that there is no GPU is nothing to tell).
+    """
+
+    renderer: Renderer
+    backend: str
+    precision: str
+    fallback: str
+
+
+def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", device: int = 0) -> Choice:
+    """The renderer of a plan.
+
+    Parameters
+    ----------
+    backend
+        ``cuda``, ``cpu`` (the kernels compiled by this machine's C++ compiler), ``numpy``,
+        or ``auto``: the first of these that can run.
+    precision
+        ``double``, ``mixed``, ``single``, or ``auto``: double on the CPU, on a GPU what its
+        double units are good for.
+    device
+        Number of the GPU.
 
     Raises
     ------
-    BackendUnavailable
-        If there is none of that name.
+    BackendUnavailable, KernelBuildError
+        If the backend asked for by name cannot run here.
+    ConfigError
+        If there is no backend or precision of that name, or not together.
     """
-    if name == "auto":
-        return BACKENDS[0]
-    if name not in BACKENDS:
-        raise BackendUnavailable(f"backend: got {name!r}; accepted are auto, {', '.join(BACKENDS)}")
-    return name
+    if backend != "auto" and backend not in BACKENDS:
+        raise ConfigError("backend", f"got {backend!r}; accepted are auto, {', '.join(BACKENDS)}")
+    if precision != "auto" and precision not in PRECISIONS:
+        raise ConfigError("precision", f"got {precision!r}; accepted are auto, {', '.join(PRECISIONS)}")
+    if backend != "auto":
+        return _make(plan, backend, precision, device)
+    fallback = ""
+    for name in BACKENDS:
+        if name == "cuda" and importlib.util.find_spec("cupy") is None:
+            continue  # the usual case, and importing CuPy costs half a second
+        if name == "numpy" and precision in ("mixed", "single"):
+            raise BackendUnavailable(f"precision {precision} needs the kernels; {fallback}")
+        try:
+            return _make(plan, name, precision, device)._replace(fallback=fallback)
+        except (BackendUnavailable, KernelBuildError) as error:
+            fallback = str(error) if name == "cpu" else ""
+    raise AssertionError("the NumPy backend can always run")
+
+
+def _make(plan: RenderPlan, backend: str, precision: str, device: int) -> Choice:
+    makers: dict[str, Callable[[], Choice]] = {
+        "cuda": lambda: _cuda(plan, precision, device), "cpu": lambda: _cpu(plan, precision),
+        "numpy": lambda: _numpy(plan, precision)}
+    return makers[backend]()
+
+
+def _cuda(plan: RenderPlan, precision: str, device: int) -> Choice:
+    from cubragg.render.cuda_renderer import CudaRenderer, auto_precision, device_count
+
+    device_count()  # says why there is none
+    chosen = auto_precision(device) if precision == "auto" else precision
+    return Choice(CudaRenderer(plan, chosen, device), "cuda", chosen, "")
+
+
+def _cpu(plan: RenderPlan, precision: str) -> Choice:
+    from cubragg.render.cpu_renderer import CpuRenderer
+
+    chosen = "double" if precision == "auto" else precision
+    return Choice(CpuRenderer(plan, chosen), "cpu", chosen, "")
+
+
+def _numpy(plan: RenderPlan, precision: str) -> Choice:
+    if precision not in ("auto", "double"):
+        raise ConfigError("precision", f"got {precision!r}; the numpy backend renders in double precision only")
+    return Choice(NumpyRenderer(plan), "numpy", "double", "")

@@ -86,19 +86,24 @@ class NumpyRenderer:
         self._local = threading.local()
         self._table = StructureFactorTable(plan.experiment.structure_factors)
         self._shape = plan.experiment.crystal.shape
-        self._reciprocal = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
         # One cell along an axis makes that axis' factor 1: square crystals leave it out,
         # and with a constant structure factor nobody needs its index either.
         wide = [axis for axis in range(3) if plan.cells[axis] > 1.0]
         self._rows = wide if self._shape == "square" and self._table.constant is not None else [0, 1, 2]
         self._cells = np.array([plan.cells[axis] for axis in self._rows])[:, None]
-        self._vectors = self._flat_vectors(plan.cell_vectors)
-        first = plan.first_cell_vectors
-        self._first_vectors = self._vectors if first is None else self._flat_vectors(first)
         sampling = plan.experiment.sampling
         self._running = not plan.physical and (
             sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega)
         self.interpolation_stopped_at: tuple[int, int] | None = None
+        self.turn(plan)
+
+    def turn(self, plan: RenderPlan) -> None:
+        """Go on with a plan that differs in the crystal's orientation only; the tables stay."""
+        self._plan = plan
+        self._reciprocal = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
+        self._vectors = self._flat_vectors(plan.cell_vectors)
+        first = plan.first_cell_vectors
+        self._first_vectors = self._vectors if first is None else self._flat_vectors(first)
 
     def _flat_vectors(self, vectors: np.ndarray) -> np.ndarray:
         """[orientation, row, 3] of [phi, domain, 3, 3], the rows that are needed."""

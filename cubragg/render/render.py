@@ -13,7 +13,7 @@ from cubragg.errors import ConfigError
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.experiment import Experiment
 from cubragg.render.backends import choose
-from cubragg.render.numpy_renderer import NumpyRenderer, Progress
+from cubragg.render.numpy_renderer import Progress
 from cubragg.render.plan import RenderPlan, make_plan
 
 
@@ -43,8 +43,8 @@ class Image:
         float32 [slow, fast], photons per pixel; 0 outside the region and where masked.
     figures, geometry, plan
         What nanoBragg prints; the detector as placed; everything else that was resolved.
-    backend, seconds
-        What rendered it, and the wall time of the rendering alone [s].
+    backend, precision, seconds
+        What rendered it, in which precision, and the wall time of the rendering alone [s].
     notices
         Sentences about rules that surprise.
     """
@@ -53,6 +53,7 @@ class Image:
     figures: Figures
     plan: RenderPlan
     backend: str
+    precision: str
     seconds: float
     notices: tuple[str, ...]
 
@@ -87,34 +88,36 @@ def _figures(region: np.ndarray, rendered: np.ndarray, plan: RenderPlan) -> Figu
     return Figures(peak, fast, slow, mean, rms, rmsd)
 
 
-def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None,
-           progress: Progress | None = None) -> Image:
+def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None, progress: Progress | None = None, *,
+           precision: str = "auto", device: int = 0) -> Image:
     """Render a plan.
 
     Parameters
     ----------
     plan
         From `make_plan`.
-    backend
-        ``auto`` or ``numpy``.
+    backend, precision, device
+        What renders; see `backends.choose`.
     threads
-        Threads to use; all cores if ``None``. The image does not depend on it.
+        CPU threads to use; all cores if ``None``. The image does not depend on it.
     progress
         Called with (pixels done, pixels in all) now and then.
 
     Raises
     ------
-    BackendUnavailable
+    BackendUnavailable, KernelBuildError
         If the backend named cannot run here.
     """
     if threads is not None and threads < 1:
         raise ConfigError("threads", f"got {threads}; threads must be >= 1")
-    chosen = choose(backend)
-    renderer = NumpyRenderer(plan)
+    chosen = choose(plan, backend, precision, device)
+    renderer = chosen.renderer
     start = time.perf_counter()
     photons = renderer.render(threads, progress)
     seconds = time.perf_counter() - start
     notices = list(plan.notices)
+    if chosen.fallback:
+        notices.append(f"{chosen.fallback}; numpy renders")
     if renderer.interpolation_stopped_at is not None:
         fast, slow = renderer.interpolation_stopped_at
         notices.append(f"interpolation of structure factors is off from pixel {fast} {slow} (fast slow) on: its "
@@ -125,10 +128,10 @@ def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None,
     beyond = int(np.count_nonzero(~np.isfinite(photons)))
     if beyond:
         notices.append(f"{beyond} pixels are beyond the largest single-precision number")
-    return Image(photons, figures, plan, chosen, seconds, tuple(notices))
+    return Image(photons, figures, plan, chosen.backend, chosen.precision, seconds, tuple(notices))
 
 
-def simulate(experiment: Experiment, *, backend: str = "auto", threads: int | None = None,
-             progress: Progress | None = None) -> Image:
+def simulate(experiment: Experiment, *, backend: str = "auto", precision: str = "auto", device: int = 0,
+             threads: int | None = None, progress: Progress | None = None) -> Image:
     """Simulate an experiment: `make_plan`, then `render`."""
-    return render(make_plan(experiment), backend, threads, progress)
+    return render(make_plan(experiment), backend, threads, progress, precision=precision, device=device)

@@ -232,16 +232,16 @@ def test_counts_beyond_cbf_are_told_and_the_float_image_stays(run, folder):
 
 
 def test_a_backend_that_cannot_run(run, monkeypatch):
-    def unavailable(*_):
-        raise BackendUnavailable("backend: got 'numpy'; not today")
+    def unavailable(*_, **__):
+        raise BackendUnavailable("backend cuda: not today")
 
     monkeypatch.setattr(cubragg.cli.simulate, "render", unavailable)
     result = run(f"{SMALL} --quiet")
-    assert (result.exit_code, result.stderr) == (1, "Error: backend: got 'numpy'; not today\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: backend cuda: not today\n")
 
 
 def test_out_of_memory(run, monkeypatch):
-    def hungry(*_):
+    def hungry(*_, **__):
         raise MemoryError
 
     monkeypatch.setattr(cubragg.cli.simulate, "render", hungry)
@@ -251,7 +251,7 @@ def test_out_of_memory(run, monkeypatch):
 
 
 def test_a_bug_keeps_its_traceback(run, monkeypatch):
-    def bug(*_):
+    def bug(*_, **__):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(cubragg.cli.simulate, "render", bug)

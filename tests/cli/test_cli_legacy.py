@@ -76,7 +76,7 @@ def test_what_is_no_flag(line, message):
     ("-hkl", "-hkl: got no value; a file name is accepted"),
     ("-hkl -N 5", "-hkl: got no value; a file name is accepted"),
     ("-pivot detector", "-pivot: got 'detector'; sample or beam is accepted"),
-    ("--backend=cuda", "--backend: got 'cuda'; auto or numpy is accepted"),
+    ("--backend=opencl", "--backend: got 'opencl'; auto, cuda, cpu or numpy is accepted"),
 ])
 def test_malformed_values(line, message):
     with pytest.raises(ConfigError) as caught:

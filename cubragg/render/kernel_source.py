@@ -1,0 +1,137 @@
+"""The kernels' source text and compile-time choices; text only, no compiler.
+
+`kernel_text` gives one self-contained text, whose ``#line`` markers keep every message at
+its file and line. A `Variant` names the choices that are made with ``-D``.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from cubragg.render.kernel_params import PARAMS
+from cubragg.render.plan import RenderPlan
+
+PRECISIONS = ("double", "mixed", "single")
+_SHAPES = ("square", "round", "gauss", "tophat")
+_FACTORS = ("constant", "nearest", "tricubic")
+_INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
+_INT32_MAX = 2**31 - 1
+
+#: Pixels of a tile (fast, slow): a block of threads on the GPU; small, as errors in single precision grow with it.
+TILE = (16, 8)
+
+
+def kernel_folder() -> Traversable:
+    """The folder of the kernels: the installed package's, or the checkout's."""
+    checkout = Path(__file__).resolve().parents[2] / "kernels"
+    try:
+        folder = files("cubragg.kernels")
+    except ModuleNotFoundError:
+        return checkout
+    return folder if folder.joinpath("render.cu").is_file() else checkout
+
+
+@functools.cache
+def kernel_text(name: str = "render.cu") -> str:
+    """The text of a kernel file with its quoted includes inlined, each once."""
+    return inlined(name, [kernel_folder()])
+
+
+def inlined(name: str, folders: Sequence[Traversable]) -> str:
+    """The text of a file, its quoted includes looked for in ``folders``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is in none of them.
+    """
+    seen: set[str] = set()
+
+    def lines(wanted: str) -> list[str]:
+        seen.add(wanted)
+        path = next((folder.joinpath(wanted) for folder in folders if folder.joinpath(wanted).is_file()), None)
+        if path is None:
+            raise FileNotFoundError(f"{wanted}: no such kernel file in {', '.join(map(str, folders))}")
+        result = [f'#line 1 "{wanted}"']
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            include = _INCLUDE.match(line)
+            if include is None:
+                result.append(line)
+            elif include[1] not in seen:
+                result += [*lines(include[1]), f'#line {number + 1} "{wanted}"']
+            else:
+                result.append("")
+        return result
+
+    return "\n".join(lines(name)) + "\n"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The choices that are compiled in.
+
+    Attributes
+    ----------
+    precision, shape, factors
+        ``double``, ``mixed``, ``single``; the crystal's shape; ``constant``, ``nearest``, ``tricubic``.
+    wide_grid
+        The padded grid has 2^31 points or more.
+    tile
+        Pixels of a tile (fast, slow).
+    physical, running
+        Semantics, and whether factors are multiplied into the running sum; ``None``: read at run time.
+    """
+
+    precision: str
+    shape: str
+    factors: str
+    wide_grid: bool = False
+    tile: tuple[int, int] = TILE
+    physical: bool | None = None
+    running: bool | None = None
+
+    @property
+    def block(self) -> int:
+        """Threads of a block, pixels of a tile."""
+        return self.tile[0] * self.tile[1]
+
+    def defines(self) -> tuple[str, ...]:
+        """The ``-D`` options."""
+        values = {
+            "PRECISION": PRECISIONS.index(self.precision), "SHAPE": _SHAPES.index(self.shape),
+            "FACTORS": _FACTORS.index(self.factors), "WIDE_GRID": int(self.wide_grid),
+            "TILE_FAST": self.tile[0], "TILE_SLOW": self.tile[1], "PARAMS_SIZE": PARAMS.itemsize,
+        }
+        values |= {name: int(value) for name, value in (("PHYSICAL", self.physical), ("RUNNING", self.running))
+                   if value is not None}
+        return tuple(f"-D{name}={value}" for name, value in values.items())
+
+
+def host_variant(plan: RenderPlan, precision: str) -> Variant:
+    """What the CPU needs for a plan: few variants, as each is compiled once on the user's machine."""
+    grid = plan.experiment.structure_factors.grid
+    factors = "constant" if grid is None else "tricubic" if plan.interpolate else "nearest"
+    points = 1
+    for size in () if grid is None else grid.shape:
+        points *= size + 2
+    return Variant(precision, plan.experiment.crystal.shape, factors, points > _INT32_MAX)
+
+
+def cuda_variant(plan: RenderPlan, precision: str) -> Variant:
+    """What the GPU needs for a plan: everything fixed that saves registers."""
+    host = host_variant(plan, precision)
+    sampling = plan.experiment.sampling
+    running = not plan.physical and (
+        sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega)
+    return Variant(precision, host.shape, host.factors, host.wide_grid, TILE, plan.physical, running)
+
+
+def cuda_options(variant: Variant) -> tuple[str, ...]:
+    """Compiler options for NVRTC, the architecture left out."""
+    return ("-std=c++17", "--fmad=false", *variant.defines())

@@ -1,0 +1,174 @@
+// The one switch between the compilers: NVRTC and nvcc for the GPU, g++ or clang++ for the CPU.
+//
+// A block owns a tile of pixels. On the GPU it has one thread a pixel, and FOR_T is that thread's
+// turn; on the CPU it is one OpenMP task, and FOR_T is a vector loop over the pixels. What a pixel
+// keeps from one FOR_T to the next is declared with PRIV and named L(): a register there, an element
+// of an array here. Loops over sub-pixels, sources and orientations stand outside FOR_T, so that on
+// the CPU the pixels are the innermost loop. FOR_ROWS, with L_ROWS, is FOR_T row by row: what it reads and
+// writes in an image lies side by side. FOR_COUNT shares out any number of things among a block.
+//
+// No system header is included: NVRTC from a wheel has none. Contraction to fused multiply-adds is
+// off in every compiler (-ffp-contract=off, --fmad=false); fma_() asks for one where it may round
+// otherwise than NumPy. In double precision the Miller indices therefore have NumPy's bits, and
+// both pick the same reflection on a rounding tie.
+#ifndef CUBRAGG_PORTABLE_CUH
+#define CUBRAGG_PORTABLE_CUH
+
+#ifndef TILE_FAST
+#define TILE_FAST 16
+#endif
+#ifndef TILE_SLOW
+#define TILE_SLOW 8
+#endif
+#define BLOCK (TILE_FAST * TILE_SLOW)
+
+// A yes or no of a pixel; as wide as a float, so that it fits vectors of them.
+typedef int FLAG;
+
+#if defined(__CUDACC__)
+
+// Blocks that a multiprocessor shall hold: 64 registers a thread, 128 in double precision. What is spilled for it
+// is not used in the loop over orientations.
+#define MIN_BLOCKS (PRECISION == DOUBLE ? 4 : 8)
+
+#define DEVICE __device__ __forceinline__
+#define ENTRY(name) extern "C" __global__ void __launch_bounds__(BLOCK, MIN_BLOCKS) name
+#define HOST_KERNEL(name)
+#define THREAD const int t = (int)threadIdx.x
+#define FOR_T for (bool once = true; once; once = false)
+#define FOR_ROWS \
+    for (int row = (int)threadIdx.x / TILE_FAST, column = (int)threadIdx.x % TILE_FAST, once = 1; once; once = 0)
+#define FOR_COUNT(i, count) for (int i = (int)threadIdx.x; i < (count); i += BLOCK)
+#define PRIV(type, name) type name
+#define PRIV3(type, name) type name[3]
+#define L(name) name
+#define L_ROWS(name) name
+#define L3(name, axis) name[axis]
+#define SHARED(type, name, count) __shared__ type name[count]
+#define SYNC() __syncthreads()
+#define ANY(name) (__syncthreads_or(name) != 0)
+#define RESTRICT __restrict__
+#define UNROLL _Pragma("unroll")
+
+DEVICE double fma_(double a, double b, double c) { return __fma_rn(a, b, c); }
+DEVICE float fma_(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+DEVICE double sqrt_(double x) { return __dsqrt_rn(x); }
+DEVICE float sqrt_(float x) { return __fsqrt_rn(x); }
+DEVICE double ceil_(double x) { return ::ceil(x); }
+DEVICE float ceil_(float x) { return ::ceilf(x); }
+DEVICE double floor_(double x) { return ::floor(x); }
+DEVICE float floor_(float x) { return ::floorf(x); }
+DEVICE double rint_(double x) { return ::rint(x); }
+DEVICE float rint_(float x) { return ::rintf(x); }
+DEVICE double double_of_bits(long long bits) { return __longlong_as_double(bits); }
+DEVICE float float_of_bits(int bits) { return __int_as_float(bits); }
+
+// A quotient good to the last bit or two, for finite numerators and normal denominators: half the
+// instructions of the IEEE division and no branch.
+DEVICE double quotient(double above, double below)
+{
+    double inverse;
+    asm("rcp.approx.ftz.f64 %0, %1;" : "=d"(inverse) : "d"(below));
+    inverse = fma_(inverse, fma_(-below, inverse, 1.0), inverse);
+    inverse = fma_(inverse, fma_(-below, inverse, 1.0), inverse);
+    return above * inverse;
+}
+DEVICE float quotient(float above, float below) { return __fdividef(above, below); }
+
+#else
+
+#define DEVICE static inline __attribute__((always_inline))
+#define ENTRY(name) static void name
+#define THREAD static_assert(true, "")
+#define FOR_T _Pragma("omp simd") for (int t = 0; t < BLOCK; ++t)
+#define FOR_ROWS \
+    for (int row = 0; row < TILE_SLOW; ++row) \
+        _Pragma("omp simd") for (int column = 0; column < TILE_FAST; ++column)
+#define FOR_COUNT(i, count) _Pragma("omp simd") for (int i = 0; i < (count); ++i)
+#define PRIV(type, name) alignas(64) type name[BLOCK]
+#define PRIV3(type, name) alignas(64) type name[3][BLOCK]
+#define L(name) name[t]
+#define L_ROWS(name) name[row * TILE_FAST + column]
+#define L3(name, axis) name[axis][t]
+#define SHARED(type, name, count) alignas(64) type name[count]
+#define SYNC()
+#define ANY(name) any_lane(name)
+#define RESTRICT __restrict__
+#define UNROLL
+
+// Without the instruction a fused multiply-add would be a call of the C library.
+#if defined(__FMA__) || defined(__FP_FAST_FMA) || defined(__aarch64__)
+DEVICE double fma_(double a, double b, double c) { return __builtin_fma(a, b, c); }
+DEVICE float fma_(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+#else
+DEVICE double fma_(double a, double b, double c) { return a * b + c; }
+DEVICE float fma_(float a, float b, float c) { return a * b + c; }
+#endif
+DEVICE double sqrt_(double x) { return __builtin_sqrt(x); }
+DEVICE float sqrt_(float x) { return __builtin_sqrtf(x); }
+DEVICE double ceil_(double x) { return __builtin_ceil(x); }
+DEVICE float ceil_(float x) { return __builtin_ceilf(x); }
+DEVICE double floor_(double x) { return __builtin_floor(x); }
+DEVICE float floor_(float x) { return __builtin_floorf(x); }
+DEVICE double rint_(double x) { return __builtin_rint(x); }
+DEVICE float rint_(float x) { return __builtin_rintf(x); }
+DEVICE double double_of_bits(long long bits)
+{
+    double x;
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
+}
+DEVICE float float_of_bits(int bits)
+{
+    float x;
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
+}
+DEVICE double quotient(double above, double below) { return above / below; }
+DEVICE float quotient(float above, float below) { return above / below; }
+
+DEVICE bool any_lane(const FLAG (&flags)[BLOCK])
+{
+    int found = 0;
+    for (int t = 0; t < BLOCK; ++t) found |= flags[t];
+    return found != 0;
+}
+
+// A launch: blocks in any order on `threads` threads, arguments as CUDA takes them, each by its address.
+struct BlockIndex { int x, y; };
+static thread_local BlockIndex blockIdx;
+
+template <typename T> struct Bare { typedef T type; };
+template <typename T> struct Bare<const T> { typedef T type; };
+template <int... I> struct Places {};
+template <int N, int... I> struct PlacesTo : PlacesTo<N - 1, N - 1, I...> {};
+template <int... I> struct PlacesTo<0, I...> { typedef Places<I...> type; };
+
+template <typename... Args, int... I>
+static void call(void (*kernel)(Args...), void **arguments, Places<I...>)
+{
+    kernel(*static_cast<typename Bare<Args>::type *>(arguments[I])...);
+}
+
+template <typename... Args>
+static void launch(void (*kernel)(Args...), int columns, int rows, int threads, void **arguments)
+{
+    const long long blocks = (long long)columns * rows;
+    (void)threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (long long block = 0; block < blocks; ++block) {
+        blockIdx.x = (int)(block % columns);
+        blockIdx.y = (int)(block / columns);
+        call(kernel, arguments, typename PlacesTo<sizeof...(Args)>::type());
+    }
+}
+
+#define HOST_KERNEL(name) \
+    extern "C" void host_##name(int columns, int rows, int threads, void **arguments) \
+    { \
+        launch(name, columns, rows, threads, arguments); \
+    }
+
+#endif
+
+#endif

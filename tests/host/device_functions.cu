@@ -1,0 +1,83 @@
+// Entry points that call one device function per element, for the tests of tests/kernels.
+// Thread t of block b has element b BLOCK + t; arrays are double [n] or [columns, n], row after row.
+#include "portable.cuh"
+#include "params.cuh"
+#include "mathematics.cuh"
+#include "geometry.cuh"
+#include "polarization.cuh"
+#include "lattice.cuh"
+#include "structure_factor.cuh"
+
+#define FOR_ELEMENTS \
+    for (int t = 0, i = (int)blockIdx.x * BLOCK; t < BLOCK && i < n; ++t, ++i)
+
+ENTRY(mathematics)(const int n, const double *x, double *out)
+{
+    FOR_ELEMENTS
+    {
+        double sine, cosine;
+        sine_cosine_of(x[i], sine, cosine);
+        out[i] = (double)sinpi_((REAL)(x[i] - rint_(x[i])));
+        out[n + i] = sine;
+        out[2 * n + i] = cosine;
+        out[3 * n + i] = (double)exponential((REAL)x[i]);
+    }
+}
+HOST_KERNEL(mathematics)
+
+// Fractions of h, k, l -> amplitude, alive.
+ENTRY(amplitudes)(const Params p, const int n, const double *fractions, double *out)
+{
+    FOR_ELEMENTS
+    {
+        const Amplitude a = lattice_amplitude(p, (REAL)fractions[i], (REAL)fractions[n + i], (REAL)fractions[2 * n + i]);
+        out[i] = (double)a.value;
+        out[n + i] = a.alive ? 1.0 : 0.0;
+    }
+}
+HOST_KERNEL(amplitudes)
+
+// fast, slow, layer, sub_fast, sub_slow -> path, x, y, z of the direction, solid angle, capture, polarization.
+ENTRY(geometry)(const Params p, const int n, const double *places, const double *source, double *out)
+{
+    FOR_ELEMENTS
+    {
+        const int fast = (int)places[i], slow = (int)places[n + i], layer = (int)places[2 * n + i];
+        const int sub_fast = (int)places[3 * n + i], sub_slow = (int)places[4 * n + i];
+        const int first_fast = fast - fast % TILE_FAST, first_slow = slow - slow % TILE_SLOW;
+        const Centre c = tile_centre(p, first_fast, first_slow, layer);
+        const SubPixel s = p.curved
+            ? curved_sub_pixel(p, c, fast, slow, layer, sub_fast, sub_slow)
+            : sub_pixel(p, c, first_fast, first_slow, fast, slow, layer, sub_fast, sub_slow);
+        const double x = c.direction.x + (double)s.x, y = c.direction.y + (double)s.y, z = c.direction.z + (double)s.z;
+        out[i] = (double)s.path;
+        out[n + i] = x;
+        out[2 * n + i] = y;
+        out[3 * n + i] = z;
+        out[4 * n + i] = (double)solid_angle(p, s.path);
+        const double parallax = x * p.normal[0] + y * p.normal[1] + z * p.normal[2];
+        out[5 * n + i] = (double)capture_fraction(p, layer, (INDEX)parallax);
+        out[6 * n + i] = (double)polarization(p, source, (INDEX)x, (INDEX)y, (INDEX)z);
+    }
+}
+HOST_KERNEL(geometry)
+
+#if FACTORS == TRICUBIC
+
+// h, k, l -> entry at the nearest whole indices, interpolated value, whether the neighbourhood leaves the grid.
+ENTRY(factors)(const Params p, const int n, const double *hkl, const REAL *table, double *out)
+{
+    FOR_ELEMENTS
+    {
+        const INDEX h = (INDEX)hkl[i], k = (INDEX)hkl[n + i], l = (INDEX)hkl[2 * n + i];
+        const INDEX low_h = (INDEX)p.grid_origin[0], low_k = (INDEX)p.grid_origin[1], low_l = (INDEX)p.grid_origin[2];
+        out[i] = (double)entry(p, table, ceil_(h - INDEX(0.5)) - low_h, ceil_(k - INDEX(0.5)) - low_k,
+                               ceil_(l - INDEX(0.5)) - low_l);
+        out[n + i] = (double)interpolated(p, table, h, k, l, low_h, low_k, low_l);
+        out[2 * n + i] = leaves_axis(h, low_h, p.grid_size[0]) || leaves_axis(k, low_k, p.grid_size[1])
+                         || leaves_axis(l, low_l, p.grid_size[2]);
+    }
+}
+HOST_KERNEL(factors)
+
+#endif

@@ -1,0 +1,28 @@
+"""Calls the test entry points of `device_functions.cu`, compiled for the CPU."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from cubragg.render.host_build import call_host, load
+from cubragg.render.kernel_source import Variant, inlined, kernel_folder
+
+
+@functools.cache
+def _text() -> str:
+    return inlined("device_functions.cu", [Path(__file__).parent, kernel_folder()])
+
+
+def call(variant: Variant, entry: str, rows: int, count: int, *args: np.ndarray) -> np.ndarray:
+    """The output float64 [rows, count] of an entry; the struct and ``count`` come before the arrays."""
+    structs = [arg for arg in args if arg.ndim == 0]
+    arrays = [arg for arg in args if arg.ndim]
+    assert all(array.flags.c_contiguous for array in arrays)
+    out = np.zeros((rows, count))
+    function = getattr(load(_text(), variant.defines()), f"host_{entry}")
+    function.restype = None
+    call_host(function, (-(-count // variant.block), 1), 1, [*structs, np.array(count, dtype=np.int32), *arrays, out])
+    return out

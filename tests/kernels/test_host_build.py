@@ -1,0 +1,279 @@
+"""Compiling on the user's machine: the cache, and everything that can be in the way."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import small_experiment
+
+from cubragg.errors import BackendUnavailable, KernelBuildError
+from cubragg.render import host_build
+from cubragg.render.cpu_renderer import CpuRenderer
+from cubragg.render.host_build import build, find_compiler
+from cubragg.render.kernel_source import inlined, kernel_folder, kernel_text
+from cubragg.render.plan import make_plan
+
+TEXT = 'extern "C" int answer() { return ANSWER; }\n'
+HERE = Path(__file__).resolve().parent
+
+
+def answer(library: Path) -> int:
+    return ctypes.CDLL(str(library)).answer()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("CUBRAGG_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """Make ``CXX`` a shell script with this text."""
+    def install(text: str) -> Path:
+        path = tmp_path / "compiler"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o700)
+        monkeypatch.setenv("CXX", str(path))
+        return path
+    host_build._predefined.cache_clear()
+    yield install
+    host_build._predefined.cache_clear()
+
+
+def folders(cache: Path) -> list[str]:
+    return sorted(entry.name for entry in cache.iterdir())
+
+
+def test_second_use_does_not_compile(cache, monkeypatch):
+    first = build(TEXT, ["-DANSWER=1"])
+    assert first.parent.parent == cache
+    assert answer(first) == 1
+    monkeypatch.setattr(host_build, "_compile", None)
+    assert build(TEXT, ["-DANSWER=1"]) == first
+    assert cache.stat().st_mode & 0o777 == 0o700
+
+
+def test_key_covers_source_options_compiler_and_cpu(cache, monkeypatch):
+    libraries = {build(TEXT, ["-DANSWER=1"]), build(TEXT, ["-DANSWER=2"]), build(TEXT + "\n", ["-DANSWER=1"])}
+    real = find_compiler()
+    other = host_build.Compiler(real.command, real.predefined + "#define __AVX1024F__ 1\n")
+    monkeypatch.setattr(host_build, "find_compiler", lambda: other)
+    libraries.add(build(TEXT, ["-DANSWER=1"]))
+    assert len(libraries) == len(folders(cache)) == 4
+
+
+# The compiler
+
+
+def test_no_compiler(monkeypatch, tmp_path):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BackendUnavailable) as caught:
+        find_compiler()
+    assert str(caught.value) == ("backend cpu: no C++ compiler was found (c++, g++, clang++); install one, set CXX, "
+                                 "or use the backend numpy")
+
+
+def test_compiler_asked_for_is_missing(monkeypatch):
+    monkeypatch.setenv("CXX", "/nowhere/c++ -m64")
+    with pytest.raises(BackendUnavailable, match="CXX=/nowhere/c\\+\\+ -m64 is not a program"):
+        find_compiler()
+
+
+def test_compiler_with_options(monkeypatch):
+    monkeypatch.setenv("CXX", f"{find_compiler().command[0]} -DEXTRA=7")
+    assert "#define EXTRA 7" in find_compiler().predefined
+
+
+def test_compiler_that_fails(cache, script):
+    script('case "$*" in *-dM*) exit 0;; esac; echo "lattice.cuh:12:5: error: no such unit" >&2; exit 1')
+    with pytest.raises(KernelBuildError, match=r"cannot compile the kernels: lattice\.cuh:12: no such unit"):
+        build(TEXT, ["-DANSWER=1"])
+    assert folders(cache) == []
+
+
+def test_compiler_that_does_nothing_right(cache, script):
+    script("echo out of memory >&2; exit 3")
+    with pytest.raises(KernelBuildError, match="cannot compile the kernels: out of memory"):
+        build(TEXT, ["-DANSWER=1"])
+
+
+def test_compiler_that_writes_nothing(cache, script):
+    script("exit 0")
+    with pytest.raises(KernelBuildError, match="it says nothing"):
+        build(TEXT, ["-DANSWER=1"])
+
+
+def test_compiler_that_does_not_run(tmp_path, monkeypatch):
+    path = tmp_path / "compiler"
+    path.write_text("#!/nowhere/interpreter\n")
+    path.chmod(0o700)
+    monkeypatch.setenv("CXX", str(path))
+    with pytest.raises(KernelBuildError, match="does not run"):
+        find_compiler()
+
+
+def test_error_in_a_header_names_file_and_line(cache, tmp_path):
+    source = kernel_folder().joinpath("lattice.cuh").read_text().splitlines()
+    line = next(number for number, text in enumerate(source) if text.startswith("struct Orientation"))
+    source.insert(line, "int planted = missing;")
+    (tmp_path / "lattice.cuh").write_text("\n".join(source))
+    text = inlined("render.cu", [tmp_path, kernel_folder()])
+    with pytest.raises(KernelBuildError, match=f"lattice.cuh:{line + 1}: .*missing"):
+        build(text, ["-DPARAMS_SIZE=440", "-DPRECISION=0", "-DSHAPE=0", "-DFACTORS=0"])
+
+
+def test_struct_and_its_mirror_must_agree(cache):
+    with pytest.raises(KernelBuildError, match=r"params\.cuh:.*differ in size"):
+        build(kernel_text(), ["-DPARAMS_SIZE=8", "-DPRECISION=0", "-DSHAPE=0", "-DFACTORS=0"])
+
+
+def test_includes_are_inlined_once():
+    text = kernel_text()
+    assert "#include" not in text
+    assert text.count('#line 1 "portable.cuh"') == 1
+    with pytest.raises(FileNotFoundError, match=r"nothing\.cu: no such kernel file"):
+        inlined("nothing.cu", [kernel_folder()])
+
+
+# The cache
+
+
+def test_broken_library_is_rebuilt(cache):
+    library = build(TEXT, ["-DANSWER=1"])
+    library.write_bytes(library.read_bytes()[:1000])
+    assert build(TEXT, ["-DANSWER=1"]) == library
+    assert answer(library) == 1
+
+
+@pytest.mark.parametrize("wreck", ["checksum", "file", "link"])
+def test_wrecked_entry_is_rebuilt(cache, wreck, tmp_path):
+    library = build(TEXT, ["-DANSWER=1"])
+    folder = library.parent
+    if wreck == "checksum":
+        (folder / "sha256").unlink()
+    elif wreck == "link":
+        library.rename(tmp_path / "elsewhere.so")
+        library.symlink_to(tmp_path / "elsewhere.so")
+    else:
+        library.unlink()
+        (folder / "sha256").unlink()
+        folder.rmdir()
+        folder.write_text("a file where a folder should be")
+    assert build(TEXT, ["-DANSWER=1"]) == library
+    assert not library.is_symlink()
+    assert answer(library) == 1
+    assert folders(cache) == [folder.name]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_nothing_is_loaded_from_a_folder_that_others_write(cache, mode):
+    inside = build(TEXT, ["-DANSWER=1"])
+    cache.chmod(mode)
+    outside = build(TEXT, ["-DANSWER=1"])
+    assert cache not in outside.parents
+    assert outside.parent.parent.stat().st_mode & 0o777 == 0o700
+    cache.chmod(0o700)
+    assert build(TEXT, ["-DANSWER=1"]) == inside
+
+
+def test_a_folder_above_that_others_write(tmp_path, monkeypatch):
+    above = tmp_path / "open"
+    above.mkdir()
+    above.chmod(0o777)
+    monkeypatch.setenv("CUBRAGG_CACHE", str(above / "cache"))
+    assert above not in build(TEXT, ["-DANSWER=1"]).parents
+
+
+@pytest.mark.parametrize("what", ["library", "entry"])
+def test_library_that_others_write_is_rebuilt(cache, what):
+    library = build(TEXT, ["-DANSWER=1"])
+    path = library if what == "library" else library.parent
+    path.chmod(0o777)
+    assert build(TEXT, ["-DANSWER=1"]) == library
+    assert path.stat().st_mode & 0o022 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_library_of_another_user_is_rebuilt(cache):
+    library = build(TEXT, ["-DANSWER=1"])
+    os.chown(library, 65534, 65534)
+    assert build(TEXT, ["-DANSWER=1"]) == library
+    assert library.stat().st_uid == 0
+
+
+@pytest.mark.parametrize("home", ["read-only", "impossible"])
+def test_read_only_home(tmp_path, monkeypatch, home):
+    place = tmp_path / "home" if home == "read-only" else Path("/proc/nowhere")
+    if home == "read-only":
+        place.mkdir(mode=0o500)
+        # Root may write anywhere: let it be told what others would be.
+        monkeypatch.setattr(os, "access", lambda path, mode: place not in Path(path).parents)
+    monkeypatch.delenv("CUBRAGG_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(place))
+    library = build(TEXT, ["-DANSWER=1"])
+    assert place not in library.parents
+    assert answer(library) == 1
+
+
+def test_cache_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.delenv("CUBRAGG_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the standard says: ignore
+    assert host_build.cache_folder() == Path("/home/me/.cache/cubragg")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/my")
+    assert host_build.cache_folder() == Path("/var/my/cubragg")
+    monkeypatch.setenv("CUBRAGG_CACHE", "/fast")
+    assert host_build.cache_folder() == Path("/fast")
+
+
+def test_two_processes_at_once(cache):
+    program = ("import ctypes, sys; from cubragg.render.host_build import build; "
+               "print(ctypes.CDLL(str(build(sys.argv[1], ['-DANSWER=5']))).answer())")
+    processes = [subprocess.Popen([sys.executable, "-c", program, TEXT], stdout=subprocess.PIPE, text=True,
+                                  cwd=HERE.parents[1]) for _ in range(3)]
+    assert [process.communicate()[0].strip() for process in processes] == ["5"] * 3
+    assert len(folders(cache)) == 1
+
+
+def test_renders_without_a_cache(cache, monkeypatch):
+    monkeypatch.setattr(host_build, "_usable_cache", host_build._private_folder)
+    assert CpuRenderer(make_plan(small_experiment())).render(1).max() > 0.0
+
+
+# Sanitizers
+
+
+def _sanitizers() -> list[str]:
+    found = []
+    for name in ("libasan.so", "libubsan.so"):
+        path = subprocess.run([*find_compiler().command, f"-print-file-name={name}"], capture_output=True, text=True,
+                              check=True).stdout.strip()
+        if not os.path.isabs(path):
+            pytest.skip(f"{name} is not installed")
+        found.append(path)
+    return found
+
+
+def test_kernels_under_asan_and_ubsan(cache):
+    if "CUBRAGG_SANITIZED" in os.environ:
+        pytest.skip("this is the sanitized run")
+    compiler = " ".join(find_compiler().command)
+    environment = os.environ | {
+        "CXX": f"{compiler} -fsanitize=address,undefined -fno-sanitize-recover=all -g1", "CUBRAGG_SANITIZED": "1",
+        "LD_PRELOAD": ":".join(_sanitizers()), "ASAN_OPTIONS": "detect_leaks=0"}
+    images = [f"{HERE / 'test_images.py'}::{name}" for name in (
+        "test_random_double[0]", "test_random_double[7]", "test_many_tiles", "test_masked_tiles",
+        "test_interpolation_stops_at_the_same_pixel", "test_random_in_less[3-single]", "test_random_in_less[3-mixed]")]
+    result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+                             str(HERE / "test_device_functions.py"), *images],
+                            cwd=HERE.parents[1], env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]

@@ -1,0 +1,234 @@
+"""Whole images of the host-compiled kernels: the golden set, and anything that NumPy can render."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_experiment, random_grid, small_experiment
+
+from cubragg import ConfigError, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
+from cubragg.cli.build import build
+from cubragg.cli.legacy import parse
+from cubragg.render import cpu_renderer, host_build, kernel_params
+from cubragg.render.cpu_renderer import CpuRenderer
+from cubragg.render.host_build import HostKernel
+from cubragg.render.kernel_source import host_variant, kernel_text
+from cubragg.render.numpy_renderer import NumpyRenderer
+from cubragg.render.plan import make_plan
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))
+
+from golden_set import arguments, cases, reference
+
+#: Double: share of a pixel's value, share of the maximum, and share of the value above a tenth of the maximum.
+VALUE, OF_MAXIMUM, STRONG = 1e-6, 1e-8, 2e-7
+#: Mixed and single, share of the maximum, for at most 200 cells along an axis and at most 1000.
+OF_MAXIMUM_BELOW_200 = {"mixed": 5e-6, "single": 5e-5}
+OF_MAXIMUM_BELOW_1000 = {"mixed": 3e-4, "single": 3e-4}
+#: Random experiments that in less than double precision are not the same, and why.
+NAMED = {
+    ("mixed", 199): "a sample in the direct beam of a round crystal, pi N dh = 1e-8, where the closed form that double "
+                    "precision shares with NumPy and the C program cancels to 0; the series does not",
+    ("single", 199): "the same",
+}
+SEEDS, CHUNKS = 500, 25
+
+precisions = pytest.mark.parametrize("precision", ["mixed", "single"])
+
+
+def assert_double(got, expected, name):
+    """The bounds of double precision, overflow to inf included."""
+    finite = np.isfinite(expected)
+    assert np.array_equal(got[~finite], expected[~finite], equal_nan=True), name
+    got, expected = got[finite].astype(float), np.abs(expected[finite].astype(float))
+    maximum = expected.max(initial=0.0)
+    error = np.abs(np.abs(got) - expected)
+    assert (error <= np.maximum(VALUE * expected, OF_MAXIMUM * maximum)).all(), name
+    assert (error <= STRONG * expected)[expected > 0.1 * maximum].all(), name
+
+
+def share_of_maximum(got, expected) -> float:
+    finite = np.isfinite(expected)
+    assert np.array_equal(got[~finite], expected[~finite], equal_nan=True)
+    got, expected = got[finite].astype(float), expected[finite].astype(float)
+    return np.abs(got - expected).max(initial=0.0) / (np.abs(expected).max(initial=0.0) or 1.0)
+
+
+def experiments(chunk):
+    """Seeds and plans of a share of the random experiments, of both semantics."""
+    for seed in range(chunk, SEEDS, CHUNKS):
+        try:
+            yield seed, make_plan(random_experiment(seed, ("nanobragg", "physical")[seed % 2]))
+        except ConfigError:
+            continue
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _elsewhere(tmp_path_factory):
+    """An empty folder: a dump file left in the current one would be read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("golden"))
+        yield
+
+
+# The golden set
+
+
+def golden(case_id, precision):
+    plan = make_plan(build(parse(arguments(cases()[case_id]))).experiment)
+    places, expected = reference(case_id)
+    return CpuRenderer(plan, precision).render().ravel()[places], expected
+
+
+@pytest.mark.parametrize("case_id", cases())
+def test_golden_double(case_id):
+    assert_double(*golden(case_id, "double"), case_id)
+
+
+@precisions
+@pytest.mark.parametrize("case_id", cases())
+def test_golden_in_less(case_id, precision):
+    assert share_of_maximum(*golden(case_id, precision)) <= OF_MAXIMUM_BELOW_200[precision]
+
+
+# Random experiments
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_random_double(chunk):
+    for seed, plan in experiments(chunk):
+        numpys, ours = NumpyRenderer(plan), CpuRenderer(plan)
+        assert_double(ours.render(2), numpys.render(1), f"seed {seed}")
+        assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at, f"seed {seed}"
+
+
+@precisions
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_random_in_less(chunk, precision):
+    for seed, plan in experiments(chunk):
+        error = share_of_maximum(CpuRenderer(plan, precision).render(2), CpuRenderer(plan).render(2))
+        assert error <= OF_MAXIMUM_BELOW_200[precision] or (precision, seed) in NAMED, f"seed {seed}: {error}"
+
+
+@precisions
+@pytest.mark.parametrize("cells", [20, 200, 1000])
+def test_error_against_cells(precision, cells):
+    experiment = Experiment(
+        Crystal(cell=(79, 79, 38, 90, 90, 90), cells=(cells,) * 3, mosaic_spread_deg=0.5, mosaic_domains=4),
+        StructureFactors(100.0), detector=Detector(fast_pixels=1024, slow_pixels=1024),
+        goniometer=Goniometer(1.0, 1.0, phi_steps=2), sampling=Sampling(oversample=1, roi=(0, 1023, 480, 543)))
+    plan = make_plan(experiment)
+    error = share_of_maximum(CpuRenderer(plan, precision).render(), CpuRenderer(plan).render())
+    assert error <= (OF_MAXIMUM_BELOW_200 if cells <= 200 else OF_MAXIMUM_BELOW_1000)[precision]
+
+
+# Many tiles
+
+
+def large(**sections) -> Experiment:
+    """150 x 70 pixels: tiles in both directions, those at the edges cut."""
+    detector = {"fast_pixels": 150, "slow_pixels": 70, "pixel_size_mm": 0.2, **sections.pop("detector", {})}
+    return small_experiment(detector=detector, **sections)
+
+
+MANY = {
+    "plain": {},
+    "region": {"sampling": {"roi": (17, 101, 5, 66)}},
+    "carry-over": {"goniometer": {"phi_deg": 0.0, "osc_deg": 4.0, "phi_steps": 3}},
+    "dmin": {"sampling": {"dmin_A": 4.0, "roi": (3, 140, 0, 69)}, "goniometer": {"osc_deg": 4.0}},
+    "running": {"sampling": {"oversample": 2, "oversample_omega": True, "oversample_polar": True}},
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_many_tiles(name):
+    plan = make_plan(large(**MANY[name]))
+    assert_double(CpuRenderer(plan).render(2), NumpyRenderer(plan).render(1), name)
+
+
+@pytest.mark.parametrize("reach", [3, 5, 12])
+def test_interpolation_stops_at_the_same_pixel(reach):
+    factors = random_grid(np.random.default_rng(8), reach)
+    experiment = dataclasses.replace(large(sampling={"interpolate": True}, detector={"distance_mm": 150.0}),
+                                     structure_factors=factors)
+    plan = make_plan(experiment)
+    numpys, ours = NumpyRenderer(plan), CpuRenderer(plan)
+    assert_double(ours.render(2), numpys.render(1), reach)
+    assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at
+
+
+def test_masked_tiles():
+    mask = np.zeros((70, 150), dtype=bool)
+    mask[3:50, 40:44] = True
+    plan = make_plan(large(sampling={"mask": mask}))
+    image = CpuRenderer(plan).render(2)
+    assert_double(image, NumpyRenderer(plan).render(1), "mask")
+    assert not image[~mask].any()
+
+
+def test_wide_grid_indices():
+    experiment = dataclasses.replace(large(), structure_factors=random_grid(np.random.default_rng(9), 5))
+    plan = make_plan(experiment)
+    ours = CpuRenderer(plan)
+    narrow = ours.render(1)
+    wide = dataclasses.replace(host_variant(plan, "double"), wide_grid=True)
+    image = np.zeros_like(narrow)
+    args = (kernel_params.params_of(plan, "double"), kernel_params.table_of(plan, "double"),
+            kernel_params.vectors_of(plan), kernel_params.sources_of(plan), kernel_params.mask_of(plan), image)
+    HostKernel(kernel_text(), wide, "render")(kernel_params.grid_of(plan, wide.tile), (wide.block,), args)
+    assert (image == narrow).all()
+
+
+@pytest.mark.parametrize("precision", ["double", "mixed", "single"])
+def test_threads_and_launches_do_not_touch_a_bit(precision, monkeypatch):
+    plan = make_plan(large(goniometer={"osc_deg": 2.0, "phi_steps": 70, "phi_deg": 1.0}))
+    one = CpuRenderer(plan, precision).render(1)
+    told = []
+    monkeypatch.setattr(cpu_renderer, "_LAUNCH_S", 0.0)  # a launch for every row of tiles
+    rows = CpuRenderer(plan, precision).render(3, lambda done, total: told.append((done, total)))
+    assert one.tobytes() == rows.tobytes()
+    assert told == [(min(8 * 150 * row, 150 * 70), 150 * 70) for row in range(1, 10)]
+
+
+# The launcher
+
+
+def launch(**changed):
+    """Launch with arguments replaced by name."""
+    plan = make_plan(small_experiment())
+    variant = host_variant(plan, "double")
+    args = {"params": kernel_params.params_of(plan, "double"), "table": kernel_params.table_of(plan, "double"),
+            "vectors": kernel_params.vectors_of(plan), "sources": kernel_params.sources_of(plan),
+            "mask": kernel_params.mask_of(plan), "image": np.zeros(plan.shape, dtype=np.float32)} | changed
+    block = args.pop("block", (variant.block,))
+    HostKernel(kernel_text(), variant, "render")(kernel_params.grid_of(plan, variant.tile), block, tuple(args.values()))
+
+
+@pytest.mark.parametrize(("changed", "error", "message"), [
+    ({"image": np.zeros((20, 24))}, TypeError, "image is float64; it must be float32"),
+    ({"image": np.zeros((24, 20), dtype=np.float32).T}, ValueError, "image is not in C order"),
+    ({"image": np.zeros((19, 24), dtype=np.float32)}, ValueError, "image has 456 elements; the launch needs 480"),
+    ({"vectors": np.zeros(8)}, ValueError, "vectors has 8 elements; the launch needs 9"),
+    ({"params": np.zeros(())}, TypeError, "0-dimensional struct"),
+    ({"block": (32,)}, ValueError, "compiled for 128"),
+    ({"more": np.zeros(1)}, TypeError, "got 7 arguments"),
+])
+def test_launcher_checks_its_arguments(changed, error, message):
+    with pytest.raises(error, match=message):
+        launch(**changed)
+
+
+def test_launcher_refuses_a_region_above_the_image():
+    params = kernel_params.params_of(make_plan(small_experiment()), "double")
+    params["first_row"] = 3
+    with pytest.raises(ValueError, match="rows of the image"):
+        launch(params=params)
+
+
+def test_flags_keep_the_order_of_sums():
+    assert "-ffast-math" not in host_build.FLAGS
+    assert "-ffp-contract=off" in host_build.FLAGS

@@ -1,0 +1,226 @@
+"""NVRTC compiles every kernel variant, without a GPU: cubins for four generations of devices.
+
+Needs the library alone (``pip install 'cubragg[ci-nvrtc]'``: the wheel nvidia-cuda-nvrtc-cu12, or a CUDA toolkit).
+Every variant is compiled for sm_90, a choice of them for the others; the registers and spills that ptxas reports are
+printed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import dataclasses
+import importlib.util
+import itertools
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from conftest import random_grid, small_experiment
+
+from cubragg.render.cuda_renderer import _build_error
+from cubragg.render.kernel_params import ENTRIES
+from cubragg.render.kernel_source import PRECISIONS, Variant, cuda_options, cuda_variant, kernel_folder, kernel_text
+from cubragg.render.plan import make_plan
+
+SHAPES = ("square", "round", "gauss", "tophat")
+FACTORS = ("constant", "nearest", "tricubic")
+#: (physical, running) that `cuda_variant` can produce.
+SEMANTICS = ((False, False), (False, True), (True, False))
+FULL_ARCH, OTHER_ARCHS = 90, (75, 80, 120)
+#: CuPy adds this to the options of every module; the report is ptxas'.
+ADDED = ("-ftz=true", "--ptxas-options=-v")
+_USED = re.compile(r"Compiling entry function '(?P<entry>\w+)'.*?(?P<stores>\d+) bytes spill stores, "
+                   r"(?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers", re.DOTALL)
+
+
+class Usage(NamedTuple):
+    """What ptxas says of an entry: registers of a thread, spilled bytes stored and loaded."""
+
+    registers: int
+    stores: int
+    loads: int
+
+
+class Compiled(NamedTuple):
+    status: int
+    cubin: bytes
+    log: str
+
+    def usage(self) -> dict[str, Usage]:
+        return {found["entry"]: Usage(int(found["registers"]), int(found["stores"]), int(found["loads"]))
+                for found in _USED.finditer(self.log)}
+
+
+def library_path() -> str | None:
+    """NVRTC of a wheel (CUDA 12 or 13), of the toolkit, or of the system."""
+    for package in ("nvidia.cuda_nvrtc", "nvidia.cu13"):
+        try:
+            spec = importlib.util.find_spec(package)
+        except ModuleNotFoundError:
+            continue
+        for folder in (spec.submodule_search_locations or []) if spec else []:
+            found = sorted(Path(folder, "lib").glob("libnvrtc.so.*"))
+            if found:
+                return str(found[-1])
+    for name in ("CUDA_HOME", "CUDA_PATH"):
+        found = sorted(Path(os.environ.get(name) or "/nowhere", "lib64").glob("libnvrtc.so"))
+        if found:
+            return str(found[0])
+    return ctypes.util.find_library("nvrtc")
+
+
+class Nvrtc:
+    """As much of NVRTC as is needed."""
+
+    def __init__(self, path: str) -> None:
+        self._library = ctypes.CDLL(path)
+
+    def archs(self) -> set[int]:
+        """The architectures that this version makes code for."""
+        count = ctypes.c_int()
+        self._call("nvrtcGetNumSupportedArchs", ctypes.byref(count))
+        numbers = (ctypes.c_int * count.value)()
+        self._call("nvrtcGetSupportedArchs", numbers)
+        return set(numbers)
+
+    def compile(self, text: str, options: tuple[str, ...]) -> Compiled:
+        """Status, cubin and log of a source text."""
+        program = ctypes.c_void_p()
+        self._call("nvrtcCreateProgram", ctypes.byref(program), text.encode(), b"kernels.cu", 0, None, None)
+        given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+        status = self._library.nvrtcCompileProgram(program, len(options), given)
+        log = self._bytes(program, "nvrtcGetProgramLog").rstrip(b"\0").decode()
+        cubin = self._bytes(program, "nvrtcGetCUBIN") if status == 0 else b""
+        self._call("nvrtcDestroyProgram", ctypes.byref(program))
+        return Compiled(status, cubin, log)
+
+    def _bytes(self, program: ctypes.c_void_p, name: str) -> bytes:
+        size = ctypes.c_size_t()
+        self._call(f"{name}Size", program, ctypes.byref(size))
+        buffer = ctypes.create_string_buffer(size.value)
+        self._call(name, program, buffer)
+        return buffer.raw
+
+    def _call(self, name: str, *args) -> None:
+        status = getattr(self._library, name)(*args)
+        assert status == 0, f"{name}: error {status}"
+
+
+def plan_of(shape: str, factors: str, physical: bool, running: bool):
+    """A plan that needs a variant."""
+    experiment = small_experiment(
+        crystal={"shape": shape}, sampling={"interpolate": factors == "tricubic", "oversample_omega": running},
+        structure_factors={} if factors == "constant" else vars(random_grid(np.random.default_rng(0), 2)),
+        semantics="physical" if physical else "nanobragg")
+    return make_plan(experiment)
+
+
+def every_variant() -> list[Variant]:
+    made = [cuda_variant(plan_of(shape, factors, *semantics), precision)
+            for shape, factors, semantics in itertools.product(SHAPES, FACTORS, SEMANTICS) for precision in PRECISIONS]
+    # A plan with a grid of 2^31 points would need 16 GB.
+    return made + [dataclasses.replace(variant, wide_grid=True) for variant in made
+                   if variant.shape == "square" and variant.factors != "constant" and not variant.running]
+
+
+def chosen(variant: Variant) -> bool:
+    """Also compiled for the other generations: all precisions and factors of the common case, and each shape once."""
+    if variant.wide_grid or variant.running:
+        return False
+    if variant.shape == "square":
+        return not variant.physical
+    return variant.physical and variant.factors == "tricubic"
+
+
+def label(variant: Variant) -> str:
+    words = [variant.precision, variant.shape, variant.factors, "physical" if variant.physical else "nanobragg"]
+    return " ".join(words + ["running"] * bool(variant.running) + ["wide"] * variant.wide_grid)
+
+
+@pytest.fixture(scope="module")
+def nvrtc() -> Nvrtc:
+    path = library_path()
+    if path is None:
+        pytest.skip("NVRTC is not installed; pip install 'cubragg[ci-nvrtc]'")
+    return Nvrtc(path)
+
+
+@pytest.fixture(scope="module")
+def results(nvrtc) -> dict[tuple[int, Variant], Compiled]:
+    archs = nvrtc.archs()
+    variants = every_variant()
+    wanted = [(FULL_ARCH, variant) for variant in variants]
+    wanted += [(arch, variant) for arch in OTHER_ARCHS for variant in variants if chosen(variant) and arch in archs]
+    text = kernel_text()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiled = pool.map(lambda one: nvrtc.compile(text, (*cuda_options(one[1]), f"-arch=sm_{one[0]}", *ADDED)),
+                            wanted)
+        return dict(zip(wanted, compiled, strict=True))
+
+
+@pytest.mark.parametrize("variant", every_variant(), ids=label)
+def test_every_variant(results, variant):
+    check(results[FULL_ARCH, variant], variant)
+
+
+@pytest.mark.parametrize("variant", [variant for variant in every_variant() if chosen(variant)], ids=label)
+@pytest.mark.parametrize("arch", OTHER_ARCHS)
+def test_other_generations(results, arch, variant):
+    if (arch, variant) not in results:
+        pytest.skip(f"this NVRTC does not know sm_{arch}")
+    check(results[arch, variant], variant)
+
+
+def check(compiled: Compiled, variant: Variant) -> None:
+    assert compiled.status == 0, compiled.log
+    assert compiled.cubin.startswith(b"\x7fELF")
+    assert "warning" not in compiled.log, compiled.log
+    search = variant.factors == "tricubic" and variant.precision == "double"
+    assert set(compiled.usage()) == (set(ENTRIES) if search else {"render"})
+    for usage in compiled.usage().values():
+        assert usage.registers * variant.block <= 65536
+
+
+def test_registers_and_spills(results, capsys):
+    """Printed, for the eye: the common case on every generation, and whatever spills."""
+    lines = [f"{'registers (spilled bytes stored/loaded)':54}" + "".join(f"{f'sm_{arch}':>14}" for arch in
+                                                                      sorted({FULL_ARCH, *OTHER_ARCHS}))]
+    for variant in every_variant():
+        cells = {arch: results[arch, variant].usage() for arch in sorted({FULL_ARCH, *OTHER_ARCHS})
+                 if (arch, variant) in results}
+        for entry in cells[FULL_ARCH]:
+            used = {arch: usage[entry] for arch, usage in cells.items()}
+            if not chosen(variant) and not any(usage.stores for usage in used.values()):
+                continue
+            row = "".join(f"{_cell(used.get(arch)):>14}" for arch in sorted({FULL_ARCH, *OTHER_ARCHS}))
+            lines.append(f"{label(variant) + ('' if entry == 'render' else f' {entry}'):54}{row}")
+    with capsys.disabled():
+        print("\n" + "\n".join(lines))
+    assert len(lines) > 1
+
+
+def _cell(usage: Usage | None) -> str:
+    return "" if usage is None else f"{usage.registers}" + (f" ({usage.stores}/{usage.loads})" if usage.stores else "")
+
+
+def test_an_error_names_file_and_line(nvrtc):
+    lines = kernel_folder().joinpath("lattice.cuh").read_text().splitlines()
+    number = next(number for number, line in enumerate(lines, start=1) if line.startswith("DEVICE void sines("))
+    text = kernel_text().replace("DEVICE void sines(", "DEVICE not_a_type sines(")
+    compiled = nvrtc.compile(text, (*cuda_options(Variant("mixed", "square", "constant")), f"-arch=sm_{FULL_ARCH}"))
+    assert compiled.status != 0
+    assert f"lattice.cuh:{number}: " in str(_build_error(compiled.log))
+
+
+def test_sizes_that_differ_do_not_compile(nvrtc):
+    """The struct as NumPy sees it must be the compiler's."""
+    options = tuple(option if not option.startswith("-DPARAMS_SIZE") else "-DPARAMS_SIZE=8"
+                    for option in cuda_options(Variant("mixed", "square", "constant")))
+    compiled = nvrtc.compile(kernel_text(), (*options, f"-arch=sm_{FULL_ARCH}"))
+    assert "Params and its NumPy mirror differ in size" in compiled.log
+    assert "params.cuh:" in str(_build_error(compiled.log))
