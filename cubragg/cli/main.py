@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from cubragg.cli import legacy, usage
+from cubragg.cli.compare import command as compare_command
 from cubragg.cli.faults import CommandLineFault, Interrupted, RunFault
+from cubragg.cli.trace import command as trace_command
 from cubragg.errors import ConfigError, CubraggError
 
 _HELP_NAMES = ("-h", "-help", "--help")
@@ -92,6 +94,10 @@ def _simulate(line: Sequence[legacy.Given]) -> None:
     from cubragg.cli.simulate import simulate
 
     simulate(line)
+
+
+cli.add_command(compare_command)
+cli.add_command(trace_command)
 
 
 def main() -> None:

@@ -13,10 +13,11 @@ from cubragg.cli import outputs, report
 from cubragg.cli.build import Job, build
 from cubragg.cli.faults import Interrupted
 from cubragg.cli.legacy import Given
+from cubragg.compare.traces import format_steps
 from cubragg.errors import ConfigError
 from cubragg.render.plan import RenderPlan, make_plan
 from cubragg.render.render import render
-from cubragg.render.trace import format_trace, trace_pixel
+from cubragg.render.trace import format_trace, trace_pixel, trace_steps
 
 #: More pixels than this are not traced one by one.
 MAX_TRACES = 1000
@@ -46,7 +47,9 @@ def simulate(line: Sequence[Given]) -> None:
         for block in _traces(job, plan):
             click.echo(block)
         with _progress(job) as progress:
-            image = render(plan, job.settings.backend, job.settings.threads, progress)
+            settings = job.settings
+            image = render(plan, settings.backend, settings.threads, progress, precision=settings.precision,
+                           device=settings.device)
         _warn(job, told, image.notices)
         writer = outputs.Writer(job, image, written)
         writer.write(targets)
@@ -66,7 +69,7 @@ def _warn(job: Job, told: set[str], notices: Iterable[str]) -> None:
 
 
 def _traces(job: Job, plan: RenderPlan) -> Iterator[str]:
-    """The blocks of ``-printout`` and its kin."""
+    """The blocks of ``-printout`` and its kin: every step of a pixel that is named, else what the C program prints."""
     fast_min, fast_max, slow_min, slow_max = plan.roi
     pixels = list(job.settings.pixels)
     if job.settings.printout and not pixels:
@@ -78,7 +81,10 @@ def _traces(job: Job, plan: RenderPlan) -> Iterator[str]:
                   for fast in range(fast_min, fast_max + 1) if plan.mask is None or plan.mask[slow, fast]]
     for flag, fast, slow in pixels:
         try:
-            yield format_trace(trace_pixel(plan, fast, slow))
+            if job.settings.pixels:
+                yield format_steps(*trace_steps(plan, fast, slow))
+            else:
+                yield format_trace(trace_pixel(plan, fast, slow))
         except ConfigError as error:
             where = flag if error.where == "trace" else job.replay.source_of(error.where)
             raise ConfigError(where, error.what) from None

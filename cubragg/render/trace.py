@@ -20,7 +20,6 @@ from cubragg.experiment.vectors import Vector, combine, cross, dot, norm, rotate
 from cubragg.render.numpy_renderer import NumpyRenderer
 from cubragg.render.plan import RenderPlan
 
-
 #: More samples than this are not followed step by step.
 MAX_SAMPLES = 50_000
 #: Brings the rounding to single precision to the scale of double-precision tolerances of 1e-9.
@@ -120,8 +119,8 @@ def trace_steps(plan: RenderPlan, fast: int, slow: int) -> tuple[PixelTrace, lis
     """
     samples = plan.layers.count * plan.steps
     if samples > MAX_SAMPLES:
-        raise ConfigError("trace", f"got {samples} samples in a pixel; at most {MAX_SAMPLES} are followed step by step, "
-                          "--last prints the last one")
+        raise ConfigError("trace", f"got {samples} samples in a pixel; at most {MAX_SAMPLES} are followed step by "
+                          "step, --last prints the last one")
     steps: list[Step] = []
     trace = _follow(plan, fast, slow, steps)
     return trace, [*plan_steps(plan), *steps]
@@ -200,8 +199,8 @@ def _detector_steps(plan: RenderPlan) -> Iterator[Step]:
 
 def _crystal_steps(plan: RenderPlan) -> Iterator[Step]:
     lattice, mosaic, crystal = plan.lattice, plan.mosaic, plan.experiment.crystal
-    if lattice.misset_rad is not None:
-        yield Step("crystal", "misset", tuple(units.deg_from_rad(angle) for angle in lattice.misset_rad), "deg", 1.0)
+    angles = ("none",) if lattice.misset_rad is None else tuple(map(units.deg_from_rad, lattice.misset_rad))
+    yield Step("crystal", "misset", angles, "deg", 1.0)
     for name in "abc":
         yield Step("crystal", f"{name}*", getattr(lattice, f"{name}_star"), "1/A")
     yield Step("crystal", "cell volume", (lattice.volume,), "A^3")
@@ -227,7 +226,7 @@ class _Tracer:
 
     def _note(self, place: str, name: str, values: Sequence[float | str], unit: str = "", scale: float = 0.0) -> None:
         if self._steps is not None:
-            self._steps.append(Step(place, name, tuple(values), unit, scale))
+            self._steps.append(Step(place, name, tuple(values), unit, scale if math.isfinite(scale) else 0.0))
 
     def run(self, fast: int, slow: int) -> PixelTrace:
         plan, sampling = self._plan, self._plan.experiment.sampling
@@ -245,7 +244,21 @@ class _Tracer:
             photons *= 1.0 if running else factor
         with np.errstate(over="ignore"):  # running factors above 1 can pass the largest number, as in C
             trace.photons = float(np.float32(photons))
+        self._note_pixel(trace, photons)
         return trace
+
+    def _note_pixel(self, trace: PixelTrace, photons: float) -> None:
+        plan = self._plan
+        # A sum whose terms pass through zero is known as well as they are, relative to their sizes.
+        share = self._intensity_scale / trace.intensity if trace.intensity else 1.0
+        self._note("pixel", "I", (trace.intensity,), scale=self._intensity_scale)
+        self._note("pixel", "I/steps", (trace.intensity_per_step,), scale=self._intensity_scale / plan.steps)
+        self._note("pixel", "polarization", (trace.polar,))
+        self._note("pixel", "solid angle", (trace.omega,), "sr")
+        self._note("pixel", "capture fraction", (trace.capture_fraction,))
+        self._note("pixel", "r_e^2 * fluence", (units.THOMSON_CROSS_SECTION_M2 * plan.fluence,))
+        self._note("pixel", "photons before rounding", (photons,), scale=abs(share * photons))
+        self._note("pixel", "photons", (trace.photons,), scale=(abs(share) + _SINGLE) * abs(trace.photons))
 
     def _sub_pixel(self, trace: PixelTrace, layer: int, sub_slow: int, sub_fast: int) -> None:
         plan, sampling, geometry = self._plan, self._plan.experiment.sampling, self._plan.geometry
@@ -344,10 +357,10 @@ class _Tracer:
         plan, crystal, cells = self._plan, self._plan.experiment.crystal, self._plan.cells
         if crystal.shape == "square":
             factor = 1.0
-            for index, n in zip(hkl, cells, strict=True):
+            for name, index, n in zip("abc", hkl, cells, strict=True):
                 x = math.pi * index
                 part = (math.sin(x * n) / math.sin(x) if x != 0.0 else n) if n > 1.0 else 1.0
-                self._note(self._place, "F_latt along an axis", (part,), scale=n)
+                self._note(self._place, f"F_latt along {name}", (part,), scale=n)
                 factor *= part
             return factor
         fraction = [index - whole for index, whole in zip(hkl, hkl0, strict=True)]

@@ -1,0 +1,222 @@
+"""The HTML page of a comparison: pictures and drawings inline, no script, no other file."""
+
+from __future__ import annotations
+
+import base64
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cubragg.compare import pictures
+from cubragg.compare.peaks import Peak
+
+if TYPE_CHECKING:
+    from cubragg.compare.report import Comparison, Side
+
+#: Rows of the peak table, and dots of the scatter plot.
+PEAK_ROWS = 60
+DOTS = 2500
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #1d2129; background: #fff; margin: 2rem auto; max-width: 1250px;
+       padding: 0 1.5rem; }
+h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .6rem; }
+.verdict { display: inline-block; padding: .35rem .8rem; border-radius: 4px; font-weight: 600; }
+.good { background: #e3f4e6; color: #14532d; } .bad { background: #fde8e8; color: #8b1a1a; }
+.panels { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 1rem; }
+figure { margin: 0; } figcaption { font-size: .85rem; color: #444; margin-top: .35rem; overflow-wrap: anywhere; }
+figure svg { width: 100%; height: auto; border: 1px solid #9aa0a6; display: block; }
+.pair { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 2rem; align-items: start; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th { white-space: nowrap; }
+th, td { padding: .2rem .7rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e4e6ea; }
+.peaks th, .peaks td { text-align: right; padding: .15rem .8rem; }
+.alone { color: #b00020; } .note, code { font-size: .85rem; } .note { color: #444; }
+code { overflow-wrap: anywhere; background: #f4f5f7; padding: .1rem .3rem; }
+"""
+
+
+def html(comparison: Comparison, figures: Sequence[tuple[str, str]], images: Mapping[str, np.ndarray], black: float,
+         reach: float, when: datetime) -> str:
+    """The page as text.
+
+    Parameters
+    ----------
+    comparison
+        What is reported.
+    figures
+        Names and texts of the figures.
+    images
+        uint8 pictures ``a``, ``b`` and ``difference``.
+    black, reach
+        Photons that are black in the first two, and of full colour in the third.
+    when
+        The date shown.
+    """
+    return "\n".join(_parts(comparison, figures, images, black, reach, when)) + "\n"
+
+
+def _parts(comparison: Comparison, figures: Sequence[tuple[str, str]], images: Mapping[str, np.ndarray],
+           black: float, reach: float, when: datetime) -> Iterator[str]:
+    metrics = comparison.metrics
+    kind = "good" if comparison.passed else "bad"
+    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>cubragg compare {when:%Y-%m-%d %H:%M}</title>\n<style>{_STYLE}</style>\n</head>\n<body>"
+    yield f"<h1>cubragg compare</h1>\n<p class='note'>{when:%Y-%m-%d %H:%M:%S}</p>"
+    yield f"<p class='verdict {kind}'>{escape(comparison.verdict)}</p>"
+    for note in comparison.notes:
+        yield f"<p class='note'>{escape(note)}</p>"
+    yield "<div class='panels'>"
+    alone_a, alone_b = _alone(metrics.peaks_a, [pair.a for pair in metrics.pairs]), _alone(
+        metrics.peaks_b, [pair.b for pair in metrics.pairs])
+    yield _panel(images["a"], comparison.a.pixels.shape, [pair.a for pair in metrics.pairs], alone_a,
+                 f"A: {comparison.a.name}. White 0, black {black:.4g} photons; circles are the strongest "
+                 "peaks, red ones alone.")
+    yield _panel(images["b"], comparison.b.pixels.shape, [pair.b for pair in metrics.pairs], alone_b,
+                 f"B: {comparison.b.name}. The same scale.")
+    meaning = "No difference." if reach == 0.0 else (
+        f"A - B: red up to +{reach:.4g}, blue down to -{reach:.4g} photons, by the square root.")
+    yield _panel(images["difference"], comparison.a.pixels.shape, [], [], meaning)
+    yield "</div>\n<div class='pair'>\n<div><h2>Figures</h2>\n<table>"
+    for name, text in figures:
+        yield f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>"
+    for name, side in (("A", comparison.a), ("B", comparison.b)):
+        if side.seconds is not None:
+            yield f"<tr><th>time {name}</th><td>{side.seconds:.3g} s</td></tr>"
+    yield "</table>"
+    yield from _commands(comparison)
+    yield "</div>\n<div><h2>Pixels of A against pixels of B</h2>"
+    yield _scatter(comparison)
+    yield "</div>\n</div>"
+    yield from _peak_table(comparison, alone_a, alone_b)
+    yield "</body>\n</html>"
+
+
+def _alone(peaks: Sequence[Peak], paired: Sequence[Peak]) -> list[Peak]:
+    known = set(paired)
+    return [peak for peak in peaks if peak not in known]
+
+
+def _panel(image: np.ndarray, shape: tuple[int, ...], paired: Sequence[Peak], alone: Sequence[Peak], caption: str
+           ) -> str:
+    """An image with circles around its peaks, in the coordinates of its pixels."""
+    slow, fast = shape
+    data = base64.b64encode(pictures.png(image)).decode("ascii")
+    radius = max(fast, slow) / 60.0
+    circles = "".join(
+        f'<circle cx="{peak.fast + 0.5:.2f}" cy="{peak.slow + 0.5:.2f}" r="{radius:.2f}" stroke="{colour}"/>'
+        for peaks, colour in ((paired, "#e08a00"), (alone, "#d4002a")) for peak in peaks[:PEAK_ROWS])
+    return (f'<figure><svg viewBox="0 0 {fast} {slow}" role="img">'
+            f'<image href="data:image/png;base64,{data}" width="{fast}" height="{slow}" '
+            'preserveAspectRatio="none" style="image-rendering: pixelated"/>'
+            f'<g fill="none" stroke-width="{radius / 6.0:.3f}">{circles}</g></svg>'
+            f"<figcaption>{escape(caption)}</figcaption></figure>")
+
+
+def _commands(comparison: Comparison) -> Iterator[str]:
+    for name, side in (("A", comparison.a), ("B", comparison.b)):
+        yield f"<p><b>{name}</b>: <code>{escape(_told(side))}</code></p>"
+
+
+def _told(side: Side) -> str:
+    if side.command:
+        return shlex.join(side.command)
+    return f"{side.name} ({side.form}, {side.pixels.shape[1]} x {side.pixels.shape[0]} pixels)"
+
+
+def _scatter(comparison: Comparison) -> str:
+    """Pixel values of A over those of B, on logarithmic axes where they span more than two decades."""
+    x, y = _dots(comparison)
+    if not len(x):
+        return "<p class='note'>No pixel is above 0 in both images.</p>"
+    low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
+    logarithmic = high > 100.0 * low
+    if logarithmic:
+        x, y, low, high = np.log10(x), np.log10(y), math.log10(low), math.log10(high)
+    else:
+        low = 0.0
+    margin = 0.03 * (high - low or 1.0)
+    low, high = low - margin, high + margin
+    size, left, bottom = 420.0, 74.0, 46.0
+
+    def across(value: float) -> float:
+        return left + size * (value - low) / (high - low)
+
+    def up(value: float) -> float:
+        return 8.0 + size * (high - value) / (high - low)
+
+    parts = [f'<svg viewBox="0 0 {left + size + 10:.0f} {size + bottom + 8:.0f}" role="img" '
+             'style="max-width: 560px; width: 100%" font-size="12" font-family="system-ui, sans-serif">',
+             f'<rect x="{left}" y="8" width="{size}" height="{size}" fill="none" stroke="#9aa0a6"/>',
+             f'<line x1="{across(low):.1f}" y1="{up(low):.1f}" x2="{across(high):.1f}" y2="{up(high):.1f}" '
+             'stroke="#c9ccd1"/>']
+    for tick, label in _ticks(low, high, logarithmic):
+        parts.append(f'<path d="M{across(tick):.1f} {size + 8:.1f}v5M{left} {up(tick):.1f}h-5" stroke="#666"/>'
+                     f'<text x="{across(tick):.1f}" y="{size + 26:.1f}" text-anchor="middle">{label}</text>'
+                     f'<text x="{left - 8}" y="{up(tick) + 4:.1f}" text-anchor="end">{label}</text>')
+    parts.append('<g fill="#2166ac" fill-opacity="0.45">' + "".join(
+        f'<circle cx="{across(p):.1f}" cy="{up(q):.1f}" r="2"/>' for p, q in zip(x.tolist(), y.tolist(), strict=True))
+        + "</g>")
+    parts.append(f'<text x="{left + size / 2}" y="{size + 44}" text-anchor="middle">B [photons]</text>'
+                 f'<text transform="translate(13 {8 + size / 2}) rotate(-90)" text-anchor="middle">A [photons]</text>')
+    return "".join(parts) + (f"</svg><p class='note'>{len(x)} pixels above 0 in both images: the strongest, and others "
+                             "at even steps of rank. The line is A = B.</p>")
+
+
+def _dots(comparison: Comparison) -> tuple[np.ndarray, np.ndarray]:
+    """Values of B and A at no more than `DOTS` pixels, evenly spread over their ranks, the strongest among them."""
+    a, b = comparison.a.pixels, comparison.b.pixels
+    if comparison.roi is not None:
+        fast_min, fast_max, slow_min, slow_max = comparison.roi
+        a, b = (image[slow_min:slow_max + 1, fast_min:fast_max + 1] for image in (a, b))
+    positive = np.isfinite(a) & np.isfinite(b) & (a > 0.0) & (b > 0.0)
+    x, y = b[positive], a[positive]
+    order = np.argsort(x, kind="stable")[::-1]
+    if len(order) > DOTS:
+        rest = order[DOTS // 5:]
+        order = np.concatenate([order[:DOTS // 5], rest[np.linspace(0, len(rest) - 1, DOTS - DOTS // 5).astype(int)]])
+    return x[order], y[order]
+
+
+def _ticks(low: float, high: float, logarithmic: bool) -> list[tuple[float, str]]:
+    if logarithmic:
+        step = max(1, math.ceil((high - low) / 6.0))
+        return [(float(power), f"1e{power}") for power in range(math.ceil(low), math.floor(high) + 1, step)]
+    decade = 10.0 ** math.floor(math.log10((high - low) / 2.0))
+    gap = decade * next(factor for factor in (1.0, 2.0, 5.0) if (high - low) / (factor * decade) <= 8.0)
+    return [(i * gap, f"{i * gap:g}") for i in range(math.ceil(low / gap), math.floor(high / gap) + 1)]
+
+
+def _peak_table(comparison: Comparison, alone_a: Sequence[Peak], alone_b: Sequence[Peak]) -> Iterator[str]:
+    metrics = comparison.metrics
+    table = [(pair.a, pair.b, pair.distance) for pair in metrics.pairs]
+    lonely: list[tuple[Peak | None, Peak | None, float]] = [(peak, None, math.nan) for peak in alone_a]
+    lonely += [(None, peak, math.nan) for peak in alone_b]
+    lonely.sort(key=lambda row: -(row[0] or row[1] or Peak(0.0, 0.0, 0.0)).value)
+    shown = [*lonely[:PEAK_ROWS // 2], *table][:PEAK_ROWS]
+    yield "<h2>Peaks</h2>"
+    if not shown:
+        yield "<p class='note'>No peak in either image.</p>"
+        return
+    yield (f"<p class='note'>{len(shown)} of {len(table) + len(lonely)}; those alone come first. Places are "
+           "fast, slow [pixel], heights photons. All are in summary.json.</p>")
+    yield ("<table class='peaks'><tr><th>fast A</th><th>slow A</th><th>height A</th><th>fast B</th><th>slow B</th>"
+           "<th>height B</th><th>A/B</th><th>distance</th></tr>")
+    for a, b, distance in shown:
+        kind = "" if a and b else " class='alone'"
+        ratio = f"{a.value / b.value:.8f}" if a and b and b.value else ""
+        apart = f"{distance:.3f}" if a and b else "alone"
+        yield f"<tr{kind}>{_cells(a)}{_cells(b)}<td>{ratio}</td><td>{apart}</td></tr>"
+    yield "</table>"
+
+
+def _cells(peak: Peak | None) -> str:
+    if peak is None:
+        return "<td></td><td></td><td></td>"
+    return f"<td>{peak.fast:.2f}</td><td>{peak.slow:.2f}</td><td>{peak.value:.6g}</td>"

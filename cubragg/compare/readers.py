@@ -1,0 +1,94 @@
+"""Reading any image that can be compared."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cubragg.errors import FormatError
+from cubragg.io.cbf import read_cbf
+from cubragg.io.raw import read_float
+from cubragg.io.smv import read_smv
+
+#: First bytes of the two formats that cubragg reads by itself.
+_SMV, _CBF = b"{\nHEADER_BYTES=", b"###CBF"
+#: Endings of files without a header: little-endian floats.
+FLOAT_ENDINGS = (".bin", ".raw", ".float")
+
+
+class ReadImage(NamedTuple):
+    """``pixels`` float64 [slow, fast]; ``mask`` bool [slow, fast], False where the file marks a pixel as not measured.
+
+    ``mask`` is ``None`` where the format marks none; ``form`` names the format.
+    """
+
+    pixels: np.ndarray
+    mask: np.ndarray | None
+    form: str
+
+
+def read_image(path: Path | str, shape: tuple[int, int] | None = None) -> ReadImage:
+    """Read a float image, SMV, CBF, or whatever fabio knows.
+
+    The first bytes tell SMV and CBF; the endings `FLOAT_ENDINGS` tell a float image. Negative pixels of a
+    CBF are masked ones.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        (slow, fast) of a float image, which does not know its own; ``None``: it is square.
+
+    Raises
+    ------
+    FormatError
+        If it is no image, or not one that can be read whole.
+    OSError
+        If it cannot be opened.
+    """
+    with open(path, "rb") as file:
+        start = file.read(len(_SMV))
+    if start.startswith(_SMV):
+        return ReadImage(read_smv(path).pixels.astype(np.float64), None, "SMV")
+    if start.startswith(_CBF):
+        counts = read_cbf(path)[0]
+        return ReadImage(counts.astype(np.float64), counts >= 0, "CBF")
+    if Path(path).suffix.lower() in FLOAT_ENDINGS:
+        return ReadImage(read_float(path, shape or _square(path)).astype(np.float64), None, "float image")
+    return _with_fabio(path)
+
+
+def _square(path: Path | str) -> tuple[int, int]:
+    size = Path(path).stat().st_size
+    edge = math.isqrt(size // 4)
+    if edge == 0 or 4 * edge * edge != size:
+        raise FormatError(f"{path}: got {size} bytes; a square float image has 4 times a square number, "
+                          "of any other the shape must be given")
+    return edge, edge
+
+
+def _with_fabio(path: Path | str) -> ReadImage:
+    import fabio
+
+    # fabio logs what it tries on the way to a format; the caller hears one sentence.
+    logger = logging.getLogger("fabio")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with fabio.open(str(path)) as image:
+            pixels = np.array(image.data, dtype=np.float64)
+            form = str(image.classname).removesuffix("Image")
+    except Exception as error:  # fabio meets a file it does not know with whatever its next statement raises
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(f"{path}: no image that fabio knows ({reason}); a float image (.bin), SMV, CBF or another "
+                          "format of fabio is accepted") from None
+    finally:
+        logger.setLevel(before)
+    if pixels.ndim != 2 or pixels.size == 0:
+        raise FormatError(f"{path}: got an array of shape {pixels.shape}; an image is [slow, fast] and not empty")
+    return ReadImage(pixels, None, form)

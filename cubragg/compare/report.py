@@ -1,0 +1,209 @@
+"""What is left of a comparison: a folder with figures, previews and one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+
+from cubragg.compare import page, pictures
+from cubragg.compare.metrics import Metrics
+from cubragg.io.atomic import write_bytes
+from cubragg.io.raw import write_float
+
+ROI = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the two images.
+
+    Attributes
+    ----------
+    name
+        What to call it: a path, or a program.
+    pixels
+        float64 [slow, fast].
+    form
+        Its file format, or ``program``.
+    command
+        The command line that made it; empty for a file.
+    seconds
+        Wall time of that [s]; ``None`` for a file.
+    """
+
+    name: str
+    pixels: np.ndarray
+    form: str
+    command: tuple[str, ...] = ()
+    seconds: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without the pixels."""
+        return {"name": self.name, "form": self.form, "shape": list(self.pixels.shape),
+                "command": list(self.command), "seconds": self.seconds}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two images compared.
+
+    Attributes
+    ----------
+    a, b
+        The images; b is the reference.
+    metrics
+        Their agreement.
+    threshold
+        Correlation that is asked for.
+    arguments
+        The command line of the comparison; its hash names the folder.
+    roi
+        (fast_min, fast_max, slow_min, slow_max) compared, or ``None`` for all.
+    notes
+        Sentences for the reader.
+    """
+
+    a: Side
+    b: Side
+    metrics: Metrics
+    threshold: float
+    arguments: tuple[str, ...]
+    roi: ROI | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Correlation as asked for, and no pixel that is NaN or infinite in one image alone."""
+        return self.metrics.correlation >= self.threshold and self.metrics.not_finite_apart == 0
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        apart = self.metrics.not_finite_apart
+        if apart:
+            return f"{apart} pixel{'s are' if apart > 1 else ' is'} NaN or infinite in one image only."
+        if math.isnan(self.metrics.correlation):
+            return "The correlation is not defined: an image is constant, and the images differ."
+        relation = "reaches" if self.passed else "is below"
+        return f"The correlation {self.metrics.correlation:.10f} {relation} {self.threshold:.10g}."
+
+
+def rows(metrics: Metrics) -> list[tuple[str, str]]:
+    """The figures as (name, text), for a terminal and for the page."""
+    fast, slow = metrics.max_difference_at
+    found = [
+        ("pixels compared", f"{metrics.pixels}"),
+        ("correlation", f"{metrics.correlation:.12f}"),
+        ("MSE", f"{metrics.mse:.6g}"),
+        ("RMSE", f"{metrics.rmse:.6g}"),
+        ("max difference", f"{metrics.max_difference:.6g} at {fast} {slow} (fast slow), "
+                           f"{metrics.max_difference_of_max:.3g} of the maximum of B"),
+        ("maximum A, B", f"{metrics.max_a:.9g}, {metrics.max_b:.9g}"),
+        ("sum A, B", f"{metrics.sum_a:.9g}, {metrics.sum_b:.9g}"),
+        ("sum ratio A/B", f"{metrics.sum_ratio:.10g}"),
+        ("SSIM", f"{metrics.ssim:.10f}"),
+        ("peaks A, B", f"{len(metrics.peaks_a)}, {len(metrics.peaks_b)}; {len(metrics.pairs)} belong together"),
+    ]
+    if metrics.pairs:
+        found.append(("peak distance", f"mean {metrics.mean_peak_distance:.3g}, "
+                                       f"max {metrics.max_peak_distance:.3g} pixels"))
+    if metrics.not_finite_a or metrics.not_finite_b:
+        found.append(("not finite A, B", f"{metrics.not_finite_a}, {metrics.not_finite_b}; "
+                                         f"{metrics.not_finite_apart} in one only"))
+    return found
+
+
+def folder_name(arguments: Sequence[str], when: datetime) -> str:
+    """``<date>-<time>-<hash>`` of a command line."""
+    digest = hashlib.sha256("\0".join(arguments).encode()).hexdigest()
+    return f"{when:%Y%m%d-%H%M%S}-{digest[:10]}"
+
+
+def write_report(out: Path | str, comparison: Comparison, *, when: datetime, version: str,
+                 black: float | None = None, save_diff: bool = False) -> Path:
+    """Write the folder of a comparison into ``out`` and return it.
+
+    It holds ``summary.json``, ``report.html``, the previews ``a.png``, ``b.png`` and ``difference.png``, of
+    programs also ``a.bin`` and ``b.bin``, and ``difference.bin`` (A - B, floats) if ``save_diff``. It appears
+    when all of it is written.
+
+    Parameters
+    ----------
+    out
+        Made if it is not there.
+    comparison
+        What to report.
+    when
+        Date in the name of the folder.
+    version
+        Of cubragg, for the summary.
+    black
+        Photons that the previews show black; ``None``: the 99.5th percentile of the positive pixels of B.
+    save_diff
+        Write the difference.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(prefix=".cubragg-", dir=out))
+    try:
+        folder.chmod(0o755)
+        _fill(folder, comparison, when, version, black, save_diff)
+        return _settled(folder, out / folder_name(comparison.arguments, when))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _fill(folder: Path, comparison: Comparison, when: datetime, version: str, black: float | None,
+          save_diff: bool) -> None:
+    sides = {"a": comparison.a, "b": comparison.b}
+    if black is None:
+        black = pictures.black_level(comparison.b.pixels)
+    with np.errstate(invalid="ignore"):  # infinite in both
+        difference = comparison.a.pixels - comparison.b.pixels
+    images = {name: pictures.gray(side.pixels, black) for name, side in sides.items()}
+    images["difference"], reach = pictures.signed(difference)
+    for name, image in images.items():
+        write_bytes(folder / f"{name}.png", pictures.png(image))
+    floats = {name: side.pixels for name, side in sides.items() if side.command}
+    if save_diff:
+        floats["difference"] = difference
+    for name, pixels in floats.items():
+        with np.errstate(over="ignore"):  # single precision ends before double does
+            write_float(folder / f"{name}.bin", pixels.astype(np.float32))
+    summary = {
+        "cubragg": version, "date": when.isoformat(timespec="seconds"), "arguments": list(comparison.arguments),
+        "a": comparison.a.to_dict(), "b": comparison.b.to_dict(), "roi": comparison.roi,
+        "threshold": comparison.threshold, "passed": comparison.passed, "verdict": comparison.verdict,
+        "notes": list(comparison.notes), "metrics": comparison.metrics.to_dict(),
+    }
+    write_bytes(folder / "summary.json", (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
+    html = page.html(comparison, rows(comparison.metrics), images, black, reach, when)
+    write_bytes(folder / "report.html", html.encode())
+
+
+def _settled(folder: Path, final: Path) -> Path:
+    """Rename to ``final``, or to the first of ``final-2``, ``final-3``, ... that is free."""
+    number = 1
+    while True:
+        place = final if number == 1 else final.with_name(f"{final.name}-{number}")
+        if not place.exists():
+            os.rename(folder, place)
+            return place
+        number += 1

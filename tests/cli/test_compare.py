@@ -1,0 +1,258 @@
+"""``cubragg compare`` from the command line: figures, statuses, sentences, folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import stat
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cubragg.cli import compare as module
+from cubragg.cli.build import build
+from cubragg.cli.compare import c_arguments, command
+from cubragg.cli.legacy import parse
+from cubragg.cli.main import DefaultGroup
+from cubragg.io.cbf import MiniCbfHeader, write_cbf
+from cubragg.io.raw import write_float
+from cubragg.io.smv import write_smv
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = os.environ.get("NB_C_BIN")
+FLAGS = "-default_F 100 -cell 60 60 60 90 90 90 -N 5 -misset 10 20 30 -lambda 1.2 -detpixels 32 -pixel 0.8 " \
+        "-oversample 1"
+
+GROUP = DefaultGroup()
+GROUP.add_command(command)
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(line: str):
+    return CliRunner().invoke(GROUP, ["compare", *shlex.split(line)], prog_name="cubragg")
+
+
+def stand_in(name: str = "nb", flags: str = "") -> str:
+    """A program that takes the C program's flags: cubragg, with flags planted at the end."""
+    path = Path(name).absolute()
+    path.write_text(f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {sys.executable} -m cubragg "
+                    f'"$@" {flags} --backend numpy --quiet\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@pytest.fixture
+def images(tmp_path) -> np.ndarray:
+    image = np.random.default_rng(0).gamma(0.5, 40.0, (12, 12)).astype(np.float32)
+    write_float("a.bin", image)
+    write_float("b.bin", image)
+    write_float("noisy.bin", image + np.random.default_rng(1).gamma(0.5, 10.0, (12, 12)).astype(np.float32))
+    write_float("small.bin", image.reshape(6, 2, 6, 2).sum(axis=(1, 3)))
+    write_float("broken.bin", np.where(image == image.max(), np.float32(np.nan), image))
+    write_float("wide.bin", image.reshape(8, 18))
+    write_smv("a.img", np.rint(image).astype(np.uint16), {})
+    return image
+
+
+def figure(result, name: str) -> str:
+    return next(line[18:] for line in result.output.splitlines() if line.startswith(f"{name} ")).strip()
+
+
+# two images
+
+def test_equal_images(images):
+    result = run("a.bin b.bin")
+    assert result.exit_code == 0
+    assert figure(result, "correlation") == "1.000000000000"
+    assert figure(result, "A") == "a.bin (float image, 12 x 12 pixels)"
+    assert result.output.endswith("The correlation 1.0000000000 reaches 0.9999999.\n")
+    assert not [path for path in Path().iterdir() if path.is_dir()]
+
+
+def test_across_formats(images):
+    result = run("a.img a.bin --threshold 0.99")
+    assert result.exit_code == 0
+    assert figure(result, "A") == "a.img (SMV, 12 x 12 pixels)"
+    assert run("a.img a.bin").exit_code == 3
+
+
+def test_masked_pixels_of_a_cbf_are_left_out(images):
+    counts = np.rint(images).astype(np.int32)
+    counts[0, 0] = -1
+    write_cbf("a.cbf", counts, MiniCbfHeader(datetime(2026, 1, 2), 1e-4, 0.1, 1.0, 2.0, 3.0, 1.0, 1.0, 0.0, 0.0, 6e3))
+    write_float("whole.bin", np.rint(images).astype(np.float32))
+    result = run("a.cbf whole.bin")
+    assert result.exit_code == 0
+    assert figure(result, "pixels compared") == "143"
+    assert "note: 1 pixels are masked and left out" in result.output
+    masked = run("small.bin a.cbf --resample --threshold 0.9")
+    assert masked.exit_code == 0
+    assert figure(masked, "pixels compared") == "35"
+
+
+def test_region_and_shape(images):
+    result = run("wide.bin wide.bin --shape 18 8 --roi 2 5 1 4")
+    assert result.exit_code == 0
+    assert figure(result, "pixels compared") == "16"
+
+
+def test_resampling(images):
+    result = run("small.bin a.bin --resample")
+    assert result.exit_code == 0
+    assert "B is brought from 12 x 12 to 6 x 6 pixels; its sum stays" in result.output
+    assert float(figure(result, "sum ratio A/B")) == pytest.approx(1.0, rel=1e-6)
+
+
+# exit statuses and sentences
+
+@pytest.mark.parametrize(("line", "status", "message"), [
+    ("a.bin", 1, "Got 1 image; two are compared, or --c-bin with simulate's flags."),
+    ("a.bin b.bin a.img", 1, "Got 3 images; two are compared, or --c-bin with simulate's flags."),
+    ("a.bin b.bin -N 5", 1, "No such option '-N'; simulate's flags go with --c-bin."),
+    ("a.bin b.bin --threshold 2", 1, "--threshold: got '2'; a number from -1 to 1 is accepted"),
+    ("a.bin b.bin --threshold", 1, "--threshold: got 0 of 1 values; <correlation> is accepted"),
+    ("a.bin b.bin --threshold nan", 1, "--threshold: got 'nan'; a number from -1 to 1 is accepted"),
+    ("a.bin b.bin --roi 1 2 3", 1, "--roi: got 3 of 4 values; <xmin xmax ymin ymax> is accepted"),
+    ("a.bin b.bin --roi 0 12 0 5", 1, "--roi: got 0 12 0 5; a region lies inside 0 11 0 11, minimum first"),
+    ("a.bin b.bin --shape 0 3", 1, "--shape: got '0'; a whole number > 0 is accepted"),
+    ("a.bin b.bin --png-scale 0 --out o", 1, "--png-scale: got '0'; a number > 0 is accepted"),
+    ("a.bin b.bin --png-scale 3", 1, "--png-scale: got no --out; it needs a folder to write to"),
+    ("a.bin b.bin --save-diff", 1, "--save-diff: got no --out; it needs a folder to write to"),
+    ("a.bin b.bin --out a.bin", 1, "--out: got 'a.bin'; it cannot be written (File exists)"),
+    ("--c-bin nb --resample -N 5", 1, "--resample: got --c-bin as well; it is for two image files"),
+    ("--c-bin nb -cel 5", 1, "No such option '-cel'. Did you mean '-cell'?"),
+    ("--c-bin nb -cell 5 -default_F 1 -lambda -1", 1, "-lambda: got -1 A; wavelength must be > 0 A"),
+    ("--c-bin nb -cell 5 -hkl none.hkl", 1, "-hkl: got 'none.hkl'; there is no such file"),
+    (f"--c-bin nb {FLAGS} --backend cuda", 2, None),
+    (f"--c-bin none {FLAGS}", 2, "none: cannot be started (No such file or directory)"),
+    (f"--c-bin /bin/false {FLAGS}", 2, "/bin/false: ended with exit status 1"),
+    (f"--c-bin /bin/true {FLAGS}", 2, "/bin/true: wrote no float image"),
+    ("a.bin broken.bin", 3, "1 pixel is NaN or infinite in one image only."),
+    ("a.bin small.bin", 4, "compare: got 12 x 12 and 6 x 6 pixels; the images must have one shape, or be resampled "
+                           "(--resample brings B to the pixels of A)"),
+    ("a.bin none.bin", 5, "none.bin: cannot be read (No such file or directory)"),
+    (". a.bin", 5, ".: cannot be read (Is a directory)"),
+    ("a.bin wide.bin --shape 12 11", 5, "a.bin: got 576 bytes; a float image of 12 x 11 pixels has 528 bytes"),
+    ("--c-bin nb -cell 5 -hkl a.bin", 5, None),
+])
+def test_how_it_ends(images, line, status, message):
+    result = run(line)
+    assert result.exit_code == status
+    if message:
+        assert result.stderr.splitlines()[-1] == f"Error: {message}"
+    assert "Traceback" not in result.stderr
+
+
+def test_below_the_threshold(images):
+    result = run("noisy.bin a.bin")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("Error: The correlation 0.9")
+    assert run("noisy.bin a.bin --threshold=0.5").exit_code == 0
+
+
+def test_help():
+    for line in ("-h", "a.bin --help"):
+        result = run(line)
+        assert result.exit_code == 0
+        for name in (*module.OPTIONS, "Exit status: 0, 1"):
+            assert name in result.output
+    assert run("").exit_code == 1
+
+
+# folders
+
+def test_artifacts(images):
+    result = run("noisy.bin a.bin --out reports --save-diff --png-scale 40")
+    assert result.exit_code == 3
+    folder, = Path("reports").iterdir()
+    assert figure(result, "report") == str(folder / "report.html")
+    assert {path.name for path in folder.iterdir()} == {
+        "a.png", "b.png", "difference.png", "difference.bin", "report.html", "summary.json"}
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["passed"], summary["threshold"]) == (False, 0.9999999)
+    assert summary["arguments"] == ["noisy.bin", "a.bin", "--out", "reports", "--save-diff", "--png-scale", "40"]
+    assert "black 40 photons" in (folder / "report.html").read_text()
+
+
+# two programs
+
+def test_programs_with_the_same_flags():
+    result = run(f"--c-bin {stand_in()} {FLAGS} -misset random -floatfile left.bin --backend numpy --out o")
+    assert result.exit_code == 0
+    assert figure(result, "max difference").startswith("0 at 0 0")
+    assert float(figure(result, "time A").split()[0]) > 0.0
+    assert not Path("left.bin").exists()
+    folder, = Path("o").iterdir()
+    assert {"a.bin", "b.bin"} <= {path.name for path in folder.iterdir()}
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["b"]["command"][-2] == "-misset_seed"
+    assert summary["b"]["seconds"] > 0.0
+
+
+def test_programs_that_part():
+    result = run(f"--c-bin {stand_in(flags='-distance 105')} {FLAGS}")
+    assert result.exit_code == 3
+
+
+def test_programs_with_images_of_two_shapes():
+    path = Path(stand_in(flags="-detpixels_f 30 -detpixels_s 20"))
+    path.write_text(path.read_text().replace("#!/bin/sh\n", "#!/bin/sh\necho '(30x20 pixels)'\n"))
+    result = run(f"--c-bin {path} {FLAGS}")
+    assert result.exit_code == 4
+    assert result.stderr.splitlines()[-1] == (
+        "Error: compare: got 32 x 32 and 30 x 20 pixels; the images must have one shape, or be resampled")
+
+
+def as_c(line: str) -> list[str]:
+    given = parse(shlex.split(line))
+    return c_arguments(given, build(given))
+
+
+def test_flags_for_the_c_program(tmp_path):
+    Path("a.hkl").write_text("0 0 1 5\n1 0 0 7\n-1 -1 -1 3\n")
+    base = "-cell 50 -hkl a.hkl -lambda 1 -detpixels 9"
+    there = ["-cell", "50.0", "-hkl", str(tmp_path / "a.hkl"), "-lambda", "1.0", "-detpixels", "9"]
+    assert as_c(base) == there
+    assert as_c(f"{base} --backend numpy --threads 1 -floatfile x.bin -noisefile n -seed 3 -adc 5 -coherent "
+                "-printout_pixel 1 2 -dump d.bin") == there
+    assert as_c(f"{base} --detector_abs inf -polar -0.5") == [*there, "-detector_abs", "inf", "-polar", "-0.5"]
+    assert as_c(f"-misset_seed 7 {base} -misset random") == [*there, "-misset", "random", "-misset_seed", "7"]
+    assert as_c(f"{base} -misset rand -seed 12") == [*there, "-misset", "rand", "-misset_seed", "12"]
+
+
+def test_a_dump_is_handed_on(tmp_path):
+    Path("a.hkl").write_text("0 0 1 5\n1 0 0 7\n-1 -1 -1 3\n")
+    from cubragg.cli.main import cli
+
+    done = CliRunner().invoke(cli, shlex.split("-cell 50 -hkl a.hkl -detpixels 9 -dump d.bin -floatfile x.bin --quiet"))
+    assert done.exit_code == 0, done.output
+    line = "-cell 50.0 -detpixels 9"
+    assert as_c(f"{line} -dump d.bin") == [*line.split(), "-dump", str(tmp_path / "d.bin")]
+
+
+def test_experiment_files_are_refused():
+    Path("e.toml").write_text("[crystal]\ncell = [50.0, 50.0, 50.0, 90.0, 90.0, 90.0]\n"
+                              "[structure_factors]\ndefault_F = 1.0\n")
+    result = run("--c-bin nb --config e.toml")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: --config: got an experiment file; the C program reads flags only\n"
+
+
+@pytest.mark.skipif(not PROGRAM, reason="no C program: NB_C_BIN is not set")
+@pytest.mark.parametrize("flags", [
+    f"{FLAGS} -misset random", f"{FLAGS} -mosaic 1 -mosaic_dom 3 -phi 0 -osc 2 -phisteps 3 -misset random -seed 5 -xds",
+    f"{FLAGS} -detector_thick 300 -detector_abs 500 -thicksteps 3 -divergence 2 -polar 0.9 -misset_seed 4 -N 3",
+])
+def test_the_c_program_itself(flags):
+    result = run(f"--c-bin {PROGRAM} {flags}")
+    assert result.exit_code == 0, result.output
+    assert float(figure(result, "sum ratio A/B")) == pytest.approx(1.0, abs=1e-9)

@@ -1,0 +1,141 @@
+"""render_many: the images of simulate, orientation by orientation."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+from conftest import random_experiment, random_grid, small_experiment
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, StructureFactors, simulate
+from cubragg.experiment.vectors import rotate_xyz
+from cubragg.render import batch
+from cubragg.render.batch import misset_angles, render_many
+from cubragg.render.host_build import find_compiler
+from cubragg.render.plan import make_plan
+from cubragg.units import rad_from_deg
+
+ANGLES = st.lists(st.tuples(*[st.floats(-360.0, 360.0)] * 3), min_size=1, max_size=4)
+
+
+def with_misset(experiment, misset):
+    return dataclasses.replace(
+        experiment, crystal=dataclasses.replace(experiment.crystal, misset_deg=misset, misset_seed=None))
+
+
+def rotation(misset) -> np.ndarray:
+    """The matrix of misset angles [deg], column by column."""
+    angles = tuple(rad_from_deg(angle) for angle in misset)
+    return np.array([rotate_xyz(axis, angles) for axis in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))]).T
+
+
+def assert_equal_to_simulate(experiment, angles, backend, images):
+    for image, misset in zip(images, angles, strict=True):
+        expected = simulate(with_misset(experiment, misset), backend=backend).photons
+        assert (image.dtype, image.shape) == (expected.dtype, expected.shape)
+        np.testing.assert_array_equal(image.view(np.uint32), expected.view(np.uint32))
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6), st.sampled_from(["nanobragg", "physical"]), ANGLES)
+def test_images_are_those_of_simulate(seed, semantics, angles):
+    experiment = random_experiment(seed, semantics)
+    assert_equal_to_simulate(experiment, angles, "numpy", render_many(experiment, angles, backend="numpy"))
+
+
+@pytest.mark.parametrize("interpolate", [False, True])
+def test_images_are_those_of_simulate_on_cpu(interpolate):
+    try:
+        find_compiler()
+    except CubraggError as error:
+        pytest.skip(str(error))
+    experiment = small_experiment(sampling={"interpolate": interpolate})
+    experiment = dataclasses.replace(experiment, goniometer=Goniometer(0.0, 2.0, phi_steps=2),
+                                     structure_factors=random_grid(np.random.default_rng(1), 3))
+    angles = [(10.0 * number, 20.0, -5.0 * number) for number in range(4)]
+    assert_equal_to_simulate(experiment, angles, "cpu", render_many(experiment, angles, backend="cpu"))
+
+
+def test_sample_sizes_and_automatic_oversampling():
+    """Numbers of cells and of sub-pixels hang on the turned axes' last bits."""
+    angles = [(number * 7.0, number * 3.0, number) for number in range(6)]
+    sized = small_experiment(crystal={"sample_size_mm": (50e-7 * 4, 3e-5, 2e-5)}, sampling={"oversample": 0})
+    assert_equal_to_simulate(sized, angles, "numpy", render_many(sized, angles, backend="numpy"))
+    automatic = small_experiment(sampling={"oversample": 0})
+    assert_equal_to_simulate(automatic, angles, "numpy", render_many(automatic, angles, backend="numpy"))
+
+
+def test_only_what_changes_is_planned_again(monkeypatch):
+    planned = []
+    monkeypatch.setattr(batch, "make_plan", lambda experiment: planned.append(experiment) or make_plan(experiment))
+    assert len(list(render_many(small_experiment(), np.zeros((5, 3)), backend="numpy"))) == 5
+    assert len(planned) == 1
+
+
+@given(ANGLES)
+def test_rotations_are_taken_apart_into_the_angles_that_make_them(angles):
+    matrices = np.array([rotation(misset) for misset in angles])
+    again = np.array([rotation(misset) for misset in misset_angles(matrices)])
+    np.testing.assert_allclose(again, matrices, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("about_y", [90.0, -90.0])
+def test_rotations_where_two_axes_meet(about_y):
+    matrix = rotation((30.0, about_y, 50.0))
+    np.testing.assert_allclose(rotation(misset_angles([matrix])[0]), matrix, rtol=0, atol=1e-12)
+
+
+def test_rotations_and_angles_give_the_same_image():
+    experiment = small_experiment(crystal={"misset_deg": None})
+    misset = (31.0, -12.0, 77.0)
+    images = [next(render_many(experiment, orientations, backend="numpy"))
+              for orientations in ([misset], [rotation(misset)])]
+    np.testing.assert_allclose(images[1], images[0], rtol=1e-6, atol=1e-9 * images[0].max())
+
+
+def test_a_random_misset_is_replaced():
+    experiment = small_experiment(crystal={"misset_deg": None, "misset_seed": 7})
+    angles = [(1.0, 2.0, 3.0)]
+    assert_equal_to_simulate(experiment, angles, "numpy", render_many(experiment, angles, backend="numpy"))
+
+
+def test_nothing_to_render():
+    assert list(render_many(small_experiment(), [])) == []
+    assert list(render_many(small_experiment(), np.zeros((0, 3, 3)))) == []
+
+
+@pytest.mark.parametrize(("orientations", "told"), [
+    ([1.0, 2.0, 3.0], r"got an array of shape \(3,\); accepted are misset angles"),
+    (np.zeros((2, 4)), r"got an array of shape \(2, 4\)"),
+    (np.zeros((2, 3, 4)), r"got an array of shape \(2, 3, 4\)"),
+    ([(0.0, float("nan"), 0.0)], "got NaN or inf"),
+    ([np.eye(3), 1.01 * np.eye(3)], "matrix 1 is no rotation"),
+    ([np.diag([1.0, 1.0, -1.0])], "matrix 0 is no rotation"),
+])
+def test_orientations_that_are_none(orientations, told):
+    with pytest.raises(ConfigError, match=f"^orientations: {told}"):
+        render_many(small_experiment(), orientations)
+
+
+def test_what_cannot_run_is_told_at_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(BackendUnavailable, match="cupy is not installed"):
+        render_many(small_experiment(), [(0.0, 0.0, 0.0)], backend="cuda")
+    with pytest.raises(BackendUnavailable, match="on_device: the backend numpy renders on the host; it takes cuda"):
+        render_many(small_experiment(), [(0.0, 0.0, 0.0)], backend="numpy", on_device=True)
+    with pytest.raises(ConfigError, match="threads: got 0"):
+        render_many(small_experiment(), [(0.0, 0.0, 0.0)], threads=0)
+    with pytest.raises(ConfigError, match="backend: got 'gpu'"):
+        render_many(small_experiment(), [(0.0, 0.0, 0.0)], backend="gpu")
+
+
+def test_images_can_be_kept():
+    """No image is a view of a buffer that the next one is written into."""
+    experiment = dataclasses.replace(small_experiment(), structure_factors=StructureFactors(100.0))
+    angles = [(5.0 * number, 0.0, 0.0) for number in range(3)]
+    images = list(render_many(experiment, angles, backend="numpy"))
+    assert not any(np.array_equal(images[0], image) for image in images[1:])

@@ -1,0 +1,79 @@
+"""Images of every format that can be compared."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import pytest
+from fabio.edfimage import EdfImage
+
+from cubragg.compare.readers import read_image
+from cubragg.errors import FormatError
+from cubragg.io.cbf import MiniCbfHeader, write_cbf
+from cubragg.io.raw import write_float
+from cubragg.io.smv import write_smv
+
+PIXELS = np.arange(12).reshape(3, 4)
+
+
+def test_float_image(tmp_path):
+    write_float(tmp_path / "a.bin", PIXELS.astype(np.float32))
+    image = read_image(tmp_path / "a.bin", (3, 4))
+    np.testing.assert_array_equal(image.pixels, PIXELS)
+    assert (image.pixels.dtype, image.mask, image.form) == (np.float64, None, "float image")
+    write_float(tmp_path / "b.bin", PIXELS[:, :3].astype(np.float32))
+    np.testing.assert_array_equal(read_image(tmp_path / "b.bin").pixels, PIXELS[:, :3])
+
+
+def test_smv(tmp_path):
+    write_smv(tmp_path / "a.img", PIXELS.astype(np.uint16), {})
+    assert read_image(tmp_path / "a.img").form == "SMV"
+    np.testing.assert_array_equal(read_image(tmp_path / "a.img").pixels, PIXELS)
+
+
+def test_cbf_marks_its_masked_pixels(tmp_path):
+    counts = PIXELS.astype(np.int32)
+    counts[1, 2] = -1
+    header = MiniCbfHeader(datetime(2026, 1, 2), 1e-4, 0.1, 1.0, 2.0, 3.0, 1.0, 1.0, 0.0, 0.0, 6000.0)
+    write_cbf(tmp_path / "a.cbf", counts, header)
+    image = read_image(tmp_path / "a.cbf")
+    assert image.form == "CBF"
+    assert np.argwhere(~image.mask).tolist() == [[1, 2]]
+
+
+def test_what_fabio_knows(tmp_path):
+    EdfImage(data=PIXELS.astype(np.float32)).write(str(tmp_path / "a.edf"))
+    image = read_image(tmp_path / "a.edf")
+    np.testing.assert_array_equal(image.pixels, PIXELS)
+    assert image.form == "Edf"
+
+
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("a.bin", b"123" * 7, "{}: got 21 bytes; a square float image has 4 times a square number, of any other the shape "
+                          "must be given"),
+    ("a.bin", b"", "{}: got 0 bytes; a square float image has 4 times a square number, of any other the shape "
+                   "must be given"),
+    ("a.img", b"{\nHEADER_BYTES=512;\n}\n", "{}: got 22 bytes; its header alone has 512"),
+    ("a.cbf", b"###CBF: nothing", "{}: no start of pixels; a CBF image has a binary section in its first 8192 bytes"),
+    ("a.xyz", b"no image" * 99, "{0}: no image that fabio knows (Fabio could not identify {0}); a float image (.bin), "
+                                "SMV, CBF or another format of fabio is accepted"),
+])
+def test_files_that_are_no_image(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(FormatError) as caught:
+        read_image(path)
+    assert str(caught.value) == message.format(path)
+
+
+def test_a_shape_that_does_not_fit(tmp_path):
+    write_float(tmp_path / "a.bin", PIXELS.astype(np.float32))
+    with pytest.raises(FormatError, match="got 48 bytes; a float image of 5 x 3 pixels has 60 bytes"):
+        read_image(tmp_path / "a.bin", (3, 5))
+
+
+def test_a_missing_file_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_image(tmp_path / "nothing.bin")
+

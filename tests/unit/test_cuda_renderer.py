@@ -1,0 +1,525 @@
+"""The CUDA renderer's host side, against a stand-in for cupy.
+
+The stand-in runs the kernels' source as the C++ compiler makes it, but keeps CUDA's order: what
+is queued on a stream runs when somebody waits for it, new memory holds rubbish, and a launch
+takes its struct at once and its arrays later. What a real GPU does is tested in tests/gpu.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import types
+from importlib.machinery import ModuleSpec
+
+import numpy as np
+import pytest
+from conftest import random_grid, small_experiment
+
+from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, simulate
+from cubragg.errors import KernelBuildError
+from cubragg.render import cuda_renderer, kernel_params
+from cubragg.render.backends import choose
+from cubragg.render.batch import render_many
+from cubragg.render.cpu_renderer import CpuRenderer
+from cubragg.render.cuda_renderer import CudaRenderer, auto_precision, describe_devices, device_count
+from cubragg.render.host_build import call_host, find_compiler, load
+from cubragg.render.kernel_source import TILE
+from cubragg.render.plan import make_plan
+
+
+class CUDARuntimeError(RuntimeError):
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class CUDADriverError(CUDARuntimeError):
+    pass
+
+
+class OutOfMemoryError(MemoryError):
+    pass
+
+
+class CompileException(Exception):
+    pass
+
+
+class DynamicLibNotFoundError(RuntimeError):
+    pass
+
+
+class Stream:
+    """A queue that runs when it is waited for."""
+
+    current: list[Stream]
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.queue: list = []
+
+    def __enter__(self):
+        Stream.current.append(self)
+        return self
+
+    def __exit__(self, *_) -> None:
+        Stream.current.pop()
+
+    def synchronize(self) -> None:
+        while self.queue:
+            self.queue.pop(0)()
+
+    def wait_event(self, event: Event) -> None:
+        self.queue.append(event.synchronize)
+
+    def record(self) -> Event:
+        event = Event()
+        event.record(self)
+        return event
+
+
+class Event:
+    def __init__(self, disable_timing: bool = False) -> None:
+        self.stream, self.done = None, True
+
+    def record(self, stream: Stream | None = None) -> None:
+        self.stream, self.done = stream or Stream.current[-1], False
+        self.stream.queue.append(self._reached)
+
+    def _reached(self) -> None:
+        self.done = True
+
+    def synchronize(self) -> None:
+        while not self.done:
+            self.stream.queue.pop(0)()
+
+
+class Array(np.ndarray):
+    """A device array: its bytes come and go through streams only."""
+
+    def set(self, array: np.ndarray, stream: Stream | None = None) -> None:
+        assert array.shape == self.shape
+        assert array.dtype == self.dtype
+        # Page-locked memory is read when the copy runs, other memory at once.
+        source = array if _is_pinned(array) else array.copy()
+        (stream or Stream.current[-1]).queue.append(lambda: np.copyto(self, source))
+
+    def get(self, stream: Stream | None = None, out: np.ndarray | None = None, blocking: bool = True) -> np.ndarray:
+        out = np.empty(self.shape, self.dtype) if out is None else out
+        stream = stream or Stream.current[-1]
+        stream.queue.append(lambda: np.copyto(out, self.view(np.ndarray)))
+        if blocking:
+            stream.synchronize()
+        return out
+
+    @property
+    def data(self):
+        def memset_async(value: int, count: int, stream: Stream) -> None:
+            assert count == self.nbytes
+            stream.queue.append(lambda: self.view(np.ndarray).fill(value))
+        return types.SimpleNamespace(memset_async=memset_async)
+
+
+class Pinned(bytearray):
+    """Page-locked memory."""
+
+    ptr = 0
+
+
+def _is_pinned(array: np.ndarray) -> bool:
+    base = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base.obj if isinstance(base, memoryview) else base, Pinned)
+
+
+class Kernel:
+    """An entry point: queued on the current stream, with the struct as it is now."""
+
+    def __init__(self, cupy: Cupy, code: str, options: tuple[str, ...], entry: str) -> None:
+        self.cupy, self.code, self.options, self.entry = cupy, code, options, entry
+
+    def __call__(self, grid, block, args) -> None:
+        assert block == (TILE[0] * TILE[1],)
+        struct = args[0].copy()
+        self.cupy.launches.append((self.entry, int(struct["first_tile_row"]), grid[1], int(struct["first_row"])))
+        if self.cupy.at_launch is not None:
+            self.cupy.at_launch(len(self.cupy.launches))
+        if self.cupy.runs:
+            Stream.current[-1].queue.append(lambda: self.run(grid, (struct, *args[1:])))
+
+    def run(self, grid, args) -> None:
+        function = getattr(load(self.code, [option for option in self.options if option.startswith("-D")]),
+                           f"host_{self.entry}")
+        call_host(function, grid, 2, [args[0], *(array.view(np.ndarray) for array in args[1:])])
+
+
+class Cupy(types.ModuleType):
+    """As much of cupy as the renderer uses."""
+
+    def __init__(self, runs: bool) -> None:
+        super().__init__("cupy")
+        self.__spec__ = ModuleSpec("cupy", None)
+        self.launches: list[tuple[str, int, int, int]] = []
+        self.at_launch = None
+        self.runs, self.ratio, self.devices, self.free = runs, 2, 2, 10**9
+        self.milliseconds = 60.0
+        Stream.current = [Stream()]
+        self.cuda = types.SimpleNamespace(
+            Device=lambda number: contextlib.nullcontext(),
+            Stream=Stream, Event=Event, get_current_stream=lambda: Stream.current[-1],
+            get_elapsed_time=self._elapsed, alloc_pinned_memory=Pinned, PinnedMemory=Pinned,
+            PinnedMemoryPointer=lambda memory, offset: memory,
+            UnownedMemory=lambda ptr, size, owner, device: owner, MemoryPointer=lambda memory, offset: memory,
+            compiler=types.SimpleNamespace(CompileException=CompileException),
+            memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+            driver=types.SimpleNamespace(CUDADriverError=CUDADriverError),
+            runtime=types.SimpleNamespace(
+                CUDARuntimeError=CUDARuntimeError, cudaDevAttrSingleToDoublePrecisionPerfRatio=87,
+                getDeviceCount=lambda: self.devices, memGetInfo=lambda: (self.free, 2 * 10**9),
+                getDeviceProperties=lambda number: {"name": b"Stand-in", "totalGlobalMem": 2 * 10**9, "major": 9,
+                                                    "minor": 0},
+                deviceGetAttribute=lambda attribute, number: self.ratio if attribute == 87 else None))
+
+    @staticmethod
+    def get_default_memory_pool():
+        return types.SimpleNamespace(free_bytes=lambda: 0, used_bytes=lambda: 0, get_limit=lambda: 0)
+
+    def _elapsed(self, start: Event, stop: Event) -> float:
+        assert start.done
+        assert stop.done
+        return self.milliseconds
+
+    @staticmethod
+    def ndarray(shape, dtype, memory) -> Array:
+        return np.frombuffer(memory, dtype, int(np.prod(shape))).reshape(shape).view(Array)
+
+    @staticmethod
+    def empty(shape, dtype) -> Array:
+        array = np.empty(shape, dtype)
+        array.view(np.uint8).fill(0xff)
+        return array.view(Array)
+
+    @classmethod
+    def zeros(cls, shape, dtype) -> Array:
+        array = cls.empty(shape, dtype)
+        Stream.current[-1].queue.append(lambda: array.view(np.ndarray).fill(0))
+        return array
+
+    def RawModule(self, code: str, options: tuple[str, ...]):  # noqa: N802
+        return types.SimpleNamespace(get_function=lambda entry: Kernel(self, code, options, entry))
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    cuda_renderer._module.cache_clear()
+    yield
+    cuda_renderer._module.cache_clear()
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """A cupy whose kernels do nothing."""
+    module = Cupy(runs=False)
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    return module
+
+
+@pytest.fixture
+def running_cupy(monkeypatch):
+    """A cupy whose kernels run on the CPU."""
+    try:
+        find_compiler()
+    except CubraggError as error:
+        pytest.skip(str(error))
+    module = Cupy(runs=True)
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    return module
+
+
+def message(call) -> str:
+    with pytest.raises(CubraggError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# What there is
+
+
+def test_no_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(BackendUnavailable):
+        device_count()
+    expected = "backend cuda: cupy is not installed; pip install 'cubragg[cuda12]'"
+    assert message(device_count) == expected
+    assert message(lambda: CudaRenderer(make_plan(small_experiment()))) == expected
+    assert message(lambda: simulate(small_experiment(), backend="cuda")) == expected
+
+
+@pytest.mark.parametrize(("source", "named"), [
+    ("raise ImportError('libcudart.so.12: cannot open shared object file')", "libcudart.so.12: cannot open"),
+    ("import not_there_at_all", "No module named 'not_there_at_all'"),
+    ("raise ImportError('''\n=====\nFailed to import CuPy.\n\nIf you installed CuPy via wheels, ...\n\n"
+     "Original error:\n  ImportError: libnccl.so.2: too old\n=====''')", "ImportError: libnccl.so.2: too old"),
+])
+def test_a_broken_cupy_is_told_apart_from_none(tmp_path, monkeypatch, source, named):
+    (tmp_path / "cupy").mkdir()
+    (tmp_path / "cupy" / "__init__.py").write_text(source + "\n")
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    told = message(device_count)
+    assert told.startswith("backend cuda: cupy is installed but does not import (")
+    assert named in told
+
+
+def test_no_driver(cupy):
+    def fail():
+        raise CUDARuntimeError(35, "cudaErrorInsufficientDriver: CUDA driver version is insufficient")
+    cupy.cuda.runtime.getDeviceCount = fail
+    for call in (device_count, describe_devices, auto_precision, lambda: CudaRenderer(make_plan(small_experiment())),
+                 lambda: simulate(small_experiment(), backend="cuda")):
+        assert message(call) == ("backend cuda: no device can be used (cudaErrorInsufficientDriver: CUDA driver "
+                                 "version is insufficient)")
+    assert choose(make_plan(small_experiment()), "auto").backend in ("cpu", "numpy")
+
+
+def test_no_device(cupy):
+    cupy.devices = 0
+    assert message(device_count) == "backend cuda: no device can be used (the driver lists none)"
+
+
+def test_device_numbers(cupy):
+    plan = make_plan(small_experiment())
+    told = message(lambda: CudaRenderer(plan, device=2))
+    assert told == "backend cuda: got device 2; this machine has devices 0 to 1"
+    with pytest.raises(ConfigError, match=r"^device: got -1; devices are numbered from 0$"):
+        CudaRenderer(plan, device=-1)
+    with pytest.raises(ConfigError, match="precision: got 'half'"):
+        CudaRenderer(plan, "half")
+
+
+@pytest.mark.parametrize(("ratio", "precision"), [(2, "mixed"), (32, "single"), (64, "single")])
+def test_devices_and_their_precision(cupy, ratio, precision):
+    cupy.ratio = ratio
+    assert auto_precision(1) == precision
+    assert [tuple(device) for device in describe_devices()] == [
+        (number, "Stand-in", 2 * 10**9, "9.0", ratio) for number in (0, 1)]
+
+
+# What goes wrong
+
+
+def test_out_of_memory_where_an_array_is_allocated(cupy):
+    def fail(shape, dtype):
+        raise OutOfMemoryError("Out of memory allocating 1,024 bytes")
+    cupy.empty = fail
+    told = message(lambda: CudaRenderer(make_plan(small_experiment())))
+    assert told.startswith("backend cuda: device 0 is out of memory (1.00 of its 2.00 GB are free); ")
+
+
+@pytest.mark.parametrize(("error", "told"), [
+    (CUDARuntimeError(2, "cudaErrorMemoryAllocation: out of memory"), "backend cuda: device 0 is out of memory"),
+    (CUDADriverError(2, "CUDA_ERROR_OUT_OF_MEMORY: out of memory"), "backend cuda: device 0 is out of memory"),
+    (CUDADriverError(719, "CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure"),
+     "backend cuda: device 0 failed (CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure)"),
+])
+def test_errors_of_a_launch(cupy, error, told):
+    def fail(number):
+        raise error
+    cupy.at_launch = fail
+    renderer = CudaRenderer(make_plan(small_experiment()))
+    assert message(renderer.render).startswith(told)
+
+
+@pytest.mark.parametrize(("log", "told"), [
+    ('lattice.cuh(102): error: identifier "x" is undefined\n    x\n    ^\n\n1 error detected in "a.cu".\n',
+     'lattice.cuh:102: identifier "x" is undefined'),
+    ("render.cu(9): warning #177-D: unused\nparams.cuh(3): error #20-D: no\n", "params.cuh:3: no"),
+    ('a.cu(1): catastrophic error: could not open source file "cmath"\n', 'a.cu:1: could not open source file "cmath"'),
+    ("nvrtc: error: invalid value for --gpu-architecture (-arch)\n",
+     "nvrtc: error: invalid value for --gpu-architecture (-arch)"),
+    ("", "it says nothing"),
+])
+def test_a_kernel_that_does_not_compile(cupy, log, told):
+    def fail(entry):
+        raise CompileException(log)
+    cupy.RawModule = lambda code, options: types.SimpleNamespace(get_function=fail)
+    with pytest.raises(KernelBuildError):
+        CudaRenderer(make_plan(small_experiment()))
+    assert message(lambda: CudaRenderer(make_plan(small_experiment()))) == (
+        f"backend cuda: NVRTC cannot compile the kernels: {told}")
+
+
+def test_no_nvrtc(cupy):
+    def fail(entry):
+        raise DynamicLibNotFoundError('Failure finding "libnvrtc.so": No such file\n  listdir("/usr/lib"):\n')
+    cupy.RawModule = lambda code, options: types.SimpleNamespace(get_function=fail)
+    told = message(lambda: CudaRenderer(make_plan(small_experiment())))
+    assert told.startswith("backend cuda: NVRTC, which compiles the kernels, is not found (")
+    assert told.endswith("pip install 'cubragg[cuda12]'")
+
+
+def test_a_kernel_is_compiled_once_for_each_variant_and_device(cupy):
+    compiled = []
+    make = cupy.RawModule
+    cupy.RawModule = lambda code, options: compiled.append(options) or make(code, options)
+    plan = make_plan(small_experiment())
+    for precision, device in (("mixed", 0), ("mixed", 0), ("double", 0), ("mixed", 1), ("mixed", 1)):
+        CudaRenderer(plan, precision, device)
+    assert len(compiled) == 3
+    assert all("-std=c++17" in options for options in compiled)
+
+
+# Pieces and launches
+
+
+@pytest.mark.parametrize("roi", [None, (3, 60, 5, 190), (0, 0, 199, 199), (0, 63, 8, 15)])
+@pytest.mark.parametrize("memory_bytes", [0, 40_000, 10**9])
+@pytest.mark.parametrize("milliseconds", [0.01, 30.0, 10_000.0])
+def test_pieces_and_launches_cover_all_rows_exactly_once(cupy, roi, memory_bytes, milliseconds):
+    cupy.milliseconds = milliseconds
+    plan = make_plan(small_experiment(detector={"fast_pixels": 64, "slow_pixels": 200}, sampling={"roi": roi}))
+    CudaRenderer(plan, memory_bytes=memory_bytes).render()
+    height = TILE[1]
+    slow_min, slow_max = plan.roi[2:]
+    rows = [row for _, first, count, _ in cupy.launches for row in range(first, first + count)]
+    assert rows == list(range(-(-(slow_max - slow_min + 1) // height)))
+    pieces = {first_row for *_, first_row in cupy.launches}
+    assert all((first_row - slow_min) % height == 0 for first_row in pieces)
+    assert (len(pieces) > 1) == (memory_bytes < 10**9 and len(rows) > 3)
+    if milliseconds > 1e3:
+        assert all(count == 1 for _, _, count, _ in cupy.launches)
+
+
+def test_arguments_are_checked_before_a_launch(cupy, monkeypatch):
+    renderer = CudaRenderer(make_plan(small_experiment()), "mixed")
+    renderer._table = renderer._table.astype(np.float64)
+    with pytest.raises(TypeError, match="table is float64; it must be float32"):
+        renderer.render()
+    assert not cupy.launches
+    renderer = CudaRenderer(make_plan(small_experiment()), "mixed")
+    renderer._sources = renderer._sources[:, :3]
+    with pytest.raises(ValueError, match="sources"):
+        renderer.render()
+    assert not cupy.launches
+
+
+def test_progress_rises_to_the_whole(cupy):
+    plan = make_plan(small_experiment(detector={"fast_pixels": 40, "slow_pixels": 100}))
+    told = []
+    CudaRenderer(plan, memory_bytes=0).render(progress=lambda done, total: told.append((done, total)))
+    cupy.milliseconds = 1e6
+    CudaRenderer(plan).render(progress=lambda done, total: told.append((done, total)))
+    assert {total for _, total in told} == {4000}
+    assert told.count((4000, 4000)) == 2
+    done = [count for count, _ in told]
+    assert done[1:] == sorted(done[1:])
+    assert len(done) > 5
+
+
+def test_an_interrupt_waits_for_what_is_under_way(cupy):
+    def interrupt(number):
+        if number == 5:
+            raise KeyboardInterrupt
+    streams = []
+    make = cupy.cuda.Stream
+    cupy.cuda.Stream = lambda non_blocking: streams.append(make()) or streams[-1]
+    cupy.at_launch = interrupt
+    plan = make_plan(small_experiment(detector={"fast_pixels": 40, "slow_pixels": 100}))
+    renderer = CudaRenderer(plan, memory_bytes=0)
+    with pytest.raises(KeyboardInterrupt):
+        renderer.render()
+    assert len(streams) == 2
+    assert not any(stream.queue for stream in streams)
+
+
+# The image
+
+
+def experiments():
+    """Every rule that the host side has a part in."""
+    rng = np.random.default_rng(3)
+    detector = {"fast_pixels": 37, "slow_pixels": 53, "pixel_size_mm": 1.0}
+    mask = rng.random((53, 37)) < 0.7
+    mask[:9] = False
+    zero_phi = Goniometer(0.0, 2.0, phi_steps=2)
+    base = small_experiment(detector=detector)
+    grid = dataclasses.replace(base, structure_factors=random_grid(rng, 3))
+    return {
+        "plain": base,
+        "region": small_experiment(detector=detector, sampling={"roi": (5, 30, 11, 47)}),
+        "mask and phi 0": dataclasses.replace(
+            base, goniometer=zero_phi, sampling=dataclasses.replace(base.sampling, mask=mask)),
+        "interpolation": dataclasses.replace(grid, goniometer=zero_phi, sampling=dataclasses.replace(
+            base.sampling, interpolate=True)),
+        "nearest": dataclasses.replace(grid, sampling=dataclasses.replace(base.sampling, interpolate=False)),
+    }
+
+
+@pytest.mark.parametrize("memory_bytes", [None, 12_000, 4_000])
+@pytest.mark.parametrize("name", experiments())
+def test_image_is_that_of_the_cpu(running_cupy, name, memory_bytes):
+    plan = make_plan(experiments()[name])
+    cpu, cuda = CpuRenderer(plan, "double"), CudaRenderer(plan, "double", memory_bytes=memory_bytes)
+    expected = cpu.render()
+    np.testing.assert_array_equal(cuda.render().view(np.uint32), expected.view(np.uint32))
+    assert cuda.interpolation_stopped_at == cpu.interpolation_stopped_at
+    assert (cuda.interpolation_stopped_at is not None) == (name == "interpolation")
+    assert cuda.kernel_seconds > 0.0
+    np.testing.assert_array_equal(cuda.render().view(np.uint32), expected.view(np.uint32))
+
+
+@pytest.mark.parametrize("precision", ["mixed", "single"])
+def test_image_of_other_precisions(running_cupy, precision):
+    plan = make_plan(experiments()["plain"])
+    expected = CpuRenderer(plan, precision).render()
+    np.testing.assert_array_equal(CudaRenderer(plan, precision).render(), expected)
+
+
+def test_structure_factors_larger_than_the_memory(running_cupy):
+    experiment = experiments()["nearest"]
+    plan = make_plan(experiment)
+    small, large = CudaRenderer(plan, "double", memory_bytes=2000), CudaRenderer(plan, "double", memory_bytes=10**7)
+    assert small.table_on_host
+    assert not large.table_on_host
+    np.testing.assert_array_equal(small.render(), large.render())
+
+    def fail(size):
+        raise CUDARuntimeError(2, "cudaErrorMemoryAllocation: out of memory")
+    running_cupy.cuda.PinnedMemory = fail
+    assert "fit neither into device 0 nor into page-locked host memory" in message(
+        lambda: CudaRenderer(plan, "double", memory_bytes=2000))
+
+
+@pytest.mark.parametrize("name", ["mask and phi 0", "interpolation"])
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize("memory_bytes", [None, 12_000, 4_000])
+def test_batches(running_cupy, monkeypatch, name, on_device, memory_bytes):
+    experiment = experiments()[name]
+    angles = [(10.0 * number, -5.0, 3.0 + number) for number in range(5)]
+    make = CudaRenderer.__init__
+    monkeypatch.setattr(CudaRenderer, "__init__", lambda self, plan, precision, device: make(
+        self, plan, precision, device, memory_bytes))
+    images = list(render_many(experiment, angles, backend="cuda", precision="double", on_device=on_device))
+    assert all(isinstance(image, Array) == on_device for image in images)
+    for image, misset in zip(images, angles, strict=True):
+        crystal = dataclasses.replace(experiment.crystal, misset_deg=misset)
+        plan = make_plan(dataclasses.replace(experiment, crystal=crystal))
+        np.testing.assert_array_equal(np.asarray(image).view(np.uint32), CpuRenderer(plan).render().view(np.uint32))
+
+
+def test_a_batch_is_one_image_ahead_and_uploads_once(cupy, monkeypatch):
+    tables = []
+    original = kernel_params.table_of
+    monkeypatch.setattr(kernel_params, "table_of", lambda *args: tables.append(args) or original(*args))
+    images = render_many(small_experiment(), np.zeros((10, 3)), backend="cuda")
+    assert not cupy.launches
+    started = []
+    for _ in range(10):
+        next(images)
+        started.append(sum(first == 0 for _, first, _, _ in cupy.launches))
+    assert started == [2, 3, 4, 5, 6, 7, 8, 9, 10, 10]
+    assert next(images, None) is None
+    assert len(tables) == 1
