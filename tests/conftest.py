@@ -16,6 +16,12 @@ settings.register_profile("cubragg", deadline=None, max_examples=40, derandomize
 settings.load_profile("cubragg")
 
 
+def pytest_addoption(parser):
+    """Options of the parity tests."""
+    parser.addoption("--parity-artifacts", action="store_true", default=False,
+                     help="every parity case leaves its images, figures and trace under reports/")
+
+
 def pytest_configure(config):
     """Compiled kernels of the tests stay out of the user's cache."""
     os.environ.setdefault("CUBRAGG_CACHE", str(config.rootpath / ".pytest_cache" / "kernels"))

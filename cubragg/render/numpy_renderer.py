@@ -336,7 +336,7 @@ class NumpyRenderer:
                                (sampling.oversample_omega, omega)):
             if not wanted:
                 photons = photons * factor
-        return photons
+        return photons + 0.0  # the C program adds to 0, which leaves no -0
 
     def _physical_photons(self, pixels: _Pixels, rules: _Rules) -> np.ndarray:
         """Photons [n] with every factor at its own sub-pixel, layer and source."""

@@ -44,15 +44,21 @@ class StructureFactorTable:
         return np.any((index - low + 3.0 > size) | (index - 2.0 < low), axis=0)
 
     def interpolated(self, index: np.ndarray) -> np.ndarray:
-        """F [n] at fractional indices [3, n] inside the grid: Lagrange cubic along l, then k, then h."""
+        """F [n] at fractional indices [3, n]: Lagrange cubic along l, then k, then h.
+
+        Meant for indices inside the grid. Others, of samples that do not count (cut by dmin, lattice
+        factor 0), get a number without meaning from clamped places.
+        """
         floor = np.floor(index)
         weights = [_lagrange(index[axis], floor[axis]) for axis in range(3)]
-        h, k, l = (floor - 1.0 - self._origin).astype(np.intp)  # noqa: E741
+        corner = floor - 1.0 - self._origin
+        h, k, l = ([np.clip(corner[axis] + i, 0, size - 1).astype(np.intp) for i in range(4)]  # noqa: E741
+                   for axis, size in enumerate(self._grid.shape))
         along_h = []
         for i in range(4):
             along_k = []
             for j in range(4):
-                line = [self._grid[h + i, k + j, l + m] for m in range(4)]
+                line = [self._grid[h[i], k[j], l[m]] for m in range(4)]
                 along_k.append(_sum_weighted(weights[2], line))
             along_h.append(_sum_weighted(weights[1], along_k))
         return _sum_weighted(weights[0], along_h)

@@ -1,0 +1,443 @@
+#!/usr/bin/env python3
+"""Random command lines, rendered by cubragg and by the C program, and compared bit by bit.
+
+    python scripts/fuzz_parity.py --c-bin PATH [--count N] [--seed S] [--backend NAME]
+
+A line is drawn flag by flag over the table of flags, in random order and with repetitions, on small
+detectors. Float image, SMV image with its header, PGM picture, noise image (with the C program's generator)
+and dump of structure factors are compared. A line that disagrees is shrunk to the smallest one that still
+does, printed, and appended to a YAML file in the form of tests/parity_cases.yaml. Exit status 1 if any line
+disagrees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cubragg.cli.build import Job, build
+from cubragg.cli.faults import CommandLineFault
+from cubragg.cli.flags import FLAGS
+from cubragg.cli.legacy import parse
+from cubragg.detect.noise import noise_counts, noise_image
+from cubragg.detect.quantize import int_image, pgm_image
+from cubragg.errors import CubraggError
+from cubragg.io.fdump import write_fdump
+from cubragg.io.pgm import read_pgm
+from cubragg.io.smv import smv_header
+from cubragg.render.plan import make_plan
+from cubragg.render.render import Image, render
+from cubragg.units import deg_from_rad, rad_from_deg
+
+#: As in the golden tests: a unit of the last place, or nothing beside the maximum.
+VALUE, OF_MAXIMUM = 1.2e-7, 1e-10
+MOST_SAMPLES = 1_500_000
+SECONDS_FOR_C = 60
+SHRINK_TRIALS = 600
+#: Without a seed both programs draw one; without a size the default is a million pixels.
+KEPT = ("-seed", "-detpixels")
+
+#: Flags that a random line does not carry, and why.
+LEFT_OUT = {
+    "--config": "not the C program's", "--save-config": "not the C program's", "--cbffile": "not the C program's",
+    "--png": "not the C program's", "--all-outputs": "not the C program's", "--noise-rng": "always reference",
+    "--semantics": "not the C program's", "--backend": "not the C program's", "--threads": "not the C program's",
+    "--device": "not the C program's", "--precision": "not the C program's",
+    "--quiet": "not the C program's", "-floatfile": "on every line", "-intfile": "on every line",
+    "-pgmfile": "on every line", "-noisefile": "on every line", "-nonoise": "the noise image is compared",
+    "-nopgm": "the picture is compared", "-density": "not the C program's", "-MW": "not the C program's",
+    "-printout": "text of every pixel", "-misset_seed": "goes with -misset random", "-stolout": "no input",
+}
+OUTPUTS = "-floatfile c.float -intfile c.int -pgmfile c.pgm -noisefile c.noise -noprogress"
+
+Group = tuple[str, ...]  #: A flag with its values, or flags that belong together.
+Draw = Callable[[random.Random], str]
+
+
+def _between(low: float, high: float, digits: int = 3) -> Draw:
+    return lambda rng: f"{rng.uniform(low, high):.{digits}f}"
+
+
+def _whole(low: int, high: int) -> Draw:
+    return lambda rng: str(rng.randint(low, high))
+
+
+def _one_of(*values: object) -> Draw:
+    return lambda rng: str(rng.choice(values))
+
+
+def _direction(main: int) -> Draw:
+    """A vector near an axis, not always of unit length."""
+    def draw(rng: random.Random) -> str:
+        components = [rng.choice([0.0, round(rng.uniform(-0.1, 0.1), 3)]) for _ in range(3)]
+        components[abs(main) - 1] = rng.choice([1.0, 1.0, 2.5]) * (1 if main > 0 else -1)
+        return " ".join(f"{component:g}" for component in components)
+    return draw
+
+
+def _cell(rng: random.Random) -> str:
+    lengths = [f"{rng.uniform(20, 120):.2f}" for _ in range(3)]
+    angles = [f"{rng.uniform(70, 110):.2f}" for _ in range(3)]
+    kind = rng.randrange(5)
+    if kind == 0:
+        return lengths[0]
+    if kind == 1:
+        return " ".join([*lengths, "90 90 90"])
+    if kind == 2:
+        return " ".join([*lengths, "90", angles[1], "90"])
+    return " ".join([*lengths, *angles])
+
+
+def _roi(rng: random.Random) -> str:
+    low, high = rng.randint(-1, 3), rng.randint(-1, 3)
+    return f"{low} {rng.choice([-1, rng.randint(4, 8)])} {high} {rng.choice([-1, rng.randint(4, 8)])}"
+
+
+_SWITCH: Draw = lambda rng: ""  # noqa: E731
+
+#: How the values of each flag are drawn, and how often the flag is on a line.
+DRAWN: dict[str, tuple[float, Draw]] = {
+    "-N": (0.6, _whole(0, 12)), "-Na": (0.25, _whole(1, 9)), "-Nb": (0.25, _whole(1, 9)), "-Nc": (0.25, _whole(1, 9)),
+    "-xtalsize": (0.06, _between(1e-6, 5e-5, 7)), "-sample_x": (0.05, _between(1e-6, 5e-5, 7)),
+    "-sample_y": (0.05, _between(1e-6, 5e-5, 7)), "-sample_z": (0.05, _between(1e-6, 5e-5, 7)),
+    "-square_xtal": (0.05, _SWITCH), "-round_xtal": (0.12, _SWITCH), "-gauss_xtal": (0.12, _SWITCH),
+    "-tophat_spots": (0.1, _SWITCH), "-fudge": (0.15, _between(0.2, 3.0)),
+    "-mosaic": (0.25, _one_of(0, 0.3, 1, 2.5, 10)), "-mosaic_domains": (0.25, _whole(0, 4)),
+    "-mosaic_seed": (0.1, _whole(1, 10**6)), "-water": (0.12, _one_of(0, 0.5, 5)),
+    "-misset": (0.6, lambda rng: " ".join(f"{rng.uniform(-180, 180):.2f}" for _ in range(3))),
+    "-interpolate": (0.12, _SWITCH), "-nointerpolate": (0.1, _SWITCH),
+    "-energy": (0.1, _between(4000, 14000, 1)), "-fluence": (0.2, _one_of("1e24", "3e29", "1e20", "5e32")),
+    "-flux": (0.1, _one_of(0, "1e12", "3e10")), "-exposure": (0.1, _one_of(0.1, 2, 0)),
+    "-beamsize": (0.1, _one_of(0.03, 0.00001, 0.1)), "-polar": (0.3, _one_of(0, 0.9, -0.5, 1, -1, 0.123)),
+    "-nopolar": (0.1, _SWITCH), "-divergence": (0.1, _between(0.1, 8.0)),
+    "-hdivrange": (0.1, _between(0.0, 8.0)), "-vdivrange": (0.1, _between(0.0, 8.0)),
+    "-hdivstep": (0.08, _between(0.5, 4.0)), "-vdivstep": (0.08, _between(0.5, 4.0)), "-divsteps": (0.08, _whole(0, 4)),
+    "-hdivsteps": (0.08, _whole(0, 4)), "-vdivsteps": (0.08, _whole(0, 4)), "-round_div": (0.05, _SWITCH),
+    "-square_div": (0.1, _SWITCH), "-dispersion": (0.15, _between(0.0, 5.0)), "-dispsteps": (0.12, _whole(0, 4)),
+    "-sourcefile": (0.08, _one_of("sources.txt", "short.txt")),
+    "-distance": (0.9, _between(20, 250, 2)), "-close_distance": (0.15, _between(20, 250, 2)),
+    "-pixel": (0.9, _one_of(0.1, 0.2, 0.5, 1, 2, 0.172, 3.7)), "-detpixels": (0.0, _whole(4, 24)),
+    "-detpixels_f": (0.15, _whole(4, 24)), "-detpixels_s": (0.15, _whole(4, 24)), "-detsize": (0.0, _between(1, 6)),
+    "-detsize_f": (0.1, _between(1, 6)), "-detsize_s": (0.1, _between(1, 6)), "-img": (0.05, _one_of("header.img")),
+    "-mosflm": (0.15, _SWITCH), "-denzo": (0.12, _SWITCH), "-adxv": (0.12, _SWITCH), "-xds": (0.15, _SWITCH),
+    "-dials": (0.12, _SWITCH), "-Xbeam": (0.25, _between(-5, 15)), "-Ybeam": (0.25, _between(-5, 15)),
+    "-Xclose": (0.1, _between(-5, 15)), "-Yclose": (0.1, _between(-5, 15)), "-ORGX": (0.12, _between(-10, 40)),
+    "-ORGY": (0.12, _between(-10, 40)), "-pivot": (0.15, _one_of("sample", "beam")),
+    "-detector_rotx": (0.2, _between(-40, 40)), "-detector_roty": (0.2, _between(-40, 40)),
+    "-detector_rotz": (0.2, _between(-90, 90)), "-twotheta": (0.2, _between(-40, 40)),
+    "-beam_vector": (0.04, _direction(1)), "-fdet_vector": (0.05, _direction(3)),
+    "-sdet_vector": (0.05, _direction(-2)),
+    "-odet_vector": (0.05, _direction(1)), "-polar_vector": (0.05, _direction(3)),
+    "-twotheta_axis": (0.05, lambda rng: f"0 {rng.choice([0, 0.1, -1])} {rng.choice([1, -1, 2])}"),
+    "-pix0_vector": (0.04, _one_of("0.1 0.002 -0.003")),
+    "-detector_abs": (0.15, _one_of(300, 50.5, "inf", 0, 1000)), "-detector_thick": (0.15, _between(10, 600, 1)),
+    "-detector_thicksteps": (0.12, _whole(0, 4)), "-point_pixel": (0.1, _SWITCH), "-curved_det": (0.1, _SWITCH),
+    "-phi": (0.3, _one_of(0, -1, 10, 33.3, -0.5)), "-osc": (0.25, _one_of(0, 1, 2, 3, 0.7, 90)),
+    "-phistep": (0.1, _one_of(0.5, 1, 0)), "-phisteps": (0.25, _whole(0, 4)), "-spindle_axis": (0.05, _direction(3)),
+    "-oversample": (0.95, _one_of(1, 1, 1, 2, 3, 0)), "-oversample_thick": (0.08, _SWITCH),
+    "-oversample_polar": (0.08, _SWITCH), "-oversample_omega": (0.08, _SWITCH), "-roi": (0.12, _roi),
+    "-mask": (0.06, _one_of("mask.img")), "-dmin": (0.15, _between(0.5, 30)), "-scale": (0.1, _one_of(0, 2, 1e-3, 37)),
+    "-pgmscale": (0.1, _one_of(0, 1, 0.01, 50)), "-adc": (0.1, _one_of(0, 10, 40.5)),
+    "-printout_pixel": (0.03, _one_of("1 2")), "-trace_pixel": (0.03, _one_of("2 1")), "-seed": (1.0, _whole(1, 10**6)),
+    "-noprogress": (0.05, _SWITCH), "-progress": (0.03, _SWITCH), "-stol": (0.03, _one_of("stol.txt")),
+    "-4stol": (0.03, _one_of("stol.txt")), "-Q": (0.03, _one_of("stol.txt")), "-coherent": (0.03, _SWITCH),
+}
+#: Drawn by `draw_line` itself, one way or another.
+ALWAYS = {"-cell", "-mat", "-hkl", "-default_F", "-lambda", "-dump"}
+
+
+def check_table() -> None:
+    """Every flag is drawn, or left out for a reason."""
+    named = {flag.name for flag in FLAGS}
+    known = set(DRAWN) | ALWAYS | set(LEFT_OUT)
+    if named != known:
+        raise SystemExit(f"fuzz_parity: flags without a rule: {sorted(named - known)}; "
+                         f"no such flags: {sorted(known - named)}")
+
+
+def draw_line(rng: random.Random) -> list[Group]:
+    """A random command line: the parts without which there is no image, and any others, shuffled."""
+    spellings = {flag.name: flag.names for flag in FLAGS}
+    groups: list[Group] = [("-detpixels", _whole(4, 24)(rng)) if rng.random() < 0.8 else
+                           ("-detsize", _between(1, 5)(rng), "-pixel", "0.25")]
+    crystal = rng.random()
+    if crystal < 0.85:
+        groups.append(("-cell", *_cell(rng).split()))
+    if crystal > 0.8:
+        groups.append((rng.choice(["-mat", "-matrix"]), "a.mat"))
+    factors = rng.random()
+    if factors < 0.65:
+        groups.append(("-default_F", rng.choice(["100", "33.3", "-7"])))
+    if factors > 0.55:
+        groups.append(("-hkl", rng.choice(["wide.hkl", "small.hkl", "flat.hkl"])))
+        if rng.random() < 0.3:
+            groups.append(("-dump", "new.dump"))
+    elif rng.random() < 0.1:
+        groups.append(("-dump", "known.dump"))
+    if rng.random() < 0.8:
+        groups.append((rng.choice(spellings["-lambda"]), _between(0.5, 6.5)(rng)))
+    for name, (chance, draw) in DRAWN.items():
+        if rng.random() < chance:
+            groups.append((rng.choice(spellings[name]), *draw(rng).split()))
+            if rng.random() < 0.05:
+                groups.append((rng.choice(spellings[name]), *draw(rng).split()))
+    if rng.random() < 0.1:
+        # The 2025 build takes -misset_seed for -misset too, so random comes after it and no other misset.
+        groups = [group for group in groups if group[0] != "-misset"]
+        groups.append(("-misset_seed", str(rng.randint(1, 10**6)), "-misset", "random"))
+    if any(group[0] == "-mask" for group in groups):
+        # Of the size of the mask, which its header sets; any other is refused.
+        groups = [group for group in groups if not group[0].startswith(("-detpixels", "-detsize", "-pixel"))]
+        groups.append(("-detpixels_f", "14", "-detpixels_s", "11", "-pixel", "0.3"))
+    rng.shuffle(groups)
+    return groups
+
+
+def prepare(folder: Path, program: str) -> None:
+    """The input files that lines name."""
+    numbers = np.random.default_rng(7)
+    for name, reach in (("wide", (12, 12, 12)), ("small", (3, 2, 4)), ("flat", (6, 0, 6))):
+        rows = [f"{h} {k} {l} {numbers.uniform(0, 300):.2f}" for h in range(-reach[0], reach[0] + 1)
+                for k in range(-reach[1], reach[1] + 1) for l in range(-reach[2], reach[2] + 1)  # noqa: E741
+                if numbers.random() < 0.9]
+        (folder / f"{name}.hkl").write_text("\n".join(rows) + "\n")
+    (folder / "a.mat").write_text("0.0004 0.0156 -0.0142\n-0.0126 0.0048 0.0003\n0.0008 0.0123 0.0158\n")
+    (folder / "sources.txt").write_text("-10 0.02 0.01 1.0 1.00e-10\n-10 -0.03 0.02 2.5 1.31e-10\n"
+                                        "-8 0 -0.04 0.5 0.9e-10\n")
+    (folder / "short.txt").write_text("-10 0.02 0.01\n-10 -0.03\n")
+    (folder / "stol.txt").write_text("0 2.5\n0.1 3\n0.2 5\n0.4 3\n")
+    common = ("-cell 50 -default_F 50 -pixel 0.4 -detpixels_f 14 -detpixels_s 11 -distance 70 -lambda 1.3 -Xbeam 3 "
+              "-Ybeam 2 -hkl flat.hkl -dump known.dump -floatfile c.float -nonoise -nopgm")
+    for name, more in (("header", "-phi 4 -osc 2"), ("mask", "-xds")):
+        _call(program, [*common.split(), *more.split(), "-intfile", f"{name}.img"], folder)
+    data = bytearray((folder / "mask.img").read_bytes())
+    for place in range(512, len(data), 10):
+        data[place:place + 2] = b"\0\0"
+    (folder / "mask.img").write_bytes(bytes(data))
+    shutil.move(folder / "known.dump", folder / "kept.dump")
+
+
+def _call(program: str, words: list[str], folder: Path) -> int:
+    try:
+        return subprocess.run([program, *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              timeout=SECONDS_FOR_C, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False).returncode
+    except subprocess.TimeoutExpired:
+        return -1
+
+
+@dataclass
+class Verdict:
+    """How one line went: ``kind`` is equal, close, apart, refused, crash or costly, with what ``said``.
+
+    ``where`` names the files that disagree: a line is shrunk as long as it is the same ones.
+    """
+
+    kind: str
+    said: str = ""
+    where: tuple[str, ...] = ()
+
+
+class Fuzzer:
+    """Runs both programs on lines, in one folder."""
+
+    def __init__(self, program: str, folder: Path, backend: str = "auto") -> None:
+        self._program, self._folder, self._backend = program, folder, backend
+
+    def judge(self, groups: list[Group]) -> Verdict:
+        """Render a line with both programs and compare."""
+        words = [word for group in groups for word in group]
+        self._clean()
+        try:
+            job = build(parse(words))
+            plan = make_plan(job.experiment)
+        except (CommandLineFault, CubraggError) as error:
+            return Verdict("refused", str(error))
+        fast_min, fast_max, slow_min, slow_max = plan.roi
+        pixels = (fast_max - fast_min + 1) * (slow_max - slow_min + 1)
+        if pixels * plan.steps * plan.layers.count > MOST_SAMPLES or plan.geometry.fast_pixels > 200:
+            return Verdict("costly")
+        status = _call(self._program, [*words, *OUTPUTS.split()], self._folder)
+        if status != 0:
+            return Verdict("crash", f"the C program ended with {status}")
+        try:
+            image = render(plan, self._backend, threads=1, precision="double")
+        except CubraggError as error:
+            return Verdict("refused", str(error))
+        except Exception as error:  # a bug is a finding like any other, and is shrunk
+            return Verdict("apart", f"{type(error).__name__}: {error}", (type(error).__name__,))
+        return self._compare(job, image)
+
+    def _clean(self) -> None:
+        for name in ("c.float", "c.int", "c.pgm", "c.noise", "new.dump", "ours.dump", "Fdump.bin"):
+            (self._folder / name).unlink(missing_ok=True)
+        shutil.copyfile(self._folder / "kept.dump", self._folder / "known.dump")
+
+    def _compare(self, job: Job, image: Image) -> Verdict:
+        theirs = np.fromfile(self._folder / "c.float", dtype="<f4")
+        ours = image.photons.ravel()
+        if theirs.size != ours.size:
+            return Verdict("apart", f"{theirs.size} pixels in C, {ours.size} here", ("size",))
+        same = (ours.view(np.uint32) == theirs.view(np.uint32)) | (np.isnan(ours) & np.isnan(theirs))
+        if not same.all():
+            return self._distance(ours.astype(np.float64), theirs.astype(np.float64), ~same)
+        if not np.isfinite(ours).all():
+            # The C program converts what is no number to an integer here: undefined, so nothing to agree with.
+            return Verdict("equal", "not finite", ("float",))
+        faults = self._other_files(job, image)
+        said = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
+        return Verdict("apart" if faults else "equal", said, tuple(faults))
+
+    @staticmethod
+    def _distance(ours: np.ndarray, theirs: np.ndarray, different: np.ndarray) -> Verdict:
+        brightest = float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0.0))
+        expected = theirs[different]
+        with np.errstate(invalid="ignore"):
+            off = np.abs(ours[different] - expected)
+            close = bool((off <= np.maximum(VALUE * np.abs(expected), OF_MAXIMUM * brightest)).all())
+        said = f"{off.size} of {ours.size} pixels differ, by {off.max() / (brightest or 1.0):.2g} of the maximum"
+        return Verdict("close" if close else "apart", said, ("float",))
+
+    def _other_files(self, job: Job, image: Image) -> dict[str, str]:
+        """Files that do not agree although the float images do, and how."""
+        settings, plan = job.settings, image.plan
+        faults = {}
+        counts, scale = int_image(image.photons, settings.scale, settings.adc, plan.roi)
+        theirs, written = _smv_of_c(self._folder / "c.int", counts.shape)
+        faults["SMV"] = _difference(counts, theirs)
+        experiment = job.experiment
+        header = smv_header(image.geometry, wavelength_A=experiment.beam.wavelength_A,
+                            phi_deg=deg_from_rad(rad_from_deg(experiment.goniometer.phi_deg)),
+                            osc_deg=deg_from_rad(plan.phi.span), twotheta_deg=deg_from_rad(image.geometry.twotheta))
+        written.pop("HEADER_BYTES", None)
+        faults["header"] = ", ".join(f"{key} {header.get(key)} here, {value} in C" for key, value in written.items()
+                                     if header.get(key) != value)
+        gray, _ = pgm_image(image.photons, settings.pgm_scale, scale, image.figures.rmsd, plan.roi)
+        faults["PGM"] = _difference(gray, read_pgm(self._folder / "c.pgm").gray)
+        counted = noise_counts(image.photons, plan.roi, settings.seed, "reference")
+        noisy, _, _ = noise_image(counted, settings.adc, plan.roi)
+        faults["noise"] = _difference(noisy, _smv_of_c(self._folder / "c.noise", counts.shape)[0])
+        factors, dump = experiment.structure_factors, self._folder / "new.dump"
+        if factors.grid is not None and dump.exists():
+            write_fdump(self._folder / "ours.dump", factors.grid, factors.origin)
+            same = dump.read_bytes() == (self._folder / "ours.dump").read_bytes()
+            faults["dump"] = "" if same else "bytes differ"
+        return {name: fault for name, fault in faults.items() if fault}
+
+    def shrink(self, groups: list[Group]) -> list[Group]:
+        """The smallest line found that still disagrees: without groups, then with simpler numbers."""
+        where, trials, progress = self.judge(groups).where, 0, True
+        while progress and trials < SHRINK_TRIALS:
+            progress = False
+            for smaller in _smaller(groups):
+                trials += 1
+                if trials > SHRINK_TRIALS:
+                    break
+                verdict = self.judge(smaller)
+                if verdict.kind == "apart" and verdict.where == where:
+                    groups, progress = smaller, True
+                    break
+        return groups
+
+
+def _smv_of_c(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[str, str]]:
+    """Pixels and header of an SMV file, also where the header runs over its 512 bytes and shifts the pixels."""
+    data = path.read_bytes()
+    start = len(data) - 2 * shape[0] * shape[1]
+    lines = (line.partition("=") for line in data[:start].decode("latin-1").split("\n"))
+    return (np.frombuffer(data, "<u2", offset=start).reshape(shape),
+            {key: value.rstrip(";") for key, equals, value in lines if equals})
+
+
+def _difference(ours: np.ndarray, theirs: np.ndarray) -> str:
+    different = int((ours != theirs).sum())
+    return f"{different} of {ours.size} pixels differ" if different else ""
+
+
+def _smaller(groups: list[Group]) -> Iterator[list[Group]]:
+    for place in range(len(groups)):
+        if groups[place][0] in KEPT:
+            continue
+        yield [*groups[:place], *groups[place + 1:]]
+    for place, group in enumerate(groups):
+        if group[0] in KEPT:
+            continue
+        for position, word in enumerate(group):
+            with contextlib.suppress(ValueError):
+                value = float(word)
+                # A cell stays one that somebody could have.
+                least = () if group[0] == "-cell" else ("0", "1")
+                for simpler in dict.fromkeys((*least, f"{value:.0f}", f"{value:.1g}", f"{value:.2g}")):
+                    if len(simpler) < len(word):
+                        changed = (*group[:position], simpler, *group[position + 1:])
+                        yield [*groups[:place], changed, *groups[place + 1:]]
+
+
+def main() -> None:
+    """Draw, compare, report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--c-bin", required=True, help="the C program")
+    parser.add_argument("--count", type=int, default=1000, help="lines that both programs render (default 1000)")
+    parser.add_argument("--seed", type=int, default=1, help="of the lines (default 1)")
+    parser.add_argument("--backend", default="auto", help="what renders (default auto)")
+    parser.add_argument("--failures", type=Path, default=Path("reports/fuzz_failures.yaml"),
+                        help="file that disagreeing lines are appended to (default reports/fuzz_failures.yaml)")
+    options = parser.parse_args()
+    check_table()
+    program, failures = str(Path(options.c_bin).resolve()), options.failures.resolve()
+    results: Counter[str] = Counter()
+    refusals: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        fuzzer = Fuzzer(program, Path(name), options.backend)
+        prepare(Path(name), program)
+        number = not_finite = 0
+        while results["equal"] + results["close"] + results["apart"] < options.count:
+            number += 1
+            groups = draw_line(random.Random(f"{options.seed}/{number}"))
+            verdict = fuzzer.judge(groups)
+            results[verdict.kind] += 1
+            not_finite += verdict.said == "not finite"
+            if verdict.kind == "refused":
+                refusals[verdict.said] += 1
+            if verdict.kind in ("apart", "crash", "close"):
+                print(f"{options.seed}/{number} {verdict.kind}: {verdict.said}", flush=True)
+            if verdict.kind == "crash":
+                print(f"    {shlex.join(word for group in groups for word in group)}", flush=True)
+            if verdict.kind == "apart":
+                _keep(fuzzer, groups, f"fuzz-{options.seed}-{number}", failures)
+    judged = results["equal"] + results["close"] + results["apart"]
+    print(f"{judged} lines rendered by both programs: {results['equal']} equal in every bit of every file, "
+          f"{results['close']} within tolerance, {results['apart']} apart; "
+          f"drawn besides: {results['refused']} refused here, "
+          f"{results['crash']} not rendered by the C program, {results['costly']} too large")
+    print(f"    {not_finite} of the equal ones are not finite: of these, only the float image is compared")
+    for said, times in refusals.most_common(8):
+        print(f"    refused {times} times: {said}")
+    sys.exit(results["apart"] > 0)
+
+
+def _keep(fuzzer: Fuzzer, groups: list[Group], name: str, failures: Path) -> None:
+    """Shrink a line that disagrees, print it, append it to the file."""
+    smallest = fuzzer.shrink(groups)
+    verdict = fuzzer.judge(smallest)
+    line = shlex.join(word for group in smallest for word in group)
+    print(f"    {line}\n    {verdict.said}", flush=True)
+    failures.parent.mkdir(parents=True, exist_ok=True)
+    with failures.open("a") as file:
+        file.write(f"- id: {name}\n  flags: >-\n    {line}\n  # {verdict.said}\n")
+
+
+if __name__ == "__main__":
+    main()
