@@ -27,8 +27,7 @@ typedef int FLAG;
 
 #if defined(__CUDACC__)
 
-// Blocks that a multiprocessor shall hold: 64 registers a thread, 128 in double precision. What is spilled for it
-// is not used in the loop over orientations.
+// Blocks that a multiprocessor shall hold: at most 64 registers a thread, 128 in double precision.
 #define MIN_BLOCKS (PRECISION == DOUBLE ? 4 : 8)
 
 #define DEVICE __device__ __forceinline__

@@ -45,12 +45,17 @@ class CpuRenderer:
         self._plan = plan
         self._variant = host_variant(plan, precision)
         self._kernel = HostKernel(kernel_text(), self._variant, "render")
-        self._params = kernel_params.params_of(plan, precision)
         self._table = kernel_params.table_of(plan, precision)
-        self._vectors = kernel_params.vectors_of(plan)
         self._sources = kernel_params.sources_of(plan)
         self._mask = kernel_params.mask_of(plan)
         self.interpolation_stopped_at: tuple[int, int] | None = None
+        self.turn(plan)
+
+    def turn(self, plan: RenderPlan) -> None:
+        """Go on with a plan that differs in the crystal's orientation only; table, mask and kernel stay."""
+        self._plan = plan
+        self._params = kernel_params.params_of(plan, self._variant.precision)
+        self._vectors = kernel_params.vectors_of(plan)
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The float32 image [slow, fast] in photons."""

@@ -164,8 +164,10 @@ def _whole(folder: Path) -> bool:
 # Building
 
 
-def build(text: str, defines: Sequence[str], name: str = "kernels") -> Path:
-    """The shared library of a source text, compiled unless it is in the cache.
+def build(text: str, defines: Sequence[str], cache: Path | None = None) -> Path:
+    """The shared library of a source text, compiled unless it is in the cache (``None``: the usual one).
+
+    ``$CUBRAGG_CXXFLAGS`` is added to the options, last.
 
     Raises
     ------
@@ -175,10 +177,10 @@ def build(text: str, defines: Sequence[str], name: str = "kernels") -> Path:
         If it fails; the message holds its first error with file and line.
     """
     compiler = find_compiler()
-    options = [*FLAGS, *defines]
+    options = [*FLAGS, *defines, *shlex.split(os.environ.get("CUBRAGG_CXXFLAGS", ""))]
     key = hashlib.sha256("\0".join([text, *options, *compiler.command, compiler.predefined]).encode()).hexdigest()
-    cache = _usable_cache()
-    final = cache / f"{name}-{key[:32]}"
+    cache = cache or _usable_cache()
+    final = cache / f"kernels-{key[:32]}"
     if not _whole(final):
         fresh = Path(tempfile.mkdtemp(prefix=".build-", dir=cache))
         try:
@@ -223,13 +225,26 @@ def _moved(fresh: Path, final: Path) -> Path:
 
 @functools.cache
 def _library(text: str, defines: tuple[str, ...], place: tuple[str | None, ...]) -> ctypes.CDLL:
-    return ctypes.CDLL(str(build(text, defines)))
+    try:
+        return ctypes.CDLL(str(build(text, defines)))
+    except OSError:  # the cache may lie where nothing is allowed to run
+        pass
+    try:
+        return ctypes.CDLL(str(build(text, defines, _private_folder())))
+    except OSError as error:
+        raise KernelBuildError(f"backend cpu: the compiled kernels cannot be loaded: {error}") from None
 
 
 def load(text: str, defines: Sequence[str]) -> ctypes.CDLL:
-    """The library of a source text, loaded; once per process."""
+    """The library of a source text, loaded; once per process.
+
+    Raises
+    ------
+    BackendUnavailable, KernelBuildError
+        As `build`, and where no folder is to be had from which libraries may be loaded.
+    """
     with _lock:
-        place = tuple(os.environ.get(name) for name in ("CXX", "CUBRAGG_CACHE"))
+        place = tuple(os.environ.get(name) for name in ("CXX", "CUBRAGG_CXXFLAGS", "CUBRAGG_CACHE"))
         return _library(text, tuple(defines), place)
 
 
