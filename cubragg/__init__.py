@@ -15,6 +15,7 @@ from cubragg.experiment import (
     Source,
     StructureFactors,
 )
+from cubragg.render.batch import render_many
 from cubragg.render.render import Image, simulate
 
 try:
@@ -24,5 +25,6 @@ except PackageNotFoundError:  # a checkout that was never installed
 
 __all__ = [
     "BackendUnavailable", "Beam", "ConfigError", "Crystal", "CubraggError", "Detector", "Experiment", "FormatError",
-    "Goniometer", "Image", "Sampling", "Source", "StructureFactors", "simulate",
+    "Goniometer", "Image", "Sampling", "Source", "StructureFactors", "render_many",
+    "simulate",
 ]

@@ -96,6 +96,13 @@ def _simulate(line: Sequence[legacy.Given]) -> None:
     simulate(line)
 
 
+@cli.command("doctor", short_help="Say which backends can run here, and whether they agree.")
+def _doctor() -> None:
+    from cubragg.cli.doctor import doctor
+
+    click.get_current_context().exit(doctor())
+
+
 cli.add_command(compare_command)
 cli.add_command(trace_command)
 

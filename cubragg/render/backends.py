@@ -87,7 +87,8 @@ def _make(plan: RenderPlan, backend: str, precision: str, device: int) -> Choice
 
 
 def _cuda(plan: RenderPlan, precision: str, device: int) -> Choice:
-    from cubragg.render.cuda_renderer import CudaRenderer, auto_precision, device_count
+    from cubragg.render.cuda_device import auto_precision, device_count
+    from cubragg.render.cuda_renderer import CudaRenderer
 
     device_count()  # says why there is none
     chosen = auto_precision(device) if precision == "auto" else precision

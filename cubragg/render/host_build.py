@@ -109,7 +109,7 @@ def cache_folder() -> Path:
     return (Path(root) if root and os.path.isabs(root) else Path("~/.cache").expanduser()) / "cubragg"
 
 
-def _usable_cache() -> Path:
+def usable_cache() -> Path:
     """The cache folder if it can be written and nobody else can, else a private temporary one."""
     folder = cache_folder()
     try:
@@ -179,7 +179,7 @@ def build(text: str, defines: Sequence[str], cache: Path | None = None) -> Path:
     compiler = find_compiler()
     options = [*FLAGS, *defines, *shlex.split(os.environ.get("CUBRAGG_CXXFLAGS", ""))]
     key = hashlib.sha256("\0".join([text, *options, *compiler.command, compiler.predefined]).encode()).hexdigest()
-    cache = cache or _usable_cache()
+    cache = cache or usable_cache()
     final = cache / f"kernels-{key[:32]}"
     if not _whole(final):
         fresh = Path(tempfile.mkdtemp(prefix=".build-", dir=cache))

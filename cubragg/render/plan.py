@@ -102,7 +102,7 @@ def make_plan(experiment: Experiment) -> RenderPlan:
         # Cells as given: a size in mm is turned into cells only after this choice.
         wanted = min(crystal.cells) <= 2
     fluence = beam.photons_per_m2()
-    vectors, first_vectors = _cell_vectors(lattice, mosaic, angles, geometry.spindle, experiment.semantics)
+    vectors, first_vectors = oriented_cells(lattice, mosaic, angles, geometry.spindle, experiment.semantics)
     plan = RenderPlan(
         experiment=experiment, geometry=geometry, layers=detector.layers(), lattice=lattice, cells=cells,
         sources=sources, mosaic=mosaic, phi=phi, phi_angles=angles, oversample=oversample,
@@ -153,7 +153,7 @@ def carried_rotations(angles: list[float]) -> tuple[list[float], list[float]]:
     return passes[0], passes[1]
 
 
-def _cell_vectors(lattice: Lattice, mosaic: Mosaic, angles: list[float], spindle: Vector, semantics: str
+def oriented_cells(lattice: Lattice, mosaic: Mosaic, angles: list[float], spindle: Vector, semantics: str
                   ) -> tuple[np.ndarray, np.ndarray | None]:
     """Cell vectors of every (phi, domain); the second array is that of the first pass."""
     later, first = (angles, angles) if semantics == "physical" else carried_rotations(angles)

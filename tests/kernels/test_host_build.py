@@ -261,7 +261,7 @@ def test_cache_where_nothing_may_run(cache, monkeypatch):
 
 
 def test_renders_without_a_cache(cache, monkeypatch):
-    monkeypatch.setattr(host_build, "_usable_cache", host_build._private_folder)
+    monkeypatch.setattr(host_build, "usable_cache", host_build._private_folder)
     assert CpuRenderer(make_plan(small_experiment())).render(1).max() > 0.0
 
 

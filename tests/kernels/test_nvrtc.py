@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from conftest import random_grid, small_experiment
 
-from cubragg.render.cuda_renderer import _build_error
+from cubragg.render.cuda_device import build_error
 from cubragg.render.kernel_params import ENTRIES
 from cubragg.render.kernel_source import PRECISIONS, Variant, cuda_options, cuda_variant, kernel_folder, kernel_text
 from cubragg.render.plan import make_plan
@@ -214,7 +214,7 @@ def test_an_error_names_file_and_line(nvrtc):
     text = kernel_text().replace("DEVICE void sines(", "DEVICE not_a_type sines(")
     compiled = nvrtc.compile(text, (*cuda_options(Variant("mixed", "square", "constant")), f"-arch=sm_{FULL_ARCH}"))
     assert compiled.status != 0
-    assert f"lattice.cuh:{number}: " in str(_build_error(compiled.log))
+    assert f"lattice.cuh:{number}: " in str(build_error(compiled.log))
 
 
 def test_sizes_that_differ_do_not_compile(nvrtc):
@@ -223,4 +223,4 @@ def test_sizes_that_differ_do_not_compile(nvrtc):
                     for option in cuda_options(Variant("mixed", "square", "constant")))
     compiled = nvrtc.compile(kernel_text(), (*options, f"-arch=sm_{FULL_ARCH}"))
     assert "Params and its NumPy mirror differ in size" in compiled.log
-    assert "params.cuh:" in str(_build_error(compiled.log))
+    assert "params.cuh:" in str(build_error(compiled.log))

@@ -19,11 +19,12 @@ from conftest import random_grid, small_experiment
 
 from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, simulate
 from cubragg.errors import KernelBuildError
-from cubragg.render import cuda_renderer, kernel_params
+from cubragg.render import cuda_device, kernel_params
 from cubragg.render.backends import choose
 from cubragg.render.batch import render_many
 from cubragg.render.cpu_renderer import CpuRenderer
-from cubragg.render.cuda_renderer import CudaRenderer, auto_precision, describe_devices, device_count
+from cubragg.render.cuda_device import auto_precision, describe_devices, device_count
+from cubragg.render.cuda_renderer import CudaRenderer
 from cubragg.render.host_build import call_host, find_compiler, load
 from cubragg.render.kernel_source import TILE
 from cubragg.render.plan import make_plan
@@ -213,9 +214,9 @@ class Cupy(types.ModuleType):
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    cuda_renderer._module.cache_clear()
+    cuda_device.kernel_module.cache_clear()
     yield
-    cuda_renderer._module.cache_clear()
+    cuda_device.kernel_module.cache_clear()
 
 
 @pytest.fixture
@@ -523,3 +524,34 @@ def test_a_batch_is_one_image_ahead_and_uploads_once(cupy, monkeypatch):
     assert started == [2, 3, 4, 5, 6, 7, 8, 9, 10, 10]
     assert next(images, None) is None
     assert len(tables) == 1
+
+
+def test_the_stand_in_has_no_name_that_cupy_lacks():
+    real = pytest.importorskip("cupy")
+
+    def check(ours: types.SimpleNamespace, theirs) -> None:
+        for name, value in vars(ours).items():
+            assert hasattr(theirs, name), name
+            if isinstance(value, types.SimpleNamespace):
+                check(value, getattr(theirs, name))
+
+    check(Cupy(runs=False).cuda, real.cuda)
+    for name in ("ndarray", "empty", "zeros", "RawModule", "get_default_memory_pool"):
+        assert hasattr(real, name)
+    for ours, theirs in ((Stream, real.cuda.Stream), (Event, real.cuda.Event), (Array, real.ndarray)):
+        for name in vars(ours):
+            assert name.startswith("_") or hasattr(theirs, name) or name in ("current", "done"), name
+    assert real.cuda.runtime.cudaDevAttrSingleToDoublePrecisionPerfRatio == 87
+    assert hasattr(real.cuda.MemoryPointer, "memset_async")
+    assert {"free_bytes", "used_bytes", "get_limit"} <= set(dir(real.cuda.MemoryPool))
+    assert issubclass(real.cuda.memory.OutOfMemoryError, MemoryError)
+    assert issubclass(real.cuda.runtime.CUDARuntimeError, RuntimeError)
+
+
+def test_cupy_without_a_driver():
+    """What a machine without a GPU really says."""
+    real = pytest.importorskip("cupy")
+    if real.is_available():
+        pytest.skip("there is a device")
+    told = message(lambda: CudaRenderer(make_plan(small_experiment())))
+    assert told.startswith("backend cuda: no device can be used (cudaError")

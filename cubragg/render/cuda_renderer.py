@@ -1,0 +1,407 @@
+"""The CUDA renderer: the kernels of `kernels/`, compiled by NVRTC and launched through CuPy.
+
+An image is rendered in pieces, whole rows of tiles, whose buffers are bounded however large
+the image is. Two slots (a stream, device buffers and a pinned host buffer each) take the
+pieces in turn, so that one piece is copied while the next is computed; a batch of images is
+only a longer row of pieces. Structure factors that do not fit into the device's memory stay
+in pinned host memory, which the kernels read across the bus (zero-copy, unified addressing):
+slower, but nothing is refused.
+
+CuPy compiles with ``-ftz=true``: single-precision numbers below 1.2e-38 are 0 here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cubragg.errors import BackendUnavailable, ConfigError
+from cubragg.render import kernel_params
+from cubragg.render.cpu_renderer import first_place, lone_pixel, lone_pixel_stops, place_pixel, region_width
+from cubragg.render.cuda_device import checked_device, current_device, kernel_module, one_line
+from cubragg.render.kernel_source import PRECISIONS, cuda_variant
+from cubragg.render.numpy_renderer import Progress
+from cubragg.render.plan import RenderPlan
+
+#: A launch lasts about this long [s]: between launches Ctrl-C is heard and progress told.
+_LAUNCH_S = 0.2
+#: Largest number of blocks along y.
+_MAX_GRID_ROWS = 65535
+#: Share of the free device memory that is used, and the most that a piece's buffers take [bytes].
+_MEMORY_SHARE = 0.8
+_PIECE_BYTES = 64 * 2**20
+
+
+class _Piece(NamedTuple):
+    """Rows of tiles, the second one excluded, and the detector rows that they lie in, likewise."""
+
+    first: int
+    end: int
+    first_row: int
+    end_row: int
+
+
+@dataclass
+class _Pace:
+    """Rows of tiles of the next launch: from one row, as many as the time measured allows."""
+
+    rows: int = 1
+
+    def measured(self, rows: int, seconds: float) -> None:
+        self.rows = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-6)), 64 * rows, _MAX_GRID_ROWS))
+
+
+@dataclass
+class _Job:
+    """An image on its way.
+
+    Attributes
+    ----------
+    image, ready
+        NumPy's array and ``None``; or CuPy's, which stays on the device, and the event of its clearing.
+    first, stop
+        Places that the two rules across pixels concern.
+    lone
+        Slow, fast and photons of the pixels there.
+    timed
+        Events before and after each launch.
+    """
+
+    plan: RenderPlan
+    number: int
+    params: np.ndarray
+    image: Any
+    ready: Any
+    first: int | None
+    stop: int | None
+    lone: list[tuple[int, int, np.float32]] = field(default_factory=list)
+    timed: list[tuple[Any, Any]] = field(default_factory=list)
+
+
+class _Slot:
+    """What a piece is rendered with; free again once its event is done.
+
+    Attributes
+    ----------
+    vectors, image, mask
+        Device buffers; ``job`` and ``piece`` say whose vectors and mask they hold. Images that stay on the
+        device have no use for ``image`` and ``host``.
+    host, host_vectors
+        Pinned host buffers: copies to and from them run beside kernels.
+    """
+
+    def __init__(self, cupy: Any, orientations: int, shape: tuple[int, int], masked: bool, on_device: bool) -> None:
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+        self.done = cupy.cuda.Event(disable_timing=True)
+        self.vectors = cupy.empty((orientations, 9), dtype=np.float64)
+        self.host_vectors = _pinned(cupy, (orientations, 9), np.float64)
+        self.image: Any = None if on_device else cupy.empty(shape, dtype=np.float32)
+        self.host: Any = None if on_device else _pinned(cupy, shape, np.float32)
+        self.mask = cupy.empty(shape if masked else (1,), dtype=np.uint8)
+        self.job: int | None = None
+        self.piece: _Piece | None = None
+
+
+def _pinned(cupy: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """A NumPy array in page-locked memory."""
+    count = int(np.prod(shape))
+    memory = cupy.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
+    return np.frombuffer(memory, dtype, count).reshape(shape)
+
+
+class CudaRenderer:
+    """Renders a plan on a GPU; the interface of `NumpyRenderer`.
+
+    After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel that switched
+    interpolation off, or ``None``, and ``kernel_seconds`` the time of the kernels by CUDA's
+    events [s]. ``table_on_host`` says whether structure factors stay in host memory, since
+    they do not fit into the device's.
+
+    Parameters
+    ----------
+    plan
+        From `make_plan`.
+    precision
+        ``double``, ``mixed`` (Miller indices in double, lattice factors in single) or
+        ``single`` (double at tile centres only).
+    device
+        Number of the device.
+    memory_bytes
+        Device memory to use at most; a share of what is free if ``None``.
+
+    Raises
+    ------
+    BackendUnavailable
+        If there is no cupy, driver or device, or too little memory.
+    KernelBuildError
+        If the kernels do not compile.
+    """
+
+    def __init__(self, plan: RenderPlan, precision: str = "mixed", device: int = 0,
+                 memory_bytes: int | None = None) -> None:
+        if precision not in PRECISIONS:
+            raise ConfigError("precision", f"got {precision!r}; accepted are {', '.join(PRECISIONS)}")
+        self._cupy = checked_device(device)
+        self._plan, self._precision, self._device = plan, precision, device
+        self._variant = cuda_variant(plan, precision)
+        self._columns, tile_rows = kernel_params.grid_of(plan, self._variant.tile)
+        self._pace, self._search_pace = _Pace(), _Pace()
+        self.interpolation_stopped_at: tuple[int, int] | None = None
+        self.kernel_seconds = 0.0
+        with current_device(self._cupy, device):
+            self._kernel = kernel_module(self._variant, device).get_function("render")
+            self._pieces = self._upload(tile_rows, memory_bytes)
+
+    def _upload(self, tile_rows: int, memory_bytes: int | None) -> list[_Piece]:
+        """Bring to the device what all images share; the pieces that the rest of the memory allows."""
+        plan = self._plan
+        table = kernel_params.table_of(plan, self._precision)
+        sources = kernel_params.sources_of(plan)
+        budget = int(_MEMORY_SHARE * self._free_memory()) if memory_bytes is None else memory_bytes
+        budget -= sources.nbytes + 2 * kernel_params.vectors_of(plan).nbytes
+        height = self._variant.tile[1]
+        row_bytes = height * plan.shape[1] * (np.dtype(np.float32).itemsize + (plan.mask is not None))
+        self.table_on_host = table.nbytes > budget - 2 * row_bytes
+        self._table = self._mapped(table) if self.table_on_host else self._uploaded(table)
+        self._sources = self._uploaded(sources)
+        if not self.table_on_host:
+            budget -= table.nbytes
+        rows = max(1, min(budget // 2, _PIECE_BYTES) // row_bytes)
+        slow_min, slow_max = plan.roi[2:]
+        pieces = []
+        for first in range(0, tile_rows, rows):
+            end = min(first + rows, tile_rows)
+            pieces.append(_Piece(first, end, slow_min + first * height, min(slow_min + end * height, slow_max + 1)))
+        # Slots work on streams that do not wait for this one.
+        self._cupy.cuda.get_current_stream().synchronize()
+        return pieces
+
+    def _free_memory(self) -> int:
+        """What the driver and CuPy's pool can still give [bytes]."""
+        pool = self._cupy.get_default_memory_pool()
+        free = self._cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()
+        return int(min(free, pool.get_limit() - pool.used_bytes()) if pool.get_limit() else free)
+
+    def _uploaded(self, array: np.ndarray) -> Any:
+        """A copy on the device, made without a page-locked copy on the way."""
+        copy = self._cupy.empty(array.shape, dtype=array.dtype)
+        copy.set(array)
+        return copy
+
+    def _mapped(self, array: np.ndarray) -> Any:
+        """A copy in page-locked host memory, as a device array. CuPy's pool would keep the memory for good."""
+        cuda = self._cupy.cuda
+        try:
+            memory = cuda.PinnedMemory(array.nbytes)
+        except cuda.runtime.CUDARuntimeError as error:
+            raise BackendUnavailable(f"backend cuda: structure factors of {array.nbytes / 1e9:.2f} GB fit neither into "
+                                     f"device {self._device} nor into page-locked host memory ({one_line(error)})"
+                                     ) from None
+        np.frombuffer(cuda.PinnedMemoryPointer(memory, 0), array.dtype, array.size)[:] = array.reshape(-1)
+        unowned = cuda.UnownedMemory(memory.ptr, array.nbytes, memory, self._device)
+        return self._cupy.ndarray(array.shape, array.dtype, cuda.MemoryPointer(unowned, 0))
+
+    def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
+        """The float32 image [slow, fast] in photons. ``threads`` is of no use here."""
+        (image,) = self.images([self._plan], progress=progress)
+        return image
+
+    def images(self, plans: Iterable[RenderPlan], *, on_device: bool = False, progress: Progress | None = None
+               ) -> Iterator[Any]:
+        """The images of plans that differ from the renderer's in orientation only, one after the other.
+
+        An image is copied to the host while the next one is computed.
+
+        Parameters
+        ----------
+        plans
+            Taken one ahead of the image that is yielded.
+        on_device
+            Yield CuPy arrays, which are complete when they are yielded, in place of NumPy's.
+        progress
+            Called with (pixels done, pixels in all) of the current image.
+
+        Yields
+        ------
+        float32 [slow, fast] in photons.
+        """
+        slots: list[_Slot] = []
+        pending: deque[tuple[_Job, _Piece, _Slot]] = deque()
+        started = 0
+        try:
+            for number, plan in enumerate(plans):
+                job: _Job | None = None
+                for piece in self._pieces:
+                    if len(pending) == 2:
+                        yield from self._finished(*pending.popleft(), progress)
+                    with current_device(self._cupy, self._device):
+                        if started == len(slots) < 2:
+                            slots.append(self._slot(on_device))
+                        slot = slots[started % 2]
+                        job = job or self._job(plan, number, slot, on_device)
+                        self._start(job, piece, slot, progress)
+                    pending.append((job, piece, slot))
+                    started += 1
+                assert job is not None  # a region has pixels
+                # The host's share, while the device works.
+                for place in {job.first, job.stop} - {None}:
+                    assert place is not None
+                    fast, slow = place_pixel(plan, place)
+                    job.lone.append((slow, fast, lone_pixel(plan, place, first_pass=place == job.first)))
+            while pending:
+                yield from self._finished(*pending.popleft(), progress)
+        finally:
+            # Buffers of a run that was cut short must not be given away while kernels still write.
+            with current_device(self._cupy, self._device):
+                for slot in slots:
+                    slot.stream.synchronize()
+
+    def _slot(self, on_device: bool) -> _Slot:
+        rows = max(piece.end_row - piece.first_row for piece in self._pieces)
+        orientations = self._plan.cell_vectors.shape[0] * self._plan.cell_vectors.shape[1]
+        return _Slot(self._cupy, orientations, (rows, self._plan.shape[1]), self._plan.mask is not None, on_device)
+
+    def _job(self, plan: RenderPlan, number: int, slot: _Slot, on_device: bool) -> _Job:
+        """An image to be rendered, and the pixels that the two rules across pixels concern."""
+        first = first_place(plan)
+        stop = self._stop_place(plan, number, slot, first)
+        params = kernel_params.params_of(plan, self._precision)
+        if stop is not None:
+            params["interpolated_to"] = stop
+        if not on_device:
+            return _Job(plan, number, params, np.zeros(plan.shape, dtype=np.float32), None, first, stop)
+        # On the caller's stream: memory that the caller gave back is not written while it is still read there.
+        image = self._cupy.zeros(plan.shape, dtype=np.float32)
+        return _Job(plan, number, params, image, self._cupy.cuda.get_current_stream().record(), first, stop)
+
+    def _start(self, job: _Job, piece: _Piece, slot: _Slot, progress: Progress | None) -> None:
+        """Queue a piece on its slot's stream: tables, kernels, and the copy to the host."""
+        rows = piece.end_row - piece.first_row
+        job.params["first_row"] = piece.first_row
+        total = kernel_params.place_count(job.plan)
+        per_row = self._variant.tile[1] * region_width(job.plan)
+        with slot.stream:
+            mask = self._prepare(slot, job.plan, job.number, piece)
+            if job.ready is None:
+                image = slot.image[:rows]
+                image.data.memset_async(0, image.nbytes, slot.stream)  # masked pixels, and those beside the region
+            else:
+                slot.stream.wait_event(job.ready)
+                image = job.image[piece.first_row:piece.end_row]
+            arrays = (self._table, slot.vectors, self._sources, mask, image)
+
+            def launch(count: int) -> None:
+                self._launch(self._kernel, "render", self._precision, count, (job.params, *arrays))
+
+            for done in self._launches(piece, job.params, launch, job.timed):
+                if progress is not None:
+                    progress(min(done * per_row, total), total)
+            if job.ready is None:
+                image.get(stream=slot.stream, out=slot.host[:rows], blocking=False)
+            slot.done.record(slot.stream)
+
+    def _prepare(self, slot: _Slot, plan: RenderPlan, number: int, piece: _Piece) -> Any:
+        """Queue the copies of an image's vectors and a piece's mask, unless the slot has them; the mask."""
+        if slot.job != number:
+            slot.host_vectors[:] = kernel_params.vectors_of(plan)
+            slot.vectors.set(slot.host_vectors, stream=slot.stream)
+            slot.job = number
+        if plan.mask is None:
+            return slot.mask
+        mask = slot.mask[:piece.end_row - piece.first_row]
+        if slot.piece != piece:
+            mask.set(kernel_params.mask_of(plan)[piece.first_row:piece.end_row], stream=slot.stream)
+            slot.piece = piece
+        return mask
+
+    def _launch(self, kernel: Any, entry: str, precision: str, rows: int, args: tuple[Any, ...]) -> None:
+        """One launch on the current stream: the struct by value, arrays by pointer."""
+        grid = self._columns, rows
+        kernel_params.check_arguments(entry, self._variant.tile, precision, grid, args)
+        kernel(grid, (self._variant.block,), args)
+
+    def _launches(self, piece: _Piece, params: np.ndarray, launch: Callable[[int], None],
+                  timed: list[tuple[Any, Any]]) -> Iterator[int]:
+        """Launch a piece's rows of tiles in order; all but the last launch are waited for, and told."""
+        cuda = self._cupy.cuda
+        row = piece.first
+        while row < piece.end:
+            rows = min(self._pace.rows, piece.end - row)
+            params["first_tile_row"] = row
+            start, stop = cuda.Event(), cuda.Event()
+            start.record()
+            launch(rows)
+            stop.record()
+            timed.append((start, stop))
+            row += rows
+            if row < piece.end:
+                stop.synchronize()
+                self._pace.measured(rows, cuda.get_elapsed_time(start, stop) / 1e3)
+                yield row
+
+    def _finished(self, job: _Job, piece: _Piece, slot: _Slot, progress: Progress | None) -> Iterator[Any]:
+        """Wait for a piece; with the last one the image is complete."""
+        last = piece == self._pieces[-1]
+        with current_device(self._cupy, self._device):
+            slot.done.synchronize()
+            if job.ready is None:
+                job.image[piece.first_row:piece.end_row] = slot.host[:piece.end_row - piece.first_row]
+            if last:
+                self._patch(job, slot)
+                self.kernel_seconds = sum(self._cupy.cuda.get_elapsed_time(*events) for events in job.timed) / 1e3
+        if last:
+            self.interpolation_stopped_at = None if job.stop is None else place_pixel(job.plan, job.stop)
+            if progress is not None:
+                total = kernel_params.place_count(job.plan)
+                progress(total, total)
+            yield job.image
+
+    def _patch(self, job: _Job, slot: _Slot) -> None:
+        """Put in the pixels that were rendered alone."""
+        for slow, fast, photons in job.lone:
+            if job.ready is None:
+                job.image[slow, fast] = photons
+            else:
+                job.image[slow, fast:fast + 1].set(np.array([photons]), stream=slot.stream)
+                slot.stream.synchronize()
+
+    def _stop_place(self, plan: RenderPlan, number: int, slot: _Slot, first: int | None) -> int | None:
+        """Place of the pixel that stops interpolation; ``first`` is looked at alone, with its own vectors."""
+        if not plan.interpolate or plan.physical:
+            return None
+        if first is not None and lone_pixel_stops(plan, first):
+            return first
+        kernel = kernel_module(replace(self._variant, precision="double"), self._device).get_function("find_outside")
+        params = kernel_params.params_of(plan, "double")
+        params["skipped_place"] = -1 if first is None else first
+        per_row = self._variant.tile[1] * region_width(plan)
+        with slot.stream:
+            for piece in self._pieces:
+                mask = self._prepare(slot, plan, number, piece)
+                params["first_row"] = piece.first_row
+                row = piece.first
+                while row < piece.end:
+                    part = piece._replace(first=row, end=min(row + self._search_pace.rows, piece.end))
+                    found = self._search(kernel, params, part, (slot.vectors, self._sources, mask), per_row)
+                    if found.any():
+                        return part.first * per_row + int(found.argmax())
+                    row = part.end
+        return None
+
+    def _search(self, kernel: Any, params: np.ndarray, part: _Piece, arrays: tuple[Any, ...], per_row: int
+                ) -> np.ndarray:
+        """uint8 [place]: what a launch finds of a piece's part."""
+        cuda, rows = self._cupy.cuda, part.end - part.first
+        found = self._cupy.zeros(rows * per_row, dtype=np.uint8)
+        params["first_tile_row"] = part.first
+        start, stop = cuda.Event(), cuda.Event()
+        start.record()
+        self._launch(kernel, "find_outside", "double", rows, (params, *arrays, found))
+        stop.record()
+        result = found.get()
+        self._search_pace.measured(rows, cuda.get_elapsed_time(start, stop) / 1e3)
+        return result

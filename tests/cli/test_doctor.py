@@ -1,0 +1,115 @@
+"""cubragg doctor: what it finds, and when it objects."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from cubragg import BackendUnavailable, CubraggError
+from cubragg.cli import doctor as module
+from cubragg.cli.doctor import doctor
+from cubragg.errors import KernelBuildError
+from cubragg.render import cpu_renderer, host_build
+from cubragg.render.host_build import find_compiler
+
+
+@pytest.fixture(autouse=True)
+def _no_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+
+def needs_compiler():
+    try:
+        find_compiler()
+    except CubraggError as error:
+        pytest.skip(str(error))
+
+
+def test_everything_is_told(capsys):
+    needs_compiler()
+    assert doctor() == 0
+    text = capsys.readouterr().out
+    for line in ("cubragg ", "Python ", "numpy ", "fabio ", "cupy            ", "C++ compiler",
+                 "Cache of compiled kernels",
+                 "cuda            not usable: cupy is not installed; pip install 'cubragg[cuda12]'",
+                 "cpu             usable: ", "numpy           usable", "All backends that can run agree."):
+        assert f"  {line}" in text or f"\n{line}" in text
+    for trial in ("numpy double", "cpu double", "cpu mixed", "cpu single"):
+        assert f"\n  {trial:<16}" in text
+    assert "WRONG" not in text
+
+
+def test_numpy_alone_is_enough(capsys, no_compiler):
+    assert doctor() == 0
+    text = capsys.readouterr().out
+    assert "cpu             not usable: CXX=no-such-compiler is not a program" in text
+    assert "cpu double" not in text
+
+
+def test_kernels_that_do_not_compile_are_told(capsys, monkeypatch):
+    def fail(*args):
+        raise KernelBuildError("backend cpu: c++ cannot compile the kernels: render.cu:9: no")
+    monkeypatch.setattr(cpu_renderer, "CpuRenderer", fail)
+    assert doctor() == 0
+    assert "cpu             not usable: c++ cannot compile the kernels: render.cu:9: no" in capsys.readouterr().out
+
+
+class Wrong:
+    """A renderer whose image is off by a part of its maximum."""
+
+    def __init__(self, plan, precision="double"):
+        self._plan, self._precision = plan, precision
+
+    def render(self, threads=None, progress=None):
+        image = module.NumpyRenderer(self._plan).render()
+        image[3, 4] += np.float32({"double": 0.0, "mixed": 4e-6, "single": self.off}[self._precision]) * image.max()
+        return image
+
+
+@pytest.mark.parametrize("off", [1e-3, float("nan")])
+def test_a_backend_that_disagrees(capsys, monkeypatch, off):
+    monkeypatch.setattr(Wrong, "off", off, raising=False)
+    monkeypatch.setattr(cpu_renderer, "CpuRenderer", Wrong)
+    assert doctor() == 1
+    text = capsys.readouterr().out
+    assert text.count("WRONG") == 1
+    assert "WRONG: at most 5e-05 is right" in text
+    assert text.endswith("Backends disagree or fail: see above.\n")
+
+
+def test_a_backend_that_fails(capsys, monkeypatch):
+    class Failing(Wrong):
+        def render(self, threads=None, progress=None):
+            raise BackendUnavailable("backend cpu: gone")
+    monkeypatch.setattr(cpu_renderer, "CpuRenderer", Failing)
+    assert doctor() == 1
+    assert "cpu double      FAILS: backend cpu: gone" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("state", ["absent", "ours", "open to others"])
+def test_cache(capsys, monkeypatch, tmp_path, no_compiler, state):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("CUBRAGG_CACHE", str(folder))
+    if state != "absent":
+        (folder / "kernels-1").mkdir(parents=True)
+        (folder / "kernels-1" / "kernels.so").write_bytes(b"x" * 200_000)
+        folder.chmod(0o700 if state == "ours" else 0o777)
+    # What lies above pytest's folder is none of this test's business.
+    monkeypatch.setattr(host_build, "_only_trusted_write", lambda status: True)
+    doctor()
+    text = capsys.readouterr().out
+    assert f"folder          {folder}" in text
+    if state == "absent":
+        assert "not there yet" in text
+        assert not folder.exists()
+        return
+    assert "1 libraries, 0.2 MB" in text
+    assert ("drwx------, writable" if state == "ours" else "drwxrwxrwx") in text
+    assert ("state           used" if state == "ours" else "not used: others can write to it") in text

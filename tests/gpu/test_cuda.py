@@ -1,0 +1,256 @@
+"""The kernels on a real device: the bodies of tests/kernels/test_images.py, and what only a device can show."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_grid, small_experiment
+
+from cubragg import BackendUnavailable, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, simulate
+from cubragg.cli.build import build
+from cubragg.cli.doctor import doctor
+from cubragg.cli.legacy import parse
+from cubragg.errors import KernelBuildError
+from cubragg.render import cuda_device, cuda_renderer
+from cubragg.render.batch import render_many
+from cubragg.render.cuda_device import auto_precision, describe_devices, device_count
+from cubragg.render.cuda_renderer import CudaRenderer
+from cubragg.render.kernel_source import PRECISIONS
+from cubragg.render.numpy_renderer import NumpyRenderer
+from cubragg.render.plan import make_plan
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "kernels"))
+
+from golden_set import arguments, cases, reference
+from test_images import (
+    CHUNKS,
+    MANY,
+    NAMED,
+    OF_MAXIMUM_BELOW_200,
+    OF_MAXIMUM_BELOW_1000,
+    assert_double,
+    experiments,
+    large,
+    precisions,
+    share_of_maximum,
+)
+
+every_precision = pytest.mark.parametrize("precision", PRECISIONS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _device(tmp_path_factory):
+    """A device, and an empty folder: a dump file left in the current one would be read."""
+    try:
+        device_count()
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("gpu"))
+        yield
+
+
+def equal_bits(one, other) -> bool:
+    return one.tobytes() == other.tobytes()
+
+
+# Against the C program and NumPy
+
+
+def golden(case_id, precision):
+    plan = make_plan(build(parse(arguments(cases()[case_id]))).experiment)
+    places, expected = reference(case_id)
+    return CudaRenderer(plan, precision).render().ravel()[places], expected
+
+
+@pytest.mark.parametrize("case_id", cases())
+def test_golden_double(case_id):
+    assert_double(*golden(case_id, "double"), case_id)
+
+
+@precisions
+@pytest.mark.parametrize("case_id", cases())
+def test_golden_in_less(case_id, precision):
+    assert share_of_maximum(*golden(case_id, precision)) <= OF_MAXIMUM_BELOW_200[precision]
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_random_double(chunk):
+    for seed, plan in experiments(chunk):
+        numpys, ours = NumpyRenderer(plan), CudaRenderer(plan, "double")
+        assert_double(ours.render(), numpys.render(1), f"seed {seed}")
+        assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at, f"seed {seed}"
+
+
+@precisions
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_random_in_less(chunk, precision):
+    for seed, plan in experiments(chunk):
+        error = share_of_maximum(CudaRenderer(plan, precision).render(), CudaRenderer(plan, "double").render())
+        assert error <= OF_MAXIMUM_BELOW_200[precision] or (precision, seed) in NAMED, f"seed {seed}: {error}"
+
+
+@precisions
+@pytest.mark.parametrize("cells", [20, 200, 1000])
+def test_error_against_cells(precision, cells):
+    experiment = Experiment(
+        Crystal(cell=(79, 79, 38, 90, 90, 90), cells=(cells,) * 3, mosaic_spread_deg=0.5, mosaic_domains=4),
+        StructureFactors(100.0), detector=Detector(fast_pixels=1024, slow_pixels=1024),
+        goniometer=Goniometer(1.0, 1.0, phi_steps=2), sampling=Sampling(oversample=1))
+    plan = make_plan(experiment)
+    error = share_of_maximum(CudaRenderer(plan, precision).render(), CudaRenderer(plan, "double").render())
+    assert error <= (OF_MAXIMUM_BELOW_200 if cells <= 200 else OF_MAXIMUM_BELOW_1000)[precision]
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_many_tiles(name):
+    plan = make_plan(large(**MANY[name]))
+    assert_double(CudaRenderer(plan, "double").render(), NumpyRenderer(plan).render(1), name)
+
+
+@pytest.mark.parametrize("reach", [3, 5, 12])
+def test_interpolation_stops_at_the_same_pixel(reach):
+    factors = random_grid(np.random.default_rng(8), reach)
+    experiment = dataclasses.replace(large(sampling={"interpolate": True}, detector={"distance_mm": 150.0}),
+                                     structure_factors=factors)
+    plan = make_plan(experiment)
+    numpys, ours = NumpyRenderer(plan), CudaRenderer(plan, "double")
+    assert_double(ours.render(), numpys.render(1), reach)
+    assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at
+
+
+def test_masked_tiles():
+    mask = np.zeros((70, 150), dtype=bool)
+    mask[3:50, 40:44] = True
+    plan = make_plan(large(sampling={"mask": mask}))
+    image = CudaRenderer(plan, "double").render()
+    assert_double(image, NumpyRenderer(plan).render(1), "mask")
+    assert not image[~mask].any()
+
+
+# The same bits
+
+
+def grid_experiment(**sampling) -> Experiment:
+    mask = np.random.default_rng(4).random((600, 500)) < 0.9
+    experiment = small_experiment(detector={"fast_pixels": 500, "slow_pixels": 600, "pixel_size_mm": 0.1},
+                                  sampling={"mask": mask, **sampling}, crystal={"mosaic_spread_deg": 0.5,
+                                                                                "mosaic_domains": 90})
+    return dataclasses.replace(experiment, structure_factors=random_grid(np.random.default_rng(5), 12))
+
+
+@every_precision
+def test_two_runs_are_equal_to_the_bit(precision):
+    plan = make_plan(grid_experiment())
+    renderer = CudaRenderer(plan, precision)
+    image = renderer.render()
+    assert equal_bits(renderer.render(), image)
+    assert equal_bits(CudaRenderer(plan, precision).render(), image)
+
+
+@every_precision
+@pytest.mark.parametrize("interpolate", [False, True])
+@pytest.mark.parametrize("memory_bytes", [0, 300_000])
+def test_pieces_smaller_than_the_image_touch_no_bit(precision, interpolate, memory_bytes):
+    plan = make_plan(grid_experiment(interpolate=interpolate))
+    whole, pieces = CudaRenderer(plan, precision), CudaRenderer(plan, precision, memory_bytes=memory_bytes)
+    assert len(whole._pieces) == 1
+    assert len(pieces._pieces) > 1
+    assert pieces.table_on_host == (memory_bytes == 0)
+    assert equal_bits(pieces.render(), whole.render())
+
+
+@every_precision
+def test_launches_touch_no_bit(precision, monkeypatch):
+    plan = make_plan(grid_experiment())
+    expected = CudaRenderer(plan, precision).render()
+    monkeypatch.setattr(cuda_renderer, "_LAUNCH_S", 0.0)  # a launch for every row of tiles
+    told = []
+    assert equal_bits(CudaRenderer(plan, precision).render(None, lambda done, total: told.append(done)), expected)
+    assert len(told) > 10
+    assert told == sorted(told)
+
+
+# Batches
+
+
+@every_precision
+@pytest.mark.parametrize("interpolate", [False, True])
+def test_render_many(precision, interpolate):
+    import cupy
+
+    experiment = dataclasses.replace(grid_experiment(interpolate=interpolate),
+                                     goniometer=Goniometer(0.0, 1.0, phi_steps=3))
+    angles = [(7.0 * number, -3.0, 1.0 + number) for number in range(6)]
+    settings = {"backend": "cuda", "precision": precision}
+    on_host = list(render_many(experiment, angles, **settings))
+    on_device = list(render_many(experiment, angles, on_device=True, **settings))
+    for host, device, misset in zip(on_host, on_device, angles, strict=True):
+        crystal = dataclasses.replace(experiment.crystal, misset_deg=misset)
+        expected = simulate(dataclasses.replace(experiment, crystal=crystal), **settings).photons
+        assert equal_bits(host, expected)
+        assert isinstance(device, cupy.ndarray)
+        assert equal_bits(cupy.from_dlpack(device).get(), expected)
+
+
+def test_an_abandoned_batch_leaves_the_device_usable():
+    images = render_many(grid_experiment(), np.zeros((100, 3)), backend="cuda")
+    first = next(images)
+    images.close()
+    again = next(render_many(grid_experiment(), np.zeros((1, 3)), backend="cuda"))
+    assert equal_bits(first, again)
+
+
+# What goes wrong, and the rest
+
+
+def test_out_of_memory():
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+    pool.set_limit(size=pool.used_bytes() + 4096)
+    try:
+        with pytest.raises(BackendUnavailable, match="backend cuda: device 0 is out of memory"):
+            CudaRenderer(make_plan(grid_experiment()), memory_bytes=10**9).render()
+    finally:
+        pool.set_limit(size=0)
+    assert CudaRenderer(make_plan(grid_experiment())).render().any()
+
+
+def test_a_kernel_that_does_not_compile(monkeypatch):
+    text = cuda_device.kernel_text()
+    broken = text.replace("DEVICE void sines(", "DEVICE no_type sines(")
+    monkeypatch.setattr(cuda_device, "kernel_text", lambda: broken)
+    cuda_device.kernel_module.cache_clear()
+    with pytest.raises(KernelBuildError, match=r"NVRTC cannot compile the kernels: lattice\.cuh:\d+: "):
+        CudaRenderer(make_plan(small_experiment()))
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(BackendUnavailable, match=f"got device {device_count()}; this machine has"):
+        CudaRenderer(make_plan(small_experiment()), device=device_count())
+
+
+def test_devices():
+    for device in describe_devices():
+        assert device.name
+        assert device.memory_bytes > 0
+        assert auto_precision(device.number) == ("mixed" if device.single_to_double <= 2 else "single")
+        image = simulate(small_experiment(), backend="cuda", device=device.number)
+        assert (image.backend, image.precision) == ("cuda", auto_precision(device.number))
+
+
+def test_kernel_time():
+    renderer = CudaRenderer(make_plan(grid_experiment()), "double")
+    renderer.render()
+    assert 0.0 < renderer.kernel_seconds < 60.0
+
+
+def test_doctor():
+    assert doctor() == 0
