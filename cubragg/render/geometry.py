@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from cubragg.experiment.vectors import Vector, cross, unit
+from cubragg.render.lattice import Workspace
 from cubragg.render.plan import RenderPlan
 
 
@@ -38,6 +39,8 @@ def _add_up(terms: tuple[tuple[np.ndarray, float], ...], constants: tuple[float,
 class SubPixels:
     """The sub-pixels at one place inside each pixel of a block, in one sensor layer.
 
+    Its arrays lie in the workspace: one of a thread's sub-pixels can be in use at a time.
+
     Attributes
     ----------
     position
@@ -49,14 +52,14 @@ class SubPixels:
     """
 
     def __init__(self, plan: RenderPlan, fast: np.ndarray, slow: np.ndarray, layer: int, sub_slow: int,
-                 sub_fast: int) -> None:
-        self._plan, self._layer = plan, layer
+                 sub_fast: int, work: Workspace) -> None:
+        self._plan, self._layer, self._work = plan, layer, work
         geometry, n = plan.geometry, plan.oversample
         edge = geometry.pixel_size / n
         f = edge * (fast * n + sub_fast) + edge / 2.0
         s = edge * (slow * n + sub_slow) + edge / 2.0
         depth = layer * plan.layers.step_m
-        position = np.empty((3, len(fast)))
+        position = work.take("position", 3, len(fast))
         for axis in range(3):
             constants = (depth * geometry.normal[axis], geometry.pix0[axis])
             _add_up(((f, geometry.fast[axis]), (s, geometry.slow[axis])), constants, position[axis])
@@ -65,7 +68,7 @@ class SubPixels:
         x, y, z = position
         self.position = position
         self.path = np.sqrt(x * x + y * y + z * z)
-        self.direction = position / self.path
+        self.direction = np.divide(position, self.path, out=work.take("direction", 3, len(fast)))
 
     def _curved(self, flat: np.ndarray) -> np.ndarray:
         """On the cylinder: flat y and z become angles about the slow and fast axes."""
@@ -94,7 +97,7 @@ class SubPixels:
 
     def scattering(self, incident: Vector, wavelength: float) -> np.ndarray:
         """Scattering vectors (d - i) / lambda [1/m], float64 [3, n]."""
-        q = np.empty_like(self.direction)
+        q = self._work.take("q", *self.direction.shape)
         for axis in range(3):
             np.subtract(self.direction[axis], incident[axis], out=q[axis])
         return np.divide(q, wavelength, out=q)
@@ -108,11 +111,8 @@ class SubPixels:
         """
         plan = self._plan
         x, y, z = self.direction
-        again = self.direction / np.sqrt(x * x + y * y + z * z)
-        if renormalized is None or renormalized.all():
-            self.direction = again
-        else:
-            self.direction = np.where(renormalized, again, self.direction)
+        where = True if renormalized is None or renormalized.all() else renormalized
+        np.divide(self.direction, np.sqrt(x * x + y * y + z * z), out=self.direction, where=where)
         x, y, z = self.direction
         incident = unit(incident)
         cosine = incident[0] * x + incident[1] * y + incident[2] * z

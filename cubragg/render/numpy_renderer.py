@@ -27,8 +27,9 @@ from cubragg.render.lattice import Workspace
 from cubragg.render.plan import RenderPlan
 from cubragg.render.structure_factor import StructureFactorTable
 
-#: Pixels of a block: its arrays stay in the second-level cache, and NumPy's cost per call is spread.
-BLOCK_PIXELS = 16384
+#: Pixels of a block: its arrays stay near the second-level cache, NumPy's cost per call is spread, and a row of
+#: float64 stays below the 128 KiB from which malloc maps fresh pages at every call.
+BLOCK_PIXELS = 16000
 
 Progress = Callable[[int, int], None]
 A = TypeVar("A")
@@ -231,7 +232,7 @@ class NumpyRenderer:
         for layer in range(self._plan.layers.count):
             for sub_slow in range(n):
                 for sub_fast in range(n):
-                    yield SubPixels(self._plan, pixels.fast, pixels.slow, layer, sub_slow, sub_fast)
+                    yield SubPixels(self._plan, pixels.fast, pixels.slow, layer, sub_slow, sub_fast, self._work)
 
     def _scattering(self, sub: SubPixels, source: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Scattering vectors [3, n], and which of them count (``None``: all)."""

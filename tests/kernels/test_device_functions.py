@@ -158,7 +158,7 @@ def test_geometry_is_numpys(precision, name):
     sources = kernel_params.sources_of(plan)
     path, x, y, z, omega, capture, polar = call(
         variant(precision), "geometry", 7, len(fast), kernel_params.params_of(plan, precision), places, sources)
-    sub = SubPixels(plan, fast, slow, layer, sub_slow, sub_fast)
+    sub = SubPixels(plan, fast, slow, layer, sub_slow, sub_fast, Workspace(len(fast)))
     exact = precision != "single" and name != "curved"
     relative = 0.0 if exact else DOUBLE if precision != "single" else SINGLE
     close(path, sub.path, relative)
