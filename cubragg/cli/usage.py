@@ -26,7 +26,7 @@ _NOTES = (
     "(once, for some seconds), numpy without either; auto takes the first that can run.",
     "--precision double has the bits of NumPy. mixed keeps Miller indices in double, lattice factors in single; "
     "single keeps double at the centres of tiles of pixels only. Largest error measured, of the maximum: N <= 200: "
-    "mixed 7e-6, single 3e-5; N <= 1000: mixed 1.4e-5, single 1.3e-4; N = 2000: mixed 6e-5, single 8e-4. auto is "
+    "mixed 7e-6, single 2e-5; N <= 1000: mixed 1.1e-4, single 1.8e-4. auto is "
     "double on the CPU, mixed on a GPU with half as many double units as single ones, else single.",
     "Exit status: 0, 1 if the run failed, 2 for a fault in the command line, 130 at Ctrl-C.",
 )
