@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cubragg.cli.build import Job
-    from cubragg.compare.report import Comparison, Side
+    from cubragg.compare.comparison import Comparison, Side
 
 DEFAULT_THRESHOLD = 0.9999999
 _HELP_NAMES = ("-h", "-help", "--help")
@@ -267,8 +267,8 @@ def compare(request: Request) -> None:
 
 
 def _comparison(request: Request, a: Side, b: Side, mask: np.ndarray | None, notes: Sequence[str]) -> Comparison:
+    from cubragg.compare.comparison import Comparison
     from cubragg.compare.metrics import compare_images
-    from cubragg.compare.report import Comparison
 
     roi = request.options.get("--roi")
     try:
@@ -282,9 +282,9 @@ def _comparison(request: Request, a: Side, b: Side, mask: np.ndarray | None, not
 def _files(request: Request, first: str, second: str) -> Comparison:
     import numpy as np
 
+    from cubragg.compare.comparison import Side
     from cubragg.compare.metrics import resampled
     from cubragg.compare.readers import read_image
-    from cubragg.compare.report import Side
 
     shape = request.options.get("--shape")
     images = []
@@ -317,8 +317,8 @@ def _programs(request: Request) -> Comparison:
     import numpy as np
 
     from cubragg.cli.build import build
+    from cubragg.compare.comparison import Side
     from cubragg.compare.programs import RunnerFailed, run_program
-    from cubragg.compare.report import Side
     from cubragg.render.plan import make_plan
     from cubragg.render.render import render
 

@@ -16,7 +16,7 @@ from cubragg.compare import pictures
 from cubragg.compare.peaks import Peak
 
 if TYPE_CHECKING:
-    from cubragg.compare.report import Comparison, Side
+    from cubragg.compare.comparison import Comparison, Side
 
 #: Rows of the peak table, and dots of the scatter plot.
 PEAK_ROWS = 60

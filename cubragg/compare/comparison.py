@@ -1,0 +1,87 @@
+"""A comparison as a value: two images, where they come from, and how well they agree."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cubragg.compare.metrics import Metrics
+from cubragg.experiment.sampling import ROI
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the two images.
+
+    Attributes
+    ----------
+    name
+        What to call it: a path, or a program.
+    pixels
+        float64 [slow, fast].
+    form
+        Its file format, or ``program``.
+    command
+        The command line that made it; empty for a file.
+    seconds
+        Wall time of that [s]; ``None`` for a file.
+    """
+
+    name: str
+    pixels: np.ndarray
+    form: str
+    command: tuple[str, ...] = ()
+    seconds: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without the pixels."""
+        return {"name": self.name, "form": self.form, "shape": list(self.pixels.shape),
+                "command": list(self.command), "seconds": self.seconds}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two images compared.
+
+    Attributes
+    ----------
+    a, b
+        The images; b is the reference.
+    metrics
+        Their agreement.
+    threshold
+        Correlation that is asked for.
+    arguments
+        The command line of the comparison; its hash names the folder.
+    roi
+        (fast_min, fast_max, slow_min, slow_max) compared, or ``None`` for all.
+    notes
+        Sentences for the reader.
+    """
+
+    a: Side
+    b: Side
+    metrics: Metrics
+    threshold: float
+    arguments: tuple[str, ...]
+    roi: ROI | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Correlation as asked for, and no pixel that is NaN or infinite in one image alone."""
+        return self.metrics.correlation >= self.threshold and self.metrics.not_finite_apart == 0
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        apart = self.metrics.not_finite_apart
+        if apart:
+            return f"{apart} pixel{'s are' if apart > 1 else ' is'} NaN or infinite in one image only."
+        if math.isnan(self.metrics.correlation):
+            return "The correlation is not defined: an image is constant, and the images differ."
+        relation = "reaches" if self.passed else "is below"
+        return f"The correlation {self.metrics.correlation:.10f} {relation} {self.threshold:.10g}."
