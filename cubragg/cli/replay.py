@@ -267,7 +267,7 @@ class Replay:
 
     def source_of(self, where: str) -> str:
         """What made a setting, in the words of a message."""
-        setting, _, place = ("run.semantics" if where == "semantics" else where).partition("[")
+        setting, _, place = (where if "." in where else f"run.{where}").partition("[")
         section, _, name = setting.partition(".")
         if setting in _THREES:
             for i, component in enumerate(self.sections[section].get(name, ())):

@@ -46,7 +46,7 @@ def simulate(line: Sequence[Given]) -> None:
     try:
         for block in _traces(job, plan):
             click.echo(block)
-        with _progress(job) as progress:
+        with job.replay.naming(), _progress(job) as progress:
             settings = job.settings
             image = render(plan, settings.backend, settings.threads, progress, precision=settings.precision,
                            device=settings.device)

@@ -29,8 +29,8 @@ class Renderer(Protocol):
 class Choice(NamedTuple):
     """A renderer ready to run.
 
-    ``backend`` and ``precision`` are those in force; ``fallback`` says why ``auto``
-    passed over the CPU kernels (empty: it did not; that there is no GPU is nothing to tell).
+    ``backend`` and ``precision`` are those in force; ``fallback`` says why ``auto`` passed
+    over better ones (empty: it did not; that CuPy is not installed is nothing to tell).
     """
 
     renderer: Renderer
@@ -66,16 +66,16 @@ def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", dev
         raise ConfigError("precision", f"got {precision!r}; accepted are auto, {', '.join(PRECISIONS)}")
     if backend != "auto":
         return _make(plan, backend, precision, device)
-    fallback = ""
+    passed_over: list[str] = []
     for name in BACKENDS:
         if name == "cuda" and importlib.util.find_spec("cupy") is None:
             continue  # the usual case, and importing CuPy costs half a second
         if name == "numpy" and precision in ("mixed", "single"):
-            raise BackendUnavailable(f"precision {precision} needs the kernels; {fallback}")
+            raise BackendUnavailable(f"precision {precision} needs the kernels; {'; '.join(passed_over)}")
         try:
-            return _make(plan, name, precision, device)._replace(fallback=fallback)
+            return _make(plan, name, precision, device)._replace(fallback="; ".join(passed_over))
         except (BackendUnavailable, KernelBuildError) as error:
-            fallback = str(error) if name == "cpu" else ""
+            passed_over.append(str(error))
     raise AssertionError("the NumPy backend can always run")
 
 

@@ -117,7 +117,7 @@ def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None, 
     seconds = time.perf_counter() - start
     notices = list(plan.notices)
     if chosen.fallback:
-        notices.append(f"{chosen.fallback}; numpy renders")
+        notices.append(f"{chosen.fallback}; {chosen.backend} renders")
     if renderer.interpolation_stopped_at is not None:
         fast, slow = renderer.interpolation_stopped_at
         notices.append(f"interpolation of structure factors is off from pixel {fast} {slow} (fast slow) on: its "
