@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, Source, StructureFactors
 
+pytest.register_assert_rewrite("image_bodies")
 settings.register_profile("cubragg", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("cubragg")
 

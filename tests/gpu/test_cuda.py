@@ -11,9 +11,7 @@ import pytest
 from conftest import random_grid, small_experiment
 
 from cubragg import BackendUnavailable, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, simulate
-from cubragg.cli.build import build
 from cubragg.cli.doctor import doctor
-from cubragg.cli.legacy import parse
 from cubragg.errors import KernelBuildError
 from cubragg.render import cuda_device, cuda_renderer
 from cubragg.render.batch import render_many
@@ -23,22 +21,17 @@ from cubragg.render.kernel_source import PRECISIONS
 from cubragg.render.numpy_renderer import NumpyRenderer
 from cubragg.render.plan import make_plan
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "kernels"))
 
-from golden_set import arguments, cases, reference
-from test_images import (
-    CHUNKS,
-    MANY,
-    NAMED,
+from image_bodies import *  # noqa: F403 - the tests of the shared bodies
+from image_bodies import (
     OF_MAXIMUM_BELOW_200,
     OF_MAXIMUM_BELOW_1000,
     assert_double,
-    experiments,
-    large,
     precisions,
     share_of_maximum,
 )
+from test_images import MANY, large
 
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
 
@@ -59,40 +52,13 @@ def equal_bits(one, other) -> bool:
     return one.tobytes() == other.tobytes()
 
 
-# Against the C program and NumPy
+@pytest.fixture
+def renderer():
+    """The kernels on the device."""
+    return CudaRenderer
 
 
-def golden(case_id, precision):
-    plan = make_plan(build(parse(arguments(cases()[case_id]))).experiment)
-    places, expected = reference(case_id)
-    return CudaRenderer(plan, precision).render().ravel()[places], expected
-
-
-@pytest.mark.parametrize("case_id", cases())
-def test_golden_double(case_id):
-    assert_double(*golden(case_id, "double"), case_id)
-
-
-@precisions
-@pytest.mark.parametrize("case_id", cases())
-def test_golden_in_less(case_id, precision):
-    assert share_of_maximum(*golden(case_id, precision)) <= OF_MAXIMUM_BELOW_200[precision]
-
-
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_random_double(chunk):
-    for seed, plan in experiments(chunk):
-        numpys, ours = NumpyRenderer(plan), CudaRenderer(plan, "double")
-        assert_double(ours.render(), numpys.render(1), f"seed {seed}")
-        assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at, f"seed {seed}"
-
-
-@precisions
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_random_in_less(chunk, precision):
-    for seed, plan in experiments(chunk):
-        error = share_of_maximum(CudaRenderer(plan, precision).render(), CudaRenderer(plan, "double").render())
-        assert error <= OF_MAXIMUM_BELOW_200[precision] or (precision, seed) in NAMED, f"seed {seed}: {error}"
+# Against NumPy, beside the shared bodies
 
 
 @precisions

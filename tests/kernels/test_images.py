@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_experiment, random_grid, small_experiment
+from conftest import random_grid, small_experiment
 
-from cubragg import ConfigError, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
-from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
+from cubragg import Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.render import cpu_renderer, host_build, kernel_params
 from cubragg.render.cpu_renderer import CpuRenderer
 from cubragg.render.host_build import HostKernel
@@ -20,51 +18,16 @@ from cubragg.render.kernel_source import host_variant, kernel_text
 from cubragg.render.numpy_renderer import NumpyRenderer
 from cubragg.render.plan import make_plan
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from golden_set import arguments, cases, reference
-
-#: Double: share of a pixel's value, share of the maximum, and share of the value above a tenth of the maximum.
-VALUE, OF_MAXIMUM, STRONG = 1e-6, 1e-8, 2e-7
-#: Mixed and single, share of the maximum, for at most 200 cells along an axis and at most 1000.
-OF_MAXIMUM_BELOW_200 = {"mixed": 5e-6, "single": 5e-5}
-OF_MAXIMUM_BELOW_1000 = {"mixed": 3e-4, "single": 3e-4}
-#: Random experiments that in less than double precision are not the same, and why.
-NAMED = {
-    ("mixed", 199): "a sample in the direct beam of a round crystal, pi N dh = 1e-8, where the closed form that double "
-                    "precision shares with NumPy and the C program cancels to 0; the series does not",
-    ("single", 199): "the same",
-}
-SEEDS, CHUNKS = 500, 25
-
-precisions = pytest.mark.parametrize("precision", ["mixed", "single"])
-
-
-def assert_double(got, expected, name):
-    """The bounds of double precision, overflow to inf included."""
-    finite = np.isfinite(expected)
-    assert np.array_equal(got[~finite], expected[~finite], equal_nan=True), name
-    got, expected = got[finite].astype(float), np.abs(expected[finite].astype(float))
-    maximum = expected.max(initial=0.0)
-    error = np.abs(np.abs(got) - expected)
-    assert (error <= np.maximum(VALUE * expected, OF_MAXIMUM * maximum)).all(), name
-    assert (error <= STRONG * expected)[expected > 0.1 * maximum].all(), name
-
-
-def share_of_maximum(got, expected) -> float:
-    finite = np.isfinite(expected)
-    assert np.array_equal(got[~finite], expected[~finite], equal_nan=True)
-    got, expected = got[finite].astype(float), expected[finite].astype(float)
-    return np.abs(got - expected).max(initial=0.0) / (np.abs(expected).max(initial=0.0) or 1.0)
-
-
-def experiments(chunk):
-    """Seeds and plans of a share of the random experiments, of both semantics."""
-    for seed in range(chunk, SEEDS, CHUNKS):
-        try:
-            yield seed, make_plan(random_experiment(seed, ("nanobragg", "physical")[seed % 2]))
-        except ConfigError:
-            continue
+from image_bodies import *  # noqa: F403 - the tests of the shared bodies
+from image_bodies import (
+    OF_MAXIMUM_BELOW_200,
+    OF_MAXIMUM_BELOW_1000,
+    assert_double,
+    precisions,
+    share_of_maximum,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,43 +38,10 @@ def _elsewhere(tmp_path_factory):
         yield
 
 
-# The golden set
-
-
-def golden(case_id, precision):
-    plan = make_plan(build(parse(arguments(cases()[case_id]))).experiment)
-    places, expected = reference(case_id)
-    return CpuRenderer(plan, precision).render().ravel()[places], expected
-
-
-@pytest.mark.parametrize("case_id", cases())
-def test_golden_double(case_id):
-    assert_double(*golden(case_id, "double"), case_id)
-
-
-@precisions
-@pytest.mark.parametrize("case_id", cases())
-def test_golden_in_less(case_id, precision):
-    assert share_of_maximum(*golden(case_id, precision)) <= OF_MAXIMUM_BELOW_200[precision]
-
-
-# Random experiments
-
-
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_random_double(chunk):
-    for seed, plan in experiments(chunk):
-        numpys, ours = NumpyRenderer(plan), CpuRenderer(plan)
-        assert_double(ours.render(2), numpys.render(1), f"seed {seed}")
-        assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at, f"seed {seed}"
-
-
-@precisions
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_random_in_less(chunk, precision):
-    for seed, plan in experiments(chunk):
-        error = share_of_maximum(CpuRenderer(plan, precision).render(2), CpuRenderer(plan).render(2))
-        assert error <= OF_MAXIMUM_BELOW_200[precision] or (precision, seed) in NAMED, f"seed {seed}: {error}"
+@pytest.fixture
+def renderer():
+    """The kernels compiled for the CPU."""
+    return CpuRenderer
 
 
 @precisions
