@@ -16,9 +16,9 @@ from click.testing import CliRunner
 
 from cubragg.cli import compare as module
 from cubragg.cli.build import build
-from cubragg.cli.compare import c_arguments, command
+from cubragg.cli.compare import c_arguments
 from cubragg.cli.legacy import parse
-from cubragg.cli.main import DefaultGroup
+from cubragg.cli.main import cli
 from cubragg.io.cbf import MiniCbfHeader, write_cbf
 from cubragg.io.raw import write_float
 from cubragg.io.smv import write_smv
@@ -28,17 +28,9 @@ PROGRAM = os.environ.get("NB_C_BIN")
 FLAGS = "-default_F 100 -cell 60 60 60 90 90 90 -N 5 -misset 10 20 30 -lambda 1.2 -detpixels 32 -pixel 0.8 " \
         "-oversample 1"
 
-GROUP = DefaultGroup()
-GROUP.add_command(command)
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
 
 def run(line: str):
-    return CliRunner().invoke(GROUP, ["compare", *shlex.split(line)], prog_name="cubragg")
+    return CliRunner().invoke(cli, ["compare", *shlex.split(line)], prog_name="cubragg")
 
 
 def stand_in(name: str = "nb", flags: str = "") -> str:

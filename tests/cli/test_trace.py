@@ -13,25 +13,16 @@ import pytest
 from click.testing import CliRunner
 
 from cubragg.cli import trace as module
-from cubragg.cli.main import DefaultGroup
-from cubragg.cli.trace import command
+from cubragg.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("NB_C_BIN")
 FLAGS = "-default_F 100 -cell 60 60 60 90 90 90 -N 5 -misset 10 20 30 -lambda 1.2 -detpixels 32 -pixel 0.8 " \
         "-oversample 1"
 
-GROUP = DefaultGroup()
-GROUP.add_command(command)
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
 
 def run(line: str):
-    return CliRunner().invoke(GROUP, ["trace", *shlex.split(line)], prog_name="cubragg")
+    return CliRunner().invoke(cli, ["trace", *shlex.split(line)], prog_name="cubragg")
 
 
 def executable(name: str, command_line: str) -> str:
