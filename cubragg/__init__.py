@@ -11,6 +11,7 @@ from cubragg.experiment import (
     Detector,
     Experiment,
     Goniometer,
+    Panel,
     Sampling,
     Source,
     StructureFactors,
@@ -25,6 +26,6 @@ except PackageNotFoundError:  # a checkout that was never installed
 
 __all__ = [
     "BackendUnavailable", "Beam", "ConfigError", "Crystal", "CubraggError", "Detector", "Experiment", "FormatError",
-    "Goniometer", "Image", "Sampling", "Source", "StructureFactors", "render_many",
+    "Goniometer", "Image", "Panel", "Sampling", "Source", "StructureFactors", "render_many",
     "simulate",
 ]

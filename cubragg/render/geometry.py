@@ -55,9 +55,9 @@ class SubPixels:
                  sub_fast: int, work: Workspace) -> None:
         self._plan, self._layer, self._work = plan, layer, work
         geometry, n = plan.geometry, plan.oversample
-        edge = geometry.pixel_size / n
-        f = edge * (fast * n + sub_fast) + edge / 2.0
-        s = edge * (slow * n + sub_slow) + edge / 2.0
+        fast_edge, slow_edge = geometry.pixel_size / n, geometry.slow_pixel_size / n
+        f = fast_edge * (fast * n + sub_fast) + fast_edge / 2.0
+        s = slow_edge * (slow * n + sub_slow) + slow_edge / 2.0
         depth = layer * plan.layers.step_m
         position = work.take("position", 3, len(fast))
         for axis in range(3):
@@ -83,7 +83,7 @@ class SubPixels:
         if self._plan.experiment.detector.point_pixel:
             return 1.0 / self.path / self.path
         geometry = self._plan.geometry
-        return (geometry.pixel_size * geometry.pixel_size / self.path / self.path
+        return (geometry.pixel_size * geometry.slow_pixel_size / self.path / self.path
                 * geometry.close_distance / self.path)
 
     def capture_fraction(self) -> np.ndarray:
