@@ -115,7 +115,7 @@ def _plain(value: Any) -> Any:
         rest = {key: item for key, item in vars(value).items() if key != "position" and item is not None}
         return {"position": position, **rest}
     if isinstance(value, Panel):
-        return {key: _plain(item) for key, item in vars(value).items() if not (item is None or isinstance(item, str) and not item)}
+        return {key: _plain(item) for key, item in vars(value).items() if item is not None}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
