@@ -37,7 +37,7 @@ R = TypeVar("R")
 
 
 @dataclass
-class _Rules:
+class Rules:
     """How a block treats the two rules that look across pixels; changed by the pixel they concern."""
 
     interpolate: bool
@@ -45,7 +45,7 @@ class _Rules:
     stop_when_outside: bool = False
 
 
-class _Pixels:
+class Pixels:
     """A run of pixels of the region, by their places in scan order; masked ones left out.
 
     Attributes
@@ -57,9 +57,13 @@ class _Pixels:
     """
 
     def __init__(self, plan: RenderPlan, start: int, stop: int) -> None:
+        self.locate(plan, np.arange(start, stop))
+
+    def locate(self, plan: RenderPlan, place: np.ndarray) -> None:
+        """Become the pixels at these places [n]."""
         fast_min, fast_max, slow_min, _ = plan.roi
         width = fast_max - fast_min + 1
-        self.place = np.arange(start, stop)
+        self.place = place
         # A quotient of counts below 2^52 never rounds up to the next whole number.
         rows = np.floor(self.place / width)
         self.slow = rows + slow_min
@@ -81,6 +85,9 @@ class NumpyRenderer:
     interpolation off, or ``None``.
     """
 
+    #: Compute all three indices of a sample also where none of them decides its intensity.
+    every_index = False
+
     def __init__(self, plan: RenderPlan, block_pixels: int = BLOCK_PIXELS) -> None:
         self._plan = plan
         self._block_pixels = block_pixels
@@ -90,7 +97,8 @@ class NumpyRenderer:
         # One cell along an axis makes that axis' factor 1: square crystals leave it out,
         # and with a constant structure factor nobody needs its index either.
         wide = [axis for axis in range(3) if plan.cells[axis] > 1.0]
-        self._rows = wide if self._shape == "square" and self._table.constant is not None else [0, 1, 2]
+        few = self._shape == "square" and self._table.constant is not None and not self.every_index
+        self._rows = wide if few else [0, 1, 2]
         self._cells = np.array([plan.cells[axis] for axis in self._rows])[:, None]
         sampling = plan.experiment.sampling
         self._running = not plan.physical and (
@@ -128,23 +136,23 @@ class NumpyRenderer:
         interpolated_to = (total if stop is None else stop) if plan.interpolate else 0
         alone = sorted({place for place in (first, stop) if place is not None})
         for place in alone:
-            self._fill(image, _Pixels(plan, place, place + 1), _Rules(
+            self._fill(image, Pixels(plan, place, place + 1), Rules(
                 interpolate=plan.interpolate and place <= interpolated_to,
                 first_pass=place == first, stop_when_outside=place == stop))
 
         def one(bounds: tuple[int, int]) -> int:
-            self._fill(image, _Pixels(plan, *bounds), _Rules(interpolate=bounds[1] <= interpolated_to))
+            self._fill(image, Pixels(plan, *bounds), Rules(interpolate=bounds[1] <= interpolated_to))
             return bounds[1]
 
-        for done in _in_order(one, self._bounds(alone), workers):
+        for done in in_order(one, self._bounds(alone), workers):
             if progress is not None:
                 progress(done, total)
         if stop is not None:
-            pixel = _Pixels(plan, stop, stop + 1)
+            pixel = Pixels(plan, stop, stop + 1)
             self.interpolation_stopped_at = int(pixel.fast[0]), int(pixel.slow[0])
         return image
 
-    def _fill(self, image: np.ndarray, pixels: _Pixels, rules: _Rules) -> None:
+    def _fill(self, image: np.ndarray, pixels: Pixels, rules: Rules) -> None:
         if len(pixels):
             photons = self._physical_photons if self._plan.physical else self._photons
             # Running factors above 1 (point pixels, many terms) can pass the largest number: then the
@@ -171,7 +179,7 @@ class NumpyRenderer:
     def last_contributing_before(self, place: int) -> int | None:
         """Place of the last pixel before ``place`` with a term that is not skipped."""
         for bounds in reversed([bounds for bounds in self._bounds([]) if bounds[0] < place]):
-            pixels = _Pixels(self._plan, bounds[0], min(bounds[1], place))
+            pixels = Pixels(self._plan, bounds[0], min(bounds[1], place))
             found = self._any_sample(pixels, False, lambda index, alive: alive)
             if found.any():
                 return int(pixels.place[np.flatnonzero(found)[-1]])
@@ -180,7 +188,7 @@ class NumpyRenderer:
     def _first_rendered(self) -> int | None:
         """Place of the first pixel of which any sample is not cut."""
         for bounds in self._bounds([]):
-            pixels = _Pixels(self._plan, *bounds)
+            pixels = Pixels(self._plan, *bounds)
             if not len(pixels):
                 continue
             if not self._plan.dmin > 0.0:
@@ -197,7 +205,7 @@ class NumpyRenderer:
     def _interpolation_stop(self, first: int | None, workers: int) -> int | None:
         """Place of the first pixel with a sample whose neighbourhood leaves the grid."""
         def outside(bounds: tuple[int, int]) -> int | None:
-            pixels = _Pixels(self._plan, *bounds)
+            pixels = Pixels(self._plan, *bounds)
             found = self._any_sample(pixels, bounds[0] == first,
                                      lambda index, alive: self._table.leaves_grid(index) & alive)
             return int(pixels.place[found.argmax()]) if found.any() else None
@@ -206,10 +214,10 @@ class NumpyRenderer:
         if first is not None:
             # The first pixel goes in its turn: masked pixels alone stand before it.
             bounds = iter([(first, first + 1), *bounds])
-        results = _in_order(outside, bounds, workers)
+        results = in_order(outside, bounds, workers)
         return next((place for place in results if place is not None), None)
 
-    def _any_sample(self, pixels: _Pixels, first_pass: bool, test: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    def _any_sample(self, pixels: Pixels, first_pass: bool, test: Callable[[np.ndarray, np.ndarray], np.ndarray]
                     ) -> np.ndarray:
         """bool [n]: pixels with a sample that passes ``test`` of its indices [3, n] and of not being skipped [n]."""
         found = np.zeros(len(pixels), dtype=bool)
@@ -226,7 +234,7 @@ class NumpyRenderer:
 
     # One block
 
-    def _sub_pixels(self, pixels: _Pixels) -> Iterator[SubPixels]:
+    def _sub_pixels(self, pixels: Pixels) -> Iterator[SubPixels]:
         """Layers, then sub-pixels slow and fast, in the C program's order."""
         n = self._plan.oversample
         for layer in range(self._plan.layers.count):
@@ -255,7 +263,7 @@ class NumpyRenderer:
                                                      self._plan.experiment.crystal.fudge)
         return amplitude, index, whole
 
-    def _term(self, vectors: np.ndarray, q: np.ndarray, keep: np.ndarray | None, rules: _Rules
+    def _term(self, vectors: np.ndarray, q: np.ndarray, keep: np.ndarray | None, rules: Rules
               ) -> tuple[np.ndarray, np.ndarray]:
         """F^2 times the squared lattice amplitude [n] of one orientation, and that amplitude."""
         work = self._work
@@ -273,7 +281,7 @@ class NumpyRenderer:
             np.multiply(self._squares(index, whole, rules), amplitude, out=term)
         return np.multiply(term, amplitude, out=term), amplitude
 
-    def _squares(self, index: np.ndarray, whole: np.ndarray, rules: _Rules) -> np.ndarray:
+    def _squares(self, index: np.ndarray, whole: np.ndarray, rules: Rules) -> np.ndarray:
         """F^2 [n]. Physical semantics falls back to the nearest reflection sample by sample."""
         if not rules.interpolate:
             return self._table.nearest_squares(whole, self._work)
@@ -290,7 +298,13 @@ class NumpyRenderer:
         alive = np.ones(len(amplitude), dtype=bool) if self._plan.water != 0.0 else amplitude != 0.0
         return alive if keep is None else alive & keep
 
-    def _photons(self, pixels: _Pixels, rules: _Rules) -> np.ndarray:
+    def _credit(self, orientation: int, term: np.ndarray, keep: np.ndarray | None, factor: np.ndarray | None) -> None:
+        """For heirs that keep account: the term [n] of one orientation, what of it counts, and its own factor.
+
+        The sample's indices stand in the workspace, as ``index``.
+        """
+
+    def _photons(self, pixels: Pixels, rules: Rules) -> np.ndarray:
         """Photons [n] by the C program's rules."""
         plan, sampling = self._plan, self._plan.experiment.sampling
         count = len(pixels)
@@ -318,8 +332,9 @@ class NumpyRenderer:
                     polar[missing] = sub.polarization(tuple(incident.tolist()), missing)[missing]
                 vectors = self._first_vectors if rules.first_pass else self._vectors
                 rules.first_pass = False
-                for cell in vectors:
+                for orientation, cell in enumerate(vectors):
                     term, amplitude = self._term(cell, q, keep, rules)
+                    self._credit(orientation, term, keep, None)
                     if keep is None:
                         np.add(total, term, out=total)
                     else:
@@ -339,7 +354,7 @@ class NumpyRenderer:
                 photons = photons * factor
         return photons + 0.0  # the C program adds to 0, which leaves no -0
 
-    def _physical_photons(self, pixels: _Pixels, rules: _Rules) -> np.ndarray:
+    def _physical_photons(self, pixels: Pixels, rules: Rules) -> np.ndarray:
         """Photons [n] with every factor at its own sub-pixel, layer and source."""
         plan = self._plan
         spots, water = np.zeros(len(pixels)), np.zeros(len(pixels))
@@ -358,11 +373,14 @@ class NumpyRenderer:
                 if keep is not None and not keep.any():
                     continue
                 inner = np.zeros(len(pixels))
-                for cell in self._vectors:
-                    inner += self._term(cell, q, keep, rules)[0]
+                factor = factor * capture
+                for orientation, cell in enumerate(self._vectors):
+                    term = self._term(cell, q, keep, rules)[0]
+                    self._credit(orientation, term, keep, factor)
+                    inner += term
                 if keep is not None:
                     inner[~keep] = 0.0
-                spots += inner * (factor * capture)
+                spots += inner * factor
         scale = units.THOMSON_CROSS_SECTION_M2 * plan.fluence / (len(self._vectors) * per_layer)
         return scale * spots + plan.water / per_layer * water
 
@@ -380,7 +398,7 @@ def _renewed(old: np.ndarray, compute: Callable[[], np.ndarray], *, all_of_it: b
     return np.where(missing, compute(), old) if missing.any() else old
 
 
-def _in_order(function: Callable[[A], R], arguments: Iterable[A], workers: int) -> Iterator[R]:
+def in_order(function: Callable[[A], R], arguments: Iterable[A], workers: int) -> Iterator[R]:
     """Map with threads, results in order, a few calls ahead; stops cleanly when the caller does."""
     if workers == 1:
         yield from map(function, arguments)
