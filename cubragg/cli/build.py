@@ -35,13 +35,15 @@ class Settings:
     Attributes
     ----------
     outputs
-        The files named, by kind (a key of `flags.DEFAULT_NAMES`, ``cbf``, ``png`` or ``config``).
+        The files named, by kind (a key of `flags.DEFAULT_NAMES`, ``cbf``, ``png``, ``truth`` or ``config``).
     inputs
         The files read.
     all_outputs, noise, pgm
         Write the rest at default names; render noise; write a PGM picture.
     scale, pgm_scale, adc
         Factors to SMV and PGM (``None``: automatic) and the offset in SMV.
+    truth_min
+        Photons that a reflection needs to be in the truth.
     seed, seed_drawn, noise_rng
         Seed of the noise, whether it was drawn here, and the generator.
     backend, precision, device, threads, progress, quiet
@@ -58,6 +60,7 @@ class Settings:
     scale: float | None = None
     pgm_scale: float | None = None
     adc: float = 40.0
+    truth_min: float = 1.0
     seed: int = 1
     seed_drawn: bool = False
     noise_rng: str = "numpy"
@@ -126,6 +129,7 @@ def _settings(replay: Replay) -> Settings:
         for name in ("scale", "pgm_scale"):
             checks.number(f"run.{name}", "the scale", run.get(name), optional=True, at_least=0.0)
         checks.number("run.adc", "the offset", run.get("adc", Settings.adc))
+        checks.number("run.truth_min", "the photons", run.get("truth_min"), "photons", optional=True, at_least=0.0)
         checks.integer("run.seed", "the seed", run["seed"], at_least=0, at_most=MAX_SEED)
         checks.integer("run.device", "the number of the GPU", run.get("device", Settings.device), at_least=0)
         checks.integer("run.threads", "the number of threads", run.get("threads"), optional=True, at_least=1)

@@ -287,6 +287,8 @@ _OUTPUT = (
     _file("--cbffile", "miniCBF, whole counts (see Notes)",
           "output.cbf"),
     _file("--png", "preview", "output.png"),
+    _file("--truth", "reflections in the image: .csv, .h5, .refl", "output.truth"),
+    _number("--truth-min", "photons", "leave out fainter reflections", "run.truth_min", default="1"),
     _switch("--all-outputs", "write the first four although some are named", "run.all_outputs"),
     _switch("-nonoise", "no noise image", "run.noise", value=False),
     _switch("-nopgm", "no PGM picture", "run.pgm", value=False),

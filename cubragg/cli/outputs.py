@@ -16,7 +16,7 @@ from cubragg.cli.build import Job, Output, Settings
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, int_scale, pgm_image
-from cubragg.errors import ConfigError, CubraggError
+from cubragg.errors import ConfigError, CubraggError, FormatError
 
 if TYPE_CHECKING:
     from cubragg.render.render import Image
@@ -40,8 +40,7 @@ def choose(job: Job) -> dict[str, Output]:
             chosen.pop(kind, None)
     if job.from_hkl and (rest or "dump" in settings.outputs):
         chosen["dump"] = settings.outputs.get("dump", Output(DEFAULT_NAMES["dump"], "-dump"))
-    if "config" in settings.outputs:
-        chosen["config"] = settings.outputs["config"]
+    chosen |= {kind: output for kind, output in settings.outputs.items() if kind in ("config", "truth")}
     return chosen
 
 
@@ -51,7 +50,8 @@ def check(targets: dict[str, Output], settings: Settings) -> None:
     Raises
     ------
     ConfigError
-        If two outputs, or an output and an input, are one file; or counts for a CBF file are not defined.
+        If two outputs, or an output and an input, are one file; the truth has a name of no known ending; or counts
+        for a CBF file are not defined.
     CubraggError
         If a file cannot be written where it is to be.
     """
@@ -67,9 +67,20 @@ def check(targets: dict[str, Output], settings: Settings) -> None:
         problem = _problem(path)
         if problem:
             raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {problem}")
+    if "truth" in targets:
+        _check_truth(*targets["truth"])
     if "cbf" in targets and not settings.noise and not settings.scale:
         raise ConfigError(targets["cbf"].named_by, "CBF holds whole counts; with -nonoise, give -scale "
                           "to say how photons become counts")
+
+
+def _check_truth(path: str, named_by: str) -> None:
+    from cubragg.io.truth import ending_of
+
+    try:
+        ending_of(path)
+    except FormatError as error:
+        raise ConfigError(named_by, str(error)) from None
 
 
 def _problem(path: Path) -> str:
@@ -110,7 +121,7 @@ class Writer:
         CubraggError
             Where a file cannot be written; those before it stay.
         """
-        for kind in ("dump", "config", *_IMAGES):
+        for kind in ("dump", "config", *_IMAGES, "truth"):
             if kind not in targets:
                 continue
             path, named_by = targets[kind]
@@ -154,6 +165,15 @@ class Writer:
         from cubragg.io.atomic import write_bytes
 
         write_bytes(path, self.job.experiment.to_toml().encode("utf-8"))
+
+    def _write_truth(self, path: str) -> None:
+        from cubragg.io.truth import write_truth
+        from cubragg.render.predict import predict
+
+        settings = self.job.settings
+        truth = predict(self.image.plan, min_photons=settings.truth_min, threads=settings.threads)
+        self.figures["truth"] = f"{len(truth)} reflection{'s' * (len(truth) != 1)}"
+        write_truth(path, truth)
 
     def _write_float(self, path: str) -> None:
         from cubragg.io.raw import write_float

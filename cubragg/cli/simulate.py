@@ -16,6 +16,7 @@ from cubragg.cli.legacy import Given
 from cubragg.compare.traces import format_steps
 from cubragg.errors import ConfigError
 from cubragg.render.plan import RenderPlan, make_plan
+from cubragg.render.predict import require_accounts
 from cubragg.render.render import render
 from cubragg.render.trace import format_trace, trace_pixel, trace_steps
 
@@ -40,6 +41,9 @@ def simulate(line: Sequence[Given]) -> None:
         plan = make_plan(job.experiment)
     targets = outputs.choose(job)
     outputs.check(targets, job.settings)
+    if "truth" in targets:
+        with job.replay.naming():
+            require_accounts(plan)
     told: set[str] = set()
     _warn(job, told, [*job.notices, *plan.notices])
     written: list[str] = []

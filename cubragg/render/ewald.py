@@ -18,7 +18,7 @@ from cubragg.render.attribution import index_reach
 from cubragg.render.plan import RenderPlan
 
 #: Light further down a profile than this share of its peak is not followed.
-TAIL = 1e-5
+TAIL = 1e-6
 #: Pairs of a reflection and a pixel that are looked at together.
 _PAIRS = 500_000
 
@@ -53,7 +53,8 @@ def profile_of(plan: RenderPlan, tail: float = TAIL) -> Profile:
         return Profile(half, np.diag(cells * cells), cells, tail)
     fudge = max(crystal.fudge, 1e-30)
     if crystal.shape == "round":
-        radius_sqr = math.sqrt(9.0 / tail) / (math.pi * math.pi * fudge)
+        # An ellipsoid's rings fall off alike on all sides: they hold more light than a parallelepiped's star.
+        radius_sqr = math.sqrt(9.0 / (0.1 * tail)) / (math.pi * math.pi * fudge)
         metric = np.diag(cells * cells) / radius_sqr
     else:
         radius_sqr = 0.63 / (2.0 * fudge) * math.log(1.0 / tail) if crystal.shape == "gauss" else 0.3969 / fudge
