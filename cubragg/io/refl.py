@@ -54,8 +54,8 @@ def _columns(truth: Truth) -> dict[str, tuple[str, np.ndarray]]:
     frames = np.full(count, 0.5)
     if rotates(plan):
         frames = (phi_rad - plan.phi_angles[0]) / plan.phi.span
-    pixels = np.stack([truth.fast_px, truth.slow_px, frames], axis=1)
-    millimetres = np.stack([truth.fast_mm, truth.slow_mm, phi_rad], axis=1)
+    edges = np.array([(panel.geometry.pixel_size, panel.geometry.slow_pixel_size) for panel in truth.panels]) * 1000.0
+    counted = np.stack([truth.pixel_fast, truth.pixel_slow, frames], axis=1)
     turn = np.array(dials_rotation(plan.geometry)).reshape(3, 3)
     exit_beam = truth.beam @ turn.T / plan.experiment.beam.wavelength_A
     return {
@@ -65,8 +65,10 @@ def _columns(truth: Truth) -> dict[str, tuple[str, np.ndarray]]:
         "flags": ("std::size_t", np.full(count, _DIALS_FLAGS)),
         "entering": ("bool", (truth.flags & Flags.ENTERING) != 0),
         "s1": ("vec3<double>", exit_beam),
-        "xyzcal.px": ("vec3<double>", pixels), "xyzobs.px.value": ("vec3<double>", pixels),
-        "xyzcal.mm": ("vec3<double>", millimetres), "xyzobs.mm.value": ("vec3<double>", millimetres),
+        "xyzcal.px": ("vec3<double>", np.stack([truth.fast_px, truth.slow_px, frames], axis=1)),
+        "xyzcal.mm": ("vec3<double>", np.stack([truth.fast_mm, truth.slow_mm, phi_rad], axis=1)),
+        "xyzobs.px.value": ("vec3<double>", counted),
+        "xyzobs.mm.value": ("vec3<double>", np.column_stack([counted[:, :2] * edges[truth.panel], phi_rad])),
         "intensity.sum.value": ("double", truth.photons), "intensity.sum.variance": ("double", truth.photons),
         "partiality": ("double", truth.partiality), "d": ("double", truth.d_A),
     }

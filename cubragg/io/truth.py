@@ -19,7 +19,8 @@ from cubragg.render.predict import Flags, Truth
 
 #: Column -> unit.
 _UNITS: Mapping[str, str] = MappingProxyType({
-    "h": "", "k": "", "l": "", "panel": "", "fast": "px", "slow": "px", "image_fast": "px", "image_slow": "px",
+    "h": "", "k": "", "l": "", "panel": "", "fast": "px", "slow": "px", "pixel_fast": "px", "pixel_slow": "px",
+    "image_fast": "px", "image_slow": "px",
     "x": "mm", "y": "mm", "phi": "deg", "photons": "photons", "F": "electrons", "partiality": "", "d": "A",
     "overlap": "", "cut": "", "direct_beam": "", "entering": ""})
 
@@ -62,6 +63,7 @@ def columns(truth: Truth) -> dict[str, np.ndarray]:
         ("entering", Flags.ENTERING))}
     h, k, l = truth.hkl.T  # noqa: E741
     return {"h": h, "k": k, "l": l, "panel": truth.panel, "fast": truth.fast_px, "slow": truth.slow_px,
+            "pixel_fast": truth.pixel_fast, "pixel_slow": truth.pixel_slow,
             "image_fast": image_fast, "image_slow": image_slow, "x": truth.fast_mm, "y": truth.slow_mm,
             "phi": truth.phi_deg, "photons": truth.photons, "F": truth.F, "partiality": truth.partiality,
             "d": truth.d_A, **flags}

@@ -57,19 +57,23 @@ class Codes:
 
 
 class Shares(NamedTuple):
-    """Photons of a reflection in a pixel, [n] each: place in the image, code, photons, photons times phi [rad]."""
+    """The light of reflections in pixels.
+
+    ``flat`` int64 [n] place in the image, ``code`` int64 [n], and ``values`` [n, 4]: photons; photons times fast,
+    slow place in the pixel, and phi [rad].
+    """
 
     flat: np.ndarray
     code: np.ndarray
-    photons: np.ndarray
-    photons_phi: np.ndarray
+    values: np.ndarray
 
 
 class Sums(NamedTuple):
     """Sums over pixels for each ``code`` [n], ascending.
 
-    Columns of ``values`` [n, 6]: photons; photons times fast, slow [pixel], phi [rad]; photons in pixels beside
-    one that is not rendered; photons times the part of their pixel's light that is others'.
+    Columns of ``values`` [n, 8]: photons; photons times fast, slow [pixel], phi [rad]; the same with the middles of
+    the pixels, fast, slow; photons in pixels beside one that is not rendered; photons times the part of their
+    pixel's light that is others'.
     """
 
     code: np.ndarray
@@ -80,24 +84,28 @@ class Ledger:
     """Adds up what bears the same key, in bounded memory."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._entries: list[tuple[np.ndarray, np.ndarray]] = []
         self._count = 0
 
-    def add(self, key: np.ndarray, photons: np.ndarray, photons_phi: np.ndarray) -> None:
-        """Take down entries [n]."""
-        self._entries.append((key, photons, photons_phi))
+    def add(self, key: np.ndarray, values: np.ndarray) -> None:
+        """Take down entries: keys [n] and their values [n, 4]."""
+        self._entries.append((key, values))
         self._count += len(key)
         if self._count > _LEDGER_ENTRIES:
             total = self.total()
             self._entries, self._count = [total], 0
 
-    def total(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def total(self) -> tuple[np.ndarray, np.ndarray]:
         """Keys, ascending and each once, and their sums."""
         if not self._entries:
-            return np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0)
-        key, photons, photons_phi = (np.concatenate(parts) for parts in zip(*self._entries, strict=True))
-        key, place = np.unique(key, return_inverse=True)
-        return key, np.bincount(place, photons, len(key)), np.bincount(place, photons_phi, len(key))
+            return np.zeros(0, dtype=np.int64), np.zeros((0, 4))
+        return _added(*(np.concatenate(parts) for parts in zip(*self._entries, strict=True)))
+
+
+def _added(key: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keys, ascending and each once, and the sums of their rows [n, columns]."""
+    key, place = np.unique(key, return_inverse=True)
+    return key, np.stack([np.bincount(place, column, len(key)) for column in values.T], axis=1)
 
 
 class Attribution(NumpyRenderer):
@@ -131,7 +139,7 @@ class Attribution(NumpyRenderer):
 
     def around(self, places: Callable[[int], np.ndarray], threads: int) -> Sums:
         """The account of pixels chosen for each orientation by its number, as places in the region [n]."""
-        def one(orientation: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        def one(orientation: int) -> tuple[np.ndarray, np.ndarray]:
             renderer, ledger = copy.copy(self), Ledger()
             renderer._vectors = self._vectors[orientation:orientation + 1]
             renderer._first_orientation = orientation
@@ -141,15 +149,15 @@ class Attribution(NumpyRenderer):
                 pixels.locate(self._plan, chosen[start:start + self._block_pixels])
                 if len(pixels):
                     _, shares = renderer._shares(pixels, Rules(interpolate=False))
-                    ledger.add(shares.flat * self.codes.size + shares.code, shares.photons, shares.photons_phi)
+                    ledger.add(shares.flat * self.codes.size + shares.code, shares.values)
             return ledger.total()
 
         ledger = Ledger()
         for entries in in_order(one, range(self.orientations), threads):
             ledger.add(*entries)
-        key, photons, photons_phi = ledger.total()
+        key, values = ledger.total()
         flat, code = np.divmod(key, self.codes.size)
-        return self._sums(Shares(flat, code, photons, photons_phi))
+        return self._sums(Shares(flat, code, values))
 
     def _fill(self, image: np.ndarray, pixels: Pixels, rules: Rules) -> None:
         if len(pixels):
@@ -161,18 +169,19 @@ class Attribution(NumpyRenderer):
         plan = self._plan
         self._local.ledger = Ledger()
         photons = (self._physical_photons if plan.physical else self._photons)(pixels, rules)
-        key, mine, mine_phi = self._local.ledger.total()
+        key, values = self._local.ledger.total()
         pixel, code = np.divmod(key, self.codes.size)
         if plan.physical:
             scale = np.full(len(pixels), units.THOMSON_CROSS_SECTION_M2 * plan.fluence
                             / (self.orientations * plan.oversample * plan.oversample))
         else:
             # Factors are the pixel's here, known only when its sum is complete.
-            total = plan.water + np.bincount(pixel, mine, len(pixels))
+            total = plan.water + np.bincount(pixel, values[:, 0], len(pixels))
             scale = np.divide(photons, total, out=np.zeros(len(pixels)), where=total > 0.0)
-        return photons, Shares(pixels.flat[pixel], code, mine * scale[pixel], mine_phi * scale[pixel])
+        return photons, Shares(pixels.flat[pixel], code, values * scale[pixel, None])
 
-    def _credit(self, orientation: int, term: np.ndarray, keep: np.ndarray | None, factor: np.ndarray | None) -> None:
+    def _credit(self, sub: SubPixels, orientation: int, term: np.ndarray, keep: np.ndarray | None,
+                factor: np.ndarray | None) -> None:
         where = np.flatnonzero(term > 0.0 if keep is None else (term > 0.0) & keep)
         if not len(where):
             return
@@ -183,28 +192,25 @@ class Attribution(NumpyRenderer):
             x, y, z = self._crossing[orientation]
             entering = x * hkl[0] + y * hkl[1] + z * hkl[2] < 0.0
         photons = term[where] if factor is None else term[where] * factor[where]
-        self._local.ledger.add(where * self.codes.size + self.codes.pack(hkl, entering), photons,
-                               photons * self._phi[orientation])
+        moments = np.array((1.0, *sub.place, self._phi[orientation]))
+        self._local.ledger.add(where * self.codes.size + self.codes.pack(hkl, entering), photons[:, None] * moments)
 
     def _sums(self, shares: Shares) -> Sums:
-        code, place = np.unique(shares.code, return_inverse=True)
         pixel, pixel_place = np.unique(shares.flat, return_inverse=True)
-        in_pixel = np.bincount(pixel_place, shares.photons, len(pixel))[pixel_place]
+        in_pixel = np.bincount(pixel_place, shares.values[:, 0], len(pixel))[pixel_place]
         slow, fast = np.divmod(shares.flat, self._plan.shape[1])
-        photons = shares.photons
+        photons, in_fast, in_slow, photons_phi = shares.values.T
         foreign = np.divide(in_pixel - photons, in_pixel, out=np.zeros(len(photons)), where=in_pixel > 0.0)
-        columns = (photons, photons * (fast + 0.5), photons * (slow + 0.5), shares.photons_phi,
-                   photons * self._rim[shares.flat], photons * foreign)
-        return Sums(code, np.stack([np.bincount(place, column, len(code)) for column in columns], axis=1))
+        columns = (photons, photons * fast + in_fast, photons * slow + in_slow, photons_phi, photons * (fast + 0.5),
+                   photons * (slow + 0.5), photons * self._rim[shares.flat], photons * foreign)
+        return Sums(*_added(shares.code, np.stack(columns, axis=1)))
 
 
 def add_up(sums: list[Sums]) -> Sums:
     """Sums of several parts of an image."""
     if not sums:
-        return Sums(np.zeros(0, dtype=np.int64), np.zeros((0, 6)))
-    code, place = np.unique(np.concatenate([part.code for part in sums]), return_inverse=True)
-    values = np.concatenate([part.values for part in sums])
-    return Sums(code, np.stack([np.bincount(place, column, len(code)) for column in values.T], axis=1))
+        return Sums(np.zeros(0, dtype=np.int64), np.zeros((0, 8)))
+    return Sums(*_added(np.concatenate([part.code for part in sums]), np.concatenate([part.values for part in sums])))
 
 
 def rotates(plan: RenderPlan) -> bool:

@@ -298,7 +298,8 @@ class NumpyRenderer:
         alive = np.ones(len(amplitude), dtype=bool) if self._plan.water != 0.0 else amplitude != 0.0
         return alive if keep is None else alive & keep
 
-    def _credit(self, orientation: int, term: np.ndarray, keep: np.ndarray | None, factor: np.ndarray | None) -> None:
+    def _credit(self, sub: SubPixels, orientation: int, term: np.ndarray, keep: np.ndarray | None,
+                factor: np.ndarray | None) -> None:
         """For heirs that keep account: the term [n] of one orientation, what of it counts, and its own factor.
 
         The sample's indices stand in the workspace, as ``index``.
@@ -334,7 +335,7 @@ class NumpyRenderer:
                 rules.first_pass = False
                 for orientation, cell in enumerate(vectors):
                     term, amplitude = self._term(cell, q, keep, rules)
-                    self._credit(orientation, term, keep, None)
+                    self._credit(sub, orientation, term, keep, None)
                     if keep is None:
                         np.add(total, term, out=total)
                     else:
@@ -376,7 +377,7 @@ class NumpyRenderer:
                 factor = factor * capture
                 for orientation, cell in enumerate(self._vectors):
                     term = self._term(cell, q, keep, rules)[0]
-                    self._credit(orientation, term, keep, factor)
+                    self._credit(sub, orientation, term, keep, factor)
                     inner += term
                 if keep is not None:
                     inner[~keep] = 0.0

@@ -84,7 +84,10 @@ class Truth:
     panel
         int64 [n], number in ``panels``.
     fast_px, slow_px, fast_mm, slow_mm
-        float64 [n], centroid on the panel; the middle of its first pixel is 0.5, 0.5.
+        float64 [n], centroid of the light on the panel; the middle of its first pixel is 0.5, 0.5.
+    pixel_fast, pixel_slow
+        float64 [n], centroid of the counts on the panel [pixel], all of a pixel's taken to be at its middle. The same
+        but for spots narrower than a pixel.
     phi_deg
         float64 [n], mean spindle angle of the light.
     photons, F, partiality, d_A
@@ -107,6 +110,8 @@ class Truth:
     slow_px: np.ndarray
     fast_mm: np.ndarray
     slow_mm: np.ndarray
+    pixel_fast: np.ndarray
+    pixel_slow: np.ndarray
     phi_deg: np.ndarray
     photons: np.ndarray
     F: np.ndarray
@@ -225,7 +230,7 @@ def _columns(panel: int, plan: RenderPlan, account: Attribution, sums: Sums, min
     bright = (sums.values[:, 0] >= min_photons) & (sums.values[:, 0] > 0.0)
     code, values = sums.code[bright], sums.values[bright]
     photons = values[:, 0]
-    fast, slow, phi, rim, foreign = (values[:, 1:] / photons[:, None]).T
+    fast, slow, phi, pixel_fast, pixel_slow, rim, foreign = (values[:, 1:] / photons[:, None]).T
     hkl, entering = account.codes.unpack(code)
     F = structure_factors(plan, hkl)
     stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
@@ -237,6 +242,7 @@ def _columns(panel: int, plan: RenderPlan, account: Attribution, sums: Sums, min
     return {
         "hkl": hkl, "panel": np.full(len(hkl), panel), "fast_px": fast, "slow_px": slow,
         "fast_mm": fast * plan.geometry.pixel_size * 1000.0, "slow_mm": slow * plan.geometry.slow_pixel_size * 1000.0,
+        "pixel_fast": pixel_fast, "pixel_slow": pixel_slow,
         "phi_deg": np.array([units.deg_from_rad(angle) for angle in phi.tolist()]), "photons": photons, "F": F,
         "partiality": partiality(plan, hkl, F, phi, fast, slow, photons), "d_A": spacing, "flags": flags,
         "beam": sub.direction.T.copy(),

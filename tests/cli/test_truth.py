@@ -9,8 +9,8 @@ import msgpack
 import numpy as np
 import pytest
 
-LINE = ("-cell 60 62 66 90 95 90 -default_F 100 -lambda 1.1 -N 12 -gauss_xtal -fudge 0.2 -distance 110 -pixel 0.15 "
-        "-detpixels 80 -misset 11 23 37 -fluence 1e26 -phi 0.05 -osc 0.6 -phisteps 4 -oversample 2 -floatfile a.bin ")
+LINE = ("-cell 60 62 66 90 95 90 -default_F 100 -lambda 1.1 -N 12 -gauss_xtal -fudge 0.2 -distance 110 -pixel 0.3 "
+        "-detpixels 80 -misset 11 23 37 -fluence 1e28 -phi 0.05 -osc 0.6 -phisteps 4 -oversample 2 -floatfile a.bin ")
 
 
 def read_csv(path):

@@ -49,8 +49,8 @@ def protein(shape: str = "gauss", *, cells: int = 12, pixels: int = 120, oversam
     return Experiment(
         Crystal(cell=(58.0, 62.0, 66.0, 90.0, 95.0, 90.0), misset_deg=(11.0, 23.0, 37.0), cells=(cells,) * 3,
                 shape=shape, fudge=fudge, **crystal),
-        StructureFactors(100.0), Beam(wavelength_A=1.1, fluence=1e26, kahn_factor=0.9),
-        Detector(pixel_size_mm=0.15, fast_pixels=pixels, slow_pixels=pixels, distance_mm=110.0, twotheta_deg=10.0,
+        StructureFactors(100.0), Beam(wavelength_A=1.1, fluence=1e28, kahn_factor=0.9),
+        Detector(pixel_size_mm=0.3, fast_pixels=pixels, slow_pixels=pixels, distance_mm=110.0, twotheta_deg=10.0,
                  rotx_deg=3.0),
         goniometer or Goniometer(0.05, 0.6, None, 6), Sampling(oversample=oversample, interpolate=False), semantics)
 
@@ -101,8 +101,8 @@ def test_isolated_spots_are_where_the_image_has_them(semantics):
             continue
         compared += 1
         assert spot.sum() == pytest.approx(truth.photons[row], rel=0.01)
-        assert spot.sum(axis=0) @ middle[window[1]] / spot.sum() == pytest.approx(truth.fast_px[row], abs=0.02)
-        assert spot.sum(axis=1) @ middle[window[0]] / spot.sum() == pytest.approx(truth.slow_px[row], abs=0.02)
+        assert spot.sum(axis=0) @ middle[window[1]] / spot.sum() == pytest.approx(truth.pixel_fast[row], abs=0.02)
+        assert spot.sum(axis=1) @ middle[window[0]] / spot.sum() == pytest.approx(truth.pixel_slow[row], abs=0.02)
     assert compared >= 10
 
 
@@ -166,7 +166,7 @@ def test_crossings_by_hand():
         geometry.pix0, geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.spindle))
     stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
     compared = 0
-    for row in np.flatnonzero((truth.flags & Flags.CUT == 0) & (truth.partiality > 0.98)):
+    for row in np.flatnonzero((truth.flags & Flags.CUT == 0) & (truth.partiality > 0.999)):
         r0 = truth.hkl[row] @ stars
         angle = min(crossing_angles(r0, beam / 1.1, spindle), key=lambda phi: abs(math.degrees(phi) - truth.phi_deg[row]))
         turned = (r0 * math.cos(angle) + np.cross(spindle, r0) * math.sin(angle)
@@ -180,7 +180,7 @@ def test_crossings_by_hand():
         assert truth.d_A[row] == pytest.approx(1.0 / np.linalg.norm(r0))
         moving_in = np.cross(spindle, turned) @ exit_beam < 0.0
         assert bool(truth.flags[row] & Flags.ENTERING) == moving_in
-    assert compared > 30
+    assert compared > 10
 
 
 @pytest.mark.parametrize(("shape", "semantics"), [
@@ -192,12 +192,13 @@ def test_partialities_of_adjacent_images_reach_one(shape, semantics):
                              goniometer=Goniometer(start, 0.8, None, 16), oversample=4)
         truth = predict(make_plan(experiment), exact=False, min_photons=0.0)
         for (*hkl, entering, _), row in rows(truth).items():
-            if not truth.flags[row] & Flags.DIRECT_BEAM:
+            # Those of lower order take longer to pass than the images last.
+            if truth.d_A[row] < 7.0:
                 total.setdefault((*hkl, entering), []).append(
                     (truth.partiality[row], truth.phi_deg[row], truth.flags[row] & Flags.CUT))
     # Those with their crossing in the middle of the three images.
     swept = [sum(part for part, _, _ in parts) for parts in total.values()
-             if not any(cut for _, _, cut in parts) and 0.9 < max(parts)[1] < 1.6]
+             if not any(cut for _, _, cut in parts) and 1.0 < max(parts)[1] < 1.5]
     assert len(swept) >= 10
     # A parallelepiped's fringes and an ellipsoid's rings reach beyond the images.
     limit = {"gauss": 0.01, "tophat": 0.02}.get(shape, 0.06)
@@ -219,8 +220,9 @@ def test_partiality_of_a_still():
 
 
 def test_a_light_that_crosses_twice_has_two_rows():
-    truth = predict(make_plan(protein(goniometer=Goniometer(0.05, 200.0, None, 100), pixels=60, oversample=1)),
-                    exact=False)
+    experiment = protein(goniometer=Goniometer(0.05, 200.0, None, 100), pixels=60, oversample=1)
+    detector = dataclasses.replace(experiment.detector, twotheta_deg=0.0)
+    truth = predict(make_plan(dataclasses.replace(experiment, detector=detector)), exact=False)
     keys = [tuple(hkl) for hkl in truth.hkl.tolist()]
     assert len(keys) > len(set(keys))
     assert len(rows(truth)) == len(truth)
@@ -232,8 +234,8 @@ def test_panels_share_the_light_of_a_plane(exact):
     whole = protein(pixels=120, goniometer=Goniometer(0.05, 0.3, None, 3))
     mask = np.ones((120, 50), dtype=bool)
     mask[40:60, 10:20] = False
-    panels = (Panel(70, 120, 0.15, 0.15, name="left"),
-              Panel(50, 120, 0.15, 0.15, origin_mm=(70 * 0.15, 0.0, 0.0), offset=(75, 0), name="right", mask=mask))
+    panels = (Panel(70, 120, 0.3, 0.3, name="left"),
+              Panel(50, 120, 0.3, 0.3, origin_mm=(70 * 0.3, 0.0, 0.0), offset=(75, 0), name="right", mask=mask))
     cut = dataclasses.replace(whole, detector=dataclasses.replace(whole.detector, panels=panels))
     image = photons_without_water(whole)
     image[40:60, 80:90] = 0.0
@@ -257,8 +259,7 @@ def test_flags():
     masked = predict(make_plan(dataclasses.replace(
         experiment, sampling=dataclasses.replace(experiment.sampling, mask=mask))), exact=False)
     assert masked.flags[rows(masked)[key]] & Flags.CUT
-    crowded = dataclasses.replace(experiment, crystal=dataclasses.replace(experiment.crystal, mosaic_spread_deg=9.0,
-                                                                          mosaic_domains=12))
+    crowded = protein(pixels=100, cells=5)
     overlapping = predict(make_plan(crowded), exact=False).flags & Flags.OVERLAP != 0
     assert overlapping.mean() > 0.1 > (truth.flags & Flags.OVERLAP != 0).mean()
 
