@@ -224,8 +224,9 @@ def index_reach(plan: RenderPlan) -> np.ndarray:
     fast, slow = (axis.reshape(-1) for axis in np.meshgrid(np.linspace(fast_min, fast_max + 1, _GRID),
                                                            np.linspace(slow_min, slow_max + 1, _GRID)))
     sub = SubPixels(plan, fast, slow, 0, 0, 0, Workspace(len(fast)))
-    longest = max(float(np.linalg.norm(sub.scattering(tuple(incident), float(wavelength)), axis=0).max())
-                  for incident, wavelength in zip(plan.sources.incident.tolist(), plan.sources.wavelength_m, strict=True))
+    sources = zip(plan.sources.incident.tolist(), plan.sources.wavelength_m.tolist(), strict=True)
+    longest = max(float(np.linalg.norm(sub.scattering(tuple(incident), wavelength), axis=0).max())
+                  for incident, wavelength in sources)
     edges = np.linalg.norm(plan.cell_vectors[0, 0], axis=1)
     return np.ceil(edges * longest * _GRID_MARGIN).astype(np.int64) + 1
 

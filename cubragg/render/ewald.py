@@ -263,6 +263,6 @@ def project(plan: RenderPlan, direction: np.ndarray) -> tuple[np.ndarray, np.nda
             position @ np.array(geometry.slow) / geometry.slow_pixel_size)
 
 
-def cell_volume_A3(plan: RenderPlan) -> float:
+def cell_volume(plan: RenderPlan) -> float:
     """Volume of the cell as rendered [A^3]."""
     return abs(float(np.linalg.det(plan.cell_vectors[0, 0]))) / units.ANGSTROM_M ** 3

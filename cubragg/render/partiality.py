@@ -14,7 +14,7 @@ from cubragg import units
 from cubragg.experiment.vectors import rotate_axis
 from cubragg.render import lattice
 from cubragg.render.attribution import rotates
-from cubragg.render.ewald import cell_volume_A3, placed_on_sphere, profile_of
+from cubragg.render.ewald import cell_volume, placed_on_sphere, profile_of
 from cubragg.render.geometry import SubPixels
 from cubragg.render.lattice import Workspace
 from cubragg.render.plan import RenderPlan
@@ -95,7 +95,7 @@ def _passage(plan: RenderPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, 
     speed = np.abs(np.einsum("ij,ij->i", velocity, normal))
     grazing = speed <= _GRAZING * np.linalg.norm(nodes, axis=1)
     with np.errstate(divide="ignore"):
-        integral = wavelength * wavelength / (cell_volume_A3(plan) * speed) * profile_integral(plan)
+        integral = wavelength * wavelength / (cell_volume(plan) * speed) * profile_integral(plan)
     whole = (units.THOMSON_CROSS_SECTION_M2 * plan.fluence / plan.phi.span * F * F * integral
              * _corrections(plan, fast, slow))
     whole[grazing] = np.nan
@@ -110,7 +110,7 @@ def profile_integral(plan: RenderPlan) -> float:
     fudge = max(crystal.fudge, 1e-30)
     if crystal.shape == "round":
         return total / fudge ** 1.5
-    volume = cell_volume_A3(plan)
+    volume = cell_volume(plan)
     if crystal.shape == "gauss":
         return volume / total * (0.63 * math.pi / (2.0 * fudge)) ** 1.5
     return volume / total * 4.0 / 3.0 * math.pi * (0.3969 / fudge) ** 1.5

@@ -94,10 +94,10 @@ def test_isolated_spots_are_where_the_image_has_them(semantics):
     middle = np.arange(120) + 0.5
     compared = 0
     for row in np.flatnonzero(truth.flags & (Flags.CUT | Flags.OVERLAP) == 0)[:40]:
-        window = [slice(round(centre) - 6, round(centre) + 6) for centre in (truth.slow_px[row], truth.fast_px[row])]
+        window = [slice(round(centre) - 3, round(centre) + 3) for centre in (truth.slow_px[row], truth.fast_px[row])]
         spot = image[tuple(window)]
-        near = np.hypot(truth.fast_px - truth.fast_px[row], truth.slow_px - truth.slow_px[row]) < 16
-        if spot.shape != (12, 12) or near.sum() > 1:
+        near = np.hypot(truth.fast_px - truth.fast_px[row], truth.slow_px - truth.slow_px[row]) < 6
+        if spot.shape != (6, 6) or near.sum() > 1:
             continue
         compared += 1
         assert spot.sum() == pytest.approx(truth.photons[row], rel=0.01)
@@ -113,7 +113,8 @@ def test_isolated_spots_are_where_the_image_has_them(semantics):
 def test_looking_near_reflections_only_finds_the_same(shape, cells, more):
     plan = make_plan(protein(shape, cells=cells, pixels=100, goniometer=Goniometer(0.05, 0.3, None, 4), **more))
     exact, near = predict(plan, exact=True, min_photons=0.0), predict(plan, exact=False, min_photons=0.0)
-    assert exact.exact and not near.exact
+    assert exact.exact
+    assert not near.exact
     place = rows(near)
     strong = np.flatnonzero((exact.photons > 0.02 * exact.photons[5]) & (exact.flags & Flags.DIRECT_BEAM == 0))
     same = np.array([place[key] for key, row in rows(exact).items() if row in set(strong)])
@@ -168,13 +169,14 @@ def test_crossings_by_hand():
     compared = 0
     for row in np.flatnonzero((truth.flags & Flags.CUT == 0) & (truth.partiality > 0.999)):
         r0 = truth.hkl[row] @ stars
-        angle = min(crossing_angles(r0, beam / 1.1, spindle), key=lambda phi: abs(math.degrees(phi) - truth.phi_deg[row]))
+        both = [math.degrees(phi) for phi in crossing_angles(r0, beam / 1.1, spindle)]
+        angle = math.radians(min(both, key=lambda phi: abs(phi - truth.phi_deg[row])))
         turned = (r0 * math.cos(angle) + np.cross(spindle, r0) * math.sin(angle)
                   + spindle * (spindle @ r0) * (1 - math.cos(angle)))
         exit_beam = beam / 1.1 + turned
         position = exit_beam * (pix0 @ normal) / (exit_beam @ normal) - pix0
         compared += 1
-        assert math.degrees(angle) == pytest.approx(truth.phi_deg[row], abs=0.005)
+        assert math.degrees(angle) == pytest.approx(truth.phi_deg[row], abs=0.02)
         assert position @ fast / geometry.pixel_size == pytest.approx(truth.fast_px[row], abs=0.05)
         assert position @ slow / geometry.pixel_size == pytest.approx(truth.slow_px[row], abs=0.05)
         assert truth.d_A[row] == pytest.approx(1.0 / np.linalg.norm(r0))
@@ -184,12 +186,15 @@ def test_crossings_by_hand():
 
 
 @pytest.mark.parametrize(("shape", "semantics"), [
-    ("gauss", "physical"), ("gauss", "nanobragg"), ("tophat", "physical"), ("round", "physical"), ("square", "physical")])
+    ("gauss", "physical"), ("gauss", "nanobragg"), ("tophat", "physical"), ("round", "physical"),
+    ("square", "physical")])
 def test_partialities_of_adjacent_images_reach_one(shape, semantics):
     total: dict[tuple[int, ...], list[float]] = {}
     for start in (0.05, 0.85, 1.65):
-        experiment = protein(shape, cells=12 if shape in ("gauss", "tophat") else 40, semantics=semantics,
-                             goniometer=Goniometer(start, 0.8, None, 16), oversample=4)
+        fringes = shape in ("square", "round")
+        experiment = protein(shape, cells=20 if fringes else 12, semantics=semantics,
+                             oversample=4 if shape == "gauss" else 6, pixels=110 if fringes else 160,
+                             goniometer=Goniometer(start, 0.8, None, 8 if fringes else 16))
         truth = predict(make_plan(experiment), exact=False, min_photons=0.0)
         for (*hkl, entering, _), row in rows(truth).items():
             # Those of lower order take longer to pass than the images last.
@@ -199,10 +204,12 @@ def test_partialities_of_adjacent_images_reach_one(shape, semantics):
     # Those with their crossing in the middle of the three images.
     swept = [sum(part for part, _, _ in parts) for parts in total.values()
              if not any(cut for _, _, cut in parts) and 1.0 < max(parts)[1] < 1.5]
-    assert len(swept) >= 10
-    # A parallelepiped's fringes and an ellipsoid's rings reach beyond the images.
-    limit = {"gauss": 0.01, "tophat": 0.02}.get(shape, 0.06)
+    assert len(swept) >= (1 if fringes else 10)
+    # A parallelepiped's fringes and an ellipsoid's rings reach beyond the images; sub-pixels cut discs unevenly.
+    limit = {"gauss": 0.005, "tophat": 0.03}.get(shape, 0.08)
     np.testing.assert_allclose(swept, 1.0, atol=limit)
+    if (shape, semantics) == ("gauss", "physical"):
+        assert np.median(np.abs(np.array(swept) - 1.0)) < 1e-5
     split = [parts for parts in total.values() if len(parts) > 1 and min(parts)[0] > 0.05]
     assert split, "no reflection lies on two images"
 
@@ -243,7 +250,7 @@ def test_panels_share_the_light_of_a_plane(exact):
     for panel, part in enumerate((image[:, :70], image[:, 70:])):
         mine = truth.panel == panel
         assert truth.photons[mine].sum() == pytest.approx(part.sum(), rel=1e-5)
-        centre = truth.photons[mine] @ truth.fast_px[mine] / truth.photons[mine].sum()
+        centre = truth.photons[mine] @ truth.pixel_fast[mine] / truth.photons[mine].sum()
         assert centre == pytest.approx(part.sum(axis=0) @ (np.arange(part.shape[1]) + 0.5) / part.sum(), abs=1e-3)
     fast, _ = truth.image_px
     assert fast[truth.panel == 1].min() >= 75
@@ -278,7 +285,8 @@ def test_structure_factors_are_those_of_the_list():
     factors = StructureFactors.from_list(hkl, 10.0 + hkl @ (1.0, 2.0, 3.0) + 20.0, default_F=5.0)
     truth = predict(make_plan(dataclasses.replace(experiment, structure_factors=factors)), min_photons=0.0)
     listed = np.all(np.abs(truth.hkl) <= 3, axis=1)
-    assert listed.any() and not listed.all()
+    assert listed.any()
+    assert not listed.all()
     np.testing.assert_allclose(truth.F, np.where(listed, 30.0 + truth.hkl @ (1.0, 2.0, 3.0), 5.0))
 
 
