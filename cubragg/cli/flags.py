@@ -307,7 +307,7 @@ _PICTURES = (
     _choice("--png-scale", "linear|sqrt|log", "how values become lightness", "picture.scale", default="sqrt"),
     _number("--png-range", "%", "percentiles of the pixels > 0 at its ends", "picture.percentiles", least=2, most=2,
             metavar="<low high>", default="automatic"),
-    _switch("--png-rings", "resolution rings, beam centre, axes, scale bar", "picture.rings"),
+    _switch("--png-rings", "resolution rings, beam centre, axes, colour bar", "picture.rings"),
     _switch("--png-zoom", "the brightest spot enlarged", "picture.zoom"),
 )
 

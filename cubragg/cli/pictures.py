@@ -27,8 +27,8 @@ def notes_for(marks: Container[str], geometry: DetectorGeometry, wavelength_A: f
 def facts(geometry: DetectorGeometry, wavelength_A: float) -> str:
     """Wavelength, energy, distance and inclination in one line."""
     spot = beam_spot(geometry)
-    text = (f"{wavelength_A:.5g} \N{ANGSTROM SIGN} ({units.HC_EV_ANGSTROM / wavelength_A / 1000.0:.4g} keV), "
+    text = (f"{wavelength_A:.5g} Å ({units.HC_EV_ANGSTROM / wavelength_A / 1000.0:.4g} keV), "
             f"distance {1000.0 * (spot.distance if spot else geometry.close_distance):.5g} mm, "
-            f"pixel {1e6 * geometry.pixel_size:.4g} \N{MICRO SIGN}m")
+            f"pixel {1e6 * geometry.pixel_size:.4g} µm")
     lean = math.degrees(math.acos(min(1.0, abs(geometry.beam_in_detector[2]))))
-    return text if lean < _UPRIGHT_DEG else f"{text}, inclined by {lean:.3g}\N{DEGREE SIGN}"
+    return text if lean < _UPRIGHT_DEG else f"{text}, inclined by {lean:.3g}°"

@@ -82,7 +82,7 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
         write_picture(target, image.pixels, style, notes, mask)
     except OSError as error:
         raise CubraggError(f"--png: cannot write {target!r}: {error.strerror or error}") from error
-    click.echo(f"{'written':<18}{target}" + (" (no display for a window)" if output is None else ""))
+    click.echo(f"{'written':<18}{target}" + (" (no window can be shown here)" if output is None else ""))
 
 
 def _mask(image: ReadImage) -> np.ndarray | None:
@@ -206,7 +206,7 @@ one. Without --png, a window opens where there is a display; else the picture is
               help="How values become lightness.  [sqrt]")
 @click.option("--png-range", "percentiles", type=float, nargs=2, metavar="<low high>",
               help="Percentiles of the pixels > 0 at its ends.  [automatic]")
-@click.option("--png-rings", "rings", is_flag=True, help="Resolution rings, beam centre, axes, scale bar.")
+@click.option("--png-rings", "rings", is_flag=True, help="Resolution rings, beam centre, axes, colour bar.")
 @click.option("--png-zoom", "zoom", is_flag=True, help="The brightest spot enlarged.")
 @click.option("-lambda", "--lambda", "wavelength_A", type=float, metavar="<A>", help="Wavelength.")
 @click.option("-distance", "--distance", "distance_mm", type=float, metavar="<mm>", help="Distance along the beam.")

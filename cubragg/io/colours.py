@@ -13,7 +13,7 @@ from cubragg.errors import ConfigError
 
 SCALES = ("linear", "sqrt", "log")
 #: Automatic limits. The upper one is this percentile of the positive pixels, for the few brightest would bleach all
-#: others; but this many medians at least, so that a background stays light and does not swallow the spots on it.
+#: others; but this many medians of all pixels at least, so that a background does not swallow the spots on it.
 _HIGH_PERCENTILE, _MEDIANS = 99.5, 10.0
 #: The lower one is 0; on a logarithmic scale this percentile, but not further below the other end than this.
 _LOW_PERCENTILE, LOG_SPAN = 1.0, 1e4
@@ -78,15 +78,16 @@ class Limits(NamedTuple):
 
 def limits(values: np.ndarray, style: Style) -> Limits:
     """The ends of the scale for an image; NaN, inf and negative pixels have no say."""
-    positive = values[np.isfinite(values) & (values > 0)]
+    known = values[np.isfinite(values)]
+    positive = known[known > 0]
     is_log = style.scale == "log"
     if not positive.size:
         return Limits(1.0 / LOG_SPAN if is_log else 0.0, 1.0)
     wanted = style.percentiles or (_LOW_PERCENTILE, _HIGH_PERCENTILE)
-    low, middle, high = (max(float(value), _TINY) for value in
-                         np.percentile(positive, (wanted[0], 50.0, wanted[1]), method="lower"))
+    low, high = (max(float(value), _TINY) for value in np.percentile(positive, wanted, method="lower"))
     if style.percentiles is None:
-        high = max(high, min(_MEDIANS * middle, float(positive.max())))
+        median = float(np.percentile(known, 50.0, method="lower"))
+        high = max(high, min(_MEDIANS * median, float(positive.max())))
         low = max(low, high / LOG_SPAN) if is_log else 0.0
     if not low < high:
         low = high / LOG_SPAN if is_log else 0.0

@@ -110,7 +110,7 @@ class Paper:
                                       colors=[self.ink.ring], linewidths=1.1, alpha=0.85)
             segments = [line for line in drawn.allsegs[0] if len(line)]
             if segments:
-                self._ring_label(np.concatenate(segments), centre, f"{spacing:g} \N{ANGSTROM SIGN}")
+                self._ring_label(np.concatenate(segments), centre, f"{spacing:g} Å")
 
     def _ring_label(self, line: np.ndarray, centre: tuple[float, float], text: str) -> None:
         """A label on the line where it is nearest to the direction of the upper right corner and free."""
@@ -187,6 +187,8 @@ class Paper:
 
 def ring_resolutions(least: float, most: float) -> list[float]:
     """Up to five round d [A] whose 1/d divide the range from ``least`` to ``most`` [1/A] about evenly."""
+    if most <= 0.0:
+        return []
     least = max(least, most / 1000.0)
     powers = range(math.floor(-math.log10(most)) - 2, math.ceil(-math.log10(least)) + 1)
     known = sorted(1.0 / (number * 10.0 ** power) for power in powers for number in _ROUND)
