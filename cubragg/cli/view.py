@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cubragg.experiment.detector import DetectorGeometry
     from cubragg.io.colours import Style
     from cubragg.io.figure import Notes
+    from cubragg.io.placement import Placement
 
 #: What rings need, and what gives it.
 _SOURCES = {"wavelength_A": ("wavelength", "-lambda"), "distance_mm": ("distance", "-distance"),
@@ -125,13 +126,13 @@ def _saturation(image: ReadImage) -> float:
 
 def _scene(file: str, image: ReadImage, given: Given, config: str | None, *, needed: bool) -> Scene | None:
     """Detector and beam from an experiment file or from header and flags; ``None`` if not known and not ``needed``."""
-    from cubragg.io.placement import Placement, from_minicbf, from_smv
+    from cubragg.io.placement import Placement
 
     if config is not None:
         if any(value is not None for value in given):
             raise ConfigError("--config", "got -lambda, -distance, -pixel or --beam as well; the file says it all")
         return _from_config(config, image.pixels.shape)
-    header = {"SMV": from_smv, "CBF": from_minicbf}.get(image.form, lambda _: Placement())(image.header)
+    header = _from_header(file, image)
     placement = header.overlaid(**given._asdict())
     missing = placement.missing()
     if missing:
@@ -148,6 +149,16 @@ def _scene(file: str, image: ReadImage, given: Given, config: str | None, *, nee
                  "there (--config tells)")
     assert placement.wavelength_A is not None
     return Scene(placement.geometry(image.pixels.shape), placement.wavelength_A, False, told)
+
+
+def _from_header(file: str, image: ReadImage) -> Placement:
+    from cubragg.io.placement import Placement, from_minicbf, from_nexus, from_smv
+
+    if image.form == "SMV":
+        return from_smv(image.header)
+    if image.form == "CBF":
+        return from_minicbf(image.header)
+    return from_nexus(file) if image.form == "Eiger" else Placement()
 
 
 def _from_config(config: str, shape: tuple[int, ...]) -> Scene:
@@ -187,9 +198,9 @@ def _show(image: ReadImage, style: Style, notes: Notes, mask: np.ndarray | None)
 
 
 _NOTES = """\b
-Rings need wavelength, distance, pixel size and beam centre. They are taken from the header of SMV and
-miniCBF images; the options overrule it, and --config tells the rest, a tilt or a curved detector for
-one. Without --png, a window opens where there is a display; else the picture is FILE.png.
+Rings need wavelength, distance, pixel size and beam centre. They are taken from the header of SMV,
+miniCBF and Eiger images; the options overrule it, and --config tells the rest, a tilt or a curved
+detector for one. Without --png, a window opens where there is a display; else the picture is FILE.png.
 
 \b
   cubragg view out.img --png-rings --png-zoom

@@ -6,13 +6,21 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cubragg.experiment.detector import Detector, DetectorGeometry
+
+if TYPE_CHECKING:
+    import h5py
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 #: The keys that only images of cubragg and nanoBragg have together: they fix the detector however it leans.
 _OWN_SMV = ("PIXEL_SIZE", "DISTANCE", "WAVELENGTH", "CLOSE_DISTANCE", "XDS_ORGX", "XDS_ORGY", "DENZO_X_BEAM",
             "DENZO_Y_BEAM")
+#: Units as HDF5 files name them, in millimetres and in Angstrom.
+_MILLIMETRES = {"m": 1000.0, "mm": 1.0, "um": 1e-3}
+_ANGSTROMS = {"angstrom": 1.0, "Angstrom": 1.0, "A": 1.0, "nm": 10.0}
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,33 @@ def from_minicbf(header: Mapping[str, str]) -> Placement:
     return Placement(first_number(header.get("Wavelength")), metres["Detector_distance"], metres["Pixel_size"],
                      (centre[0], centre[1]) if len(centre) >= 2 else None,
                      twotheta_deg=first_number(header.get("Detector_2theta")) or 0.0)
+
+
+def from_nexus(path: Path | str) -> Placement:
+    """From the fields of NXdetector and NXbeam in an HDF5 file, as DECTRIS and NXmx have them."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        centre = [_scalar(file, f"entry/instrument/detector/beam_center_{axis}", None) for axis in "xy"]
+        return Placement(
+            _scalar(file, "entry/instrument/beam/incident_wavelength", _ANGSTROMS),
+            _scalar(file, "entry/instrument/detector/detector_distance", _MILLIMETRES)
+            or _scalar(file, "entry/instrument/detector/distance", _MILLIMETRES),
+            _scalar(file, "entry/instrument/detector/x_pixel_size", _MILLIMETRES),
+            None if centre[0] is None or centre[1] is None else (centre[0], centre[1]))
+
+
+def _scalar(file: h5py.File, name: str, unit_sizes: Mapping[str, float] | None) -> float | None:
+    """A number in the unit of ``unit_sizes``; ``None`` if there is none, or in a unit that is not known."""
+    found = file.get(name)
+    if found is None or not hasattr(found, "dtype") or found.dtype.kind not in "iuf" or found.size != 1:
+        return None
+    value = float(found[()].ravel()[0])
+    if unit_sizes is None:
+        return value
+    unit = found.attrs.get("units", "")
+    size = unit_sizes.get(unit.decode() if isinstance(unit, bytes) else str(unit))
+    return None if size is None else value * size
 
 
 def _numbers(text: str | None) -> list[float]:

@@ -122,6 +122,22 @@ def test_geometry_of_a_short_cbf_header(run, files):
     assert found["taken from"] == "the header of a.cbf, but -distance, --beam"
 
 
+def test_geometry_of_an_eiger_file(run, files):
+    with h5py.File("a_000001.h5", "a") as file:
+        for name, value, unit in (("beam/incident_wavelength", 0.97, b"angstrom"),
+                                  ("detector/beam_center_x", 15.5, "pixel"),
+                                  ("detector/detector_distance", [0.25], "m"), ("detector/x_pixel_size", 75.0, "um")):
+            file[f"entry/instrument/{name}"] = value
+            file[f"entry/instrument/{name}"].attrs["units"] = unit
+    result = run("view a_000001.h5 -o p.png --png-rings")
+    assert "--png-rings: got no beam centre from 'a_000001.h5'; give --beam or --config" in result.stderr
+    with h5py.File("a_000001.h5", "a") as file:
+        file["entry/instrument/detector/beam_center_y"] = 10.0
+    found = rows(run("view a_000001.h5 -o p.png --png-rings"))
+    assert found["geometry"] == "0.97 Å (12.78 keV), distance 250 mm, pixel 75 µm"
+    assert found["taken from"] == "the header of a_000001.h5"
+
+
 def test_geometry_from_flags(run, files):
     found = rows(run("view a.edf -o p.png --png-rings -distance 250 --beam 3 4 -lambda 1.5 -pixel 0.1"))
     assert found["taken from"] == "-lambda, -distance, -pixel, --beam"

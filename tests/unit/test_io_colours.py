@@ -44,7 +44,8 @@ def test_greys_by_hand():
 
 
 @pytest.mark.parametrize(("scale", "low", "level"), [
-    ("linear", 0.0, 0.25), ("linear", 10.0, 15.0 / 90.0), ("sqrt", 0.0, 0.5), ("log", 0.01, np.log(2500) / np.log(1e4))])
+    ("linear", 0.0, 0.25), ("linear", 10.0, 15.0 / 90.0), ("sqrt", 0.0, 0.5),
+    ("log", 0.01, np.log(2500) / np.log(1e4))])
 def test_scales_by_hand(scale, low, level):
     values = np.array([-np.inf, -5.0, low, 25.0, 100.0, 1e9, np.inf, np.nan])
     np.testing.assert_allclose(levels(values, Limits(low, 100.0), scale), [0, 0, 0, level, 1, 1, 1, np.nan], rtol=1e-14)

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
-
 from conftest import random_experiment, small_experiment
+
 from cubragg import StructureFactors
 from cubragg.experiment import Detector
 from cubragg.render.plan import make_plan
