@@ -16,6 +16,8 @@ _RINGS = 5
 #: Cells along the longer edge of the grid on which rings are traced.
 _TRACED = 600
 _MOST_LABELS = 400
+#: A corner with this much more signal than the emptiest one may still be covered by a close-up.
+_BEARABLE = 1.3
 
 
 class Ink(NamedTuple):
@@ -146,7 +148,7 @@ class Paper:
                     break
 
     def emptiest_corner(self, width: float, height: float, small: np.ndarray, place: tuple[int, int]) -> Box:
-        """A free place of this size: the corner with the least signal that does not hide ``place`` (fast, slow)."""
+        """A place of this size: the corner nearest to ``place`` (fast, slow) that hides neither it nor much signal."""
         across, down = self.size_px
         gap, text = 12.0, 24.0
         x, y = place[0] * self._per_pixel[0], place[1] * self._per_pixel[1]
@@ -160,8 +162,11 @@ class Paper:
                                 max(int(left / across * fast), 0):int(box.right / across * fast) + 1]
                 # the root: one strong spot weighs less than many
                 signal = np.sqrt(np.clip(np.nan_to_num(covered, posinf=0.0), 0.0, None)).sum()
-                corners.append((hides, float(signal), box))
-        return min(corners)[2]
+                away = math.hypot(left + width / 2.0 - x, top + height / 2.0 - y)
+                corners.append((hides, float(signal), away, box))
+        open_corners = [corner for corner in corners if not corner[0]] or corners
+        bearable = _BEARABLE * min(signal for _, signal, _, _ in open_corners)
+        return min((corner for corner in open_corners if corner[1] <= bearable), key=lambda corner: corner[2])[3]
 
     def frame(self, inset: Axes, box: Box, part: tuple[int, int, int, int], text: str) -> None:
         """The border of a close-up, a rectangle around its ``part`` (fast, slow, width, height), and a line between."""
