@@ -227,4 +227,4 @@ def _close_up(figure: Figure, paper: marks.Paper, canvas: tuple[int, int], value
         ends = limits(part, style)
     inset.imshow(paint(levels(part, ends, style.scale), style.colours), interpolation="nearest", aspect="auto")
     paper.frame(inset, box, (first_fast, first_slow, part.shape[1], part.shape[0]),
-                f"{values[row, column]:.4g} at {column}, {row}")
+                f"{values[row, column]:.5g} at {column}, {row}")
