@@ -22,6 +22,8 @@ _SKEW = 0.02
 #: Planes whose normals differ by less, and which lie closer than this share of a pixel, are one plane.
 _SAME_NORMAL = 1e-3
 _SAME_PLANE = 0.5
+#: What rounding makes of a whole number of pixels, relative to it and at least.
+_GRID = 1e-9
 #: Panels of one plane may reach this far into one another [pixel]: measured positions are not exact.
 _TOLERATED_OVERLAP = 1.0
 
@@ -121,6 +123,18 @@ class Panel:
         width, height = self.fast_pixels * self.pixel_fast_mm, self.slow_pixels * self.pixel_slow_mm
         return [combine((1.0, self.origin_mm), (f, self.fast), (s, self.slow))
                 for f, s in ((0.0, 0.0), (width, 0.0), (width, height), (0.0, height))]
+
+
+def grid_place(panel: Panel, pixel_mm: float) -> tuple[int, int] | None:
+    """Fast and slow place of a panel's first pixel in its detector's own grid of pixels; ``None``: it lies off it."""
+    if (panel.fast, panel.slow) != ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)) or panel.origin_mm[2] != 0.0:
+        return None
+    if not panel.pixel_fast_mm == panel.pixel_slow_mm == pixel_mm:
+        return None
+    places = [component / pixel_mm for component in panel.origin_mm[:2]]
+    fast, slow = map(round, places)
+    off = any(abs(place - whole) > _GRID * max(abs(whole), 1) for place, whole in zip(places, (fast, slow), strict=True))
+    return None if off else (fast, slow)
 
 
 def _unit(x: Vector) -> Vector:

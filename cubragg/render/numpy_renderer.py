@@ -24,6 +24,7 @@ from cubragg import units
 from cubragg.render import lattice
 from cubragg.render.geometry import SubPixels, resolution_cut
 from cubragg.render.lattice import Workspace
+from cubragg.render.panels import Progress, place_count, render_panels
 from cubragg.render.plan import RenderPlan
 from cubragg.render.structure_factor import StructureFactorTable
 
@@ -31,7 +32,6 @@ from cubragg.render.structure_factor import StructureFactorTable
 #: float64 stays below the 128 KiB from which malloc maps fresh pages at every call.
 BLOCK_PIXELS = 16000
 
-Progress = Callable[[int, int], None]
 A = TypeVar("A")
 R = TypeVar("R")
 
@@ -99,7 +99,7 @@ class NumpyRenderer:
         self.turn(plan)
 
     def turn(self, plan: RenderPlan) -> None:
-        """Go on with a plan that differs in the crystal's orientation only; the tables stay."""
+        """Go on with a plan that differs in the crystal's orientation or the detector only; the tables stay."""
         self._plan = plan
         self._reciprocal = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
         self._vectors = self._flat_vectors(plan.cell_vectors)
@@ -119,10 +119,23 @@ class NumpyRenderer:
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The float32 image [slow, fast] in photons."""
+        whole = self._plan
+
+        def run(plan: RenderPlan, told: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+            self.turn(plan)
+            return self._run(threads or os.cpu_count() or 1, told)
+
+        try:
+            image, self.interpolation_stopped_at = render_panels(whole, run, progress)
+        finally:
+            self.turn(whole)
+        return image
+
+    def _run(self, workers: int, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+        """The image of a plan that is one run, and the pixel that switched interpolation off."""
         plan = self._plan
         image = np.zeros(plan.shape, dtype=np.float32)
-        total = _pixel_count(plan)
-        workers = threads or os.cpu_count() or 1
+        total = place_count(plan)
 
         first, stop = self.lone_places(workers)
         interpolated_to = (total if stop is None else stop) if plan.interpolate else 0
@@ -139,10 +152,10 @@ class NumpyRenderer:
         for done in _in_order(one, self._bounds(alone), workers):
             if progress is not None:
                 progress(done, total)
-        if stop is not None:
-            pixel = _Pixels(plan, stop, stop + 1)
-            self.interpolation_stopped_at = int(pixel.fast[0]), int(pixel.slow[0])
-        return image
+        if stop is None:
+            return image, None
+        pixel = _Pixels(plan, stop, stop + 1)
+        return image, (int(pixel.fast[0]), int(pixel.slow[0]))
 
     def _fill(self, image: np.ndarray, pixels: _Pixels, rules: _Rules) -> None:
         if len(pixels):
@@ -154,7 +167,7 @@ class NumpyRenderer:
 
     def _bounds(self, alone: list[int]) -> Iterator[tuple[int, int]]:
         """Blocks of places that cover the region, but for the pixels rendered alone."""
-        edges = [-1, *alone, _pixel_count(self._plan)]
+        edges = [-1, *alone, place_count(self._plan)]
         for before, end in itertools.pairwise(edges):
             for start in range(before + 1, end, self._block_pixels):
                 yield start, min(start + self._block_pixels, end)
@@ -365,11 +378,6 @@ class NumpyRenderer:
                 spots += inner * (factor * capture)
         scale = units.THOMSON_CROSS_SECTION_M2 * plan.fluence / (len(self._vectors) * per_layer)
         return scale * spots + plan.water / per_layer * water
-
-
-def _pixel_count(plan: RenderPlan) -> int:
-    fast_min, fast_max, slow_min, slow_max = plan.roi
-    return (fast_max - fast_min + 1) * (slow_max - slow_min + 1)
 
 
 def _renewed(old: np.ndarray, compute: Callable[[], np.ndarray], *, all_of_it: bool) -> np.ndarray:

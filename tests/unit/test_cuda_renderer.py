@@ -114,6 +114,12 @@ class Array(np.ndarray):
             stream.synchronize()
         return out
 
+    def __setitem__(self, place, values) -> None:
+        # Between device arrays a copy runs on the current stream.
+        target, source = self.view(np.ndarray)[place], np.asarray(values)
+        assert isinstance(values, Array)
+        Stream.current[-1].queue.append(lambda: np.copyto(target, source))
+
     @property
     def data(self):
         def memset_async(value: int, count: int, stream: Stream) -> None:
