@@ -48,6 +48,7 @@ class CpuRenderer:
         self._kernel = HostKernel(kernel_text(), self._variant, "render")
         self._table = kernel_params.table_of(plan, precision)
         self._sources = kernel_params.sources_of(plan)
+        self._pace: dict[str, int] = {}
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.turn(plan)
 
@@ -83,7 +84,7 @@ class CpuRenderer:
         if stop is not None:
             params["interpolated_to"] = stop
         total = place_count(plan)
-        for rows in self._launches(params, self._variant):
+        for rows in self._launches("render", params, self._variant):
             self._kernel((self._columns, rows), (self._variant.block,), (
                 params, self._table, self._vectors, self._sources, self._mask, image))
             if progress is not None:
@@ -99,18 +100,20 @@ class CpuRenderer:
     def _columns(self) -> int:
         return kernel_params.grid_of(self._plan, self._variant.tile)[0]
 
-    def _launches(self, params: np.ndarray, variant: Variant) -> Iterator[int]:
-        """Rows of tiles of each launch, from the first to the last; sets ``first_tile_row``."""
-        end = kernel_params.grid_of(self._plan, variant.tile)[1]
-        row, rows = 0, 1
+    def _launches(self, entry: str, params: np.ndarray, variant: Variant) -> Iterator[int]:
+        """Rows of tiles of each launch, from the first to the last; sets ``first_tile_row``.
+
+        What an entry's launches took is remembered from panel to panel.
+        """
+        end, row = kernel_params.grid_of(self._plan, variant.tile)[1], 0
         while row < end:
-            rows = min(rows, end - row)
+            rows = min(self._pace.get(entry, 1), end - row)
             params["first_tile_row"] = row
             start = time.perf_counter()
             yield rows
             seconds = time.perf_counter() - start
             row += rows
-            rows = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-9)), 8 * rows))
+            self._pace[entry] = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-9)), 8 * rows))
 
     def _stop_place(self, first: int | None) -> int | None:
         """Place of the pixel that stops interpolation; ``first`` is looked at alone, with its own vectors."""
@@ -124,7 +127,7 @@ class CpuRenderer:
         params = kernel_params.params_of(plan, "double")
         params["skipped_place"] = -1 if first is None else first
         per_row = variant.tile[1] * region_width(plan)
-        for rows in self._launches(params, variant):
+        for rows in self._launches("find_outside", params, variant):
             found = np.zeros(rows * per_row, dtype=np.uint8)
             kernel((self._columns, rows), (variant.block,), (params, self._vectors, self._sources, self._mask, found))
             if found.any():

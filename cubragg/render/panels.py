@@ -98,9 +98,8 @@ def coarsest(detector: Detector, geometry: DetectorGeometry, geometries: tuple[D
 
     The detector's own, distance along the beam, for a detector without panels and for panels on its grid.
     """
-    found = [geometry if not detector.panels or grid_place(panel, detector.pixel_size_mm) is not None
-             else own._replace(distance=_nearest_m(own))
-             for panel, own in zip(detector.panels or (None,), geometries, strict=True)]
+    found = [own._replace(distance=_nearest_m(own)) if grid_place(panel, detector.pixel_size_mm) is None else geometry
+             for panel, own in zip(detector.panels, geometries, strict=True)] if detector.panels else [geometry]
     return max(found, key=lambda own: max(own.pixel_size, own.slow_pixel_size) / own.distance)
 
 
