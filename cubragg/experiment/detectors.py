@@ -113,9 +113,9 @@ _JUNGFRAU_16M = tuple((column * 1039 + (68 if row < 4 else 0), row * 550 + (68 i
 #: CCD detectors with a phosphor of unpublished thickness: name, title, pixels along an edge and their size [mm]
 #: without binning, and binnings. Counts are 16 bits.
 _CCDS = (
-    ("rayonix-mx225hs", "Rayonix MX225-HS", 5760, 0.0390625, (2, 3, 4, 5, 6, 8, 10)),
-    ("rayonix-mx300hs", "Rayonix MX300-HS", 7680, 0.0390625, (2, 3, 4, 5, 6, 8, 10)),
-    ("rayonix-mx340hs", "Rayonix MX340-HS", 7680, 0.0442708, (2, 3, 4, 5, 6, 8, 10)),
+    ("rayonix-mx225hs", "Rayonix MX225-HS", 5760, 225.0 / 5760, (2, 3, 4, 5, 6, 8, 10)),
+    ("rayonix-mx300hs", "Rayonix MX300-HS", 7680, 300.0 / 7680, (2, 3, 4, 5, 6, 8, 10)),
+    ("rayonix-mx340hs", "Rayonix MX340-HS", 7680, 340.0 / 7680, (2, 3, 4, 5, 6, 8, 10)),
     ("adsc-q210", "ADSC Quantum 210", 4096, 0.0512, (2,)),
     ("adsc-q315", "ADSC Quantum 315", 6144, 0.0513, (2,)),
 )
