@@ -147,9 +147,11 @@ class Writer:
 
         plan = self.image.plan
         phi = units.deg_from_rad(units.rad_from_deg(plan.experiment.goniometer.phi_deg))
-        return smv_header(plan.geometry, wavelength_A=plan.experiment.beam.wavelength_A, phi_deg=phi,
-                          osc_deg=units.deg_from_rad(plan.phi.span),
-                          twotheta_deg=units.deg_from_rad(plan.geometry.twotheta))
+        slow, fast = plan.shape
+        return smv_header(
+            plan.geometry._replace(fast_pixels=fast, slow_pixels=slow),
+            wavelength_A=plan.experiment.beam.wavelength_A, phi_deg=phi, osc_deg=units.deg_from_rad(plan.phi.span),
+            twotheta_deg=units.deg_from_rad(plan.geometry.twotheta))
 
     def _write_dump(self, path: str) -> None:
         from cubragg.io.fdump import write_fdump

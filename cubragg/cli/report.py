@@ -10,7 +10,7 @@ from cubragg import units
 from cubragg.experiment.vectors import Vector, dot, norm
 
 if TYPE_CHECKING:
-    from cubragg.experiment.detector import DetectorGeometry
+    from cubragg.experiment.detector import DetectorGeometry, Layers
     from cubragg.render.plan import RenderPlan
     from cubragg.render.render import Image
 
@@ -60,13 +60,9 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _detector(plan: RenderPlan) -> list[Row]:
-    geometry, layers = plan.geometry, plan.layers
-    detector = plan.experiment.detector
+    geometry, detector = plan.geometry, plan.experiment.detector
     tilts = _numbers(detector.rotx_deg, detector.roty_deg, detector.rotz_deg)
-    sensor = "not modelled"
-    if layers.thickness_m > 0.0:
-        sensor = (f"{layers.thickness_m * 1e6:g} um in {_plural(layers.count, 'layer')}, "
-                  f"absorption {layers.mu_per_m:g} /m")
+    sensors = dict.fromkeys(map(_sensor, detector.panel_layers()))
     shape = f"{geometry.fast_pixels} x {geometry.slow_pixels} pixels of {_mm(geometry.pixel_size)}"
     extras = [name for name, on in (("curved", detector.curved), ("no obliquity", detector.point_pixel)) if on]
     return [
@@ -84,8 +80,15 @@ def _detector(plan: RenderPlan) -> list[Row]:
         ("pix0", f"{_numbers(*geometry.pix0)} m"),
         *_axes(geometry),
         ("DIALS origin", f"{_numbers(*geometry.dials_origin_mm)} mm"),
-        ("sensor", sensor),
+        *(("sensor", sensor) for sensor in sensors),
     ]
+
+
+def _sensor(layers: Layers) -> str:
+    if not layers.thickness_m > 0.0:
+        return "not modelled"
+    return (f"{layers.thickness_m * 1e6:g} um in {_plural(layers.count, 'layer')}, "
+            f"absorption {layers.mu_per_m:g} /m")
 
 
 def _panels(plan: RenderPlan) -> list[Row]:

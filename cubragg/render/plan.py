@@ -200,7 +200,7 @@ def _rotated(lattice: Lattice, mosaic: Mosaic, angles: list[float], spindle: Vec
 
 def _notices(plan: RenderPlan, clipped: list[str]) -> list[str]:
     """Where the rules would surprise."""
-    experiment, layers = plan.experiment, plan.layers
+    experiment = plan.experiment
     found = list(clipped)
     if plan.oversample < plan.recommended_oversample:
         found.append(f"oversample {plan.oversample} is too coarse for this crystal: intensity may vary across a "
@@ -209,9 +209,9 @@ def _notices(plan: RenderPlan, clipped: list[str]) -> list[str]:
         found.append(f"mosaic spread without a number of domains: {len(plan.mosaic.rotations)} domains are used")
     if plan.mosaic.collapsed:
         found.append(f"{experiment.crystal.mosaic_domains} mosaic domains without a spread: one domain is used")
-    if layers.depth_defaulted:
-        found.append("sensor thickness without an attenuation depth: "
-                     f"a depth of {experiment.detector.thickness_um:g} um is used")
+    depths_um = {1e6 / layers.mu_per_m for layers in experiment.detector.panel_layers() if layers.depth_defaulted}
+    found += [f"sensor thickness without an attenuation depth: a depth of {depth:g} um is used"
+              for depth in sorted(depths_um)]
     found += _beam_notices(plan)
     return found + ([] if plan.physical else _quirk_notices(plan))
 
@@ -264,10 +264,11 @@ def _quirk_notices(plan: RenderPlan) -> list[str]:
         found.append("water is scaled by r_e^2 * fluence twice and divided by the number of steps"
                      + (f" (harmless at the default fluence but for the {plan.steps} steps)"
                         if plan.fluence == DEFAULT_FLUENCE else ""))
-    if sampling.oversample_thick and plan.layers.thickness_m == 0.0:
+    sensors = detector.panel_layers()
+    if sampling.oversample_thick and any(layers.thickness_m == 0.0 for layers in sensors):
         found.append("oversample_thick without a sensor thickness multiplies by 0: the image will be zero")
     if sampling.oversample_polar and not experiment.beam.polarized:
         found.append("oversample_polar switches the polarization correction back on")
-    if plan.layers.thickness_m > 0.0 and plan.layers.mu_per_m == 0.0:
+    if any(layers.thickness_m > 0.0 and layers.mu_per_m == 0.0 for layers in sensors):
         found.append("a sensor thickness with an infinite attenuation depth absorbs nothing: the image will be zero")
     return found

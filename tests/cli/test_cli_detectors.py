@@ -14,6 +14,7 @@ from cubragg.cli.legacy import parse
 from cubragg.experiment.detectors import MODELS
 from cubragg.io.cbf import read_cbf
 from cubragg.io.raw import read_float
+from cubragg.io.smv import read_smv
 
 LINE = "-default_F 100 -cell 79 79 38 90 90 90 -lambda 1 -N 5 -distance 200 -oversample 1 -seed 1 --quiet "
 #: Where four modules of a Pilatus 300K and of a Jungfrau meet gaps, or a few rows of it.
@@ -142,8 +143,8 @@ def test_a_panel_without_a_name_or_trusted_range_is_listed(run, replace):
     experiment = build(parse(LINE.split())).experiment
     panel = Panel(8, 6, 0.5, 0.4, offset=(2, 1))
     Path("e.toml").write_text(replace(experiment, "detector", panels=(panel,)).to_toml())
-    result = run("--config e.toml -seed 1 --cbffile x.cbf")
+    result = run("--config e.toml -seed 1 --cbffile x.cbf -intfile x.img")
     assert "    0               8 x 6 pixels of 0.5 x 0.4 mm, at 0 0 0 mm" in result.stderr.splitlines()
     counts, header = read_cbf("x.cbf")
-    assert counts.shape == (7, 10)
+    assert counts.shape == read_smv("x.img").pixels.shape == (7, 10)
     assert header["Count_cutoff"] == "2147483647 counts"

@@ -224,6 +224,16 @@ def test_each_panel_has_its_own_sensor(backend):
         np.testing.assert_array_equal(bits(image[panel.window]), bits(expected[panel.window]))
 
 
+def test_notices_about_the_sensors_of_panels():
+    left, right = cut(small_experiment().detector, 2, 1)
+    def notices(**changed):
+        panels = [dataclasses.replace(left, **changed), right]
+        return make_plan(with_panels(small_experiment(), panels)).notices
+    assert not any("sensor" in notice for notice in notices())
+    assert "sensor thickness without an attenuation depth: a depth of 320 um is used" in notices(thickness_um=320.0)
+    assert any("absorbs nothing" in notice for notice in notices(thickness_um=320.0, attenuation_um=math.inf))
+
+
 def test_oversampling_is_that_of_the_panel_that_needs_most():
     experiment = small_experiment(crystal={"cells": (60, 60, 60)}, sampling={"oversample": 0})
     plain = make_plan(experiment).recommended_oversample
