@@ -188,7 +188,7 @@ def _sampling(plan: RenderPlan) -> list[Row]:
 
 def _image(image: Image) -> list[Row]:
     figures = image.figures
-    fast, slow = figures.max_pixel
+    fast, slow = image.max_pixel
     return [
         ("max", f"{figures.max_photons:g} photons at {_mm(figures.max_fast_m, figures.max_slow_m)}, "
                 f"pixel {fast} {slow} (fast slow)"),

@@ -21,9 +21,8 @@ class Figures(NamedTuple):
     """Figures of an image as nanoBragg prints them [photons/pixel, m].
 
     ``max_fast_m``, ``max_slow_m`` are those of the last sub-pixel of the first pixel that
-    holds the maximum, on its own panel; ``max_pixel`` is that pixel (fast, slow) of the image.
-    ``mean`` and ``rms`` are over the rendered pixels, ``rmsd`` over the whole region, where
-    masked pixels and those between panels count as 0.
+    holds the maximum, on its own panel. ``mean`` and ``rms`` are over the rendered pixels,
+    ``rmsd`` over the whole region, where masked pixels and those between panels count as 0.
     """
 
     max_photons: float
@@ -32,7 +31,6 @@ class Figures(NamedTuple):
     mean: float
     rms: float
     rmsd: float
-    max_pixel: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +62,11 @@ class Image:
         """The detector as placed."""
         return self.plan.geometry
 
+    @property
+    def max_pixel(self) -> tuple[int, int]:
+        """The first pixel (fast, slow) that holds the maximum; 0 0 in an image of zeros."""
+        return _brightest(self.photons, self.plan) if self.figures.max_photons > 0.0 else (0, 0)
+
 
 def figures_of(photons: np.ndarray, plan: RenderPlan) -> Figures:
     """The figures of a float32 image [slow, fast]."""
@@ -71,10 +74,17 @@ def figures_of(photons: np.ndarray, plan: RenderPlan) -> Figures:
     region = photons[slow_min:slow_max + 1, fast_min:fast_max + 1]
     rendered = region if plan.mask is None else region[plan.mask[slow_min:slow_max + 1, fast_min:fast_max + 1]]
     with np.errstate(over="ignore", invalid="ignore"):  # of an image with infinite pixels
-        return _figures(region, rendered, plan)
+        return _figures(photons, region, rendered, plan)
 
 
-def _figures(region: np.ndarray, rendered: np.ndarray, plan: RenderPlan) -> Figures:
+def _brightest(photons: np.ndarray, plan: RenderPlan) -> tuple[int, int]:
+    fast_min, fast_max, slow_min, slow_max = plan.roi
+    region = photons[slow_min:slow_max + 1, fast_min:fast_max + 1]
+    row, column = divmod(int(region.argmax()), region.shape[1])
+    return column + fast_min, row + slow_min
+
+
+def _figures(photons: np.ndarray, region: np.ndarray, rendered: np.ndarray, plan: RenderPlan) -> Figures:
     total = float(rendered.sum(dtype=np.float64))
     mean = total / max(rendered.size, 1)
     # Squares are rounded to single before they are summed, as in C.
@@ -84,14 +94,13 @@ def _figures(region: np.ndarray, rendered: np.ndarray, plan: RenderPlan) -> Figu
     peak = float(region.max())
     if not peak > 0.0:
         return Figures(0.0, 0.0, 0.0, mean, rms, rmsd)
-    row, column = divmod(int(region.argmax()), region.shape[1])
-    pixel = column + plan.roi[0], row + plan.roi[2]
+    pixel = _brightest(photons, plan)
     part = part_at(plan, *pixel)
     assert part is not None  # it was rendered
     n, geometry, window = plan.oversample, part.plan.geometry, part.window
     fast, slow = (edge * ((place - axis.start) * n + n - 1) + edge / 2.0 for place, axis, edge in zip(
         pixel, window[::-1], (geometry.pixel_size / n, geometry.slow_pixel_size / n), strict=True))
-    return Figures(peak, fast, slow, mean, rms, rmsd, pixel)
+    return Figures(peak, fast, slow, mean, rms, rmsd)
 
 
 def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None, progress: Progress | None = None, *,

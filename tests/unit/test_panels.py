@@ -89,8 +89,8 @@ def test_a_detector_of_one_panel_is_the_detector(seed, semantics):
     expected = simulate(experiment, backend="numpy")
     image = simulate(with_panels(experiment, cut(experiment.detector, 1, 1)), backend="numpy")
     np.testing.assert_array_equal(bits(image.photons), bits(expected.photons))
-    np.testing.assert_array_equal(image.figures[:-1], expected.figures[:-1])
-    assert image.figures.max_pixel == expected.figures.max_pixel
+    np.testing.assert_array_equal(image.figures, expected.figures)
+    assert image.max_pixel == expected.max_pixel
 
 
 @given(SEEDS, SEMANTICS, st.integers(1, 3), st.integers(1, 3))
@@ -304,7 +304,7 @@ def test_the_brightest_pixel_is_named_on_its_panel():
     image = simulate(experiment, backend="numpy")
     slow, fast = np.unravel_index(image.photons.argmax(), image.photons.shape)
     figures = image.figures
-    assert figures.max_pixel == (fast, slow)
+    assert image.max_pixel == (fast, slow)
     panel = next(panel for panel in experiment.detector.panels
                  if panel.window[0].start <= slow < panel.window[0].stop
                  and panel.window[1].start <= fast < panel.window[1].stop)
