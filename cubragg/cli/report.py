@@ -101,7 +101,7 @@ def _panels(plan: RenderPlan) -> list[Row]:
     for number, panel in enumerate(panels[:_PANELS_LISTED]):
         edges = panel.pixel_fast_mm, panel.pixel_slow_mm
         size = _numbers(edges[0]) if edges[0] == edges[1] else f"{_numbers(edges[0])} x {_numbers(edges[1])}"
-        rows.append((f"  {panel.name or number}", f"{panel.fast_pixels} x {panel.slow_pixels} pixels of {size} mm, "
+        rows.append((f"  {panel.name or number} ", f"{panel.fast_pixels} x {panel.slow_pixels} pixels of {size} mm, "
                      f"at {' '.join(f'{component:.6g}' for component in panel.origin_mm)} mm"
                      f"{f', {panel.material}' if panel.material else ''}"))
     if len(panels) > _PANELS_LISTED:
