@@ -21,7 +21,7 @@ SEQUENCE = "AEKLASAAEKLAMAAEKVASAAEI"
 PHI, PSI, OMEGA = -57.0, -47.0, 180.0
 #: Distance of neighbouring axes [A], and turns about them [deg] that keep side chains apart (of a scan in steps of 12).
 DISTANCE_A, SPINS_DEG = 10.5, (324.0, 144.0, 504.0, 324.0)
-TRIALS, SEED = 4000, 1
+TRIALS, SEED = 3000, 1
 
 #: Atom: three atoms it is placed from, bond [A], angle [deg], torsion [deg] or the name of one.
 _BETA = {"CB": (("N", "C", "CA"), 1.53, 110.4, 122.6)}
@@ -132,10 +132,16 @@ def contact(molecule: np.ndarray, enough: float) -> float:
 def packed(helices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Positions in the crystal [4, n, 3]."""
     best, kept = 0.0, helices
-    for _ in range(TRIALS):
-        rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-        rotation *= np.sign(np.linalg.det(rotation))
-        moved = helices @ rotation.T + rng.uniform(0.0, 1.0, 3) * CELL[:3]
+    for trial in range(TRIALS):
+        if trial < TRIALS // 2:
+            rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+            rotation *= np.sign(np.linalg.det(rotation))
+            moved = helices @ rotation.T + rng.uniform(0.0, 1.0, 3) * CELL[:3]
+        else:
+            # From the best so far, in small steps.
+            centre = kept.mean(axis=(0, 1))
+            rotation = turn(0, rng.normal(scale=2.0)) @ turn(1, rng.normal(scale=2.0)) @ turn(2, rng.normal(scale=2.0))
+            moved = (kept - centre) @ rotation.T + centre + rng.normal(scale=0.4, size=3)
         distance = contact(moved.reshape(-1, 3), best)
         if distance > best:
             best, kept = distance, moved

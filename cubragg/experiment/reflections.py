@@ -14,7 +14,7 @@ from cubragg.experiment.symmetry import TRANSLATION_UNIT, IndexBox, Symmetry, in
 #: Mates whose values differ by more than this share of their mean are said to disagree.
 DISAGREEMENT = 0.01
 SHELLS = 10
-_ROUNDING = 1e-9
+_ROUNDING = 1e-6
 
 
 class Merged(NamedTuple):
@@ -133,9 +133,9 @@ class Sphere(NamedTuple):
     def around(cls, hkl: np.ndarray, grid: ReflectionGrid, symmetry: Symmetry, cell: tuple[float, ...]) -> Sphere:
         """For a merged list and its expansion; ``cell``: a, b, c [A], alpha, beta, gamma [deg]."""
         metric = symmetry.metric(cell)
-        finest = float(inverse_d_squared(hkl, metric).max()) * (1.0 + _ROUNDING)
+        finest = float(inverse_d_squared(hkl, metric).max())
         # |h| is at most |a| / d.
-        reach = np.floor(np.sqrt(np.diag(np.linalg.inv(metric)) * finest))
+        reach = np.floor(np.sqrt(np.diag(np.linalg.inv(metric)) * finest) + _ROUNDING)
         box = IndexBox(np.maximum(reach, grid.box.reach).astype(np.int64))
         present = np.zeros(box.shape, dtype=bool)
         inner = tuple(slice(int(a - b), int(a + b) + 1) for a, b in zip(box.reach, grid.box.reach, strict=True))
@@ -173,7 +173,9 @@ class Sphere(NamedTuple):
         plane = (metric[1, 1] * k * k)[:, None] + (metric[2, 2] * m * m)[None, :] + 2 * metric[1, 2] * np.outer(k, m)
         slope = 2 * (metric[0, 1] * k[:, None] + metric[0, 2] * m[None, :])
         for h in range(int(reach[0]) + 1):
-            free = (plane + (h * slope + metric[0, 0] * h * h) <= self.finest) & ~self.present[h + reach[0]]
+            # What lies on the very limit may have been left out by rounding: not listed, it is not missed.
+            free = (plane + (h * slope + metric[0, 0] * h * h) < self.finest * (1.0 - _ROUNDING))
+            free &= ~self.present[h + reach[0]]
             if h == 0:
                 free.reshape(-1)[:free.size // 2 + 1] = False
             for t in [] if absent else self.symmetry.centrings:

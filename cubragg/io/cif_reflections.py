@@ -45,7 +45,7 @@ def read_document(path: Path | str) -> gemmi.cif.Document:
     try:
         return gemmi.cif.read_string(gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data)
     except (ValueError, RuntimeError, EOFError, gzip.BadGzipFile) as error:
-        raise FormatError(f"{path}: not CIF: {str(error).removeprefix('string:')}") from None
+        raise FormatError(f"{path}: not CIF: {str(error).removeprefix('data:')}") from None
 
 
 def read_cif_reflections(path: Path | str, column: str | None = None) -> Listed:

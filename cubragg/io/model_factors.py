@@ -16,7 +16,7 @@ import gemmi
 import numpy as np
 
 from cubragg import units
-from cubragg.errors import CubraggError
+from cubragg.errors import ConfigError, CubraggError
 from cubragg.experiment import checks
 from cubragg.experiment.reflections import ReflectionGrid, Sphere, expand
 from cubragg.experiment.structure_factors import MAX_GRID_POINTS
@@ -125,6 +125,8 @@ def structure_factors(model: AtomicModel | Path | str, dmin: float, *, wavelengt
         raise CubraggError(f"{model.path}: got a resolution of {dmin:g} A for a cell of {cell.volume:g} A^3; its grid "
                            f"would exceed {MAX_GRID_POINTS} points")
     unique = gemmi.make_miller_array(cell, model.group, dmin)
+    if not len(unique):
+        raise ConfigError("dmin", f"got {dmin:g} A; no reflection of this cell is that coarse")
     hkl = np.concatenate([np.zeros((1, 3), dtype=np.int32), unique])
     elements = {atom.element.name: atom.element for atom in model.atoms() if atom.element.atomic_number}
     dispersion = dict.fromkeys(elements, (0.0, 0.0))

@@ -69,7 +69,8 @@ def read_instructions(path: Path | str) -> tuple[Cell, Symmetry, int]:
         If the file cannot be read.
     """
     cell, centring, inverted, kind = gemmi.UnitCell(), "P", True, 4
-    operations = [gemmi.Op("x,y,z")]
+    operations: list[gemmi.Op] = []
+    matrix: list[float] = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         word, *rest = line.partition("!")[0].split() or [""]
         try:
@@ -81,12 +82,13 @@ def read_instructions(path: Path | str) -> tuple[Cell, Symmetry, int]:
                 operations.append(gemmi.Op(" ".join(rest).lower()))
             elif word.upper() == "HKLF":
                 kind = int(rest[0]) if rest else 4
-                if [float(token) for token in rest[2:11]] not in ([], [1, 0, 0, 0, 1, 0, 0, 0, 1]):
-                    raise FormatError(f"{path}:{number}: got HKLF with a matrix; indices as they stand are accepted")
+                matrix = [float(token) for token in rest[2:11]]
                 break
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError):
             raise FormatError(f"{path}:{number}: got {line.strip()!r}; that is no {word.upper()} instruction") from None
-    group = gemmi.GroupOps([*operations, *gemmi.symops_from_hall(f"{centring} 1")])
+    if matrix not in ([], [1, 0, 0, 0, 1, 0, 0, 0, 1]):
+        raise FormatError(f"{path}: got HKLF with a matrix; indices as they stand are accepted")
+    group = gemmi.GroupOps([*gemmi.symops_from_hall(f"{centring} 1"), *operations])
     if inverted:
         group.add_inversion()
     group.add_missing_elements()
