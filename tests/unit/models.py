@@ -50,7 +50,9 @@ def summed_by_hand(model: AtomicModel, hkl: np.ndarray, energy_eV: float | None)
             first, second = gemmi.cromer_liberman(atom.element.atomic_number, energy_eV)
             f = f + first + 1j * second
         place = fractional @ np.array(atom.pos.tolist())
-        u = np.array(atom.aniso.as_mat33().tolist()) if atom.aniso.nonzero() else np.eye(3) * atom.b_iso / (8 * np.pi**2)
+        u = np.eye(3) * atom.b_iso / (8 * np.pi**2)
+        if atom.aniso.nonzero():
+            u = np.array(atom.aniso.as_mat33().tolist())
         for rotation, translation in zip(symmetry.rotations, symmetry.translations, strict=True):
             phase = np.exp(2j * np.pi * (hkl @ (rotation @ place + translation / 24.0)))
             # The copy's displacements: h R stands for h in the frame of the atom itself.

@@ -88,7 +88,8 @@ def test_mtz_amplitudes():
 
 
 @pytest.mark.parametrize(("columns", "chosen", "others"), [
-    ("FP F FC F", "FC", "FP"), ("FWT F FP F", "FP", "FWT"), ("IMEAN J FP F", "FP", "IMEAN"), ("FMODEL F FP F", "FMODEL", "FP"),
+    ("FP F FC F", "FC", "FP"), ("FWT F FP F", "FP", "FWT"), ("IMEAN J FP F", "FP", "IMEAN"),
+    ("FMODEL F FP F", "FMODEL", "FP"),
     ("FP F Fp G Fm G", "F(+), F(-)", "FP"), ("Ip K Im K IMEAN J", "I(+), I(-)", "IMEAN"),
     ("F-obs F F-model F", "F-model", "F-obs"), ("FC_ALL F Fp G Fm G", "FC_ALL", "F(+), F(-)")])
 def test_which_column_is_taken(columns, chosen, others):
