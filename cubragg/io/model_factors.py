@@ -31,8 +31,9 @@ MAX_DIRECT_TERMS = 2_000_000
 #: Density is sampled twice as finely as resolution asks for, blurred to match, and each atom cut off at this density
 #: [electrons/A^3]: R against the sum is then about 1e-6.
 _RATE, _CUTOFF = 2.0, 1e-6
-#: The mask has steps of at most a quarter of dmin, and this length [A].
-_MASK_STEP_A = 0.5
+#: Step of the mask [A], where dmin does not ask for a finer one. It is not tied to dmin, since the mask is as coarse
+#: as its steps (one of 0.25 A leaves 3 % more of the cell to solvent), and the same for low angles whatever dmin is.
+_MASK_STEP_A, _MASK_STEPS_PER_DMIN = 0.5, 2.5
 MIN_DMIN_A = 0.2
 
 
@@ -191,7 +192,7 @@ def _mask(model: AtomicModel, hkl: np.ndarray, dmin: float) -> np.ndarray:
     """Transform of the solvent mask, complex128 [n] [A^3]."""
     masker = gemmi.SolventMasker(gemmi.AtomicRadiiSet.Cctbx)
     grid = gemmi.FloatGrid()
-    grid.setup_from(model.structure, spacing=min(dmin / 4.0, _MASK_STEP_A))
+    grid.setup_from(model.structure, spacing=min(dmin / _MASK_STEPS_PER_DMIN, _MASK_STEP_A))
     masker.put_mask_on_float_grid(grid, model.model)
     return _at(grid, hkl, 0.0)
 

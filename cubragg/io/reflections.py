@@ -78,18 +78,23 @@ class Reflections:
 def list_kind(path: Path | str) -> str:
     """``mtz``, ``cif``, ``shelx``, ``model`` or ``text``, by content; SHELX only with cell and symmetry beside it."""
     path = Path(path)
-    with open(path, "rb") as file:
-        head = file.read(_HEAD_BYTES)
+    head, lines = _head(path)
     if head.startswith(b"MTZ "):
         return "mtz"
     if head.startswith(b"\x1f\x8b"):
         return "cif"
-    lines = [line for line in head.decode("latin-1").splitlines() if line.strip() and not line.startswith("#")]
     if lines and lines[0].lstrip("\ufeff ").lower().startswith("data_"):
         return "cif"
     if lines and lines[0].startswith(_MODEL_RECORDS):
         return "model"
     return "shelx" if _parameters_beside(path) and _looks_like_shelx(path, lines) else "text"
+
+
+def _head(path: Path) -> tuple[bytes, list[str]]:
+    """The beginning of a file, and its lines that are not blank or comment."""
+    with open(path, "rb") as file:
+        head = file.read(_HEAD_BYTES)
+    return head, [line for line in head.decode("latin-1").splitlines() if line.strip() and not line.startswith("#")]
 
 
 def _looks_like_shelx(path: Path, head: list[str]) -> bool:
@@ -145,6 +150,9 @@ def _plain(path: Path | str) -> Reflections:
     if listed.duplicates:
         notices = (f"{path}: {listed.duplicates} duplicate reflection{'s' * (listed.duplicates > 1)}; "
                    f"the last of each counts (first: {listed.first_duplicate})",)
+    if _looks_like_shelx(Path(path), _head(Path(path))[1]):
+        notices += (f"{path}: looks like F^2 of SHELX, but is read as F, as nanoBragg does: there is no .ins, .res or "
+                    ".cif of the same name",)
     return Reflections(columns=("F",), notices=notices, _listed=(listed.hkl, listed.amplitudes))
 
 
@@ -164,7 +172,7 @@ def _shelx(path: Path | str, column: str | None) -> Listed:
         cell, symmetry, form = shelx.read_instructions(beside)
     if form not in (3, 4):
         raise FormatError(f"{beside}: got HKLF {form}; 3 (F) and 4 (F^2) are accepted")
-    kind = Column(("F^2",), True) if form == 4 else Column(("F",), False)
+    kind = shelx.SHELX_COLUMNS if form == 4 else Column(("F",), False)
     choose(path, [kind], column)
     rows = shelx.hklf_rows(str(path), Path(path).read_text(encoding="latin-1"))
     return Listed(*rows, kind.intensities, kind, (), cell, symmetry,

@@ -79,6 +79,8 @@ def test_solvent_fades_with_resolution():
     change = np.abs(wet.plus - dry.plus)
     low, high = inverse_d2 < 1 / 8.0**2, inverse_d2 > 1 / 3.5**2
     assert change[low].mean() > 20 * change[high].mean()
+    finer = structure_factors(wet.model, 1.6, k_sol=0.4)
+    assert finer.solvent_fraction == wet.solvent_fraction
     # Solvent fills the dark between molecules: low angles weaken.
     assert np.abs(wet.plus[low][1:]).mean() < np.abs(dry.plus[low][1:]).mean()
 
@@ -95,6 +97,23 @@ def test_atoms_on_special_positions_count_once(tmp_path):
     assert [atom.occ for atom in model.atoms() if atom.name == "CX"] == [0.5, 0.5]
     assert model.notices == (f"{tmp_path}/m.pdb: 1 atoms on special positions have the occupancy of all their copies; "
                              "it is shared out",)
+
+
+def test_copies_that_are_not_in_the_file_and_further_models(tmp_path):
+    structure = gemmi.read_structure(str(EXAMPLES / "helix_bundle.pdb"))
+    copy = gemmi.NcsOp(gemmi.Transform(gemmi.Mat33(), gemmi.Vec3(0.0, 0.0, 29.0)), "2", False)
+    structure.ncs.append(copy)
+    structure.add_model(structure[0])
+    structure.renumber_models()
+    structure.write_pdb(str(tmp_path / "m.pdb"))
+    model = read_model(tmp_path / "m.pdb")
+    assert model.model.count_atom_sites() == 2 * 656
+    assert model.notices == (f"{tmp_path}/m.pdb: of 2 models the first is taken",)
+    one, both = (structure_factors(source, 8.0, k_sol=0.0) for source in (EXAMPLES / "helix_bundle.pdb", model))
+    # A second copy half a cell along c: odd l cancel.
+    odd = one.hkl[:, 2] % 2 == 1
+    np.testing.assert_allclose(both.plus[~odd], 2 * one.plus[~odd], rtol=1e-3, atol=1.0)
+    assert np.abs(both.plus[odd]).max() < 1e-3 * np.abs(one.plus[odd]).max()
 
 
 def test_anisotropic_sites_of_a_small_molecule(tmp_path):
