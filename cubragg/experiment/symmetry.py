@@ -14,7 +14,7 @@ import numpy as np
 #: Translations are kept in whole 24ths of an axis.
 TRANSLATION_UNIT = 24
 #: Rows whose keys under all operations stay in the cache.
-_CHUNK_ROWS = 1 << 13
+_CHUNK_ROWS = 1 << 12
 
 
 def reciprocal_metric(cell: tuple[float, ...]) -> np.ndarray:
@@ -56,8 +56,18 @@ class Symmetry:
 
     @cached_property
     def centrings(self) -> np.ndarray:
-        """The translations of the identity, int64 [c, 3] in 24ths, (0, 0, 0) included."""
-        return self.translations[(self.rotations == np.eye(3, dtype=np.int64)).all(axis=(1, 2))]
+        """The translations of the identity other than 0, int64 [c, 3] in 24ths."""
+        identity = (self.rotations == np.eye(3, dtype=np.int64)).all(axis=(1, 2))
+        return self.translations[identity & self.translations.any(axis=1)]
+
+    @cached_property
+    def _screws_and_glides(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each rotation one operation, if it cannot be had without translation."""
+        order = np.lexsort(self.translations.T[::-1])
+        rotations, translations = self.rotations[order], self.translations[order]
+        _, first = np.unique(rotations.reshape(-1, 9), axis=0, return_index=True)
+        shifted = first[translations[first].any(axis=1)]
+        return rotations[shifted], translations[shifted]
 
     def metric(self, cell: tuple[float, ...]) -> np.ndarray:
         """G* float64 [3, 3] of a cell, freed of what rounding or error takes from its symmetry."""
@@ -70,15 +80,19 @@ class Symmetry:
 
     def absent(self, hkl: np.ndarray) -> np.ndarray:
         """Whether each of the indices [n, 3] is systematically absent, bool [n]."""
-        # Centring decides most of them, without a look at the rotations.
-        result = ((hkl @ self.centrings.T) % TRANSLATION_UNIT).any(axis=1)
-        left = np.flatnonzero(~result)
-        indices = hkl[left].astype(np.int64)
-        shifted = np.zeros(len(left), dtype=bool)
-        for rotation, translation in zip(self.rotations, self.translations, strict=True):
-            kept = (indices @ rotation == indices).all(axis=1)
-            shifted |= kept & ((indices @ translation) % TRANSLATION_UNIT != 0)
-        result[left] = shifted
+        result = np.zeros(len(hkl), dtype=bool)
+        rotations, translations = self._screws_and_glides
+        if not len(hkl) or not len(rotations) + len(self.centrings):
+            return result
+        # One number for h R - h, 0 only where all three differences are; products of floats are quicker, and exact.
+        span = 16.0 * np.abs(hkl).max() + 1.0
+        changes = ((rotations - np.eye(3)) @ [span * span, span, 1.0]).T
+        for start in range(0, len(hkl), _CHUNK_ROWS):
+            rows = slice(start, start + _CHUNK_ROWS)
+            indices = hkl[rows].astype(np.float64)
+            result[rows] = ((indices @ self.centrings.T) % TRANSLATION_UNIT).any(axis=1)
+            shifted = (indices @ translations.T) % TRANSLATION_UNIT != 0.0
+            result[rows] |= ((indices @ changes == 0.0) & shifted).any(axis=1)
         return result
 
 

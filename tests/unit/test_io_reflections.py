@@ -179,8 +179,8 @@ def test_shelx_list_with_the_cell_beside_it(beside):
     assert list_kind("a.hkl") == "text"
     Path("alone.hkl").write_text(hklf(both, values))
     assert read_reflections("alone.hkl").notices == (
-        "alone.hkl: looks like F^2 of SHELX, but is read as F, as nanoBragg does: there is no .ins, .res or .cif of the "
-        "same name",)
+        "alone.hkl: looks like F^2 of SHELX, but is read as F, as nanoBragg does: there is no .ins, .res or .cif of "
+        "the same name",)
     Path(f"a.{beside}").write_text(SMALL if beside == "cif" else (
         "TITL a\nCELL 0.71073 20 24 30 90 90 90\nZERR 4 0.003 0 0 0 0 0\nLATT -1\nSYMM 0.5-X, -Y, 0.5+Z\n"
         "SYMM -X, 0.5+Y, 0.5-Z\nSFAC C\nHKLF 4\nEND\n"))
