@@ -6,6 +6,7 @@ Dictionaries: mmCIF ``refln`` category (https://mmcif.wwpdb.org), core CIF ``_re
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 
 import gemmi
@@ -31,6 +32,23 @@ _NAME_TAGS = ("_space_group_name_H-M_alt", "_space_group.name_H-M_alt", "_symmet
 _EMBEDDED = "_shelx_hkl_file"
 
 
+def unzipped(path: Path | str) -> bytes:
+    """The bytes of a file, gzipped or not.
+
+    Raises
+    ------
+    FormatError
+        If it begins as gzip and is not.
+    OSError
+        If it cannot be read.
+    """
+    data = Path(path).read_bytes()
+    try:
+        return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise FormatError(f"{path}: not a whole gzip file: {error}") from None
+
+
 def read_document(path: Path | str) -> gemmi.cif.Document:
     """A CIF file, gzipped or not.
 
@@ -41,10 +59,10 @@ def read_document(path: Path | str) -> gemmi.cif.Document:
     OSError
         If it cannot be read.
     """
-    data = Path(path).read_bytes()
+    data = unzipped(path)
     try:
-        return gemmi.cif.read_string(gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data)
-    except (ValueError, RuntimeError, EOFError, gzip.BadGzipFile) as error:
+        return gemmi.cif.read_string(data)
+    except (ValueError, RuntimeError) as error:
         raise FormatError(f"{path}: not CIF: {str(error).removeprefix('data:')}") from None
 
 

@@ -10,7 +10,7 @@ import gemmi
 import numpy as np
 
 from cubragg.errors import FormatError
-from cubragg.io.cif_reflections import cell_and_symmetry, read_document
+from cubragg.io.cif_reflections import cell_and_symmetry, read_document, unzipped
 from cubragg.io.columns import Cell, checked_cell
 
 #: B = 8 pi^2 U.
@@ -103,13 +103,12 @@ def _share_special_positions(structure: gemmi.Structure) -> int:
 
 def _structure(path: Path | str) -> tuple[gemmi.Structure, bool]:
     """What the file holds, and whether it is a PDB or mmCIF file."""
-    with open(path, "rb") as file:
-        head = file.read(_HEAD_BYTES)
-    lines = [line for line in head.splitlines() if line.strip() and not line.startswith(b"#")]
+    data = unzipped(path)
+    lines = [line for line in data[:_HEAD_BYTES].splitlines() if line.strip() and not line.startswith(b"#")]
     try:
         # By content: names of coordinate files are many.
-        if not head.startswith(b"\x1f\x8b") and not (lines and lines[0].lower().startswith(b"data_")):
-            return gemmi.read_structure(str(path), format=gemmi.CoorFormat.Pdb), True
+        if not (lines and lines[0].lower().startswith(b"data_")):
+            return gemmi.read_pdb_string(data), True
         document = read_document(path)
         small = next((block for block in document if block.find_values("_atom_site_fract_x")), None)
         if small is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import gemmi
@@ -97,6 +98,16 @@ def test_atoms_on_special_positions_count_once(tmp_path):
     assert [atom.occ for atom in model.atoms() if atom.name == "CX"] == [0.5, 0.5]
     assert model.notices == (f"{tmp_path}/m.pdb: 1 atoms on special positions have the occupancy of all their copies; "
                              "it is shared out",)
+
+
+@pytest.mark.parametrize("name", ["helix_bundle.pdb", "quartz.cif"])
+def test_gzipped_models(tmp_path, name):
+    (tmp_path / "m.gz").write_bytes(gzip.compress((EXAMPLES / name).read_bytes()))
+    zipped, plain = read_model(tmp_path / "m.gz"), read_model(EXAMPLES / name)
+    assert [(a.name, a.pos.tolist()) for a in zipped.atoms()] == [(a.name, a.pos.tolist()) for a in plain.atoms()]
+    (tmp_path / "m.gz").write_bytes((tmp_path / "m.gz").read_bytes()[:100])
+    with pytest.raises(FormatError, match="not a whole gzip file"):
+        read_model(tmp_path / "m.gz")
 
 
 def test_copies_that_are_not_in_the_file_and_further_models(tmp_path):
