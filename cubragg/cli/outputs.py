@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cubragg import units
-from cubragg.cli.build import Job, Output, Settings
+from cubragg.cli.build import MARKS, Job, Output, Settings
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, int_scale, pgm_image
 from cubragg.errors import ConfigError, CubraggError, FormatError
+from cubragg.experiment import Detector
 
 if TYPE_CHECKING:
+    from cubragg.io.figure import Spots
+    from cubragg.render.predict import Truth
     from cubragg.render.render import Image
 
 _IMAGES = ("float", "int", "pgm", "noise", "cbf", "png")
+#: A picture marks at most so many spots, the brightest ones.
+_MOST_SPOTS = 1000
 
 
 def choose(job: Job) -> dict[str, Output]:
@@ -50,8 +55,8 @@ def check(targets: dict[str, Output], settings: Settings) -> None:
     Raises
     ------
     ConfigError
-        If two outputs, or an output and an input, are one file; the truth has a name of no known ending; or counts
-        for a CBF file are not defined.
+        If two outputs, or an output and an input, are one file; the truth has a name of no known ending; counts for a
+        CBF file are not defined; or a picture is described that is not written, or that cannot be drawn here.
     CubraggError
         If a file cannot be written where it is to be.
     """
@@ -69,6 +74,13 @@ def check(targets: dict[str, Output], settings: Settings) -> None:
             raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {problem}")
     if "truth" in targets:
         _check_truth(*targets["truth"])
+    for setting, flag in settings.picture.items():
+        if "png" not in targets:
+            raise ConfigError(flag, "got no --png; it says how that picture is made")
+        if setting in MARKS:
+            from cubragg.io.figure import require_matplotlib
+
+            require_matplotlib(flag)
     if "cbf" in targets and not settings.noise and not settings.scale:
         raise ConfigError(targets["cbf"].named_by, "CBF holds whole counts; with -nonoise, give -scale "
                           "to say how photons become counts")
@@ -81,6 +93,23 @@ def _check_truth(path: str, named_by: str) -> None:
         ending_of(path)
     except FormatError as error:
         raise ConfigError(named_by, str(error)) from None
+
+
+def _highest_trusted(detector: Detector) -> int:
+    """The count up to which every panel can be trusted, as far as CBF goes."""
+    from cubragg.io.cbf import MAX_COUNT
+
+    return min([MAX_COUNT, *(int(panel.trusted[1]) for panel in detector.panels if panel.trusted is not None)])
+
+
+def _spots(truth: Truth) -> Spots:
+    """The brightest reflections for a picture, without the direct beam."""
+    from cubragg.io.figure import Spots
+    from cubragg.render.predict import Flags
+
+    shown = np.flatnonzero((truth.flags & Flags.DIRECT_BEAM) == 0)[:_MOST_SPOTS]
+    fast, slow = truth.image_px
+    return Spots(fast[shown], slow[shown], truth.hkl[shown])
 
 
 def _problem(path: Path) -> str:
@@ -139,6 +168,13 @@ class Writer:
         return int_scale(self.image.photons, self.job.settings.scale, self.image.plan.roi)
 
     @cached_property
+    def _truth(self) -> Truth:
+        from cubragg.render.predict import predict
+
+        settings = self.job.settings
+        return predict(self.image.plan, min_photons=settings.truth_min, threads=settings.threads)
+
+    @cached_property
     def _noisy(self) -> np.ndarray:
         settings, image = self.job.settings, self.image
         self.figures["noise seed"] = f"{settings.seed}{' (drawn)' * settings.seed_drawn}, {settings.noise_rng}"
@@ -150,9 +186,11 @@ class Writer:
 
         plan = self.image.plan
         phi = units.deg_from_rad(units.rad_from_deg(plan.experiment.goniometer.phi_deg))
-        return smv_header(plan.geometry, wavelength_A=plan.experiment.beam.wavelength_A, phi_deg=phi,
-                          osc_deg=units.deg_from_rad(plan.phi.span),
-                          twotheta_deg=units.deg_from_rad(plan.geometry.twotheta))
+        slow, fast = plan.shape
+        return smv_header(
+            plan.geometry._replace(fast_pixels=fast, slow_pixels=slow),
+            wavelength_A=plan.experiment.beam.wavelength_A, phi_deg=phi, osc_deg=units.deg_from_rad(plan.phi.span),
+            twotheta_deg=units.deg_from_rad(plan.geometry.twotheta))
 
     def _write_dump(self, path: str) -> None:
         from cubragg.io.fdump import write_fdump
@@ -168,12 +206,10 @@ class Writer:
 
     def _write_truth(self, path: str) -> None:
         from cubragg.io.truth import write_truth
-        from cubragg.render.predict import predict
 
-        settings = self.job.settings
-        truth = predict(self.image.plan, min_photons=settings.truth_min, threads=settings.threads)
-        self.figures["truth"] = f"{len(truth)} reflection{'s' * (len(truth) != 1)}"
-        write_truth(path, truth)
+        count = len(self._truth)
+        self.figures["truth"] = f"{count} reflection{'s' * (count != 1)}"
+        write_truth(path, self._truth)
 
     def _write_float(self, path: str) -> None:
         from cubragg.io.raw import write_float
@@ -218,11 +254,18 @@ class Writer:
             plan.geometry, wavelength_A=beam.wavelength_A, start_angle_deg=plan.experiment.goniometer.phi_deg,
             angle_increment_deg=units.deg_from_rad(plan.phi.span), exposure_s=beam.exposure_s,
             timestamp=datetime.now(), n_excluded_pixels=excluded,
+            count_cutoff=_highest_trusted(plan.experiment.detector),
             sensor_thickness_m=plan.layers.thickness_m if plan.layers.thickness_m > 0.0 else None,
             flux=beam.flux or None, polarization=(1.0 + beam.kahn_factor) / 2.0 if beam.polarized else None)
         write_cbf(path, counts, header)
 
     def _write_png(self, path: str) -> None:
-        from cubragg.io.png import write_png
+        from cubragg.cli.pictures import notes_for
+        from cubragg.io.figure import write_picture
 
-        write_png(path, self.image.photons)
+        experiment = self.job.experiment
+        notes = notes_for(self.job.settings.picture, self.image.geometry, experiment.beam.wavelength_A,
+                          title=Path(path).name, curved=experiment.detector.curved)
+        if "spots" in self.job.settings.picture:
+            notes = replace(notes, spots=_spots(self._truth))
+        write_picture(path, self.image.photons, self.job.settings.style, notes, self.image.plan.mask)

@@ -9,14 +9,13 @@ from contextlib import contextmanager
 
 import click
 
-from cubragg.cli import outputs, report
+from cubragg.cli import models, outputs, report
 from cubragg.cli.build import Job, build
 from cubragg.cli.faults import Interrupted
 from cubragg.cli.legacy import Given
 from cubragg.compare.traces import format_steps
 from cubragg.errors import ConfigError
 from cubragg.render.plan import RenderPlan, make_plan
-from cubragg.render.predict import require_accounts
 from cubragg.render.render import render
 from cubragg.render.trace import format_trace, trace_pixel, trace_steps
 
@@ -36,12 +35,17 @@ def simulate(line: Sequence[Given]) -> None:
         At Ctrl-C.
     """
     start = time.perf_counter()
+    if models.wants_list(line):
+        click.echo(models.table())
+        return
     job = build(line)
     with job.replay.naming():
         plan = make_plan(job.experiment)
     targets = outputs.choose(job)
     outputs.check(targets, job.settings)
-    if "truth" in targets:
+    if "truth" in targets or "spots" in job.settings.picture:
+        from cubragg.render.predict import require_accounts
+
         with job.replay.naming():
             require_accounts(plan)
     told: set[str] = set()

@@ -17,7 +17,7 @@ from cubragg import units
 from cubragg.experiment.vectors import cross
 from cubragg.render.geometry import SubPixels
 from cubragg.render.lattice import Workspace
-from cubragg.render.numpy_renderer import NumpyRenderer, Pixels, Rules, in_order
+from cubragg.render.numpy_renderer import NumpyRenderer, Pixels, Rules, Workers
 from cubragg.render.plan import RenderPlan, carried_rotations
 
 #: Entries that a ledger collects before it adds up those of one pixel and reflection.
@@ -109,13 +109,13 @@ def _added(key: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 class Attribution(NumpyRenderer):
-    """Renders a plan and keeps account; for plans without running products (`oversample_omega` and its kin)."""
+    """Renders a run (see `panel_parts`) and keeps account; for plans without running products (`oversample_omega`
+    and its kin)."""
 
     every_index = True
 
     def __init__(self, plan: RenderPlan) -> None:
         super().__init__(plan)
-        self.codes = Codes(index_reach(plan))
         self._first_orientation = 0
         self._finished: list[tuple[int, Sums]] = []
         angles = plan.phi_angles if plan.physical else carried_rotations(plan.phi_angles)[0]
@@ -124,6 +124,12 @@ class Attribution(NumpyRenderer):
         self.reciprocal = np.linalg.inv(self._vectors).transpose(0, 2, 1)
         self._crossing = self.reciprocal @ np.array(cross(plan.geometry.beam, plan.geometry.spindle))
         self._turning = rotates(plan)
+        self.go_to(plan)
+
+    def go_to(self, plan: RenderPlan) -> None:
+        """Go on with another panel of the same detector."""
+        self.turn(plan)
+        self.codes = Codes(index_reach(plan))
         self._rim = _rim(plan)
 
     @property
@@ -153,8 +159,9 @@ class Attribution(NumpyRenderer):
             return ledger.total()
 
         ledger = Ledger()
-        for entries in in_order(one, range(self.orientations), threads):
-            ledger.add(*entries)
+        with Workers(threads) as workers:
+            for entries in workers.in_order(one, range(self.orientations)):
+                ledger.add(*entries)
         key, values = ledger.total()
         flat, code = np.divmod(key, self.codes.size)
         return self._sums(Shares(flat, code, values))

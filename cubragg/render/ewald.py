@@ -10,17 +10,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from cubragg import units
 from cubragg.render.attribution import index_reach
+from cubragg.render.geometry import SubPixels
+from cubragg.render.lattice import Workspace, miller_indices, nearest
+from cubragg.render.numpy_renderer import BLOCK_PIXELS, Pixels
+from cubragg.render.panels import place_count
 from cubragg.render.plan import RenderPlan
 
 #: Light further down a profile than this share of its peak is not followed.
 TAIL = 1e-6
 #: Pairs of a reflection and a pixel that are looked at together.
 _PAIRS = 500_000
+#: Pixels of a block at which it is found out how fast indices change there.
+_PROBES = 64
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,14 @@ def placed_on_sphere(hkl: np.ndarray, vectors: np.ndarray, incident: np.ndarray,
     return Nodes(hkl, excitation, offset, direction), along
 
 
+class Beams(NamedTuple):
+    """One orientation in the light of one source: cell vectors [3, 3] [m], unit vector, wavelength [m]."""
+
+    vectors: np.ndarray
+    incident: np.ndarray
+    wavelength: float
+
+
 class Windows:
     """The pixels, for each orientation, that reflections reach."""
 
@@ -145,39 +160,63 @@ class Windows:
         self._profile = profile_of(plan) if profile is None else profile
         self._reach = index_reach(plan)
         self._vectors = plan.cell_vectors.reshape(-1, 3, 3)
+        metric = self._profile.metric
+        self._separable = bool((metric == np.diag(np.diag(metric))).all())
 
     def places(self, orientation: int) -> np.ndarray:
         """Places in the region [n], ascending, of the pixels that one orientation lights with any source."""
-        sources = self._plan.sources
-        lit = [places for incident, wavelength in zip(sources.incident, sources.wavelength_m.tolist(), strict=True)
-               for places in self._lit(self._vectors[orientation], incident, wavelength)]
-        return np.unique(np.concatenate(lit)) if lit else np.zeros(0, dtype=np.int64)
+        sources, work = self._plan.sources, Workspace(BLOCK_PIXELS)
+        lit = [np.zeros(0, dtype=np.int64)]
+        for incident, wavelength in zip(sources.incident, sources.wavelength_m.tolist(), strict=True):
+            beams = Beams(self._vectors[orientation], incident, wavelength)
+            nodes = self._excited(beams)
+            for layer in range(self._plan.layers.count):
+                lit += self._lit(beams, nodes, layer, work)
+        found = np.sort(np.concatenate(lit))
+        return found[np.diff(found, prepend=-1) > 0]
 
-    def _lit(self, vectors: np.ndarray, incident: np.ndarray, wavelength: float) -> Iterator[np.ndarray]:
-        nodes = self._excited(vectors, incident, wavelength)
-        if not len(nodes.hkl):
-            return
-        fast, slow, per_fast, per_slow = self._projected(nodes.direction, vectors, wavelength)
+    def _lit(self, beams: Beams, nodes: Nodes, layer: int, work: Workspace) -> Iterator[np.ndarray]:
+        """Places that the reflections light in one layer of the sensor, part by part."""
+        fast, slow = project(self._plan, nodes.direction, layer)
         seen = np.isfinite(fast)
         nodes = Nodes(*(part[seen] for part in vars(nodes).values()))
-        low, high = self._boxes(nodes.offset, fast[seen], slow[seen], per_fast[seen], per_slow[seen])
-        half_pixel = 0.5 * (np.abs(per_fast) + np.abs(per_slow))[seen]
+        per_fast, per_slow = self._changes(nodes.direction, beams, layer)
+        low, high = self._boxes(nodes.offset, fast[seen], slow[seen], per_fast, per_slow)
         size = np.maximum(high - low + 1, 0)
         counts = size[:, 0] * size[:, 1]
-        parts = np.cumsum(counts) // _PAIRS
-        for part in np.unique(parts[counts > 0]):
-            chosen = np.flatnonzero((parts == part) & (counts > 0))
-            row, step = ragged(counts[chosen])
-            row = chosen[row]
-            down, across = np.divmod(step, size[row, 0])
-            pixel_fast, pixel_slow = low[row, 0] + across, low[row, 1] + down
-            index = self._indices(pixel_fast, pixel_slow, vectors, incident, wavelength) - nodes.hkl[row]
-            lit = self._reached(index, half_pixel[row])
-            fast_min, fast_max, slow_min, _ = self._plan.roi
-            yield np.unique((pixel_slow[lit] - slow_min) * (fast_max - fast_min + 1) + pixel_fast[lit] - fast_min)
+        if self._separable and counts.sum() > place_count(self._plan):
+            # Profiles overlap all over: it is the nearest reflection's that is highest in a pixel.
+            yield from self._anywhere(beams, layer, work)
+            return
+        half_pixel = 0.5 * (np.abs(per_fast) + np.abs(per_slow))
+        fast_min, fast_max, slow_min, _ = self._plan.roi
+        some = np.flatnonzero(counts)
+        parts = np.cumsum(counts[some]) // _PAIRS
+        for chosen in np.split(some, np.flatnonzero(np.diff(parts)) + 1):
+            rows, steps = ragged(counts[chosen])
+            for start in range(0, len(rows), BLOCK_PIXELS):
+                row, step = chosen[rows[start:start + BLOCK_PIXELS]], steps[start:start + BLOCK_PIXELS]
+                down, across = np.divmod(step, size[row, 0])
+                pixel_fast, pixel_slow = low[row, 0] + across, low[row, 1] + down
+                index = self._indices(pixel_fast, pixel_slow, beams, layer, work)
+                lit = self._reached(np.subtract(index, nodes.hkl[row].T, out=index), half_pixel[row].T)
+                yield (pixel_slow[lit] - slow_min) * (fast_max - fast_min + 1) + pixel_fast[lit] - fast_min
 
-    def _excited(self, vectors: np.ndarray, incident: np.ndarray, wavelength: float) -> Nodes:
+    def _anywhere(self, beams: Beams, layer: int, work: Workspace) -> Iterator[np.ndarray]:
+        """Places where the nearest reflection is above the tail, of the whole region."""
+        total = place_count(self._plan)
+        for start in range(0, total, BLOCK_PIXELS):
+            pixels = Pixels(self._plan, start, min(start + BLOCK_PIXELS, total))
+            if len(pixels):
+                index = self._indices(pixels.fast, pixels.slow, beams, layer, work)
+                some = work.take("direction", 3, len(pixels))[:, ::max(1, len(pixels) // _PROBES)]
+                half_pixel = 0.5 * sum(np.abs(change).max(axis=0) for change in self._changes(some.T, beams, layer))
+                np.subtract(index, nearest(index, work), out=index)
+                yield pixels.place[self._reached(index, half_pixel[:, None])]
+
+    def _excited(self, beams: Beams) -> Nodes:
         """Reflections whose profile touches the sphere above the tail."""
+        vectors, incident, wavelength = beams
         profile = self._profile
         stars = np.linalg.inv(vectors).T
         arms = profile.half * np.linalg.norm(stars, axis=1)
@@ -192,21 +231,15 @@ class Windows:
         near = np.abs(nodes.excitation) <= limit
         return Nodes(*(part[near] for part in vars(nodes).values()))
 
-    def _projected(self, direction: np.ndarray, vectors: np.ndarray, wavelength: float
-                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Where beams [n, 3] meet the detector [pixel] (NaN: nowhere), and how indices change per pixel [n, 3]."""
-        fast, slow = project(self._plan, direction)
-        path = self._path(direction)
-        changes = []
+    def _changes(self, direction: np.ndarray, beams: Beams, layer: int) -> tuple[np.ndarray, np.ndarray]:
+        """How indices change per pixel along fast and slow [n, 3], where beams [n, 3] meet a layer of the sensor."""
         geometry = self._plan.geometry
+        path = _path(self._plan, direction, layer)
+        changes = []
         for axis, edge in ((geometry.fast, geometry.pixel_size), (geometry.slow, geometry.slow_pixel_size)):
             turn = np.array(axis) - direction * (direction @ np.array(axis))[:, None]
-            changes.append(turn * (edge / path / wavelength)[:, None] @ vectors.T)
-        return fast, slow, changes[0], changes[1]
-
-    def _path(self, direction: np.ndarray) -> np.ndarray:
-        towards = direction @ np.array(self._plan.geometry.normal)
-        return self._plan.geometry.close_distance / np.where(towards > 0.0, towards, np.nan)
+            changes.append(turn * (edge / path / beams.wavelength)[:, None] @ beams.vectors.T)
+        return changes[0], changes[1]
 
     def _boxes(self, offset: np.ndarray, fast: np.ndarray, slow: np.ndarray, per_fast: np.ndarray, per_slow: np.ndarray
                ) -> tuple[np.ndarray, np.ndarray]:
@@ -231,36 +264,43 @@ class Windows:
         high = np.clip(np.ceil(centre + high + margin), (fast_min - 1, slow_min - 1), (fast_max, slow_max))
         return low.astype(np.int64), high.astype(np.int64)
 
-    def _indices(self, fast: np.ndarray, slow: np.ndarray, vectors: np.ndarray, incident: np.ndarray, wavelength: float
-                 ) -> np.ndarray:
-        """Fractional indices [n, 3] at the middles of pixels."""
-        geometry = self._plan.geometry
-        position = (np.outer((fast + 0.5) * geometry.pixel_size, geometry.fast)
-                    + np.outer((slow + 0.5) * geometry.slow_pixel_size, geometry.slow) + np.array(geometry.pix0))
-        direction = position / np.linalg.norm(position, axis=1)[:, None]
-        return (direction - incident) @ (vectors.T / wavelength)
+    def _indices(self, fast: np.ndarray, slow: np.ndarray, beams: Beams, layer: int, work: Workspace) -> np.ndarray:
+        """Fractional indices [3, n] at the middles of pixels."""
+        middle = 0.5 - 0.5 / self._plan.oversample
+        sub = SubPixels(self._plan, fast + middle, slow + middle, layer, 0, 0, work)
+        return miller_indices(beams.vectors, sub.scattering(tuple(beams.incident.tolist()), beams.wavelength), work)
 
     def _reached(self, index: np.ndarray, half_pixel: np.ndarray) -> np.ndarray:
-        """bool [n]: somewhere in the pixel the profile is above the tail."""
+        """bool [n]: somewhere in a pixel, offset by ``index`` [3, n] from a node, the profile is above the tail."""
         profile = self._profile
         away = np.maximum(np.abs(index) - half_pixel, 0.0)
-        inside = np.all(away <= 0.5, axis=1)
+        inside = (away[0] <= 0.5) & (away[1] <= 0.5) & (away[2] <= 0.5)
         if profile.cells is None:
-            spread = np.sqrt(np.einsum("ij,jk,ik->i", index, profile.metric, index))
-            slack = np.sqrt(np.einsum("ij,jk,ik->i", half_pixel, np.abs(profile.metric), half_pixel))
+            spread, slack = (np.sqrt(np.einsum("in,in->n", metric @ rows, rows)) for metric, rows in (
+                (profile.metric, index), (np.abs(profile.metric), half_pixel)))
             return inside & (spread - slack <= 1.0)
-        falls = np.maximum(profile.cells * np.sin(np.pi * np.minimum(away, 0.5)), 1.0)
-        return inside & (np.prod(falls, axis=1) ** -2.0 >= profile.tail)
+        most, cells = profile.tail ** -0.5, profile.cells[:, None]
+        # Twice x is never above sin(pi x): most pixels need no sine.
+        x, y, z = np.maximum(2.0 * cells * away, 1.0)
+        near = np.flatnonzero(inside & (x * y * z <= most))
+        falls = np.maximum(cells * np.sin(np.pi * away[:, near]), 1.0)
+        inside[:] = False
+        inside[near] = falls[0] * falls[1] * falls[2] <= most
+        return inside
 
 
-def project(plan: RenderPlan, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fast and slow place [pixel] where beams [n, 3] meet the plane of the detector; NaN where they do not."""
+def _path(plan: RenderPlan, direction: np.ndarray, layer: int) -> np.ndarray:
+    """From the crystal to a layer of the sensor along beams [n, 3] [m]; NaN where they do not meet it."""
+    towards = direction @ np.array(plan.geometry.normal)
+    return (plan.geometry.close_distance + layer * plan.layers.step_m) / np.where(towards > 0.0, towards, np.nan)
+
+
+def project(plan: RenderPlan, direction: np.ndarray, layer: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Fast and slow place [pixel] where beams [n, 3] meet a layer of the sensor; NaN where they do not."""
     geometry = plan.geometry
-    towards = direction @ np.array(geometry.normal)
-    path = geometry.close_distance / np.where(towards > 0.0, towards, np.nan)
-    position = direction * path[:, None] - np.array(geometry.pix0)
-    return (position @ np.array(geometry.fast) / geometry.pixel_size,
-            position @ np.array(geometry.slow) / geometry.slow_pixel_size)
+    position = direction * _path(plan, direction, layer)[:, None] - np.array(geometry.pix0)
+    return (position @ np.array(geometry.fast) / geometry.pixel_size - plan.first_pixel[0],
+            position @ np.array(geometry.slow) / geometry.slow_pixel_size - plan.first_pixel[1])
 
 
 def cell_volume(plan: RenderPlan) -> float:

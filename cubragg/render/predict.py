@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from enum import IntFlag
@@ -20,6 +19,7 @@ from cubragg.render.attribution import Attribution, Sums, rotates
 from cubragg.render.ewald import Windows
 from cubragg.render.geometry import SubPixels
 from cubragg.render.lattice import Workspace
+from cubragg.render.panels import panel_parts, place_count
 from cubragg.render.partiality import partiality
 from cubragg.render.plan import RenderPlan
 
@@ -147,7 +147,8 @@ def require_accounts(plan: RenderPlan) -> None:
     for name in ("thick", "polar", "omega"):
         if getattr(sampling, f"oversample_{name}") and not plan.physical:
             raise ConfigError(f"sampling.oversample_{name}", "multiplies the running sum of a pixel, so that its light "
-                              "belongs to no reflection; the truth needs --semantics physical or none of these")
+                              "belongs to no reflection; predicted reflections need --semantics physical or none of "
+                              "these")
 
 
 def predict(plan: RenderPlan, *, exact: bool | None = None, min_photons: float = MIN_PHOTONS,
@@ -177,51 +178,41 @@ def predict(plan: RenderPlan, *, exact: bool | None = None, min_photons: float =
     if exact is None:
         exact = _samples(plan) <= EXACT_SAMPLES
     exact = exact or wide
-    places, parts = [], []
-    for number, (place, panel_plan) in enumerate(panel_plans(plan)):
-        places.append(place)
-        if panel_plan is None:
-            continue
-        account = Attribution(panel_plan)
+    parts: list[dict[str, np.ndarray]] = []
+    account: Attribution | None = None
+    for number, part in _numbered(plan):
+        if account is None:
+            account = Attribution(part)
+        else:
+            account.go_to(part)
         if exact:
             sums = account.everything(threads)
         else:
-            sums = account.around(Windows(panel_plan).places, threads or os.cpu_count() or 1)
-        parts.append(_columns(number, panel_plan, account, sums, min_photons))
-        if account.interpolation_stopped_at is not None:
-            plan = dataclasses.replace(plan, interpolate=False)
+            sums = account.around(Windows(part).places, threads or os.cpu_count() or 1)
+        parts.append(_columns(number, part, account, sums, min_photons))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     order = np.argsort(-columns["photons"], kind="stable")
-    return Truth(**{name: column[order] for name, column in columns.items()}, panels=tuple(places),
+    return Truth(**{name: column[order] for name, column in columns.items()}, panels=panel_places(plan),
                  orientation=orientation(plan), plan=plan, exact=exact, min_photons=min_photons)
 
 
-def panel_plans(plan: RenderPlan) -> list[tuple[PanelPlace, RenderPlan | None]]:
-    """A plan for each panel, in the panel's own pixels; ``None`` where the region leaves nothing of it."""
+def panel_places(plan: RenderPlan) -> tuple[PanelPlace, ...]:
+    """The panels of the detector, those without a pixel to render too; the detector itself if it has none."""
     detector = plan.experiment.detector
     if not detector.panels:
-        return [(PanelPlace("", (0, 0), plan.geometry), plan)]
-    found: list[tuple[PanelPlace, RenderPlan | None]] = []
-    fast_min, fast_max, slow_min, slow_max = plan.roi
-    for number, (panel, geometry, layers) in enumerate(zip(
-            detector.panels, detector.panel_geometries(plan.geometry), detector.panel_layers(), strict=True)):
-        fast, slow = panel.offset
-        roi = (max(fast_min - fast, 0), min(fast_max - fast, panel.fast_pixels - 1),
-               max(slow_min - slow, 0), min(slow_max - slow, panel.slow_pixels - 1))
-        masks = [mask for mask in (panel.mask, None if plan.mask is None else plan.mask[panel.window])
-                 if mask is not None]
-        mask = np.logical_and.reduce(masks) if masks else None
-        place = PanelPlace(panel.name, panel.offset, geometry)
-        empty = roi[0] > roi[1] or roi[2] > roi[3]
-        found.append((place, None if empty else dataclasses.replace(
-            plan, geometry=geometry, layers=layers, roi=roi, mask=mask,
-            first_cell_vectors=None if number else plan.first_cell_vectors)))
-    return found
+        return (PanelPlace("", (0, 0), plan.geometry),)
+    return tuple(PanelPlace(panel.name, panel.offset, geometry) for panel, geometry in zip(
+        detector.panels, detector.panel_geometries(plan.geometry), strict=True))
+
+
+def _numbered(plan: RenderPlan) -> list[tuple[int, RenderPlan]]:
+    """The runs of a plan and the numbers of their panels."""
+    numbers = [0] if plan.panels is None else [panel.number for panel in plan.panels]
+    return [(number, part.plan) for number, part in zip(numbers, panel_parts(plan), strict=True)]
 
 
 def _samples(plan: RenderPlan) -> int:
-    fast_min, fast_max, slow_min, slow_max = plan.roi
-    return (fast_max - fast_min + 1) * (slow_max - slow_min + 1) * plan.steps * plan.layers.count
+    return sum(place_count(part) * part.layers.count for _, part in _numbered(plan)) * plan.steps
 
 
 def _columns(panel: int, plan: RenderPlan, account: Attribution, sums: Sums, min_photons: float

@@ -70,7 +70,9 @@ def test_every_format_holds_the_same_reflections(run, folder):
     ("--truth t", "--truth: got 't'; the truth is written as .csv, .h5, .hdf5, .nxs or .refl"),
     ("--truth t.csv --truth-min -1", "--truth-min: got -1 photons; the photons must be >= 0 photons"),
     ("--truth t.csv -oversample_omega", "-oversample_omega: multiplies the running sum of a pixel, so that its light "
-     "belongs to no reflection; the truth needs --semantics physical or none of these"),
+     "belongs to no reflection; predicted reflections need --semantics physical or none of these"),
+    ("--png p.png --png-spots -oversample_thick", "-oversample_thick: multiplies the running sum of a pixel, so that "
+     "its light belongs to no reflection; predicted reflections need --semantics physical or none of these"),
     ("--truth a.bin", "--truth: got 'a.bin', which -floatfile writes; every file needs its own name"),
 ])
 def test_faults(line, sentence, run, folder):

@@ -131,6 +131,7 @@ def test_looking_near_reflections_only_finds_the_same(shape, cells, more):
     {"beam": {"hdiv_range_mrad": 2.0, "hdiv_steps": 3, "vdiv_range_mrad": 1.0, "vdiv_steps": 2}},
     {"beam": {"dispersion_percent": 2.0, "dispersion_steps": 3}},
     {"detector": {"thickness_um": 300.0, "attenuation_um": 200.0, "thick_steps": 3, "rotx_deg": 20.0}},
+    {"detector": {"thickness_um": 2000.0, "attenuation_um": 1500.0, "thick_steps": 4, "rotx_deg": 30.0}},
     {"detector": {"convention": "xds", "rotx_deg": 20.0}}, {"detector": {"convention": "adxv"}},
     {"detector": {"point_pixel": True}}, {"sampling": {"dmin_A": 3.0}}, {"sampling": {"roi": (30, 90, 40, 99)}},
 ])
