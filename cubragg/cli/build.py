@@ -141,14 +141,13 @@ def _settings(replay: Replay) -> Settings:
 
 def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool]:
     """Structure factors from a list or a dump, and whether from a list; ``None``: as the settings say."""
-    from cubragg.io.fdump import read_fdump
-    from cubragg.io.hkl import read_hkl
-
     default_F = replay.get("structure_factors.default_F", StructureFactors.default_F)
     with replay.naming():
         checks.number("structure_factors.default_F", "default_F", default_F, "electrons")
     listed = _input(replay, "hkl")
     if listed is not None:
+        from cubragg.io.hkl import read_hkl
+
         replay.origins["structure_factors.grid"] = listed.named_by
         with reading(listed):
             reflections = read_hkl(listed.path)
@@ -169,6 +168,8 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool]:
             replay.notices.append(f"{dump.named_by} is without effect: there is no {dump.path} to read, "
                                   "and no -hkl to write")
         return None, False
+    from cubragg.io.fdump import read_fdump
+
     with reading(dump):
         grid, origin = read_fdump(dump.path)
     replay.notices.append(f"no -hkl: structure factors are read from {dump.path}, as in nanoBragg")
@@ -179,8 +180,6 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool]:
 
 def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
     """Pixels to render, bool [slow, fast]; ``None``: as the settings say."""
-    from cubragg.io.smv import read_smv
-
     source = _input(replay, "config_mask")
     if from_header is not None:
         replay.origins["sampling.mask"] = replay.origins["input.mask"]
@@ -188,6 +187,8 @@ def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
     if source is None:
         return None
     replay.origins["sampling.mask"] = source.named_by
+    from cubragg.io.smv import read_smv
+
     with reading(source):
         return read_smv(source.path).pixels != 0
 
