@@ -123,6 +123,8 @@ class NumpyRenderer:
         image = np.zeros(plan.shape, dtype=np.float32)
         total = _pixel_count(plan)
         workers = threads or os.cpu_count() or 1
+        if total > 1:  # a single pixel has few lookups
+            self._table.build()
 
         first, stop = self.lone_places(workers)
         interpolated_to = (total if stop is None else stop) if plan.interpolate else 0

@@ -16,7 +16,8 @@ FOREIGN = {"numpy", "fabio", "h5py", "hdf5plugin", "gemmi", "matplotlib", "cupy"
 def loaded(code: str, folder: Path) -> set[str]:
     """Top-level modules and those of cubragg that ``code`` leaves loaded."""
     code = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{code}\nprint('\\n' + ' '.join(sys.modules))"
-    printed = subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True,
+                             text=True).stdout
     return set(printed.splitlines()[-1].split())
 
 
