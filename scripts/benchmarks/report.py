@@ -26,7 +26,7 @@ _OWN = {"reference": f"{REFERENCE} / this", "gain_of_culling": "without / with c
 
 def spread(ratio: dict[str, float]) -> str:
     """Median, and least and largest."""
-    return f"{_digits(ratio['median'])} ({_digits(ratio['min'])}-{_digits(ratio['max'])})"
+    return f"{_digits(ratio['median'])} ({_digits(ratio['min'])} to {_digits(ratio['max'])})"
 
 
 def _digits(value: float) -> str:
