@@ -40,7 +40,7 @@ def int_image(photons: np.ndarray, scale: float | None, adc: float, roi: ROI) ->
     """
     scale = int_scale(photons, scale, roi)
     counts = np.zeros(photons.shape, dtype=np.uint16)
-    for band in _bands(roi):
+    for band in region_bands(roi):
         values = _bounded(photons[band], scale, adc, SATURATION)
         values += 0.5
         # Of numbers >= 0 the cast is the floor.
@@ -54,12 +54,12 @@ def pgm_image(photons: np.ndarray, scale: float | None, int_scale: float, rmsd: 
     if scale is None or not scale > 0.0:
         scale = _GRAY_PER_RMSD / rmsd if rmsd > 0.0 else int_scale
     gray = np.zeros(photons.shape, dtype=np.uint8)
-    for band in _bands(roi):
+    for band in region_bands(roi):
         gray[band] = _bounded(photons[band], scale, 0.0, _GRAY_MAX).astype(np.uint8)
     return gray, scale
 
 
-def _bands(roi: ROI) -> Iterator[tuple[slice, slice]]:
+def region_bands(roi: ROI) -> Iterator[tuple[slice, slice]]:
     """Indices of rows of the region that stay in the processor's cache together, and need little memory."""
     rows, columns = region_slices(roi)
     for start in range(rows.start, rows.stop, _BAND_ROWS):
