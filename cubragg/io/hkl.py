@@ -69,7 +69,8 @@ def _parsed(path: Path | str, text: bytes) -> HklList:
         if table is None:
             table = _table_by_line(path, block.decode("utf-8"), text.count(b"\n", 0, start) + 1)
         if len(table):
-            tables.append((table[:, :3].astype(np.int32, order="C"), table[:, 3]))
+            # A view would keep the table.
+            tables.append((table[:, :3].astype(np.int32, order="C"), table[:, 3].copy()))
     if not tables:
         raise FormatError(f"{path}: no reflections; a list needs lines of h k l F")
     hkl, amplitudes = (np.concatenate(column) for column in zip(*tables, strict=True))
@@ -131,11 +132,16 @@ def _reflection(where: str, columns: list[str]) -> tuple[float, float, float, fl
 
 def _repeated(hkl: np.ndarray) -> np.ndarray:
     """Places of the rows that occurred before."""
-    low = np.array([column.min() for column in hkl.T], dtype=np.int64)
-    sides = [int(column.max()) - int(least) + 1 for column, least in zip(hkl.T, low, strict=True)]
+    low = [int(column.min()) for column in hkl.T]
+    sides = [int(column.max()) - least + 1 for column, least in zip(hkl.T, low, strict=True)]
     if math.prod(sides) <= _BOX_POINTS * len(hkl):
-        seen = np.zeros(sides, dtype=np.bool_)
-        seen[tuple((hkl - low).T)] = True
+        place = np.zeros(len(hkl), dtype=np.int64)
+        for column, least, side in zip(hkl.T, low, sides, strict=True):
+            place *= side
+            place += column
+            place -= least
+        seen = np.zeros(math.prod(sides), dtype=np.bool_)
+        seen[place] = True
         if np.count_nonzero(seen) == len(hkl):
             return np.empty(0, dtype=np.intp)
     # lexsort is stable: of equal rows the first in the file comes first.
