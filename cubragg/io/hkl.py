@@ -13,7 +13,7 @@ import numpy as np
 from cubragg.errors import FormatError
 from cubragg.io import hkl_cache
 from cubragg.io.atomic import write_bytes
-from cubragg.io.columns import leading_columns
+from cubragg.io.decimals import leading_columns
 from cubragg.io.text import data_lines, number, text_of
 
 MAX_INDEX = 2**30

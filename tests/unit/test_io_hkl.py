@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from cubragg.errors import FormatError
 from cubragg.experiment import StructureFactors
 from cubragg.io import hkl as hkl_module
-from cubragg.io.columns import leading_columns
+from cubragg.io.decimals import leading_columns
 from cubragg.io.fdump import read_fdump, write_fdump
 from cubragg.io.hkl import read_hkl, write_hkl
 
