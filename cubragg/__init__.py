@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Detector,
         Experiment,
         Goniometer,
+        Panel,
         Sampling,
         Source,
         StructureFactors,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendUnavailable", "Beam", "ConfigError", "Crystal", "CubraggError", "Detector", "Experiment", "FormatError",
-    "Goniometer", "Image", "Sampling", "Source", "StructureFactors", "render_many",
+    "Goniometer", "Image", "Panel", "Sampling", "Source", "StructureFactors", "render_many",
     "simulate",
 ]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cubragg.errors import ConfigError
 from cubragg.experiment import checks
-from cubragg.experiment.sampling import same_arrays
+from cubragg.experiment.panels import same_arrays
 
 #: Grid points that are still worth allocating (8 bytes each: 4 GB).
 MAX_GRID_POINTS = 500_000_000

@@ -22,7 +22,7 @@ _VECTOR = (np.float64, 3)
 #: `struct Params`, field by field.
 PARAMS = np.dtype([
     ("pix0", *_VECTOR), ("fast", *_VECTOR), ("slow", *_VECTOR), ("normal", *_VECTOR), ("beam", *_VECTOR),
-    ("pixel_size", np.float64), ("sub_pixel_size", np.float64), ("close_distance", np.float64),
+    ("pixel_size", np.float64, 2), ("sub_pixel_size", np.float64, 2), ("close_distance", np.float64),
     ("distance", np.float64), ("layer_step", np.float64), ("mu", np.float64), ("kahn", np.float64),
     ("dmin", np.float64), ("water", np.float64), ("scale", np.float64),
     ("cells", *_VECTOR), ("reciprocal", np.float64, (3, 3)), ("fudge", np.float64),
@@ -53,8 +53,9 @@ def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
     geometry, layers, lattice, sampling = plan.geometry, plan.layers, plan.lattice, plan.experiment.sampling
     detector, beam = plan.experiment.detector, plan.experiment.beam
     params = np.zeros((), dtype=PARAMS)
-    for name in ("pix0", "fast", "slow", "normal", "beam", "pixel_size", "close_distance", "distance"):
+    for name in ("pix0", "fast", "slow", "normal", "beam", "close_distance", "distance"):
         params[name] = getattr(geometry, name)
+    edges = geometry.pixel_size, geometry.slow_pixel_size
     per_pixel = plan.oversample * plan.oversample
     orientations = plan.cell_vectors.shape[0] * plan.cell_vectors.shape[1]
     cells = plan.cells[0] * plan.cells[1] * plan.cells[2]
@@ -63,7 +64,7 @@ def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
     running = {name: not plan.physical and getattr(sampling, f"oversample_{name}")
                for name in ("thick", "polar", "omega")}
     values: dict[str, Any] = {
-        "sub_pixel_size": geometry.pixel_size / plan.oversample,
+        "pixel_size": edges, "sub_pixel_size": [edge / plan.oversample for edge in edges],
         "layer_step": layers.step_m, "mu": layers.mu_per_m, "kahn": beam.kahn_factor, "dmin": plan.dmin,
         "water": plan.water / per_pixel if plan.physical else plan.water,
         "scale": units.THOMSON_CROSS_SECTION_M2 * plan.fluence / steps,

@@ -267,7 +267,7 @@ class _Tracer:
         path = norm(trace.position_m)
         direction = unit(trace.position_m)
         if trace.omega == 0.0 or sampling.oversample_omega:
-            trace.omega = geometry.pixel_size * geometry.pixel_size / path / path * geometry.close_distance / path
+            trace.omega = geometry.pixel_size * geometry.slow_pixel_size / path / path * geometry.close_distance / path
             if plan.experiment.detector.point_pixel:
                 trace.omega = 1.0 / path / path
         if trace.capture_fraction == 0.0 or sampling.oversample_thick:
@@ -306,8 +306,8 @@ class _Tracer:
 
     def _position(self, fast: int, slow: int, layer: int, sub_slow: int, sub_fast: int) -> Vector:
         geometry, n = self._plan.geometry, self._plan.oversample
-        edge = geometry.pixel_size / n
-        f, s = edge * (fast * n + sub_fast) + edge / 2.0, edge * (slow * n + sub_slow) + edge / 2.0
+        f, s = (edge * (pixel * n + sub_pixel) + edge / 2.0 for edge, pixel, sub_pixel in (
+            (geometry.pixel_size / n, fast, sub_fast), (geometry.slow_pixel_size / n, slow, sub_slow)))
         position = combine((f, geometry.fast), (s, geometry.slow), (layer * self._plan.layers.step_m, geometry.normal),
                            (1.0, geometry.pix0))
         if self._plan.experiment.detector.curved:
