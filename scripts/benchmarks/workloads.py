@@ -56,6 +56,8 @@ def workloads(quick: bool = False) -> dict[str, Workload]:
     domains, many_domains, phi_steps = (2, 3, 2) if quick else (20, 50, 10)
     plain = "-distance 100 -pixel 0.1 -oversample 1"
     small_cell = f"-default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 {plain}"
+    mosaic = (f"-default_F 100 {_CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains {many_domains} -phi 1 -osc 1 -phisteps 4 "
+              f"{plain} -detpixels {side(1024)}")
     pilatus = (f"-hkl {REFLECTIONS} {_CRYSTAL} -N 100 -mosaic 0.1 -mosaic_domains {domains} -phi 0.1 -osc 0.1 "
                f"-phisteps 5 -distance 200 -pixel 0.172 -oversample 2 -detpixels_f {side(2463)} "
                f"-detpixels_s {side(2527)}")
@@ -67,8 +69,8 @@ def workloads(quick: bool = False) -> dict[str, Workload]:
     listed = [
         Workload("W1", f"{small_cell} -detpixels {side(1024)}"),
         Workload("W1b", f"{small_cell} -detpixels {side(2048)}"),
-        Workload("W2", f"-default_F 100 {_CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains {many_domains} -phi 1 -osc 1 "
-                       f"-phisteps 4 {plain} -detpixels {side(1024)}"),
+        Workload("W2", mosaic),
+        Workload("W2-gauss", f"{mosaic} -gauss_xtal"),
         Workload("W3", pilatus, pilatus_band),
         Workload("W3-whole", pilatus, compared=False),
         Workload("R16", eiger, eiger_band),
