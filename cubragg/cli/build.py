@@ -13,9 +13,10 @@ import numpy as np
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.legacy import Given
+from cubragg.cli.models import settle_model
 from cubragg.cli.replay import Replay
 from cubragg.errors import ConfigError
-from cubragg.experiment import Detector, Experiment, StructureFactors, checks
+from cubragg.experiment import Detector, Experiment, Panel, StructureFactors, checks
 from cubragg.experiment.reference_rng import MAX_SEED
 from cubragg.io.colours import Style
 
@@ -111,9 +112,10 @@ def build(line: Sequence[Given]) -> Job:
     for given in line:
         replay.take_flag(given)
     replay.settle(secrets.randbelow(MAX_SEED) + 1)
+    panels = settle_model(replay)
     settings = _settings(replay)
     factors, from_hkl = _structure_factors(replay)
-    experiment = _experiment(replay, factors, _mask(replay, mask))
+    experiment = _experiment(replay, factors, _mask(replay, mask), panels)
     replay.notices += _centres_without_effect(replay, experiment)
     return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl)
 
@@ -203,7 +205,8 @@ def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
         return read_smv(source.path).pixels != 0
 
 
-def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarray | None) -> Experiment:
+def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarray | None, panels: tuple[Panel, ...]
+                ) -> Experiment:
     from cubragg.io.matrix import read_matrix
     from cubragg.io.sources import read_sources
 
@@ -228,6 +231,8 @@ def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarr
             with reading(sources):
                 listed = read_sources(sources.path)
             parts["beam"] = replace(experiment.beam, sources=listed)
+        if panels:
+            parts["detector"] = replace(experiment.detector, panels=panels)
         if mask is not None:
             parts["sampling"] = replace(experiment.sampling, mask=mask)
         return replace(experiment, **parts) if parts else experiment

@@ -368,6 +368,8 @@ def c_arguments(line: Sequence[legacy.Given], job: Job) -> list[str]:
     ConfigError
         For what cannot be said in flags.
     """
+    if job.experiment.detector.panels:
+        raise ConfigError(job.replay.source_of("detector.panels"), "got a detector of panels; the C program has none")
     arguments: list[str] = []
     for given in line:
         sections = {path.partition(".")[0] for path in given.flag.fields}

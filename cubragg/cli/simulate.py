@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import click
 
-from cubragg.cli import outputs, report
+from cubragg.cli import models, outputs, report
 from cubragg.cli.build import Job, build
 from cubragg.cli.faults import Interrupted
 from cubragg.cli.legacy import Given
@@ -33,6 +33,9 @@ def simulate(line: Sequence[Given]) -> None:
         At Ctrl-C.
     """
     start = time.perf_counter()
+    if models.wants_list(line):
+        click.echo(models.table())
+        return
     job = build(line)
     with job.replay.naming():
         plan = make_plan(job.experiment)

@@ -180,7 +180,8 @@ def test_every_line_is_understood(quick, tmp_path, monkeypatch):
     if not quick:
         assert plans["R16-whole"].shape == (4371, 4150)
         assert {name: plan.steps for name, plan in plans.items()} == {
-            "W1": 1, "W1b": 1, "W2": 200, "W2-gauss": 200, "W3": 400, "W3-whole": 400, "R16": 2000, "R16-whole": 2000, "large": 40,
+            "W1": 1, "W1b": 1, "W2": 200, "W2-gauss": 200,
+            "W3": 400, "W3-whole": 400, "R16": 2000, "R16-whole": 2000, "large": 40,
             "start": 1}
 
 
