@@ -62,6 +62,7 @@ LEFT_OUT = {
     "-pgmfile": "on every line", "-noisefile": "on every line", "-nonoise": "the noise image is compared",
     "-nopgm": "the picture is compared", "-density": "not the C program's", "-MW": "not the C program's",
     "-printout": "text of every pixel", "-misset_seed": "goes with -misset random", "-stolout": "no input",
+    "--column": "of files that the C program cannot read",
 }
 OUTPUTS = "-floatfile c.float -intfile c.int -pgmfile c.pgm -noisefile c.noise -noprogress"
 

@@ -161,7 +161,8 @@ _ORIENTATION = (
 )
 
 _FACTORS = (
-    _file("-hkl", "reflections: lines of h k l F", "input.hkl"),
+    _file("-hkl", "reflections: lines of h k l F, MTZ, CIF, SHELX", "input.hkl"),
+    _file("--column", "its column of F or I (see Notes)", "run.column", metavar="<name>"),
     _number("-default_F", "electrons", "F of every reflection not in the list", "structure_factors.default_F",
             default="0", metavar="<F>"),
     _file("-dump", "its binary, to write or read", "output.dump", default="Fdump.bin"),

@@ -38,7 +38,7 @@ LINES = """
 -floatimage f.bin|-intfile i.smv|-intimage i.smv|-pgmfile p.pgm|-pgmimage p.pgm|-noisefile n.img|-noiseimage n.img
 -nonoise|-nopgm|-scale 2|-pgmscale 2|-coherent|-printout|-printout_pixel 3 4|-trace_pixel 3 4|-noprogress|-progress
 -interpolate|-nointerpolate|-round_xtal|-square_xtal|-gauss_xtal|-binary_spots|-tophat_spots|-fudge 1.1|-seed 3|-water 1
---cbffile c.cbf|-cbffile c.cbf|--backend auto|--backend numpy|--backend cpu
+--column FC|--cbffile c.cbf|-cbffile c.cbf|--backend auto|--backend numpy|--backend cpu
 --backend cuda|--precision auto|--precision double|--precision mixed
 --precision single|--device 0|--semantics nanobragg|--semantics physical|--threads 1
 --config exp.toml|--save-config exp2.toml|--noise-rng numpy|--noise-rng reference|--png p.png|--quiet|--all-outputs
