@@ -40,7 +40,8 @@ def test_parts_of_an_image(tmp_path, monkeypatch, capfd):
     assert found.wall_s > 0.0
     assert sum(part.seconds for part in found.parts) == pytest.approx(found.wall_s, rel=1e-9)
     assert all(part.seconds >= 0.0 for part in found.parts)
-    expected = ["start of the interpreter", "imports", "flags", "read hkl", "grid of structure factors", "plan",
+    expected = ["start of the interpreter", "imports", "flags", "read reflections", "read hkl",
+                "grid of structure factors", "plan",
                 "choose and set up backend", "render", "table of structure factors", "figures of the image",
                 "write float", "write int", "whole counts", "summary", "everything else", "end of the interpreter",
                 "not accounted for"]
