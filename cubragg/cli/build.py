@@ -162,8 +162,6 @@ def _settings(replay: Replay) -> Settings:
 
 def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, FileCell | None]:
     """Structure factors from a list or a dump, whether from a list, and its cell; ``None``: as the settings say."""
-    from cubragg.io.fdump import read_fdump
-
     default_F = replay.get("structure_factors.default_F", StructureFactors.default_F)
     with replay.naming():
         checks.number("structure_factors.default_F", "default_F", default_F, "electrons")
@@ -184,6 +182,8 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, F
             replay.notices.append(f"{dump.named_by} is without effect: there is no {dump.path} to read, "
                                   "and no -hkl to write")
         return None, False, None
+    from cubragg.io.fdump import read_fdump
+
     with reading(dump):
         grid, origin = read_fdump(dump.path)
     replay.notices.append(f"no -hkl: structure factors are read from {dump.path}, as in nanoBragg")
@@ -194,8 +194,6 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, F
 
 def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
     """Pixels to render, bool [slow, fast]; ``None``: as the settings say."""
-    from cubragg.io.smv import read_smv
-
     source = _input(replay, "config_mask")
     if from_header is not None:
         replay.origins["sampling.mask"] = replay.origins["input.mask"]
@@ -203,6 +201,8 @@ def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
     if source is None:
         return None
     replay.origins["sampling.mask"] = source.named_by
+    from cubragg.io.smv import read_smv
+
     with reading(source):
         return read_smv(source.path).pixels != 0
 

@@ -15,6 +15,7 @@ from cubragg import units
 from cubragg.experiment.vectors import Vector, cross, unit
 from cubragg.render.panels import place_count
 from cubragg.render.plan import RenderPlan
+from cubragg.render.structure_factor import bordered
 
 SOURCE_COLUMNS = 14
 
@@ -100,13 +101,8 @@ def table_of(plan: RenderPlan, precision: str) -> np.ndarray:
     factors = plan.experiment.structure_factors
     if factors.grid is None:
         return np.zeros(1, dtype=real(precision))
-    padded = np.pad(factors.grid, 1, constant_values=factors.default_F)
-    scale = _table_scale(plan, precision)
-    if scale != 1.0:
-        padded /= scale
-    if not plan.interpolate:
-        padded *= padded
-    return np.ascontiguousarray(padded, dtype=real(precision))
+    return bordered(factors.grid, factors.default_F, real(precision), scale=_table_scale(plan, precision),
+                    squared=not plan.interpolate)
 
 
 def vectors_of(plan: RenderPlan) -> np.ndarray:

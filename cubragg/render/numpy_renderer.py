@@ -146,6 +146,8 @@ class NumpyRenderer:
         plan = self._plan
         image = np.zeros(plan.shape, dtype=np.float32)
         total = place_count(plan)
+        if total > 1:  # a single pixel has few lookups
+            self._table.build()
 
         first, stop = self.lone_places(workers)
         interpolated_to = (total if stop is None else stop) if plan.interpolate else 0
