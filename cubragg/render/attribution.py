@@ -16,7 +16,7 @@ import numpy as np
 from cubragg import units
 from cubragg.experiment.vectors import cross
 from cubragg.render.geometry import SubPixels
-from cubragg.render.lattice import Workspace
+from cubragg.render.lattice import Workspace, nearest
 from cubragg.render.numpy_renderer import NumpyRenderer, Pixels, Rules, Workers
 from cubragg.render.plan import RenderPlan, carried_rotations
 
@@ -43,11 +43,11 @@ class Codes:
         self._sides = 2 * reach + 1
         self.size = int(np.prod(self._sides)) * 2
 
-    def pack(self, hkl: np.ndarray, entering: np.ndarray) -> np.ndarray:
-        """int64 [n] of whole indices [3, n] and bool [n]."""
-        h, k, l = np.clip(hkl.astype(np.int64), -self.reach[:, None], self.reach[:, None])  # noqa: E741
-        _, nk, nl = self._sides
-        return (((h + self.reach[0]) * nk + k + self.reach[1]) * nl + l + self.reach[2]) * 2 + entering
+    def pack(self, hkl: np.ndarray, entering: np.ndarray | bool) -> np.ndarray:
+        """Whole numbers as float64 [n] of whole indices [3, n] and bool [n]; the indices are clipped in place."""
+        h, k, l = np.clip(hkl, -self.reach[:, None], self.reach[:, None], out=hkl)  # noqa: E741
+        _, nk, nl = self._sides.tolist()
+        return (((h + self.reach[0]) * nk + k + self.reach[1]) * nl + l + self.reach[2]) * 2.0 + entering
 
     def unpack(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Indices int64 [n, 3] and entering bool [n]."""
@@ -106,6 +106,38 @@ def _added(key: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Keys, ascending and each once, and the sums of their rows [n, columns]."""
     key, place = np.unique(key, return_inverse=True)
     return key, np.stack([np.bincount(place, column, len(key)) for column in values.T], axis=1)
+
+
+class Tally:
+    """Adds up the light of a block of pixels: neighbouring samples of a pixel are mostly one reflection's, and only
+    where that changes does an entry go to the ledger."""
+
+    def __init__(self, pixels: int, codes: int) -> None:
+        self._codes = codes
+        self._code = np.full(pixels, -1.0)
+        self._sums = np.zeros((4, pixels))
+        self._ledger = Ledger()
+
+    def add(self, code: np.ndarray, photons: np.ndarray, moments: tuple[float, float, float]) -> None:
+        """Take down a sample of each pixel: whose it is [n], its photons [n], and what these are weighted with."""
+        where = np.flatnonzero((code != self._code) & (photons > 0.0))
+        if len(where):
+            self._enter(where)
+            self._code[where] = code[where]
+            self._sums[:, where] = 0.0
+        self._sums[0] += photons
+        for total, moment in zip(self._sums[1:], moments, strict=True):
+            total += photons * moment
+
+    def _enter(self, where: np.ndarray) -> None:
+        lit = where[self._sums[0, where] > 0.0]
+        self._ledger.add(lit * self._codes + self._code[lit].astype(np.int64), self._sums[:, lit].T)
+
+    def total(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixel times the number of codes plus code, ascending and each once, and their sums [n, 4]."""
+        self._enter(np.arange(len(self._code)))
+        self._sums[:] = 0.0
+        return self._ledger.total()
 
 
 class Attribution(NumpyRenderer):
@@ -174,9 +206,9 @@ class Attribution(NumpyRenderer):
     def _shares(self, pixels: Pixels, rules: Rules) -> tuple[np.ndarray, Shares]:
         """Photons [n] of a block, and whose they are."""
         plan = self._plan
-        self._local.ledger = Ledger()
+        self._local.tally = Tally(len(pixels), self.codes.size)
         photons = (self._physical_photons if plan.physical else self._photons)(pixels, rules)
-        key, values = self._local.ledger.total()
+        key, values = self._local.tally.total()
         pixel, code = np.divmod(key, self.codes.size)
         if plan.physical:
             scale = np.full(len(pixels), units.THOMSON_CROSS_SECTION_M2 * plan.fluence
@@ -189,18 +221,16 @@ class Attribution(NumpyRenderer):
 
     def _credit(self, sub: SubPixels, orientation: int, term: np.ndarray, keep: np.ndarray | None,
                 factor: np.ndarray | None) -> None:
-        where = np.flatnonzero(term > 0.0 if keep is None else (term > 0.0) & keep)
-        if not len(where):
-            return
         orientation += self._first_orientation
-        hkl = np.ceil(self._work.take("index", 3, len(term))[:, where] - 0.5)
-        entering = np.zeros(len(where), dtype=bool)
+        hkl = nearest(self._work.take("index", 3, len(term)), self._work)
+        entering: np.ndarray | bool = False
         if self._turning:
             x, y, z = self._crossing[orientation]
             entering = x * hkl[0] + y * hkl[1] + z * hkl[2] < 0.0
-        photons = term[where] if factor is None else term[where] * factor[where]
-        moments = np.array((1.0, *sub.place, self._phi[orientation]))
-        self._local.ledger.add(where * self.codes.size + self.codes.pack(hkl, entering), photons[:, None] * moments)
+        photons = term if factor is None else term * factor
+        if keep is not None:
+            photons = np.where(keep, photons, 0.0)
+        self._local.tally.add(self.codes.pack(hkl, entering), photons, (*sub.place, float(self._phi[orientation])))
 
     def _sums(self, shares: Shares) -> Sums:
         pixel, pixel_place = np.unique(shares.flat, return_inverse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import random
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from conftest import random_experiment, small_experiment
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.errors import ConfigError
+from cubragg.experiment.detectors import find
 from cubragg.experiment.panels import Panel
+from cubragg.experiment.vectors import rotate_xyz
 from cubragg.render.ewald import near_sphere
 from cubragg.render.plan import make_plan
 from cubragg.render.predict import Flags, Truth, predict
@@ -259,6 +262,97 @@ def test_panels_share_the_light_of_a_plane(exact):
         assert centre == pytest.approx(part.sum(axis=0) @ (np.arange(part.shape[1]) + 0.5) / part.sum(), abs=1e-3)
     fast, _ = truth.image_px
     assert fast[truth.panel == 1].min() >= 75
+
+
+def modules(layout: str, fast: int, slow: int) -> tuple[Panel, ...]:
+    """Nine panels with gaps in the image: on the detector's grid, shifted off it, or tilted with other pixels."""
+    rng, panels = random.Random(5), []
+    for number, (i, j) in enumerate(itertools.product(range(3), repeat=2)):
+        left, top = i * (fast + 4), j * (slow + 3)
+        moved = {"grid": (0.0, 0.0, 0.0), "shifted": (rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3), 0.0),
+                 "tilted": tuple(rng.uniform(-1.0, 1.0) for _ in range(3))}[layout]
+        angles = tuple(rng.uniform(-0.15, 0.15) if layout == "tilted" else 0.0 for _ in range(3))
+        axes = [rotate_xyz(axis, angles) for axis in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))]
+        edge = 0.25 if layout == "tilted" else 0.3
+        panels.append(Panel(fast, slow, edge, 0.3, (0.3 * left + moved[0], 0.3 * top + moved[1], moved[2]), *axes,
+                            offset=(left, top), name=f"m{number}"))
+    return tuple(panels)
+
+
+def check_panels(experiment: Experiment, exact: bool) -> Truth:
+    """Hold light and its centre on each panel against the rendered image; return the truth."""
+    plan = make_plan(experiment)
+    truth = predict(plan, exact=exact, min_photons=0.0)
+    image = photons_without_water(experiment)
+    assert truth.photons.sum() == pytest.approx(image.sum(), rel=SINGLE if exact else 1e-5)
+    slow, fast = np.indices(image.shape) + 0.5
+    for number, panel in enumerate(experiment.detector.panels):
+        mine, part = truth.panel == number, image[panel.window]
+        photons = truth.photons[mine]
+        assert photons.sum() == pytest.approx(part.sum(), rel=SINGLE if exact else 1e-5)
+        for columns, places in ((truth.pixel_fast[mine] + panel.offset[0], fast),
+                                (truth.pixel_slow[mine] + panel.offset[1], slow)):
+            assert photons @ columns == pytest.approx((part * places[panel.window]).sum(), rel=1e-6 if exact else 1e-5)
+    return truth
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
+@pytest.mark.parametrize("layout", ["grid", "shifted", "tilted"])
+def test_every_panel_has_its_own_light(layout, semantics, exact):
+    """Nine panels, a region that leaves three out, two sensors, and a phi of 0: the quirk of the first pixel, on each
+    panel anew, which is followed where every sample is looked at."""
+    whole = protein(oversample=2, goniometer=Goniometer(0.0 if exact else 0.05, 0.3, None, 3), semantics=semantics)
+    panels = modules(layout, 34, 33)
+    panels = (*panels[:4], dataclasses.replace(panels[4], thickness_um=500.0, attenuation_um=300.0), *panels[5:])
+    detector = dataclasses.replace(whole.detector, panels=panels, thick_steps=2)
+    sampling = dataclasses.replace(whole.sampling, roi=(0, 105, 40, 104))
+    experiment = dataclasses.replace(whole, detector=detector, sampling=sampling)
+    truth = check_panels(experiment, exact)
+    assert set(truth.panel) == {1, 2, 4, 5, 7, 8}
+
+
+@pytest.mark.parametrize("layout", ["grid", "shifted", "tilted"])
+def test_spots_on_panels_are_where_the_image_has_them(layout):
+    """`image_px`, and `beam` from the panel's own place in space."""
+    # With one sub-pixel the light lies where the counts do.
+    whole = protein(oversample=1, goniometer=Goniometer(0.05, 0.3, None, 3))
+    experiment = dataclasses.replace(whole, detector=dataclasses.replace(
+        whole.detector, panels=modules(layout, 38, 37)))
+    plan = make_plan(experiment)
+    truth, image = predict(plan, exact=False), photons_without_water(experiment)
+    image_fast, image_slow = truth.image_px
+    compared = 0
+    for row in np.flatnonzero(truth.flags & (Flags.CUT | Flags.OVERLAP) == 0)[:40]:
+        near = np.hypot(image_fast - image_fast[row], image_slow - image_slow[row]) < 8
+        rows, columns = (slice(max(int(place) - 3, 0), int(place) + 4) for place in (image_slow[row], image_fast[row]))
+        spot = image[rows, columns]
+        if near.sum() > 1 or spot.sum() == 0.0:
+            continue
+        compared += 1
+        assert spot.sum() == pytest.approx(truth.photons[row], rel=0.01)
+        slow, fast = (np.arange(part.start, part.start + size) + 0.5 for part, size in zip((rows, columns), spot.shape,
+                                                                                           strict=True))
+        assert spot.sum(axis=0) @ fast / spot.sum() == pytest.approx(image_fast[row], abs=0.02)
+        assert spot.sum(axis=1) @ slow / spot.sum() == pytest.approx(image_slow[row], abs=0.02)
+        geometry = truth.panels[truth.panel[row]].geometry
+        place = (np.array(geometry.pix0) + truth.fast_mm[row] / 1000.0 * np.array(geometry.fast)
+                 + truth.slow_mm[row] / 1000.0 * np.array(geometry.slow))
+        np.testing.assert_allclose(truth.beam[row], place / np.linalg.norm(place), atol=1e-12)
+    assert compared >= 10
+
+
+def test_a_named_detector_with_gaps():
+    """JUNGFRAU 4M: eight modules of their own; only two are rendered."""
+    model = find("--detector", "jungfrau4m")
+    whole = protein(oversample=1, goniometer=Goniometer(0.05, 0.3, None, 2))
+    experiment = dataclasses.replace(
+        whole, detector=Detector(**model.settings(), distance_mm=80.0),
+        sampling=dataclasses.replace(whole.sampling, roi=(950, 1150, 480, 580)))
+    truth = check_panels(experiment, exact=True)
+    assert len(truth.panels) == 8
+    assert len(set(truth.panel)) > 1
+    assert np.count_nonzero(~make_plan(experiment).mask[480:581, 950:1151]) > 1000
 
 
 def test_flags():
