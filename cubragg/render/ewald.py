@@ -107,7 +107,7 @@ def near_sphere(stars: np.ndarray, centre: np.ndarray, tolerance: float, reach: 
         low, high = np.maximum(low, -reach[2]).astype(np.int64), np.minimum(high, reach[2]).astype(np.int64)
         row, step = ragged(np.maximum(high - low + 1, 0))
         found.append(np.stack([h[row], k[row], low[row] + step], axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+    return np.concatenate(found)
 
 
 def ragged(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import h5py
 import msgpack
 import numpy as np
 import pytest
+from PIL import Image
+
+from cubragg.render.predict import predict
 
 LINE = ("-cell 60 62 66 90 95 90 -default_F 100 -lambda 1.1 -N 12 -gauss_xtal -fudge 0.2 -distance 110 -pixel 0.3 "
         "-detpixels 80 -misset 11 23 37 -fluence 1e28 -phi 0.05 -osc 0.6 -phisteps 4 -oversample 2 -floatfile a.bin ")
@@ -65,6 +69,45 @@ def test_every_format_holds_the_same_reflections(run, folder):
     assert table["photons [photons]"].min() >= 50.0
 
 
+def test_spots_of_the_picture_are_the_truth(run, folder, monkeypatch):
+    """The brightest rows of the file, without the direct beam, at their places in the image; predicted once."""
+    pytest.importorskip("matplotlib")
+    drawn, predicted = [], []
+
+    def remember(path, image, style, notes, mask):
+        drawn.append(notes.spots)
+        Path(path).touch()
+
+    def count(*arguments, **settings):
+        predicted.append(arguments)
+        return predict(*arguments, **settings)
+
+    monkeypatch.setattr("cubragg.io.figure.write_picture", remember)
+    monkeypatch.setattr("cubragg.render.predict.predict", count)
+    monkeypatch.setattr("cubragg.cli.outputs._MOST_SPOTS", 20)
+    assert run(LINE + "--png p.png --png-spots --truth t.csv --truth-min 20").exit_code == 0
+    assert len(predicted) == 1
+    _, table = read_csv(folder / "t.csv")
+    shown = np.flatnonzero(table["direct_beam"] == 0)[:20]
+    assert len(shown) == 20
+    spots, = drawn
+    np.testing.assert_array_equal(spots.hkl, np.stack([table[name][shown] for name in "hkl"], axis=1))
+    np.testing.assert_allclose(spots.fast_px, table["image_fast [px]"][shown], rtol=1e-9)
+    np.testing.assert_allclose(spots.slow_px, table["image_slow [px]"][shown], rtol=1e-9)
+
+
+def test_a_picture_with_spots(run, folder):
+    """The picture differs from that of the rings alone where spots are, without a truth being written."""
+    pytest.importorskip("matplotlib")
+    for flags in ("--png rings.png --png-rings", "--png spots.png --png-rings --png-spots"):
+        assert run(LINE + f"--quiet {flags}").exit_code == 0
+    rings, spots = (np.asarray(Image.open(folder / f"{name}.png").convert("RGB"), dtype=int)
+                    for name in ("rings", "spots"))
+    assert rings.shape == spots.shape
+    assert np.count_nonzero((rings != spots).any(axis=2)) > 500
+    assert sorted(path.name for path in folder.iterdir()) == ["a.bin", "rings.png", "spots.png"]
+
+
 @pytest.mark.parametrize(("line", "sentence"), [
     ("--truth t.txt", "--truth: got 't.txt'; the truth is written as .csv, .h5, .hdf5, .nxs or .refl"),
     ("--truth t", "--truth: got 't'; the truth is written as .csv, .h5, .hdf5, .nxs or .refl"),
@@ -73,6 +116,7 @@ def test_every_format_holds_the_same_reflections(run, folder):
      "belongs to no reflection; predicted reflections need --semantics physical or none of these"),
     ("--png p.png --png-spots -oversample_thick", "-oversample_thick: multiplies the running sum of a pixel, so that "
      "its light belongs to no reflection; predicted reflections need --semantics physical or none of these"),
+    ("--png-spots", "--png-spots: got no --png; it says how that picture is made"),
     ("--truth a.bin", "--truth: got 'a.bin', which -floatfile writes; every file needs its own name"),
 ])
 def test_faults(line, sentence, run, folder):
