@@ -53,6 +53,9 @@ KEPT = ("-seed", "-detpixels")
 #: Flags that a random line does not carry, and why.
 LEFT_OUT = {
     "--config": "not the C program's", "--save-config": "not the C program's", "--cbffile": "not the C program's",
+    "--nxmx": "not the C program's", "--nxmx-type": "not the C program's", "--tiff": "not the C program's",
+    "--tiff-type": "not the C program's", "--cbf-convention": "not the C program's",
+    "--smv-flavor": "not the C program's", "--images": "not the C program's",
     "--png": "not the C program's", "--all-outputs": "not the C program's", "--noise-rng": "always reference",
     "--semantics": "not the C program's", "--backend": "not the C program's", "--threads": "not the C program's",
     "--device": "not the C program's", "--precision": "not the C program's",
