@@ -16,7 +16,7 @@ from cubragg.experiment import (
     Source,
     StructureFactors,
 )
-from cubragg.render.batch import render_many
+from cubragg.render.batch import render_many, render_series
 from cubragg.render.render import Image, simulate
 
 try:
@@ -26,6 +26,6 @@ except PackageNotFoundError:  # a checkout that was never installed
 
 __all__ = [
     "BackendUnavailable", "Beam", "ConfigError", "Crystal", "CubraggError", "Detector", "Experiment", "FormatError",
-    "Goniometer", "Image", "Panel", "Sampling", "Source", "StructureFactors", "render_many",
+    "Goniometer", "Image", "Panel", "Sampling", "Source", "StructureFactors", "render_many", "render_series",
     "simulate",
 ]

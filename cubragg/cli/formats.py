@@ -16,6 +16,7 @@ from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.io import pilatus, tiles
 from cubragg.io.cbf import MiniCbfHeader, minicbf_header
+from cubragg.io.counts import MAX_COUNT
 from cubragg.io.nxmx import NxmxScene, NxmxWriter
 from cubragg.io.smv import adsc_header, smv_header
 from cubragg.render.plan import RenderPlan
@@ -67,8 +68,10 @@ class Formats:
             return adsc_header(self.facing(), wavelength_A=beam.wavelength_A, phi_deg=self._phi_deg,
                                osc_deg=self._range_deg, exposure_s=beam.exposure_s, pedestal=offset,
                                counts_per_photon=counts_per_photon)
-        return smv_header(self.plan.geometry, wavelength_A=beam.wavelength_A, phi_deg=self._phi_deg,
-                          osc_deg=self._range_deg, twotheta_deg=units.deg_from_rad(self.plan.geometry.twotheta))
+        slow, fast = self.live.shape
+        return smv_header(self.plan.geometry._replace(fast_pixels=fast, slow_pixels=slow),
+                          wavelength_A=beam.wavelength_A, phi_deg=self._phi_deg, osc_deg=self._range_deg,
+                          twotheta_deg=units.deg_from_rad(self.plan.geometry.twotheta))
 
     def cbf_convention(self) -> str:
         """``generic`` or ``pilatus``."""
@@ -93,9 +96,11 @@ class Formats:
         """The short header."""
         plan, beam, kahn = self.plan, self.plan.experiment.beam, self._kahn_factor
         material, thickness = tiles.sensor_of(self.tiles)
+        trusted = tiles.trusted_of(plan.experiment.detector)
         return minicbf_header(
             self.facing(), wavelength_A=beam.wavelength_A, start_angle_deg=plan.experiment.goniometer.phi_deg,
             angle_increment_deg=self._range_deg, exposure_s=beam.exposure_s, timestamp=datetime.now(),
+            count_cutoff=MAX_COUNT if trusted is None else min(MAX_COUNT, int(trusted[1])),
             n_excluded_pixels=excluded_pixels, sensor_thickness_m=thickness if thickness > 0.0 else None,
             sensor=_SENSORS.get(material, material), flux=beam.flux or None,
             polarization=None if kahn is None else (1.0 + kahn) / 2.0, convention=self.cbf_convention())

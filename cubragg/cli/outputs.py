@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from cubragg.render.render import Image
 
 _IMAGES = ("float", "int", "pgm", "noise", "cbf", "tiff", "nxmx", "png")
-#: Made once for a series.
-_SHARED = ("dump", "config", "nxmx")
+#: Made anew, and numbered, for each image of a series.
+_NUMBERED_KINDS = tuple(kind for kind in _IMAGES if kind != "nxmx")
 _WHOLE_COUNTS = {"cbf": "CBF", "tiff": "TIFF of this type", "nxmx": "NXmx of this type"}
 _NUMBERED = re.compile(r"(.*_)(\d{4,})(\.[^./]*)?")
 
@@ -53,16 +53,14 @@ def choose(job: Job) -> dict[str, Output]:
 
 
 def numbered(targets: dict[str, Output], number: int) -> dict[str, Output]:
-    """The files of image ``number``, counted from 1, of a series: name_0001.img; devices and shared files as named.
-
-    A folder's or a name's other dots stay; a second dot before the number would confuse DIALS.
-    """
+    """The files of image ``number``, counted from 1, of a series: name_0001.img; devices and files of the whole
+    series as named."""
     def name(path: str) -> str:
         if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
             return path
         stem, suffix = os.path.splitext(path)
         return f"{stem}_{number:04d}{suffix}"
-    return {kind: target if kind in _SHARED else target._replace(path=name(target.path))
+    return {kind: target._replace(path=name(target.path)) if kind in _NUMBERED_KINDS else target
             for kind, target in targets.items()}
 
 

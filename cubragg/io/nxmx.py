@@ -8,7 +8,7 @@ durin look for (detectorSpecific, data_000001). `specs/file-formats.md`
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from cubragg.experiment.vectors import Vector, dot, norm, scale
 from cubragg.io.arrays import checked_image
 from cubragg.io.atomic import atomic_path
 from cubragg.io.counts import pixels_of
+from cubragg.io.hdf5_sink import Sink
 from cubragg.io.tiles import Tile, sensor_of
 
 if TYPE_CHECKING:
@@ -148,8 +149,9 @@ class NxmxWriter:
         hdf5plugin.register("bshuf", force=True)
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self._path))
+            self._sink = stack.enter_context(closing(Sink(temporary)))
             # Old-style groups and superblock 0, which neggia reads.
-            self._file = stack.enter_context(h5py.File(temporary, "w", libver="earliest"))
+            self._file = stack.enter_context(h5py.File(self._sink, "w", libver="earliest"))
             shape = self._scene.live.shape
             entry = _group(self._file, "entry", "NXentry")
             data = _group(entry, "data", "NXdata", signal="data")
@@ -175,6 +177,8 @@ class NxmxWriter:
             raise FormatError(f"{self._path}: got an image of shape {image.shape}; "
                               f"the file has images of {self._data.shape[1:]}")
         self._data[self.done] = image
+        self._file.flush()
+        self._sink.check()
         self.done += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -186,6 +190,8 @@ class NxmxWriter:
         with self._stack:
             self._data.resize(self.done, axis=0)
             _describe(self._file, self._scene, self.done, self._type)
+            self._file.flush()
+            self._sink.check()
         self.complete = True
 
 

@@ -28,8 +28,8 @@ def described(experiment):
             "distance_mm": panel.get_distance(), "thickness_mm": panel.get_thickness(),
             "material": panel.get_material(), "gain": panel.get_gain(), "pedestal": panel.get_pedestal(),
             # where a pixel 30 down and 40 right of the middle is, parallax corrected or not
-            "place_mm": panel.pixel_to_millimeter(tuple(size / 2.0 + off for size, off
-                                                        in zip(panel.get_image_size(), (40.0, 30.0)))),
+            "place_mm": panel.pixel_to_millimeter((panel.get_image_size()[0] / 2.0 + 40.0,
+                                                   panel.get_image_size()[1] / 2.0 + 30.0)),
         } for panel in experiment.detector],
     }
 
