@@ -197,10 +197,9 @@ class NxmxWriter:
 
 def _describe(file: h5py.File, scene: NxmxScene, images: int, type_name: str) -> None:
     """Everything but the pixels."""
-    file.attrs["NX_class"] = np.bytes_("NXroot")
-    file.attrs["default"] = np.bytes_("entry")
+    _say(file, NX_class="NXroot", default="entry")
     entry = file["entry"]
-    entry.attrs["default"] = np.bytes_("data")
+    _say(entry, default="data")
     start = scene.timestamp.replace(tzinfo=None)
     end = start + timedelta(seconds=images * max(scene.exposure_s, 0.0))
     for name, text in (("definition", "NXmx"), ("start_time", start.isoformat(timespec="milliseconds")),
@@ -231,27 +230,32 @@ class _Frame:
         return (0.0 - x, y, 0.0 - z)
 
 
+def _say(node: h5py.Group | h5py.Dataset, **attributes: str) -> None:
+    """Attributes of text in the one form that durin reads: of variable length, and not Unicode."""
+    import h5py
+
+    for key, text in attributes.items():
+        node.attrs.create(key, text, dtype=h5py.string_dtype("ascii"))
+
+
 def _group(parent: h5py.Group, name: str, nx_class: str, **attributes: str) -> h5py.Group:
     group = parent.create_group(name)
-    for key, value in {"NX_class": nx_class, **attributes}.items():
-        group.attrs[key] = np.bytes_(value)
+    _say(group, NX_class=nx_class, **attributes)
     return group
 
 
 def _field(group: h5py.Group, name: str, value: Any, units: str) -> None:
     group[name] = value
-    group[name].attrs["units"] = np.bytes_(units)
+    _say(group[name], units=units)
 
 
 def _axis(group: h5py.Group, name: str, value: Any, kind: str, vector: Vector, depends_on: str) -> None:
     """A rotation [deg] or translation [m] about or along a unit vector."""
     _field(group, name, value, "deg" if kind == "rotation" else "m")
     axis = group[name].attrs
-    axis["transformation_type"] = np.bytes_(kind)
     axis["vector"] = np.array(vector)
     axis["offset"] = np.zeros(3)
-    axis["offset_units"] = np.bytes_("m")
-    axis["depends_on"] = np.bytes_(depends_on)
+    _say(group[name], transformation_type=kind, offset_units="m", depends_on=depends_on)
 
 
 def _beam(beam: h5py.Group, scene: NxmxScene, frame: _Frame) -> None:
@@ -340,7 +344,7 @@ def _specific(specific: h5py.Group, scene: NxmxScene, images: int) -> None:
 def _module(module: h5py.Group, tile: Tile, depth: float, frame: _Frame) -> None:
     geometry, path = tile.geometry, module.name
     if tile.name:
-        module.attrs["panel"] = tile.name
+        module["description"] = tile.name
     module["data_origin"] = np.array(tile.offset[::-1])
     module["data_size"] = np.array((geometry.slow_pixels, geometry.fast_pixels))
     x, y, z = frame(geometry.pix0)
