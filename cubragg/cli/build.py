@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,10 @@ from cubragg.cli.replay import Replay
 from cubragg.errors import ConfigError
 from cubragg.experiment import Detector, Experiment, StructureFactors, checks
 from cubragg.experiment.reference_rng import MAX_SEED
+from cubragg.io.colours import Style
 
+#: Settings of a picture that matplotlib draws.
+MARKS = ("rings", "zoom")
 _CENTRES = ("xbeam_mm", "ybeam_mm", "xclose_mm", "yclose_mm", "orgx", "orgy")
 
 
@@ -50,6 +53,8 @@ class Settings:
         Header of SMV and CBF files, type of the pixels of NXmx and TIFF files.
     images
         How many images; more than one are a rotation series.
+    style, picture
+        How the PNG picture is coloured; and what was said about it, by setting (``rings``), with the flag.
     printout, pixels
         Print traces: of these pixels (flag, fast, slow), or of all rendered ones if there are none.
     """
@@ -77,6 +82,8 @@ class Settings:
     tiff_type: str = "int32"
     images: int = 1
     printout: bool = False
+    style: Style = field(default_factory=Style)
+    picture: Mapping[str, str] = field(default_factory=dict)
     pixels: tuple[tuple[str, int, int], ...] = ()
 
 
@@ -146,7 +153,10 @@ def _settings(replay: Replay) -> Settings:
                for kind, path in replay.sections["output"].items()}
     inputs = tuple(InputFile(path, replay.origins[f"input.{kind}"])
                    for kind, path in replay.sections["input"].items())
-    return Settings(outputs, inputs, pixels=tuple(traced), **known)
+    with replay.naming():
+        style = Style(**{name: value for name, value in replay.sections["picture"].items() if name not in MARKS})
+    picture = {name: replay.origins[f"picture.{name}"] for name in replay.sections["picture"]}
+    return Settings(outputs, inputs, style=style, picture=picture, pixels=tuple(traced), **known)
 
 
 def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool]:
@@ -207,7 +217,7 @@ def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarr
     from cubragg.io.sources import read_sources
 
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
-                                if name not in ("input", "output", "run")}
+                                if name not in ("input", "output", "picture", "run")}
     document["semantics"] = replay.get("run.semantics", Experiment.semantics)
     matrix, sources = _input(replay, "matrix"), _input(replay, "sources")
     if matrix is not None:

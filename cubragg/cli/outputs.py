@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cubragg.cli import formats
-from cubragg.cli.build import Job, Output, Settings
+from cubragg.cli.build import MARKS, Job, Output, Settings
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, int_scale, pgm_image
@@ -78,7 +78,7 @@ def listed(paths: list[str]) -> str:
     for path in paths:
         match = _NUMBERED.fullmatch(path)
         series.setdefault((match[1], match[3] or "") if match else (path,), []).append(path)
-    return ", ".join(one[0] if len(one) == 1 else f"{one[0]} to {one[-1]}" for one in series.values())
+    return ", ".join(one[0] if one[0] == one[-1] else f"{one[0]} to {one[-1]}" for one in series.values())
 
 
 def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> None:
@@ -87,8 +87,8 @@ def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> N
     Raises
     ------
     ConfigError
-        If two outputs, or an output and an input, are one file; if counts for a file are not defined, or it cannot
-        say the geometry.
+        If two outputs, or an output and an input, are one file; counts for a file are not defined, or it cannot say
+        the geometry; or a picture is described that is not written, or that cannot be drawn here.
     CubraggError
         If a file cannot be written where it is to be.
     """
@@ -104,6 +104,13 @@ def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> N
         problem = _problem(path)
         if problem:
             raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {problem}")
+    for setting, flag in settings.picture.items():
+        if "png" not in targets:
+            raise ConfigError(flag, "got no --png; it says how that picture is made")
+        if setting in MARKS:
+            from cubragg.io.figure import require_matplotlib
+
+            require_matplotlib(flag)
     for kind, form in _WHOLE_COUNTS.items():
         if kind in targets and not (settings.noise or settings.scale or _pixel_type(kind, settings) == "float32"):
             raise ConfigError(targets[kind].named_by, f"{form} holds whole counts; with -nonoise, give -scale "
@@ -267,6 +274,10 @@ class Writer:
         self.nxmx.append(nxmx_pixels(*self._counted(kind), self._formats.live, kind, where=path))
 
     def _write_png(self, path: str) -> None:
-        from cubragg.io.png import write_png
+        from cubragg.cli.pictures import notes_for
+        from cubragg.io.figure import write_picture
 
-        write_png(path, self.image.photons)
+        experiment = self.job.experiment
+        notes = notes_for(self.job.settings.picture, self.image.geometry, experiment.beam.wavelength_A,
+                          title=Path(path).name, curved=experiment.detector.curved)
+        write_picture(path, self.image.photons, self.job.settings.style, notes, self.image.plan.mask)

@@ -1,10 +1,30 @@
-"""A file for HDF5 to write to that survives a full disk."""
+"""A file for HDF5 to write to that survives a full disk, and Ctrl-C at any moment."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block: HDF5 must not lose a call in its middle."""
+    if threading.current_thread() is not threading.main_thread():  # which alone gets it
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed and callable(before):
+        before(signal.SIGINT, None)
 
 
 class Sink:

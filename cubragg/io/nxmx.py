@@ -8,6 +8,7 @@ durin look for (detectorSpecific, data_000001). `specs/file-formats.md`
 from __future__ import annotations
 
 import math
+import sys
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from cubragg.experiment.vectors import Vector, dot, norm, scale
 from cubragg.io.arrays import checked_image
 from cubragg.io.atomic import atomic_path
 from cubragg.io.counts import pixels_of
-from cubragg.io.hdf5_sink import Sink
+from cubragg.io.hdf5_sink import Sink, undisturbed
 from cubragg.io.tiles import Tile, sensor_of
 
 if TYPE_CHECKING:
@@ -141,6 +142,15 @@ class NxmxWriter:
         self._stack = ExitStack()
 
     def __enter__(self) -> NxmxWriter:
+        try:
+            with undisturbed():
+                self._open()
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def _open(self) -> None:
         import h5py
         import hdf5plugin
 
@@ -160,7 +170,6 @@ class NxmxWriter:
                 fillvalue=0, **hdf5plugin.Bitshuffle(nelems=0, cname="lz4"))
             data["data_000001"] = self._data
             self._stack = stack.pop_all()
-        return self
 
     def append(self, image: np.ndarray) -> None:
         """Add an image [slow, fast] of the file's type, as `nxmx_pixels` makes it.
@@ -176,17 +185,22 @@ class NxmxWriter:
         if image.shape != self._data.shape[1:]:
             raise FormatError(f"{self._path}: got an image of shape {image.shape}; "
                               f"the file has images of {self._data.shape[1:]}")
-        self._data[self.done] = image
-        self._file.flush()
-        self._sink.check()
-        self.done += 1
+        with undisturbed():
+            self._data[self.done] = image
+            self._file.flush()
+            self._sink.check()
+            self.done += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
                  ) -> None:
         keep = kind is None or (issubclass(kind, KeyboardInterrupt) and self.done > 0)
-        if not keep:
-            self._stack.__exit__(kind, error, trace)
-            return
+        with undisturbed():
+            if not keep:
+                self._stack.__exit__(kind, error, trace)
+                return
+            self._finish()
+
+    def _finish(self) -> None:
         with self._stack:
             self._data.resize(self.done, axis=0)
             _describe(self._file, self._scene, self.done, self._type)

@@ -28,9 +28,9 @@ SERIES = f"{SMALL} -phi 3 -osc 2 --images 3 --quiet "
 
 @pytest.fixture
 def alone(run, folder):
-    """``alone(number, line)``: photons of image ``number`` rendered by a run of its own."""
-    def rendered(number: int, line: str = ""):
-        assert run(f"{SMALL} {line} -phi {3 + 2 * number} -osc 2 -floatfile one.bin --quiet").exit_code == 0
+    """``alone(phi, line)``: photons of an image that starts at phi, rendered by a run of its own."""
+    def rendered(phi: float, line: str = ""):
+        assert run(f"{SMALL} {line} -phi {phi} -osc 2 -floatfile one.bin --quiet").exit_code == 0
         photons = np.fromfile("one.bin", "<f4").reshape(12, 12)
         os.remove("one.bin")
         return photons
@@ -40,46 +40,54 @@ def alone(run, folder):
 @pytest.mark.parametrize("flags", ["--backend numpy", "--backend cpu", "-hkl P1.hkl -interpolate"])
 def test_each_image_is_that_of_a_run_of_its_own(flags, run, inputs, alone):
     assert run(f"{SERIES} {flags} -floatfile f.bin").exit_code == 0
-    for number in range(3):
-        np.testing.assert_array_equal(np.fromfile(f"f_000{number + 1}.bin", "<f4").reshape(12, 12),
-                                      alone(number, flags))
+    for number, phi in enumerate((3, 5, 7), start=1):
+        np.testing.assert_array_equal(np.fromfile(f"f_000{number}.bin", "<f4").reshape(12, 12), alone(phi, flags))
 
 
 def test_the_phi_of_exactly_0_is_minded_in_each_image(run, alone):
-    """In nanobragg semantics a step at 0 keeps the rotation of the step before it: the series passes 0."""
+    """In nanobragg semantics a step at 0 keeps the rotation of the step before it."""
     assert run(f"{SERIES} -phi -2 -floatfile f.bin").exit_code == 0
-    for number, phi in enumerate((-2, 0, 2)):
-        np.testing.assert_array_equal(np.fromfile(f"f_000{number + 1}.bin", "<f4").reshape(12, 12),
-                                      alone(0, f"-phi {phi}") if phi == 3 else alone((phi - 3) / 2))
+    for number, phi in enumerate((-2, 0, 2), start=1):
+        np.testing.assert_array_equal(np.fromfile(f"f_000{number}.bin", "<f4").reshape(12, 12), alone(phi))
 
 
 def test_files_seeds_and_headers(run, folder, alone):
-    result = run(f"{SERIES.replace('--quiet', '')} -intfile i.img -scale 1 -noisefile sub.d/n.img -floatfile /dev/null "
-                 "--nxmx s.h5" if (folder / "sub.d").mkdir() is None else "")
+    (folder / "sub.d").mkdir()
+    line = SERIES.replace("--quiet", "")
+    result = run(f"{line} -intfile i.x.img -scale 1 -noisefile sub.d/n -floatfile /dev/null --nxmx s.h5")
     assert result.exit_code == 0
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
-        "i_0001.img", "i_0002.img", "i_0003.img", "s.h5", "sub.d/n_0001.img", "sub.d/n_0002.img", "sub.d/n_0003.img"]
-    assert ("  files             i_0001.img to i_0003.img, sub.d/n_0001.img to sub.d/n_0003.img, s.h5"
-            in [line.replace("/dev/null, ", "").replace(", /dev/null", "") for line in result.stderr.splitlines()]
-            or "/dev/null" in result.stderr)
-    for number in range(3):
-        file = read_smv(f"sub.d/n_000{number + 1}.img")
-        assert (file.header["OSC_START"], file.header["OSC_RANGE"]) == (f"{3 + 2 * number}", "2")
-        photons = alone(number)
-        np.testing.assert_array_equal(file.pixels, noise_counts(photons, (0, 11, 0, 11), 1 + number) + 40)
+        "i.x_0001.img", "i.x_0002.img", "i.x_0003.img", "s.h5", "sub.d/n_0001", "sub.d/n_0002", "sub.d/n_0003"]
+    files = result.stderr.splitlines()[-1].split(None, 1)[1]
+    assert files.replace("/dev/null, ", "") == (
+        "i.x_0001.img to i.x_0003.img, sub.d/n_0001 to sub.d/n_0003, s.h5")
+    assert "  of image          3 of 3" in result.stderr.splitlines()
+    for number, phi in enumerate((3, 5, 7), start=1):
+        file = read_smv(f"sub.d/n_000{number}")
+        assert (file.header["OSC_START"], file.header["OSC_RANGE"]) == (f"{phi}", "2")
+        np.testing.assert_array_equal(file.pixels, noise_counts(alone(phi), (0, 11, 0, 11), number) + 40)
+
+
+def test_each_with_a_scale_of_its_own_is_told(run):
+    warning = ("warning: -intfile: each image of the series is scaled by its own maximum; -scale gives all the same "
+               "scale")
+    line = f"{SERIES.replace('--quiet', '')} -intfile i.img"
+    assert warning in run(line).stderr.splitlines()
+    assert warning not in run(f"{line} -scale 3").stderr.splitlines()
 
 
 def test_one_nxmx_for_all_and_one_cbf_each(run, alone):
     assert run(f"{SERIES} --nxmx s.h5 -cbffile c.cbf --tiff t.tif").exit_code == 0
     with h5py.File("s.h5") as file:
         data = np.array(file["entry/data/data"])
-    for number in range(3):
-        counts = noise_counts(alone(number), (0, 11, 0, 11), 1 + number)
-        np.testing.assert_array_equal(data[number], counts)
-        np.testing.assert_array_equal(read_cbf(f"c_000{number + 1}.cbf")[0], counts)
-        with fabio.open(f"t_000{number + 1}.tif") as image:
+    for number, phi in enumerate((3, 5, 7), start=1):
+        counts = noise_counts(alone(phi), (0, 11, 0, 11), number)
+        np.testing.assert_array_equal(data[number - 1], counts)
+        written, header = read_cbf(f"c_000{number}.cbf")
+        np.testing.assert_array_equal(written, counts)
+        assert header["Start_angle"] == f"{phi} deg."
+        with fabio.open(f"t_000{number}.tif") as image:
             np.testing.assert_array_equal(image.data, counts)
-        assert read_cbf(f"c_000{number + 1}.cbf")[1]["Start_angle"] == f"{3 + 2 * number} deg."
 
 
 @pytest.mark.parametrize(("flags", "dtype", "absent"), [

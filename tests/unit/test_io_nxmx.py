@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
 from datetime import datetime
 
 import h5py
@@ -13,6 +17,7 @@ import pytest
 
 from cubragg import Detector, Panel
 from cubragg.errors import FormatError
+from cubragg.io.hdf5_sink import Sink
 from cubragg.io.nxmx import TYPES, NxmxScene, NxmxWriter, nxmx_pixels
 from cubragg.io.tiles import live, tiles_of
 
@@ -230,6 +235,40 @@ def test_ctrl_c_leaves_a_whole_file_of_what_was_done(done, folder):
             assert file["entry/sample/transformations/omega"].shape == (2,)
 
 
+@pytest.mark.parametrize("moment", ["write", "seek", "truncate"])
+def test_ctrl_c_in_the_middle_of_a_call_of_hdf5(moment, folder, monkeypatch):
+    """The signal comes from within: it waits for the call, and the image is whole."""
+    real, presses = getattr(Sink, moment), iter([True])
+
+    def pressed(sink, *args):
+        if writer.done == 1 and next(presses, False):
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(sink, *args)
+
+    monkeypatch.setattr(Sink, moment, pressed)
+    writer = NxmxWriter("a.h5", scene(), 3)
+    with pytest.raises(KeyboardInterrupt):
+        append_to(writer, COUNTS, COUNTS[0])
+    with h5py.File("a.h5") as file:
+        np.testing.assert_array_equal(file["entry/data/data"], COUNTS[:writer.done])
+    assert writer.done == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_while_the_file_is_opened_leaves_nothing(folder, monkeypatch):
+    real = Sink.write
+
+    def pressed(sink, data):
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(sink, data)
+
+    monkeypatch.setattr(Sink, "write", pressed)
+    monkeypatch.setattr(Sink, "truncate", lambda sink, size: os.kill(os.getpid(), signal.SIGINT) or size)
+    with pytest.raises(KeyboardInterrupt):
+        append_to(NxmxWriter("a.h5", scene(), 3), COUNTS[:0], None)
+    assert list(folder.iterdir()) == []
+
+
 def test_different_sensors_are_refused(folder):
     detector = Detector("xds", panels=(
         Panel(4, 4, 0.1, 0.1, material="CdTe"), Panel(4, 4, 0.1, 0.1, origin_mm=(2.0, 0.0, 0.0), offset=(5, 0))))
@@ -246,10 +285,6 @@ def test_an_earlier_file_survives(folder):
 
 def test_hdf5plugins_own_folder_as_plugin_path_does_no_harm(folder):
     """HDF5 would load a filter from there that does not fit; DIALS may need the variable."""
-    import os
-    import subprocess
-    import sys
-
     code = ("from test_io_nxmx import written; written()")
     environment = {**os.environ, "HDF5_PLUGIN_PATH": hdf5plugin.PLUGINS_PATH,
                    "PYTHONPATH": os.pathsep.join(sys.path)}
