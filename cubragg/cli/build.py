@@ -13,9 +13,11 @@ import numpy as np
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.legacy import Given
+from cubragg.cli.models import settle_model
+from cubragg.cli.reflections import FileCell, cell_notices, listed_factors
 from cubragg.cli.replay import Replay
 from cubragg.errors import ConfigError
-from cubragg.experiment import Detector, Experiment, StructureFactors, checks
+from cubragg.experiment import Detector, Experiment, Panel, StructureFactors, checks
 from cubragg.experiment.reference_rng import MAX_SEED
 from cubragg.io.colours import Style
 
@@ -57,6 +59,8 @@ class Settings:
         How the PNG picture is coloured; and what was said about it, by setting (``rings``), with the flag.
     printout, pixels
         Print traces: of these pixels (flag, fast, slow), or of all rendered ones if there are none.
+    column
+        The column of the reflection file to take.
     """
 
     outputs: dict[str, Output]
@@ -85,6 +89,7 @@ class Settings:
     style: Style = field(default_factory=Style)
     picture: Mapping[str, str] = field(default_factory=dict)
     pixels: tuple[tuple[str, int, int], ...] = ()
+    column: str | None = None
 
 
 class Job(NamedTuple):
@@ -120,9 +125,11 @@ def build(line: Sequence[Given]) -> Job:
     for given in line:
         replay.take_flag(given)
     replay.settle(secrets.randbelow(MAX_SEED) + 1)
+    panels = settle_model(replay)
     settings = _settings(replay)
-    factors, from_hkl = _structure_factors(replay)
-    experiment = _experiment(replay, factors, _mask(replay, mask))
+    factors, from_hkl, file_cell = _structure_factors(replay)
+    experiment = _experiment(replay, factors, _mask(replay, mask), panels)
+    replay.notices += cell_notices(file_cell, experiment)
     replay.notices += _centres_without_effect(replay, experiment)
     return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl)
 
@@ -159,28 +166,22 @@ def _settings(replay: Replay) -> Settings:
     return Settings(outputs, inputs, style=style, picture=picture, pixels=tuple(traced), **known)
 
 
-def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool]:
-    """Structure factors from a list or a dump, and whether from a list; ``None``: as the settings say."""
+def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, FileCell | None]:
+    """Structure factors from a list or a dump, whether from a list, and its cell; ``None``: as the settings say."""
     from cubragg.io.fdump import read_fdump
-    from cubragg.io.hkl import read_hkl
 
     default_F = replay.get("structure_factors.default_F", StructureFactors.default_F)
     with replay.naming():
         checks.number("structure_factors.default_F", "default_F", default_F, "electrons")
     listed = _input(replay, "hkl")
     if listed is not None:
-        replay.origins["structure_factors.grid"] = listed.named_by
-        with reading(listed):
-            reflections = read_hkl(listed.path)
-        if reflections.duplicates:
-            replay.notices.append(
-                f"{listed.path}: {reflections.duplicates} duplicate reflection{'s' * (reflections.duplicates > 1)}; "
-                f"the last of each counts (first: {reflections.first_duplicate})")
-        with replay.naming():
-            return StructureFactors.from_list(reflections.hkl, reflections.amplitudes, default_F), True
+        factors, file_cell = listed_factors(replay, listed, default_F)
+        return factors, True, file_cell
+    if "run.column" in replay.flagged:
+        replay.notices.append(f"{replay.origins['run.column']} is without effect: there is no -hkl")
     dump = InputFile(replay.get("output.dump", DEFAULT_NAMES["dump"]), replay.origins.get("output.dump", "-dump"))
     if replay.get("structure_factors.grid") is not None:
-        return None, False
+        return None, False, None
     if not Path(dump.path).exists():
         if "output.dump" in replay.flagged:
             if default_F == 0.0:
@@ -188,13 +189,13 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool]:
                                   "nor -default_F")
             replay.notices.append(f"{dump.named_by} is without effect: there is no {dump.path} to read, "
                                   "and no -hkl to write")
-        return None, False
+        return None, False, None
     with reading(dump):
         grid, origin = read_fdump(dump.path)
     replay.notices.append(f"no -hkl: structure factors are read from {dump.path}, as in nanoBragg")
     replay.origins["structure_factors.grid"] = dump.named_by
     with replay.naming():
-        return StructureFactors(default_F, grid, origin), False
+        return StructureFactors(default_F, grid, origin), False, None
 
 
 def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
@@ -212,7 +213,8 @@ def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
         return read_smv(source.path).pixels != 0
 
 
-def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarray | None) -> Experiment:
+def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarray | None, panels: tuple[Panel, ...]
+                ) -> Experiment:
     from cubragg.io.matrix import read_matrix
     from cubragg.io.sources import read_sources
 
@@ -237,6 +239,8 @@ def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarr
             with reading(sources):
                 listed = read_sources(sources.path)
             parts["beam"] = replace(experiment.beam, sources=listed)
+        if panels:
+            parts["detector"] = replace(experiment.detector, panels=panels)
         if mask is not None:
             parts["sampling"] = replace(experiment.sampling, mask=mask)
         return replace(experiment, **parts) if parts else experiment

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import click
 
-from cubragg.cli import formats, outputs, report
+from cubragg.cli import formats, models, outputs, report
 from cubragg.cli.build import Job, build
 from cubragg.cli.faults import Interrupted
 from cubragg.cli.legacy import Given
@@ -36,6 +36,9 @@ def simulate(line: Sequence[Given]) -> None:
         At Ctrl-C.
     """
     start = time.perf_counter()
+    if models.wants_list(line):
+        click.echo(models.table())
+        return
     job = build(line)
     with job.replay.naming():
         plan = make_plan(job.experiment)

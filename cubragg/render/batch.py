@@ -16,7 +16,7 @@ from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.vectors import Vector
 from cubragg.render.backends import Choice, choose
-from cubragg.render.numpy_renderer import Progress
+from cubragg.render.panels import Progress
 from cubragg.render.plan import RenderPlan, make_plan, oriented_cells
 from cubragg.render.render import Image, image_of
 
@@ -189,7 +189,7 @@ def _turned(plan: RenderPlan, experiment: Experiment) -> RenderPlan:
     crystal, sampling = experiment.crystal, experiment.sampling
     wavelength = units.m_from_angstrom(experiment.beam.wavelength_A)
     lattice = crystal.lattice(wavelength, experiment.semantics)
-    recommended = sampling.recommended_oversample(lattice, plan.cells, plan.geometry, wavelength)
+    recommended = sampling.recommended_oversample(lattice, plan.cells, plan.coarsest, wavelength)
     # Lengths of the turned axes differ in their last bits, which may turn a rounded-up count over.
     if any(size > 0.0 for size in crystal.sample_size_mm) or recommended != plan.recommended_oversample:
         return make_plan(experiment)
