@@ -40,7 +40,7 @@ class Settings:
     Attributes
     ----------
     outputs
-        The files named, by kind (a key of `flags.DEFAULT_NAMES`, ``cbf``, ``png`` or ``config``).
+        The files named, by kind (a key of `flags.DEFAULT_NAMES`, ``cbf``, ``nxmx``, ``tiff``, ``png`` or ``config``).
     inputs
         The files read.
     all_outputs, noise, pgm
@@ -51,6 +51,10 @@ class Settings:
         Seed of the noise, whether it was drawn here, and the generator.
     backend, precision, device, threads, progress, quiet
         How to render and what to say.
+    smv_flavor, cbf_convention, nxmx_type, tiff_type
+        Header of SMV and CBF files, type of the pixels of NXmx and TIFF files.
+    images
+        How many images; more than one are a rotation series.
     style, picture
         How the PNG picture is coloured; and what was said about it, by setting (``rings``), with the flag.
     printout, pixels
@@ -76,6 +80,11 @@ class Settings:
     threads: int | None = None
     progress: bool = True
     quiet: bool = False
+    smv_flavor: str = "nanobragg"
+    cbf_convention: str = "auto"
+    nxmx_type: str = "uint32"
+    tiff_type: str = "int32"
+    images: int = 1
     printout: bool = False
     style: Style = field(default_factory=Style)
     picture: Mapping[str, str] = field(default_factory=dict)
@@ -143,6 +152,7 @@ def _settings(replay: Replay) -> Settings:
         checks.integer("run.seed", "the seed", run["seed"], at_least=0, at_most=MAX_SEED)
         checks.integer("run.device", "the number of the GPU", run.get("device", Settings.device), at_least=0)
         checks.integer("run.threads", "the number of threads", run.get("threads"), optional=True, at_least=1)
+        checks.integer("run.images", "the number of images", run.get("images", Settings.images), at_least=1)
     traced = [(replay.origins[f"run.{name}"], *run[name][::step])
               for name, step in (("printout_pixel", 1), ("trace_pixel", -1)) if name in run]
     known = {name: run[name] for name in Settings.__dataclass_fields__ if name in run}

@@ -270,6 +270,7 @@ _ROTATION = (
     _count("-phisteps", "steps over the range", "goniometer.phi_steps", default="2 with -osc, else 1"),
     _vector("-spindle_axis", "", "axis; selects the custom convention", "goniometer.axis", default="0 0 1",
             also=_CUSTOM),
+    _count("--images", "a series: image i from phi + i osc on, files name_0001", "run.images", default="1"),
 )
 
 _SAMPLING = (
@@ -293,6 +294,16 @@ _OUTPUT = (
     _file("-pgmfile -pgmimage", "grey picture", "output.pgm", default="image.pgm", also=(("run.pgm", True),)),
     _file("--cbffile", "miniCBF, whole counts (see Notes)",
           "output.cbf"),
+    _choice("--cbf-convention", "auto|generic|pilatus", "its header (auto: pilatus for whole modules)",
+            "run.cbf_convention", default="auto"),
+    _file("--nxmx", "NXmx (HDF5), all images of a series, any geometry", "output.nxmx"),
+    _choice("--nxmx-type", "uint32|int32|uint16|float32", "its pixels; float32: noiseless", "run.nxmx_type",
+            default="uint32"),
+    _file("--tiff", "TIFF, pixels only", "output.tiff"),
+    _choice("--tiff-type", "int32|uint16|float32", "its pixels; float32: noiseless", "run.tiff_type",
+            default="int32"),
+    _choice("--smv-flavor", "nanobragg|adsc", "SMV header: the C program's, or true geometry for other programs",
+            "run.smv_flavor", default="nanobragg"),
     _file("--png", "picture (see Pictures)", "output.png"),
     _switch("--all-outputs", "write the first four although some are named", "run.all_outputs"),
     _switch("-nonoise", "no noise image", "run.noise", value=False),
