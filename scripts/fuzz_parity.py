@@ -53,6 +53,8 @@ KEPT = ("-seed", "-detpixels")
 #: Flags that a random line does not carry, and why.
 LEFT_OUT = {
     "--config": "not the C program's", "--save-config": "not the C program's", "--cbffile": "not the C program's",
+    "--from": "not the C program's", "--expt": "not the C program's", "--geom": "not the C program's",
+    "--cell-file": "not the C program's", "--xds-inp": "not the C program's",
     "--png": "not the C program's", "--all-outputs": "not the C program's", "--noise-rng": "always reference",
     "--semantics": "not the C program's", "--backend": "not the C program's", "--threads": "not the C program's",
     "--device": "not the C program's", "--precision": "not the C program's",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import click
 
-from cubragg.cli import outputs, report
+from cubragg.cli import geometry_out, outputs, report
 from cubragg.cli.build import Job, build
 from cubragg.cli.faults import Interrupted
 from cubragg.cli.legacy import Given
@@ -40,8 +40,12 @@ def simulate(line: Sequence[Given]) -> None:
         plan = make_plan(job.experiment)
     targets = outputs.choose(job)
     outputs.check(targets, job.settings)
+    geometry_out.texts(job, targets)  # what cannot be described is told before rendering
     told: set[str] = set()
-    _warn(job, told, [*job.notices, *plan.notices])
+    if not job.settings.quiet:
+        for taken in job.taken:
+            click.echo(taken, err=True)
+    _warn(job, told, [*job.notices, *geometry_out.notices(job, targets), *plan.notices])
     written: list[str] = []
     try:
         for block in _traces(job, plan):

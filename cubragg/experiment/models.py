@@ -17,7 +17,7 @@ from cubragg.experiment.detector import DetectorGeometry, Layers
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.frames import dials_rotation, to_frame
 from cubragg.experiment.panels import Panel
-from cubragg.experiment.vectors import Matrix, Vector, cross, dot, norm, rotate_axis
+from cubragg.experiment.vectors import Matrix, Vector, cross, dot, norm, rotate_axis, scale
 
 Cell = tuple[float, float, float, float, float, float]
 
@@ -109,7 +109,7 @@ def models_of(experiment: Experiment) -> Models:
     geometry = detector.geometry(goniometer.axis, experiment.semantics)
     turn = dials_rotation(geometry)
     lattice = experiment.crystal.lattice(units.m_from_angstrom(beam.wavelength_A), experiment.semantics)
-    axes = [to_frame(turn, axis) for axis in (lattice.a_star, lattice.b_star, lattice.c_star)]
+    axes = [to_frame(turn, axis) for axis in reciprocal(lattice.a, lattice.b, lattice.c)]
     span = goniometer.sweep().span
     osc = goniometer.osc_deg if span and goniometer.osc_deg is not None else units.deg_from_rad(span)
     kahn = beam.kahn_factor if beam.polarized else 0.0
@@ -140,6 +140,16 @@ def _masked(panel: Panel, mask: np.ndarray | None) -> Panel:
     if mask is None or mask[panel.window].all():
         return panel
     return dataclasses.replace(panel, mask=mask[panel.window] & (True if panel.mask is None else panel.mask))
+
+
+def reciprocal(a: Vector, b: Vector, c: Vector) -> tuple[Vector, Vector, Vector]:
+    """The three vectors dual to ``a, b, c``.
+
+    Renderers find Miller indices with the real axes; where nanoBragg's rules for a cell leave its reciprocal axes
+    a little off, the dual ones of the real axes are those of the image.
+    """
+    per_volume = 1.0 / dot(a, cross(b, c))
+    return scale(cross(b, c), per_volume), scale(cross(c, a), per_volume), scale(cross(a, b), per_volume)
 
 
 def crystal_at(models: Models, phi_deg: float) -> Matrix | None:
@@ -174,10 +184,7 @@ def cell_of(crystal: CrystalModel) -> Cell:
     if crystal.cell is not None or crystal.a_matrix is None:
         return crystal.cell or (0.0,) * 6
     m = crystal.a_matrix
-    a_star, b_star, c_star = ((m[i], m[3 + i], m[6 + i]) for i in range(3))
-    volume = 1.0 / dot(a_star, cross(b_star, c_star))
-    a, b, c = (tuple(volume * x for x in cross(*pair)) for pair in ((b_star, c_star), (c_star, a_star),
-                                                                   (a_star, b_star)))
-    angles = (units.deg_from_rad(math.atan2(norm(cross(x, y)), dot(x, y)))  # type: ignore[arg-type]
+    a, b, c = reciprocal(*((m[i], m[3 + i], m[6 + i]) for i in range(3)))
+    angles = (units.deg_from_rad(math.atan2(norm(cross(x, y)), dot(x, y)))
               for x, y in ((b, c), (c, a), (a, b)))
-    return (*(norm(x) for x in (a, b, c)), *angles)  # type: ignore[return-value,arg-type]
+    return (*(norm(x) for x in (a, b, c)), *angles)  # type: ignore[return-value]

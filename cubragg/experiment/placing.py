@@ -130,14 +130,27 @@ def _squared(panel: Panel) -> Panel:
     return dataclasses.replace(panel, slow=slow)
 
 
+def _whole(base: Panel) -> Panel:
+    """The panel moved, in its plane, to where the first pixel of the image would lie."""
+    return dataclasses.replace(base, origin_mm=combine(
+        (1.0, base.origin_mm), (-base.offset[0] * base.pixel_fast_mm, base.fast),
+        (-base.offset[1] * base.pixel_slow_mm, base.slow)))
+
+
+def detector_plane(panels: tuple[Panel, ...], beam: Vector) -> Panel:
+    """The plane of a detector, as a panel that begins at the first pixel of the image, with perpendicular axes.
+
+    It is that of the panel which the beam hits, or whose edge is nearest to it.
+    """
+    return _whole(_squared(_base_panel(panels, beam)))
+
+
 def _frame(base: Panel, panels: tuple[Panel, ...], beam: Vector) -> dict[str, Any]:
     """The plane of ``base`` as a detector that begins at the first pixel of the image."""
     slow_pixels, fast_pixels = image_shape(panels)
-    corner = combine((1.0, base.origin_mm), (-base.offset[0] * base.pixel_fast_mm, base.fast),
-                     (-base.offset[1] * base.pixel_slow_mm, base.slow))
-    whole = dataclasses.replace(base, origin_mm=corner)
+    whole = _whole(base)
     normal = unit(cross(base.fast, base.slow))
-    if dot(corner, normal) < 0.0:
+    if dot(whole.origin_mm, normal) < 0.0:
         normal = scale(normal, -1.0)
     settings: dict[str, Any] = {
         "pixel_size_mm": base.pixel_fast_mm, "fast_pixels": fast_pixels, "slow_pixels": slow_pixels,

@@ -20,7 +20,6 @@ from cubragg.errors import FormatError
 from cubragg.experiment.models import BeamModel, Cell, CrystalModel, Models, rectangles
 from cubragg.experiment.panels import Panel, image_shape
 from cubragg.experiment.vectors import Vector
-from cubragg.io.atomic import write_bytes
 from cubragg.io.text import number, read_text
 
 CELL_MAGIC = "CrystFEL unit cell file"
@@ -252,22 +251,20 @@ def read_cell(path: Path | str) -> Models:
     return Models(crystal=CrystalModel(cell=tuple(numbers)))  # type: ignore[arg-type]
 
 
-def write_geom(path: Path | str, models: Models, *, data: str | None, adu_per_photon: float = 1.0) -> None:
-    """Write panels and photon energy of models in the frame of DIALS.
+def geom_text(where: str, models: Models, *, data: str | None, adu_per_photon: float = 1.0) -> str:
+    """The geometry file of models in the frame of DIALS (`frames.dials_rotation`).
 
-    The beam is turned onto CrystFEL's z, so that nothing is lost for a file that knows no other beam. ``data`` is
-    the place of the images in an HDF5 file; ``None``: the images are CBF files.
+    ``data`` is the place of the images in an HDF5 file; ``None``: the images are CBF files.
 
     Raises
     ------
     FormatError
-        For pixels that are not square, which CrystFEL does not know, or models without detector or wavelength.
-    OSError
-        If it cannot be written.
+        For pixels that are not square, which CrystFEL does not know, or models without detector or wavelength;
+        ``where`` begins the message.
     """
     beam = models.beam
     if beam is None or beam.wavelength_A is None or not models.panels:
-        raise FormatError(f"{path}: got models without a wavelength or a detector; CrystFEL needs both")
+        raise FormatError(f"{where}: got models without a wavelength or a detector; CrystFEL needs both")
     # One camera length for all, so that it can be moved in one place.
     clen_m = -sum(_centre_mm(panel)[2] for panel in models.panels) / len(models.panels) / 1000.0
     height, width = image_shape(models.panels)
@@ -279,8 +276,8 @@ def write_geom(path: Path | str, models: Models, *, data: str | None, adu_per_ph
     if data is not None:
         lines += [f"data = {data}", "dim0 = %", "dim1 = ss", "dim2 = fs"]
     for number_, panel in enumerate(models.panels):
-        lines += ["", *_panel_lines(path, _name(number_, panel), panel, clen_m)]
-    write_bytes(path, "\n".join([*lines, ""]).encode("ascii"))
+        lines += ["", *_panel_lines(where, _name(number_, panel), panel, clen_m)]
+    return "\n".join([*lines, ""])
 
 
 def _name(number_: int, panel: Panel) -> str:
@@ -293,9 +290,9 @@ def _centre_mm(panel: Panel) -> Vector:
     return tuple(sum(corner[i] for corner in corners) / 4.0 for i in range(3))  # type: ignore[return-value]
 
 
-def _panel_lines(path: Path | str, name: str, panel: Panel, clen_m: float) -> Iterable[str]:
+def _panel_lines(where: str, name: str, panel: Panel, clen_m: float) -> Iterable[str]:
     if panel.pixel_fast_mm != panel.pixel_slow_mm:
-        raise FormatError(f"{path}: got pixels of {panel.pixel_fast_mm:g} x {panel.pixel_slow_mm:g} mm; "
+        raise FormatError(f"{where}: got pixels of {panel.pixel_fast_mm:g} x {panel.pixel_slow_mm:g} mm; "
                           "CrystFEL knows square ones only")
     x, y, z = panel.origin_mm
     res = 1000.0 / panel.pixel_fast_mm
@@ -316,15 +313,9 @@ def _written(x: Vector) -> str:
                                                                 strict=True))
 
 
-def write_cell(path: Path | str, cell: Cell) -> None:
-    """Write a cell [A, deg], as triclinic and primitive: of the true symmetry only the structure factors know.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
+def cell_text(cell: Cell) -> str:
+    """The cell file of a cell [A, deg], triclinic and primitive: only the structure factors know of a symmetry."""
     lines = [f"{CELL_MAGIC} version 1.0", "", "lattice_type = triclinic", "centering = P", "",
              *(f"{name} = {value!r} {unit}" for name, value, unit
                in zip(("a", "b", "c", "al", "be", "ga"), cell, ("A",) * 3 + ("deg",) * 3, strict=True)), ""]
-    write_bytes(path, "\n".join(lines).encode("ascii"))
+    return "\n".join(lines)

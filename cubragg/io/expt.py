@@ -16,9 +16,9 @@ import numpy as np
 
 from cubragg import units
 from cubragg.errors import FormatError
-from cubragg.experiment.models import BeamModel, CrystalModel, Models, ScanModel
+from cubragg.experiment.models import BeamModel, CrystalModel, Models, ScanModel, reciprocal
 from cubragg.experiment.panels import Panel
-from cubragg.experiment.vectors import Vector, apply_matrix, combine, cross, norm, rotate_axis, scale, unit
+from cubragg.experiment.vectors import Vector, apply_matrix, combine, cross, dot, norm, rotate_axis, scale, unit
 from cubragg.io.text import read_text
 
 Frame = tuple[Vector, Vector, Vector, Vector]  #: fast, slow, normal, origin [mm]
@@ -145,7 +145,8 @@ def _beam(beam: _Node) -> BeamModel:
                           "it must be > 0 A and have a direction")
     fraction = beam.number("polarization_fraction") if "polarization_fraction" in beam else None
     normal = beam.vector("polarization_normal") if "polarization_normal" in beam else None
-    return BeamModel(scale(unit(direction), -1.0), wavelength, fraction, unit(normal) if normal else None)
+    x, y, z = unit(direction)
+    return BeamModel((0.0 - x, 0.0 - y, 0.0 - z), wavelength, fraction, unit(normal) if normal else None)
 
 
 def _goniometer(goniometer: _Node | None) -> tuple[Vector | None, list[tuple[float, ...]]]:
@@ -204,10 +205,9 @@ def _crystal(crystal: _Node, rotations: list[tuple[float, ...]], remarks: list[s
         remarks.append("the crystal varies over the scan: its first orientation is taken")
     else:
         a, b, c = (crystal.vector(f"real_space_{name}") for name in "abc")
-        volume = sum(x * y for x, y in zip(a, cross(b, c), strict=True))
-        if volume == 0.0:
+        if dot(a, cross(b, c)) == 0.0:
             raise FormatError(f"{crystal.where}: got three axes in one plane; they must span a volume")
-        columns = [scale(cross(x, y), 1.0 / volume) for x, y in ((b, c), (c, a), (a, b))]
+        columns = [*reciprocal(a, b, c)]
     for rotation in rotations:
         columns = [apply_matrix(rotation, column) for column in columns]  # type: ignore[arg-type]
     return CrystalModel(tuple(column[i] for i in range(3) for column in columns))  # type: ignore[arg-type]

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from pathlib import Path
 from typing import Any
 
 from cubragg.errors import FormatError
-from cubragg.experiment.models import Models, ScanModel, crystal_at, rectangles
+from cubragg.experiment.models import Models, ScanModel, crystal_at, reciprocal, rectangles
 from cubragg.experiment.panels import Panel
-from cubragg.experiment.vectors import Matrix, cross, dot, scale
-from cubragg.io.atomic import write_bytes
+from cubragg.experiment.vectors import Matrix, dot, scale
 
+#: Cosine between fast and slow axis up to which dxtbx takes a panel.
+_SKEW = 1e-7
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
-def write_expt(path: Path | str, models: Models, *, image: str | None, trusted: tuple[float, float]) -> None:
-    """Write the models of one image in the frame of DIALS (`frames.dials_rotation`).
+def expt_text(where: str, models: Models, *, image: str | None, trusted: tuple[float, float]) -> str:
+    """The experiment list of one image, from models in the frame of DIALS (`frames.dials_rotation`).
 
     ``image`` is the file that shows it, if there is one. ``trusted`` are the counts between which pixels are
     trusted (both excluded) on panels that do not say. An image without rotation is a still: it has no goniometer,
@@ -26,18 +27,15 @@ def write_expt(path: Path | str, models: Models, *, image: str | None, trusted: 
     Raises
     ------
     FormatError
-        For models without a beam, its wavelength, or a panel.
-    OSError
-        If it cannot be written.
+        For models without a wavelength or a detector, or a skewed panel; ``where`` begins the message.
     """
-    document = _document(path, models, image, trusted)
-    write_bytes(path, json.dumps(document, indent=2).encode("ascii"), b"\n")
+    return json.dumps(_document(where, models, image, trusted), indent=2) + "\n"
 
 
-def _document(path: Path | str, models: Models, image: str | None, trusted: tuple[float, float]) -> dict[str, Any]:
+def _document(where: str, models: Models, image: str | None, trusted: tuple[float, float]) -> dict[str, Any]:
     beam, scan = models.beam, models.scan
     if beam is None or beam.wavelength_A is None or not models.panels:
-        raise FormatError(f"{path}: got models without a wavelength or a detector; DIALS needs both")
+        raise FormatError(f"{where}: got models without a wavelength or a detector; DIALS needs both")
     rotating = scan is not None and scan.osc_deg > 0.0
     tables: dict[str, dict[str, Any]] = {
         "beam": {
@@ -46,7 +44,7 @@ def _document(path: Path | str, models: Models, image: str | None, trusted: tupl
             "polarization_normal": [*(beam.polarization_normal or (0.0, 1.0, 0.0))],
             "polarization_fraction": 0.5 if beam.polarization_fraction is None else beam.polarization_fraction,
             "flux": 0.0, "transmission": 1.0},
-        "detector": {"panels": [_panel(number, panel, trusted) for number, panel in enumerate(models.panels)]}}
+        "detector": {"panels": [_panel(where, number, panel, trusted) for number, panel in enumerate(models.panels)]}}
     if rotating and scan is not None and models.spindle is not None:
         tables["goniometer"] = {"rotation_axis": [*models.spindle], "fixed_rotation": _IDENTITY,
                                 "setting_rotation": _IDENTITY}
@@ -65,7 +63,11 @@ def _document(path: Path | str, models: Models, image: str | None, trusted: tupl
             **{kind: [tables[kind]] if kind in tables else [] for kind in kinds}}
 
 
-def _panel(number: int, panel: Panel, trusted: tuple[float, float]) -> dict[str, Any]:
+def _panel(where: str, number: int, panel: Panel, trusted: tuple[float, float]) -> dict[str, Any]:
+    skew = dot(panel.fast, panel.slow)
+    if abs(skew) > _SKEW:
+        raise FormatError(f"{where}: got panel {panel.name or number} with axes {math.degrees(math.acos(skew)):.6g} deg "
+                          "apart; DIALS knows perpendicular ones only")
     absorbing = panel.thickness_um is not None and bool(panel.attenuation_um)
     gaps = [] if panel.mask is None else rectangles(~panel.mask)
     return {
@@ -85,9 +87,6 @@ def _scan(scan: ScanModel) -> dict[str, Any]:
 
 
 def _crystal(m: Matrix) -> dict[str, Any]:
-    a_star, b_star, c_star = ((m[i], m[3 + i], m[6 + i]) for i in range(3))
-    volume = dot(a_star, cross(b_star, c_star))
-    real = (cross(b_star, c_star), cross(c_star, a_star), cross(a_star, b_star))
-    return {"__id__": "crystal", **{f"real_space_{name}": [*scale(axis, 1.0 / volume)]
-                                    for name, axis in zip("abc", real, strict=True)},
+    real = reciprocal(*((m[i], m[3 + i], m[6 + i]) for i in range(3)))
+    return {"__id__": "crystal", **{f"real_space_{name}": [*axis] for name, axis in zip("abc", real, strict=True)},
             "space_group_hall_symbol": " P 1"}
