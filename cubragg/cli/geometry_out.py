@@ -39,9 +39,10 @@ def texts(job: Job, targets: Mapping[str, Output]) -> dict[str, str]:
 
 def notices(job: Job, targets: Mapping[str, Output]) -> Iterator[str]:
     """What the files cannot say of the image."""
-    if "expt" in targets and len(job.experiment.detector.panels) > 1 and "nxmx" not in targets:
-        yield (f"{targets['expt'].named_by} names no image: DIALS reads SMV and miniCBF images as a single panel, "
-               f"not as {len(job.experiment.detector.panels)}")
+    count = len(job.experiment.detector.panels)
+    if "expt" in targets and count > 1 and "nxmx" not in targets:
+        yield (f"{targets['expt'].named_by}: DIALS predicts with its {count} panels, but reads SMV and miniCBF images "
+               "as a single one")
 
 
 def _text(kind: str, named_by: str, models: Models, shown: str | None, image: str | None) -> str:
@@ -49,8 +50,7 @@ def _text(kind: str, named_by: str, models: Models, shown: str | None, image: st
 
     highest = _MAX_COUNT.get(shown or "", 2**31 - 1)
     if kind == "expt":
-        joined = len(models.panels) == 1 or shown == "nxmx"
-        return expt_out.expt_text(named_by, models, image=image if joined else None, trusted=(-1.0, float(highest)))
+        return expt_out.expt_text(named_by, models, image=image, trusted=(-1.0, float(highest)))
     if kind == "geom":
         return crystfel.geom_text(named_by, models, data=crystfel.NXMX_DATA if shown == "nxmx" else None)
     if kind == "cell":

@@ -29,6 +29,8 @@ PLACES = ("convention", "pixel_size_mm", "fast_pixels", "slow_pixels", "fast_siz
 _SAME_MM = 1e-9
 #: Sensor layers stand at their front: one of this share of a pixel shifts a spot by half as much, at 45 degrees.
 _LAYER_PIXELS = 0.1
+#: Where no file says it, the spindle is that of DIALS's frame.
+_SPINDLE: Vector = (1.0, 0.0, 0.0)
 #: A plane is met by the beam if this share of the distance or more is across it.
 _GRAZING = 1e-6
 
@@ -59,7 +61,7 @@ def settings_of(models: Models) -> dict[str, Any]:
     if models.panels and beam is not None:
         placed = {**_axes(models, beam), **_placed(models, beam)}
         settings |= {f"detector.{name}": value for name, value in placed.items()}
-        settings["goniometer.axis"] = models.spindle
+        settings["goniometer.axis"] = models.spindle or _SPINDLE
     if models.scan is not None:
         settings["goniometer.phi_deg"] = models.scan.phi_deg
         settings["goniometer.osc_deg"] = models.scan.osc_deg if models.scan.osc_deg > 0.0 else None
@@ -75,7 +77,7 @@ def _axes(models: Models, beam: BeamModel) -> dict[str, Any]:
     # The E vector of an unsaid polarization is horizontal: across beam and spindle, or y, as far as one can be.
     candidates = [cross(normal, beam.direction)] if normal else [
         combine((1.0, x), (-dot(x, beam.direction), beam.direction))
-        for x in (models.spindle or (1.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))]
+        for x in (models.spindle or _SPINDLE, _SPINDLE, (0.0, 1.0, 0.0))]
     electric = next((x for x in candidates if norm(x) > _GRAZING), None)
     if electric is None:
         raise ConfigError("beam", "got a polarization normal along the beam; it must stand across")
@@ -88,10 +90,10 @@ def _placed(models: Models, beam: BeamModel) -> dict[str, Any]:
     base = _base_panel(panels, beam.direction)
     plain = {**_frame(base, panels, beam.direction), **_sensor(panels)}
     axes = _axes(models, beam)
-    if len(panels) == 1 and _says_all(Detector(**axes, **plain), base, models.spindle):
+    if len(panels) == 1 and _says_all(Detector(**axes, **plain), base):
         return plain
     plain |= _frame(_squared(base), panels, beam.direction)
-    geometry = Detector(**axes, **plain).geometry(models.spindle, "nanobragg")
+    geometry = Detector(**axes, **plain).geometry(None, "nanobragg")
     across = unit(cross(geometry.fast, geometry.slow))
     normal = across if dot(across, geometry.normal) > 0.0 else scale(across, -1.0)
 
@@ -188,11 +190,11 @@ def _sensor(panels: tuple[Panel, ...]) -> dict[str, Any]:
     return {"thickness_um": first.thickness_um, "attenuation_um": first.attenuation_um, "thick_steps": max(layers, 2)}
 
 
-def _says_all(detector: Detector, panel: Panel, spindle: Vector | None) -> bool:
+def _says_all(detector: Detector, panel: Panel) -> bool:
     """Whether plain settings repeat a lone panel."""
     if panel.mask is not None or panel.offset != (0, 0) or panel.pixel_fast_mm != panel.pixel_slow_mm:
         return False
-    geometry = detector.geometry(spindle, "nanobragg")
+    geometry = detector.geometry(None, "nanobragg")
     off = max(abs(a - b) for mine, wanted in ((scale(geometry.pix0, 1000.0), panel.origin_mm),
                                               (geometry.fast, panel.fast), (geometry.slow, panel.slow))
               for a, b in zip(mine, wanted, strict=True))

@@ -66,8 +66,9 @@ def _document(where: str, models: Models, image: str | None, trusted: tuple[floa
 def _panel(where: str, number: int, panel: Panel, trusted: tuple[float, float]) -> dict[str, Any]:
     skew = dot(panel.fast, panel.slow)
     if abs(skew) > _SKEW:
-        raise FormatError(f"{where}: got panel {panel.name or number} with axes {math.degrees(math.acos(skew)):.6g} deg "
-                          "apart; DIALS knows perpendicular ones only")
+        apart = math.degrees(math.acos(skew))
+        raise FormatError(f"{where}: got panel {panel.name or number} with axes {apart:.6g} deg apart; "
+                          "DIALS knows perpendicular ones only")
     absorbing = panel.thickness_um is not None and bool(panel.attenuation_um)
     gaps = [] if panel.mask is None else rectangles(~panel.mask)
     return {

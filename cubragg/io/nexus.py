@@ -142,7 +142,7 @@ class _Reader:
         vector = np.asarray(node.attrs.get(attribute, ()), dtype=np.float64).ravel()
         if vector.shape != (3,) or not np.isfinite(vector).all() or not vector.any():
             raise self.fault(node, f"got no {attribute} of three numbers; a transformation needs one")
-        return vector / np.linalg.norm(vector)
+        return vector
 
     # beam
 
@@ -194,8 +194,11 @@ class _Reader:
         if "offset" in node.attrs:
             scale = self._scale(node, "offset_units", "mm") if np.any(node.attrs["offset"]) else 1.0
             offset = np.asarray(node.attrs["offset"], dtype=np.float64).ravel() * scale
-        vector = self._vector(node, "vector") if values.any() or kind == "rotation" else np.array([0.0, 0.0, 1.0])
-        return _Step(node, kind == "rotation", vector, values, offset)
+        if kind == "rotation":
+            vector = self._vector(node, "vector")
+            return _Step(node, True, vector / np.linalg.norm(vector), values, offset)
+        # A translation goes by value times vector, also where that is no unit vector, as other readers have it.
+        return _Step(node, False, self._vector(node, "vector") if values.any() else np.zeros(3), values, offset)
 
     def _goniometer(self, sample: Any, remarks: list[str]) -> tuple[Vector | None, float, float]:
         """The scanned axis as it stands, its start and the range of an image [deg]."""
