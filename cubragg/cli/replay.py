@@ -176,6 +176,7 @@ class Replay:
     def _take_from(self, given: Given) -> None:
         # Read before the flags are taken; here it is only known as an input.
         self.set(f"input.models {given.values[0]}", numbered(str(given.values[0]))[0], given.spelling)
+        self.flagged.update(given.flag.fields)
 
     def _take_cell(self, given: Given) -> None:
         for value in given.values:

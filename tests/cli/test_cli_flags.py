@@ -40,6 +40,7 @@ LINES = """
 --cbffile c.cbf|-cbffile c.cbf|--backend auto|--backend numpy|--backend cpu
 --backend cuda|--precision auto|--precision double|--precision mixed
 --precision single|--device 0|--semantics nanobragg|--semantics physical|--threads 1
+--from i.img|--expt e.expt|--geom e.geom|--cell-file e.cell|--xds-inp XDS.INP
 --config exp.toml|--save-config exp2.toml|--noise-rng numpy|--noise-rng reference|--png p.png|--quiet|--all-outputs
 """
 HANDWRITTEN = [line for row in LINES.strip().splitlines() for line in row.split("|")]
