@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,10 @@ from cubragg.cli.replay import Replay
 from cubragg.errors import ConfigError
 from cubragg.experiment import Detector, Experiment, StructureFactors, checks
 from cubragg.experiment.reference_rng import MAX_SEED
+from cubragg.io.colours import Style
 
+#: Settings of a picture that matplotlib draws.
+MARKS = ("rings", "zoom")
 _CENTRES = ("xbeam_mm", "ybeam_mm", "xclose_mm", "yclose_mm", "orgx", "orgy")
 
 
@@ -47,6 +50,8 @@ class Settings:
         Seed of the noise, whether it was drawn here, and the generator.
     backend, precision, device, threads, progress, quiet
         How to render and what to say.
+    style, picture
+        How the PNG picture is coloured; and what was said about it, by setting (``rings``), with the flag.
     printout, pixels
         Print traces: of these pixels (flag, fast, slow), or of all rendered ones if there are none.
     """
@@ -69,6 +74,8 @@ class Settings:
     progress: bool = True
     quiet: bool = False
     printout: bool = False
+    style: Style = field(default_factory=Style)
+    picture: Mapping[str, str] = field(default_factory=dict)
     pixels: tuple[tuple[str, int, int], ...] = ()
 
 
@@ -145,7 +152,10 @@ def _settings(replay: Replay) -> Settings:
                for kind, path in replay.sections["output"].items()}
     inputs = tuple(InputFile(path, replay.origins[f"input.{kind}"])
                    for kind, path in replay.sections["input"].items())
-    return Settings(outputs, inputs, pixels=tuple(traced), **known)
+    with replay.naming():
+        style = Style(**{name: value for name, value in replay.sections["picture"].items() if name not in MARKS})
+    picture = {name: replay.origins[f"picture.{name}"] for name in replay.sections["picture"]}
+    return Settings(outputs, inputs, style=style, picture=picture, pixels=tuple(traced), **known)
 
 
 def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool]:
@@ -207,7 +217,7 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
     from cubragg.io.sources import read_sources
 
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
-                                if name not in ("input", "output", "run")}
+                                if name not in ("input", "output", "picture", "run")}
     document["semantics"] = replay.get("run.semantics", Experiment.semantics)
     imported.true_matrix(document)
     matrix, sources = _input(replay, "matrix"), _input(replay, "sources")

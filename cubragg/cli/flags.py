@@ -45,7 +45,7 @@ class Flag:
         Words accepted in place of the numbers, by their beginning (nanoBragg's ``-misset rand``).
     fields
         The settings that each receive the value (``beam.wavelength_A``, ``crystal.cells[0]``). Sections besides
-        those of an experiment: ``input``, ``output``, ``run``.
+        those of an experiment: ``input``, ``output``, ``picture``, ``run``.
     value
         What a switch sets.
     also
@@ -287,7 +287,7 @@ _OUTPUT = (
     _file("-pgmfile -pgmimage", "grey picture", "output.pgm", default="image.pgm", also=(("run.pgm", True),)),
     _file("--cbffile", "miniCBF, whole counts (see Notes)",
           "output.cbf"),
-    _file("--png", "preview", "output.png"),
+    _file("--png", "picture (see Pictures)", "output.png"),
     _file("--expt", "describe the image to DIALS", "output.expt"),
     _file("--geom", "to CrystFEL", "output.geom"),
     _file("--cell-file", "its cell, to CrystFEL", "output.cell"),
@@ -304,6 +304,16 @@ _OUTPUT = (
            metavar="<fast slow>"),
     _count("-trace_pixel", "the same, the other way round", "run.trace_pixel", least=2, most=2,
            metavar="<slow fast>"),
+)
+
+_PICTURES = (
+    _choice("--png-colors --png-colours", "inverted|grey|sea|fire", "colours of --png; inverted: dark spots on white",
+            "picture.colours", default="inverted"),
+    _choice("--png-scale", "linear|sqrt|log", "how values become lightness", "picture.scale", default="sqrt"),
+    _number("--png-range", "%", "percentiles of the pixels > 0 at its ends", "picture.percentiles", least=2, most=2,
+            metavar="<low high>", default="automatic"),
+    _switch("--png-rings", "resolution rings, beam centre, axes, colour bar", "picture.rings"),
+    _switch("--png-zoom", "the brightest spot enlarged", "picture.zoom"),
 )
 
 _NOISE = (
@@ -340,7 +350,7 @@ _IGNORED = (
 _GROUPS: tuple[tuple[str, tuple[Flag, ...]], ...] = (
     ("Crystal", _CRYSTAL), ("Orientation", _ORIENTATION), ("Structure factors", _FACTORS), ("Beam", _BEAM),
     ("Sources", _SOURCES), ("Detector geometry", _GEOMETRY), ("Detector physics", _PHYSICS),
-    ("Rotation", _ROTATION), ("Sampling", _SAMPLING), ("Output", _OUTPUT), ("Noise", _NOISE),
+    ("Rotation", _ROTATION), ("Sampling", _SAMPLING), ("Output", _OUTPUT), ("Pictures", _PICTURES), ("Noise", _NOISE),
     ("Program", _PROGRAM), (NO_EFFECT, _IGNORED),
 )
 

@@ -101,7 +101,7 @@ class Imported:
         idle = [replay.origins[f"detector.{name}"] for name in _SIZES if f"detector.{name}" in replay.flagged]
         if replay.get("detector.panels") and idle:
             yield (f"{', '.join(dict.fromkeys(idle))} without effect: the panels of {self._names['panels']} "
-                   "have their own size")
+                   "have sizes of their own")
         if replay.get("detector.thickness_um") and replay.get("run.semantics") != "physical":
             yield ("nanobragg semantics counts all sensor layers alike; with --semantics physical each absorbs its "
                    "share, as spot positions of other programs expect")

@@ -12,6 +12,7 @@ from cubragg.cli import legacy, usage
 from cubragg.cli.compare import command as compare_command
 from cubragg.cli.faults import CommandLineFault, Interrupted, RunFault
 from cubragg.cli.trace import command as trace_command
+from cubragg.cli.view import command as view_command
 from cubragg.errors import ConfigError, CubraggError
 
 _HELP_NAMES = ("-h", "-help", "--help")
@@ -105,6 +106,7 @@ def _doctor() -> None:
 
 cli.add_command(compare_command)
 cli.add_command(trace_command)
+cli.add_command(view_command)
 
 
 def main() -> None:

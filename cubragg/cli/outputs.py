@@ -13,7 +13,7 @@ import numpy as np
 
 from cubragg import units
 from cubragg.cli import geometry_out
-from cubragg.cli.build import Job, Output, Settings
+from cubragg.cli.build import MARKS, Job, Output, Settings
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, int_scale, pgm_image
@@ -53,7 +53,8 @@ def check(targets: dict[str, Output], settings: Settings) -> None:
     Raises
     ------
     ConfigError
-        If two outputs, or an output and an input, are one file; or counts for a CBF file are not defined.
+        If two outputs, or an output and an input, are one file; counts for a CBF file are not defined; or a picture
+        is described that is not written, or that cannot be drawn here.
     CubraggError
         If a file cannot be written where it is to be.
     """
@@ -69,6 +70,13 @@ def check(targets: dict[str, Output], settings: Settings) -> None:
         problem = _problem(path)
         if problem:
             raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {problem}")
+    for setting, flag in settings.picture.items():
+        if "png" not in targets:
+            raise ConfigError(flag, "got no --png; it says how that picture is made")
+        if setting in MARKS:
+            from cubragg.io.figure import require_matplotlib
+
+            require_matplotlib(flag)
     if "cbf" in targets and not settings.noise and not settings.scale:
         raise ConfigError(targets["cbf"].named_by, "CBF holds whole counts; with -nonoise, give -scale "
                           "to say how photons become counts")
@@ -216,6 +224,10 @@ class Writer:
         write_cbf(path, counts, header)
 
     def _write_png(self, path: str) -> None:
-        from cubragg.io.png import write_png
+        from cubragg.cli.pictures import notes_for
+        from cubragg.io.figure import write_picture
 
-        write_png(path, self.image.photons)
+        experiment = self.job.experiment
+        notes = notes_for(self.job.settings.picture, self.image.geometry, experiment.beam.wavelength_A,
+                          title=Path(path).name, curved=experiment.detector.curved)
+        write_picture(path, self.image.photons, self.job.settings.style, notes, self.image.plan.mask)

@@ -20,7 +20,7 @@ from cubragg.errors import ConfigError
 from cubragg.experiment import Crystal, Detector, checks
 
 _EXPERIMENT = ("beam", "crystal", "detector", "goniometer", "sampling", "structure_factors")
-_OWN = ("input", "output", "run")
+_OWN = ("input", "output", "picture", "run")
 _THREES = {"crystal.cells": Crystal.cells, "crystal.sample_size_mm": Crystal.sample_size_mm}
 
 #: A flag for the key replaces these settings of an experiment file, which would overrule it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.vectors import Vector, cross, unit
 from cubragg.render.lattice import Workspace
 from cubragg.render.plan import RenderPlan
@@ -23,6 +24,14 @@ def _rotate_axis(vectors: np.ndarray, axis: Vector, angle: np.ndarray) -> np.nda
         axis[1] * along + y * c + (axis[2] * x - axis[0] * z) * s,
         axis[2] * along + z * c + (-axis[1] * x + axis[0] * y) * s,
     ])
+
+
+def on_cylinder(geometry: DetectorGeometry, flat: np.ndarray) -> np.ndarray:
+    """Positions [3, n] on a curved detector: flat y and z become angles about the slow and fast axes."""
+    start = np.empty_like(flat)
+    start[:] = np.array([geometry.distance * component for component in geometry.beam])[:, None]
+    turned = _rotate_axis(start, geometry.slow, flat[1] / geometry.distance)
+    return _rotate_axis(turned, geometry.fast, flat[2] / geometry.distance)
 
 
 def _add_up(terms: tuple[tuple[np.ndarray, float], ...], constants: tuple[float, ...], out: np.ndarray) -> None:
@@ -64,19 +73,11 @@ class SubPixels:
             constants = (depth * geometry.normal[axis], geometry.pix0[axis])
             _add_up(((f, geometry.fast[axis]), (s, geometry.slow[axis])), constants, position[axis])
         if plan.experiment.detector.curved:
-            position = self._curved(position)
+            position = on_cylinder(geometry, position)
         x, y, z = position
         self.position = position
         self.path = np.sqrt(x * x + y * y + z * z)
         self.direction = np.divide(position, self.path, out=work.take("direction", 3, len(fast)))
-
-    def _curved(self, flat: np.ndarray) -> np.ndarray:
-        """On the cylinder: flat y and z become angles about the slow and fast axes."""
-        geometry = self._plan.geometry
-        start = np.empty_like(flat)
-        start[:] = np.array([geometry.distance * component for component in geometry.beam])[:, None]
-        turned = _rotate_axis(start, geometry.slow, flat[1] / geometry.distance)
-        return _rotate_axis(turned, geometry.fast, flat[2] / geometry.distance)
 
     def solid_angle(self) -> np.ndarray:
         """Of the whole pixel, seen from here [sr]; 1 / path^2 for a point pixel."""

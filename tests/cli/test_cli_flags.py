@@ -7,11 +7,12 @@ import re
 import pytest
 
 from cli.conftest import SMALL
-from cubragg.cli.build import Settings, build
+from cubragg.cli.build import MARKS, Settings, build
 from cubragg.cli.flags import FLAGS, NO_EFFECT, SPELLINGS
 from cubragg.cli.legacy import parse
 from cubragg.experiment import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.experiment.detector import CONVENTIONS
+from cubragg.io.colours import Style
 
 SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer": Goniometer, "sampling": Sampling,
             "structure_factors": StructureFactors}
@@ -42,6 +43,7 @@ LINES = """
 --precision single|--device 0|--semantics nanobragg|--semantics physical|--threads 1
 --from i.img|--expt e.expt|--geom e.geom|--cell-file e.cell|--xds-inp XDS.INP
 --config exp.toml|--save-config exp2.toml|--noise-rng numpy|--noise-rng reference|--png p.png|--quiet|--all-outputs
+--png-colors grey|--png-colours sea|--png-scale log|--png-range 1 99|--png-rings|--png-zoom
 """
 HANDWRITTEN = [line for row in LINES.strip().splitlines() for line in row.split("|")]
 
@@ -80,7 +82,7 @@ def test_settings_exist(flag):
         elif section == "run":
             assert name in {*Settings.__dataclass_fields__, "semantics", "misset_seed", "printout_pixel", "trace_pixel"}
         else:
-            assert section in ("input", "output")
+            assert section in ("input", "output") or name in {*Style.__dataclass_fields__, *MARKS}
     assert bool(flag.fields) != (flag.group == NO_EFFECT)
 
 

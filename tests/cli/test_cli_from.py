@@ -155,8 +155,8 @@ def test_a_mask_gives_its_pixels_but_no_geometry(described):
 def test_notices(run, described):
     """AT-FROM-056: what a user would not expect."""
     (described / "x.geom").write_text(GEOM + "bad/min_fs = 1\nbad/max_fs = 2\nbad/min_ss = 1\nbad/max_ss = 1\n")
-    notices = build(parse("--from x.geom -cell 50 -default_F 1 -detpixels 30 -pixel 0.1".split())).notices
-    assert "-pixel, -detpixels without effect: the panels of x.geom have their own size" in notices
+    notices = build(parse(["--from", "x.geom", "-cell", "50", "-default_F", "1", "-detpixels", "30", "-pixel", "0.1"])).notices
+    assert "-pixel, -detpixels without effect: the panels of x.geom have sizes of their own" in notices
     document = json.loads(Path("a.expt").read_text())
     document["detector"][0]["panels"][0].update(thickness=0.3, mu=4.0,
                                                 px_mm_strategy={"type": "ParallaxCorrectedPxMmStrategy"})
