@@ -72,8 +72,8 @@ def test_files_lie_over_a_config_and_flags_over_files(described):
     """AT-FROM-052: a detector, scan or crystal from a file replaces what the experiment file says of one."""
     (described / "c.toml").write_text(
         "[beam]\nwavelength_A = 9.0\nfluence = 1e20\n[detector]\nconvention = 'xds'\nrotz_deg = 50.0\ncurved = true\n"
-        "pixel_size_mm = 3.0\n[goniometer]\nphi_deg = 80.0\nphi_step_deg = 0.1\n[crystal]\ncell = [9, 9, 9, 90, 90, 90]\n"
-        "misset_deg = [1, 2, 3]\ncells = [4, 4, 4]\n[structure_factors]\ndefault_F = 7.0\n")
+        "pixel_size_mm = 3.0\n[goniometer]\nphi_deg = 80.0\nphi_step_deg = 0.1\n[crystal]\n"
+        "cell = [9, 9, 9, 90, 90, 90]\nmisset_deg = [1, 2, 3]\ncells = [4, 4, 4]\n[structure_factors]\ndefault_F = 7.0\n")
     both = experiment("--config c.toml --from a.expt -distance 200")
     alone = experiment("--from a.expt -default_F 7 -N 4 -fluence 1e20 -distance 200")
     assert both == alone
@@ -155,7 +155,8 @@ def test_a_mask_gives_its_pixels_but_no_geometry(described):
 def test_notices(run, described):
     """AT-FROM-056: what a user would not expect."""
     (described / "x.geom").write_text(GEOM + "bad/min_fs = 1\nbad/max_fs = 2\nbad/min_ss = 1\nbad/max_ss = 1\n")
-    notices = build(parse(["--from", "x.geom", "-cell", "50", "-default_F", "1", "-detpixels", "30", "-pixel", "0.1"])).notices
+    line = "--from x.geom -cell 50 -default_F 1 -detpixels 30 -pixel 0.1"
+    notices = build(parse(line.split(" "))).notices
     assert "-pixel, -detpixels without effect: the panels of x.geom have sizes of their own" in notices
     document = json.loads(Path("a.expt").read_text())
     document["detector"][0]["panels"][0].update(thickness=0.3, mu=4.0,
