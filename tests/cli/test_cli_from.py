@@ -73,7 +73,8 @@ def test_files_lie_over_a_config_and_flags_over_files(described):
     (described / "c.toml").write_text(
         "[beam]\nwavelength_A = 9.0\nfluence = 1e20\n[detector]\nconvention = 'xds'\nrotz_deg = 50.0\ncurved = true\n"
         "pixel_size_mm = 3.0\n[goniometer]\nphi_deg = 80.0\nphi_step_deg = 0.1\n[crystal]\n"
-        "cell = [9, 9, 9, 90, 90, 90]\nmisset_deg = [1, 2, 3]\ncells = [4, 4, 4]\n[structure_factors]\ndefault_F = 7.0\n")
+        "cell = [9, 9, 9, 90, 90, 90]\nmisset_deg = [1, 2, 3]\ncells = [4, 4, 4]\n"
+        "[structure_factors]\ndefault_F = 7.0\n")
     both = experiment("--config c.toml --from a.expt -distance 200")
     alone = experiment("--from a.expt -default_F 7 -N 4 -fluence 1e20 -distance 200")
     assert both == alone
