@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nexus_file import write
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, StructureFactors
 from cubragg.cli.build import build
@@ -17,6 +18,7 @@ from cubragg.cli.legacy import parse
 from cubragg.experiment.models import models_of
 from cubragg.io.expt import read_expt
 from cubragg.io.expt_out import expt_text
+from cubragg.io.geometry_files import read_models
 from cubragg.render.plan import make_plan
 from cubragg.render.render import render
 
@@ -200,6 +202,31 @@ print(json.dumps([list(S * axis), list(S * F * matrix.sqr(e.crystal.get_A()))]))
 """)
     assert np.allclose(models.spindle, rotations[0], rtol=0, atol=SAME)
     assert np.allclose(models.crystal.a_matrix, rotations[1], rtol=0, atol=SAME)
+
+
+def test_modules_of_an_nxmx_file_lie_where_dials_has_them(tmp_path):
+    """AT-FROM-040: and its spindle, by dxtbx's reader."""
+    write(tmp_path / "a.nxs")
+    theirs = in_dials(tmp_path, """
+import json
+import h5py
+from dxtbx.nexus import get_dxtbx_detector, get_dxtbx_goniometer, nxmx
+with h5py.File("a.nxs") as file:
+    entry, = nxmx.NXmx(file).entries
+    goniometer = get_dxtbx_goniometer(entry.samples[0])
+    detector = get_dxtbx_detector(entry.instruments[0].detectors[0], 1.2)
+    print(json.dumps({
+        "panels": [{"origin": p.get_origin(), "fast": p.get_fast_axis(), "slow": p.get_slow_axis(),
+                    "pixel": p.get_pixel_size(), "thickness": p.get_thickness()} for p in detector],
+        "axis": goniometer.get_rotation_axis()}))
+""")
+    models = read_models(tmp_path / "a.nxs")
+    assert np.allclose(models.spindle, theirs["axis"], rtol=0, atol=SAME)
+    for panel, told in zip(models.panels, theirs["panels"], strict=True):
+        for name, mine in (("origin", panel.origin_mm), ("fast", panel.fast), ("slow", panel.slow)):
+            assert np.allclose(told[name], mine, rtol=0, atol=SAME)
+        assert told["pixel"] == pytest.approx([panel.pixel_fast_mm, panel.pixel_slow_mm])
+        assert told["thickness"] == pytest.approx(panel.thickness_um / 1000.0)
 
 
 def isolated(predicted, panel_offsets, count):
