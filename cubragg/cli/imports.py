@@ -124,7 +124,8 @@ def _told(models: Models) -> Iterator[str]:
     if models.spindle is not None:
         yield f"spindle {_numbers(*models.spindle)}"
     if scan is not None:
-        yield f"phi {_numbers(scan.phi_deg)} deg, osc {_numbers(scan.osc_deg)} deg"
+        first = f" (the first of {scan.images} images)" if scan.images > 1 else ""
+        yield f"phi {_numbers(scan.phi_deg)} deg, osc {_numbers(scan.osc_deg)} deg{first}"
     if models.crystal is not None:
         yield _crystal(models.crystal)
 

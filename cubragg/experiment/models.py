@@ -44,11 +44,12 @@ class BeamModel:
 
 @dataclass(frozen=True)
 class ScanModel:
-    """The rotation of one image: start and range [deg], exposure [s]."""
+    """The rotation of an image: start and range [deg], exposure [s]; and how many images follow one another so."""
 
     phi_deg: float
     osc_deg: float
     exposure_s: float | None = None
+    images: int = 1
 
 
 @dataclass(frozen=True)

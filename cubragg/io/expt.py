@@ -182,7 +182,9 @@ def _scan(scan: _Node | None, spindle: Vector | None) -> tuple[ScanModel | None,
     exposure = times.numbers("exposure_time")[:1] if "exposure_time" in times else ()
     if width < 0.0 and spindle is not None:
         start, width, spindle = -start, -width, scale(spindle, -1.0)
-    return ScanModel(start, width, exposure[0] if exposure and exposure[0] > 0.0 else None), spindle
+    first, last = scan.numbers("image_range", 2)
+    return ScanModel(start, width, exposure[0] if exposure and exposure[0] > 0.0 else None,
+                     max(int(last - first) + 1, 1)), spindle
 
 
 def _oscillation(scan: _Node) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from typing import Any
 
 from cubragg.errors import FormatError
@@ -14,15 +15,17 @@ from cubragg.experiment.vectors import Matrix, dot, scale
 
 #: Cosine between fast and slow axis up to which dxtbx takes a panel.
 _SKEW = 1e-7
+_HDF5_ENDINGS = (".nxs", ".h5", ".hdf5", ".cxi")
+_COUNTED = re.compile(r"\d+(?=\.\w+$)")
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
 def expt_text(where: str, models: Models, *, image: str | None, trusted: tuple[float, float]) -> str:
-    """The experiment list of one image, from models in the frame of DIALS (`frames.dials_rotation`).
+    """The experiment list of an image, or a series, from models in the frame of DIALS (`frames.dials_rotation`).
 
-    ``image`` is the file that shows it, if there is one. ``trusted`` are the counts between which pixels are
-    trusted (both excluded) on panels that do not say. An image without rotation is a still: it has no goniometer,
-    and its A matrix is that of its angle.
+    ``image`` is the file that shows it, or the first of the series, if there is one. ``trusted`` are the counts
+    between which pixels are trusted (both excluded) on panels that do not say. An image without rotation is a still:
+    it has no goniometer, and its A matrix is that of its angle.
 
     Raises
     ------
@@ -53,14 +56,23 @@ def _document(where: str, models: Models, image: str | None, trusted: tuple[floa
     if a_matrix is not None:
         tables["crystal"] = _crystal(a_matrix)
     if image is not None:
-        place = os.path.abspath(image)
-        tables["imageset"] = ({"__id__": "ImageSequence", "template": place} if rotating else
-                              {"__id__": "ImageSet", "images": [place]})
-        tables["imageset"] |= {"mask": "", "gain": "", "pedestal": "", "dx": "", "dy": "", "params": {}}
+        tables["imageset"] = _imageset(os.path.abspath(image), scan if rotating else None)
     kinds = ("imageset", "beam", "detector", "goniometer", "scan", "crystal", "profile", "scaling_model")
     return {"__id__": "ExperimentList",
             "experiment": [{"__id__": "Experiment", "identifier": "", **dict.fromkeys(tables, 0)}],
             **{kind: [tables[kind]] if kind in tables else [] for kind in kinds}}
+
+
+def _imageset(image: str, scan: ScanModel | None) -> dict[str, Any]:
+    """Where the images are; of a series of files the digits before the ending count."""
+    found: dict[str, Any] = {"__id__": "ImageSet", "images": [image]}
+    if scan is not None:
+        whole = image.endswith(_HDF5_ENDINGS)
+        template = image if whole or scan.images == 1 else _COUNTED.sub(lambda digits: "#" * len(digits[0]), image)
+        found = {"__id__": "ImageSequence", "template": template}
+        if whole:
+            found["single_file_indices"] = [*range(scan.images)]
+    return {**found, "mask": "", "gain": "", "pedestal": "", "dx": "", "dy": "", "params": {}}
 
 
 def _panel(where: str, number: int, panel: Panel, trusted: tuple[float, float]) -> dict[str, Any]:
@@ -83,8 +95,9 @@ def _panel(where: str, number: int, panel: Panel, trusted: tuple[float, float]) 
 
 
 def _scan(scan: ScanModel) -> dict[str, Any]:
-    return {"image_range": [1, 1], "batch_offset": 0, "oscillation": [scan.phi_deg, scan.osc_deg],
-            "exposure_time": [scan.exposure_s or 0.0], "epochs": [0.0], "valid_image_ranges": {}}
+    return {"image_range": [1, scan.images], "batch_offset": 0, "oscillation": [scan.phi_deg, scan.osc_deg],
+            "exposure_time": [scan.exposure_s or 0.0] * scan.images, "epochs": [0.0] * scan.images,
+            "valid_image_ranges": {}}
 
 
 def _crystal(m: Matrix) -> dict[str, Any]:

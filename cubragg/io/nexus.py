@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,8 @@ _SCALES = {
     "eV": {"ev": 1.0, "kev": 1e3},
 }
 _PLAIN = {"mm": "m", "A": "angstrom", "deg": "deg", "s": "s"}
+#: Thinner sensors [um] stand for none in files that must name one.
+_NO_SENSOR_UM = 0.1
 #: Longer chains are taken for circles.
 _LONGEST = 100
 
@@ -107,10 +110,9 @@ class _Reader:
         if len(detectors) > 1:
             remarks.append(f"{self.path} has {len(detectors)} detectors: {detectors[0].name} is taken")
         panels = self._panels(detectors[0], wavelength, remarks)
-        spindle, start, width = self._goniometer(sample, remarks)
         exposure = next((self._scalar(detectors[0][name], "s") for name in ("count_time", "frame_time")
                          if name in detectors[0]), None)
-        scan = None if spindle is None else ScanModel(start, width, exposure if exposure else None)
+        spindle, scan = self._goniometer(sample, exposure or None, remarks)
         fraction, normal = self._polarization(beam)
         return Models(BeamModel((0.0, 0.0, -1.0), wavelength, fraction, normal), tuple(panels), spindle, scan,
                       remarks=tuple(remarks))
@@ -162,8 +164,8 @@ class _Reader:
         """From Stokes parameters I, Q, U, V: E along x for Q > 0."""
         if "incident_polarization_stokes" not in beam:
             return None, None
-        stokes = np.asarray(beam["incident_polarization_stokes"][()], dtype=np.float64).ravel()
-        if stokes.size < 4 or not stokes[0] > 0.0:
+        stokes = np.asarray(beam["incident_polarization_stokes"][()], dtype=np.float64).ravel().tolist()
+        if len(stokes) < 4 or not stokes[0] > 0.0:
             return None, None
         angle = math.atan2(stokes[2], stokes[1]) / 2.0
         return (1.0 + math.hypot(stokes[1], stokes[2]) / stokes[0]) / 2.0, (math.sin(angle), math.cos(angle), 0.0)
@@ -200,13 +202,14 @@ class _Reader:
         # A translation goes by value times vector, also where that is no unit vector, as other readers have it.
         return _Step(node, False, self._vector(node, "vector") if values.any() else np.zeros(3), values, offset)
 
-    def _goniometer(self, sample: Any, remarks: list[str]) -> tuple[Vector | None, float, float]:
-        """The scanned axis as it stands, its start and the range of an image [deg]."""
+    def _goniometer(self, sample: Any, exposure_s: float | None, remarks: list[str]
+                    ) -> tuple[Vector | None, ScanModel | None]:
+        """The scanned axis as it stands, and the scan."""
         if sample is None or "depends_on" not in sample:
-            return None, 0.0, 0.0
+            return None, None
         turning = [step for step in self._chain(sample, sample["depends_on"][()]) if step.rotates]
         if not turning:
-            return None, 0.0, 0.0
+            return None, None
         scanned = next((i for i, step in enumerate(turning) if np.ptp(step.values) > 0.0), 0)
         axis = turning[scanned].vector
         for step in turning[scanned + 1:]:
@@ -215,8 +218,10 @@ class _Reader:
             remarks.append(f"{self.path}: axes between crystal and spindle are not at 0: a matrix for -mat is of the "
                            "crystal as it stands")
         start, width = self._scan(turning[scanned])
-        spindle = _dials(axis)
-        return (spindle, start, width) if width >= 0.0 else (_dials(-axis), -start, -width)
+        scan = ScanModel(start, width, exposure_s, turning[scanned].values.size)
+        if width >= 0.0:
+            return _dials(axis), scan
+        return _dials(-axis), replace(scan, phi_deg=-start, osc_deg=-width)
 
     def _scan(self, step: _Step) -> tuple[float, float]:
         name, parent, values = step.node.name, step.node.parent, step.values
@@ -252,7 +257,7 @@ class _Reader:
         material = known_material(_text(detector["sensor_material"][()])) if "sensor_material" in detector else ""
         if material and "sensor_thickness" in detector:
             thickness = 1000.0 * self._scalar(detector["sensor_thickness"], "mm")
-            if thickness > 0.0:
+            if thickness > _NO_SENSOR_UM:
                 found = {"thickness_um": thickness, "attenuation_um": attenuation_um(material, wavelength)}
         if "saturation_value" in detector:
             low = float(np.ravel(detector["underload_value"][()])[0]) if "underload_value" in detector else 0.0
@@ -261,9 +266,10 @@ class _Reader:
 
     def _mask(self, detector: Any) -> np.ndarray | None:
         """bool [slow, fast], True where the pixel mask is 0."""
-        if "pixel_mask" not in detector:
+        place = next((place for place in ("pixel_mask", "detectorSpecific/pixel_mask") if place in detector), None)
+        if place is None:
             return None
-        flags = np.asarray(detector["pixel_mask"][()])
+        flags = np.asarray(detector[place][()])
         while flags.ndim > 2:
             flags = flags[0]
         return flags == 0 if flags.ndim == 2 else None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg.errors import FormatError
-from cubragg.experiment.models import Models, cell_of, crystal_at, rectangles
+from cubragg.experiment.models import Models, ScanModel, cell_of, crystal_at, rectangles
 from cubragg.experiment.panels import Panel, image_shape
 from cubragg.experiment.placing import detector_plane
 from cubragg.experiment.vectors import Vector, combine, cross, dot
@@ -24,7 +24,7 @@ _COUNTED = re.compile(r"(\d+)(?=\.\w+$)")
 
 
 class Data(NamedTuple):
-    """The images that XDS is to read: one of them, the name of its detector type, lowest and highest good count."""
+    """The images that XDS is to read: the first one, the name of its detector type, lowest and highest good count."""
 
     image: str | None
     detector: str
@@ -58,7 +58,7 @@ def _lines(where: str, models: Models, data: Data) -> Iterator[str]:
     normal = cross(plane.fast, plane.slow)
     height, width = image_shape(models.panels)
     yield "JOB= XYCORR INIT COLSPOT IDXREF DEFPIX INTEGRATE CORRECT"
-    yield from _frames(data, scan.phi_deg, scan.osc_deg)
+    yield from _frames(data, scan)
     yield f"DETECTOR= {data.detector}  MINIMUM_VALID_PIXEL_VALUE= {data.lowest}  OVERLOAD= {data.overload}"
     yield from _sensor(panel)
     yield f"NX= {width}  NY= {height}  QX= {edges[0]!r}  QY= {edges[1]!r}"
@@ -85,14 +85,15 @@ def _numbers(x: Vector) -> str:
     return " ".join(repr(component + 0.0) for component in x)
 
 
-def _frames(data: Data, phi_deg: float, osc_deg: float) -> Iterator[str]:
-    """Name template, with the digits before the extension as ``?``, and the number of this image."""
+def _frames(data: Data, scan: ScanModel) -> Iterator[str]:
+    """Name template, with the digits before the extension as ``?``, and the numbers of the images."""
     name = data.image or "image_0001.cbf"
     found = _COUNTED.search(name)
     first = int(found[1]) if found else 1
     yield f"NAME_TEMPLATE_OF_DATA_FRAMES= {_COUNTED.sub(lambda digits: '?' * len(digits[1]), name)}"
-    yield f"DATA_RANGE= {first} {first}  SPOT_RANGE= {first} {first}"
-    yield f"STARTING_FRAME= {first}  STARTING_ANGLE= {phi_deg!r}  OSCILLATION_RANGE= {osc_deg!r}"
+    last = first + scan.images - 1
+    yield f"DATA_RANGE= {first} {last}  SPOT_RANGE= {first} {last}"
+    yield f"STARTING_FRAME= {first}  STARTING_ANGLE= {scan.phi_deg!r}  OSCILLATION_RANGE= {scan.osc_deg!r}"
 
 
 def _sensor(panel: Panel) -> Iterator[str]:

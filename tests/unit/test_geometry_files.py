@@ -246,6 +246,14 @@ def test_sensor_and_number_of_an_image_in_xds_inp():
     assert (whole["DATA_RANGE"], whole["STARTING_FRAME"]) == (["17 17"], ["17"])
 
 
+def test_a_series_in_xds_inp():
+    """AT-FROM-026: its frames, from the number of the first one on."""
+    models = models_of(experiment(three_panels()))
+    models = dataclasses.replace(models, scan=dataclasses.replace(models.scan, images=20))
+    whole, _ = xds_places(xds_inp_text("x", models, Data("x_0003.cbf", "PILATUS", 0, 9)))
+    assert (whole["DATA_RANGE"], whole["SPOT_RANGE"], whole["STARTING_FRAME"]) == (["3 22"], ["3 22"], ["3"])
+
+
 @pytest.mark.parametrize(("changes", "message"), [
     ({"scan": ScanModel(0.0, 0.0)}, "XDS needs one"),
     ({"panels": (Panel(3, 3, 0.1, 0.1, (0.0, 0.0, -9.0)), Panel(3, 3, 0.2, 0.1, (1.0, 0.0, -9.0), offset=(3, 0)))},
@@ -384,11 +392,11 @@ def read_json(tmp_path, document):
 def test_a_scan_of_later_dials_has_properties(tmp_path):
     """AT-FROM-031"""
     scan = {"image_range": [1, 3], "properties": {"oscillation": [3.0, 3.5, 4.0], "exposure_time": [0.1] * 3}}
-    assert read_json(tmp_path, expt(scan=[scan])).scan == ScanModel(3.0, 0.5, 0.1)
+    assert read_json(tmp_path, expt(scan=[scan])).scan == ScanModel(3.0, 0.5, 0.1, 3)
     scan["properties"] = {"oscillation": [3.0], "oscillation_width": [0.2]}
-    assert read_json(tmp_path, expt(scan=[scan])).scan == ScanModel(3.0, 0.2)
+    assert read_json(tmp_path, expt(scan=[scan])).scan == ScanModel(3.0, 0.2, None, 3)
     scan["properties"] = {"time_of_flight": [1.0]}
-    assert read_json(tmp_path, expt(scan=[scan])).scan == ScanModel(0.0, 0.0)
+    assert read_json(tmp_path, expt(scan=[scan])).scan == ScanModel(0.0, 0.0, None, 3)
 
 
 def test_models_along_a_scan_are_those_of_its_start(tmp_path):
@@ -405,7 +413,7 @@ def test_models_along_a_scan_are_those_of_its_start(tmp_path):
 def test_a_scan_that_runs_backwards(tmp_path):
     """AT-FROM-031"""
     models = read_json(tmp_path, expt(scan=[{"image_range": [1, 2], "oscillation": [3, -0.5]}]))
-    assert (models.spindle, models.scan) == ((-1.0, 0.0, 0.0), ScanModel(-3.0, 0.5))
+    assert (models.spindle, models.scan) == ((-1.0, 0.0, 0.0), ScanModel(-3.0, 0.5, None, 2))
 
 
 def test_panels_without_a_place_in_an_image_are_stacked(tmp_path):

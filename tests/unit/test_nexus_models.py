@@ -46,7 +46,7 @@ def test_goniometer_beam_and_sensor(tmp_path):
         phi = nxmx.NXmx(file).entries[0].samples[0].depends_on
         below = nxmx.get_cumulative_transformation(nxmx.get_dependency_chain(phi.depends_on))[0, :3, :3]
         assert np.allclose(models.spindle, TURN @ below @ phi.vector, rtol=0, atol=SAME)
-    assert models.scan == ScanModel(0.0, pytest.approx(0.2), 0.02)
+    assert models.scan == ScanModel(0.0, pytest.approx(0.2), 0.02, 3)
     assert models.beam.wavelength_A == pytest.approx(1.2, rel=1e-15)
     assert models.beam.polarization_fraction == 0.75
     normal = models.beam.polarization_normal

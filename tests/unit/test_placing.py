@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -52,7 +53,8 @@ def models(draw, *, square: bool = False, skewed: bool = False, beam: Vector | N
     a_matrix = tuple(np.diag([0.02, 0.015, 0.01]).ravel() + [draw(st.floats(-0.002, 0.002)) for _ in range(9)])
     return Models(BeamModel(direction, draw(st.floats(0.5, 3.0)), draw(st.floats(0.0, 1.0)), normal), panels,
                   draw(axis.filter(lambda x: abs(dot(x, direction)) < 0.9)),
-                  ScanModel(draw(st.floats(-180.0, 180.0)), draw(st.floats(0.01, 5.0)), draw(st.floats(0.01, 10.0))),
+                  ScanModel(draw(st.floats(-180.0, 180.0)), draw(st.floats(0.01, 5.0)), draw(st.floats(0.01, 10.0)),
+                            draw(st.integers(1, 3))),
                   CrystalModel(a_matrix))
 
 
@@ -223,6 +225,17 @@ def test_a_still_is_described_at_its_angle(tmp_path):
     a_star = found.crystal.a_matrix[0::3]
     # mosflm: a* along x is against DIALS's z; its spindle z is DIALS's x.
     assert a_star == pytest.approx(rotate_axis((0.0, 0.0, -0.02), (1.0, 0.0, 0.0), math.radians(30.0)), abs=SAME)
+
+
+@pytest.mark.parametrize(("image", "images", "template"), [
+    ("/d/x_0001.cbf", 1, "/d/x_0001.cbf"), ("/d/x_0001.cbf", 3, "/d/x_####.cbf"), ("/d/x_01.nxs", 3, "/d/x_01.nxs")])
+def test_an_experiment_list_names_its_images(image, images, template):
+    """AT-FROM-011: a series of files by the digits before the ending, one file by its name."""
+    series = dataclasses.replace(lone(), spindle=(1.0, 0.0, 0.0), scan=ScanModel(0.0, 0.5, 0.1, images))
+    document = json.loads(expt_text("", series, image=image, trusted=(-1.0, 9.0)))
+    assert document["imageset"][0]["template"] == template
+    assert document["imageset"][0].get("single_file_indices") == ([0, 1, 2] if image.endswith("nxs") else None)
+    assert document["scan"][0]["image_range"] == [1, images]
 
 
 def test_masked_pixels_of_the_image_are_those_of_panels():
