@@ -119,6 +119,8 @@ def _told(models: Models) -> Iterator[str]:
     beam, scan = models.beam, models.scan
     if beam is not None and beam.wavelength_A is not None:
         yield f"wavelength {beam.wavelength_A:.6g} A"
+    if beam is not None and beam.polarization_fraction is not None:
+        yield f"polarization fraction {beam.polarization_fraction:g}"
     if models.panels:
         yield _detector(models)
     if models.spindle is not None:
@@ -126,6 +128,8 @@ def _told(models: Models) -> Iterator[str]:
     if scan is not None:
         first = f" (the first of {scan.images} images)" if scan.images > 1 else ""
         yield f"phi {_numbers(scan.phi_deg)} deg, osc {_numbers(scan.osc_deg)} deg{first}"
+        if scan.exposure_s:
+            yield f"exposure {scan.exposure_s:g} s"
     if models.crystal is not None:
         yield _crystal(models.crystal)
 
