@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from cubragg.io.text import read_text
 
 Frame = tuple[Vector, Vector, Vector, Vector]  #: fast, slow, normal, origin [mm]
 _LABORATORY: Frame = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
+_LARGEST = sys.float_info.max
 _PARALLAX = "ParallaxCorrectedPxMmStrategy"
 _OFFSET_PARALLAX = "OffsetParallaxCorrectedPxMmStrategy"
 
@@ -63,6 +64,13 @@ class _Node:
             return default
         return _numbers(f"{self.where}.{key}", [self.get(key)], 1)[0]
 
+    def rows(self, key: str, count: int) -> list[tuple[float, ...]]:
+        """Lists of ``count`` numbers each; none where there is no ``key``."""
+        if key not in self:
+            return []
+        return [_numbers(f"{self.where}.{key}[{i}]", _listed(f"{self.where}.{key}", str(i), row), count)
+                for i, row in enumerate(_listed(self.where, key, self.get(key)))]
+
     def text(self, key: str) -> str:
         return str(self._table.get(key) or "")
 
@@ -82,7 +90,7 @@ def _numbers(where: str, values: Sequence[Any], count: int | None) -> tuple[floa
     if count is not None and len(values) != count:
         raise FormatError(f"{where}: got {len(values)} numbers; it needs {count}")
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
             raise FormatError(f"{where}: got {_short(value)}; it must be a finite number")
     return tuple(float(value) for value in values)
 
@@ -136,9 +144,8 @@ def read_expt(path: Path | str, number: int | None = None) -> Models:
 
 def _beam(beam: _Node) -> BeamModel:
     wavelength, direction = beam.number("wavelength"), beam.vector("direction")
-    if "s0_at_scan_points" in beam and beam.get("s0_at_scan_points"):
-        first = _numbers(f"{beam.where}.s0_at_scan_points[0]", beam.get("s0_at_scan_points")[0], 3)
-        direction = (-first[0], -first[1], -first[2])
+    for x, y, z in beam.rows("s0_at_scan_points", 3)[:1]:
+        direction = (-x, -y, -z)
         wavelength = 1.0 / norm(direction) if norm(direction) else 0.0
     if not wavelength > 0.0 or not norm(direction) > 0.0:
         raise FormatError(f"{beam.where}: got a wavelength of {wavelength:g} A along {direction}; "
@@ -156,7 +163,7 @@ def _goniometer(goniometer: _Node | None) -> tuple[Vector | None, list[tuple[flo
     if "axes" not in goniometer:
         fixed, setting = goniometer.numbers("fixed_rotation", 9), goniometer.numbers("setting_rotation", 9)
         return unit(apply_matrix(setting, goniometer.vector("rotation_axis"))), [fixed, setting]  # type: ignore[arg-type]
-    axes = [_numbers(f"{goniometer.where}.axes", axis, 3) for axis in goniometer.get("axes")]
+    axes = goniometer.rows("axes", 3)
     angles = [units.rad_from_deg(angle) for angle in goniometer.numbers("angles", len(axes))]
     scanned = int(goniometer.number("scan_axis"))
     if not 0 <= scanned < len(axes):
@@ -201,8 +208,9 @@ def _oscillation(scan: _Node) -> tuple[float, float]:
 
 
 def _crystal(crystal: _Node, rotations: list[tuple[float, ...]], remarks: list[str]) -> CrystalModel:
-    if "A_at_scan_points" in crystal and crystal.get("A_at_scan_points"):
-        m = _numbers(f"{crystal.where}.A_at_scan_points[0]", crystal.get("A_at_scan_points")[0], 9)
+    varying = crystal.rows("A_at_scan_points", 9)
+    if varying:
+        m = varying[0]
         columns = [(m[i], m[3 + i], m[6 + i]) for i in range(3)]
         remarks.append("the crystal varies over the scan: its first orientation is taken")
     else:
@@ -261,13 +269,17 @@ def _panel(node: _Node, parent: Frame) -> Panel:
     thickness, mu = node.number("thickness", 0.0), node.number("mu", 0.0)
     strategy = node.node("px_mm_strategy").text("type") if "px_mm_strategy" in node else ""
     absorbing = strategy in (_PARALLAX, _OFFSET_PARALLAX) and thickness > 0.0 and mu > 0.0
-    mask = np.ones((max(slow_pixels, 0), max(fast_pixels, 0)), dtype=bool)
-    for rectangle in node.get("mask") if "mask" in node else ():
-        f0, s0, f1, s1 = (int(edge) for edge in _numbers(f"{node.where}.mask", rectangle, 4))
-        mask[max(s0, 0):max(s1, 0), max(f0, 0):max(f1, 0)] = False
     offset = node.numbers("raw_image_offset", 2) if "raw_image_offset" in node else (0.0, 0.0)
     low, high = node.numbers("trusted_range", 2) if "trusted_range" in node else (0.0, 0.0)
-    return Panel(
+    panel = Panel(
         fast_pixels, slow_pixels, pixel_fast, pixel_slow, origin, fast, slow, (int(offset[0]), int(offset[1])),
         node.text("name"), 1000.0 * thickness if absorbing else None, 1000.0 / mu if absorbing else None,
-        node.text("material"), None if mask.all() else mask, (low, high) if high > low else None)
+        node.text("material"), trusted=(low, high) if high > low else None)
+    dark = node.rows("mask", 4)
+    if not dark:
+        return panel
+    mask = np.ones((slow_pixels, fast_pixels), dtype=bool)
+    for rectangle in dark:
+        f0, s0, f1, s1 = (max(int(edge), 0) for edge in rectangle)
+        mask[s0:s1, f0:f1] = False
+    return dataclasses.replace(panel, mask=mask)

@@ -42,7 +42,8 @@ def _document(where: str, models: Models, image: str | None, trusted: tuple[floa
     rotating = scan is not None and scan.osc_deg > 0.0
     tables: dict[str, dict[str, Any]] = {
         "beam": {
-            "__id__": "monochromatic", "direction": [0.0 - component for component in beam.direction], "wavelength": beam.wavelength_A,
+            "__id__": "monochromatic", "direction": [0.0 - component for component in beam.direction],
+            "wavelength": beam.wavelength_A,
             "divergence": 0.0, "sigma_divergence": 0.0,
             "polarization_normal": [*(beam.polarization_normal or (0.0, 1.0, 0.0))],
             "polarization_fraction": 0.5 if beam.polarization_fraction is None else beam.polarization_fraction,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cubragg.errors import FormatError
+from cubragg.errors import CubraggError, FormatError
 from cubragg.experiment.models import BeamModel, Models, ScanModel
 from cubragg.experiment.panels import Panel
 from cubragg.experiment.sensor import attenuation_um, known_material
@@ -80,7 +80,9 @@ def read_nxmx(path: Path | str) -> Models:
     try:
         with h5py.File(path, "r") as file:
             return _Reader(path).models(file)
-    except (OSError, KeyError, RuntimeError) as error:
+    except CubraggError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:  # whatever h5py meets
         raise FormatError(f"{path}: got a file that h5py cannot follow ({error}); a whole NXmx file is accepted"
                           ) from None
 

@@ -63,7 +63,8 @@ def test_what_was_taken_is_told(run, described):
     line = "--from a.expt --from a.cell -default_F 100 -N 3 -oversample 1 -seed 1 -floatfile b.bin"
     told = run(line).stderr.splitlines()
     assert told[0] == ("from a.expt: wavelength 1.5 A, polarization fraction 0.95, detector 24 x 20 pixels of 0.5 mm, "
-                       "spindle 1 0 0, phi 7 deg, osc 0.5 deg, exposure 1 s, cell 50 60 70 90 95 90 with its orientation")
+                       "spindle 1 0 0, phi 7 deg, osc 0.5 deg, exposure 1 s, cell 50 60 70 90 95 90 "
+                       "with its orientation")
     assert told[1] == "from a.cell: cell 50 60 70 90 95 90"
     assert run(line + " --quiet").stderr == ""
 

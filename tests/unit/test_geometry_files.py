@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
+import functools
 import io
 import json
 import math
+import operator
 import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, StructureFactors
 from cubragg.errors import FormatError
@@ -488,6 +494,43 @@ def test_bad_files_are_told_in_a_line(tmp_path, name, text, message):
     assert message in str(caught.value)
     assert str(caught.value).startswith(str(tmp_path / name))
     assert "\n" not in str(caught.value)
+
+
+def places(value, path=()):
+    """The paths to everything in a JSON document."""
+    yield path
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inside:
+        yield from places(part, (*path, key))
+
+
+LONG = expt(beam=[{"direction": [0, 0, 1], "wavelength": 1.0, "s0_at_scan_points": [[0, 0, -1]],
+                   "polarization_normal": [0, 1, 0], "polarization_fraction": 0.9}],
+            goniometer=[{"axes": [[1, 0, 0], [0, 1, 0]], "angles": [1, 2], "names": ["a", "b"], "scan_axis": 0}],
+            crystal=[{**expt()["crystal"][0], "A_at_scan_points": [[0.01, 0, 0, 0, 0.02, 0, 0, 0, 0.03]]}])
+LONG["detector"][0]["panels"][0].update(
+    mask=[[1, 1, 3, 3]], px_mm_strategy={"type": "ParallaxCorrectedPxMmStrategy"}, thickness=0.3, mu=4.0,
+    raw_image_offset=[0, 0], trusted_range=[0, 9])
+LONG["detector"][0]["hierarchy"] = {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 0], "origin": [0, 0, 0],
+                                    "children": [{"panel": 0}]}
+
+
+@given(st.sampled_from(sorted(places(LONG), key=str)), st.sampled_from(
+    [None, [], {}, "x", 0, -1, 1e300, True, [1], [[1]], {"a": 1}, float("nan"), 10**400]))
+@settings(max_examples=400)
+def test_damage_anywhere_is_told_in_a_line(tmp_path_factory, place, damage):
+    """AT-FROM-020: no part of a list is taken on trust."""
+    document = copy.deepcopy(LONG)
+    if place:
+        *way, last = place
+        functools.reduce(operator.getitem, way, document)[last] = damage
+    else:
+        document = damage
+    path = tmp_path_factory.getbasetemp() / "damaged.expt"
+    path.write_text(json.dumps(document))
+    # Anything but a FormatError would come through.
+    with contextlib.suppress(FormatError):
+        assert read_models(path).panels
 
 
 @pytest.mark.parametrize(("changes", "message"), [
