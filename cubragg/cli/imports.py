@@ -15,6 +15,8 @@ from cubragg.experiment.placing import PLACES, settings_of
 
 #: Flags that size a detector without panels.
 _SIZES = ("pixel_size_mm", "fast_pixels", "slow_pixels", "fast_size_mm", "slow_size_mm")
+#: With fewer phi steps an image is told to stand early.
+_FEW_STEPS = 5
 _ROTATION = ("phi_deg", "osc_deg", "phi_step_deg")
 _ORIENTATION = ("cell", "mosflm_matrix", "misset_deg", "misset_seed")
 
@@ -102,6 +104,11 @@ class Imported:
         if replay.get("detector.panels") and idle:
             yield (f"{', '.join(dict.fromkeys(idle))} without effect: the panels of {self._names['panels']} "
                    "have sizes of their own")
+        osc, steps = replay.get("goniometer.osc_deg"), replay.get("goniometer.phi_steps", 2)
+        known = isinstance(osc, float) and isinstance(steps, int) and "goniometer.phi_step_deg" not in replay.flagged
+        if self.models.scan and known and osc > 0.0 and 0 < steps < _FEW_STEPS:
+            yield (f"phi steps stand at the start of what they cover: with {steps} the image is {osc / steps / 2:g} deg "
+                   "early, more -phisteps come nearer to the scan")
         if replay.get("detector.thickness_um") and replay.get("run.semantics") != "physical":
             yield ("nanobragg semantics counts all sensor layers alike; with --semantics physical each absorbs its "
                    "share, as spot positions of other programs expect")
