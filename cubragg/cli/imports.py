@@ -107,8 +107,8 @@ class Imported:
         osc, steps = replay.get("goniometer.osc_deg"), replay.get("goniometer.phi_steps", 2)
         known = isinstance(osc, float) and isinstance(steps, int) and "goniometer.phi_step_deg" not in replay.flagged
         if self.models.scan and known and osc > 0.0 and 0 < steps < _FEW_STEPS:
-            yield (f"phi steps stand at the start of what they cover: with {steps} the image is {osc / steps / 2:g} deg "
-                   "early, more -phisteps come nearer to the scan")
+            yield (f"phi steps stand at the start of what they cover: with {steps} the image is {osc / steps / 2:g} "
+                   "deg early, more -phisteps come nearer to the scan")
         if replay.get("detector.thickness_um") and replay.get("run.semantics") != "physical":
             yield ("nanobragg semantics counts all sensor layers alike; with --semantics physical each absorbs its "
                    "share, as spot positions of other programs expect")

@@ -160,8 +160,8 @@ def test_notices(run, described):
     line = "--from x.geom -cell 50 -default_F 1 -detpixels 30 -pixel 0.1"
     notices = build(parse(line.split(" "))).notices
     assert "-pixel, -detpixels without effect: the panels of x.geom have sizes of their own" in notices
-    early = ("phi steps stand at the start of what they cover: with 2 the image is 0.125 deg early, more -phisteps come "
-             "nearer to the scan")
+    early = ("phi steps stand at the start of what they cover: with 2 the image is 0.125 deg early, more -phisteps "
+             "come nearer to the scan")
     for steps, told in (("", True), (" -phisteps 10", False)):
         assert (early in build(parse(f"--from a.expt -default_F 1{steps}".split())).notices) == told
     document = json.loads(Path("a.expt").read_text())
