@@ -51,11 +51,12 @@ DEVICE Vector curved_position(const Params &p, Vector flat)
     return rotate_axis(rotate_axis(start, vector(p.slow), flat.y / p.distance), vector(p.fast), flat.z / p.distance);
 }
 
-// From the corner to the middle of a sub-pixel, along fast (0) or slow (1) [m].
+// From the geometry's corner to the middle of a sub-pixel, along fast (0) or slow (1) [m].
 DEVICE double along_edge(const Params &p, int axis, int pixel, int sub_pixel)
 {
     const double edge = p.sub_pixel_size[axis];
-    return edge * (double)((long long)pixel * p.oversample + sub_pixel) + edge / 2.0;
+    const long long place = (long long)pixel + p.first_pixel[axis];
+    return edge * (double)(place * p.oversample + sub_pixel) + edge / 2.0;
 }
 
 // What the offsets of a tile's sub-pixels are measured from; nothing but in single precision.
@@ -71,7 +72,8 @@ DEVICE Centre tile_centre(const Params &p, int first_fast, int first_slow, int l
 {
     Centre centre;
 #if PRECISION == SINGLE
-    const double f = p.pixel_size[0] * (first_fast + 0.5 * TILE_FAST), s = p.pixel_size[1] * (first_slow + 0.5 * TILE_SLOW);
+    const double f = p.pixel_size[0] * (p.first_pixel[0] + first_fast + 0.5 * TILE_FAST);
+    const double s = p.pixel_size[1] * (p.first_pixel[1] + first_slow + 0.5 * TILE_SLOW);
     centre.position = flat_position(p, f, s, layer * p.layer_step);
     if (p.curved) centre.position = curved_position(p, centre.position);
     centre.path = norm(centre.position);

@@ -56,8 +56,9 @@ struct Params {
     // Padded grid: its first point's indices, and its size. 0 where there is none.
     int grid_origin[3], grid_size[3];
     int fast_min, fast_max, slow_min, slow_max;  // region, ends included [pixel]
+    int first_pixel[2];                          // pixel 0 0 of the image, fast and slow, on the geometry above
     int fast_pixels;                             // row length of image and mask
-    int first_row;                               // detector row that image and mask start with
+    int first_row;                               // row of the image that the buffers of image and mask start with
     int first_tile_row;                          // row of tiles of block row 0
     int layers, oversample, sources, orientations;
     int polarized, absorbing, curved, point_pixel, masked;

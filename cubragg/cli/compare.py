@@ -368,6 +368,10 @@ def c_arguments(line: Sequence[legacy.Given], job: Job) -> list[str]:
     ConfigError
         For what cannot be said in flags.
     """
+    from cubragg.io.reflections import list_kind
+
+    if job.experiment.detector.panels:
+        raise ConfigError(job.replay.source_of("detector.panels"), "got a detector of panels; the C program has none")
     arguments: list[str] = []
     for given in line:
         sections = {path.partition(".")[0] for path in given.flag.fields}
@@ -377,6 +381,8 @@ def c_arguments(line: Sequence[legacy.Given], job: Job) -> list[str]:
             continue
         spelled = "-" + given.spelling.lstrip("-")
         values = words(given)[1:]
+        if given.flag.name == "-hkl" and list_kind(values[0]) != "text":
+            raise ConfigError(given.spelling, f"got {values[0]!r}; the C program reads lines of h k l F only")
         if "input" in sections:
             values = [os.path.abspath(value) for value in values]
         arguments += [spelled, *values]

@@ -30,7 +30,7 @@ class Flag:
     help
         One line; empty where the flag goes with the one before it.
     kind
-        ``switch``, ``number``, ``count`` (whole number), ``file`` or ``choice``.
+        ``switch``, ``number``, ``count`` (whole number), ``file``, ``name`` or ``choice``.
     least, most
         How many values it takes.
     metavar
@@ -77,7 +77,7 @@ class Flag:
 
     def accepted(self) -> str:
         """What it takes, as the end of an error message."""
-        noun = {"number": "number", "count": "whole number", "file": "file name"}.get(self.kind, "")
+        noun = {"number": "number", "count": "whole number", "file": "file name", "name": "name"}.get(self.kind, "")
         unit = f" of {self.unit}" if self.unit and "," not in self.unit else f" ({self.unit})" if self.unit else ""
         if self.kind == "choice":
             *others, last = self.choices
@@ -112,6 +112,10 @@ def _count(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
 
 def _file(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
     return _flag("file", names, help_, fields, {"least": 1, "most": 1, "metavar": "<file>", **settings})
+
+
+def _name(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
+    return _flag("name", names, help_, fields, {"least": 1, "most": 1, "metavar": "<name>", **settings})
 
 
 def _choice(names: str, choices: str, help_: str, *fields: str, **settings: Any) -> Flag:
@@ -157,7 +161,8 @@ _ORIENTATION = (
 )
 
 _FACTORS = (
-    _file("-hkl", "reflections: lines of h k l F", "input.hkl"),
+    _file("-hkl", "reflections: lines of h k l F, MTZ, CIF, SHELX", "input.hkl"),
+    _file("--column", "its column of F or I (see Notes)", "run.column", metavar="<name>"),
     _number("-default_F", "electrons", "F of every reflection not in the list", "structure_factors.default_F",
             default="0", metavar="<F>"),
     _file("-dump", "its binary, to write or read", "output.dump", default="Fdump.bin"),
@@ -208,6 +213,8 @@ _GEOMETRY = (
             "detector.slow_size_mm", default="102.4"),
     _number("-detsize_f", "mm", "the same, fast or slow", "detector.fast_size_mm"),
     _number("-detsize_s", "mm", "", "detector.slow_size_mm"),
+    _name("--detector", "pixels and panels of a known detector; list: print all", "run.detector",
+          metavar="<name>|list"),
     _file("-img", "take the geometry from this SMV header", "input.image"),
     _file("--from", "true models of .expt, .geom, .cell, NXmx, CBF, SMV (see Notes)", "input.models"),
     _switch("-mosflm", "MOSFLM: beam along x, pivot beam (default)", "detector.convention", value="mosflm",

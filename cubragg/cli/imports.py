@@ -13,8 +13,6 @@ from cubragg.experiment import Beam
 from cubragg.experiment.models import CrystalModel, Models, cell_of
 from cubragg.experiment.placing import PLACES, settings_of
 
-#: Flags that size a detector without panels.
-_SIZES = ("pixel_size_mm", "fast_pixels", "slow_pixels", "fast_size_mm", "slow_size_mm")
 #: With fewer phi steps an image is told to stand early.
 _FEW_STEPS = 5
 _ROTATION = ("phi_deg", "osc_deg", "phi_step_deg")
@@ -97,13 +95,9 @@ class Imported:
         if replay.get("beam.wavelength_A") is None:
             raise FormatError(f"{self.models.unsaid or self._names['panels'] + ': there is no wavelength'}; "
                               "give -lambda or -energy")
-        replay.notices += self._idle(replay)
+        replay.notices += self._surprises(replay)
 
-    def _idle(self, replay: Replay) -> Iterator[str]:
-        idle = [replay.origins[f"detector.{name}"] for name in _SIZES if f"detector.{name}" in replay.flagged]
-        if replay.get("detector.panels") and idle:
-            yield (f"{', '.join(dict.fromkeys(idle))} without effect: the panels of {self._names['panels']} "
-                   "have sizes of their own")
+    def _surprises(self, replay: Replay) -> Iterator[str]:
         osc, steps = replay.get("goniometer.osc_deg"), replay.get("goniometer.phi_steps", 2)
         known = isinstance(osc, float) and isinstance(steps, int) and "goniometer.phi_step_deg" not in replay.flagged
         if self.models.scan and known and osc > 0.0 and 0 < steps < _FEW_STEPS:

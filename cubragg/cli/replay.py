@@ -105,6 +105,9 @@ class Replay:
         self.config_path = source.path
         if "semantics" in document:
             self.set("run.semantics", document.pop("semantics"), f"{source.path}: semantics")
+        model = document.get("detector", {}).pop("model", None)
+        if model is not None:
+            self.set("run.detector", model, f"{source.path}: detector.model")
         for section, settings in document.items():
             if section in _OWN:
                 raise ConfigError(f"{source.path}: {section}", "no such section; accepted are "

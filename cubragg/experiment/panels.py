@@ -22,6 +22,8 @@ _SKEW = 0.02
 #: Planes whose normals differ by less, and which lie closer than this share of a pixel, are one plane.
 _SAME_NORMAL = 1e-3
 _SAME_PLANE = 0.5
+#: What rounding makes of a whole number of pixels, relative to it and at least.
+_GRID = 1e-9
 #: Panels of one plane may reach this far into one another [pixel]: measured positions are not exact.
 _TOLERATED_OVERLAP = 1.0
 
@@ -123,6 +125,18 @@ class Panel:
                 for f, s in ((0.0, 0.0), (width, 0.0), (width, height), (0.0, height))]
 
 
+def grid_place(panel: Panel, pixel_mm: float) -> tuple[int, int] | None:
+    """Fast and slow place of a panel's first pixel in its detector's own grid of pixels; ``None``: it lies off it."""
+    if (panel.fast, panel.slow) != ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)) or panel.origin_mm[2] != 0.0:
+        return None
+    if not panel.pixel_fast_mm == panel.pixel_slow_mm == pixel_mm:
+        return None
+    places = [component / pixel_mm for component in panel.origin_mm[:2]]
+    fast, slow = map(round, places)
+    errors = abs(places[0] - fast) / max(abs(fast), 1), abs(places[1] - slow) / max(abs(slow), 1)
+    return None if max(errors) > _GRID else (fast, slow)
+
+
 def _unit(x: Vector) -> Vector:
     """A unit vector; one that is a unit vector but for rounding keeps its bits."""
     return x if abs(norm(x) - 1.0) < 1e-15 else unit(x)
@@ -141,15 +155,27 @@ def check_overlaps(panels: Sequence[Panel]) -> None:
     ConfigError
         Naming the first two that do.
     """
-    for i, one in enumerate(panels):
-        for j in range(i):
-            other = panels[j]
-            where = f"detector.panels[{i}]"
-            names = f"{_name(other, j)} and {_name(one, i)} overlap"
-            if all(a.start < b.stop and b.start < a.stop for a, b in zip(one.window, other.window, strict=True)):
-                raise ConfigError(where, f"panels {names} in the image; every panel needs pixels of its own")
-            if _overlap_in_space(one, other):
-                raise ConfigError(where, f"panels {names} in space; they must lie side by side")
+    for i, j in _close_pairs(panels):
+        one, other, where = panels[i], panels[j], f"detector.panels[{i}]"
+        names = f"{_name(other, j)} and {_name(one, i)} overlap"
+        if all(a.start < b.stop and b.start < a.stop for a, b in zip(one.window, other.window, strict=True)):
+            raise ConfigError(where, f"panels {names} in the image; every panel needs pixels of its own")
+        if _overlap_in_space(one, other):
+            raise ConfigError(where, f"panels {names} in space; they must lie side by side")
+
+
+def _close_pairs(panels: Sequence[Panel]) -> list[tuple[int, int]]:
+    """Pairs, the later one first, whose windows overlap or whose enclosing spheres do: few of very many."""
+    if len(panels) < 2:
+        return []
+    corners = np.array([panel.corners_mm for panel in panels])
+    centres = corners.mean(axis=1)
+    radii = np.linalg.norm(corners - centres[:, None], axis=2).max(axis=1)
+    windows = np.array([[(axis.start, axis.stop) for axis in panel.window] for panel in panels])
+    close = (windows[:, None, :, 0] < windows[None, :, :, 1]).all(axis=2)
+    close &= close.T
+    close |= np.linalg.norm(centres[:, None] - centres, axis=2) < radii[:, None] + radii
+    return [(int(i), int(j)) for i, j in np.argwhere(np.tril(close, -1))]
 
 
 def _name(panel: Panel, number: int) -> str:

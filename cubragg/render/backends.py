@@ -10,7 +10,8 @@ import numpy as np
 
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
 from cubragg.render.kernel_source import PRECISIONS
-from cubragg.render.numpy_renderer import NumpyRenderer, Progress
+from cubragg.render.numpy_renderer import NumpyRenderer
+from cubragg.render.panels import Progress
 from cubragg.render.plan import RenderPlan
 
 #: In the order in which ``auto`` tries them.

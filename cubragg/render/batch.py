@@ -125,7 +125,7 @@ def _turned(plan: RenderPlan, experiment: Experiment) -> RenderPlan:
     crystal, sampling = experiment.crystal, experiment.sampling
     wavelength = units.m_from_angstrom(experiment.beam.wavelength_A)
     lattice = crystal.lattice(wavelength, experiment.semantics)
-    recommended = sampling.recommended_oversample(lattice, plan.cells, plan.geometry, wavelength)
+    recommended = sampling.recommended_oversample(lattice, plan.cells, plan.coarsest, wavelength)
     # Lengths of the turned axes differ in their last bits, which may turn a rounded-up count over.
     if any(size > 0.0 for size in crystal.sample_size_mm) or recommended != plan.recommended_oversample:
         return make_plan(experiment)

@@ -12,7 +12,8 @@ import numpy as np
 from cubragg.render import kernel_params
 from cubragg.render.host_build import HostKernel
 from cubragg.render.kernel_source import Variant, host_variant, kernel_text
-from cubragg.render.numpy_renderer import NumpyRenderer, Progress
+from cubragg.render.numpy_renderer import NumpyRenderer
+from cubragg.render.panels import Progress, place_count, render_panels
 from cubragg.render.plan import RenderPlan
 
 #: A launch lasts about this long [s]: between launches Ctrl-C is heard and progress told.
@@ -47,30 +48,43 @@ class CpuRenderer:
         self._kernel = HostKernel(kernel_text(), self._variant, "render")
         self._table = kernel_params.table_of(plan, precision)
         self._sources = kernel_params.sources_of(plan)
-        self._mask = kernel_params.mask_of(plan)
+        self._pace: dict[str, int] = {}
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.turn(plan)
 
     def turn(self, plan: RenderPlan) -> None:
-        """Go on with a plan that differs in the crystal's orientation only; table, mask and kernel stay."""
+        """Go on with a plan that differs in the crystal's orientation or the detector only; table and kernel stay."""
         self._plan = plan
+        self._mask = kernel_params.mask_of(plan)
         self._params = kernel_params.params_of(plan, self._variant.precision)
         self._vectors = kernel_params.vectors_of(plan)
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The float32 image [slow, fast] in photons."""
-        plan = self._plan
-        image = np.zeros(plan.shape, dtype=np.float32)
+        whole = self._plan
         self._kernel.threads = threads or available_cores()
 
+        def run(plan: RenderPlan, told: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+            self.turn(plan)
+            return self._run(told)
+
+        try:
+            image, self.interpolation_stopped_at = render_panels(whole, run, progress)
+        finally:
+            self.turn(whole)
+        return image
+
+    def _run(self, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+        """The image of a plan that is one run, and the pixel that switched interpolation off."""
+        plan = self._plan
+        image = np.zeros(plan.shape, dtype=np.float32)
         first = first_place(plan)
         stop = self._stop_place(first)
         params = self._params.copy()
         if stop is not None:
             params["interpolated_to"] = stop
-            self.interpolation_stopped_at = place_pixel(plan, stop)
-        total = kernel_params.place_count(plan)
-        for rows in self._launches(params, self._variant):
+        total = place_count(plan)
+        for rows in self._launches("render", params, self._variant):
             self._kernel((self._columns, rows), (self._variant.block,), (
                 params, self._table, self._vectors, self._sources, self._mask, image))
             if progress is not None:
@@ -80,24 +94,26 @@ class CpuRenderer:
             assert place is not None
             fast, slow = place_pixel(plan, place)
             image[slow, fast] = lone_pixel(plan, place, first_pass=place == first)
-        return image
+        return image, None if stop is None else place_pixel(plan, stop)
 
     @property
     def _columns(self) -> int:
         return kernel_params.grid_of(self._plan, self._variant.tile)[0]
 
-    def _launches(self, params: np.ndarray, variant: Variant) -> Iterator[int]:
-        """Rows of tiles of each launch, from the first to the last; sets ``first_tile_row``."""
-        end = kernel_params.grid_of(self._plan, variant.tile)[1]
-        row, rows = 0, 1
+    def _launches(self, entry: str, params: np.ndarray, variant: Variant) -> Iterator[int]:
+        """Rows of tiles of each launch, from the first to the last; sets ``first_tile_row``.
+
+        What an entry's launches took is remembered from panel to panel.
+        """
+        end, row = kernel_params.grid_of(self._plan, variant.tile)[1], 0
         while row < end:
-            rows = min(rows, end - row)
+            rows = min(self._pace.get(entry, 1), end - row)
             params["first_tile_row"] = row
             start = time.perf_counter()
             yield rows
             seconds = time.perf_counter() - start
             row += rows
-            rows = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-9)), 8 * rows))
+            self._pace[entry] = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-9)), 8 * rows))
 
     def _stop_place(self, first: int | None) -> int | None:
         """Place of the pixel that stops interpolation; ``first`` is looked at alone, with its own vectors."""
@@ -111,7 +127,7 @@ class CpuRenderer:
         params = kernel_params.params_of(plan, "double")
         params["skipped_place"] = -1 if first is None else first
         per_row = variant.tile[1] * region_width(plan)
-        for rows in self._launches(params, variant):
+        for rows in self._launches("find_outside", params, variant):
             found = np.zeros(rows * per_row, dtype=np.uint8)
             kernel((self._columns, rows), (variant.block,), (params, self._vectors, self._sources, self._mask, found))
             if found.any():

@@ -65,8 +65,8 @@ class SubPixels:
         self._plan, self._layer, self._work = plan, layer, work
         geometry, n = plan.geometry, plan.oversample
         fast_edge, slow_edge = geometry.pixel_size / n, geometry.slow_pixel_size / n
-        f = fast_edge * (fast * n + sub_fast) + fast_edge / 2.0
-        s = slow_edge * (slow * n + sub_slow) + slow_edge / 2.0
+        f = fast_edge * ((fast + plan.first_pixel[0]) * n + sub_fast) + fast_edge / 2.0
+        s = slow_edge * ((slow + plan.first_pixel[1]) * n + sub_slow) + slow_edge / 2.0
         depth = layer * plan.layers.step_m
         position = work.take("position", 3, len(fast))
         for axis in range(3):

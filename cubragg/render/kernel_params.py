@@ -13,7 +13,9 @@ import numpy as np
 
 from cubragg import units
 from cubragg.experiment.vectors import Vector, cross, unit
+from cubragg.render.panels import place_count
 from cubragg.render.plan import RenderPlan
+from cubragg.render.structure_factor import bordered
 
 SOURCE_COLUMNS = 14
 
@@ -28,7 +30,7 @@ PARAMS = np.dtype([
     ("constant", np.float64), ("term_scale", np.float64),
     ("grid_origin", np.int32, 3), ("grid_size", np.int32, 3),
     ("fast_min", np.int32), ("fast_max", np.int32), ("slow_min", np.int32), ("slow_max", np.int32),
-    ("fast_pixels", np.int32), ("first_row", np.int32), ("first_tile_row", np.int32),
+    ("first_pixel", np.int32, 2), ("fast_pixels", np.int32), ("first_row", np.int32), ("first_tile_row", np.int32),
     ("layers", np.int32), ("oversample", np.int32), ("sources", np.int32), ("orientations", np.int32),
     ("polarized", np.int32), ("absorbing", np.int32), ("curved", np.int32), ("point_pixel", np.int32),
     ("masked", np.int32), ("running_thick", np.int32), ("running_polar", np.int32), ("running_omega", np.int32),
@@ -72,7 +74,7 @@ def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
         "constant": factors.default_F * factors.default_F / _table_scale(plan, precision) ** 2,
         "term_scale": 1.0 if precision == "double" else cells * cells,
         "fast_min": plan.roi[0], "fast_max": plan.roi[1], "slow_min": plan.roi[2], "slow_max": plan.roi[3],
-        "fast_pixels": geometry.fast_pixels,
+        "first_pixel": plan.first_pixel, "fast_pixels": plan.shape[1],
         "layers": layers.count, "oversample": plan.oversample, "sources": len(plan.sources.wavelength_m),
         "orientations": orientations, "polarized": beam.polarized, "absorbing": layers.thickness_m > 0.0,
         "curved": detector.curved, "point_pixel": detector.point_pixel, "masked": plan.mask is not None,
@@ -87,12 +89,6 @@ def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
     return params
 
 
-def place_count(plan: RenderPlan) -> int:
-    """Pixels of the region."""
-    fast_min, fast_max, slow_min, slow_max = plan.roi
-    return (fast_max - fast_min + 1) * (slow_max - slow_min + 1)
-
-
 def _table_scale(plan: RenderPlan, precision: str) -> float:
     """What structure factors are divided by: keeps squares of square crystals inside single precision."""
     if precision == "double" or plan.experiment.crystal.shape != "square":
@@ -105,13 +101,8 @@ def table_of(plan: RenderPlan, precision: str) -> np.ndarray:
     factors = plan.experiment.structure_factors
     if factors.grid is None:
         return np.zeros(1, dtype=real(precision))
-    padded = np.pad(factors.grid, 1, constant_values=factors.default_F)
-    scale = _table_scale(plan, precision)
-    if scale != 1.0:
-        padded /= scale
-    if not plan.interpolate:
-        padded *= padded
-    return np.ascontiguousarray(padded, dtype=real(precision))
+    return bordered(factors.grid, factors.default_F, real(precision), scale=_table_scale(plan, precision),
+                    squared=not plan.interpolate)
 
 
 def vectors_of(plan: RenderPlan) -> np.ndarray:

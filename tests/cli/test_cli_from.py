@@ -159,7 +159,7 @@ def test_notices(run, described):
     (described / "x.geom").write_text(GEOM + "bad/min_fs = 1\nbad/max_fs = 2\nbad/min_ss = 1\nbad/max_ss = 1\n")
     line = "--from x.geom -cell 50 -default_F 1 -detpixels 30 -pixel 0.1"
     notices = build(parse(line.split(" "))).notices
-    assert "-pixel, -detpixels without effect: the panels of x.geom have sizes of their own" in notices
+    assert "-pixel, -detpixels without effect on the panels of x.geom: only the beam centre follows" in notices
     early = ("phi steps stand at the start of what they cover: with 2 the image is 0.125 deg early, more -phisteps "
              "come nearer to the scan")
     for steps, told in (("", True), (" -phisteps 10", False)):
