@@ -56,6 +56,8 @@ LEFT_OUT = {
     "--nxmx": "not the C program's", "--nxmx-type": "not the C program's", "--tiff": "not the C program's",
     "--tiff-type": "not the C program's", "--cbf-convention": "not the C program's",
     "--smv-flavor": "not the C program's", "--images": "not the C program's",
+    "--from": "not the C program's", "--expt": "not the C program's", "--geom": "not the C program's",
+    "--cell-file": "not the C program's", "--xds-inp": "not the C program's",
     "--png": "not the C program's", "--png-colors": "not the C program's", "--png-scale": "not the C program's",
     "--png-range": "not the C program's", "--png-rings": "not the C program's", "--png-zoom": "not the C program's",
     "--all-outputs": "not the C program's", "--noise-rng": "always reference",

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cubragg.cli.flags import DEFAULT_NAMES
+from cubragg.cli.imports import Imported
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.legacy import Given
 from cubragg.cli.models import settle_model
@@ -93,13 +94,17 @@ class Settings:
 
 
 class Job(NamedTuple):
-    """A command line understood. ``replay`` names the flag behind an error; ``from_hkl``: a list was read."""
+    """A command line understood. ``replay`` names the flag behind an error; ``from_hkl``: a list was read.
+
+    ``taken`` says what was taken from files of other programs, a line each.
+    """
 
     experiment: Experiment
     settings: Settings
     notices: list[str]
     replay: Replay
     from_hkl: bool
+    taken: Sequence[str] = ()
 
 
 def build(line: Sequence[Given]) -> Job:
@@ -122,16 +127,20 @@ def build(line: Sequence[Given]) -> Job:
     mask = replay.take_header(_named(files["input.mask"]), is_mask=True) if "input.mask" in files else None
     if "input.image" in files:
         replay.take_header(_named(files["input.image"]), is_mask=False)
+    imported = Imported()
+    imported.read([given for given in line if "input.models" in given.flag.fields])
+    imported.lay_over(replay)
     for given in line:
         replay.take_flag(given)
     replay.settle(secrets.randbelow(MAX_SEED) + 1)
+    imported.check(replay)
     panels = settle_model(replay)
     settings = _settings(replay)
     factors, from_hkl, file_cell = _structure_factors(replay)
-    experiment = _experiment(replay, factors, _mask(replay, mask), panels)
+    experiment = _experiment(replay, imported, factors, _mask(replay, mask), panels)
     replay.notices += cell_notices(file_cell, experiment)
     replay.notices += _centres_without_effect(replay, experiment)
-    return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl)
+    return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl, imported.taken)
 
 
 def _named(given: Given) -> InputFile:
@@ -213,7 +222,8 @@ def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
         return read_smv(source.path).pixels != 0
 
 
-def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarray | None, panels: tuple[Panel, ...]
+def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | None, mask: np.ndarray | None,
+                panels: tuple[Panel, ...]
                 ) -> Experiment:
     from cubragg.io.matrix import read_matrix
     from cubragg.io.sources import read_sources
@@ -221,6 +231,7 @@ def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarr
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
                                 if name not in ("input", "output", "picture", "run")}
     document["semantics"] = replay.get("run.semantics", Experiment.semantics)
+    imported.true_matrix(document)
     matrix, sources = _input(replay, "matrix"), _input(replay, "sources")
     if matrix is not None:
         with reading(matrix):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cubragg.cli import formats
+from cubragg.cli import formats, geometry_out
 from cubragg.cli.build import MARKS, Job, Output, Settings
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.detect.noise import noise_counts, noise_image
@@ -47,8 +47,9 @@ def choose(job: Job) -> dict[str, Output]:
             chosen.pop(kind, None)
     if job.from_hkl and (rest or "dump" in settings.outputs):
         chosen["dump"] = settings.outputs.get("dump", Output(DEFAULT_NAMES["dump"], "-dump"))
-    if "config" in settings.outputs:
-        chosen["config"] = settings.outputs["config"]
+    for kind in ("config", *geometry_out.KINDS):
+        if kind in settings.outputs:
+            chosen[kind] = settings.outputs[kind]
     return chosen
 
 
@@ -184,6 +185,9 @@ class Writer:
                 raise CubraggError(f"{named_by}: cannot write {path!r}: {error.strerror or error}") from error
             if kind != "nxmx":  # complete with the last image only
                 self.written.append(path)
+        if self.number == 0:
+            for kind, text in geometry_out.texts(self.job, targets).items():
+                self._write_text(targets[kind], text)
 
     def __post_init__(self) -> None:
         if self.job.settings.images > 1:
@@ -218,6 +222,15 @@ class Writer:
         factors = self.job.experiment.structure_factors
         assert factors.grid is not None
         write_fdump(path, factors.grid, factors.origin)
+
+    def _write_text(self, target: Output, text: str) -> None:
+        from cubragg.io.atomic import write_bytes
+
+        try:
+            write_bytes(target.path, text.encode("utf-8"))
+        except OSError as error:
+            raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {error.strerror or error}") from error
+        self.written.append(target.path)
 
     def _write_config(self, path: str) -> None:
         from cubragg.io.atomic import write_bytes

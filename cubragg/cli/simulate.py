@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import click
 
-from cubragg.cli import formats, models, outputs, report
+from cubragg.cli import formats, geometry_out, models, outputs, report
 from cubragg.cli.build import Job, build
 from cubragg.cli.faults import Interrupted
 from cubragg.cli.legacy import Given
@@ -41,8 +41,13 @@ def simulate(line: Sequence[Given]) -> None:
         plan = make_plan(job.experiment)
     settings, targets = job.settings, outputs.choose(job)
     outputs.check(targets, settings, plan)
+    geometry_out.texts(job, targets)  # what cannot be described is told before rendering
     told: set[str] = set()
-    _warn(job, told, [*job.notices, *plan.notices, *outputs.notices(targets, settings)])
+    if not settings.quiet:
+        for taken in job.taken:
+            click.echo(taken, err=True)
+    _warn(job, told, [*job.notices, *geometry_out.notices(job, targets), *plan.notices,
+                      *outputs.notices(targets, settings)])
     written: list[str] = []
     try:
         for block in _traces(job, plan):

@@ -13,7 +13,7 @@ import hdf5plugin  # noqa: F401  (registers the filter)
 import numpy as np
 import pytest
 
-import cubragg.cli.simulate
+import cubragg.render.batch
 from cli.conftest import SMALL, smv
 from cubragg import render_series, simulate
 from cubragg.cli.build import build
@@ -172,7 +172,7 @@ def test_counts_above_16_bits_are_clipped_and_counted(run):
 
 @pytest.mark.parametrize("broken", [1, 3])
 def test_ctrl_c_leaves_whole_files(broken, run, folder, monkeypatch):
-    real = cubragg.cli.simulate.render_series
+    real = cubragg.render.batch.render_series
 
     def interrupted(*args, **kwargs):
         for number, image in enumerate(real(*args, **kwargs), start=1):
@@ -180,7 +180,7 @@ def test_ctrl_c_leaves_whole_files(broken, run, folder, monkeypatch):
                 raise KeyboardInterrupt
             yield image
 
-    monkeypatch.setattr(cubragg.cli.simulate, "render_series", interrupted)
+    monkeypatch.setattr(cubragg.render.batch, "render_series", interrupted)
     result = run(f"{SERIES} --nxmx s.h5 -floatfile f.bin")
     if broken == 1:
         assert (result.exit_code, result.stderr) == (130, "Interrupted; no file was written.\n")
