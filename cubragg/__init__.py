@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         Source,
         StructureFactors,
     )
-    from cubragg.render.batch import render_many
+    from cubragg.render.batch import render_many, render_series
     from cubragg.render.predict import Truth, predict
     from cubragg.render.render import Image, simulate
 
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendUnavailable", "Beam", "ConfigError", "Crystal", "CubraggError", "Detector", "Experiment", "FormatError",
-    "Goniometer", "Image", "Panel", "Sampling", "Source", "StructureFactors", "Truth", "predict",
-    "render_many", "simulate",
+    "Goniometer", "Image", "Panel", "Sampling", "Source", "StructureFactors", "Truth", "predict", "render_many",
+    "render_series", "simulate",
 ]
 
 #: Where a public name lives that is not of `experiment`.
 _HOMES = {"Image": "cubragg.render.render", "Truth": "cubragg.render.predict", "predict": "cubragg.render.predict",
-          "render_many": "cubragg.render.batch", "simulate": "cubragg.render.render"}
+          "render_many": "cubragg.render.batch", "render_series": "cubragg.render.batch",
+          "simulate": "cubragg.render.render"}
 
 if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:

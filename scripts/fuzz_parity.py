@@ -53,6 +53,11 @@ KEPT = ("-seed", "-detpixels")
 #: Flags that a random line does not carry, and why.
 LEFT_OUT = {
     "--config": "not the C program's", "--save-config": "not the C program's", "--cbffile": "not the C program's",
+    "--nxmx": "not the C program's", "--nxmx-type": "not the C program's", "--tiff": "not the C program's",
+    "--tiff-type": "not the C program's", "--cbf-convention": "not the C program's",
+    "--smv-flavor": "not the C program's", "--images": "not the C program's",
+    "--from": "not the C program's", "--expt": "not the C program's", "--geom": "not the C program's",
+    "--cell-file": "not the C program's", "--xds-inp": "not the C program's",
     "--png": "not the C program's", "--png-colors": "not the C program's", "--png-scale": "not the C program's",
     "--png-range": "not the C program's", "--png-rings": "not the C program's", "--png-zoom": "not the C program's",
     "--png-spots": "not the C program's", "--truth": "not the C program's", "--truth-min": "not the C program's",

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cubragg.cli.flags import DEFAULT_NAMES
+from cubragg.cli.imports import Imported
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.legacy import Given
 from cubragg.cli.models import settle_model
@@ -40,7 +41,8 @@ class Settings:
     Attributes
     ----------
     outputs
-        The files named, by kind (a key of `flags.DEFAULT_NAMES`, ``cbf``, ``png``, ``truth`` or ``config``).
+        The files named, by kind (a key of `flags.DEFAULT_NAMES`, ``cbf``, ``nxmx``, ``tiff``, ``png``, ``truth`` or
+        ``config``).
     inputs
         The files read.
     all_outputs, noise, pgm
@@ -53,6 +55,10 @@ class Settings:
         Seed of the noise, whether it was drawn here, and the generator.
     backend, precision, device, threads, progress, quiet
         How to render and what to say.
+    smv_flavor, cbf_convention, nxmx_type, tiff_type
+        Header of SMV and CBF files, type of the pixels of NXmx and TIFF files.
+    images
+        How many images; more than one are a rotation series.
     style, picture
         How the PNG picture is coloured; and what was said about it, by setting (``rings``), with the flag.
     printout, pixels
@@ -79,6 +85,11 @@ class Settings:
     threads: int | None = None
     progress: bool = True
     quiet: bool = False
+    smv_flavor: str = "nanobragg"
+    cbf_convention: str = "auto"
+    nxmx_type: str = "uint32"
+    tiff_type: str = "int32"
+    images: int = 1
     printout: bool = False
     style: Style = field(default_factory=Style)
     picture: Mapping[str, str] = field(default_factory=dict)
@@ -87,13 +98,17 @@ class Settings:
 
 
 class Job(NamedTuple):
-    """A command line understood. ``replay`` names the flag behind an error; ``from_hkl``: a list was read."""
+    """A command line understood. ``replay`` names the flag behind an error; ``from_hkl``: a list was read.
+
+    ``taken`` says what was taken from files of other programs, a line each.
+    """
 
     experiment: Experiment
     settings: Settings
     notices: list[str]
     replay: Replay
     from_hkl: bool
+    taken: Sequence[str] = ()
 
 
 def build(line: Sequence[Given]) -> Job:
@@ -116,16 +131,20 @@ def build(line: Sequence[Given]) -> Job:
     mask = replay.take_header(_named(files["input.mask"]), is_mask=True) if "input.mask" in files else None
     if "input.image" in files:
         replay.take_header(_named(files["input.image"]), is_mask=False)
+    imported = Imported()
+    imported.read([given for given in line if "input.models" in given.flag.fields])
+    imported.lay_over(replay)
     for given in line:
         replay.take_flag(given)
     replay.settle(secrets.randbelow(MAX_SEED) + 1)
+    imported.check(replay)
     panels = settle_model(replay)
     settings = _settings(replay)
     factors, from_hkl, file_cell = _structure_factors(replay)
-    experiment = _experiment(replay, factors, _mask(replay, mask), panels)
+    experiment = _experiment(replay, imported, factors, _mask(replay, mask), panels)
     replay.notices += cell_notices(file_cell, experiment)
     replay.notices += _centres_without_effect(replay, experiment)
-    return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl)
+    return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl, imported.taken)
 
 
 def _named(given: Given) -> InputFile:
@@ -147,6 +166,7 @@ def _settings(replay: Replay) -> Settings:
         checks.integer("run.seed", "the seed", run["seed"], at_least=0, at_most=MAX_SEED)
         checks.integer("run.device", "the number of the GPU", run.get("device", Settings.device), at_least=0)
         checks.integer("run.threads", "the number of threads", run.get("threads"), optional=True, at_least=1)
+        checks.integer("run.images", "the number of images", run.get("images", Settings.images), at_least=1)
     traced = [(replay.origins[f"run.{name}"], *run[name][::step])
               for name, step in (("printout_pixel", 1), ("trace_pixel", -1)) if name in run]
     known = {name: run[name] for name in Settings.__dataclass_fields__ if name in run}
@@ -207,7 +227,8 @@ def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
         return read_smv(source.path).pixels != 0
 
 
-def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarray | None, panels: tuple[Panel, ...]
+def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | None, mask: np.ndarray | None,
+                panels: tuple[Panel, ...]
                 ) -> Experiment:
     from cubragg.io.matrix import read_matrix
     from cubragg.io.sources import read_sources
@@ -215,6 +236,7 @@ def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarr
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
                                 if name not in ("input", "output", "picture", "run")}
     document["semantics"] = replay.get("run.semantics", Experiment.semantics)
+    imported.true_matrix(document)
     matrix, sources = _input(replay, "matrix"), _input(replay, "sources")
     if matrix is not None:
         with reading(matrix):

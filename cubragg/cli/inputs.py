@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 REFERENCES = {("structure_factors", "hkl_file"): "hkl", ("sampling", "mask_file"): "config_mask",
               ("beam", "source_file"): "sources", ("crystal", "matrix_file"): "matrix"}
 
+_NUMBERED = re.compile(r"(.+)#(\d+)")
 _HEADER_FIELDS = {
     "PIXEL_SIZE": "detector.pixel_size_mm", "DISTANCE": "detector.distance_mm",
     "CLOSE_DISTANCE": "detector.close_distance_mm", "WAVELENGTH": "beam.wavelength_A",
@@ -44,6 +46,14 @@ def reading(source: InputFile) -> Iterator[None]:
         raise ConfigError(source.named_by, f"got {source.path!r}; that is a folder, a file is accepted") from None
     except OSError as error:
         raise ConfigError(source.named_by, f"got {source.path!r}; it cannot be read ({error.strerror})") from None
+
+
+def numbered(name: str) -> tuple[str, int | None]:
+    """``list.expt#2`` as path and number, unless a file bears that very name."""
+    found = _NUMBERED.fullmatch(name)
+    if found and not Path(name).exists():
+        return found[1], int(found[2])
+    return name, None
 
 
 def load_config(source: InputFile) -> tuple[dict[str, Any], dict[str, InputFile]]:

@@ -71,9 +71,9 @@ def settle_model(replay: Replay) -> tuple[Panel, ...]:
 
 
 def _tell_idle(replay: Replay) -> None:
-    """Flags for the size do not reach the panels of an experiment file."""
+    """Flags for the size do not reach the panels of a file."""
     idle = dict.fromkeys(replay.origins[f"detector.{field}"] for field in _FRAME
                          if f"detector.{field}" in replay.flagged)
     if idle and replay.get("detector.panels"):
-        replay.notices.append(f"{', '.join(idle)} without effect on the panels of {replay.config_path}: only the beam "
-                              "centre follows")
+        file = replay.origins["detector.panels"].partition(": ")[0]
+        replay.notices.append(f"{', '.join(idle)} without effect on the panels of {file}: only the beam centre follows")

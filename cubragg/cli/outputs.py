@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cubragg import units
+from cubragg.cli import formats, geometry_out
 from cubragg.cli.build import MARKS, Job, Output, Settings
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, int_scale, pgm_image
 from cubragg.errors import ConfigError, CubraggError, FormatError
-from cubragg.experiment import Detector
+from cubragg.experiment.reference_rng import MAX_SEED
 
 if TYPE_CHECKING:
     from cubragg.io.figure import Spots
+    from cubragg.io.nxmx import NxmxWriter
+    from cubragg.render.plan import RenderPlan
     from cubragg.render.predict import Truth
     from cubragg.render.render import Image
 
-_IMAGES = ("float", "int", "pgm", "noise", "cbf", "png")
+_IMAGES = ("float", "int", "pgm", "noise", "cbf", "tiff", "nxmx", "png")
+#: Made anew, and numbered, for each image of a series.
+_NUMBERED_KINDS = (*(kind for kind in _IMAGES if kind != "nxmx"), "truth")
+_WHOLE_COUNTS = {"cbf": "CBF", "tiff": "TIFF of this type", "nxmx": "NXmx of this type"}
+_NUMBERED = re.compile(r"(.*_)(\d{4,})(\.[^./]*)?")
 #: A picture marks at most so many spots, the brightest ones.
 _MOST_SPOTS = 1000
 
@@ -45,23 +51,55 @@ def choose(job: Job) -> dict[str, Output]:
             chosen.pop(kind, None)
     if job.from_hkl and (rest or "dump" in settings.outputs):
         chosen["dump"] = settings.outputs.get("dump", Output(DEFAULT_NAMES["dump"], "-dump"))
-    chosen |= {kind: output for kind, output in settings.outputs.items() if kind in ("config", "truth")}
+    for kind in ("config", "truth", *geometry_out.KINDS):
+        if kind in settings.outputs:
+            chosen[kind] = settings.outputs[kind]
     return chosen
 
 
-def check(targets: dict[str, Output], settings: Settings) -> None:
+def numbered(targets: dict[str, Output], number: int) -> dict[str, Output]:
+    """The files of image ``number``, counted from 1, of a series: name_0001.img; devices and files of the whole
+    series as named."""
+    def name(path: str) -> str:
+        if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+            return path
+        stem, suffix = os.path.splitext(path)
+        return f"{stem}_{number:04d}{suffix}"
+    return {kind: target._replace(path=name(target.path)) if kind in _NUMBERED_KINDS else target
+            for kind, target in targets.items()}
+
+
+def all_targets(targets: dict[str, Output], images: int) -> list[Output]:
+    """Every file of a run."""
+    if images == 1:
+        return list(targets.values())
+    return list(dict.fromkeys(target for number in range(1, images + 1)
+                              for target in numbered(targets, number).values()))
+
+
+def listed(paths: list[str]) -> str:
+    """Files for a message; of a numbered series the first and the last."""
+    series: dict[tuple[str, ...], list[str]] = {}
+    for path in paths:
+        match = _NUMBERED.fullmatch(path)
+        series.setdefault((match[1], match[3] or "") if match else (path,), []).append(path)
+    return ", ".join(one[0] if one[0] == one[-1] else f"{one[0]} to {one[-1]}" for one in series.values())
+
+
+def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> None:
     """Find out before rendering what would fail after it.
 
     Raises
     ------
     ConfigError
-        If two outputs, or an output and an input, are one file; the truth has a name of no known ending; counts for a
-        CBF file are not defined; or a picture is described that is not written, or that cannot be drawn here.
+        If two outputs, or an output and an input, are one file; counts for a file are not defined, or it cannot say
+        the geometry; the truth has a name of no known ending; or a picture is described that is
+        not written, or that cannot be drawn here.
     CubraggError
         If a file cannot be written where it is to be.
     """
     taken = {os.path.realpath(source.path): f"{source.named_by} reads" for source in settings.inputs}
-    for target in targets.values():
+    for target in all_targets(targets, settings.images):
         path = Path(target.path)
         special = path.exists() and not path.is_file() and not path.is_dir()
         place = os.path.realpath(path)
@@ -81,9 +119,11 @@ def check(targets: dict[str, Output], settings: Settings) -> None:
             from cubragg.io.figure import require_matplotlib
 
             require_matplotlib(flag)
-    if "cbf" in targets and not settings.noise and not settings.scale:
-        raise ConfigError(targets["cbf"].named_by, "CBF holds whole counts; with -nonoise, give -scale "
-                          "to say how photons become counts")
+    for kind, form in _WHOLE_COUNTS.items():
+        if kind in targets and not (settings.noise or settings.scale or _pixel_type(kind, settings) == "float32"):
+            raise ConfigError(targets[kind].named_by, f"{form} holds whole counts; with -nonoise, give -scale "
+                              "to say how photons become counts")
+    formats.check(targets, settings, plan)
 
 
 def _check_truth(path: str, named_by: str) -> None:
@@ -95,11 +135,16 @@ def _check_truth(path: str, named_by: str) -> None:
         raise ConfigError(named_by, str(error)) from None
 
 
-def _highest_trusted(detector: Detector) -> int:
-    """The count up to which every panel can be trusted, as far as CBF goes."""
-    from cubragg.io.cbf import MAX_COUNT
+def notices(targets: dict[str, Output], settings: Settings) -> list[str]:
+    """What would surprise about the files."""
+    if settings.images > 1 and "int" in targets and not settings.scale:
+        return [f"{targets['int'].named_by}: each image of the series is scaled by its own maximum; -scale gives all "
+                "the same scale"]
+    return []
 
-    return min([MAX_COUNT, *(int(panel.trusted[1]) for panel in detector.panels if panel.trusted is not None)])
+
+def _pixel_type(kind: str, settings: Settings) -> str:
+    return {"nxmx": settings.nxmx_type, "tiff": settings.tiff_type}.get(kind, "int32")
 
 
 def _spots(truth: Truth) -> Spots:
@@ -131,6 +176,10 @@ class Writer:
 
     Attributes
     ----------
+    number
+        Its place in a series, from 0; the seed of the noise is as much higher.
+    nxmx
+        The NXmx file that it is appended to.
     written
         The files that are complete.
     figures
@@ -139,6 +188,8 @@ class Writer:
 
     job: Job
     image: Image
+    number: int = 0
+    nxmx: NxmxWriter | None = None
     written: list[str] = field(default_factory=list)
     figures: dict[str, str] = field(default_factory=dict)
 
@@ -151,16 +202,22 @@ class Writer:
             Where a file cannot be written; those before it stay.
         """
         for kind in ("dump", "config", *_IMAGES, "truth"):
-            if kind not in targets:
+            if kind not in targets or (self.number > 0 and kind in ("dump", "config")):
                 continue
             path, named_by = targets[kind]
             try:
                 getattr(self, f"_write_{kind}")(path)
             except OSError as error:
                 raise CubraggError(f"{named_by}: cannot write {path!r}: {error.strerror or error}") from error
-            self.written.append(path)
+            if kind != "nxmx":  # complete with the last image only
+                self.written.append(path)
+        if self.number == 0:
+            for kind, text in geometry_out.texts(self.job, targets).items():
+                self._write_text(targets[kind], text)
 
     def __post_init__(self) -> None:
+        if self.job.settings.images > 1:
+            self.figures["of image"] = f"{self.number + 1} of {self.job.settings.images}"
         self.figures["int scale"] = f"{self._int_scale:g}"
 
     @cached_property
@@ -177,20 +234,20 @@ class Writer:
     @cached_property
     def _noisy(self) -> np.ndarray:
         settings, image = self.job.settings, self.image
-        self.figures["noise seed"] = f"{settings.seed}{' (drawn)' * settings.seed_drawn}, {settings.noise_rng}"
-        return noise_counts(image.photons, image.plan.roi, settings.seed, settings.noise_rng)
+        seed = (settings.seed + self.number) % (MAX_SEED + 1)
+        self.figures["noise seed"] = f"{seed}{' (drawn)' * settings.seed_drawn}, {settings.noise_rng}"
+        return noise_counts(image.photons, image.plan.roi, seed, settings.noise_rng)
 
     @cached_property
-    def _smv_header(self) -> dict[str, str]:
-        from cubragg.io.smv import smv_header
+    def _formats(self) -> formats.Formats:
+        return formats.Formats(self.job.settings, self.image.plan)
 
-        plan = self.image.plan
-        phi = units.deg_from_rad(units.rad_from_deg(plan.experiment.goniometer.phi_deg))
-        slow, fast = plan.shape
-        return smv_header(
-            plan.geometry._replace(fast_pixels=fast, slow_pixels=slow),
-            wavelength_A=plan.experiment.beam.wavelength_A, phi_deg=phi, osc_deg=units.deg_from_rad(plan.phi.span),
-            twotheta_deg=units.deg_from_rad(plan.geometry.twotheta))
+    def _counted(self, type_name: str) -> tuple[np.ndarray, float]:
+        """What becomes pixels of formats without an automatic scale, and its factor."""
+        scale = self.job.settings.scale
+        if scale or type_name == "float32":
+            return self.image.photons, scale or 1.0
+        return self._noisy, 1.0
 
     def _write_dump(self, path: str) -> None:
         from cubragg.io.fdump import write_fdump
@@ -198,6 +255,15 @@ class Writer:
         factors = self.job.experiment.structure_factors
         assert factors.grid is not None
         write_fdump(path, factors.grid, factors.origin)
+
+    def _write_text(self, target: Output, text: str) -> None:
+        from cubragg.io.atomic import write_bytes
+
+        try:
+            write_bytes(target.path, text.encode("utf-8"))
+        except OSError as error:
+            raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {error.strerror or error}") from error
+        self.written.append(target.path)
 
     def _write_config(self, path: str) -> None:
         from cubragg.io.atomic import write_bytes
@@ -209,7 +275,7 @@ class Writer:
 
         count = len(self._truth)
         self.figures["truth"] = f"{count} reflection{'s' * (count != 1)}"
-        write_truth(path, self._truth)
+        write_truth(path, self._truth, self.number)
 
     def _write_float(self, path: str) -> None:
         from cubragg.io.raw import write_float
@@ -219,8 +285,9 @@ class Writer:
     def _write_int(self, path: str) -> None:
         from cubragg.io.smv import write_smv
 
-        counts, _ = int_image(self.image.photons, self._int_scale, self.job.settings.adc, self.image.plan.roi)
-        write_smv(path, counts, self._smv_header)
+        adc = self.job.settings.adc
+        counts, _ = int_image(self.image.photons, self._int_scale, adc, self.image.plan.roi)
+        write_smv(path, counts, self._formats.smv_header(self._int_scale, adc))
 
     def _write_pgm(self, path: str) -> None:
         from cubragg.io.pgm import write_pgm
@@ -236,28 +303,28 @@ class Writer:
 
         counts, photons, overloads = noise_image(self._noisy, self.job.settings.adc, self.image.plan.roi)
         self.figures["noise"] = f"{photons:.0f} photons, {overloads} overload{'s' * (overloads != 1)}"
-        write_smv(path, counts, self._smv_header)
+        write_smv(path, counts, self._formats.smv_header(1.0, self.job.settings.adc))
 
     def _write_cbf(self, path: str) -> None:
-        from cubragg.io.cbf import counts_from_photons, minicbf_header, write_cbf
+        from cubragg.io.cbf import write_cbf
+        from cubragg.io.counts import MAX_COUNT, pixels_of
 
-        plan, settings, beam = self.image.plan, self.job.settings, self.job.experiment.beam
-        if settings.scale:
-            counts = counts_from_photons(self.image.photons, settings.scale, where=path)
-        else:
-            counts = counts_from_photons(self._noisy, 1.0, where=path)
-        excluded = 0
-        if plan.mask is not None:
-            counts[~plan.mask] = -1
-            excluded = int((~plan.mask).sum())
-        header = minicbf_header(
-            plan.geometry, wavelength_A=beam.wavelength_A, start_angle_deg=plan.experiment.goniometer.phi_deg,
-            angle_increment_deg=units.deg_from_rad(plan.phi.span), exposure_s=beam.exposure_s,
-            timestamp=datetime.now(), n_excluded_pixels=excluded,
-            count_cutoff=_highest_trusted(plan.experiment.detector),
-            sensor_thickness_m=plan.layers.thickness_m if plan.layers.thickness_m > 0.0 else None,
-            flux=beam.flux or None, polarization=(1.0 + beam.kahn_factor) / 2.0 if beam.polarized else None)
-        write_cbf(path, counts, header)
+        live = self._formats.cbf_live()
+        counts = pixels_of(*self._counted("int32"), live, "int32", MAX_COUNT, -1, where=path)
+        write_cbf(path, counts, self._formats.cbf_header(int((~live).sum())))
+
+    def _write_tiff(self, path: str) -> None:
+        from cubragg.io.tiff import tiff_pixels, write_tiff
+
+        kind = self.job.settings.tiff_type
+        write_tiff(path, tiff_pixels(*self._counted(kind), self._formats.live, kind, where=path))
+
+    def _write_nxmx(self, path: str) -> None:
+        from cubragg.io.nxmx import nxmx_pixels
+
+        assert self.nxmx is not None
+        kind = self.job.settings.nxmx_type
+        self.nxmx.append(nxmx_pixels(*self._counted(kind), self._formats.live, kind, where=path))
 
     def _write_png(self, path: str) -> None:
         from cubragg.cli.pictures import notes_for

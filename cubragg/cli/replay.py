@@ -8,13 +8,13 @@ validated. The rules about order are those of nanoBragg.c's parse loop.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from cubragg import units
 from cubragg.cli.flags import NO_EFFECT, flag_for_field
-from cubragg.cli.inputs import InputFile, header_settings, load_config, reading
+from cubragg.cli.inputs import InputFile, header_settings, load_config, numbered, reading
 from cubragg.cli.legacy import Given
 from cubragg.errors import ConfigError
 from cubragg.experiment import Crystal, Detector, checks
@@ -127,6 +127,14 @@ class Replay:
             self.origins[f"input.{kind}"] = file.named_by
             self._from_config.add(f"input.{kind}")
 
+    def take_models(self, gone: Iterable[str], settings: Mapping[str, tuple[Any, str]]) -> None:
+        """Lay settings (value, origin) from files of other programs over the others, in place of ``gone``."""
+        for setting in gone:
+            self._drop(setting)
+        for setting, (value, origin) in settings.items():
+            self.set(setting, value, origin)
+            self._from_config.add(setting)
+
     def take_header(self, source: InputFile, *, is_mask: bool) -> Any:
         """Lay the header of an SMV image over the settings; returns its pixels [slow, fast]."""
         from cubragg.io.smv import read_smv
@@ -167,6 +175,11 @@ class Replay:
     def _set_by_flag(self, path: str, value: Any, given: Given) -> None:
         self.set(path, value, given.spelling)
         self.flagged.add(path.partition("[")[0])
+
+    def _take_from(self, given: Given) -> None:
+        # Read before the flags are taken; here it is only known as an input.
+        self.set(f"input.models {given.values[0]}", numbered(str(given.values[0]))[0], given.spelling)
+        self.flagged.update(given.flag.fields)
 
     def _take_cell(self, given: Given) -> None:
         for value in given.values:
@@ -286,5 +299,5 @@ class Replay:
 _SPECIAL: dict[str, Callable[[Replay, Given], None]] = {
     "-cell": Replay._take_cell, "-energy": Replay._take_energy, "-misset": Replay._take_misset,
     "-detector_abs": Replay._take_detector_abs, "-twotheta": Replay._take_twotheta,
-    "-twotheta_axis": Replay._take_twotheta_axis,
+    "-twotheta_axis": Replay._take_twotheta_axis, "--from": Replay._take_from,
 }

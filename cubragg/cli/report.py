@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from cubragg import units
@@ -20,7 +20,7 @@ _PANELS_LISTED = 8
 _SHAPES = {"square": "parallelepiped", "round": "ellipsoid", "gauss": "Gaussian spots", "tophat": "tophat spots"}
 
 
-def summary(image: Image, figures: Mapping[str, str], written: Sequence[str], total_seconds: float) -> str:
+def summary(image: Image, figures: Mapping[str, str], written: str, total_seconds: float) -> str:
     """The report of a run: ``figures`` from quantizing, files ``written``, time from start to end [s]."""
     plan = image.plan
     sections: list[tuple[str, Iterable[Row]]] = [
@@ -32,7 +32,7 @@ def summary(image: Image, figures: Mapping[str, str], written: Sequence[str], to
         ("Run", [("semantics", plan.experiment.semantics),
                  ("backend", f"{image.backend} in {image.precision} precision, {image.seconds:.3g} s rendering, "
                              f"{total_seconds:.3g} s in all"),
-                 ("files", ", ".join(written) or "none")]),
+                 ("files", written or "none")]),
     ]
     lines = []
     for title, rows in sections:

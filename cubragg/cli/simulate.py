@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 import click
 
-from cubragg.cli import models, outputs, report
+from cubragg.cli import formats, geometry_out, models, outputs, report
 from cubragg.cli.build import Job, build
 from cubragg.cli.faults import Interrupted
 from cubragg.cli.legacy import Given
 from cubragg.errors import ConfigError
 from cubragg.render.plan import RenderPlan, make_plan
-from cubragg.render.render import render
+from cubragg.render.render import Image, render
 
 #: More pixels than this are not traced one by one.
 MAX_TRACES = 1000
@@ -39,31 +39,48 @@ def simulate(line: Sequence[Given]) -> None:
     job = build(line)
     with job.replay.naming():
         plan = make_plan(job.experiment)
-    targets = outputs.choose(job)
-    outputs.check(targets, job.settings)
-    if "truth" in targets or "spots" in job.settings.picture:
+    settings, targets = job.settings, outputs.choose(job)
+    outputs.check(targets, settings, plan)
+    if "truth" in targets or "spots" in settings.picture:
         from cubragg.render.predict import require_accounts
 
         with job.replay.naming():
             require_accounts(plan)
+    geometry_out.texts(job, targets)  # what cannot be described is told before rendering
     told: set[str] = set()
-    _warn(job, told, [*job.notices, *plan.notices])
+    if not settings.quiet:
+        for taken in job.taken:
+            click.echo(taken, err=True)
+    _warn(job, told, [*job.notices, *geometry_out.notices(job, targets), *plan.notices,
+                      *outputs.notices(targets, settings)])
     written: list[str] = []
     try:
         for block in _traces(job, plan):
             click.echo(block)
-        with job.replay.naming(), _progress(job) as progress:
-            settings = job.settings
-            image = render(plan, settings.backend, settings.threads, progress, precision=settings.precision,
-                           device=settings.device)
-        _warn(job, told, image.notices)
-        writer = outputs.Writer(job, image, written)
-        writer.write(targets)
+        with (job.replay.naming(), _progress(job) as progress,
+              formats.nxmx_file(targets.get("nxmx"), settings, plan, written) as nxmx):
+            for number, image in enumerate(_images(job, plan, progress)):
+                _warn(job, told, image.notices)
+                writer = outputs.Writer(job, image, number, nxmx, written)
+                writer.write(targets if settings.images == 1 else outputs.numbered(targets, number + 1))
     except KeyboardInterrupt:
-        done = f"{', '.join(written)} complete, no other file" if written else "no file"
+        done = f"{outputs.listed(written)} complete, no other file" if written else "no file"
         raise Interrupted(f"Interrupted; {done} was written.") from None
-    if not job.settings.quiet:
-        click.echo(report.summary(image, writer.figures, written, time.perf_counter() - start), err=True)
+    if not settings.quiet:
+        seconds = time.perf_counter() - start
+        click.echo(report.summary(image, writer.figures, outputs.listed(written), seconds), err=True)
+
+
+def _images(job: Job, plan: RenderPlan, progress: Progress | None) -> Iterable[Image]:
+    """The images of a run, one after the other."""
+    settings = job.settings
+    if settings.images == 1:
+        return (render(plan, settings.backend, settings.threads, progress, precision=settings.precision,
+                       device=settings.device),)
+    from cubragg.render.batch import render_series
+
+    return render_series(plan.experiment, settings.images, backend=settings.backend, precision=settings.precision,
+                         device=settings.device, threads=settings.threads, progress=progress)
 
 
 def _warn(job: Job, told: set[str], notices: Iterable[str]) -> None:

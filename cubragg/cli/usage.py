@@ -25,6 +25,9 @@ _NOTES = (
     "the noise image (-seed), without -adc; with -nonoise, -scale is needed. Masked pixels are -1.",
     "A --config file is a TOML experiment as --save-config writes it, and may name hkl_file (in structure_factors), "
     "mask_file (sampling), source_file (beam) and matrix_file (crystal), relative to itself.",
+    "--from reads beam, detector, spindle, scan and crystal as the file has them, and may be repeated: later files lie "
+    "over earlier ones, flags over all (--from list.expt#1: the second experiment). --expt, --geom, --cell-file and "
+    "--xds-inp describe the image of the run.",
     "--backend cuda renders on a GPU through CuPy, cpu with the same kernels compiled by the machine's C++ compiler "
     "(once, for some seconds), numpy without either; auto takes the first that can run.",
     "--precision double has the bits of NumPy. mixed keeps Miller indices in double, lattice factors in single; "

@@ -128,7 +128,8 @@ def _typed(where: str, value: Any, hint: str) -> Any:
     if where == "beam.sources":
         return tuple(_source(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
     if where == "detector.panels":
-        return tuple(_panel(f"{where}[{number}]", table) for number, table in enumerate(value))
+        return tuple(table if isinstance(table, Panel) else _panel(f"{where}[{number}]", table)
+                     for number, table in enumerate(value))
     if "bool" in hint and not isinstance(value, bool):
         raise ConfigError(where, f"got {value!r}; it must be true or false")
     if isinstance(value, list):

@@ -1,7 +1,8 @@
 """CBF images with the short header of Pilatus detectors (miniCBF).
 
-The convention is GENERIC_MINI, which dxtbx takes for detectors of any size; the
-lines are those that `specs/file-formats.md` lists with the readers that ask for them.
+The convention is GENERIC_MINI, which dxtbx takes for detectors of any size, or PILATUS_1.2 for
+images that consist of whole modules; the lines are those that `specs/file-formats.md` lists with
+the readers that ask for them.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from cubragg.errors import FormatError
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.io.arrays import checked_image
 from cubragg.io.atomic import atomic_path
+from cubragg.io.counts import MAX_COUNT
 
-MAX_COUNT = 2**31 - 1
-CONVENTION = "GENERIC_MINI"
+#: The header conventions by our names, and the name of the detector that goes with each.
+CONVENTIONS = {"generic": "GENERIC_MINI", "pilatus": "PILATUS_1.2"}
+_DETECTORS = {"generic": "cubragg, simulated", "pilatus": "PILATUS, simulated by cubragg"}
 _CONVENTION_KEY = "_array_data.header_convention"
 _CONTENTS_KEY = "_array_data.header_contents"
 _MAGIC = b"###CBF"
@@ -34,8 +37,6 @@ _STARTER = b"\x0c\x1a\x04\xd5"
 _ELEMENT = "signed 32-bit integer"
 _COMPRESSION = "x-CBF_BYTE_OFFSET"
 _LINE = re.compile(r"[ -~]*")
-#: Rows that stay in the processor's cache together.
-_BAND_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class MiniCbfHeader:
     timestamp
         When the image was made, without a time zone: readers know none.
     pixel_size_m, distance_m, wavelength_A
-        Edge of a square pixel [m], distance along the beam [m], wavelength [A].
+        Edge of a pixel along fast [m], distance along the beam [m], wavelength [A].
     beam_fast_px, beam_slow_px
         Where the beam hits, from the outer corner of the first pixel [pixel].
     exposure_time_s, exposure_period_s
@@ -65,6 +66,10 @@ class MiniCbfHeader:
         Photons/s; fraction of the beam that is polarized one way, (1 + Kahn factor)/2. ``None``: not known, no line.
     detector
         Name of the detector. One with PILATUS or EIGER in it makes readers expect modules.
+    slow_pixel_size_m
+        Edge of a pixel along slow [m]; ``None``: as along fast.
+    convention
+        ``generic`` or ``pilatus``; the second makes readers expect whole modules.
     """
 
     timestamp: datetime
@@ -86,15 +91,17 @@ class MiniCbfHeader:
     sensor: str = "Silicon"
     flux: float | None = None
     polarization: float | None = None
-    detector: str = "cubragg, simulated"
+    detector: str = _DETECTORS["generic"]
+    slow_pixel_size_m: float | None = None
+    convention: str = "generic"
 
     def lines(self) -> list[str]:
         """The lines of the header, each ``# Key value unit``, in the order of Pilatus files."""
-        pixel = _digits(self.pixel_size_m)
+        slow_size_m = self.pixel_size_m if self.slow_pixel_size_m is None else self.slow_pixel_size_m
         lines = [
             f"Detector: {self.detector}",
             self.timestamp.replace(tzinfo=None).isoformat(timespec="milliseconds"),
-            f"Pixel_size {pixel} m x {pixel} m",
+            f"Pixel_size {_digits(self.pixel_size_m)} m x {_digits(slow_size_m)} m",
             _known(f"{self.sensor} sensor, thickness", self.sensor_thickness_m, " m"),
             f"Exposure_time {_digits(self.exposure_time_s)} s",
             f"Exposure_period {_digits(self.exposure_period_s)} s",
@@ -115,7 +122,7 @@ class MiniCbfHeader:
 
 
 def _digits(value: float) -> str:
-    return f"{value:.10g}"
+    return f"{value:.12g}"
 
 
 def _known(key: str, value: float | None, unit: str = "") -> str:
@@ -125,12 +132,13 @@ def _known(key: str, value: float | None, unit: str = "") -> str:
 def minicbf_header(geometry: DetectorGeometry, *, wavelength_A: float, start_angle_deg: float,
                    angle_increment_deg: float, exposure_s: float, timestamp: datetime, count_cutoff: int = MAX_COUNT,
                    n_excluded_pixels: int = 0, sensor_thickness_m: float | None = None, flux: float | None = None,
-                   polarization: float | None = None) -> MiniCbfHeader:
-    """The header of an image rendered on ``geometry``.
+                   polarization: float | None = None, sensor: str = "Silicon", convention: str = "generic"
+                   ) -> MiniCbfHeader:
+    """The header of an image rendered on ``geometry``, which `tiles.facing_geometry` made.
 
     ``sensor_thickness_m`` only where sensor layers were rendered (see `MiniCbfHeader`).
     The threshold is half the photon energy, where counting detectors have it. A
-    tilt of the detector other than two-theta has no place in this header.
+    tilt of the detector has no place in this header.
     """
     return MiniCbfHeader(
         timestamp=timestamp,
@@ -138,7 +146,7 @@ def minicbf_header(geometry: DetectorGeometry, *, wavelength_A: float, start_ang
         distance_m=geometry.distance,
         wavelength_A=wavelength_A,
         beam_fast_px=geometry.fbeam / geometry.pixel_size,
-        beam_slow_px=geometry.sbeam / geometry.pixel_size,
+        beam_slow_px=geometry.sbeam / geometry.slow_pixel_size,
         exposure_time_s=exposure_s,
         exposure_period_s=exposure_s,
         start_angle_deg=start_angle_deg,
@@ -148,37 +156,13 @@ def minicbf_header(geometry: DetectorGeometry, *, wavelength_A: float, start_ang
         count_cutoff=count_cutoff,
         n_excluded_pixels=n_excluded_pixels,
         sensor_thickness_m=sensor_thickness_m,
+        sensor=sensor,
         flux=flux,
         polarization=polarization,
+        detector=_DETECTORS[convention],
+        slow_pixel_size_m=geometry.slow_pixel_size,
+        convention=convention,
     )
-
-
-def counts_from_photons(photons: np.ndarray, scale: float, offset: float = 0.0, *, count_cutoff: int = MAX_COUNT,
-                        where: str = "counts") -> np.ndarray:
-    """int32 [slow, fast] counts: ``photons * scale + offset`` to the nearest whole number, halves to even.
-
-    Raises
-    ------
-    FormatError
-        If a pixel is negative, not finite or above ``count_cutoff``: nothing is clipped. It names the
-        first such pixel in scan order, and starts with ``where``.
-    """
-    photons = np.asarray(photons)
-    counts = np.empty(photons.shape, dtype=np.int32)
-    most = min(count_cutoff, MAX_COUNT)
-    for start in range(0, len(photons), _BAND_ROWS):
-        values = photons[start:start + _BAND_ROWS].astype(np.float64)
-        values *= scale
-        values += offset
-        rounded = np.rint(values)
-        # NaN fails every comparison.
-        wrong = ~((values >= 0.0) & (rounded <= most))
-        if wrong.any():
-            slow, fast = np.unravel_index(wrong.argmax(), wrong.shape)
-            raise FormatError(f"{where}: got {values[slow, fast]:.10g} at pixel {fast} fast, {start + slow} slow; "
-                              f"counts are 0 to {most}")
-        counts[start:start + _BAND_ROWS] = rounded
-    return counts
 
 
 def write_cbf(path: Path | str, counts: np.ndarray, header: MiniCbfHeader) -> None:
@@ -199,7 +183,7 @@ def write_cbf(path: Path | str, counts: np.ndarray, header: MiniCbfHeader) -> No
         if not _LINE.fullmatch(line):
             raise FormatError(f"{path}: got the header line {line!r}; a line is plain ASCII")
     image = CbfImage(data=counts)
-    image.header[_CONVENTION_KEY] = CONVENTION
+    image.header[_CONVENTION_KEY] = CONVENTIONS[header.convention]
     image.header[_CONTENTS_KEY] = "\r\n".join(lines)
     with atomic_path(path) as temporary:
         image.write(temporary)

@@ -30,8 +30,8 @@ def orientation_in_dials_frame(truth: Truth) -> dict[str, np.ndarray]:
     return {"A": turn @ truth.orientation.A, "U": turn @ truth.orientation.U}
 
 
-def write_refl(path: Path | str, truth: Truth) -> None:
-    """Write the reflections of an image, without the direct beam, as the first image of a scan.
+def write_refl(path: Path | str, truth: Truth, image: int = 0) -> None:
+    """Write the reflections of an image, without the direct beam, as image number ``image`` (from 0) of a scan.
 
     Raises
     ------
@@ -42,18 +42,18 @@ def write_refl(path: Path | str, truth: Truth) -> None:
 
     kept = (truth.flags & Flags.DIRECT_BEAM) == 0
     data = {name: [kind, [int(kept.sum()), np.ascontiguousarray(column[kept], dtype=_TYPES[kind]).tobytes()]]
-            for name, (kind, column) in sorted(_columns(truth).items())}
+            for name, (kind, column) in sorted(_columns(truth, image).items())}
     table = [_IDENTIFIER, _VERSION, {"identifiers": {}, "nrows": int(kept.sum()), "data": data}]
     write_bytes(path, msgpack.packb(table, use_bin_type=True))
 
 
-def _columns(truth: Truth) -> dict[str, tuple[str, np.ndarray]]:
+def _columns(truth: Truth, image: int) -> dict[str, tuple[str, np.ndarray]]:
     """Column name -> type and values."""
     plan, count = truth.plan, len(truth)
     phi_rad = np.array([units.rad_from_deg(angle) for angle in truth.phi_deg.tolist()])
-    frames = np.full(count, 0.5)
+    frames = np.full(count, image + 0.5)
     if rotates(plan):
-        frames = (phi_rad - plan.phi_angles[0]) / plan.phi.span
+        frames = image + (phi_rad - plan.phi_angles[0]) / plan.phi.span
     edges = np.array([(panel.geometry.pixel_size, panel.geometry.slow_pixel_size) for panel in truth.panels]) * 1000.0
     counted = np.stack([truth.pixel_fast, truth.pixel_slow, frames], axis=1)
     turn = np.array(dials_rotation(plan.geometry)).reshape(3, 3)

@@ -104,6 +104,49 @@ def smv_header(geometry: DetectorGeometry, *, wavelength_A: float, phi_deg: floa
     }
 
 
+def adsc_header(geometry: DetectorGeometry, *, wavelength_A: float, phi_deg: float, osc_deg: float, exposure_s: float,
+                pedestal: float, counts_per_photon: float) -> dict[str, str]:
+    """The header of an ADSC detector, from which readers of such images get the geometry.
+
+    ``geometry`` is one that `tiles.facing_geometry` made. BEAM_CENTER_X and _Y are the distances of the beam from the
+    outer corner of the first pixel along slow and fast [mm]: what dxtbx and -img with -denzo make of them. Numbers
+    have 12 digits. ``pedestal`` is what was added to each pixel.
+
+    Raises
+    ------
+    FormatError
+        For pixels that are not square.
+    """
+    pixel = geometry.pixel_size
+    if pixel != geometry.slow_pixel_size:
+        raise FormatError(f"got pixels of {1000.0 * pixel:g} x {1000.0 * geometry.slow_pixel_size:g} mm")
+    numbers = {
+        "PIXEL_SIZE": 1000.0 * pixel,
+        "DISTANCE": 1000.0 * geometry.distance,
+        "WAVELENGTH": wavelength_A,
+        "BEAM_CENTER_X": 1000.0 * geometry.sbeam,
+        "BEAM_CENTER_Y": 1000.0 * geometry.fbeam,
+        "XDS_ORGX": geometry.orgx,
+        "XDS_ORGY": geometry.orgy,
+        "PHI": phi_deg,
+        "OSC_START": phi_deg,
+        "OSC_RANGE": osc_deg,
+        "TIME": exposure_s,
+        "TWOTHETA": 0.0,
+        "GAIN": counts_per_photon,
+        "IMAGE_PEDESTAL": pedestal,
+        "ADC_OFFSET": pedestal,
+    }
+    return {
+        "HEADER_BYTES": str(_BLOCK),
+        **_layout(geometry.slow_pixels, geometry.fast_pixels),
+        **{key: f"{value:.12g}" for key, value in numbers.items()},
+        # Neither a serial number of a real detector nor, without DATE, one that readers look up.
+        "DETECTOR_SN": "000",
+        "BEAMLINE": "cubragg",
+    }
+
+
 def _as_in_c(value: float | tuple[float, ...]) -> str:
     """printf's ``%g``, several numbers with commas."""
     values = value if isinstance(value, tuple) else (value,)

@@ -40,8 +40,13 @@ def ending_of(path: Path | str) -> str:
     return form
 
 
-def write_truth(path: Path | str, truth: Truth) -> None:
+def write_truth(path: Path | str, truth: Truth, image: int = 0) -> None:
     """Write a truth in the form that the name asks for.
+
+    Parameters
+    ----------
+    image
+        Number of the image in its series, from 0.
 
     Raises
     ------
@@ -50,9 +55,9 @@ def write_truth(path: Path | str, truth: Truth) -> None:
     OSError
         If the file cannot be written.
     """
-    writers: dict[str, Callable[[Path | str, Truth], None]] = {
+    writers: dict[str, Callable[[Path | str, Truth, int], None]] = {
         "csv": _write_csv, "hdf5": _write_hdf5, "refl": write_refl}
-    writers[ending_of(path)](path, truth)
+    writers[ending_of(path)](path, truth, image)
 
 
 def columns(truth: Truth) -> dict[str, np.ndarray]:
@@ -69,7 +74,7 @@ def columns(truth: Truth) -> dict[str, np.ndarray]:
             "d": truth.d_A, **flags}
 
 
-def _settings(truth: Truth) -> dict[str, tuple[object, str]]:
+def _settings(truth: Truth, image: int) -> dict[str, tuple[object, str]]:
     """What the numbers refer to: name -> value and unit."""
     plan, orientation = truth.plan, truth.orientation
     goniometer = plan.experiment.goniometer
@@ -77,6 +82,7 @@ def _settings(truth: Truth) -> dict[str, tuple[object, str]]:
     found: dict[str, tuple[object, str]] = {
         "program": (f"cubragg {cubragg.__version__}", ""),
         "wavelength": (plan.experiment.beam.wavelength_A, "A"),
+        "image": (image + 1, ""),
         "phi_start": (goniometer.phi_deg, "deg"),
         "osc": (units.deg_from_rad(plan.phi.span), "deg"),
         "phi_steps": (plan.phi.count, ""),
@@ -101,10 +107,10 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _write_csv(path: Path | str, truth: Truth) -> None:
+def _write_csv(path: Path | str, truth: Truth, image: int) -> None:
     """Comment lines, a line of names with units, a line for each reflection."""
     text = io.StringIO()
-    for name, (value, unit) in _settings(truth).items():
+    for name, (value, unit) in _settings(truth, image).items():
         text.write(f"# {name}{f' [{unit}]' * bool(unit)}: {_plain(value)}\n")
     for number, panel in enumerate(truth.panels):
         if panel.name:
@@ -120,7 +126,7 @@ def _write_csv(path: Path | str, truth: Truth) -> None:
     write_bytes(path, text.getvalue().encode("utf-8"))
 
 
-def _write_hdf5(path: Path | str, truth: Truth) -> None:
+def _write_hdf5(path: Path | str, truth: Truth, image: int) -> None:
     """``/reflections`` (a data set for each column), ``/settings``, ``/panels``; every number with its unit."""
     import h5py
 
@@ -129,7 +135,7 @@ def _write_hdf5(path: Path | str, truth: Truth) -> None:
         for name, column in columns(truth).items():
             group.create_dataset(name, data=column).attrs["units"] = _UNITS[name]
         settings = file.create_group("settings")
-        for name, (value, unit) in _settings(truth).items():
+        for name, (value, unit) in _settings(truth, image).items():
             settings.create_dataset(name, data=value).attrs["units"] = unit
         panels = file.create_group("panels")
         panels.create_dataset("name", data=[panel.name for panel in truth.panels])

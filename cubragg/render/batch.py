@@ -1,9 +1,10 @@
-"""Many images of one experiment that differ in the orientation of the crystal only."""
+"""Many images of one experiment that differ in the orientation of the crystal only: by misset, or by the spindle."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,7 +16,9 @@ from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.vectors import Vector
 from cubragg.render.backends import Choice, choose
+from cubragg.render.panels import Progress
 from cubragg.render.plan import RenderPlan, make_plan, oriented_cells
+from cubragg.render.render import Image, image_of
 
 #: A matrix further than this from a rotation is refused.
 _ROTATION_ERROR = 1e-6
@@ -71,6 +74,67 @@ def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend:
     if on_device and choice.backend != "cuda":
         raise BackendUnavailable(f"on_device: the backend {choice.backend} renders on the host; it takes cuda")
     return _images(choice, itertools.chain([first], plans), device, threads, on_device)
+
+
+def render_series(experiment: Experiment, images: int, *, backend: str = "auto", precision: str = "auto",
+                  device: int = 0, threads: int | None = None, progress: Progress | None = None) -> Iterator[Image]:
+    """Render a rotation series: image i covers the experiment's oscillation range from phi + i * range on.
+
+    Each is the image of an experiment of its own with that phi, to the bit on the backends numpy and cpu;
+    compiled kernels, tables and buffers are set up once.
+
+    Parameters
+    ----------
+    experiment
+        Its phi is where the series starts.
+    images
+        How many.
+    backend, precision, device
+        What renders; see `backends.choose`.
+    threads
+        CPU threads to use; all cores if ``None``.
+    progress
+        Called with (pixels done, pixels in all) of the current image.
+
+    Returns
+    -------
+    Iterator of images, each rendered when it is asked for; a GPU is one image ahead.
+
+    Raises
+    ------
+    ConfigError
+        For less than one image, more than one without a range to turn by, and as `make_plan`.
+    BackendUnavailable, KernelBuildError
+        If the backend asked for cannot run here.
+    """
+    if images < 1:
+        raise ConfigError("images", f"got {images}; a series has at least 1 image")
+    if threads is not None and threads < 1:
+        raise ConfigError("threads", f"got {threads}; threads must be >= 1")
+    range_deg = units.deg_from_rad(experiment.goniometer.sweep().span)
+    if images > 1 and not range_deg > 0.0:
+        raise ConfigError("images", f"got {images} images that would turn by 0 deg; a series needs -osc > 0 deg")
+    plans = (make_plan(_turned_on(experiment, number, range_deg)) for number in range(images))
+    first = next(plans)
+    choice = choose(first, backend, precision, device)
+    return _series(choice, itertools.chain([first], plans), device, threads, progress)
+
+
+def _turned_on(experiment: Experiment, number: int, range_deg: float) -> Experiment:
+    """The experiment of image ``number`` of a series."""
+    if number == 0:
+        return experiment
+    phi = experiment.goniometer.phi_deg + number * range_deg
+    return dataclasses.replace(experiment, goniometer=dataclasses.replace(experiment.goniometer, phi_deg=phi))
+
+
+def _series(choice: Choice, plans: Iterator[RenderPlan], device: int, threads: int | None, progress: Progress | None
+            ) -> Iterator[Image]:
+    told, rendered = itertools.tee(plans)
+    start = time.perf_counter()
+    for photons in _images(choice, rendered, device, threads, False, progress):
+        yield image_of(choice, next(told), photons, time.perf_counter() - start)
+        start = time.perf_counter()
 
 
 def misset_angles(orientations: npt.ArrayLike) -> list[Vector]:
@@ -134,8 +198,8 @@ def _turned(plan: RenderPlan, experiment: Experiment) -> RenderPlan:
                                first_cell_vectors=first)
 
 
-def _images(choice: Choice, plans: Iterator[RenderPlan], device: int, threads: int | None, on_device: bool
-            ) -> Iterator[Any]:
+def _images(choice: Choice, plans: Iterator[RenderPlan], device: int, threads: int | None, on_device: bool,
+            progress: Progress | None = None) -> Iterator[Any]:
     """One renderer for each run of plans that share everything but the orientation: as a rule, a single one."""
     for number, (_, run) in enumerate(itertools.groupby(plans, key=lambda plan: (plan.cells, plan.oversample))):
         alike = iter(run)
@@ -145,8 +209,8 @@ def _images(choice: Choice, plans: Iterator[RenderPlan], device: int, threads: i
             alike = itertools.chain([first], alike)
         renderer: Any = choice.renderer
         if choice.backend == "cuda":
-            yield from renderer.images(alike, on_device=on_device)
+            yield from renderer.images(alike, on_device=on_device, progress=progress)
         else:
             for plan in alike:
                 renderer.turn(plan)
-                yield renderer.render(threads)
+                yield renderer.render(threads, progress)

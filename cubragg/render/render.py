@@ -12,7 +12,7 @@ import numpy as np
 from cubragg.errors import ConfigError
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.experiment import Experiment
-from cubragg.render.backends import choose
+from cubragg.render.backends import Choice, choose
 from cubragg.render.panels import Progress, part_at
 from cubragg.render.plan import RenderPlan, make_plan
 
@@ -126,10 +126,14 @@ def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None, 
     if threads is not None and threads < 1:
         raise ConfigError("threads", f"got {threads}; threads must be >= 1")
     chosen = choose(plan, backend, precision, device)
-    renderer = chosen.renderer
     start = time.perf_counter()
-    photons = renderer.render(threads, progress)
-    seconds = time.perf_counter() - start
+    photons = chosen.renderer.render(threads, progress)
+    return image_of(chosen, plan, photons, time.perf_counter() - start)
+
+
+def image_of(chosen: Choice, plan: RenderPlan, photons: np.ndarray, seconds: float) -> Image:
+    """What ``chosen`` just rendered of ``plan``, with its figures and notices."""
+    renderer = chosen.renderer
     notices = list(plan.notices)
     if chosen.fallback:
         notices.append(f"{chosen.fallback}; {chosen.backend} renders")

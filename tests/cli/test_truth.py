@@ -108,6 +108,28 @@ def test_a_picture_with_spots(run, folder):
     assert sorted(path.name for path in folder.iterdir()) == ["a.bin", "rings.png", "spots.png"]
 
 
+def test_each_image_of_a_series_has_its_own(run, folder):
+    """Numbered like the images, that of a run from its own phi; in a table of DIALS, z goes on through the scan."""
+    def table(path):
+        _, _, body = msgpack.unpackb(path.read_bytes(), strict_map_key=False)
+        columns = {name: np.frombuffer(body["data"][name][1][1], "<f8").reshape(-1, 3)
+                   for name in ("xyzcal.px", "xyzobs.px.value", "xyzcal.mm")}
+        return columns | {"photons": np.frombuffer(body["data"]["intensity.sum.value"][1][1], "<f8")}
+
+    assert run(LINE + "--images 2 --truth t.refl --quiet").exit_code == 0
+    assert run(LINE + "-phi 0.65 --truth alone.refl --quiet").exit_code == 0
+    assert run(LINE + "--images 2 --truth t.csv --quiet").exit_code == 0
+    second, alone = table(folder / "t_0002.refl"), table(folder / "alone.refl")
+    np.testing.assert_allclose(second["photons"], alone["photons"], rtol=1e-9)
+    np.testing.assert_allclose(second["xyzcal.mm"], alone["xyzcal.mm"], rtol=1e-9)
+    for name in ("xyzcal.px", "xyzobs.px.value"):
+        np.testing.assert_allclose(second[name], alone[name] + (0.0, 0.0, 1.0), rtol=1e-9)
+    assert 0.0 <= table(folder / "t_0001.refl")["xyzcal.px"][:, 2].min() < 1.0 <= second["xyzcal.px"][:, 2].min()
+    comments, rows = read_csv(folder / "t_0002.csv")
+    assert (comments["image"], float(comments["phi_start [deg]"])) == ("2", 0.65)
+    assert rows["phi [deg]"].min() >= 0.65
+
+
 @pytest.mark.parametrize(("line", "sentence"), [
     ("--truth t.txt", "--truth: got 't.txt'; the truth is written as .csv, .h5, .hdf5, .nxs or .refl"),
     ("--truth t", "--truth: got 't'; the truth is written as .csv, .h5, .hdf5, .nxs or .refl"),

@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as arrays
 
 from cubragg.errors import FormatError
 from cubragg.experiment import Detector
-from cubragg.io.cbf import MiniCbfHeader, counts_from_photons, minicbf_header, read_cbf, write_cbf
+from cubragg.io.cbf import MiniCbfHeader, minicbf_header, read_cbf, write_cbf
+from cubragg.io.counts import counts_from_photons
 
 HEADER = MiniCbfHeader(datetime(2024, 1, 2, 3, 4, 5, 678901), 0.000172, 0.2, 0.97934, 12.5, 20.25, 0.5, 0.6, -3.0, 0.1,
                        6330.0)

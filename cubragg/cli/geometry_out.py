@@ -1,0 +1,63 @@
+"""Describing the image of a run to other programs: ``--expt``, ``--geom``, ``--cell-file``, ``--xds-inp``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cubragg.experiment.models import Models, cell_of, models_of
+
+if TYPE_CHECKING:
+    from cubragg.cli.build import Job, Output
+
+KINDS = ("expt", "geom", "cell", "xds")
+#: Images that other programs read, the one they read best first.
+_READ = ("nxmx", "cbf", "noise", "int")
+_MAX_COUNT = {"nxmx": 2**31 - 1, "cbf": 2**31 - 1, "noise": 65535, "int": 65535}
+_XDS_DETECTORS = {"nxmx": "EIGER", "cbf": "PILATUS", "noise": "ADSC", "int": "ADSC"}
+
+
+def texts(job: Job, targets: Mapping[str, Output]) -> dict[str, str]:
+    """What the files of these kinds among ``targets`` hold, which are those of the first image of a series.
+
+    Raises
+    ------
+    ConfigError
+        For a detector that no such file describes.
+    FormatError
+        For one that the format of a file does not.
+    """
+    wanted = [kind for kind in KINDS if kind in targets]
+    if not wanted:
+        return {}
+    with job.replay.naming():
+        models = models_of(job.experiment)
+    if models.scan is not None:
+        models = replace(models, scan=replace(models.scan, images=job.settings.images))
+    shown = next((kind for kind in _READ if kind in targets), None)
+    image = targets[shown].path if shown else None
+    return {kind: _text(kind, targets[kind].named_by, models, shown, image) for kind in wanted}
+
+
+def notices(job: Job, targets: Mapping[str, Output]) -> Iterator[str]:
+    """What the files cannot say of the image."""
+    count = len(job.experiment.detector.panels)
+    if "expt" in targets and count > 1 and "nxmx" not in targets:
+        yield (f"{targets['expt'].named_by}: DIALS predicts with its {count} panels, but reads SMV and miniCBF images "
+               "as a single one")
+
+
+def _text(kind: str, named_by: str, models: Models, shown: str | None, image: str | None) -> str:
+    from cubragg.io import crystfel, expt_out, xds_inp
+
+    highest = _MAX_COUNT.get(shown or "", 2**31 - 1)
+    if kind == "expt":
+        return expt_out.expt_text(named_by, models, image=image, trusted=(-1.0, float(highest)))
+    if kind == "geom":
+        return crystfel.geom_text(named_by, models, data=crystfel.NXMX_DATA if shown == "nxmx" else None)
+    if kind == "cell":
+        assert models.crystal is not None
+        return crystfel.cell_text(cell_of(models.crystal))
+    detector = _XDS_DETECTORS.get(shown or "", "PILATUS")
+    return xds_inp.xds_inp_text(named_by, models, xds_inp.Data(image, detector, 0, highest))

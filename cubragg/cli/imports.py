@@ -1,0 +1,156 @@
+"""``--from``: laying what other programs' files describe over the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cubragg.cli.inputs import InputFile, numbered, reading
+from cubragg.cli.legacy import Given
+from cubragg.cli.replay import Replay
+from cubragg.errors import ConfigError, FormatError
+from cubragg.experiment import Beam
+from cubragg.experiment.models import CrystalModel, Models, cell_of
+from cubragg.experiment.placing import PLACES, settings_of
+
+#: With fewer phi steps an image is told to stand early.
+_FEW_STEPS = 5
+_ROTATION = ("phi_deg", "osc_deg", "phi_step_deg")
+_ORIENTATION = ("cell", "mosflm_matrix", "misset_deg", "misset_seed")
+
+
+class Imported:
+    """What the files of a command line describe, together.
+
+    Attributes
+    ----------
+    models
+        The models of all files, later ones over earlier ones.
+    taken
+        What was taken from which file, a line each.
+    """
+
+    def __init__(self) -> None:
+        self.models = Models()
+        self.taken: list[str] = []
+        self._names: dict[str, str] = {}
+
+    def read(self, line: Sequence[Given]) -> None:
+        """Read the files of all ``--from`` on a line.
+
+        Raises
+        ------
+        ConfigError
+            For a file that cannot be opened.
+        FormatError
+            For one that breaks its format.
+        """
+        for given in line:
+            path, number = numbered(str(given.values[0]))
+            with reading(InputFile(path, given.spelling)):
+                from cubragg.io.geometry_files import read_models
+
+                models = read_models(path, number)
+            self.taken.append(f"from {given.values[0]}: {', '.join(_told(models)) or 'nothing'}")
+            self.models = models.over(self.models)
+            for part in ("beam", "panels", "spindle", "scan", "crystal"):
+                if getattr(models, part):
+                    self._names[part] = path
+
+    def lay_over(self, replay: Replay) -> None:
+        """Make settings of the models; what an experiment file or a header said of the same things goes."""
+        if not self._names:
+            return
+        try:
+            settings = settings_of(self.models)
+        except ConfigError as error:
+            raise FormatError(f"{next(iter(self._names.values()))}: {error.what}") from None
+        models = self.models
+        gone = [f"detector.{name}" for name in PLACES if models.panels]
+        gone += [f"goniometer.{name}" for name in _ROTATION if models.scan]
+        gone += [f"crystal.{name}" for name in _ORIENTATION if models.crystal] + ["input.matrix"] * bool(models.crystal)
+        if models.crystal and models.crystal.a_matrix:
+            settings["crystal.mosflm_matrix"] = models.crystal.a_matrix
+        part_of = {"detector": "panels", "beam": "beam", "goniometer": "scan", "crystal": "crystal"}
+        replay.take_models(gone, {
+            setting: (value, f"{self._names.get(part_of[setting.partition('.')[0]], '--from')}: {setting}")
+            for setting, value in settings.items()})
+        replay.notices += models.remarks
+
+    def check(self, replay: Replay) -> None:
+        """What flags cannot change about the models, once all flags are taken.
+
+        Raises
+        ------
+        ConfigError
+            For the flag of a convention: the files bring their own axes.
+        FormatError
+            If no file and no flag says the wavelength.
+        """
+        if not self.models.panels:
+            return
+        if replay.get("detector.convention") != "custom":
+            raise ConfigError(replay.origins["detector.convention"], "got a convention beside the detector of "
+                              f"{self._names['panels']}, which has axes of its own; leave one of them out")
+        if replay.get("beam.wavelength_A") is None:
+            raise FormatError(f"{self.models.unsaid or self._names['panels'] + ': there is no wavelength'}; "
+                              "give -lambda or -energy")
+        replay.notices += self._surprises(replay)
+
+    def _surprises(self, replay: Replay) -> Iterator[str]:
+        osc, steps = replay.get("goniometer.osc_deg"), replay.get("goniometer.phi_steps", 2)
+        known = isinstance(osc, float) and isinstance(steps, int) and "goniometer.phi_step_deg" not in replay.flagged
+        if self.models.scan and known and osc > 0.0 and 0 < steps < _FEW_STEPS:
+            yield (f"phi steps stand at the start of what they cover: with {steps} the image is {osc / steps / 2:g} "
+                   "deg early, more -phisteps come nearer to the scan")
+        if replay.get("detector.thickness_um") and replay.get("run.semantics") != "physical":
+            yield ("nanobragg semantics counts all sensor layers alike; with --semantics physical each absorbs its "
+                   "share, as spot positions of other programs expect")
+
+    def true_matrix(self, document: dict[str, Any]) -> None:
+        """Put the wavelength in force into an A matrix that came from a file."""
+        crystal = self.models.crystal
+        if crystal and crystal.a_matrix and document["crystal"].get("mosflm_matrix") == crystal.a_matrix:
+            wavelength = document["beam"].get("wavelength_A", Beam.wavelength_A)
+            document["crystal"]["mosflm_matrix"] = tuple(element * wavelength for element in crystal.a_matrix)
+
+
+def _told(models: Models) -> Iterator[str]:
+    """What a file describes, in words."""
+    beam, scan = models.beam, models.scan
+    if beam is not None and beam.wavelength_A is not None:
+        yield f"wavelength {beam.wavelength_A:.6g} A"
+    if beam is not None and beam.polarization_fraction is not None:
+        yield f"polarization fraction {beam.polarization_fraction:g}"
+    if models.panels:
+        yield _detector(models)
+    if models.spindle is not None:
+        yield f"spindle {_numbers(*models.spindle)}"
+    if scan is not None:
+        first = f" (the first of {scan.images} images)" if scan.images > 1 else ""
+        yield f"phi {_numbers(scan.phi_deg)} deg, osc {_numbers(scan.osc_deg)} deg{first}"
+        if scan.exposure_s:
+            yield f"exposure {scan.exposure_s:g} s"
+    if models.crystal is not None:
+        yield _crystal(models.crystal)
+
+
+def _detector(models: Models) -> str:
+    sizes = dict.fromkeys(f"{panel.fast_pixels} x {panel.slow_pixels} pixels of "
+                          f"{_edges(panel.pixel_fast_mm, panel.pixel_slow_mm)} mm" for panel in models.panels)
+    count = f"{len(models.panels)} panels of " if len(models.panels) > 1 else ""
+    sensor = next((panel for panel in models.panels if panel.thickness_um), None)
+    told = f", sensor {sensor.thickness_um:g} um {sensor.material}".rstrip() if sensor else ""
+    return f"detector {count}{' or '.join(sizes)}{told}"
+
+
+def _edges(fast: float, slow: float) -> str:
+    return f"{fast:g}" if fast == slow else f"{fast:g} x {slow:g}"
+
+
+def _crystal(crystal: CrystalModel) -> str:
+    return f"cell {_numbers(*cell_of(crystal))}" + (" with its orientation" if crystal.a_matrix else "")
+
+
+def _numbers(*values: float) -> str:
+    return " ".join(f"{round(value, 6) + 0.0:.6g}" for value in values)

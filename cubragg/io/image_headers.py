@@ -1,0 +1,131 @@
+"""Models from the headers of SMV and miniCBF images, as dxtbx reads them: untilted, fast +x, slow -y, spindle +x.
+
+That is not how ``-img`` reads an SMV header, which keeps nanoBragg's rules for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from cubragg.errors import FormatError
+from cubragg.experiment.models import BeamModel, Models, ScanModel
+from cubragg.experiment.panels import Panel
+from cubragg.experiment.sensor import attenuation_um, known_material
+from cubragg.experiment.vectors import Vector
+from cubragg.io.cbf import read_cbf
+from cubragg.io.smv import read_smv
+from cubragg.io.text import number
+
+_BEAM: Vector = (0.0, 0.0, -1.0)
+_SPINDLE: Vector = (1.0, 0.0, 0.0)
+_FAST: Vector = (1.0, 0.0, 0.0)
+_SLOW: Vector = (0.0, -1.0, 0.0)
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_SENSORS = ("Silicon", "CdTe", "GaAs")
+
+
+def read_smv_models(path: Path | str) -> Models:
+    """Models of an SMV image.
+
+    In the header of nanoBragg (BEAMLINE=fake) the true beam centre is DENZO's, from the outer corner; in those of
+    detectors BEAM_CENTER_X is it along slow and BEAM_CENTER_Y along fast.
+
+    Raises
+    ------
+    FormatError
+        If it is not an SMV image, or a key that places the detector is missing or wrong.
+    OSError
+        If it cannot be read.
+    """
+    image = read_smv(path)
+    header = image.header
+
+    def value(key: str, default: float | None = None) -> float:
+        if key not in header and default is not None:
+            return default
+        if key not in header:
+            raise FormatError(f"{path}: no {key} in the header; it is needed to place the detector")
+        return number(f"{path}: {key}", "it", header[key])
+
+    simulated = header.get("BEAMLINE") == "fake" and "DENZO_X_BEAM" in header
+    across, along = (("DENZO_Y_BEAM", "DENZO_X_BEAM") if simulated else ("BEAM_CENTER_Y", "BEAM_CENTER_X"))
+    pixel, distance = value("PIXEL_SIZE"), value("DISTANCE")
+    slow, fast = image.pixels.shape
+    remarks = []
+    tilted = value("TWOTHETA", 0.0) != 0.0 or abs(value("CLOSE_DISTANCE", distance) - distance) > 1e-4 * distance
+    if tilted:
+        remarks.append(f"{path} is of a tilted detector and does not say about which axis: it is taken as untilted")
+    panel = Panel(fast, slow, _positive(path, "PIXEL_SIZE", pixel), pixel,
+                  (-value(across), value(along), -_positive(path, "DISTANCE", distance)), _FAST, _SLOW)
+    start = value("OSC_START", value("PHI", 0.0))
+    exposure = value("TIME", 0.0)
+    return Models(BeamModel(_BEAM, _positive(path, "WAVELENGTH", value("WAVELENGTH"))), (panel,), _SPINDLE,
+                  ScanModel(start, max(value("OSC_RANGE", 0.0), 0.0), exposure if exposure > 0.0 else None),
+                  remarks=tuple(remarks))
+
+
+def read_cbf_models(path: Path | str) -> Models:
+    """Models of a miniCBF image (PILATUS_1.2, GENERIC_MINI and their like). Pixels below 0 are masked.
+
+    Raises
+    ------
+    FormatError
+        If it is not a miniCBF image, or a line that places the detector is missing or wrong.
+    OSError
+        If it cannot be read.
+    """
+    counts, header = read_cbf(path)
+    fast_m, slow_m = _numbers(path, header, "Pixel_size", 2)
+    beam_fast, beam_slow = _numbers(path, header, "Beam_xy", 2)
+    (distance_m,), (wavelength,) = (_numbers(path, header, key, 1) for key in ("Detector_distance", "Wavelength"))
+    _positive(path, "Detector_distance", distance_m)
+    _positive(path, "Wavelength", wavelength)
+    fast_mm, slow_mm = (1000.0 * _positive(path, "Pixel_size", edge) for edge in (fast_m, slow_m))
+    material, thickness = _sensor(header)
+    depth = attenuation_um(material, wavelength) if thickness else None
+    slow, fast = counts.shape
+    cutoff = _optional(header, "Count_cutoff")
+    live = counts >= 0
+    panel = Panel(fast, slow, fast_mm, slow_mm, (-beam_fast * fast_mm, beam_slow * slow_mm, -1000.0 * distance_m),
+                  _FAST, _SLOW, thickness_um=thickness if depth else None, attenuation_um=depth, material=material,
+                  mask=None if live.all() else live, trusted=(0.0, cutoff) if cutoff else None)
+    share = _optional(header, "Polarization")
+    remarks = []
+    if _optional(header, "Detector_2theta"):
+        remarks.append(f"{path} has the detector on a two-theta arm and does not say about which axis: "
+                       "it is taken as untilted")
+    start, width = (_optional(header, key) or 0.0 for key in ("Start_angle", "Angle_increment"))
+    spindle, start = (_SPINDLE, start) if width >= 0.0 else ((-1.0, 0.0, 0.0), -start)
+    return Models(BeamModel(_BEAM, wavelength, share, None if share is None else (0.0, 1.0, 0.0)), (panel,), spindle,
+                  ScanModel(start, abs(width), _optional(header, "Exposure_time") or None), remarks=tuple(remarks))
+
+
+def _positive(path: Path | str, key: str, value: float) -> float:
+    if not value > 0.0:
+        raise FormatError(f"{path}: got {key} {value:g}; it must be > 0")
+    return value
+
+
+def _numbers(path: Path | str, header: Mapping[str, str], key: str, count: int) -> list[float]:
+    if key not in header:
+        raise FormatError(f"{path}: no {key} in the header; it is needed to place the detector")
+    found = _NUMBER.findall(header[key])
+    if len(found) < count:
+        raise FormatError(f"{path}: got {key} {header[key]}; it needs {count} number{'s' * (count > 1)}")
+    return [float(text) for text in found[:count]]
+
+
+def _optional(header: Mapping[str, str], key: str) -> float | None:
+    found = _NUMBER.search(header.get(key, ""))
+    return float(found.group()) if found else None
+
+
+def _sensor(header: Mapping[str, str]) -> tuple[str, float | None]:
+    """Material and thickness [um] of ``# Silicon sensor, thickness 0.000320 m``."""
+    for name in _SENSORS:
+        if header.get(name, "").startswith("sensor"):
+            thickness = _optional({name: header[name].partition("thickness")[2]}, name)
+            return known_material(name), 1e6 * thickness if thickness else None
+    return "", None

@@ -1,0 +1,29 @@
+"""Where a Pilatus detector has modules and where gaps.
+
+Sizes are those that readers of PILATUS headers insist on (dxtbx, FormatPilatusHelpers).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Pixels of a module and of the gap behind it: slow, fast.
+MODULE = (195, 487)
+GAP = (17, 7)
+PIXEL_M = 172e-6
+_SAME_PIXEL_M = 1e-9
+
+
+def gaps(shape: tuple[int, int]) -> np.ndarray | None:
+    """bool [slow, fast]: pixels of the gaps; ``None`` for a ``shape`` that is not made of whole modules."""
+    along = []
+    for size, module, gap in zip(shape, MODULE, GAP, strict=True):
+        if (size + gap) % (module + gap) != 0:
+            return None
+        along.append(np.arange(size) % (module + gap) >= module)
+    return along[0][:, None] | along[1][None, :]
+
+
+def looks_like_pilatus(shape: tuple[int, int], pixel_sizes_m: tuple[float, float]) -> bool:
+    """Whether an image has the sizes of such a detector: whole modules, pixels of 0.172 mm."""
+    return gaps(shape) is not None and all(abs(size - PIXEL_M) < _SAME_PIXEL_M for size in pixel_sizes_m)

@@ -1,0 +1,218 @@
+"""``--from``, and the files that describe an image: order of precedence, words, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cubragg.cli.build import build
+from cubragg.cli.legacy import parse
+from cubragg.experiment.models import models_of
+from cubragg.io.expt import read_expt
+from cubragg.io.raw import read_float
+
+SCENE = ("-default_F 100 -cell 50 60 70 90 95 90 -misset 10 20 30 -lambda 1.5 -N 5 -distance 90 -pixel 0.5 "
+         "-detpixels_f 24 -detpixels_s 20 -oversample 1 -seed 1 ")
+GEOM = """photon_energy = 9000 eV
+clen = 80 mm
+res = 2000
+p/min_fs = 0
+p/max_fs = 11
+p/min_ss = 0
+p/max_ss = 9
+p/fs = x
+p/ss = y
+p/corner_x = -5
+p/corner_y = -4
+"""
+CELL = "CrystFEL unit cell file version 1.0\na = 50 A\nb = 60 A\nc = 70 A\nal = 90 deg\nbe = 90 deg\nga = 90 deg\n"
+
+
+def experiment(line: str):
+    return build(parse(line.split())).experiment
+
+
+@pytest.fixture
+def described(run, folder) -> Path:
+    """The folder with a.expt, a.geom and a.cell of a tilted detector."""
+    result = run(SCENE + "-detector_rotx 8 -twotheta 12 -phi 7 -osc 0.5 -polar 0.9 -floatfile a.bin "
+                 "--expt a.expt --geom a.geom --cell-file a.cell --xds-inp XDS.INP --quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    return folder
+
+
+@pytest.mark.parametrize("convention", ["mosflm", "denzo", "adxv", "xds", "dials"])
+@pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
+def test_the_image_of_a_description_is_the_one_described(run, folder, convention, semantics):
+    """AT-FROM-050: orientation, polarization and sense of rotation included, left-handed pictures too."""
+    sampling = f"--semantics {semantics} -N 5 -oversample 2 -phisteps 4 -default_F 100 -floatfile"
+    scene = (f"{SCENE}-{convention} -detector_rotx 8 -detector_roty -5 -twotheta 12 -phi 7 -osc 8 -polar 0.9 "
+             f"-Xbeam 4.3 -Ybeam 5.1 {sampling} a.bin --expt a.expt")
+    for line in (scene, f"--from a.expt {sampling} b.bin"):
+        assert run(line).exit_code == 0
+    first, second = (read_float(folder / f"{name}.bin", (20, 24)) for name in "ab")
+    assert first.max() > 100.0 * first.min()
+    assert np.allclose(first, second, rtol=1e-5, atol=1e-6 * first.max())
+
+
+def test_what_was_taken_is_told(run, described):
+    """AT-FROM-051: on stderr, from which file what; not when quiet."""
+    line = "--from a.expt --from a.cell -default_F 100 -N 3 -oversample 1 -seed 1 -floatfile b.bin"
+    told = run(line).stderr.splitlines()
+    assert told[0] == ("from a.expt: wavelength 1.5 A, polarization fraction 0.95, detector 24 x 20 pixels of 0.5 mm, "
+                       "spindle 1 0 0, phi 7 deg, osc 0.5 deg, exposure 1 s, cell 50 60 70 90 95 90 "
+                       "with its orientation")
+    assert told[1] == "from a.cell: cell 50 60 70 90 95 90"
+    assert run(line + " --quiet").stderr == ""
+
+
+def test_files_lie_over_a_config_and_flags_over_files(described):
+    """AT-FROM-052: a detector, scan or crystal from a file replaces what the experiment file says of one."""
+    (described / "c.toml").write_text(
+        "[beam]\nwavelength_A = 9.0\nfluence = 1e20\n[detector]\nconvention = 'xds'\nrotz_deg = 50.0\ncurved = true\n"
+        "pixel_size_mm = 3.0\n[goniometer]\nphi_deg = 80.0\nphi_step_deg = 0.1\n[crystal]\n"
+        "cell = [9, 9, 9, 90, 90, 90]\nmisset_deg = [1, 2, 3]\ncells = [4, 4, 4]\n"
+        "[structure_factors]\ndefault_F = 7.0\n")
+    both = experiment("--config c.toml --from a.expt -distance 200")
+    alone = experiment("--from a.expt -default_F 7 -N 4 -fluence 1e20 -distance 200")
+    assert both == alone
+    assert both.detector.distance_mm == 200.0
+    assert (both.beam.wavelength_A, both.beam.kahn_factor, both.goniometer.phi_deg) == (1.5, pytest.approx(0.9), 7.0)
+
+
+def test_a_wavelength_of_its_own_leaves_the_crystal_as_it_is(described):
+    """AT-FROM-053"""
+    for line in ("", " -lambda 0.7", " -energy 9000"):
+        a_matrix = models_of(experiment("--from a.expt -default_F 1" + line)).crystal.a_matrix
+        assert a_matrix == pytest.approx(read_expt("a.expt").crystal.a_matrix, abs=1e-15)
+
+
+def test_flags_of_the_crystal_count_more_than_a_file(described):
+    """AT-FROM-053: a matrix replaces it, a misset turns it, a cell gives the lengths."""
+    (described / "A.mat").write_text("0.03 0 0\n0 0.03 0\n0 0 0.03\n")
+    base = "--from a.expt -default_F 1 "
+    assert experiment(base + "-mat A.mat").crystal.mosflm_matrix == (0.03, 0, 0, 0, 0.03, 0, 0, 0, 0.03)
+    assert experiment(base + "-misset 0 0 90").crystal.misset_deg == (0.0, 0.0, 90.0)
+    assert experiment(base + "-cell 100 120 140 90 95 90").crystal.cell == (100.0, 120.0, 140.0, 90.0, 95.0, 90.0)
+
+
+def test_geometry_and_cell_of_crystfel_together(run, folder):
+    """AT-FROM-054"""
+    (folder / "x.geom").write_text(GEOM)
+    (folder / "x.cell").write_text(CELL)
+    made = experiment("--from x.geom --from x.cell -default_F 1")
+    assert made.crystal.cell == (50.0, 60.0, 70.0, 90.0, 90.0, 90.0)
+    assert made.beam.wavelength_A == 12398.42 / 9000.0
+    panel, = models_of(made).panels
+    assert panel.origin_mm == pytest.approx((2.5, -2.0, -80.0), abs=1e-12)
+
+
+def test_a_wavelength_that_no_file_says_is_asked_for(run, folder):
+    """AT-FROM-054"""
+    (folder / "x.geom").write_text(GEOM.replace("9000 eV", "/LCLS/photon_energy_eV"))
+    line = "--from x.geom -default_F 1 -cell 50 -seed 1 --quiet"
+    result = run(line)
+    assert result.exit_code == 1
+    assert result.stderr == ("Error: x.geom:1: photon_energy = /LCLS/photon_energy_eV is a place in a data file; "
+                             "give -lambda or -energy\n")
+    assert run(line + " -lambda 1").exit_code == 0
+
+
+def test_one_of_several_experiments(described):
+    """AT-FROM-032: list.expt#1 is the second, unless a file bears that name."""
+    document = json.loads(Path("a.expt").read_text())
+    document["experiment"].append({**document["experiment"][0], "beam": 1})
+    document["beam"].append({**document["beam"][0], "wavelength": 2.5})
+    (described / "two.expt").write_text(json.dumps(document))
+    assert experiment("--from two.expt -default_F 1").beam.wavelength_A == 1.5
+    assert experiment("--from two.expt#1 -default_F 1").beam.wavelength_A == 2.5
+    (described / "two.expt#1").write_text(Path("a.expt").read_text())
+    assert experiment("--from two.expt#1 -default_F 1").beam.wavelength_A == 1.5
+
+
+def test_a_saved_experiment_has_the_models(run, described):
+    """AT-FROM-055: panels and masks included."""
+    (described / "x.geom").write_text(GEOM + "bad/min_fs = 1\nbad/max_fs = 2\nbad/min_ss = 1\nbad/max_ss = 1\n")
+    first = experiment("--from a.expt --from x.geom -default_F 1")
+    (described / "x.toml").write_text(first.to_toml())
+    assert experiment("--config x.toml") == first
+    assert first.detector.panels[0].mask.sum() == 118
+
+
+def test_a_mask_gives_its_pixels_but_no_geometry(described):
+    """AT-FROM-052: beside a detector from a file, the header of a mask is not listened to."""
+    from .conftest import smv
+
+    pixels = np.ones((20, 24))
+    pixels[3, 4] = 0
+    smv(described / "m.img", pixels, DISTANCE=1, PIXEL_SIZE=7)
+    masked = experiment("--from a.expt -mask m.img -default_F 1")
+    assert masked.detector == experiment("--from a.expt -default_F 1").detector
+    assert np.argwhere(~masked.sampling.mask).tolist() == [[3, 4]]
+
+
+def test_notices(run, described):
+    """AT-FROM-056: what a user would not expect."""
+    (described / "x.geom").write_text(GEOM + "bad/min_fs = 1\nbad/max_fs = 2\nbad/min_ss = 1\nbad/max_ss = 1\n")
+    line = "--from x.geom -cell 50 -default_F 1 -detpixels 30 -pixel 0.1"
+    notices = build(parse(line.split(" "))).notices
+    assert "-pixel, -detpixels without effect on the panels of x.geom: only the beam centre follows" in notices
+    early = ("phi steps stand at the start of what they cover: with 2 the image is 0.125 deg early, more -phisteps "
+             "come nearer to the scan")
+    for steps, told in (("", True), (" -phisteps 10", False)):
+        assert (early in build(parse(f"--from a.expt -default_F 1{steps}".split())).notices) == told
+    document = json.loads(Path("a.expt").read_text())
+    document["detector"][0]["panels"][0].update(thickness=0.3, mu=4.0,
+                                                px_mm_strategy={"type": "ParallaxCorrectedPxMmStrategy"})
+    (described / "thick.expt").write_text(json.dumps(document))
+    for semantics, told in (("nanobragg", True), ("physical", False)):
+        job = build(parse(f"--from thick.expt -default_F 1 --semantics {semantics}".split()))
+        assert any("counts all sensor layers alike" in notice for notice in job.notices) == told
+        assert (job.experiment.detector.thickness_um, job.experiment.detector.attenuation_um) == (300.0, 250.0)
+        assert job.experiment.detector.thick_steps == 6
+
+
+@pytest.mark.parametrize(("line", "code", "message"), [
+    ("--from nowhere.expt", 2, "--from: got 'nowhere.expt'; there is no such file"),
+    ("--from .", 2, "that is a folder"),
+    ("--from a.expt -mosflm", 2, "-mosflm: got a convention beside the detector of a.expt"),
+    ("--from a.expt -distance 0", 2, "-distance: got 0 mm"),
+    ("--from a.expt#3", 1, "a.expt: got experiment 3; it holds 1, counted from 0"),
+    ("--from a.geom#0", 1, "only an .expt holds several experiments"),
+    ("--from empty", 1, "empty: the file is empty"),
+    ("--from cut.expt", 1, "cut.expt:5: not JSON"),
+    ("--from behind.expt", 1, "behind.expt: got a panel whose plane holds the sample"),
+    ("--from a.expt --expt a.expt", 2, "--expt: got 'a.expt', which --from reads"),
+    ("--from a.expt -phi 3 -osc 0 --xds-inp X", 1, "--xds-inp: got an image without rotation"),
+    ("--from a.expt -curved_det --expt b.expt", 2, "-curved_det: got a curved detector"),
+    ("--from a.expt --geom nowhere/b.geom", 1, "there is no folder 'nowhere'"),
+])
+def test_refusals_come_before_rendering(run, described, line, code, message):
+    """AT-FROM-020: one line, the right status, and no file."""
+    (described / "empty").write_text("")
+    text = Path("a.expt").read_text()
+    (described / "cut.expt").write_text(text[:60])
+    document = json.loads(text)
+    document["detector"][0]["panels"][0]["origin"] = [0, 0, 0]
+    (described / "behind.expt").write_text(json.dumps(document))
+    before = sorted(path.name for path in described.iterdir())
+    result = run(line + " -default_F 1 -N 3 --quiet")
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert sorted(path.name for path in described.iterdir()) == before
+
+
+def test_descriptions_go_with_any_images(run, folder):
+    """AT-FROM-057: they are no images themselves; the .expt names the one that DIALS reads best."""
+    assert run(SCENE + "-phi 1 -osc 1 --expt a.expt --quiet").exit_code == 0
+    assert {path.name for path in folder.iterdir()} == {"floatimage.bin", "intimage.img", "noiseimage.img", "image.pgm",
+                                                        "a.expt"}
+    image, = json.loads(Path("a.expt").read_text())["imageset"]
+    assert image["template"] == str(folder / "noiseimage.img")
+    assert run(SCENE + "-phi 1 -osc 1 --expt b.expt -cbffile x_0001.cbf -intfile i.img --quiet").exit_code == 0
+    image, = json.loads(Path("b.expt").read_text())["imageset"]
+    assert image["template"] == str(folder / "x_0001.cbf")

@@ -1,0 +1,214 @@
+"""Rotation series, and the files that other programs read, from the command line."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+
+import fabio
+import h5py
+import hdf5plugin  # noqa: F401  (registers the filter)
+import numpy as np
+import pytest
+
+import cubragg.render.batch
+from cli.conftest import SMALL, smv
+from cubragg import render_series, simulate
+from cubragg.cli.build import build
+from cubragg.cli.legacy import parse
+from cubragg.detect.noise import noise_counts
+from cubragg.errors import ConfigError
+from cubragg.io.cbf import read_cbf
+from cubragg.io.smv import read_smv
+
+SERIES = f"{SMALL} -phi 3 -osc 2 --images 3 --quiet "
+
+
+@pytest.fixture
+def alone(run, folder):
+    """``alone(phi, line)``: photons of an image that starts at phi, rendered by a run of its own."""
+    def rendered(phi: float, line: str = ""):
+        assert run(f"{SMALL} {line} -phi {phi} -osc 2 -floatfile one.bin --quiet").exit_code == 0
+        photons = np.fromfile("one.bin", "<f4").reshape(12, 12)
+        os.remove("one.bin")
+        return photons
+    return rendered
+
+
+@pytest.mark.parametrize("flags", ["--backend numpy", "--backend cpu", "-hkl P1.hkl -interpolate"])
+def test_each_image_is_that_of_a_run_of_its_own(flags, run, inputs, alone):
+    assert run(f"{SERIES} {flags} -floatfile f.bin").exit_code == 0
+    for number, phi in enumerate((3, 5, 7), start=1):
+        np.testing.assert_array_equal(np.fromfile(f"f_000{number}.bin", "<f4").reshape(12, 12), alone(phi, flags))
+
+
+def test_the_phi_of_exactly_0_is_minded_in_each_image(run, alone):
+    """In nanobragg semantics a step at 0 keeps the rotation of the step before it."""
+    assert run(f"{SERIES} -phi -2 -floatfile f.bin").exit_code == 0
+    for number, phi in enumerate((-2, 0, 2), start=1):
+        np.testing.assert_array_equal(np.fromfile(f"f_000{number}.bin", "<f4").reshape(12, 12), alone(phi))
+
+
+def test_files_seeds_and_headers(run, folder, alone):
+    (folder / "sub.d").mkdir()
+    line = SERIES.replace("--quiet", "")
+    result = run(f"{line} -intfile i.x.img -scale 1 -noisefile sub.d/n -floatfile /dev/null --nxmx s.h5")
+    assert result.exit_code == 0
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
+        "i.x_0001.img", "i.x_0002.img", "i.x_0003.img", "s.h5", "sub.d/n_0001", "sub.d/n_0002", "sub.d/n_0003"]
+    files = result.stderr.splitlines()[-1].split(None, 1)[1]
+    assert files.replace("/dev/null, ", "") == (
+        "i.x_0001.img to i.x_0003.img, sub.d/n_0001 to sub.d/n_0003, s.h5")
+    assert "  of image          3 of 3" in result.stderr.splitlines()
+    for number, phi in enumerate((3, 5, 7), start=1):
+        file = read_smv(f"sub.d/n_000{number}")
+        assert (file.header["OSC_START"], file.header["OSC_RANGE"]) == (f"{phi}", "2")
+        np.testing.assert_array_equal(file.pixels, noise_counts(alone(phi), (0, 11, 0, 11), number) + 40)
+
+
+def test_each_with_a_scale_of_its_own_is_told(run):
+    warning = ("warning: -intfile: each image of the series is scaled by its own maximum; -scale gives all the same "
+               "scale")
+    line = f"{SERIES.replace('--quiet', '')} -intfile i.img"
+    assert warning in run(line).stderr.splitlines()
+    assert warning not in run(f"{line} -scale 3").stderr.splitlines()
+
+
+def test_one_nxmx_for_all_and_one_cbf_each(run, alone):
+    assert run(f"{SERIES} --nxmx s.h5 -cbffile c.cbf --tiff t.tif").exit_code == 0
+    with h5py.File("s.h5") as file:
+        data = np.array(file["entry/data/data"])
+    for number, phi in enumerate((3, 5, 7), start=1):
+        counts = noise_counts(alone(phi), (0, 11, 0, 11), number)
+        np.testing.assert_array_equal(data[number - 1], counts)
+        written, header = read_cbf(f"c_000{number}.cbf")
+        np.testing.assert_array_equal(written, counts)
+        assert header["Start_angle"] == f"{phi} deg."
+        with fabio.open(f"t_000{number}.tif") as image:
+            np.testing.assert_array_equal(image.data, counts)
+
+
+@pytest.mark.parametrize(("flags", "dtype", "absent"), [
+    ("--nxmx-type float32 -nonoise", np.float32, -1), ("--nxmx-type uint16 -scale 3", np.uint16, 65535),
+    ("--nxmx-type int32 -scale 3 -nonoise", np.int32, -1)])
+def test_types_of_pixels(flags, dtype, absent, run, folder):
+    mask = np.ones((12, 12))
+    mask[2, 7] = 0
+    smv(folder / "m.img", mask)
+    assert run(f"{SMALL} -mask m.img {flags} --nxmx s.h5 --quiet").exit_code == 0
+    photons = simulate(build(parse((SMALL + "-mask m.img").split())).experiment).photons.astype(float)
+    expected = photons.astype(np.float32) if dtype is np.float32 else np.rint(photons * 3)
+    expected[2, 7] = absent
+    with h5py.File("s.h5") as file:
+        data = file["entry/data/data"]
+        assert data.dtype == dtype
+        np.testing.assert_array_equal(data[0], expected)
+        assert np.argwhere(np.array(file["entry/instrument/detector/pixel_mask"])).tolist() == [[2, 7]]
+
+
+def test_adsc_of_the_scaled_image(run):
+    assert run(f"{SMALL} -scale 2.5 -adc 10 --smv-flavor adsc -intfile i.img --quiet").exit_code == 0
+    header = read_smv("i.img").header
+    assert (header["GAIN"], header["IMAGE_PEDESTAL"], header["BEAMLINE"]) == ("2.5", "10", "cubragg")
+    assert (header["BEAM_CENTER_X"], header["BEAM_CENTER_Y"]) == ("3.5", "3.5")
+
+
+PILATUS = SMALL.replace("-detpixels 12 ", "-detpixels_f 487 -detpixels_s 407 ").replace("-pixel 0.5", "-pixel 0.172")
+
+
+@pytest.mark.parametrize(("flags", "convention", "gap"), [
+    ("", "PILATUS_1.2", -1), ("--cbf-convention pilatus -pixel 0.1", "PILATUS_1.2", -1),
+    ("-pixel 0.1", "GENERIC_MINI", None), ("--cbf-convention generic", "GENERIC_MINI", None)])
+def test_conventions_of_cbf(flags, convention, gap, run):
+    assert run(f"{PILATUS} {flags} -cbffile c_0001.cbf --quiet").exit_code == 0
+    counts, header = read_cbf("c_0001.cbf")
+    assert header["_array_data.header_convention"] == convention
+    assert set(np.unique(counts[195:212])) == {-1} if gap else counts[195:212].min() >= 0
+    assert (counts[:195].min(), counts[212:].min()) >= (0, 0)
+    with fabio.open("c_0001.cbf") as image:
+        np.testing.assert_array_equal(image.data, counts)
+
+
+@pytest.mark.parametrize(("line", "code", "message"), [
+    ("--images 0", 2, "--images: got 0; the number of images must be >= 1"),
+    ("--images 2", 2, "--images: got 2 images that would turn by 0 deg; a series needs -osc > 0 deg"),
+    ("--images 1.5 -osc 1", 2, None),
+    ("--nxmx a.h5 -nonoise", 2, "--nxmx: NXmx of this type holds whole counts; with -nonoise, give -scale to say how "
+                                "photons become counts"),
+    ("--tiff a.tif -nonoise", 2, "--tiff: TIFF of this type holds whole counts; with -nonoise, give -scale to say how "
+                                 "photons become counts"),
+    ("--nxmx no/a.h5", 1, "--nxmx: cannot write 'no/a.h5': there is no folder 'no'"),
+    ("--nxmx a.h5 -scale 1e12", 1, None),
+    ("--tiff a.tif --tiff-type uint16 -scale 1e6", 1, None),
+    ("--cbf-convention pilatus -cbffile a.cbf", 2,
+     "--cbf-convention: got pilatus for 12 x 12 pixels; that header needs whole modules of 487 x 195 pixels with gaps "
+     "of 7 and 17 between them"),
+    ("-curved_det -cbffile a.cbf", 2, "-cbffile: got a curved detector, which a miniCBF header cannot say; --tiff and "
+                                      "-floatfile hold the pixels alone"),
+    ("-curved_det --nxmx a.h5", 2, "--nxmx: got a curved detector, which an NXmx file cannot say; --tiff and "
+                                   "-floatfile hold the pixels alone"),
+    ("-twotheta 3 --smv-flavor adsc -noisefile a.img", 2,
+     "-noisefile: got a detector that does not face the beam, which an ADSC header cannot say; --nxmx can"),
+    ("-osc 1 --images 2 -floatfile a.bin --tiff a.bin", 2,
+     "--tiff: got 'a_0001.bin', which -floatfile writes; every file needs its own name"),
+])
+def test_faults_are_one_line(line, code, message, run, folder):
+    result = run(f"{SMALL} {line} --quiet")
+    assert result.exit_code == code, result.stderr
+    said = result.stderr.splitlines()[-1]
+    assert said.startswith("Error: ")
+    if message is not None:
+        assert said == f"Error: {message}"
+    assert list(folder.iterdir()) == []
+
+
+def test_counts_above_16_bits_are_clipped_and_counted(run):
+    result = run(f"{SMALL} -noisefile n.img -fluence 1e35 --smv-flavor adsc")
+    assert result.exit_code == 0
+    assert int(result.stderr.split(" overload")[0].split()[-1]) == (read_smv("n.img").pixels == 65535).sum() > 0
+
+
+@pytest.mark.parametrize("broken", [1, 3])
+def test_ctrl_c_leaves_whole_files(broken, run, folder, monkeypatch):
+    real = cubragg.render.batch.render_series
+
+    def interrupted(*args, **kwargs):
+        for number, image in enumerate(real(*args, **kwargs), start=1):
+            if number == broken:
+                raise KeyboardInterrupt
+            yield image
+
+    monkeypatch.setattr(cubragg.render.batch, "render_series", interrupted)
+    result = run(f"{SERIES} --nxmx s.h5 -floatfile f.bin")
+    if broken == 1:
+        assert (result.exit_code, result.stderr) == (130, "Interrupted; no file was written.\n")
+        assert list(folder.iterdir()) == []
+        return
+    assert (result.exit_code, result.stderr) == (
+        130, "Interrupted; f_0001.bin to f_0002.bin, s.h5 complete, no other file was written.\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["f_0001.bin", "f_0002.bin", "s.h5"]
+    with h5py.File("s.h5") as file:
+        assert file["entry/data/data"].shape == (2, 12, 12)
+
+
+def test_a_file_that_outgrows_the_disk_leaves_nothing(folder):
+    line = f"{SMALL} -detpixels 300 --nxmx s.h5 --quiet".split()
+    done = subprocess.run(
+        [sys.executable, "-m", "cubragg", *line], capture_output=True, text=True, check=False, cwd=folder,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("Error: --nxmx: cannot write 's.h5': ")
+    assert list(folder.iterdir()) == []
+
+
+def test_the_same_from_python():
+    experiment = build(parse(f"{SMALL} -phi 3 -osc 2".split())).experiment
+    images = list(render_series(experiment, 2, backend="numpy"))
+    assert [image.plan.experiment.goniometer.phi_deg for image in images] == [3.0, 5.0]
+    assert images[0].figures.max_photons > 0.0
+    with pytest.raises(ConfigError, match=r"^images: got 0; a series has at least 1 image$"):
+        render_series(experiment, 0)

@@ -1,0 +1,165 @@
+"""One picture out of panels, modules of a Pilatus, TIFF: what fits, and what is refused."""
+
+from __future__ import annotations
+
+import math
+
+import fabio
+import numpy as np
+import pytest
+from PIL import Image
+
+from cubragg import Detector, Panel
+from cubragg.errors import FormatError
+from cubragg.io import pilatus
+from cubragg.io.smv import adsc_header, header_value, write_smv
+from cubragg.io.tiff import TYPES, tiff_pixels, write_tiff
+from cubragg.io.tiles import facing_geometry, live, sensor_of, tiles_of, trusted_of
+
+
+def facing(detector: Detector, *, rotating: bool = True):
+    return facing_geometry(tiles_of(detector, detector.geometry(None, "nanobragg")), detector.shape(),
+                           rotating=rotating)
+
+
+def test_a_detector_of_its_own_is_its_picture():
+    detector = Detector("xds", 0.1, 20, 10, orgx=3.0, orgy=4.0)
+    assert facing(detector) == detector.geometry(None, "nanobragg")
+
+
+@pytest.mark.parametrize("first", [(0, 0), (7, 5)])
+def test_panels_on_a_grid_have_the_beam_where_the_whole_has_it(first):
+    whole = Detector("mosflm", 0.1, 60, 40, xbeam_mm=1.5, ybeam_mm=2.5)
+    panels = tuple(Panel(10, 8, 0.1, 0.1, origin_mm=(0.1 * fast, 0.1 * slow, 0.0), offset=(fast, slow))
+                   for fast, slow in (first, (20, 0), (50, 32)))
+    detector = Detector("mosflm", 0.1, 60, 40, xbeam_mm=1.5, ybeam_mm=2.5, panels=panels)
+    made, true = facing(detector), whole.geometry(None, "nanobragg")
+    for name in ("pix0", "fbeam", "sbeam", "fclose", "sclose", "distance", "detsize_fast", "detsize_slow"):
+        assert getattr(made, name) == pytest.approx(getattr(true, name), abs=1e-15)
+    assert (made.fast_pixels, made.slow_pixels) == (60, 40)
+    assert live(detector, None).sum() == 240
+
+
+@pytest.mark.parametrize(("settings", "rotating", "message"), [
+    ({"rotx_deg": 1e-3}, True, ""),  # MOSFLM: x is the beam, the picture stays flat, the spindle is off the fast axis
+    ({"roty_deg": 1e-3}, False, "got a detector that does not face the beam"),
+    ({"twotheta_deg": 5.0}, False, "got a detector that does not face the beam"),
+    ({"convention": "adxv"}, False, "got a left-handed picture (the fast axis, the slow axis and the beam)"),
+    ({"convention": "dials"}, True, "got a spindle that is not along the fast axis"),
+    ({"convention": "dials"}, False, None),
+    ({"rotx_deg": 30.0}, False, None)])
+def test_refuses(settings, rotating, message):
+    detector = Detector(**{"convention": "mosflm", "fast_pixels": 20, "slow_pixels": 10, **settings})
+    if message is None:
+        facing(detector, rotating=rotating)
+        return
+    with pytest.raises(FormatError) as caught:
+        facing(detector, rotating=rotating)
+    assert str(caught.value) == (message or "got a spindle that is not along the fast axis")
+
+
+@pytest.mark.parametrize(("second", "message"), [
+    ({"origin_mm": (1.2, 0.002, 0.0)}, "got panel 'b' 2 um off the grid of pixels of 'a'"),
+    ({"origin_mm": (1.2, 0.0, 0.05)}, "got panel 'b' 50 um off the grid of pixels of 'a'"),
+    ({"origin_mm": (1.2, 0.0, 0.0), "fast": (1.0, 1e-3, 0.0), "slow": (-1e-3, 1.0, 0.0)},
+     "got panels 'a' and 'b' turned against one another"),
+    ({"origin_mm": (1.2, 0.0, 0.0), "pixel_slow_mm": 0.2}, "got panels 'a' and 'b' with pixels of different size")])
+def test_refuses_panels_off_the_grid(second, message):
+    b = Panel(**{"fast_pixels": 10, "slow_pixels": 8, "pixel_fast_mm": 0.1, "pixel_slow_mm": 0.1, "offset": (12, 0),
+                 "name": "b", **second})
+    with pytest.raises(FormatError) as caught:
+        facing(Detector("xds", 0.1, panels=(Panel(10, 8, 0.1, 0.1, name="a"), b)))
+    assert str(caught.value) == message
+
+
+def test_what_panels_have_in_common():
+    def of(**settings):
+        return Detector("xds", panels=(
+            Panel(4, 4, 0.1, 0.1, trusted=(0.0, 100.0), material="CdTe", thickness_um=750.0),
+            Panel(4, 4, 0.1, 0.1, origin_mm=(1.0, 0.0, 0.0), offset=(4, 0), trusted=(1.0, 90.0), **settings)))
+    same, other = of(material="CdTe", thickness_um=750.0), of(material="CdTe", thickness_um=450.0)
+    assert trusted_of(same) == (1.0, 90.0)
+    assert trusted_of(Detector()) is None
+    material, thickness = sensor_of(tiles_of(same, same.geometry(None, "nanobragg")))
+    assert (material, thickness) == ("CdTe", pytest.approx(7.5e-4))
+    with pytest.raises(FormatError, match=r"^got 2 different sensors: CdTe of 450 um, CdTe of 750 um$"):
+        sensor_of(tiles_of(other, other.geometry(None, "nanobragg")))
+
+
+# SMV for ADSC
+
+def adsc(geometry):
+    return adsc_header(geometry, wavelength_A=0.97, phi_deg=1.0, osc_deg=0.5, exposure_s=2.0, pedestal=40.0,
+                       counts_per_photon=1.0)
+
+
+def test_adsc_header_for_denzo_is_the_same_detector(tmp_path):
+    """-img with -denzo takes BEAM_CENTER as distances from the corner."""
+    detector = Detector("mosflm", 0.1, 60, 40, distance_mm=123.0, xbeam_mm=1.5, ybeam_mm=2.5)
+    path = tmp_path / "a_0001.img"
+    write_smv(path, np.ones((40, 60), np.uint16), adsc(facing(detector)))
+    text = path.read_bytes()[:1024].decode("latin-1")
+    again = Detector("denzo", header_value(text, "PIXEL_SIZE"), 60, 40, distance_mm=header_value(text, "DISTANCE"),
+                     xbeam_mm=header_value(text, "BEAM_CENTER_X"), ybeam_mm=header_value(text, "BEAM_CENTER_Y"))
+    pix0 = again.geometry(None, "nanobragg").pix0
+    assert pix0 == pytest.approx(detector.geometry(None, "nanobragg").pix0, abs=1e-15)
+    image = fabio.open(str(path))
+    assert image.data.tolist() == np.ones((40, 60)).tolist()
+    assert (image.header["OSC_RANGE"], image.header["IMAGE_PEDESTAL"], image.header["GAIN"]) == ("0.5", "40", "1")
+
+
+def test_adsc_refuses_oblong_pixels():
+    detector = Detector("xds", panels=(Panel(10, 8, 0.1, 0.2),))
+    with pytest.raises(FormatError, match=r"^got pixels of 0.1 x 0.2 mm$"):
+        adsc(facing(detector))
+
+
+# Pilatus
+
+@pytest.mark.parametrize(("shape", "modules"), [((195, 487), 1), ((407, 981), 4), ((1679, 1475), 24),
+                                                ((2527, 2463), 60)])
+def test_whole_modules(shape, modules):
+    gaps = pilatus.gaps(shape)
+    assert gaps is not None
+    assert (gaps.shape, int((~gaps).sum())) == (shape, modules * 195 * 487)
+    assert pilatus.looks_like_pilatus(shape, (172e-6, 172e-6))
+    assert not pilatus.looks_like_pilatus(shape, (1e-4, 1e-4))
+
+
+@pytest.mark.parametrize("shape", [(194, 487), (195, 974), (390, 487), (1024, 1024)])
+def test_no_whole_modules(shape):
+    assert pilatus.gaps(shape) is None
+    assert not pilatus.looks_like_pilatus(shape, (172e-6, 172e-6))
+
+
+# TIFF
+
+@pytest.mark.parametrize("type_name", TYPES)
+def test_tiff_is_read_by_fabio_and_pillow(type_name, tmp_path):
+    highest, absent = TYPES[type_name]
+    values = np.array([[0.0, 1.4, 1000.0], [7.0, min(highest, 1e30), 3.0]])
+    mask = np.array([[True, True, True], [True, True, False]])
+    pixels = tiff_pixels(values, 1.0, mask, type_name)
+    path = tmp_path / "a_0001.tif"
+    write_tiff(path, pixels)
+    expected = values.astype(np.float32) if type_name == "float32" else np.rint(values)
+    expected[1, 2] = absent
+    with fabio.open(str(path)) as image:
+        assert (image.data.dtype, image.data.tolist()) == (type_name, expected.tolist())
+    with Image.open(path) as picture:
+        assert np.asarray(picture).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(("type_name", "value", "shown"), [
+    ("uint16", 65536.0, "65536"), ("int32", 2.0**31, "2147483648"), ("int32", math.nan, "nan")])
+def test_tiff_names_the_first_pixel_out_of_range(type_name, value, shown):
+    with pytest.raises(FormatError) as caught:
+        tiff_pixels(np.array([[1.0], [value]]), 1.0, np.ones((2, 1), bool), type_name, where="a.tif")
+    assert str(caught.value) == (f"a.tif: got {shown} at pixel 0 fast, 1 slow; counts are 0 to "
+                                 f"{int(TYPES[type_name][0])}")
+
+
+def test_tiff_refuses_other_types(tmp_path):
+    with pytest.raises(FormatError, match=r"got a float64 array of shape \(2, 2\); a TIFF image holds int32 pixels"):
+        write_tiff(tmp_path / "a.tif", np.ones((2, 2)))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,278 @@
+"""Models of files become settings that repeat them; what is written is read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Sampling, StructureFactors
+from cubragg.errors import ConfigError, FormatError
+from cubragg.experiment.models import BeamModel, CrystalModel, Models, ScanModel, cell_of, models_of, rectangles
+from cubragg.experiment.placing import _exact_unit, settings_of
+from cubragg.experiment.vectors import Vector, dot, norm, rotate_axis, rotate_xyz, unit
+from cubragg.io.crystfel import geom_text, read_geom
+from cubragg.io.expt import read_expt
+from cubragg.io.expt_out import expt_text
+
+#: What is left of lengths of some 1000 mm after a detour through other axes, and of directions.
+SAME_MM, SAME = 1e-9, 1e-12
+
+number = st.floats(-1.0, 1.0)
+axis = st.tuples(number, number, number).filter(lambda x: norm(x) > 0.2).map(unit)
+angle = st.floats(-40.0, 40.0)
+
+
+@st.composite
+def panel(draw, *, place: int = 0, square: bool = False, skewed: bool = False) -> Panel:
+    """One somewhere in front of the sample, in the frame of DIALS; ``place`` keeps panels apart."""
+    turn = tuple(math.radians(draw(angle)) for _ in range(3))
+    fast, slow = (rotate_xyz(x, turn) for x in ((1.0, 0.0, 0.0), (draw(st.floats(-0.01, 0.01)) if skewed else 0.0,
+                                                                  draw(st.sampled_from([1.0, -1.0])), 0.0)))
+    edge = draw(st.floats(0.03, 0.4))
+    origin = (draw(st.floats(-90.0, 90.0)), draw(st.floats(-90.0, 90.0)),
+              -400.0 - 300.0 * place + draw(st.floats(-50.0, 50.0)))
+    mask = draw(st.sampled_from([None, np.arange(12).reshape(3, 4) % 5 != 1]))
+    return Panel(4, 3, edge, edge if square else draw(st.floats(0.03, 0.4)), origin, fast, slow,
+                 (draw(st.integers(0, 3)), 9 * place), f"p{place}", mask=mask)
+
+
+@st.composite
+def models(draw, *, square: bool = False, skewed: bool = False, beam: Vector | None = None) -> Models:
+    """Up to three panels, and all the rest."""
+    count = draw(st.integers(1, 3))
+    panels = tuple(draw(panel(place=place, square=square, skewed=skewed)) for place in range(count))
+    direction = beam or rotate_xyz((0.0, 0.0, -1.0), (draw(st.floats(-0.1, 0.1)), draw(st.floats(-0.1, 0.1)), 0.0))
+    normal = draw(axis.filter(lambda x: abs(dot(x, direction)) < 0.9))
+    normal = unit(tuple(a - dot(normal, direction) * b for a, b in zip(normal, direction, strict=True)))
+    a_matrix = tuple(np.diag([0.02, 0.015, 0.01]).ravel() + [draw(st.floats(-0.002, 0.002)) for _ in range(9)])
+    return Models(BeamModel(direction, draw(st.floats(0.5, 3.0)), draw(st.floats(0.0, 1.0)), normal), panels,
+                  draw(axis.filter(lambda x: abs(dot(x, direction)) < 0.9)),
+                  ScanModel(draw(st.floats(-180.0, 180.0)), draw(st.floats(0.01, 5.0)), draw(st.floats(0.01, 10.0)),
+                            draw(st.integers(1, 3))),
+                  CrystalModel(a_matrix))
+
+
+def simulated(wanted: Models) -> Experiment:
+    """The experiment that ``--from`` makes of models."""
+    settings = settings_of(wanted)
+    sections = {section: {} for section in ("beam", "detector", "goniometer", "crystal")}
+    for setting, value in settings.items():
+        section, _, name = setting.partition(".")
+        sections[section][name] = value
+    matrix = tuple(element * wanted.beam.wavelength_A for element in wanted.crystal.a_matrix)
+    return Experiment(Crystal(mosflm_matrix=matrix), StructureFactors(1.0), Beam(**sections["beam"]),
+                      Detector(**sections["detector"]), Goniometer(**sections["goniometer"]))
+
+
+def assert_panels(found, wanted, turn=None):
+    turn = np.eye(3) if turn is None else turn
+    assert len(found) == len(wanted)
+    for mine, other in zip(found, wanted, strict=True):
+        assert np.allclose(mine.origin_mm, turn @ other.origin_mm, rtol=0, atol=SAME_MM)
+        assert np.allclose(mine.fast, turn @ other.fast, rtol=0, atol=SAME)
+        assert np.allclose(mine.slow, turn @ other.slow, rtol=0, atol=SAME)
+        assert (mine.fast_pixels, mine.slow_pixels, mine.offset) == (other.fast_pixels, other.slow_pixels, other.offset)
+        assert (mine.pixel_fast_mm, mine.pixel_slow_mm) == pytest.approx((other.pixel_fast_mm, other.pixel_slow_mm),
+                                                                         rel=1e-14)
+        assert np.array_equal(np.broadcast_to(True if mine.mask is None else mine.mask, (3, 4)),
+                              np.broadcast_to(True if other.mask is None else other.mask, (3, 4)))
+
+
+@given(models(skewed=True))
+def test_models_become_an_experiment_that_has_them(wanted):
+    """AT-FROM-002: every panel, beam, spindle and A, but for the one rotation into the frame of DIALS."""
+    experiment = simulated(wanted)
+    found = models_of(experiment)
+    z = -np.array(wanted.beam.direction)
+    x = np.array(wanted.spindle) - (np.array(wanted.spindle) @ z) * z
+    x /= np.linalg.norm(x)
+    turn = np.array([x, np.cross(z, x), z])
+    assert_panels(found.panels, wanted.panels, turn)
+    assert np.allclose(found.spindle, turn @ wanted.spindle, rtol=0, atol=SAME)
+    assert np.allclose(np.reshape(found.crystal.a_matrix, (3, 3)), turn @ np.reshape(wanted.crystal.a_matrix, (3, 3)),
+                       rtol=0, atol=SAME)
+    assert found.beam.polarization_fraction == pytest.approx(wanted.beam.polarization_fraction, abs=SAME)
+    assert abs(np.dot(found.beam.polarization_normal, turn @ wanted.beam.polarization_normal)) == pytest.approx(1.0)
+    assert (found.scan.phi_deg, found.scan.osc_deg) == (wanted.scan.phi_deg, wanted.scan.osc_deg)
+
+
+@given(models())
+def test_an_experiment_list_is_read_as_written(tmp_path_factory, wanted):
+    """AT-FROM-014: to the last bit but for sums in the crystal's axes."""
+    path = tmp_path_factory.mktemp("expt") / "a.expt"
+    path.write_text(expt_text("a.expt", wanted, image="a_0001.cbf", trusted=(-1.0, 65535.0)))
+    found = read_expt(path)
+    assert_panels(found.panels, wanted.panels)
+    assert found.beam.direction == pytest.approx(wanted.beam.direction, abs=SAME)
+    assert dataclasses.replace(found.beam, direction=wanted.beam.direction, polarization_normal=None) == \
+        dataclasses.replace(wanted.beam, polarization_normal=None)
+    assert found.spindle == pytest.approx(wanted.spindle, abs=SAME)
+    assert found.scan == wanted.scan
+    assert found.crystal.a_matrix == pytest.approx(wanted.crystal.a_matrix, abs=SAME)
+
+
+@given(models(square=True, skewed=True, beam=(0.0, 0.0, -1.0)))
+def test_a_crystfel_geometry_is_read_as_written(tmp_path_factory, wanted):
+    """AT-FROM-015: panels, masks as bad regions, wavelength."""
+    path = tmp_path_factory.mktemp("geom") / "a.geom"
+    path.write_text(geom_text("a.geom", wanted, data=None))
+    found = read_geom(path)
+    assert_panels(found.panels, wanted.panels)
+    assert found.beam.direction == (0.0, 0.0, -1.0)
+    assert found.beam.wavelength_A == pytest.approx(wanted.beam.wavelength_A, rel=1e-15)
+
+
+@given(st.tuples(number, number, number).filter(lambda x: norm(x) > 1e-3).map(unit))
+def test_a_normal_can_be_of_unit_length_to_the_last_bit(x):
+    """AT-FROM-002: nanoBragg replaces a normal of any other length by fast x slow, behind the sample at times."""
+    exact = _exact_unit(x)
+    assert norm(exact) == 1.0
+    assert exact == pytest.approx(x, abs=1e-15)
+
+
+def lone(**changes) -> Models:
+    """A flat detector square to the beam, hit in the middle."""
+    base = Panel(100, 80, 0.1, 0.1, (-5.0, 4.0, -120.0), (1.0, 0.0, 0.0), (0.0, -1.0, 0.0))
+    return Models(BeamModel((0.0, 0.0, -1.0), 1.0), (dataclasses.replace(base, **changes),))
+
+
+@pytest.mark.parametrize(("changes", "pivot"), [
+    ({}, "beam"), ({"slow": (0.0, 1.0, 0.0)}, "beam"), ({"origin_mm": (500.0, 4.0, -120.0)}, "beam"),
+    ({"origin_mm": (-5.0, 4.0, 120.0)}, "sample"),
+    ({"origin_mm": (100.0, 4.0, -5.0), "fast": (0.0, 0.0, 1.0)}, "sample")],
+    ids=["usual", "left-handed", "beside the beam", "backscatter", "along the beam"])
+def test_a_lone_square_panel_needs_no_list_of_panels(changes, pivot):
+    """AT-FROM-004"""
+    wanted = lone(**changes)
+    settings = settings_of(wanted)
+    assert "detector.panels" not in settings
+    assert settings["detector.pivot"] == pivot
+    detector = Detector(**{name.partition(".")[2]: value for name, value in settings.items()
+                           if name.startswith("detector.")})
+    geometry = detector.geometry(settings["goniometer.axis"], "nanobragg")
+    panel, = wanted.panels
+    assert np.allclose(1000.0 * np.array(geometry.pix0), panel.origin_mm, rtol=0, atol=SAME_MM)
+    assert np.allclose([geometry.fast, geometry.slow], [panel.fast, panel.slow], rtol=0, atol=SAME)
+
+
+@pytest.mark.parametrize("changes", [
+    {"pixel_slow_mm": 0.2}, {"offset": (3, 4)}, {"mask": np.arange(8000).reshape(80, 100) > 7}],
+    ids=["rectangular pixels", "offset", "mask"])
+def test_what_plain_settings_cannot_say_becomes_a_panel(changes):
+    """AT-FROM-004"""
+    wanted = lone(**changes)
+    panel, = settings_of(wanted)["detector.panels"]
+    assert panel.offset == wanted.panels[0].offset
+    assert (panel.pixel_slow_mm, panel.mask is None) == (wanted.panels[0].pixel_slow_mm, "mask" not in changes)
+
+
+def test_flags_move_the_whole_assembly():
+    """AT-FROM-005: twice the distance, and a tilt, by the rules of nanoBragg for a custom detector."""
+    base = lone().panels[0]
+    beam = Models(BeamModel((0.0, 0.0, -1.0), 1.0), (base, dataclasses.replace(
+        base, origin_mm=(6.0, 4.0, -121.0), offset=(110, 0))))
+    settings = {name.partition(".")[2]: value for name, value in settings_of(beam).items()
+                if name.startswith("detector.")}
+    assert (settings["distance_mm"], settings["xbeam_mm"], settings["ybeam_mm"]) == (120.0, 5.0, 4.0)
+    moved = Detector(**{**settings, "distance_mm": 240.0})
+    first, second = (panel.pix0 for panel in moved.panel_geometries(moved.geometry(None, "nanobragg")))
+    assert np.allclose(first, (-0.005, 0.004, -0.240), rtol=0, atol=1e-15)
+    assert np.allclose(second, (0.006, 0.004, -0.241), rtol=0, atol=1e-15)
+    tilted = Detector(**{**settings, "rotz_deg": 90.0})
+    second = tilted.panel_geometries(tilted.geometry(None, "nanobragg"))[1]
+    assert np.allclose(second.pix0, (-0.004, 0.006, -0.121), rtol=0, atol=1e-15)
+
+
+def test_the_plane_of_a_detector_is_that_of_the_panel_in_the_beam():
+    """AT-FROM-005: not that of the first one, which may face sideways."""
+    across = Panel(50, 50, 0.1, 0.1, (100.0, 3.0, -50.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0), (200, 0))
+    settings = settings_of(dataclasses.replace(lone(), panels=(across, lone().panels[0])))
+    assert settings["detector.distance_mm"] == 120.0
+    assert settings["detector.fast_axis"] == (1.0, 0.0, 0.0)
+
+
+def test_a_plane_through_the_sample_is_refused():
+    """AT-FROM-020"""
+    with pytest.raises(ConfigError, match="plane holds the sample"):
+        settings_of(lone(origin_mm=(-5.0, 4.0, 0.0)))
+
+
+def test_later_files_lie_over_earlier_ones():
+    """AT-FROM-006: as a whole, but for the numbers of the beam."""
+    first = Models(BeamModel((0.0, 0.0, -1.0), 1.5, 0.9), lone().panels, (1.0, 0.0, 0.0), ScanModel(1.0, 2.0),
+                   CrystalModel((1.0,) * 9), ("first",))
+    second = Models(BeamModel((0.0, 0.1, -0.9), None), crystal=CrystalModel(cell=(5.0,) * 6), remarks=("second",))
+    merged = second.over(first)
+    assert merged.beam == BeamModel((0.0, 0.1, -0.9), 1.5, 0.9)
+    assert (merged.panels, merged.spindle, merged.scan) == (first.panels, first.spindle, first.scan)
+    assert merged.crystal == second.crystal
+    assert merged.remarks == ("first", "second")
+
+
+def test_a_still_is_described_at_its_angle(tmp_path):
+    """AT-FROM-016: no goniometer, A turned by phi about the spindle, right-handed."""
+    experiment = Experiment(Crystal((50.0, 60.0, 70.0, 90.0, 90.0, 90.0)), StructureFactors(1.0), Beam(),
+                            Detector(fast_pixels=4, slow_pixels=3), Goniometer(phi_deg=30.0))
+    (tmp_path / "a.expt").write_text(expt_text("", models_of(experiment), image=None, trusted=(-1.0, 9.0)))
+    found = read_expt(tmp_path / "a.expt")
+    assert (found.spindle, found.scan) == (None, None)
+    a_star = found.crystal.a_matrix[0::3]
+    # mosflm: a* along x is against DIALS's z; its spindle z is DIALS's x.
+    assert a_star == pytest.approx(rotate_axis((0.0, 0.0, -0.02), (1.0, 0.0, 0.0), math.radians(30.0)), abs=SAME)
+
+
+@pytest.mark.parametrize(("image", "images", "template"), [
+    ("/d/x_0001.cbf", 1, "/d/x_0001.cbf"), ("/d/x_0001.cbf", 3, "/d/x_####.cbf"), ("/d/x_01.nxs", 3, "/d/x_01.nxs")])
+def test_an_experiment_list_names_its_images(image, images, template):
+    """AT-FROM-011: a series of files by the digits before the ending, one file by its name."""
+    series = dataclasses.replace(lone(), spindle=(1.0, 0.0, 0.0), scan=ScanModel(0.0, 0.5, 0.1, images))
+    document = json.loads(expt_text("", series, image=image, trusted=(-1.0, 9.0)))
+    assert document["imageset"][0]["template"] == template
+    assert document["imageset"][0].get("single_file_indices") == ([0, 1, 2] if image.endswith("nxs") else None)
+    assert document["scan"][0]["image_range"] == [1, images]
+
+
+def test_masked_pixels_of_the_image_are_those_of_panels():
+    """AT-FROM-017"""
+    mask = np.ones((3, 4), dtype=bool)
+    mask[1, 2] = False
+    experiment = Experiment(Crystal((50.0,) * 3 + (90.0,) * 3), StructureFactors(1.0), Beam(),
+                            Detector(fast_pixels=4, slow_pixels=3), sampling=Sampling(mask=mask))
+    assert np.array_equal(models_of(experiment).panels[0].mask, mask)
+
+
+def test_a_curved_detector_is_refused():
+    """AT-FROM-020"""
+    experiment = Experiment(Crystal((50.0,) * 3 + (90.0,) * 3), StructureFactors(1.0), detector=Detector(curved=True))
+    with pytest.raises(ConfigError, match="flat panels only"):
+        models_of(experiment)
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=6))
+def test_rectangles_cover_each_pixel_once(rows):
+    """AT-FROM-017"""
+    flagged = np.array(rows)
+    covered = np.zeros(flagged.shape, dtype=int)
+    for f0, f1, s0, s1 in rectangles(flagged):
+        covered[s0:s1, f0:f1] += 1
+    assert np.array_equal(covered, flagged.astype(int))
+
+
+def test_the_cell_of_a_matrix_is_that_of_gemmi():
+    """AT-FROM-018"""
+    gemmi = pytest.importorskip("gemmi")
+    cell = (50.0, 60.0, 70.0, 80.0, 85.0, 95.0)
+    fractional = np.array(gemmi.UnitCell(*cell).frac.mat.tolist())
+    assert cell_of(CrystalModel(tuple(fractional.T.ravel()))) == pytest.approx(cell, rel=1e-12)
+
+
+def test_skewed_panels_are_too_much_for_dials():
+    """AT-FROM-020"""
+    with pytest.raises(FormatError, match=r"--expt: got panel 0 with axes 89.4271 deg apart"):
+        expt_text("--expt", lone(slow=(0.01, -1.0, 0.0)), image=None, trusted=(0.0, 1.0))
