@@ -31,7 +31,7 @@ PARTS = {
     "cubragg.detect.noise:noise_image": "whole counts",
     "cubragg.detect.quantize:int_image": "whole counts",
     "cubragg.detect.quantize:pgm_image": "whole counts",
-    "cubragg.io.cbf:counts_from_photons": "whole counts",
+    "cubragg.io.counts:counts_from_photons": "whole counts",
     "cubragg.cli.outputs:Writer._write_*": "write",
     "cubragg.cli.report:summary": "summary",
 }

@@ -110,6 +110,23 @@ def test_the_frame_that_was_asked_for(run, files):
     assert rows(run("view a_000001.h5"))["written"] == "a_000001.h5.1.png (no window can be shown here)"
 
 
+def test_our_series_in_one_file(run, folder):
+    """Each image once, by its number; the highest trusted count is that of the file."""
+    assert run(f"{SMALL} -osc 2 --images 3 -scale 3 --nxmx s.h5 -floatfile f.bin --quiet").exit_code == 0
+    for number in (1, 2, 3):
+        counts = np.rint(3.0 * np.fromfile(f"f_000{number}.bin", "<f4").astype(float))
+        found = rows(run(f"view s.h5 --number {number} -o p.png"))
+        assert found["image"] == "NXmx, 12 x 12 pixels (fast slow), uint32, 3 in the file"
+        assert found["min, mean, max"].startswith(f"{counts.min():.6g}, {counts.mean():.6g}, {counts.max():.6g} at ")
+        assert (found["saturated"], found["masked"]) == ("0 (at 2147483645 and above)", "0")
+    assert run("view s.h5 --number 4").stderr == "Error: s.h5: got image number 4; the file has 3, counted from 1\n"
+    (folder / "cut.h5").write_bytes((folder / "s.h5").read_bytes()[:2500])
+    result = run("view cut.h5")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: cut.h5: got a file that h5py cannot follow (")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_without_a_display_the_picture_lies_beside_the_image(run, files):
     assert rows(run("view a.img"))["written"] == "a.img.png (no window can be shown here)"
     assert (files / "a.img.png").exists()
@@ -250,7 +267,7 @@ def test_numbers_over_a_file(run, folder):
     ("nothing.img", 2, "FILE: got 'nothing.img'; there is no such file"),
     (".", 2, "FILE: got '.'; that is a folder, a file is accepted"),
     ("text.xyz", 1, "text.xyz: no image that fabio knows (Fabio could not identify text.xyz); a float image (.bin), "
-                    "SMV, CBF or another format of fabio is accepted"),
+                    "SMV, CBF, NXmx or another format of fabio is accepted"),
     ("a.bin", 1, "a.bin: got 2400 bytes; a square float image has 4 times a square number, of any other the shape "
                  "must be given"),
     ("a.bin --shape 30 21", 1, "a.bin: got 2400 bytes; a float image of 30 x 21 pixels has 2520 bytes"),
