@@ -132,7 +132,7 @@ def build(line: Sequence[Given]) -> Job:
     if "input.image" in files:
         replay.take_header(_named(files["input.image"]), is_mask=False)
     imported = Imported()
-    imported.read([given for given in line if "input.models" in given.flag.fields])
+    imported.read([given for given in line if "input.models" in given.flag.fields], replay)
     imported.lay_over(replay)
     for given in line:
         replay.take_flag(given)
@@ -144,7 +144,7 @@ def build(line: Sequence[Given]) -> Job:
     experiment = _experiment(replay, imported, factors, _mask(replay, mask), panels)
     replay.notices += cell_notices(file_cell, experiment)
     replay.notices += _centres_without_effect(replay, experiment)
-    return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl, imported.taken)
+    return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl, replay.taken)
 
 
 def _named(given: Given) -> InputFile:

@@ -60,4 +60,4 @@ def _text(kind: str, named_by: str, models: Models, shown: str | None, image: st
         assert models.crystal is not None
         return crystfel.cell_text(cell_of(models.crystal))
     detector = _XDS_DETECTORS.get(shown or "", "PILATUS")
-    return xds_inp.xds_inp_text(named_by, models, xds_inp.Data(image, detector, 0, highest))
+    return xds_inp.xds_inp_text(named_by, models, xds_inp.Data(image, detector, 0, highest, shown == "nxmx"))

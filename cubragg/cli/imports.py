@@ -26,17 +26,14 @@ class Imported:
     ----------
     models
         The models of all files, later ones over earlier ones.
-    taken
-        What was taken from which file, a line each.
     """
 
     def __init__(self) -> None:
         self.models = Models()
-        self.taken: list[str] = []
         self._names: dict[str, str] = {}
 
-    def read(self, line: Sequence[Given]) -> None:
-        """Read the files of all ``--from`` on a line.
+    def read(self, line: Sequence[Given], replay: Replay) -> None:
+        """Read the files of all ``--from`` on a line; ``replay`` hears what was taken.
 
         Raises
         ------
@@ -51,7 +48,7 @@ class Imported:
                 from cubragg.io.geometry_files import read_models
 
                 models = read_models(path, number)
-            self.taken.append(f"from {given.values[0]}: {', '.join(_told(models)) or 'nothing'}")
+            replay.taken.append(f"from {given.values[0]}: {', '.join(_told(models)) or 'nothing'}")
             self.models = models.over(self.models)
             for part in ("beam", "panels", "spindle", "scan", "crystal"):
                 if getattr(models, part):

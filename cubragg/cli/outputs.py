@@ -331,8 +331,8 @@ class Writer:
         from cubragg.io.figure import write_picture
 
         experiment = self.job.experiment
-        notes = notes_for(self.job.settings.picture, self.image.geometry, experiment.beam.wavelength_A,
-                          title=Path(path).name, curved=experiment.detector.curved)
+        notes = notes_for(self.job.settings.picture, experiment.detector, self.image.geometry,
+                          experiment.beam.wavelength_A, title=Path(path).name)
         if "spots" in self.job.settings.picture:
             notes = replace(notes, spots=_spots(self._truth))
         write_picture(path, self.image.photons, self.job.settings.style, notes, self.image.plan.mask)

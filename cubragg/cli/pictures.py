@@ -6,21 +6,21 @@ import math
 from collections.abc import Container
 
 from cubragg import units
-from cubragg.experiment.detector import DetectorGeometry
+from cubragg.experiment.detector import Detector, DetectorGeometry
 from cubragg.io.figure import Notes
-from cubragg.render.resolution import beam_spot, resolution_map
+from cubragg.render.resolution import beam_spot, image_resolution
 
 #: Detectors that lean less than this are not said to lean [deg].
 _UPRIGHT_DEG = 0.005
 
 
-def notes_for(marks: Container[str], geometry: DetectorGeometry, wavelength_A: float, *, title: str,
-              unit: str = "photons/pixel", curved: bool = False) -> Notes:
-    """The notes of an image on a detector, with rings and a close-up as ``marks`` says."""
+def notes_for(marks: Container[str], detector: Detector, geometry: DetectorGeometry, wavelength_A: float, *,
+              title: str, unit: str = "photons/pixel") -> Notes:
+    """The notes of an image on a detector placed at ``geometry``, with rings and a close-up as ``marks`` says."""
     spot = beam_spot(geometry)
     return Notes(
         title=title, facts=facts(geometry, wavelength_A), unit=unit,
-        resolution_A=resolution_map(geometry, wavelength_A, curved=curved) if "rings" in marks else None,
+        resolution_A=image_resolution(detector, geometry, wavelength_A) if "rings" in marks else None,
         beam_px=(spot.fast_px, spot.slow_px) if spot else None, zoom="zoom" in marks)
 
 

@@ -31,6 +31,7 @@ def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple
     replay.origins["structure_factors.grid"] = listed.named_by
     with reading(listed):
         reflections = read_reflections(listed.path, replay.get("run.column"))
+    replay.taken += [f"from {one}" for one in reflections.taken]
     replay.notices += reflections.notices
     own = None
     if reflections.cell is not None:

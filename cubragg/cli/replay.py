@@ -57,8 +57,8 @@ class Replay:
         What to call the source of a setting in a message, by ``section.field`` or ``section.field[i]``.
     flagged
         The settings that flags made.
-    notices
-        What to tell the user.
+    notices, taken
+        What to warn the user of, and what was taken from files of other programs, a line each.
     """
 
     def __init__(self) -> None:
@@ -66,6 +66,7 @@ class Replay:
         self.origins: dict[str, str] = {}
         self.flagged: set[str] = set()
         self.notices: list[str] = []
+        self.taken: list[str] = []
         self.config_path: str | None = None
         self._from_config: set[str] = set()
         self._pivot: str | None = None

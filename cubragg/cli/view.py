@@ -3,48 +3,63 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cubragg.errors import ConfigError, CubraggError
+from cubragg.cli.inputs import InputFile, numbered, reading
+from cubragg.errors import ConfigError, CubraggError, FormatError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from cubragg.compare.readers import ReadImage
-    from cubragg.experiment.detector import DetectorGeometry
+    from cubragg.experiment.detector import Detector, DetectorGeometry
+    from cubragg.experiment.models import Models
     from cubragg.io.colours import Style
     from cubragg.io.figure import Notes
-    from cubragg.io.placement import Placement
 
-#: What rings need, and what gives it.
-_SOURCES = {"wavelength_A": ("wavelength", "-lambda"), "distance_mm": ("distance", "-distance"),
-            "pixel_size_mm": ("pixel size", "-pixel"), "beam_px": ("beam centre", "--beam")}
+#: What a detector that faces the beam needs.
+_FLAGS = {"wavelength_A": "-lambda", "distance_mm": "-distance", "pixel_size_mm": "-pixel", "beam_px": "--beam"}
 
 
 class Scene(NamedTuple):
-    """Detector and beam of an image, and where they were learnt from."""
+    """Detector and beam of an image, where they were learnt from, and what to say of that."""
 
+    detector: Detector
     geometry: DetectorGeometry
     wavelength_A: float
-    curved: bool
     told: str
+    remarks: tuple[str, ...] = ()
 
 
 class Given(NamedTuple):
-    """What the command line says about detector and beam, under the names of `io.placement.Placement`."""
+    """What the command line says about detector and beam: files, and numbers that overrule them."""
 
+    config: str | None
+    described: str | None
     wavelength_A: float | None
     distance_mm: float | None
     pixel_size_mm: float | None
     beam_px: tuple[float, float] | None
 
+    @property
+    def flags(self) -> str:
+        """The numbers given, as spelled."""
+        return ", ".join(flag for name, flag in _FLAGS.items() if getattr(self, name) is not None)
 
-def view(file: str, output: str | None, style: Style, marks: list[str], given: Given, config: str | None,
-         shape: tuple[int, int] | None, number: int) -> None:
+    @property
+    def missing(self) -> str:
+        """The numbers that a detector without a file lacks."""
+        return ", ".join(flag for name, flag in _FLAGS.items() if getattr(self, name) is None)
+
+
+def view(file: str, output: str | None, style: Style, marks: list[str], given: Given, shape: tuple[int, int] | None,
+         number: int) -> None:
     """Draw the picture and print what the image is.
 
     Raises
@@ -52,7 +67,6 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
     CubraggError
         See `cubragg.errors`.
     """
-    from cubragg.cli.inputs import InputFile, reading
     from cubragg.cli.pictures import notes_for
     from cubragg.compare.readers import read_image
     from cubragg.io.figure import Notes, require_matplotlib, write_picture
@@ -61,18 +75,20 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
         require_matplotlib(f"--png-{marks[0]}")
     with reading(InputFile(file, "FILE")):
         image = read_image(file, (shape[1], shape[0]) if shape else None, number)
-    mask = _mask(image)
-    scene = _scene(file, image, given, config, needed="rings" in marks)
+    scene = _scene(file, image.pixels.shape, given, needed="rings" in marks)
+    mask = _mask(image, scene)
     unit = "photons/pixel" if image.form == "float image" else "counts"
     title = f"{Path(file).name}{f', image {number} of {image.frames}' if image.frames > 1 else ''}"
     if scene is None:
         notes = Notes(title=title, unit=unit, zoom="zoom" in marks)
     else:
-        notes = notes_for(marks, scene.geometry, scene.wavelength_A, title=title, unit=unit, curved=scene.curved)
+        notes = notes_for(marks, scene.detector, scene.geometry, scene.wavelength_A, title=title, unit=unit)
     for name, text in _summary(image, mask):
         click.echo(f"{name:<18}{text}")
     if scene is not None:
         click.echo(f"{'geometry':<18}{notes.facts}\n{'taken from':<18}{scene.told}")
+        for remark in scene.remarks:
+            click.echo(f"{'note':<18}{remark}")
     if output is None and _has_display():
         _show(image, style, notes, mask)
         return
@@ -86,11 +102,15 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
     click.echo(f"{'written':<18}{target}" + (" (no window can be shown here)" if output is None else ""))
 
 
-def _mask(image: ReadImage) -> np.ndarray | None:
+def _mask(image: ReadImage, scene: Scene | None) -> np.ndarray | None:
     """Pixels that were measured; in whole numbers with a sign, negative ones mark those that were not."""
-    if image.mask is None and image.stored.kind == "i":
-        return image.pixels >= 0.0
-    return image.mask
+    from cubragg.experiment.panels import live_pixels
+
+    signed = image.mask is None and image.stored.kind == "i"
+    masks = [image.pixels >= 0.0 if signed else image.mask,
+             live_pixels(scene.detector.panels) if scene is not None and scene.detector.panels else None]
+    known = [mask for mask in masks if mask is not None]
+    return None if not known else known[0] if len(known) == 1 else known[0] & known[1]
 
 
 def _summary(image: ReadImage, mask: np.ndarray | None) -> list[tuple[str, str]]:
@@ -116,64 +136,120 @@ def _saturation(image: ReadImage) -> float:
     """The count that means "or more": the one of the header, else the largest that the file can hold."""
     import numpy as np
 
-    from cubragg.io.placement import first_number
-
-    cutoff = first_number(image.header.get("Count_cutoff"))
+    cutoff = re.search(r"\d+", image.header.get("Count_cutoff", ""))
     largest = float(np.iinfo(image.stored).max)
     # The largest number of an Eiger image marks pixels without a value.
-    return cutoff or (largest - 1.0 if image.form == "Eiger" else largest)
+    return float(cutoff[0]) if cutoff else largest - 1.0 if image.form == "Eiger" else largest
 
 
-def _scene(file: str, image: ReadImage, given: Given, config: str | None, *, needed: bool) -> Scene | None:
-    """Detector and beam from an experiment file or from header and flags; ``None`` if not known and not ``needed``."""
-    from cubragg.io.placement import Placement
-
-    if config is not None:
-        if any(value is not None for value in given):
-            raise ConfigError("--config", "got -lambda, -distance, -pixel or --beam as well; the file says it all")
-        return _from_config(config, image.pixels.shape)
-    header = _from_header(file, image)
-    placement = header.overlaid(**given._asdict())
-    missing = placement.missing()
-    if missing:
+def _scene(file: str, shape: tuple[int, ...], given: Given, *, needed: bool) -> Scene | None:
+    """Detector and beam: those of files, else of the image's header, else of flags; ``None``: neither says them."""
+    if given.config is not None:
+        scene = _from_config(given.config)
+        if given.described is None:
+            if given.flags:
+                raise ConfigError("--config", f"got {given.flags} as well; --from may stand beside it, numbers may not")
+            return _fitting(scene, "--config", shape)
+        return _fitting(_from_models(_models(given.described), given, given.described, scene.wavelength_A), "--from",
+                        shape)
+    if given.described is not None:
+        return _fitting(_from_models(_models(given.described), given, given.described, None), "--from", shape)
+    if not given.missing:
+        return _from_models(_facing(given, shape), given, "", None)
+    try:
+        models = _of_header(file)
+    except FormatError as error:
         if needed:
-            names, flags = zip(*(_SOURCES[name] for name in missing), strict=True)
-            raise ConfigError("--png-rings", f"got no {', '.join(names)} from {file!r}; give {', '.join(flags)} "
-                              "or --config")
+            raise ConfigError("--png-rings", f"{error}; give {given.missing}, or --from or --config") from None
         return None
-    told = ", ".join(f"{_SOURCES[name][1]}" for name, value in given._asdict().items() if value is not None)
-    if header != Placement():
-        told = f"the header of {file}" + (f", but {told}" if told else "")
-    if placement.twotheta_deg:
-        told += (f"; the two-theta of {placement.twotheta_deg:g} deg in the header is left out, for its axis is not "
-                 "there (--config tells)")
-    assert placement.wavelength_A is not None
-    return Scene(placement.geometry(image.pixels.shape), placement.wavelength_A, False, told)
+    return _fitting(_from_models(models, given, f"the header of {file}", None), "FILE", shape)
 
 
-def _from_header(file: str, image: ReadImage) -> Placement:
-    from cubragg.io.placement import Placement, from_minicbf, from_nexus, from_smv
+def _models(described: str) -> Models:
+    from cubragg.io.geometry_files import read_models
 
-    if image.form == "SMV":
-        return from_smv(image.header)
-    if image.form == "CBF":
-        return from_minicbf(image.header)
-    return from_nexus(file) if image.form == "Eiger" else Placement()
+    path, number = numbered(described)
+    with reading(InputFile(path, "--from")):
+        models = read_models(path, number)
+    if not models.panels:
+        raise FormatError(f"{described}: there is no detector in it")
+    return models
 
 
-def _from_config(config: str, shape: tuple[int, ...]) -> Scene:
+def _of_header(file: str) -> Models:
+    """What the header of an image says; the image itself marks pixels that were not measured.
+
+    Raises
+    ------
+    FormatError
+        If it does not say where the detector is.
+    """
+    from cubragg.io.geometry_files import read_header
+
+    models = read_header(file)
+    return replace(models, panels=tuple(replace(panel, mask=None) for panel in models.panels))
+
+
+def _facing(given: Given, shape: tuple[int, ...]) -> Models:
+    """A detector that faces the beam, from the four numbers given."""
+    from cubragg.experiment.models import BeamModel, Models
+    from cubragg.experiment.panels import Panel
+
+    pixel, beam = given.pixel_size_mm or 0.0, given.beam_px or (0.0, 0.0)
+    panel = Panel(shape[1], shape[0], pixel, pixel, (-beam[0] * pixel, beam[1] * pixel, -(given.distance_mm or 0.0)),
+                  slow=(0.0, -1.0, 0.0))
+    return Models(BeamModel((0.0, 0.0, -1.0), given.wavelength_A), (panel,))
+
+
+def _from_models(models: Models, given: Given, source: str, wavelength_A: float | None) -> Scene:
+    """The scene of models from ``source`` under the numbers given; ``wavelength_A`` is for models without one."""
+    from cubragg.experiment.models import BeamModel
+    from cubragg.experiment.placing import detector_of
+
+    beam = models.beam or BeamModel((0.0, 0.0, -1.0))
+    wavelength = given.wavelength_A or beam.wavelength_A or wavelength_A
+    if wavelength is None:
+        raise FormatError(f"{models.unsaid or f'{source}: there is no wavelength'}; give -lambda")
+    models = replace(models, beam=beam)
+    detector, geometry = detector_of(models)
+    changes: dict[str, float | None] = {}
+    pixel = detector.pixel_size_mm
+    if source and given.pixel_size_mm is not None:
+        if detector.panels:
+            raise ConfigError("-pixel", f"got {given.pixel_size_mm:g} mm beside the panels of {source}, which have "
+                              "pixels of their own; leave it out")
+        share = given.pixel_size_mm / pixel
+        pixel = given.pixel_size_mm
+        changes = {"pixel_size_mm": pixel, "xbeam_mm": (detector.xbeam_mm or 0.0) * share,
+                   "ybeam_mm": (detector.ybeam_mm or 0.0) * share}
+    if given.distance_mm is not None:
+        changes |= {"distance_mm": given.distance_mm, "close_distance_mm": None}
+    if given.beam_px is not None:
+        slow_mm = models.panels[0].pixel_slow_mm if detector.panels else pixel
+        changes |= {"xbeam_mm": given.beam_px[0] * pixel, "ybeam_mm": given.beam_px[1] * slow_mm}
+    if source and changes:
+        detector, geometry = detector_of(models, **changes)
+    told = f"{source}, but {given.flags}" if source and given.flags else source or given.flags
+    return Scene(detector, geometry, wavelength, told, models.remarks)
+
+
+def _from_config(config: str) -> Scene:
     from cubragg.cli.build import build
     from cubragg.cli.legacy import parse
 
     job = build(parse(["--config", config]))
     experiment = job.experiment
-    if experiment.detector.shape() != shape:
-        slow, fast = experiment.detector.shape()
-        raise ConfigError("--config", f"got a detector of {fast} x {slow} pixels; the image has {shape[1]} x "
-                          f"{shape[0]}")
     with job.replay.naming():
         geometry = experiment.detector.geometry(experiment.goniometer.axis, experiment.semantics)
-    return Scene(geometry, experiment.beam.wavelength_A, experiment.detector.curved, config)
+    return Scene(experiment.detector, geometry, experiment.beam.wavelength_A, config)
+
+
+def _fitting(scene: Scene, source: str, shape: tuple[int, ...]) -> Scene:
+    """The scene, if its detector has as many pixels as the image."""
+    slow, fast = scene.detector.shape()
+    if (slow, fast) != shape:
+        raise ConfigError(source, f"got a detector of {fast} x {slow} pixels; the image has {shape[1]} x {shape[0]}")
+    return scene
 
 
 def _has_display() -> bool:
@@ -198,14 +274,14 @@ def _show(image: ReadImage, style: Style, notes: Notes, mask: np.ndarray | None)
 
 
 _NOTES = """\b
-Rings need wavelength, distance, pixel size and beam centre. They are taken from the header of SMV,
-miniCBF and Eiger images; the options overrule it, and --config tells the rest, a tilt or a curved
-detector for one. Without --png, a window opens where there is a display; else the picture is FILE.png.
+Rings need to know where the detector is: from the header of SMV, miniCBF and NXmx images, or from
+--from or --config. Lengths and the beam centre overrule header and --from, and all four together do
+without. Without --png, a window opens where there is a display; else the picture is FILE.png.
 
 \b
   cubragg view out.img --png-rings --png-zoom
   cubragg view series_master.h5 --number 12 --png-scale log -o frame.png
-  cubragg view out.bin --config exp.toml --png-rings"""
+  cubragg view run.h5 --from refined.expt --png-rings"""
 
 
 @click.command("view", short_help="Make a picture of an image file, or show it.", epilog=_NOTES)
@@ -219,30 +295,31 @@ detector for one. Without --png, a window opens where there is a display; else t
               help="Percentiles of the pixels > 0 at its ends.  [automatic]")
 @click.option("--png-rings", "rings", is_flag=True, help="Resolution rings, beam centre, axes, colour bar.")
 @click.option("--png-zoom", "zoom", is_flag=True, help="The brightest spot enlarged.")
+@click.option("-from", "--from", "described", metavar="<file>",
+              help="Take the detector from an .expt, .geom, NXmx file or another image.")
+@click.option("--config", metavar="<file>", help="Or from an experiment in TOML, as simulate --save-config writes it.")
 @click.option("-lambda", "--lambda", "wavelength_A", type=float, metavar="<A>", help="Wavelength.")
 @click.option("-distance", "--distance", "distance_mm", type=float, metavar="<mm>", help="Distance along the beam.")
 @click.option("-pixel", "--pixel", "pixel_size_mm", type=float, metavar="<mm>", help="Edge of a pixel.")
 @click.option("-beam", "--beam", "beam_px", type=float, nargs=2, metavar="<fast slow>",
               help="Beam centre [pixel], from the outer corner of the first pixel.")
-@click.option("--config", metavar="<file>", help="Experiment in TOML, as simulate --save-config writes it.")
 @click.option("--shape", type=click.IntRange(1), nargs=2, metavar="<fast slow>",
               help="Pixels of a float image (.bin) that is not square.")
 @click.option("--number", type=click.IntRange(1), default=1, metavar="<n>",
               help="Which image of a file with several, from 1.  [1]")
 def command(file: str, output: str | None, colours: str, scale: str, percentiles: tuple[float, float] | None,
-            rings: bool, zoom: bool, wavelength_A: float | None, distance_mm: float | None,
-            pixel_size_mm: float | None, beam_px: tuple[float, float] | None, config: str | None,
-            shape: tuple[int, int] | None, number: int) -> None:
+            rings: bool, zoom: bool, shape: tuple[int, int] | None, number: int, **told: Any) -> None:
     """Make a picture of an image: SMV, CBF, TIFF, EDF, HDF5 and what else fabio reads, or floats (.bin)."""
     from cubragg.io.colours import Style
 
-    given = Given(wavelength_A, distance_mm, pixel_size_mm, beam_px)
-    for name, value in given._asdict().items():
-        if name != "beam_px" and value is not None and not 0.0 < value < float("inf"):
-            raise ConfigError(_SOURCES[name][1], f"got {value:g}; a {_SOURCES[name][0]} > 0 is accepted")
+    given = Given(**told)
+    for name in ("wavelength_A", "distance_mm", "pixel_size_mm"):
+        value = getattr(given, name)
+        if value is not None and not 0.0 < value < float("inf"):
+            raise ConfigError(_FLAGS[name], f"got {value:g} {name.rpartition('_')[2]}; a value > 0 is accepted")
     try:
         style = Style(colours, scale, percentiles)
     except ConfigError as error:
         raise ConfigError("--png-range", error.what) from None
     marks = [name for name, wanted in (("rings", rings), ("zoom", zoom)) if wanted]
-    view(file, output, style, marks, given, config, shape, number)
+    view(file, output, style, marks, given, shape, number)

@@ -18,6 +18,7 @@ from cubragg.io.smv import read_smv
 
 #: First bytes of the two formats that cubragg reads by itself.
 _SMV, _CBF = b"{\nHEADER_BYTES=", b"###CBF"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 #: Endings of files without a header: little-endian floats.
 FLOAT_ENDINGS = (".bin", ".raw", ".float")
 
@@ -26,7 +27,8 @@ class ReadImage(NamedTuple):
     """``pixels`` float64 [slow, fast]; ``mask`` bool [slow, fast], False where the file marks a pixel as not measured.
 
     ``mask`` is ``None`` where the format marks none; ``form`` names the format; ``stored`` is the type of pixels in
-    the file and ``header`` its text, of SMV and CBF only; ``frames`` is how many images the file has.
+    the file and ``header`` its text, of SMV and CBF, and the Count_cutoff of NXmx; ``frames`` is how many images the
+    file has.
     """
 
     pixels: np.ndarray
@@ -38,9 +40,9 @@ class ReadImage(NamedTuple):
 
 
 def read_image(path: Path | str, shape: tuple[int, int] | None = None, number: int = 1) -> ReadImage:
-    """Read a float image, SMV, CBF, or whatever fabio knows.
+    """Read a float image, SMV, CBF, NXmx, or whatever fabio knows.
 
-    The first bytes tell SMV and CBF; the endings `FLOAT_ENDINGS` tell a float image. Negative pixels of a
+    The first bytes tell SMV, CBF and HDF5; the endings `FLOAT_ENDINGS` tell a float image. Negative pixels of a
     CBF are masked ones.
 
     Parameters
@@ -71,7 +73,8 @@ def read_image(path: Path | str, shape: tuple[int, int] | None = None, number: i
         photons = read_float(path, shape or _square(path))
         image = ReadImage(photons.astype(np.float64), None, "float image", photons.dtype)
     else:
-        return _with_fabio(path, number)
+        whole = _nxmx(path, number) if start.startswith(_HDF5) else None
+        return _with_fabio(path, number) if whole is None else whole
     _check_number(path, number, 1)
     return image
 
@@ -88,6 +91,35 @@ def _square(path: Path | str) -> tuple[int, int]:
         raise FormatError(f"{path}: got {size} bytes; a square float image has 4 times a square number, "
                           "of any other the shape must be given")
     return edge, edge
+
+
+def _nxmx(path: Path | str, number: int) -> ReadImage | None:
+    """An image of an HDF5 file that has them all in /entry/data/data; ``None`` where it has not.
+
+    fabio would count them once more where they stand under a second name.
+    """
+    import h5py
+    import hdf5plugin  # noqa: F401  (registers filters)
+
+    try:
+        with h5py.File(path, "r") as file:
+            data, detector = file.get("entry/data/data"), file.get("entry/instrument/detector", {})
+            if not isinstance(data, h5py.Dataset) or data.ndim != 3 or data.size == 0:
+                return None
+            _check_number(path, number, len(data))
+            pixels = data[number - 1]
+            mask = pixels != np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else pixels >= 0
+            place = next((place for place in ("pixel_mask", "detectorSpecific/pixel_mask") if place in detector), None)
+            if place is not None and detector[place].shape == pixels.shape:
+                mask &= detector[place][()] == 0
+            header = ({"Count_cutoff": f"{np.ravel(detector['saturation_value'][()])[0]:.0f}"}
+                      if "saturation_value" in detector else {})
+            return ReadImage(pixels.astype(np.float64), mask, "NXmx", pixels.dtype, header, len(data))
+    except FormatError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:  # whatever h5py meets
+        raise FormatError(f"{path}: got a file that h5py cannot follow ({error}); a whole NXmx file is accepted"
+                          ) from None
 
 
 def _with_fabio(path: Path | str, number: int) -> ReadImage:
@@ -107,8 +139,8 @@ def _with_fabio(path: Path | str, number: int) -> ReadImage:
         raise
     except Exception as error:  # fabio meets a file it does not know with whatever its next statement raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FormatError(f"{path}: no image that fabio knows ({reason}); a float image (.bin), SMV, CBF or another "
-                          "format of fabio is accepted") from None
+        raise FormatError(f"{path}: no image that fabio knows ({reason}); a float image (.bin), SMV, CBF, NXmx or "
+                          "another format of fabio is accepted") from None
     finally:
         logger.setLevel(before)
     if data.ndim != 2 or data.size == 0:

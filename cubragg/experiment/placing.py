@@ -15,7 +15,7 @@ import numpy as np
 
 from cubragg import units
 from cubragg.errors import ConfigError
-from cubragg.experiment.detector import Detector
+from cubragg.experiment.detector import Detector, DetectorGeometry
 from cubragg.experiment.models import BeamModel, Models
 from cubragg.experiment.panels import Panel, image_shape
 from cubragg.experiment.vectors import Vector, combine, cross, dot, norm, scale, unit
@@ -69,6 +69,20 @@ def settings_of(models: Models) -> dict[str, Any]:
     if models.crystal is not None:
         settings["crystal.cell"] = models.crystal.cell
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def detector_of(models: Models, **changes: Any) -> tuple[Detector, DetectorGeometry]:
+    """The detector of models that have one, with settings of `Detector` in place of theirs; and where it stands.
+
+    Raises
+    ------
+    ConfigError
+        For models that no experiment can have.
+    """
+    settings = settings_of(models)
+    own = {name.partition(".")[2]: value for name, value in settings.items() if name.startswith("detector.")}
+    detector = Detector(**{**own, **changes})
+    return detector, detector.geometry(settings["goniometer.axis"], "physical")
 
 
 def _axes(models: Models, beam: BeamModel) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Listed(NamedTuple):
 
     ``hkl`` int32 [n, 3] and ``values`` float64 [n], amplitudes or ``intensities``, what the column ``column`` holds;
     rows without a value are left out and values for -h stand as rows of their own. ``others``: further columns that
-    would do. ``notices``: what else to tell.
+    would do. ``notices``: what else was taken.
     """
 
     hkl: np.ndarray

@@ -12,6 +12,7 @@ from cubragg.experiment.panels import check_overlaps
 ACCEPTED = "a DIALS .expt, an SMV or miniCBF image, an NXmx file, a CrystFEL .geom or .cell is accepted"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _START_BYTES = 4096
+_IMAGES = ("smv", "cbf", "nxmx")
 _GEOM_LINE = re.compile(rb"^[\w%-]+(?:/\w+)?\s*=", re.MULTILINE)
 
 
@@ -26,6 +27,8 @@ def read_models(path: Path | str, number: int | None = None) -> Models:
         If it cannot be read.
     """
     kind = _kind(path)
+    if not kind:
+        raise FormatError(f"{path}: got a file of no known kind; {ACCEPTED}")
     if number is not None and kind != "expt":
         raise FormatError(f"{path}: got the number {number}; only an .expt holds several experiments")
     try:
@@ -35,6 +38,21 @@ def read_models(path: Path | str, number: int | None = None) -> Models:
         raise FormatError(f"{path}: {error.what}" if error.where.startswith("detector") else f"{path}: {error}"
                           ) from None
     return models
+
+
+def read_header(path: Path | str) -> Models:
+    """The models that the header of an image describes.
+
+    Raises
+    ------
+    FormatError
+        If it does not say where the detector is.
+    OSError
+        If it cannot be read.
+    """
+    if _kind(path) not in _IMAGES:
+        raise FormatError(f"{path}: its format does not say where the detector is")
+    return read_models(path)
 
 
 def _read(path: Path | str, kind: str, number: int | None) -> Models:
@@ -51,6 +69,7 @@ def _read(path: Path | str, kind: str, number: int | None) -> Models:
 
 
 def _kind(path: Path | str) -> str:
+    """What a file is; empty where it is nothing known."""
     with open(path, "rb") as file:
         start = file.read(_START_BYTES)
     if not start:
@@ -69,4 +88,4 @@ def _kind(path: Path | str) -> str:
         return ending[1:]
     if b"\0" not in start and _GEOM_LINE.search(start) and (b"corner_x" in start or b"min_fs" in start):
         return "geom"
-    raise FormatError(f"{path}: got a file of no known kind; {ACCEPTED}")
+    return ""

@@ -1,19 +1,21 @@
 """Models from the headers of SMV and miniCBF images, as dxtbx reads them: untilted, fast +x, slow -y, spindle +x.
 
-That is not how ``-img`` reads an SMV header, which keeps nanoBragg's rules for it.
+Headers of nanoBragg say more: how the detector leans. That is not how ``-img`` reads an SMV header, which keeps
+nanoBragg's rules for it.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cubragg.errors import FormatError
 from cubragg.experiment.models import BeamModel, Models, ScanModel
 from cubragg.experiment.panels import Panel
 from cubragg.experiment.sensor import attenuation_um, known_material
-from cubragg.experiment.vectors import Vector
+from cubragg.experiment.vectors import Vector, combine, cross, dot, norm, unit
 from cubragg.io.cbf import read_cbf
 from cubragg.io.smv import read_smv
 from cubragg.io.text import number
@@ -24,13 +26,17 @@ _FAST: Vector = (1.0, 0.0, 0.0)
 _SLOW: Vector = (0.0, -1.0, 0.0)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _SENSORS = ("Silicon", "CdTe", "GaAs")
+#: The keys of nanoBragg that together fix the detector however it leans.
+_SIMULATED = ("CLOSE_DISTANCE", "XDS_ORGX", "XDS_ORGY", "DENZO_X_BEAM", "DENZO_Y_BEAM", "DIALS_ORIGIN")
+#: What six digits make of a detector that faces the beam, and of a place relative to its distance.
+_STRAIGHT, _SAME_PLACE = 2e-5, 2e-5
 
 
 def read_smv_models(path: Path | str) -> Models:
     """Models of an SMV image.
 
-    In the header of nanoBragg (BEAMLINE=fake) the true beam centre is DENZO's, from the outer corner; in those of
-    detectors BEAM_CENTER_X is it along slow and BEAM_CENTER_Y along fast.
+    The header of nanoBragg (BEAMLINE=fake) fixes the detector however it leans; in those of detectors BEAM_CENTER_X
+    is the true beam centre along slow and BEAM_CENTER_Y along fast, from the outer corner.
 
     Raises
     ------
@@ -49,21 +55,61 @@ def read_smv_models(path: Path | str) -> Models:
             raise FormatError(f"{path}: no {key} in the header; it is needed to place the detector")
         return number(f"{path}: {key}", "it", header[key])
 
-    simulated = header.get("BEAMLINE") == "fake" and "DENZO_X_BEAM" in header
-    across, along = (("DENZO_Y_BEAM", "DENZO_X_BEAM") if simulated else ("BEAM_CENTER_Y", "BEAM_CENTER_X"))
-    pixel, distance = value("PIXEL_SIZE"), value("DISTANCE")
-    slow, fast = image.pixels.shape
+    wavelength, pixel, distance = (_positive(path, key, value(key)) for key in ("WAVELENGTH", "PIXEL_SIZE", "DISTANCE"))
     remarks = []
-    tilted = value("TWOTHETA", 0.0) != 0.0 or abs(value("CLOSE_DISTANCE", distance) - distance) > 1e-4 * distance
-    if tilted:
-        remarks.append(f"{path} is of a tilted detector and does not say about which axis: it is taken as untilted")
-    panel = Panel(fast, slow, _positive(path, "PIXEL_SIZE", pixel), pixel,
-                  (-value(across), value(along), -_positive(path, "DISTANCE", distance)), _FAST, _SLOW)
+    simulated = header.get("BEAMLINE") == "fake"
+    if simulated and all(key in header for key in _SIMULATED):
+        origin, fast, slow, unsure = _leaning(path, header, value)
+        if unsure:
+            remarks.append(f"{path} is of a tilted detector and does not say how it is turned about the beam: its "
+                           "fast axis is taken as near to the spindle as it can be")
+    else:
+        across, along = (("DENZO_Y_BEAM", "DENZO_X_BEAM") if simulated and "DENZO_X_BEAM" in header
+                         else ("BEAM_CENTER_Y", "BEAM_CENTER_X"))
+        origin, fast, slow = (-value(across), value(along), -distance), _FAST, _SLOW
+        if value("TWOTHETA", 0.0) != 0.0:
+            remarks.append(f"{path} has the detector on a two-theta arm of {value('TWOTHETA'):g} deg and does not say "
+                           "about which axis: it is taken as untilted")
+    slow_pixels, fast_pixels = image.pixels.shape
+    panel = Panel(fast_pixels, slow_pixels, pixel, pixel, origin, fast, slow)
     start = value("OSC_START", value("PHI", 0.0))
     exposure = value("TIME", 0.0)
-    return Models(BeamModel(_BEAM, _positive(path, "WAVELENGTH", value("WAVELENGTH"))), (panel,), _SPINDLE,
+    return Models(BeamModel(_BEAM, wavelength), (panel,), _SPINDLE,
                   ScanModel(start, max(value("OSC_RANGE", 0.0), 0.0), exposure if exposure > 0.0 else None),
                   remarks=tuple(remarks))
+
+
+def _leaning(path: Path | str, header: Mapping[str, str], value: Callable[[str], float]
+             ) -> tuple[Vector, Vector, Vector, bool]:
+    """Origin [mm], fast and slow axis from a header of nanoBragg; and whether the turn about the beam is a guess.
+
+    DISTANCE leaves a two-theta out and DENZO's beam centre is laid off with that distance along the true beam: their
+    quotient is the direction of the beam on the axes of the detector, whatever its lean. The corner of the first
+    pixel is the origin of DIALS, if the beam is along x in the laboratory of the image's convention.
+    """
+    pixel, distance, close = value("PIXEL_SIZE"), value("DISTANCE"), value("CLOSE_DISTANCE")
+    foot = (pixel * (value("XDS_ORGX") - 0.5), pixel * (value("XDS_ORGY") - 0.5))
+    fast_part, slow_part = ((value(key) - start) / distance
+                            for key, start in zip(("DENZO_Y_BEAM", "DENZO_X_BEAM"), foot, strict=True))
+    if math.hypot(fast_part, slow_part) < _STRAIGHT:
+        return (-foot[0], foot[1], -close), _FAST, _SLOW, False
+    normal_part = math.sqrt(max(0.0, 1.0 - fast_part**2 - slow_part**2))
+    if normal_part == 0.0:
+        raise FormatError(f"{path}: got DENZO_X_BEAM and DENZO_Y_BEAM that no beam can have at the distance of "
+                          f"{distance:g} mm")
+    beam, corner = (fast_part, slow_part, normal_part), (-foot[0], -foot[1], close)
+    told = _numbers(path, header, "DIALS_ORIGIN", 3)
+    sure = abs(-told[2] - dot(corner, beam)) + abs(math.hypot(*told) - norm(corner)) < _SAME_PLACE * norm(corner)
+    # Across the beam, a direction known on the detector and in the laboratory; where the corner tells none, fast is +x.
+    known, lies = (corner, (told[0], told[1], 0.0)) if sure else ((1.0, 0.0, 0.0), _FAST)
+    u = unit(combine((1.0, known), (-dot(known, beam), beam)))
+    x = unit(lies)
+    v, y = cross(beam, u), cross(_BEAM, x)
+
+    def in_laboratory(part: Vector) -> Vector:
+        return combine((dot(part, u), x), (dot(part, v), y), (dot(part, beam), _BEAM))
+
+    return (in_laboratory(corner), in_laboratory((1.0, 0.0, 0.0)), in_laboratory((0.0, 1.0, 0.0)), not sure)
 
 
 def read_cbf_models(path: Path | str) -> Models:

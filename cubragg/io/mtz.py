@@ -38,7 +38,8 @@ def read_mtz(path: Path | str, column: str | None = None) -> Listed:
     if len(mtz.batches):
         raise FormatError(f"{path}: got unmerged reflections in {len(mtz.batches)} batches; a merged MTZ is accepted")
     if mtz.spacegroup is None:
-        raise FormatError(f"{path}: got space group {mtz.spacegroup_name!r}; no such group is known")
+        raise FormatError(f"{path}: got space group {mtz.spacegroup_name!r}; no such group is known"
+                          if mtz.spacegroup_name else f"{path}: no space group; its header may be damaged")
     chosen, others = choose(path, _offered(mtz), column)
     cell = mtz.column_with_label(chosen.names[0]).dataset.cell
     hkl, values = signed_rows(mtz.make_miller_array(),

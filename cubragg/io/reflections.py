@@ -39,14 +39,15 @@ class Reflections:
         Where the values come from.
     shells
         Unique reflections, listed and possible, by resolution; empty for a text list.
-    notices
-        What to tell the user.
+    taken, notices
+        What was taken from the file, and what to warn of.
     """
 
     cell: tuple[float, ...] | None = None
     space_group: str | None = None
     columns: tuple[str, ...] = ()
     shells: tuple[Shell, ...] = ()
+    taken: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     _listed: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
     _grid: ReflectionGrid | None = field(default=None, repr=False)
@@ -198,12 +199,12 @@ def _expanded(path: Path | str, listed: Listed) -> Reflections:
     forward = grid.values[tuple(grid.box.reach)]
     told = [f"{'|F| from the root of' if listed.intensities else '|F| from'} {listed.column}{others}; space group "
             f"{symmetry.name}, {possible - missing} unique reflections to {sphere.finest ** -0.5:.4g} A, "
-            f"{'no F000' if np.isnan(forward) else f'F000 {forward:g}'}", *listed.notices, *notices]
+            f"{'no F000' if np.isnan(forward) else f'F000 {forward:g}'}", *listed.notices]
     if missing:
         told.append(f"{missing} of {possible} unique reflections are missing and get default_F\n{shell_table(shells)}")
     sphere.enter_absences(grid)
-    return Reflections(cell, symmetry.name, listed.column.names, shells, tuple(f"{path}: {one}" for one in told),
-                       _grid=grid)
+    taken, notices = ([f"{path}: {one}" for one in lines] for lines in (told, notices))
+    return Reflections(cell, symmetry.name, listed.column.names, shells, tuple(taken), tuple(notices), _grid=grid)
 
 
 def _amplitudes(listed: Listed, merged: Merged, symmetry: Symmetry) -> tuple[np.ndarray, list[str]]:

@@ -24,12 +24,16 @@ _COUNTED = re.compile(r"(\d+)(?=\.\w+$)")
 
 
 class Data(NamedTuple):
-    """The images that XDS is to read: the first one, the name of its detector type, lowest and highest good count."""
+    """The images that XDS is to read: the first one, the name of its detector type, lowest and highest good count.
+
+    ``whole``: all images are in that one file, which XDS reads through a plugin.
+    """
 
     image: str | None
     detector: str
     lowest: int
     overload: int
+    whole: bool = False
 
 
 def xds_inp_text(where: str, models: Models, data: Data) -> str:
@@ -87,10 +91,12 @@ def _numbers(x: Vector) -> str:
 
 def _frames(data: Data, scan: ScanModel) -> Iterator[str]:
     """Name template, with the digits before the extension as ``?``, and the numbers of the images."""
-    name = data.image or "image_0001.cbf"
-    found = _COUNTED.search(name)
-    first = int(found[1]) if found else 1
-    yield f"NAME_TEMPLATE_OF_DATA_FRAMES= {_COUNTED.sub(lambda digits: '?' * len(digits[1]), name)}"
+    name, first = data.image or "image_0001.cbf", 1
+    if data.whole:
+        yield "! LIB= /path/to/durin-plugin.so"
+    elif found := _COUNTED.search(name):
+        name, first = _COUNTED.sub(lambda digits: "?" * len(digits[1]), name), int(found[1])
+    yield f"NAME_TEMPLATE_OF_DATA_FRAMES= {name}"
     last = first + scan.images - 1
     yield f"DATA_RANGE= {first} {last}  SPOT_RANGE= {first} {last}"
     yield f"STARTING_FRAME= {first}  STARTING_ANGLE= {scan.phi_deg!r}  OSCILLATION_RANGE= {scan.osc_deg!r}"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cubragg.experiment.detector import DetectorGeometry
+from cubragg.experiment.detector import Detector, DetectorGeometry
 from cubragg.render.geometry import on_cylinder
 
 #: Pixels worked on at a time; what they need stays in the cache.
@@ -32,15 +32,27 @@ def beam_spot(geometry: DetectorGeometry) -> BeamSpot | None:
         return None
     distance = geometry.close_distance / along_normal
     return BeamSpot((geometry.fclose + distance * along_fast) / geometry.pixel_size,
-                    (geometry.sclose + distance * along_slow) / geometry.pixel_size, distance)
+                    (geometry.sclose + distance * along_slow) / geometry.slow_pixel_size, distance)
+
+
+def image_resolution(detector: Detector, geometry: DetectorGeometry, wavelength_A: float) -> np.ndarray:
+    """d [A] of each pixel of the image of a detector, float64 [slow, fast]; NaN between panels.
+
+    ``geometry`` is the detector as placed, each panel has its own in it.
+    """
+    if not detector.panels:
+        return resolution_map(geometry, wavelength_A, curved=detector.curved)
+    result = np.full(detector.shape(), np.nan)
+    for panel, placed in zip(detector.panels, detector.panel_geometries(geometry), strict=True):
+        result[panel.window] = resolution_map(placed, wavelength_A)
+    return result
 
 
 def resolution_map(geometry: DetectorGeometry, wavelength_A: float, *, curved: bool = False) -> np.ndarray:
     """d [A] at the centre of each pixel, float64 [slow, fast]; inf where the direct beam hits.
 
     With d the unit vector to the pixel and i that of the beam, the scattering vector is (d - i)/lambda and the
-    resolution its inverse length: Bragg's lambda / (2 sin theta). It is a matter of one flat panel: maps of several
-    are laid side by side as their pixels are.
+    resolution its inverse length: Bragg's lambda / (2 sin theta).
 
     Parameters
     ----------
@@ -59,7 +71,7 @@ def resolution_map(geometry: DetectorGeometry, wavelength_A: float, *, curved: b
     rows = max(1, _BLOCK // fast_pixels)
     for first in range(0, slow_pixels, rows):
         numbers = np.arange(first, min(first + rows, slow_pixels))
-        along_slow = geometry.pixel_size * (np.repeat(numbers, fast_pixels) + 0.5)
+        along_slow = geometry.slow_pixel_size * (np.repeat(numbers, fast_pixels) + 0.5)
         position = fast_axis * np.tile(along_fast, len(numbers)) + slow_axis * along_slow + pix0
         if curved:
             position = on_cylinder(geometry, position)

@@ -20,6 +20,8 @@ _BAND = ("A workload marked (rows) is cut to some rows of the detector (-roi), f
          "takes other programs minutes to hours.")
 _BATCH = ("Set-up is up to the first image; then seconds for each further image. Another program starts a process for "
           "each image, and that is what is counted.")
+_FACTORS = ("P 21 21 21, 80 x 86 x 94 A. Seconds are those of this machine: imports, reading, work and writing, in a "
+            "process of its own.")
 #: Ratios to other runs of cubragg: key of a row -> title.
 _OWN = {"reference": f"{REFERENCE} / this", "gain_of_culling": "without / with culling"}
 
@@ -99,6 +101,18 @@ def rule_table(rules: Sequence[Row]) -> str:
     return _table(["rule", "backend", "measured", "ratio", "limit", "holds"], lines)
 
 
+def factor_table(rows: Sequence[Row]) -> str:
+    """Times of structure factors, one line a row."""
+    names = ["task", "to A", "number", "seconds", "limit s", "holds", "process s", "peak MB"]
+    lines = []
+    for row in rows:
+        figures = [f"failed: {row['failed']}", *[""] * 5] if "failed" in row else [
+            f"{row['count']}", spread(row["seconds"]), f"{row['limit_s']:g}", "yes" if row["holds"] else "NO",
+            f"{row['process_s']:.3f}", f"{row['peak_MB']:.0f}"]
+        lines.append([row["what"], f"{row['resolution_A']:g}", *figures])
+    return _table(names, lines)
+
+
 def markdown(document: Document, title: str, plots: Sequence[str] = ()) -> str:
     """The whole document; ``plots`` are paths relative to it."""
     about, rows = document["machine"], rows_of(document)
@@ -107,7 +121,7 @@ def markdown(document: Document, title: str, plots: Sequence[str] = ()) -> str:
              f"    {document['command']}", _HEAD.strip()]
     parts += [f"- {sentence}" for sentence in document["skipped"]]
     sections = {section: [row for row in rows if row["section"] == section] for section in
-                ("images", "batches", "growth")}
+                ("images", "batches", "growth", "factors")}
     if sections["images"]:
         parts += ["## Images", _BAND, image_table(sections["images"]), _flags(sections["images"])]
     if sections["batches"]:
@@ -117,6 +131,8 @@ def markdown(document: Document, title: str, plots: Sequence[str] = ()) -> str:
     for row in sections["growth"]:
         parts += [f"### {row['workload']}, {row['variant']}",
                   f"failed: {row['failed']}" if "failed" in row else growth_table(row)]
+    if sections["factors"]:
+        parts += ["## Structure factors", _FACTORS, factor_table(sections["factors"])]
     if document.get("rules"):
         parts += ["## Rules", rule_table(document["rules"])]
     return "\n\n".join(parts) + "\n"

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import machine, measure
+from benchmarks import factors, machine, measure
 from benchmarks.measure import Variant
 from benchmarks.workloads import Sweep, stills, sweeps, workloads
 
@@ -48,7 +48,7 @@ class Job(NamedTuple):
 
 def names() -> list[str]:
     """Everything that ``only`` may name."""
-    return [*IMAGES, "stills", *(sweep.name for sweep in sweeps())]
+    return [*IMAGES, "stills", *(sweep.name for sweep in sweeps()), "factors"]
 
 
 def jobs(options: Options, programs: dict[str, list[str]]) -> Iterator[Job]:
@@ -70,6 +70,8 @@ def jobs(options: Options, programs: dict[str, list[str]]) -> Iterator[Job]:
         for variant in _growth_variants(options):
             if sweep.name in wanted:
                 yield Job(f"{sweep.name}, {variant.name}", partial(_sweep, sweep, variant, options))
+    if "factors" in wanted:
+        yield Job("factors", partial(factors.rows, options.runs, options.quick))
 
 
 def _variants(options: Options) -> list[Variant]:

@@ -61,9 +61,10 @@ def test_columns_of_the_mtz(run, flags, columns):
     np.testing.assert_allclose(table[:, 3] * np.exp(1j * np.radians(table[:, 4])), factors.plus, rtol=1e-5, atol=1e-2)
     found = read_reflections("H.mtz")
     taken = "FC" if calculated else "F(+), F(-)"
-    assert found.notices[0].startswith(f"H.mtz: |F| from {taken}; space group P 21 21 21, "
-                                       f"{len(factors.hkl) - 1} unique reflections to ")
-    assert len(found.notices) == 1
+    told, = found.taken
+    assert told.startswith(f"H.mtz: |F| from {taken}; space group P 21 21 21, {len(factors.hkl) - 1} unique "
+                           "reflections to ")
+    assert found.notices == ()
 
 
 def test_the_cell_comes_from_the_file(quartz):
@@ -88,7 +89,8 @@ def test_missing_reflections_on_stderr_unless_quiet(run, quartz):
     mtz.set_data(np.delete(np.array(mtz.array), [5, 6, 7], axis=0))
     mtz.write_to_file("part.mtz")
     result = run(f"-hkl part.mtz {SMALL} -floatfile f.bin")
-    assert "warning: part.mtz: 3 of 150 unique reflections are missing and get default_F\n" in result.stderr
+    assert "\nfrom part.mtz: 3 of 150 unique reflections are missing and get default_F\n" in result.stderr
+    assert "warning: part.mtz" not in result.stderr
     assert run(f"-hkl part.mtz {SMALL} -floatfile f.bin --quiet").stderr == ""
 
 

@@ -20,6 +20,29 @@ LEANING = ("-default_F 100 -cell 100 100 100 90 90 90 -lambda 1.2 -N 5 -distance
            "-detpixels_y 20 -oversample 1 -seed 1 -twotheta 25 -detector_rotx 7 -detector_roty -5")
 
 
+#: Two panels of 12 x 10 pixels with a gap of 4 between them in the image; the second leans back by 30 degrees.
+TWO_PANELS = """photon_energy = 9000 eV
+clen = 80 mm
+res = 2000
+p/min_fs = 0
+p/max_fs = 11
+p/min_ss = 0
+p/max_ss = 9
+p/fs = x
+p/ss = y
+p/corner_x = -5
+p/corner_y = -4
+q/min_fs = 16
+q/max_fs = 27
+q/min_ss = 0
+q/max_ss = 9
+q/fs = 0.86602540378443864676x -0.5z
+q/ss = y
+q/corner_x = 18
+q/corner_y = -4
+"""
+
+
 @pytest.fixture(autouse=True)
 def headless(monkeypatch):
     """No display, whatever the machine has."""
@@ -87,6 +110,23 @@ def test_the_frame_that_was_asked_for(run, files):
     assert rows(run("view a_000001.h5"))["written"] == "a_000001.h5.1.png (no window can be shown here)"
 
 
+def test_our_series_in_one_file(run, folder):
+    """Each image once, by its number; the highest trusted count is that of the file."""
+    assert run(f"{SMALL} -osc 2 --images 3 -scale 3 --nxmx s.h5 -floatfile f.bin --quiet").exit_code == 0
+    for number in (1, 2, 3):
+        counts = np.rint(3.0 * np.fromfile(f"f_000{number}.bin", "<f4").astype(float))
+        found = rows(run(f"view s.h5 --number {number} -o p.png"))
+        assert found["image"] == "NXmx, 12 x 12 pixels (fast slow), uint32, 3 in the file"
+        assert found["min, mean, max"].startswith(f"{counts.min():.6g}, {counts.mean():.6g}, {counts.max():.6g} at ")
+        assert (found["saturated"], found["masked"]) == ("0 (at 2147483645 and above)", "0")
+    assert run("view s.h5 --number 4").stderr == "Error: s.h5: got image number 4; the file has 3, counted from 1\n"
+    (folder / "cut.h5").write_bytes((folder / "s.h5").read_bytes()[:2500])
+    result = run("view cut.h5")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: cut.h5: got a file that h5py cannot follow (")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_without_a_display_the_picture_lies_beside_the_image(run, files):
     assert rows(run("view a.img"))["written"] == "a.img.png (no window can be shown here)"
     assert (files / "a.img.png").exists()
@@ -126,11 +166,18 @@ def test_geometry_of_an_eiger_file(run, files):
     with h5py.File("a_000001.h5", "a") as file:
         for name, value, unit in (("beam/incident_wavelength", 0.97, b"angstrom"),
                                   ("detector/beam_center_x", 15.5, "pixel"),
-                                  ("detector/detector_distance", [0.25], "m"), ("detector/x_pixel_size", 75.0, "um")):
+                                  ("detector/detector_distance", [0.25], "m"), ("detector/x_pixel_size", 75.0, "um"),
+                                  ("detector/y_pixel_size", 75.0, "um")):
             file[f"entry/instrument/{name}"] = value
             file[f"entry/instrument/{name}"].attrs["units"] = unit
+        file["entry/instrument/detector/detectorSpecific/pixel_mask"] = np.zeros((20, 30), np.uint32)
+        for place, nx_class in (("", "NXentry"), ("/instrument", "NXinstrument"), ("/instrument/beam", "NXbeam"),
+                                ("/instrument/detector", "NXdetector")):
+            file[f"entry{place}"].attrs["NX_class"] = nx_class
     result = run("view a_000001.h5 -o p.png --png-rings")
-    assert "--png-rings: got no beam centre from 'a_000001.h5'; give --beam or --config" in result.stderr
+    assert result.stderr == (
+        "Error: --png-rings: a_000001.h5: /entry/instrument/detector: there is neither an NXdetector_module nor "
+        "beam_center_y in it; give -lambda, -distance, -pixel, --beam, or --from or --config\n")
     with h5py.File("a_000001.h5", "a") as file:
         file["entry/instrument/detector/beam_center_y"] = 10.0
     found = rows(run("view a_000001.h5 -o p.png --png-rings"))
@@ -150,8 +197,8 @@ def test_our_own_header_fixes_a_leaning_detector(run, folder, monkeypatch, conve
     maps = []
     from cubragg.cli import pictures
 
-    genuine = pictures.resolution_map
-    monkeypatch.setattr(pictures, "resolution_map",
+    genuine = pictures.image_resolution
+    monkeypatch.setattr(pictures, "image_resolution",
                         lambda *given, **named: maps.append(genuine(*given, **named)) or maps[-1])
     assert run(f"{LEANING} {convention} -intfile a.img --save-config a.toml --png a.png --png-rings --quiet"
                ).exit_code == 0
@@ -164,45 +211,89 @@ def test_our_own_header_fixes_a_leaning_detector(run, folder, monkeypatch, conve
     np.testing.assert_allclose(1.0 / header, 1.0 / simulated, atol=1e-4 / simulated.min())  # six digits in a header
 
 
-def test_other_makers_beam_centre_and_arm(run, folder):
+def test_other_makers_arm(run, folder):
     smv(folder / "ccd.img", COUNTS, PIXEL_SIZE=0.1, DISTANCE=150, WAVELENGTH=0.98, BEAM_CENTER_X=1.2,
         BEAM_CENTER_Y=1.8, TWOTHETA=12)
     found = rows(run("view ccd.img -o p.png --png-rings"))
-    assert found["taken from"] == ("the header of ccd.img; the two-theta of 12 deg in the header is left out, for its "
-                                   "axis is not there (--config tells)")
+    assert (found["taken from"], found["note"]) == (
+        "the header of ccd.img", "ccd.img has the detector on a two-theta arm of 12 deg and does not say about which "
+                                 "axis: it is taken as untilted")
 
 
-def test_beam_centre_of_other_makers():
-    from cubragg.io.placement import from_smv
+def test_panels_of_a_file(run, folder, monkeypatch):
+    """Each tilted panel has its own resolution, NaN in the gap: the one cut where rings say so by the renderer."""
+    from cubragg.cli import pictures
 
-    header = {"PIXEL_SIZE": "0.1", "DISTANCE": "150", "WAVELENGTH": "0.98", "BEAM_CENTER_X": "1.2",
-              "BEAM_CENTER_Y": "1.8"}
-    assert from_smv(header).beam_px == pytest.approx((18.0, 12.0))
+    maps = []
+    genuine = pictures.image_resolution
+    monkeypatch.setattr(pictures, "image_resolution",
+                        lambda *given: maps.append(genuine(*given)) or maps[-1])
+    (folder / "two.geom").write_text(TWO_PANELS)
+    line = "--from two.geom -cell 50 -default_F 100 -N 3 -oversample 1 --quiet --nxmx a.h5 -seed 1"
+    assert run(line).exit_code == 0
+    for extra, told in (("", "the header of a.h5"), (" --from two.geom", "two.geom")):
+        found = rows(run(f"view a.h5 -o p.png --png-rings{extra}"))
+        assert found["taken from"] == told
+        assert found["masked"] == "40"
+    resolution, from_geom = maps
+    np.testing.assert_allclose(resolution, from_geom, rtol=1e-9)
+    assert np.isnan(resolution).sum() == np.isnan(resolution[:, 12:16]).sum() == 40
+    # The second panel, by hand: its corner at (18, -4) pixels of 0.5 mm and 80 mm, its fast axis 30 degrees back.
+    back = np.deg2rad(30.0)
+    for fast, slow in ((0, 0), (11, 9), (5, 2)):
+        along = 0.5 * (fast + 0.5)
+        place = np.array([9.0 + along * np.cos(back), -2.0 + 0.5 * (slow + 0.5), 80.0 - along * np.sin(back)])
+        theta = 0.5 * np.arccos(place[2] / np.linalg.norm(place))
+        assert resolution[slow, 16 + fast] == pytest.approx(12398.42 / 9000.0 / (2.0 * np.sin(theta)), rel=1e-12)
+
+
+def test_numbers_over_a_file(run, folder):
+    (folder / "two.geom").write_text(TWO_PANELS)
+    write_float(folder / "a.bin", np.ones((10, 28), np.float32))
+    line = "view a.bin --shape 28 10 -o p.png --png-rings --from two.geom"
+    found = rows(run(f"{line} -distance 200 --beam 3 4 -lambda 0.7"))
+    assert found["geometry"] == "0.7 Å (17.71 keV), distance 200 mm, pixel 500 µm"
+    assert found["taken from"] == "two.geom, but -lambda, -distance, --beam"
+    assert run(f"{line} -pixel 0.1").stderr == (
+        "Error: -pixel: got 0.1 mm beside the panels of two.geom, which have pixels of their own; leave it out\n")
+    (folder / "two.geom").write_text(TWO_PANELS.replace("9000 eV", "/LCLS/eV"))
+    assert run(line).stderr == "Error: two.geom:1: photon_energy = /LCLS/eV is a place in a data file; give -lambda\n"
+    assert run(f"{SMALL} --save-config small.toml -floatfile f.bin --quiet").exit_code == 0
+    found = rows(run(f"{line} --config small.toml"))
+    assert found["geometry"] == "6.2 Å (2 keV), distance 80 mm, pixel 500 µm"
 
 
 @pytest.mark.parametrize(("line", "code", "message"), [
     ("nothing.img", 2, "FILE: got 'nothing.img'; there is no such file"),
     (".", 2, "FILE: got '.'; that is a folder, a file is accepted"),
     ("text.xyz", 1, "text.xyz: no image that fabio knows (Fabio could not identify text.xyz); a float image (.bin), "
-                    "SMV, CBF or another format of fabio is accepted"),
+                    "SMV, CBF, NXmx or another format of fabio is accepted"),
     ("a.bin", 1, "a.bin: got 2400 bytes; a square float image has 4 times a square number, of any other the shape "
                  "must be given"),
     ("a.bin --shape 30 21", 1, "a.bin: got 2400 bytes; a float image of 30 x 21 pixels has 2520 bytes"),
     ("a_000001.h5 --number 4", 1, "a_000001.h5: got image number 4; the file has 3, counted from 1"),
     ("a.img --number 2", 1, "a.img: got image number 2; the file has 1, counted from 1"),
-    ("a.edf --png-rings -lambda 1", 2, "--png-rings: got no distance, pixel size, beam centre from 'a.edf'; give "
-                                       "-distance, -pixel, --beam or --config"),
-    ("a.edf -distance -5", 2, "-distance: got -5; a distance > 0 is accepted"),
+    ("a.edf --png-rings -lambda 1", 2, "--png-rings: a.edf: its format does not say where the detector is; give "
+                                       "-distance, -pixel, --beam, or --from or --config"),
+    ("a.edf -distance -5", 2, "-distance: got -5 mm; a value > 0 is accepted"),
     ("a.edf --png-range 50 10", 2, "--png-range: got 50 10; two percentiles from 0 to 100 are accepted, the lower one "
                                    "first"),
     ("a.edf -o a.edf", 2, "--png: got 'a.edf', which is the image itself; another name is accepted"),
     ("a.edf -o none/a.png", 1, "--png: cannot write 'none/a.png': No such file or directory"),
     ("a.cbf --config small.toml", 2, "--config: got a detector of 12 x 12 pixels; the image has 30 x 20"),
-    ("a.cbf --config small.toml -lambda 1", 2, "--config: got -lambda, -distance, -pixel or --beam as well; the file "
-                                               "says it all"),
+    ("a.cbf --config small.toml -lambda 1", 2, "--config: got -lambda as well; --from may stand beside it, numbers "
+                                               "may not"),
+    ("a.cbf --from nothing.expt", 2, "--from: got 'nothing.expt'; there is no such file"),
+    ("a.cbf --from a.tif", 1, "a.tif: got a file of no known kind; a DIALS .expt, an SMV or miniCBF image, an NXmx "
+                              "file, a CrystFEL .geom or .cell is accepted"),
+    ("a.cbf --from two.geom", 2, "--from: got a detector of 28 x 10 pixels; the image has 30 x 20"),
+    ("a.cbf --from x.cell", 1, "x.cell: there is no detector in it"),
 ])
 def test_faults(run, files, line, code, message):
     (files / "text.xyz").write_text("no image" * 99)
+    (files / "two.geom").write_text(TWO_PANELS)
+    (files / "x.cell").write_text("CrystFEL unit cell file version 1.0\na = 50 A\nb = 60 A\nc = 70 A\nal = 90 deg\n"
+                                  "be = 90 deg\nga = 90 deg\n")
     run(f"{SMALL} --save-config small.toml -floatfile f.bin --quiet")
     result = run(f"view {line}")
     assert (result.exit_code, result.stderr) == (code, f"Error: {message}\n")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +13,14 @@ from nexus_file import write
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, StructureFactors
 from cubragg.cli.build import build
 from cubragg.cli.legacy import parse
+from cubragg.detect.noise import noise_counts
 from cubragg.experiment.models import models_of
 from cubragg.io.expt import read_expt
 from cubragg.io.expt_out import expt_text
 from cubragg.io.geometry_files import read_models
 from cubragg.render.plan import make_plan
 from cubragg.render.render import render
+from readers.conftest import dials_python, ran, simulated
 
 #: Rounding of what two programs compute in double precision from lengths of some 100 mm.
 SAME = 1e-9
@@ -28,25 +28,10 @@ SAME = 1e-9
 OF_A_PIXEL = 0.02
 
 
-def _dials_python() -> str | None:
-    """The interpreter that DIALS runs with."""
-    if shutil.which("dials.python"):
-        return "dials.python"
-    program = shutil.which("dials.predict")
-    return None if program is None else Path(program).read_text().splitlines()[0].removeprefix("#!").strip()
-
-
-PYTHON = _dials_python()
-pytestmark = pytest.mark.skipif(PYTHON is None, reason="DIALS is not installed: no dials.python, no dials.predict")
-
-
 def in_dials(folder: Path, script: str, *arguments: object):
     """What a script prints as JSON in its last line."""
     (folder / "script.py").write_text(script)
-    done = subprocess.run([PYTHON, "script.py", *map(str, arguments)], cwd=folder, capture_output=True, text=True,
-                          timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(ran(dials_python(), "script.py", *map(str, arguments), folder=folder).splitlines()[-1])
 
 
 LOAD = """
@@ -63,8 +48,9 @@ told = {
     "axis": g and g.get_rotation_axis(), "scan": s and s.get_oscillation(), "A": c.get_A(),
     "group": c.get_space_group().type().lookup_symbol()}
 if sys.argv[2] == "images":
-    pixels, = e.imageset.get_raw_data(0)
-    told["sum"], told["shape"] = float(sum(pixels.as_1d())), pixels.all()
+    images = [e.imageset.get_raw_data(i)[0] for i in range(len(e.imageset))]
+    told["sums"], told["shape"] = [float(sum(pixels.as_1d())) for pixels in images], images[0].all()
+    told["range"] = s and s.get_image_range()
 print(json.dumps(told))
 """
 
@@ -122,19 +108,31 @@ def test_dials_has_our_models(tmp_path, convention, panels):
 def test_dials_reads_the_image_of_an_experiment_list(tmp_path, monkeypatch):
     """AT-FROM-011: the image written in the same run, with our models over its header."""
     monkeypatch.chdir(tmp_path)
-    from click.testing import CliRunner
-
-    from cubragg.cli.main import cli
-
     line = ("-default_F 100 -cell 50 -lambda 1 -N 3 -detpixels 60 -detpixels_s 50 -detector_rotx 9 -phi 5 -osc 1 "
             "-oversample 1 -seed 1 -noisefile a_0001.img --expt a.expt --quiet")
-    assert CliRunner().invoke(cli, line.split()).exit_code == 0
+    assert simulated(line) == (0, "")
     theirs = in_dials(tmp_path, LOAD, "a.expt", "images")
     from cubragg.io.smv import read_smv
 
     counts = read_smv("a_0001.img").pixels
-    assert (theirs["shape"], theirs["sum"]) == ([50, 60], float(counts.sum()))
+    assert (theirs["shape"], theirs["sums"]) == ([50, 60], [float(counts.sum())])
     assert not np.allclose(theirs["panels"][0]["slow"], (0.0, -1.0, 0.0))
+
+
+@pytest.mark.parametrize("images", ["--nxmx s1.h5", "-cbffile c.cbf", "-noisefile n.img --smv-flavor adsc"])
+def test_dials_reads_a_series_by_its_experiment_list(tmp_path, monkeypatch, images):
+    """AT-FROM-011: all three images, in one file or numbered, each at its angle."""
+    monkeypatch.chdir(tmp_path)
+    line = ("-default_F 100 -cell 50 -lambda 1 -N 3 -detpixels 60 -detpixels_s 50 -phi 5 -osc 0.5 -oversample 1 -seed "
+            f"1 -fluence 1e27 --images 3 {images} -floatfile f.bin --expt s.expt --quiet")
+    assert simulated(line) == (0, "")
+    theirs = in_dials(tmp_path, LOAD, "s.expt", "images")
+    photons = [np.fromfile(f"f_000{number}.bin", "<f4") for number in (1, 2, 3)]
+    pedestal = 40.0 * 3000 if "img" in images else 0.0
+    expected = [noise_counts(image.reshape(50, 60), (0, 59, 0, 49), seed).sum() + pedestal
+                for seed, image in enumerate(photons, start=1)]
+    assert (theirs["sums"], theirs["range"], theirs["scan"]) == (expected, [1, 3], [5.0, 0.5])
+    assert len(set(expected)) == 3
 
 
 MAKE = """

@@ -53,6 +53,15 @@ def test_fabio_reads_smv_of_both_flavors():
     np.testing.assert_array_equal(first, second)
 
 
+def test_sizes_of_six_digits():
+    """AT-FMT-015"""
+    line = LINE.replace("-detpixels_f 487 -detpixels_s 407", "-detpixels_f 100001 -detpixels_s 3 -roi 99990 100000 0 2")
+    assert simulated(f"{line} -pixel 0.001 -noisefile wide.img") == (0, "")
+    with fabio.open("wide.img") as image:
+        np.testing.assert_array_equal(image.data, read_smv("wide.img").pixels)
+        assert image.data.shape == (3, 100001)
+
+
 def test_cctbx_reads_smv_of_both_flavors():
     pytest.importorskip("iotbx")
     code = ("import json, sys; from iotbx.detectors.adsc import ADSCImage; image = ADSCImage(sys.argv[1]);"

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+import gemmi
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ def loaded():
 
 bench = loaded()
 machine, measure, report, suite = bench.machine, bench.measure, bench.report, bench.suite
+factors = suite.factors
 from benchmarks.workloads import Stills, Workload, stills, sweeps, workloads  # noqa: E402
 
 NUMPY, CPU, CULLED = (measure.Variant.of("numpy"), measure.Variant.of("cpu:double"),
@@ -270,7 +272,7 @@ def quick(tmp_path_factory):
         patch.setenv("NB_CUDA_BIN", "false")
         patch.delenv("NB_TORCH", raising=False)
         bench.main(["--suite", "--quick", "--cull", "0", "--backends", "numpy", "--only", "W1", "stills", "domains",
-                    "samples", "--out", str(folder), "--name", "quick"])
+                    "samples", "factors", "--out", str(folder), "--name", "quick"])
     json_path, = folder.glob("*-quick.json")
     return json.loads(json_path.read_text()), json_path.with_suffix(".md").read_text(), folder
 
@@ -300,7 +302,7 @@ def near(cell: str, value: float, digits: float = 0.006) -> bool:
 def test_quick_run(quick):
     document, text, _ = quick
     rows = suite.rows_of(document)
-    assert [row["workload"] for row in rows] == ["W1", "stills", "samples", "domains"]
+    assert [row["workload"] for row in rows] == ["W1", "stills", "samples", "domains", "list", "model"]
     assert not any("failed" in row for row in rows)
     assert all(row["programs"]["nanoBraggCUDA"] == {"failed": "exit status 1"} for row in rows[:2])
     assert [rule["rule"] for rule in document["rules"]] == [
@@ -317,8 +319,8 @@ def test_quick_run(quick):
 
 def test_markdown_and_json_agree(quick):
     document, text, _ = quick
-    image, batch, samples, domains = suite.rows_of(document)
-    image_lines, batch_lines, samples_lines, domains_lines, rule_lines = tables(text)
+    image, batch, samples, domains, *factors = suite.rows_of(document)
+    image_lines, batch_lines, samples_lines, domains_lines, factor_lines, rule_lines = tables(text)
     line, = image_lines
     assert [line["workload"], line["backend"], line["threads"]] == ["W1", "numpy", "1"]
     for title, key in (("set-up s", "setup_s"), ("write s", "write_s"), ("process s", "process_s")):
@@ -338,11 +340,34 @@ def test_markdown_and_json_agree(quick):
             assert near(line["render s"], point["render_s"])
             assert near(line["peak MB"], point["peak_MB"], 0.02)
         assert near(lines[1]["ratio to the line before"].split()[0], row["points"][1]["ratio"]["median"])
+    for row, line in zip(factors, factor_lines, strict=True):
+        assert (line["task"], line["number"], line["to A"]) == (row["what"], str(row["count"]), "4")
+        assert near(line["seconds"].split()[0], row["seconds"]["median"])
+        assert line["holds"] == ("yes" if row["holds"] else "NO")
+        assert near(line["process s"], row["process_s"])
     for rule, line in zip(document["rules"], rule_lines, strict=True):
         assert line["rule"] == rule["rule"]
         assert near(line["ratio"].split()[0], rule["ratio"]["median"])
         assert line["holds"] == ("yes" if rule["holds"] else "NO")
         assert line["measured"] == f"{rule['from']} to {rule['to']} {rule['what']}"
+
+
+def test_structure_factors_are_of_the_size_they_claim(tmp_path):
+    """As counted by gemmi: reflections of the whole task, atoms of the model, none upon another."""
+    factors.write_reflections(tmp_path / "a.mtz", 1.5)
+    mtz = gemmi.read_mtz_file(str(tmp_path / "a.mtz"))
+    assert 95_000 < mtz.nreflections < 110_000
+    assert mtz.resolution_high() == pytest.approx(1.5, abs=1e-3)
+    factors.write_model(tmp_path / "a.pdb", 5000)
+    model = gemmi.read_structure(str(tmp_path / "a.pdb"))
+    assert model[0].count_atom_sites() == 5000
+    assert gemmi.ContactSearch(1.2).find_contacts(gemmi.NeighborSearch(model[0], model.cell, 3.0).populate()) == []
+
+
+def test_a_task_that_fails(tmp_path):
+    row = factors._row(factors.Task("bad", "nothing", "raise SystemExit('why')", 1.0), str(tmp_path), 1.5, 2)
+    assert row["failed"] == "why"
+    assert "failed: why" in report.factor_table([row])
 
 
 def test_plots(quick):

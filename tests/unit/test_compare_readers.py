@@ -57,7 +57,7 @@ def test_what_fabio_knows(tmp_path):
     ("a.img", b"{\nHEADER_BYTES=512;\n}\n", "{}: got 22 bytes; its header alone has 512"),
     ("a.cbf", b"###CBF: nothing", "{}: no start of pixels; a CBF image has a binary section in its first 8192 bytes"),
     ("a.xyz", b"no image" * 99, "{0}: no image that fabio knows (Fabio could not identify {0}); a float image (.bin), "
-                                "SMV, CBF or another format of fabio is accepted"),
+                                "SMV, CBF, NXmx or another format of fabio is accepted"),
 ])
 def test_files_that_are_no_image(tmp_path, name, content, message):
     path = tmp_path / name

@@ -14,6 +14,7 @@ import re
 
 import numpy as np
 import pytest
+from conftest import small_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from cubragg.experiment.models import BeamModel, CrystalModel, Models, ScanModel
 from cubragg.experiment.sensor import attenuation_um
 from cubragg.io.crystfel import cell_text, geom_text
 from cubragg.io.geometry_files import read_models
+from cubragg.io.smv import smv_header, write_smv
 from cubragg.io.xds_inp import Data, xds_inp_text
 
 SAME_MM = 1e-9
@@ -306,10 +308,35 @@ def test_an_adsc_header_as_dxtbx_reads_it(tmp_path):
 
 
 def test_a_nanobragg_header_has_the_true_centre_in_denzo_s(tmp_path):
-    """AT-FROM-028: whatever the convention of its BEAM_CENTER_X; a tilt is told."""
+    """AT-FROM-028: whatever the convention of its BEAM_CENTER_X; a tilt that no key fixes is told."""
     models = told(tmp_path, smv_text(BEAMLINE="fake", DENZO_X_BEAM=1.2, DENZO_Y_BEAM=0.4, TWOTHETA=5), "a.img")
     assert models.panels[0].origin_mm == (-0.4, 1.2, -90.0)
-    assert "tilted detector" in models.remarks[0]
+    assert models.remarks[0].endswith("two-theta arm of 5 deg and does not say about which axis: it is taken as "
+                                      "untilted")
+
+
+@pytest.mark.parametrize(("convention", "known"), [("mosflm", True), ("denzo", True), ("xds", False), ("adxv", False)])
+def test_a_nanobragg_header_fixes_a_detector_that_leans(tmp_path, convention, known):
+    """AT-FROM-028: where the beam is not along x in the convention's laboratory, but for a turn about the beam."""
+    detector = Detector(convention=convention, pixel_size_mm=0.5, fast_pixels=30, slow_pixels=20, distance_mm=80.0,
+                        rotx_deg=7.0, roty_deg=-5.0, rotz_deg=11.0, twotheta_deg=25.0)
+    experiment = small_experiment(beam={"wavelength_A": 1.2})
+    experiment = dataclasses.replace(experiment, detector=detector)
+    geometry = detector.geometry(None, "nanobragg")
+    header = smv_header(geometry, wavelength_A=1.2, phi_deg=3.0, osc_deg=0.5, twotheta_deg=25.0)
+    write_smv(tmp_path / "a.img", np.zeros((20, 30), dtype=np.uint16), header)
+    (mine,), read = models_of(experiment).panels, read_models(tmp_path / "a.img")
+    panel, = read.panels
+    pixels = [(u, v) for u in (0.0, 15.0) for v in (0.0, 10.0)]
+    true, found = ([np.array(one.origin_mm) + u * np.array(one.fast) + v * np.array(one.slow) for u, v in pixels]
+                   for one in (mine, panel))
+    assert [x[2] for x in found] == pytest.approx([x[2] for x in true], abs=2e-3)
+    assert [np.linalg.norm(x) for x in found] == pytest.approx([np.linalg.norm(x) for x in true], abs=2e-3)
+    if known:
+        np.testing.assert_allclose(found, true, atol=2e-3)
+    assert [remark.partition(" and ")[2] for remark in read.remarks] == [
+        "does not say how it is turned about the beam: its fast axis is taken as near to the spindle as it can be"
+    ][known:]
 
 
 def pilatus(tmp_path, **changes):

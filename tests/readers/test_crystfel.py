@@ -1,0 +1,66 @@
+"""Our geometry files as CrystFEL itself understands them.
+
+adjust_detector, of CrystFEL 0.11 and later, loads a geometry, moves panels (here: by nothing) and writes what it has.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from readers.conftest import simulated
+
+PROGRAM = shutil.which("adjust_detector")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="CrystFEL 0.11 or later is not installed: no adjust_detector")
+
+LINE = ("-default_F 100 -cell 50 60 70 80 90 100 -lambda 1.1 -N 3 -distance 120 -detector_rotx 9 -detector_roty -4 "
+        "-twotheta 7 -oversample 1 -roi 0 9 0 9 -seed 1 --quiet --geom a.geom ")
+#: CrystFEL writes six decimals.
+DIGITS = 1e-6
+
+
+@pytest.fixture(autouse=True)
+def in_tmp_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def adjusted(name: str) -> tuple[int, str]:
+    """Exit status and complaint of CrystFEL about a geometry file, which it writes to theirs.geom."""
+    done = subprocess.run([PROGRAM, "-g", name, "-o", "theirs.geom"], capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def settings(name: str) -> dict[str, list[float] | str]:
+    """``panel/key`` and what it is set to, numbers in their order."""
+    found = {}
+    for key, value in re.findall(r"^(\w+/\w+) = (.*)$", Path(name).read_text(), re.MULTILINE):
+        numbers = [float(text) for text in re.findall(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?", value)]
+        found[key] = value if key.endswith("/panel") else numbers
+    return found
+
+
+@pytest.mark.parametrize(("images", "panels"), [("--nxmx a.h5", 8), ("-cbffile a_0001.cbf", 1)])
+def test_crystfel_has_our_panels_and_bad_regions(images, panels):
+    """AT-FROM-024"""
+    line = LINE if panels == 8 else re.sub(r"-detector_rot\w -?\d+|-twotheta \d+", "", LINE)
+    assert simulated(f"{line} --detector {'jungfrau4m' if panels == 8 else 'pilatus300k'} {images}") == (0, "")
+    assert adjusted("a.geom")[0] == 0
+    ours, theirs = settings("a.geom"), settings("theirs.geom")
+    assert theirs.keys() == ours.keys()
+    assert sum(key.endswith("/corner_x") for key in ours) == panels
+    assert sum(key.startswith("bad_") for key in ours) == (0 if panels == 8 else 10)
+    for key, value in ours.items():
+        assert theirs[key] == (value if isinstance(value, str) else pytest.approx(value, abs=DIGITS)), key
+
+
+def test_crystfel_refuses_what_it_cannot_use():
+    """So that the tests above can fail."""
+    assert simulated(f"{LINE} --detector jungfrau4m --nxmx a.h5") == (0, "")
+    Path("b.geom").write_text(Path("a.geom").read_text().replace("m3/corner_x", "m3/corner_z"))
+    status, complaint = adjusted("b.geom")
+    assert status != 0
+    assert "m3" in complaint
