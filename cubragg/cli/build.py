@@ -44,7 +44,7 @@ class Settings:
         Factors to SMV and PGM (``None``: automatic) and the offset in SMV.
     seed, seed_drawn, noise_rng
         Seed of the noise, whether it was drawn here, and the generator.
-    backend, precision, device, threads, progress, quiet
+    backend, precision, device, threads, cull, progress, quiet, verbose
         How to render and what to say.
     printout, pixels
         Print traces: of these pixels (flag, fast, slow), or of all rendered ones if there are none.
@@ -65,8 +65,10 @@ class Settings:
     precision: str = "auto"
     device: int = 0
     threads: int | None = None
+    cull: float = 0.0
     progress: bool = True
     quiet: bool = False
+    verbose: bool = False
     printout: bool = False
     pixels: tuple[tuple[str, int, int], ...] = ()
 
@@ -128,6 +130,7 @@ def _settings(replay: Replay) -> Settings:
         checks.number("run.adc", "the offset", run.get("adc", Settings.adc))
         checks.integer("run.seed", "the seed", run["seed"], at_least=0, at_most=MAX_SEED)
         checks.integer("run.device", "the number of the GPU", run.get("device", Settings.device), at_least=0)
+        checks.number("run.cull", "the tolerance", run.get("cull", Settings.cull), at_least=0.0, below=1.0)
         checks.integer("run.threads", "the number of threads", run.get("threads"), optional=True, at_least=1)
     traced = [(replay.origins[f"run.{name}"], *run[name][::step])
               for name, step in (("printout_pixel", 1), ("trace_pixel", -1)) if name in run]

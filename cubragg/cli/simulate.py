@@ -49,7 +49,7 @@ def simulate(line: Sequence[Given]) -> None:
         with job.replay.naming(), _progress(job) as progress:
             settings = job.settings
             image = render(plan, settings.backend, settings.threads, progress, precision=settings.precision,
-                           device=settings.device)
+                           device=settings.device, cull=settings.cull)
         _warn(job, told, image.notices)
         writer = outputs.Writer(job, image, written)
         writer.write(targets)
@@ -58,6 +58,8 @@ def simulate(line: Sequence[Given]) -> None:
         raise Interrupted(f"Interrupted; {done} was written.") from None
     if not job.settings.quiet:
         click.echo(report.summary(image, writer.figures, written, time.perf_counter() - start), err=True)
+        if job.settings.verbose:
+            click.echo(report.choices(image), err=True)
 
 
 def _warn(job: Job, told: set[str], notices: Iterable[str]) -> None:

@@ -24,7 +24,8 @@ _GIMBAL_LOCK = 1e-12
 
 
 def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend: str = "auto", precision: str = "auto",
-                device: int = 0, threads: int | None = None, on_device: bool = False) -> Iterator[Any]:
+                device: int = 0, cull: float = 0.0, threads: int | None = None, on_device: bool = False
+                ) -> Iterator[Any]:
     """Render one image for each orientation of the crystal.
 
     What the images share is set up once: detector, sources, structure factors, compiled
@@ -39,8 +40,8 @@ def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend:
     orientations
         Misset angles about x, then y, then z [n, 3] [deg], or rotation matrices [n, 3, 3] that
         turn the crystal's untouched orientation; they are taken apart into such angles.
-    backend, precision, device
-        What renders; see `backends.choose`.
+    backend, precision, device, cull
+        What renders, and which terms it may leave out; see `backends.choose`.
     threads
         CPU threads to use; all cores if ``None``.
     on_device
@@ -67,10 +68,10 @@ def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend:
     if first is None:
         return iter(())
     # Here, and not with the first image: what cannot run is told at once.
-    choice = choose(first, backend, precision, device)
+    choice = choose(first, backend, precision, device, cull)
     if on_device and choice.backend != "cuda":
         raise BackendUnavailable(f"on_device: the backend {choice.backend} renders on the host; it takes cuda")
-    return _images(choice, itertools.chain([first], plans), device, threads, on_device)
+    return _images(choice, itertools.chain([first], plans), device, cull, threads, on_device)
 
 
 def misset_angles(orientations: npt.ArrayLike) -> list[Vector]:
@@ -134,14 +135,14 @@ def _turned(plan: RenderPlan, experiment: Experiment) -> RenderPlan:
                                first_cell_vectors=first)
 
 
-def _images(choice: Choice, plans: Iterator[RenderPlan], device: int, threads: int | None, on_device: bool
-            ) -> Iterator[Any]:
+def _images(choice: Choice, plans: Iterator[RenderPlan], device: int, cull: float, threads: int | None,
+            on_device: bool) -> Iterator[Any]:
     """One renderer for each run of plans that share everything but the orientation: as a rule, a single one."""
     for number, (_, run) in enumerate(itertools.groupby(plans, key=lambda plan: (plan.cells, plan.oversample))):
         alike = iter(run)
         if number > 0:
             first = next(alike)
-            choice = choose(first, choice.backend, choice.precision, device)
+            choice = choose(first, choice.backend, choice.precision, device, cull)
             alike = itertools.chain([first], alike)
         renderer: Any = choice.renderer
         if choice.backend == "cuda":

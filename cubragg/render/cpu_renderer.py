@@ -10,6 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from cubragg.render import kernel_params
+from cubragg.render.cull_choice import choose_culling
+from cubragg.render.culling import Culling, axes_of, limits_of, struct_values
 from cubragg.render.host_build import HostKernel
 from cubragg.render.kernel_source import Variant, host_variant, kernel_text
 from cubragg.render.numpy_renderer import NumpyRenderer, Progress
@@ -32,6 +34,9 @@ class CpuRenderer:
     precision
         ``double``, ``mixed`` (Miller indices in double, lattice factors in single) or
         ``single`` (double at tile centres only).
+    cull, culling
+        Share of the peak below which terms may be left out; and how to go about it, which is chosen if ``None``
+        and else told by ``culling`` afterwards.
 
     Raises
     ------
@@ -41,10 +46,11 @@ class CpuRenderer:
         If it fails.
     """
 
-    def __init__(self, plan: RenderPlan, precision: str = "double") -> None:
-        self._plan = plan
+    def __init__(self, plan: RenderPlan, precision: str = "double", cull: float = 0.0,
+                 culling: Culling | None = None) -> None:
+        self._plan, self._cull, self._given = plan, cull, culling
         self._variant = host_variant(plan, precision)
-        self._kernel = HostKernel(kernel_text(), self._variant, "render")
+        self._limits: np.ndarray | None = None
         self._table = kernel_params.table_of(plan, precision)
         self._sources = kernel_params.sources_of(plan)
         self._mask = kernel_params.mask_of(plan)
@@ -54,8 +60,18 @@ class CpuRenderer:
     def turn(self, plan: RenderPlan) -> None:
         """Go on with a plan that differs in the crystal's orientation only; table, mask and kernel stay."""
         self._plan = plan
+        self.culling = self._given or choose_culling(plan, "cpu", self._variant.precision, self._cull)
+        self._variant = replace(self._variant, tile=self.culling.tile, culled=self.culling.culled)
+        self._kernel = HostKernel(kernel_text(), self._variant, "render")
         self._params = kernel_params.params_of(plan, self._variant.precision)
         self._vectors = kernel_params.vectors_of(plan)
+        self._cull_tables = np.zeros(1, dtype=np.float32), np.zeros(1)
+        if self.culling.culled:
+            if self._limits is None:
+                self._limits = limits_of(plan)
+            self._cull_tables = self._limits, axes_of(plan)
+            for name, value in struct_values(plan, self._variant.precision, self.culling).items():
+                self._params[name] = value
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The float32 image [slow, fast] in photons."""
@@ -70,9 +86,10 @@ class CpuRenderer:
             params["interpolated_to"] = stop
             self.interpolation_stopped_at = place_pixel(plan, stop)
         total = kernel_params.place_count(plan)
+        columns = kernel_params.grid_of(plan, self._variant.tile)[0]
         for rows in self._launches(params, self._variant):
-            self._kernel((self._columns, rows), (self._variant.block,), (
-                params, self._table, self._vectors, self._sources, self._mask, image))
+            self._kernel((columns, rows), (self._variant.block,), (
+                params, self._table, self._vectors, self._sources, self._mask, *self._cull_tables, image))
             if progress is not None:
                 done = (int(params["first_tile_row"]) + rows) * self._variant.tile[1] * region_width(plan)
                 progress(min(done, total), total)
@@ -81,10 +98,6 @@ class CpuRenderer:
             fast, slow = place_pixel(plan, place)
             image[slow, fast] = lone_pixel(plan, place, first_pass=place == first)
         return image
-
-    @property
-    def _columns(self) -> int:
-        return kernel_params.grid_of(self._plan, self._variant.tile)[0]
 
     def _launches(self, params: np.ndarray, variant: Variant) -> Iterator[int]:
         """Rows of tiles of each launch, from the first to the last; sets ``first_tile_row``."""
@@ -106,14 +119,15 @@ class CpuRenderer:
             return None
         if first is not None and lone_pixel_stops(plan, first):
             return first
-        variant = replace(self._variant, precision="double")
+        variant = host_variant(plan, "double")
+        columns = kernel_params.grid_of(plan, variant.tile)[0]
         kernel = HostKernel(kernel_text(), variant, "find_outside", self._kernel.threads)
         params = kernel_params.params_of(plan, "double")
         params["skipped_place"] = -1 if first is None else first
         per_row = variant.tile[1] * region_width(plan)
         for rows in self._launches(params, variant):
             found = np.zeros(rows * per_row, dtype=np.uint8)
-            kernel((self._columns, rows), (variant.block,), (params, self._vectors, self._sources, self._mask, found))
+            kernel((columns, rows), (variant.block,), (params, self._vectors, self._sources, self._mask, found))
             if found.any():
                 return int(params["first_tile_row"]) * per_row + int(found.argmax())
         return None

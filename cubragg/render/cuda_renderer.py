@@ -23,6 +23,8 @@ from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.render import kernel_params
 from cubragg.render.cpu_renderer import first_place, lone_pixel, lone_pixel_stops, place_pixel, region_width
 from cubragg.render.cuda_device import checked_device, current_device, kernel_module, one_line
+from cubragg.render.cull_choice import choose_culling
+from cubragg.render.culling import Culling, axes_of, limits_of, struct_values
 from cubragg.render.kernel_source import PRECISIONS, cuda_variant
 from cubragg.render.numpy_renderer import Progress
 from cubragg.render.plan import RenderPlan
@@ -87,18 +89,21 @@ class _Slot:
 
     Attributes
     ----------
-    vectors, image, mask
+    vectors, axes, image, mask
         Device buffers; ``job`` and ``piece`` say whose vectors and mask they hold. Images that stay on the
         device have no use for ``image`` and ``host``.
-    host, host_vectors
+    host, host_vectors, host_axes
         Pinned host buffers: copies to and from them run beside kernels.
     """
 
-    def __init__(self, cupy: Any, orientations: int, shape: tuple[int, int], masked: bool, on_device: bool) -> None:
+    def __init__(self, cupy: Any, orientations: int, axes: tuple[int, ...], shape: tuple[int, int], masked: bool,
+                 on_device: bool) -> None:
         self.stream = cupy.cuda.Stream(non_blocking=True)
         self.done = cupy.cuda.Event(disable_timing=True)
         self.vectors = cupy.empty((orientations, 9), dtype=np.float64)
         self.host_vectors = _pinned(cupy, (orientations, 9), np.float64)
+        self.axes = cupy.empty(axes, dtype=np.float64)
+        self.host_axes = _pinned(cupy, axes, np.float64)
         self.image: Any = None if on_device else cupy.empty(shape, dtype=np.float32)
         self.host: Any = None if on_device else _pinned(cupy, shape, np.float32)
         self.mask = cupy.empty(shape if masked else (1,), dtype=np.uint8)
@@ -132,6 +137,9 @@ class CudaRenderer:
         Number of the device.
     memory_bytes
         Device memory to use at most; a share of what is free if ``None``.
+    cull, culling
+        Share of the peak below which terms may be left out; and how to go about it, which is chosen for the
+        first plan if ``None`` and else told by ``culling`` afterwards.
 
     Raises
     ------
@@ -142,12 +150,13 @@ class CudaRenderer:
     """
 
     def __init__(self, plan: RenderPlan, precision: str = "mixed", device: int = 0,
-                 memory_bytes: int | None = None) -> None:
+                 memory_bytes: int | None = None, cull: float = 0.0, culling: Culling | None = None) -> None:
         if precision not in PRECISIONS:
             raise ConfigError("precision", f"got {precision!r}; accepted are {', '.join(PRECISIONS)}")
         self._cupy = checked_device(device)
         self._plan, self._precision, self._device = plan, precision, device
-        self._variant = cuda_variant(plan, precision)
+        self.culling = culling or choose_culling(plan, "cuda", precision, cull)
+        self._variant = replace(cuda_variant(plan, precision), tile=self.culling.tile, culled=self.culling.culled)
         self._columns, tile_rows = kernel_params.grid_of(plan, self._variant.tile)
         self._pace, self._search_pace = _Pace(), _Pace()
         self.interpolation_stopped_at: tuple[int, int] | None = None
@@ -162,12 +171,13 @@ class CudaRenderer:
         table = kernel_params.table_of(plan, self._precision)
         sources = kernel_params.sources_of(plan)
         budget = int(_MEMORY_SHARE * self._free_memory()) if memory_bytes is None else memory_bytes
-        budget -= sources.nbytes + 2 * kernel_params.vectors_of(plan).nbytes
+        limits = limits_of(plan) if self.culling.culled else np.zeros(1, dtype=np.float32)
+        budget -= sources.nbytes + limits.nbytes + 2 * (kernel_params.vectors_of(plan).nbytes + self._axes(plan).nbytes)
         height = self._variant.tile[1]
         row_bytes = height * plan.shape[1] * (np.dtype(np.float32).itemsize + (plan.mask is not None))
         self.table_on_host = table.nbytes > budget - 2 * row_bytes
         self._table = self._mapped(table) if self.table_on_host else self._uploaded(table)
-        self._sources = self._uploaded(sources)
+        self._sources, self._limits = self._uploaded(sources), self._uploaded(limits)
         if not self.table_on_host:
             budget -= table.nbytes
         rows = max(1, min(budget // 2, _PIECE_BYTES) // row_bytes)
@@ -179,6 +189,10 @@ class CudaRenderer:
         # Slots work on streams that do not wait for this one.
         self._cupy.cuda.get_current_stream().synchronize()
         return pieces
+
+    def _axes(self, plan: RenderPlan) -> np.ndarray:
+        """What culling asks of each orientation; [1, 1] where it asks nothing."""
+        return axes_of(plan) if self.culling.culled else np.zeros((1, 1))
 
     def _free_memory(self) -> int:
         """What the driver and CuPy's pool can still give [bytes]."""
@@ -263,13 +277,17 @@ class CudaRenderer:
     def _slot(self, on_device: bool) -> _Slot:
         rows = max(piece.end_row - piece.first_row for piece in self._pieces)
         orientations = self._plan.cell_vectors.shape[0] * self._plan.cell_vectors.shape[1]
-        return _Slot(self._cupy, orientations, (rows, self._plan.shape[1]), self._plan.mask is not None, on_device)
+        return _Slot(self._cupy, orientations, self._axes(self._plan).shape, (rows, self._plan.shape[1]),
+                     self._plan.mask is not None, on_device)
 
     def _job(self, plan: RenderPlan, number: int, slot: _Slot, on_device: bool) -> _Job:
         """An image to be rendered, and the pixels that the two rules across pixels concern."""
         first = first_place(plan)
         stop = self._stop_place(plan, number, slot, first)
         params = kernel_params.params_of(plan, self._precision)
+        if self.culling.culled:
+            for name, value in struct_values(plan, self._precision, self.culling).items():
+                params[name] = value
         if stop is not None:
             params["interpolated_to"] = stop
         if not on_device:
@@ -292,7 +310,7 @@ class CudaRenderer:
             else:
                 slot.stream.wait_event(job.ready)
                 image = job.image[piece.first_row:piece.end_row]
-            arrays = (self._table, slot.vectors, self._sources, mask, image)
+            arrays = (self._table, slot.vectors, self._sources, mask, self._limits, slot.axes, image)
 
             def launch(count: int) -> None:
                 self._launch(self._kernel, "render", self._precision, count, (job.params, *arrays))
@@ -309,6 +327,8 @@ class CudaRenderer:
         if slot.job != number:
             slot.host_vectors[:] = kernel_params.vectors_of(plan)
             slot.vectors.set(slot.host_vectors, stream=slot.stream)
+            slot.host_axes[:] = self._axes(plan)
+            slot.axes.set(slot.host_axes, stream=slot.stream)
             slot.job = number
         if plan.mask is None:
             return slot.mask
@@ -321,7 +341,7 @@ class CudaRenderer:
     def _launch(self, kernel: Any, entry: str, precision: str, rows: int, args: tuple[Any, ...]) -> None:
         """One launch on the current stream: the struct by value, arrays by pointer."""
         grid = self._columns, rows
-        kernel_params.check_arguments(entry, self._variant.tile, precision, grid, args)
+        kernel_params.check_arguments(entry, self._variant.tile, precision, grid, args, self._variant.limit_pad)
         kernel(grid, (self._variant.block,), args)
 
     def _launches(self, piece: _Piece, params: np.ndarray, launch: Callable[[int], None],
@@ -375,7 +395,8 @@ class CudaRenderer:
             return None
         if first is not None and lone_pixel_stops(plan, first):
             return first
-        kernel = kernel_module(replace(self._variant, precision="double"), self._device).get_function("find_outside")
+        variant = replace(self._variant, precision="double", culled=False)
+        kernel = kernel_module(variant, self._device).get_function("find_outside")
         params = kernel_params.params_of(plan, "double")
         params["skipped_place"] = -1 if first is None else first
         per_row = self._variant.tile[1] * region_width(plan)

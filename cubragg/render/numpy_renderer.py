@@ -22,6 +22,7 @@ import numpy as np
 
 from cubragg import units
 from cubragg.render import lattice
+from cubragg.render.culling import Culling
 from cubragg.render.geometry import SubPixels, resolution_cut
 from cubragg.render.lattice import Workspace
 from cubragg.render.plan import RenderPlan
@@ -96,6 +97,7 @@ class NumpyRenderer:
         self._running = not plan.physical and (
             sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega)
         self.interpolation_stopped_at: tuple[int, int] | None = None
+        self.culling = Culling(why="the numpy backend evaluates all terms")
         self.turn(plan)
 
     def turn(self, plan: RenderPlan) -> None:

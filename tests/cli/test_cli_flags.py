@@ -41,6 +41,7 @@ LINES = """
 --backend cuda|--precision auto|--precision double|--precision mixed
 --precision single|--device 0|--semantics nanobragg|--semantics physical|--threads 1
 --config exp.toml|--save-config exp2.toml|--noise-rng numpy|--noise-rng reference|--png p.png|--quiet|--all-outputs
+--cull 1e-8|-v|--verbose
 """
 HANDWRITTEN = [line for row in LINES.strip().splitlines() for line in row.split("|")]
 
