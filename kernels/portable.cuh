@@ -30,8 +30,9 @@ typedef int FLAG;
 
 #if defined(__CUDACC__)
 
-// Blocks that a multiprocessor shall hold: at most 64 registers a thread, 128 in double precision.
-#define MIN_BLOCKS ((PRECISION == DOUBLE ? 512 : 1024) / BLOCK)
+// Blocks that a multiprocessor shall hold: at most 64 registers a thread, 128 in double precision, in which culling
+// asks as well.
+#define MIN_BLOCKS ((PRECISION == DOUBLE || CULLED ? 512 : 1024) / BLOCK)
 
 #define DEVICE __device__ __forceinline__
 #define ENTRY(name) extern "C" __global__ void __launch_bounds__(BLOCK, MIN_BLOCKS) name
@@ -48,6 +49,7 @@ typedef int FLAG;
 #define L3(name, axis) name[axis]
 #define SHARED(type, name, count) __shared__ type name[count]
 #define SYNC() __syncthreads()
+#define ONE_THREAD if (threadIdx.x == 0)
 #define VOTE(words, i, count, yes) \
     for (int i = (int)threadIdx.x; i < CHUNK; i += BLOCK) { \
         const unsigned bits = __ballot_sync(0xffffffffu, i < (count) && (yes)); \
@@ -116,6 +118,7 @@ DEVICE float quotient(float above, float below) { return __fdividef(above, below
 #define L3(name, axis) name[axis][t]
 #define SHARED(type, name, count) alignas(64) type name[count]
 #define SYNC()
+#define ONE_THREAD
 #define VOTE(words, i, count, yes) \
     do { \
         alignas(64) FLAG answers[CHUNK] = {}; \

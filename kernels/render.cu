@@ -150,19 +150,27 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
 #if CULLED
     SHARED(unsigned, votes, VOTE_WORDS);
     SHARED(int, list, CHUNK);
-    const Patch directions = tile_directions(p, first_fast, first_slow);
+    SHARED(Patch, directions, 1);
+    SHARED(Patch, patch, 1);
+    ONE_THREAD directions[0] = tile_directions(p, first_fast, first_slow);
     const int source_words = (p.orientations + CHUNK - 1) / CHUNK * CHUNK_WORDS;
     // One vote serves all sub-pixels and layers, where the words have room; else each asks again.
     const bool remembers = p.sources <= VOTE_WORDS / source_words;
     for (int number = 0; remembers && number < p.sources; ++number) {
-        const Patch patch = tile_scattering(p, directions, sources + number * SOURCE_COLUMNS);
+        SYNC();
+        ONE_THREAD patch[0] = tile_scattering(p, directions[0], sources + number * SOURCE_COLUMNS);
+        SYNC();
         for (int start = 0; start < p.orientations; start += CHUNK) {
             const int count = p.orientations - start < CHUNK ? p.orientations - start : CHUNK;
             VOTE(votes + number * source_words + start / CHUNK * CHUNK_WORDS, i, count,
-                 contributes(p, table, limits, axes, start + i, patch));
+                 contributes(p, table, limits, axes, start + i, patch[0]));
         }
     }
     SYNC();
+    unsigned any = remembers ? 0 : 1;
+    for (int word = 0; any == 0 && word < p.sources * source_words; ++word) any |= votes[word];
+    // The image holds 0 already, which is what the factors of an empty sum would leave; a capture may be no number.
+    if (any == 0 && p.water == 0.0 && !p.absorbing) return;
 #else
     (void)limits, (void)axes;
 #endif
@@ -305,8 +313,9 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
                     if (remembers) {
                         words += number * source_words + start / CHUNK * CHUNK_WORDS;
                     } else {
-                        const Patch patch = tile_scattering(p, directions, source);
-                        VOTE(words, i, count, contributes(p, table, limits, axes, start + i, patch));
+                        ONE_THREAD patch[0] = tile_scattering(p, directions[0], source);
+                        SYNC();
+                        VOTE(words, i, count, contributes(p, table, limits, axes, start + i, patch[0]));
                         SYNC();
                     }
                     count = listed(words, list);

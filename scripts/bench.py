@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Time cubragg on named workloads, against the C program where NB_C_BIN names one.
 
-    python scripts/bench.py [W1 W1b W2 ...] [--backends numpy cpu:single ...] [--threads N] [--runs N] [--json FILE]
+    python scripts/bench.py [W1 W1b W2 ...] [--backends numpy cpu:single ...] [--cull TOL ...] [--threads N] [--runs N]
+                            [--json FILE]
 
 Every run is a process of its own, cubragg and the C program in turn; a ratio comes from
 neighbouring runs, so that a machine that changes its speed does not enter. Set-up, render
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,8 @@ WORKLOADS = {
     "W1b": f"-default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 {COMMON} -detpixels 2048",
     "W2": f"-default_F 100 {CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains 50 -phi 1 -osc 1 -phisteps 4 {COMMON} "
           "-detpixels 1024",
+    "W2-gauss": f"-default_F 100 {CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains 50 -phi 1 -osc 1 -phisteps 4 {COMMON} "
+                "-detpixels 1024 -gauss_xtal",
     # 96 rows of a rotation image: the C program would take minutes for the whole.
     "W3": f"-hkl random.hkl {CRYSTAL} {ROTATION}",
     "large": f"-default_F 100 {CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains 10 -distance 400 -pixel 0.1 -oversample 2 "
@@ -50,13 +54,20 @@ begin = time.perf_counter()
 from cubragg.cli.build import build
 from cubragg.cli.legacy import parse
 from cubragg.render.plan import make_plan
-from cubragg.render.render import render
-arguments, backend, precision, threads = json.loads(sys.argv[1])
+from cubragg.render.backends import choose
+from cubragg.render.culling import Culling
+arguments, backend, precision, threads, cull = json.loads(sys.argv[1])
 plan = make_plan(build(parse(arguments)).experiment)
 ready = time.perf_counter()
-image = render(plan, backend, threads, precision=precision)
+chosen = choose(plan, backend, precision, cull=0.0 if cull == "off" else float(cull))
+renderer = chosen.renderer
+if cull == "off" and renderer.culling.culled:
+    renderer = type(renderer)(plan, chosen.precision, culling=Culling())
+start = time.perf_counter()
+renderer.render(threads)
+seconds = time.perf_counter() - start
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([ready - begin, image.seconds, peak, image.backend, image.precision]))
+print(json.dumps([ready - begin, seconds, peak]))
 """
 
 
@@ -70,13 +81,14 @@ def write_reflections(path: Path) -> None:
     np.savetxt(path, np.column_stack([axis[inside] for axis in axes] + [amplitudes]), fmt="%d %d %d %.3f")
 
 
-def ours(arguments: list[str], backend: str, threads: int | None, folder: str) -> dict[str, float]:
+def ours(arguments: list[str], backend: str, threads: int | None, folder: str, cull: str = "0") -> dict[str, float]:
     """One run of cubragg: set-up, render and whole process [s], peak memory [MB]."""
     name, _, precision = backend.partition(":")
     start = time.perf_counter()
-    output = subprocess.run([sys.executable, "-c", CHILD, json.dumps([arguments, name, precision or "auto", threads])],
-                            cwd=folder, check=True, capture_output=True, text=True).stdout
-    setup, rendering, peak, *_ = json.loads(output)
+    what = json.dumps([arguments, name, precision or "auto", threads, cull])
+    output = subprocess.run([sys.executable, "-c", CHILD, what], cwd=folder, check=True, capture_output=True,
+                            text=True).stdout
+    setup, rendering, peak = json.loads(output)
     return {"setup_s": setup, "render_s": rendering, "process_s": time.perf_counter() - start, "peak_MB": peak}
 
 
@@ -91,24 +103,26 @@ def theirs(program: str, arguments: list[str], threads: int, folder: str) -> flo
     return whole([]) - whole(["-roi", "0", "0", "0", "0"])
 
 
-def measure(name: str, backends: list[str], threads: int | None, runs: int, program: str | None
-            ) -> list[dict[str, object]]:
-    """Of one workload: a row for each backend, medians over the runs and the ratios of neighbouring runs."""
+def measure(name: str, backends: list[str], threads: int | None, runs: int, program: str | None,
+            culls: Sequence[str] = ("0",)) -> list[dict[str, object]]:
+    """Of one workload: a row for each backend and tolerance, medians over the runs, ratios of neighbouring runs."""
     arguments = WORKLOADS[name].split()
     cores = threads or os.cpu_count() or 1
-    mine: dict[str, list[dict[str, float]]] = {backend: [] for backend in backends}
+    ways = list(itertools.product(backends, culls))
+    mine: dict[tuple[str, str], list[dict[str, float]]] = {way: [] for way in ways}
     others: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         if "-hkl" in arguments:
             write_reflections(Path(folder) / "random.hkl")
-        for backend in backends:
-            ours(arguments, backend, threads, folder)  # compiles kernels, fills the operating system's caches
+        for backend, cull in ways:
+            ours(arguments, backend, threads, folder, cull)  # compiles kernels, fills the operating system's caches
         for _ in range(runs):
-            for backend in backends:
-                mine[backend].append(ours(arguments, backend, threads, folder))
+            for backend, cull in ways:
+                mine[backend, cull].append(ours(arguments, backend, threads, folder, cull))
             if program is not None and name not in NO_REFERENCE:
                 others.append(theirs(program, arguments, cores, folder))
-    return [_row(name, backend, cores, mine[backend], others) for backend in backends]
+    return [_row(name, backend if cull == "0" else f"{backend} --cull {cull}", cores, mine[backend, cull], others)
+            for backend, cull in ways]
 
 
 def _row(name: str, backend: str, cores: int, mine: list[dict[str, float]], others: list[float]) -> dict[str, object]:
@@ -139,6 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", default=DEFAULT, help=f"of {', '.join(WORKLOADS)}")
     parser.add_argument("--backends", nargs="+", default=["numpy"], help="backend or backend:precision (default numpy)")
+    parser.add_argument("--cull", nargs="+", default=["0"], help="tolerances, or off: not even terms of 0 are left out")
     parser.add_argument("--threads", type=int, default=1, help="threads of both programs (0: all cores; default 1)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each workload (default 3)")
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
@@ -148,7 +163,8 @@ def main() -> None:
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
     program = os.environ.get("NB_C_BIN")
     rows = list(itertools.chain.from_iterable(
-        measure(name, options.backends, options.threads or None, options.runs, program) for name in options.workloads))
+        measure(name, options.backends, options.threads or None, options.runs, program, options.cull)
+        for name in options.workloads))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
           f"C program: {'given' if program else 'none (set NB_C_BIN)'}")
     print(table(rows))

@@ -97,7 +97,7 @@ class NumpyRenderer:
         self._running = not plan.physical and (
             sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega)
         self.interpolation_stopped_at: tuple[int, int] | None = None
-        self.culling = Culling(why="the numpy backend evaluates all terms")
+        self.culling = Culling(why="the numpy backend goes through all of them")
         self.turn(plan)
 
     def turn(self, plan: RenderPlan) -> None:
