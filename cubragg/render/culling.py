@@ -60,8 +60,8 @@ def obstacle(plan: RenderPlan) -> str:
     sampling, factors = plan.experiment.sampling, plan.experiment.structure_factors
     if not plan.physical and (sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega):
         return "-oversample_thick, _polar and _omega multiply the sum after every term"
-    largest = largest_factor(plan) ** 2
-    if not math.isfinite(largest):
+    largest = largest_factor(plan)
+    if not math.isfinite(largest * largest):
         return "structure factors are not finite when squared"
     if factors.grid is not None and math.prod(size + 10 for size in factors.grid.shape) >= 2**31:
         return "the grid of structure factors has 2^31 points or more"
@@ -127,10 +127,11 @@ def struct_values(plan: RenderPlan, precision: str, culling: Culling) -> dict[st
     stars = np.linalg.norm(_duals(cells), axis=2).max(axis=0)
     condition = float(lengths @ stars)
     largest = largest_factor(plan)
+    share = table_scale(plan, precision) / (largest or math.inf)
     values = {"lengths": lengths * (1.0 + 1e-12), "star_lengths": stars * condition, "cull_floor": -1.0,
               "cull_radius_sqr": math.inf, "dual_lengths": (math.inf,) * 3,
               "largest": (_INTERPOLATED if plan.interpolate else 1.0) if largest > 0.0 else 0.0,
-              "share": (table_scale(plan, precision) / largest) ** 2 * (1.0 + 1e-6) if largest > 0.0 else 0.0}
+              "share": share * share * (1.0 + 1e-6)}
     if not culling.exact:
         return values
     floor = culling.tolerance * (1.0 - _TERM_ROUNDING)
@@ -151,7 +152,7 @@ def _radius_sqr(plan: RenderPlan, precision: str, tolerance: float) -> float:
         return _TOPHAT_RADIUS_SQR / scale
     # A term F^2 V^2 exp(-2 E) is 0 below half the smallest number, here with four powers of 2 to spare, or where
     # exp(-E) is; in less than double precision without the V^2.
-    largest = math.log(largest_factor(plan) ** 2 or 1.0) + math.log(_INTERPOLATED)
+    largest = 2.0 * math.log(largest_factor(plan) or 1.0) + math.log(_INTERPOLATED)
     if precision == "double":
         exponent = min(745.2, (1079 * math.log(2.0) + largest + 2.0 * math.log(volume)) / 2.0)
     else:

@@ -15,6 +15,7 @@ from cubragg.errors import BackendUnavailable, KernelBuildError
 from cubragg.render import host_build
 from cubragg.render.cpu_renderer import CpuRenderer
 from cubragg.render.host_build import build, find_compiler
+from cubragg.render.kernel_params import PARAMS
 from cubragg.render.kernel_source import inlined, kernel_folder, kernel_text
 from cubragg.render.plan import make_plan
 
@@ -127,7 +128,7 @@ def test_error_in_a_header_names_file_and_line(cache, tmp_path):
     (tmp_path / "lattice.cuh").write_text("\n".join(source))
     text = inlined("render.cu", [tmp_path, kernel_folder()])
     with pytest.raises(KernelBuildError, match=f"lattice.cuh:{line + 1}: .*missing"):
-        build(text, ["-DPARAMS_SIZE=440", "-DPRECISION=0", "-DSHAPE=0", "-DFACTORS=0"])
+        build(text, [f"-DPARAMS_SIZE={PARAMS.itemsize}", "-DPRECISION=0", "-DSHAPE=0", "-DFACTORS=0"])
 
 
 def test_struct_and_its_mirror_must_agree(cache):
@@ -289,6 +290,8 @@ def test_kernels_under_asan_and_ubsan(cache):
     images = [f"{HERE / 'test_images.py'}::{name}" for name in (
         "test_random_double[3]", "test_many_tiles", "test_masked_tiles", "test_interpolation_stops_at_the_same_pixel",
         "test_threads_and_launches_do_not_touch_a_bit")]
+    images += [f"{HERE / 'test_culling.py'}::{name}" for name in (
+        "test_random_images_keep_their_bits[3]", "test_more_words_than_a_tile_remembers")]
     result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
                              str(HERE / "test_device_functions.py"), *images,
                              "-k", "not (test_device_functions and (mixed or single))"],
