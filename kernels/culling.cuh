@@ -43,8 +43,8 @@ DEVICE Vector times(double factor, Vector a) { return {factor * a.x, factor * a.
 // Half the edges of the flat box that holds the centres of a tile's samples, along F, S and N.
 DEVICE void half_edges(const Params &p, Vector (&half)[3])
 {
-    half[0] = times(0.5 * (p.pixel_size * TILE_FAST - p.sub_pixel_size), vector(p.fast));
-    half[1] = times(0.5 * (p.pixel_size * TILE_SLOW - p.sub_pixel_size), vector(p.slow));
+    half[0] = times(0.5 * (p.pixel_size[0] * TILE_FAST - p.sub_pixel_size[0]), vector(p.fast));
+    half[1] = times(0.5 * (p.pixel_size[1] * TILE_SLOW - p.sub_pixel_size[1]), vector(p.slow));
     half[2] = times(0.5 * (p.layers - 1) * p.layer_step, vector(p.normal));
 }
 
@@ -90,7 +90,8 @@ DEVICE Patch tile_directions(const Params &p, int first_fast, int first_slow)
     Patch t;
     Vector half[3];
     half_edges(p, half);
-    const double f = p.pixel_size * (first_fast + 0.5 * TILE_FAST), s = p.pixel_size * (first_slow + 0.5 * TILE_SLOW);
+    const double f = p.pixel_size[0] * (p.first_pixel[0] + first_fast + 0.5 * TILE_FAST);
+    const double s = p.pixel_size[1] * (p.first_pixel[1] + first_slow + 0.5 * TILE_SLOW);
     const Vector flat = flat_position(p, f, s, 0.5 * (p.layers - 1) * p.layer_step);
     const double longest = norm(vector(p.pix0)) + fabs_(f) + fabs_(s);
     if (p.curved) {

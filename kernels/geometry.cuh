@@ -2,7 +2,7 @@
 //
 //   r = f F + s S + depth N + pix0 [m]      F, S, N: unit vectors along fast, slow and the normal
 //   d = r / |r|,  q = (d - i) / lambda [1/m] i: unit vector of the incident beam
-//   omega = edge^2 / |r|^2 * close / |r| [sr], or 1 / |r|^2 for a point pixel
+//   omega = area / |r|^2 * close / |r| [sr], or 1 / |r|^2 for a point pixel
 //   capture = exp(-layer step mu / (d.N)) - exp(-(layer + 1) step mu / (d.N))
 //
 // In double and mixed precision these are NumPy's operations in NumPy's order. In single precision
@@ -51,9 +51,12 @@ DEVICE Vector curved_position(const Params &p, Vector flat)
     return rotate_axis(rotate_axis(start, vector(p.slow), flat.y / p.distance), vector(p.fast), flat.z / p.distance);
 }
 
-DEVICE double along_edge(const Params &p, int pixel, int sub_pixel)
+// From the geometry's corner to the middle of a sub-pixel, along fast (0) or slow (1) [m].
+DEVICE double along_edge(const Params &p, int axis, int pixel, int sub_pixel)
 {
-    return p.sub_pixel_size * (double)((long long)pixel * p.oversample + sub_pixel) + p.sub_pixel_size / 2.0;
+    const double edge = p.sub_pixel_size[axis];
+    const long long place = (long long)pixel + p.first_pixel[axis];
+    return edge * (double)(place * p.oversample + sub_pixel) + edge / 2.0;
 }
 
 // What the offsets of a tile's sub-pixels are measured from; nothing but in single precision.
@@ -69,18 +72,20 @@ DEVICE Centre tile_centre(const Params &p, int first_fast, int first_slow, int l
 {
     Centre centre;
 #if PRECISION == SINGLE
-    const double f = p.pixel_size * (first_fast + 0.5 * TILE_FAST), s = p.pixel_size * (first_slow + 0.5 * TILE_SLOW);
+    const double f = p.pixel_size[0] * (p.first_pixel[0] + first_fast + 0.5 * TILE_FAST);
+    const double s = p.pixel_size[1] * (p.first_pixel[1] + first_slow + 0.5 * TILE_SLOW);
     centre.position = flat_position(p, f, s, layer * p.layer_step);
     if (p.curved) centre.position = curved_position(p, centre.position);
     centre.path = norm(centre.position);
     const double inverse = 1.0 / centre.path;
     centre.direction = {centre.position.x * inverse, centre.position.y * inverse, centre.position.z * inverse};
-    const double edge = p.sub_pixel_size * inverse;
+    const double edge[2] = {p.sub_pixel_size[0] * inverse, p.sub_pixel_size[1] * inverse};
     const double d[3] = {centre.direction.x, centre.direction.y, centre.direction.z};
     const double along_f = dot(centre.direction, vector(p.fast)), along_s = dot(centre.direction, vector(p.slow));
     UNROLL
     for (int axis = 0; axis < 3; ++axis) {
-        const double u = edge * (p.fast[axis] - d[axis] * along_f), v = edge * (p.slow[axis] - d[axis] * along_s);
+        const double u = edge[0] * (p.fast[axis] - d[axis] * along_f);
+        const double v = edge[1] * (p.slow[axis] - d[axis] * along_s);
         centre.u[axis] = (float)u, centre.u_rest[axis] = (float)(u - (double)centre.u[axis]);
         centre.v[axis] = (float)v, centre.v_rest[axis] = (float)(v - (double)centre.v[axis]);
     }
@@ -107,10 +112,10 @@ DEVICE float linear(const Centre &c, int axis, float i, float j, float rest)
 DEVICE SubPixel sub_pixel(const Params &p, const Centre &c, int first_fast, int first_slow, int fast, int slow,
                           int, int sub_fast, int sub_slow)
 {
-    const float edge = (float)p.sub_pixel_size, n = (float)p.oversample;
+    const float n = (float)p.oversample;
     const float i = (float)(fast - first_fast) * n + (float)sub_fast + 0.5f - 0.5f * TILE_FAST * n;
     const float j = (float)(slow - first_slow) * n + (float)sub_slow + 0.5f - 0.5f * TILE_SLOW * n;
-    const float f = edge * i, s = edge * j;
+    const float f = (float)p.sub_pixel_size[0] * i, s = (float)p.sub_pixel_size[1] * j;
     const float x = f * (float)p.fast[0] + s * (float)p.slow[0];
     const float y = f * (float)p.fast[1] + s * (float)p.slow[1];
     const float z = f * (float)p.fast[2] + s * (float)p.slow[2];
@@ -130,7 +135,7 @@ DEVICE SubPixel sub_pixel(const Params &p, const Centre &c, int first_fast, int 
 DEVICE SubPixel curved_sub_pixel(const Params &p, const Centre &c, int fast, int slow, int layer, int sub_fast,
                                  int sub_slow)
 {
-    const Vector flat = flat_position(p, along_edge(p, fast, sub_fast), along_edge(p, slow, sub_slow),
+    const Vector flat = flat_position(p, along_edge(p, 0, fast, sub_fast), along_edge(p, 1, slow, sub_slow),
                                       layer * p.layer_step);
     const Vector r = curved_position(p, flat);
     const double path = norm(r);
@@ -149,14 +154,14 @@ DEVICE SubPixel from_position(Vector r)
 DEVICE SubPixel sub_pixel(const Params &p, const Centre &, int, int, int fast, int slow, int layer, int sub_fast,
                           int sub_slow)
 {
-    return from_position(flat_position(p, along_edge(p, fast, sub_fast), along_edge(p, slow, sub_slow),
+    return from_position(flat_position(p, along_edge(p, 0, fast, sub_fast), along_edge(p, 1, slow, sub_slow),
                                        layer * p.layer_step));
 }
 
 DEVICE SubPixel curved_sub_pixel(const Params &p, const Centre &, int fast, int slow, int layer, int sub_fast,
                                  int sub_slow)
 {
-    const Vector flat = flat_position(p, along_edge(p, fast, sub_fast), along_edge(p, slow, sub_slow),
+    const Vector flat = flat_position(p, along_edge(p, 0, fast, sub_fast), along_edge(p, 1, slow, sub_slow),
                                       layer * p.layer_step);
     return from_position(curved_position(p, flat));
 }
@@ -168,7 +173,7 @@ DEVICE REAL solid_angle(const Params &p, INDEX path)
 {
     const INDEX inverse = INDEX(1) / path;
     const INDEX flat = inverse * inverse;
-    return (REAL)(p.point_pixel ? flat : (INDEX)(p.pixel_size * p.pixel_size * p.close_distance) * flat * inverse);
+    return (REAL)(p.point_pixel ? flat : (INDEX)(p.pixel_size[0] * p.pixel_size[1] * p.close_distance) * flat * inverse);
 }
 
 // Fraction of the photons that a layer absorbs, for a direction's cosine with the normal.

@@ -42,9 +42,9 @@ typedef int GRID_INDEX;
 typedef double ACC;
 
 struct Params {
-    // Detector: corner of the first pixel and axes [m, unit vectors]; edges of pixel and sub-pixel [m].
+    // Panel: corner of the first pixel and axes [m, unit vectors]; edges of pixel and sub-pixel, fast and slow [m].
     double pix0[3], fast[3], slow[3], normal[3], beam[3];
-    double pixel_size, sub_pixel_size, close_distance, distance;
+    double pixel_size[2], sub_pixel_size[2], close_distance, distance;
     double layer_step, mu;  // sensor layers [m, 1/m]
     double kahn, dmin;      // polarization factor; resolution limit [m]
     // nanobragg: start value of the sum, and r_e^2 fluence / steps as two factors and a divisor.
@@ -62,8 +62,9 @@ struct Params {
     // Padded grid: its first point's indices, and its size. 0 where there is none.
     int grid_origin[3], grid_size[3];
     int fast_min, fast_max, slow_min, slow_max;  // region, ends included [pixel]
+    int first_pixel[2];                          // pixel 0 0 of the image, fast and slow, on the geometry above
     int fast_pixels;                             // row length of image and mask
-    int first_row;                               // detector row that image and mask start with
+    int first_row;                               // row of the image that the buffers of image and mask start with
     int first_tile_row;                          // row of tiles of block row 0
     int layers, oversample, sources, orientations;
     int polarized, absorbing, curved, point_pixel, masked;

@@ -1,175 +1,112 @@
 #!/usr/bin/env python3
-"""Time cubragg on named workloads, against the C program where NB_C_BIN names one.
+"""Time cubragg, against the programs with nanoBragg's flags that the environment names.
 
-    python scripts/bench.py [W1 W1b W2 ...] [--backends numpy cpu:single ...] [--cull TOL ...] [--threads N] [--runs N]
-                            [--json FILE]
+    python scripts/bench.py [W1 W1b W2 ...] [--backends numpy cpu:single ...] [--threads N] [--runs N] [--json FILE]
+    python scripts/bench.py --suite [--quick] [--only W1 pixels ...] [--threads 1 2] [--out FOLDER] [--name NAME]
 
-Every run is a process of its own, cubragg and the C program in turn; a ratio comes from
-neighbouring runs, so that a machine that changes its speed does not enter. Set-up, render
-and peak memory of cubragg are measured inside its process. Of the C program the render loop
-is the whole process less the same process on one pixel (set-up and files).
+The first prints a table of named workloads. The second is the benchmark that is published: images, a
+batch of stills, growth of the cost, rules; it writes JSON (after each step: started again, it goes on), Markdown
+and plots. NB_C_BIN names the C program, NB_TORCH the command of the PyTorch port, NB_CUDA_BIN that of nanoBraggCUDA.
+
+Every run is a process of its own, the programs in turn; a ratio comes from runs of one round, so that a machine
+that changes its speed does not enter.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import itertools
 import json
 import os
 import platform
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+ROOT = Path(__file__).resolve().parents[1]
+# This folder last: it holds a module of the name of one in the standard library, profile.
+SCRIPTS = ROOT / "scripts"
+sys.path = [str(ROOT), *(entry for entry in sys.path if Path(entry).resolve() != SCRIPTS), str(SCRIPTS)]
 
-COMMON = "-distance 100 -pixel 0.1 -oversample 1"
-CRYSTAL = "-cell 79 79 38 90 90 90 -lambda 1"
-ROTATION = ("-N 100 -mosaic 0.1 -mosaic_domains 20 -phi 0.1 -osc 0.1 -phisteps 5 -distance 200 -pixel 0.172 "
-            "-oversample 2 -detpixels_f 2463 -detpixels_s 2527 -roi 0 2462 1104 1199")
-WORKLOADS = {
-    "W1": f"-default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 {COMMON} -detpixels 1024",
-    "W1b": f"-default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 {COMMON} -detpixels 2048",
-    "W2": f"-default_F 100 {CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains 50 -phi 1 -osc 1 -phisteps 4 {COMMON} "
-          "-detpixels 1024",
-    "W2-gauss": f"-default_F 100 {CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains 50 -phi 1 -osc 1 -phisteps 4 {COMMON} "
-                "-detpixels 1024 -gauss_xtal",
-    # 96 rows of a rotation image: the C program would take minutes for the whole.
-    "W3": f"-hkl random.hkl {CRYSTAL} {ROTATION}",
-    "large": f"-default_F 100 {CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains 10 -distance 400 -pixel 0.1 -oversample 2 "
-             "-detpixels 4096",
-    "start": f"-default_F 100 {CRYSTAL} -N 5 {COMMON} -detpixels 1",
-}
+from benchmarks import machine, measure, report, suite  # noqa: E402
+from benchmarks.workloads import workloads  # noqa: E402
+
 DEFAULT = ["W1", "W1b", "W2", "start"]
-NO_REFERENCE = ("large", "start")
-RESOLUTION_A = 1.8
-
-CHILD = """
-import json, resource, sys, time
-begin = time.perf_counter()
-from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
-from cubragg.render.plan import make_plan
-from cubragg.render.backends import choose
-from cubragg.render.culling import Culling
-arguments, backend, precision, threads, cull = json.loads(sys.argv[1])
-plan = make_plan(build(parse(arguments)).experiment)
-ready = time.perf_counter()
-chosen = choose(plan, backend, precision, cull=0.0 if cull == "off" else float(cull))
-renderer = chosen.renderer
-if cull == "off" and renderer.culling.culled:
-    renderer = type(renderer)(plan, chosen.precision, culling=Culling())
-start = time.perf_counter()
-renderer.render(threads)
-seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([ready - begin, seconds, peak]))
-"""
 
 
-def write_reflections(path: Path) -> None:
-    """Random amplitudes of the 79 79 38 cell to RESOLUTION_A."""
-    edges = (79.0, 79.0, 38.0)
-    reach = [int(edge / RESOLUTION_A) for edge in edges]
-    axes = np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij")
-    inside = sum((axis / edge) ** 2 for axis, edge in zip(axes, edges, strict=True)) <= RESOLUTION_A**-2
-    amplitudes = np.random.default_rng(1).uniform(1.0, 300.0, int(inside.sum()))
-    np.savetxt(path, np.column_stack([axis[inside] for axis in axes] + [amplitudes]), fmt="%d %d %d %.3f")
+def tolerance(text: str) -> float | None:
+    """A number; ``None`` of the word off."""
+    return None if text == "off" else float(text)
 
 
-def ours(arguments: list[str], backend: str, threads: int | None, folder: str, cull: str = "0") -> dict[str, float]:
-    """One run of cubragg: set-up, render and whole process [s], peak memory [MB]."""
-    name, _, precision = backend.partition(":")
-    start = time.perf_counter()
-    what = json.dumps([arguments, name, precision or "auto", threads, cull])
-    output = subprocess.run([sys.executable, "-c", CHILD, what], cwd=folder, check=True, capture_output=True,
-                            text=True).stdout
-    setup, rendering, peak = json.loads(output)
-    return {"setup_s": setup, "render_s": rendering, "process_s": time.perf_counter() - start, "peak_MB": peak}
-
-
-def theirs(program: str, arguments: list[str], threads: int, folder: str) -> float:
-    """Render loop of one run of the C program [s]."""
-    def whole(extra: list[str]) -> float:
-        start = time.perf_counter()
-        subprocess.run([program, *arguments, "-floatfile", "c.bin", "-nonoise", "-nopgm", "-noprogress", *extra],
-                       cwd=folder, check=True, stdout=subprocess.DEVNULL,
-                       env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-        return time.perf_counter() - start
-    return whole([]) - whole(["-roi", "0", "0", "0", "0"])
-
-
-def measure(name: str, backends: list[str], threads: int | None, runs: int, program: str | None,
-            culls: Sequence[str] = ("0",)) -> list[dict[str, object]]:
-    """Of one workload: a row for each backend and tolerance, medians over the runs, ratios of neighbouring runs."""
-    arguments = WORKLOADS[name].split()
-    cores = threads or os.cpu_count() or 1
-    ways = list(itertools.product(backends, culls))
-    mine: dict[tuple[str, str], list[dict[str, float]]] = {way: [] for way in ways}
-    others: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        if "-hkl" in arguments:
-            write_reflections(Path(folder) / "random.hkl")
-        for backend, cull in ways:
-            ours(arguments, backend, threads, folder, cull)  # compiles kernels, fills the operating system's caches
-        for _ in range(runs):
-            for backend, cull in ways:
-                mine[backend, cull].append(ours(arguments, backend, threads, folder, cull))
-            if program is not None and name not in NO_REFERENCE:
-                others.append(theirs(program, arguments, cores, folder))
-    return [_row(name, backend if cull == "0" else f"{backend} --cull {cull}", cores, mine[backend, cull], others)
-            for backend, cull in ways]
-
-
-def _row(name: str, backend: str, cores: int, mine: list[dict[str, float]], others: list[float]) -> dict[str, object]:
-    row: dict[str, object] = {"workload": name, "backend": backend, "threads": cores, "runs": len(mine),
-                              "flags": WORKLOADS[name]}
-    row |= {key: statistics.median(run[key] for run in mine) for key in mine[0]}
-    if others:
-        ratios = [other / run["render_s"] for other, run in zip(others, mine, strict=True)]
-        row |= {"c_render_s": statistics.median(others), "ratio": statistics.median(ratios),
-                "ratio_min": min(ratios), "ratio_max": max(ratios)}
-    return row
-
-
-def table(rows: list[dict[str, object]]) -> str:
-    """The rows as Markdown."""
-    lines = ["| workload | backend | threads | set-up s | render s | process s | peak MB | C render s | "
-             "C / cubragg (min-max) |", "|---|---|---|---|---|---|---|---|---|"]
-    for row in rows:
-        ratio = "{ratio:.1f} ({ratio_min:.1f}-{ratio_max:.1f})".format(**row) if "ratio" in row else ""
-        other = "{c_render_s:.3f}".format(**row) if "ratio" in row else ""
-        lines.append("| {workload} | {backend} | {threads} | {setup_s:.3f} | {render_s:.4f} | {process_s:.3f} "
-                     "| {peak_MB:.0f} ".format(**row) + f"| {other} | {ratio} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Run and print."""
+def options_of(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line, checked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", default=DEFAULT, help=f"of {', '.join(WORKLOADS)}")
-    parser.add_argument("--backends", nargs="+", default=["numpy"], help="backend or backend:precision (default numpy)")
-    parser.add_argument("--cull", nargs="+", default=["0"], help="tolerances, or off: not even terms of 0 are left out")
-    parser.add_argument("--threads", type=int, default=1, help="threads of both programs (0: all cores; default 1)")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each workload (default 3)")
+    known = list(workloads())
+    parser.add_argument("workloads", nargs="*", help=f"of {', '.join(known)} (default {' '.join(DEFAULT)})")
+    parser.add_argument("--backends", nargs="+", help="backend or backend:precision (default numpy; suite: all here)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="threads of all programs (default 1)")
+    parser.add_argument("--runs", type=int, help="runs of each workload (default 3; suite: 5)")
+    parser.add_argument("--cull", type=tolerance, nargs="+", metavar="TOL",
+                        help="shares of the peak below which terms may go, or off: every term is evaluated "
+                             "(default 0; suite: 0 off 1e-8)")
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
-    options = parser.parse_args()
-    unknown = set(options.workloads) - set(WORKLOADS)
-    if unknown:
-        parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
-    program = os.environ.get("NB_C_BIN")
+    parser.add_argument("--suite", action="store_true", help="the published benchmark")
+    parser.add_argument("--quick", action="store_true", help="small cases, one run: tests the machinery")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help=f"of {', '.join(suite.names())}")
+    parser.add_argument("--out", type=Path, default=ROOT / "specs" / "benchmarks", help="folder of the suite's files")
+    parser.add_argument("--name", default="suite", help="the files are DATE-NAME.json and .md (default suite)")
+    options = parser.parse_args(arguments)
+    for given, accepted in ((options.workloads, known), (options.only, suite.names())):
+        unknown = sorted(set(given) - set(accepted))
+        if unknown:
+            parser.error(f"no workload {', '.join(unknown)}; there are {', '.join(accepted)}")
+    if min(options.threads) < 1:
+        parser.error(f"--threads: got {min(options.threads)}; at least 1 is accepted")
+    return options
+
+
+def run_suite(options: argparse.Namespace, command: str) -> Path:
+    """Measure, and write JSON, Markdown and plots; the Markdown's path."""
+    stem = f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}-{options.name}"
+    found, skipped = (options.backends, []) if options.backends else machine.variants()
+    asked = suite.Options(tuple(found), tuple(options.threads), options.runs or (1 if options.quick else 5),
+                          tuple(options.cull or (0.0, None, 1e-8)), options.quick, tuple(options.only))
+    path = options.out / f"{stem}.json"
+    document = suite.run(path, asked, command, machine.programs(), skipped,
+                         lambda text: print(text, file=sys.stderr, flush=True))
+    plots = report.plot(document, options.out / "plots", stem)
+    text = report.markdown(document, f"Benchmark, {stem[:10]}", [f"plots/{plot.name}" for plot in plots])
+    path.with_suffix(".md").write_text(text)
+    return path.with_suffix(".md")
+
+
+def run_workloads(options: argparse.Namespace) -> None:
+    """Measure named workloads, and print them."""
+    commands, _ = machine.programs()
+    variants = [measure.Variant.of(text, cull) for cull in options.cull or [0.0]
+                for text in options.backends or ["numpy"]]
+    known = workloads(options.quick)
     rows = list(itertools.chain.from_iterable(
-        measure(name, options.backends, options.threads or None, options.runs, program, options.cull)
-        for name in options.workloads))
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-          f"C program: {'given' if program else 'none (set NB_C_BIN)'}")
-    print(table(rows))
+        measure.image_rows(known[name], variants, commands, threads, options.runs or 3, options.quick)
+        for name in options.workloads or DEFAULT for threads in options.threads))
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, other programs: "
+          f"{', '.join(commands) or 'none (set NB_C_BIN)'}")
+    print(report.image_table(rows))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run and print."""
+    options = options_of(arguments)
+    if options.suite:
+        given = sys.argv[1:] if arguments is None else arguments
+        programs = [f"{machine.PROGRAMS[name]}={Path(command[0]).name}" for name, command in
+                    machine.programs()[0].items()]
+        print(run_suite(options, " ".join([*programs, "python scripts/bench.py", *given])))
+    else:
+        run_workloads(options)
 
 
 if __name__ == "__main__":

@@ -53,14 +53,17 @@ KEPT = ("-seed", "-detpixels")
 #: Flags that a random line does not carry, and why.
 LEFT_OUT = {
     "--config": "not the C program's", "--save-config": "not the C program's", "--cbffile": "not the C program's",
-    "--png": "not the C program's", "--all-outputs": "not the C program's", "--noise-rng": "always reference",
+    "--png": "not the C program's", "--png-colors": "not the C program's", "--png-scale": "not the C program's",
+    "--png-range": "not the C program's", "--png-rings": "not the C program's", "--png-zoom": "not the C program's",
+    "--all-outputs": "not the C program's", "--noise-rng": "always reference",
     "--semantics": "not the C program's", "--backend": "not the C program's", "--threads": "not the C program's",
-    "--device": "not the C program's", "--precision": "not the C program's", "--cull": "not the C program's",
-    "-v": "text",
+    "--detector": "not the C program's", "--device": "not the C program's", "--precision": "not the C program's",
+    "--cull": "not the C program's", "-v": "text",
     "--quiet": "not the C program's", "-floatfile": "on every line", "-intfile": "on every line",
     "-pgmfile": "on every line", "-noisefile": "on every line", "-nonoise": "the noise image is compared",
     "-nopgm": "the picture is compared", "-density": "not the C program's", "-MW": "not the C program's",
     "-printout": "text of every pixel", "-misset_seed": "goes with -misset random", "-stolout": "no input",
+    "--column": "of files that the C program cannot read",
 }
 OUTPUTS = "-floatfile c.float -intfile c.int -pgmfile c.pgm -noisefile c.noise -noprogress"
 

@@ -30,8 +30,12 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "golden")]
+# This folder last: it holds a module of the name of one in the standard library, profile.
+SCRIPTS = ROOT / "scripts"
+sys.path = [str(ROOT), str(ROOT / "tests" / "golden"),
+            *(entry for entry in sys.path if Path(entry).resolve() != SCRIPTS), str(SCRIPTS)]
 
+from benchmarks.machine import commit  # noqa: E402
 from golden_set import arguments, cases, reference  # noqa: E402
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, __version__  # noqa: E402
@@ -217,15 +221,6 @@ def table(title: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> No
     for row in rows:
         cells = ("" if row[key] is None else format(row[key], form) for key, form in columns.items())
         print(f"| {' | '.join(cells)} |")
-
-
-def commit() -> str:
-    """The checkout's commit, with a mark where files were changed."""
-    try:
-        return subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, check=True,
-                              capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def main() -> int:

@@ -285,7 +285,7 @@ def benchmark(case: dict[str, Any], results: Rendered, backend: str) -> dict[str
         def count(done: int, total: int, calls: list[tuple[int, int]] = calls) -> None:
             calls.append((done, total))
 
-        job = build(parse(shlex.split(bench.WORKLOADS[name])))
+        job = build(parse(shlex.split(bench.workloads()[name].flags)))
         simulate(job.experiment, backend=backend, precision="double", progress=count)
         most = max(most, len(calls) / (calls[-1][1] / 2**20))
     return {"blocks_per_megapixel": most}

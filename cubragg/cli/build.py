@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +13,16 @@ import numpy as np
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.legacy import Given
+from cubragg.cli.models import settle_model
+from cubragg.cli.reflections import FileCell, cell_notices, listed_factors
 from cubragg.cli.replay import Replay
 from cubragg.errors import ConfigError
-from cubragg.experiment import Detector, Experiment, StructureFactors, checks
+from cubragg.experiment import Detector, Experiment, Panel, StructureFactors, checks
 from cubragg.experiment.reference_rng import MAX_SEED
+from cubragg.io.colours import Style
 
+#: Settings of a picture that matplotlib draws.
+MARKS = ("rings", "zoom")
 _CENTRES = ("xbeam_mm", "ybeam_mm", "xclose_mm", "yclose_mm", "orgx", "orgy")
 
 
@@ -46,8 +51,12 @@ class Settings:
         Seed of the noise, whether it was drawn here, and the generator.
     backend, precision, device, threads, cull, progress, quiet, verbose
         How to render and what to say.
+    style, picture
+        How the PNG picture is coloured; and what was said about it, by setting (``rings``), with the flag.
     printout, pixels
         Print traces: of these pixels (flag, fast, slow), or of all rendered ones if there are none.
+    column
+        The column of the reflection file to take.
     """
 
     outputs: dict[str, Output]
@@ -70,7 +79,10 @@ class Settings:
     quiet: bool = False
     verbose: bool = False
     printout: bool = False
+    style: Style = field(default_factory=Style)
+    picture: Mapping[str, str] = field(default_factory=dict)
     pixels: tuple[tuple[str, int, int], ...] = ()
+    column: str | None = None
 
 
 class Job(NamedTuple):
@@ -106,9 +118,11 @@ def build(line: Sequence[Given]) -> Job:
     for given in line:
         replay.take_flag(given)
     replay.settle(secrets.randbelow(MAX_SEED) + 1)
+    panels = settle_model(replay)
     settings = _settings(replay)
-    factors, from_hkl = _structure_factors(replay)
-    experiment = _experiment(replay, factors, _mask(replay, mask))
+    factors, from_hkl, file_cell = _structure_factors(replay)
+    experiment = _experiment(replay, factors, _mask(replay, mask), panels)
+    replay.notices += cell_notices(file_cell, experiment)
     replay.notices += _centres_without_effect(replay, experiment)
     return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl)
 
@@ -139,31 +153,26 @@ def _settings(replay: Replay) -> Settings:
                for kind, path in replay.sections["output"].items()}
     inputs = tuple(InputFile(path, replay.origins[f"input.{kind}"])
                    for kind, path in replay.sections["input"].items())
-    return Settings(outputs, inputs, pixels=tuple(traced), **known)
+    with replay.naming():
+        style = Style(**{name: value for name, value in replay.sections["picture"].items() if name not in MARKS})
+    picture = {name: replay.origins[f"picture.{name}"] for name in replay.sections["picture"]}
+    return Settings(outputs, inputs, style=style, picture=picture, pixels=tuple(traced), **known)
 
 
-def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool]:
-    """Structure factors from a list or a dump, and whether from a list; ``None``: as the settings say."""
-    from cubragg.io.fdump import read_fdump
-    from cubragg.io.hkl import read_hkl
-
+def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, FileCell | None]:
+    """Structure factors from a list or a dump, whether from a list, and its cell; ``None``: as the settings say."""
     default_F = replay.get("structure_factors.default_F", StructureFactors.default_F)
     with replay.naming():
         checks.number("structure_factors.default_F", "default_F", default_F, "electrons")
     listed = _input(replay, "hkl")
     if listed is not None:
-        replay.origins["structure_factors.grid"] = listed.named_by
-        with reading(listed):
-            reflections = read_hkl(listed.path)
-        if reflections.duplicates:
-            replay.notices.append(
-                f"{listed.path}: {reflections.duplicates} duplicate reflection{'s' * (reflections.duplicates > 1)}; "
-                f"the last of each counts (first: {reflections.first_duplicate})")
-        with replay.naming():
-            return StructureFactors.from_list(reflections.hkl, reflections.amplitudes, default_F), True
+        factors, file_cell = listed_factors(replay, listed, default_F)
+        return factors, True, file_cell
+    if "run.column" in replay.flagged:
+        replay.notices.append(f"{replay.origins['run.column']} is without effect: there is no -hkl")
     dump = InputFile(replay.get("output.dump", DEFAULT_NAMES["dump"]), replay.origins.get("output.dump", "-dump"))
     if replay.get("structure_factors.grid") is not None:
-        return None, False
+        return None, False, None
     if not Path(dump.path).exists():
         if "output.dump" in replay.flagged:
             if default_F == 0.0:
@@ -171,19 +180,19 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool]:
                                   "nor -default_F")
             replay.notices.append(f"{dump.named_by} is without effect: there is no {dump.path} to read, "
                                   "and no -hkl to write")
-        return None, False
+        return None, False, None
+    from cubragg.io.fdump import read_fdump
+
     with reading(dump):
         grid, origin = read_fdump(dump.path)
     replay.notices.append(f"no -hkl: structure factors are read from {dump.path}, as in nanoBragg")
     replay.origins["structure_factors.grid"] = dump.named_by
     with replay.naming():
-        return StructureFactors(default_F, grid, origin), False
+        return StructureFactors(default_F, grid, origin), False, None
 
 
 def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
     """Pixels to render, bool [slow, fast]; ``None``: as the settings say."""
-    from cubragg.io.smv import read_smv
-
     source = _input(replay, "config_mask")
     if from_header is not None:
         replay.origins["sampling.mask"] = replay.origins["input.mask"]
@@ -191,16 +200,19 @@ def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
     if source is None:
         return None
     replay.origins["sampling.mask"] = source.named_by
+    from cubragg.io.smv import read_smv
+
     with reading(source):
         return read_smv(source.path).pixels != 0
 
 
-def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarray | None) -> Experiment:
+def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarray | None, panels: tuple[Panel, ...]
+                ) -> Experiment:
     from cubragg.io.matrix import read_matrix
     from cubragg.io.sources import read_sources
 
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
-                                if name not in ("input", "output", "run")}
+                                if name not in ("input", "output", "picture", "run")}
     document["semantics"] = replay.get("run.semantics", Experiment.semantics)
     matrix, sources = _input(replay, "matrix"), _input(replay, "sources")
     if matrix is not None:
@@ -220,6 +232,8 @@ def _experiment(replay: Replay, factors: StructureFactors | None, mask: np.ndarr
             with reading(sources):
                 listed = read_sources(sources.path)
             parts["beam"] = replace(experiment.beam, sources=listed)
+        if panels:
+            parts["detector"] = replace(experiment.detector, panels=panels)
         if mask is not None:
             parts["sampling"] = replace(experiment.sampling, mask=mask)
         return replace(experiment, **parts) if parts else experiment

@@ -94,7 +94,7 @@ OPTIONS = {
     "--resample": Option(0, str, "", "bring B to the pixels of A, by shares of area"),
     "--out": Option(1, str, "<folder>", "write <date>-<hash>/ with summary.json, report.html and previews there"),
     "--save-diff": Option(0, str, "", "write A - B as floats as well (with --out)"),
-    "--png-scale": Option(1, _positive, "<photons>", "what previews show black (with --out) [99.5th percentile of B]"),
+    "--png-black": Option(1, _positive, "<photons>", "what previews show black (with --out) [99.5th percentile of B]"),
 }
 _ACCEPTED = {str: "a name", _coefficient: "a number from -1 to 1", int: "a whole number",
              _pixels: "a whole number > 0", _positive: "a number > 0",
@@ -164,7 +164,7 @@ def parse(args: Sequence[str]) -> Request:
     """
     with usage():
         options, rest = split(args, OPTIONS)
-        for name in ("--save-diff", "--png-scale"):
+        for name in ("--save-diff", "--png-black"):
             if name in options and "--out" not in options:
                 raise ConfigError(name, "got no --out; it needs a folder to write to")
         if "--c-bin" in options:
@@ -255,7 +255,7 @@ def compare(request: Request) -> None:
     if "--out" in request.options:
         try:
             folder = write_report(request.options["--out"], comparison, when=datetime.now(), version=__version__,
-                                  black=request.options.get("--png-scale"),
+                                  black=request.options.get("--png-black"),
                                   save_diff="--save-diff" in request.options)
         except OSError as error:
             raise Ended(f"--out: got {request.options['--out']!r}; it cannot be written "
@@ -368,6 +368,10 @@ def c_arguments(line: Sequence[legacy.Given], job: Job) -> list[str]:
     ConfigError
         For what cannot be said in flags.
     """
+    from cubragg.io.reflections import list_kind
+
+    if job.experiment.detector.panels:
+        raise ConfigError(job.replay.source_of("detector.panels"), "got a detector of panels; the C program has none")
     arguments: list[str] = []
     for given in line:
         sections = {path.partition(".")[0] for path in given.flag.fields}
@@ -377,6 +381,8 @@ def c_arguments(line: Sequence[legacy.Given], job: Job) -> list[str]:
             continue
         spelled = "-" + given.spelling.lstrip("-")
         values = words(given)[1:]
+        if given.flag.name == "-hkl" and list_kind(values[0]) != "text":
+            raise ConfigError(given.spelling, f"got {values[0]!r}; the C program reads lines of h k l F only")
         if "input" in sections:
             values = [os.path.abspath(value) for value in values]
         arguments += [spelled, *values]

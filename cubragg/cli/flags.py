@@ -30,7 +30,7 @@ class Flag:
     help
         One line; empty where the flag goes with the one before it.
     kind
-        ``switch``, ``number``, ``count`` (whole number), ``file`` or ``choice``.
+        ``switch``, ``number``, ``count`` (whole number), ``file``, ``name`` or ``choice``.
     least, most
         How many values it takes.
     metavar
@@ -45,7 +45,7 @@ class Flag:
         Words accepted in place of the numbers, by their beginning (nanoBragg's ``-misset rand``).
     fields
         The settings that each receive the value (``beam.wavelength_A``, ``crystal.cells[0]``). Sections besides
-        those of an experiment: ``input``, ``output``, ``run``.
+        those of an experiment: ``input``, ``output``, ``picture``, ``run``.
     value
         What a switch sets.
     also
@@ -77,7 +77,7 @@ class Flag:
 
     def accepted(self) -> str:
         """What it takes, as the end of an error message."""
-        noun = {"number": "number", "count": "whole number", "file": "file name"}.get(self.kind, "")
+        noun = {"number": "number", "count": "whole number", "file": "file name", "name": "name"}.get(self.kind, "")
         unit = f" of {self.unit}" if self.unit and "," not in self.unit else f" ({self.unit})" if self.unit else ""
         if self.kind == "choice":
             *others, last = self.choices
@@ -112,6 +112,10 @@ def _count(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
 
 def _file(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
     return _flag("file", names, help_, fields, {"least": 1, "most": 1, "metavar": "<file>", **settings})
+
+
+def _name(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
+    return _flag("name", names, help_, fields, {"least": 1, "most": 1, "metavar": "<name>", **settings})
 
 
 def _choice(names: str, choices: str, help_: str, *fields: str, **settings: Any) -> Flag:
@@ -157,7 +161,8 @@ _ORIENTATION = (
 )
 
 _FACTORS = (
-    _file("-hkl", "reflections: lines of h k l F", "input.hkl"),
+    _file("-hkl", "reflections: lines of h k l F, MTZ, CIF, SHELX", "input.hkl"),
+    _file("--column", "its column of F or I (see Notes)", "run.column", metavar="<name>"),
     _number("-default_F", "electrons", "F of every reflection not in the list", "structure_factors.default_F",
             default="0", metavar="<F>"),
     _file("-dump", "its binary, to write or read", "output.dump", default="Fdump.bin"),
@@ -208,6 +213,8 @@ _GEOMETRY = (
             "detector.slow_size_mm", default="102.4"),
     _number("-detsize_f", "mm", "the same, fast or slow", "detector.fast_size_mm"),
     _number("-detsize_s", "mm", "", "detector.slow_size_mm"),
+    _name("--detector", "pixels and panels of a known detector; list: print all", "run.detector",
+          metavar="<name>|list"),
     _file("-img", "take the geometry from this SMV header", "input.image"),
     _switch("-mosflm", "MOSFLM: beam along x, pivot beam (default)", "detector.convention", value="mosflm",
             pivot="beam"),
@@ -286,7 +293,7 @@ _OUTPUT = (
     _file("-pgmfile -pgmimage", "grey picture", "output.pgm", default="image.pgm", also=(("run.pgm", True),)),
     _file("--cbffile", "miniCBF, whole counts (see Notes)",
           "output.cbf"),
-    _file("--png", "preview", "output.png"),
+    _file("--png", "picture (see Pictures)", "output.png"),
     _switch("--all-outputs", "write the first four although some are named", "run.all_outputs"),
     _switch("-nonoise", "no noise image", "run.noise", value=False),
     _switch("-nopgm", "no PGM picture", "run.pgm", value=False),
@@ -299,6 +306,16 @@ _OUTPUT = (
            metavar="<fast slow>"),
     _count("-trace_pixel", "the same, the other way round", "run.trace_pixel", least=2, most=2,
            metavar="<slow fast>"),
+)
+
+_PICTURES = (
+    _choice("--png-colors --png-colours", "inverted|grey|sea|fire", "colours of --png; inverted: dark spots on white",
+            "picture.colours", default="inverted"),
+    _choice("--png-scale", "linear|sqrt|log", "how values become lightness", "picture.scale", default="sqrt"),
+    _number("--png-range", "%", "percentiles of the pixels > 0 at its ends", "picture.percentiles", least=2, most=2,
+            metavar="<low high>", default="automatic"),
+    _switch("--png-rings", "resolution rings, beam centre, axes, colour bar", "picture.rings"),
+    _switch("--png-zoom", "the brightest spot enlarged", "picture.zoom"),
 )
 
 _NOISE = (
@@ -338,7 +355,7 @@ _IGNORED = (
 _GROUPS: tuple[tuple[str, tuple[Flag, ...]], ...] = (
     ("Crystal", _CRYSTAL), ("Orientation", _ORIENTATION), ("Structure factors", _FACTORS), ("Beam", _BEAM),
     ("Sources", _SOURCES), ("Detector geometry", _GEOMETRY), ("Detector physics", _PHYSICS),
-    ("Rotation", _ROTATION), ("Sampling", _SAMPLING), ("Output", _OUTPUT), ("Noise", _NOISE),
+    ("Rotation", _ROTATION), ("Sampling", _SAMPLING), ("Output", _OUTPUT), ("Pictures", _PICTURES), ("Noise", _NOISE),
     ("Program", _PROGRAM), (NO_EFFECT, _IGNORED),
 )
 

@@ -95,7 +95,7 @@ def _value(flag: Flag, spelling: str, word: str) -> Value:
         return float(word)
     if flag.kind == "count" and (match := _COUNT.fullmatch(word)):
         return int(match[1])
-    if (flag.kind == "file" and word) or word in flag.choices:
+    if (flag.kind in ("file", "name") and word) or word in flag.choices:
         return word
     raise ConfigError(spelling, f"got {word!r}; {flag.accepted()}")
 

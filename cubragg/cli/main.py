@@ -11,7 +11,9 @@ import click
 from cubragg.cli import legacy, usage
 from cubragg.cli.compare import command as compare_command
 from cubragg.cli.faults import CommandLineFault, Interrupted, RunFault
+from cubragg.cli.sf import command as sf_command
 from cubragg.cli.trace import command as trace_command
+from cubragg.cli.view import command as view_command
 from cubragg.errors import ConfigError, CubraggError
 
 _HELP_NAMES = ("-h", "-help", "--help")
@@ -104,7 +106,9 @@ def _doctor() -> None:
 
 
 cli.add_command(compare_command)
+cli.add_command(sf_command)
 cli.add_command(trace_command)
+cli.add_command(view_command)
 
 
 def main() -> None:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cubragg import units
-from cubragg.cli.build import Job, Output, Settings
+from cubragg.cli.build import MARKS, Job, Output, Settings
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, int_scale, pgm_image
 from cubragg.errors import ConfigError, CubraggError
+from cubragg.experiment import Detector
 
 if TYPE_CHECKING:
     from cubragg.render.render import Image
@@ -51,7 +52,8 @@ def check(targets: dict[str, Output], settings: Settings) -> None:
     Raises
     ------
     ConfigError
-        If two outputs, or an output and an input, are one file; or counts for a CBF file are not defined.
+        If two outputs, or an output and an input, are one file; counts for a CBF file are not defined; or a picture
+        is described that is not written, or that cannot be drawn here.
     CubraggError
         If a file cannot be written where it is to be.
     """
@@ -67,9 +69,23 @@ def check(targets: dict[str, Output], settings: Settings) -> None:
         problem = _problem(path)
         if problem:
             raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {problem}")
+    for setting, flag in settings.picture.items():
+        if "png" not in targets:
+            raise ConfigError(flag, "got no --png; it says how that picture is made")
+        if setting in MARKS:
+            from cubragg.io.figure import require_matplotlib
+
+            require_matplotlib(flag)
     if "cbf" in targets and not settings.noise and not settings.scale:
         raise ConfigError(targets["cbf"].named_by, "CBF holds whole counts; with -nonoise, give -scale "
                           "to say how photons become counts")
+
+
+def _highest_trusted(detector: Detector) -> int:
+    """The count up to which every panel can be trusted, as far as CBF goes."""
+    from cubragg.io.cbf import MAX_COUNT
+
+    return min([MAX_COUNT, *(int(panel.trusted[1]) for panel in detector.panels if panel.trusted is not None)])
 
 
 def _problem(path: Path) -> str:
@@ -139,9 +155,11 @@ class Writer:
 
         plan = self.image.plan
         phi = units.deg_from_rad(units.rad_from_deg(plan.experiment.goniometer.phi_deg))
-        return smv_header(plan.geometry, wavelength_A=plan.experiment.beam.wavelength_A, phi_deg=phi,
-                          osc_deg=units.deg_from_rad(plan.phi.span),
-                          twotheta_deg=units.deg_from_rad(plan.geometry.twotheta))
+        slow, fast = plan.shape
+        return smv_header(
+            plan.geometry._replace(fast_pixels=fast, slow_pixels=slow),
+            wavelength_A=plan.experiment.beam.wavelength_A, phi_deg=phi, osc_deg=units.deg_from_rad(plan.phi.span),
+            twotheta_deg=units.deg_from_rad(plan.geometry.twotheta))
 
     def _write_dump(self, path: str) -> None:
         from cubragg.io.fdump import write_fdump
@@ -198,11 +216,16 @@ class Writer:
             plan.geometry, wavelength_A=beam.wavelength_A, start_angle_deg=plan.experiment.goniometer.phi_deg,
             angle_increment_deg=units.deg_from_rad(plan.phi.span), exposure_s=beam.exposure_s,
             timestamp=datetime.now(), n_excluded_pixels=excluded,
+            count_cutoff=_highest_trusted(plan.experiment.detector),
             sensor_thickness_m=plan.layers.thickness_m if plan.layers.thickness_m > 0.0 else None,
             flux=beam.flux or None, polarization=(1.0 + beam.kahn_factor) / 2.0 if beam.polarized else None)
         write_cbf(path, counts, header)
 
     def _write_png(self, path: str) -> None:
-        from cubragg.io.png import write_png
+        from cubragg.cli.pictures import notes_for
+        from cubragg.io.figure import write_picture
 
-        write_png(path, self.image.photons)
+        experiment = self.job.experiment
+        notes = notes_for(self.job.settings.picture, self.image.geometry, experiment.beam.wavelength_A,
+                          title=Path(path).name, curved=experiment.detector.curved)
+        write_picture(path, self.image.photons, self.job.settings.style, notes, self.image.plan.mask)

@@ -20,7 +20,7 @@ from cubragg.errors import ConfigError
 from cubragg.experiment import Crystal, Detector, checks
 
 _EXPERIMENT = ("beam", "crystal", "detector", "goniometer", "sampling", "structure_factors")
-_OWN = ("input", "output", "run")
+_OWN = ("input", "output", "picture", "run")
 _THREES = {"crystal.cells": Crystal.cells, "crystal.sample_size_mm": Crystal.sample_size_mm}
 
 #: A flag for the key replaces these settings of an experiment file, which would overrule it.
@@ -105,6 +105,9 @@ class Replay:
         self.config_path = source.path
         if "semantics" in document:
             self.set("run.semantics", document.pop("semantics"), f"{source.path}: semantics")
+        model = document.get("detector", {}).pop("model", None)
+        if model is not None:
+            self.set("run.detector", model, f"{source.path}: detector.model")
         for section, settings in document.items():
             if section in _OWN:
                 raise ConfigError(f"{source.path}: {section}", "no such section; accepted are "

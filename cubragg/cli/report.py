@@ -10,12 +10,13 @@ from cubragg import units
 from cubragg.experiment.vectors import Vector, dot, norm
 
 if TYPE_CHECKING:
-    from cubragg.experiment.detector import DetectorGeometry
+    from cubragg.experiment.detector import DetectorGeometry, Layers
     from cubragg.render.plan import RenderPlan
     from cubragg.render.render import Image
 
 Row = tuple[str, str]
 _LABEL_WIDTH = 18
+_PANELS_LISTED = 8
 _SHAPES = {"square": "parallelepiped", "round": "ellipsoid", "gauss": "Gaussian spots", "tophat": "tophat spots"}
 
 
@@ -77,17 +78,14 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _detector(plan: RenderPlan) -> list[Row]:
-    geometry, layers = plan.geometry, plan.layers
-    detector = plan.experiment.detector
+    geometry, detector = plan.geometry, plan.experiment.detector
     tilts = _numbers(detector.rotx_deg, detector.roty_deg, detector.rotz_deg)
-    sensor = "not modelled"
-    if layers.thickness_m > 0.0:
-        sensor = (f"{layers.thickness_m * 1e6:g} um in {_plural(layers.count, 'layer')}, "
-                  f"absorption {layers.mu_per_m:g} /m")
+    sensors = dict.fromkeys(map(_sensor, detector.panel_layers()))
     shape = f"{geometry.fast_pixels} x {geometry.slow_pixels} pixels of {_mm(geometry.pixel_size)}"
     extras = [name for name, on in (("curved", detector.curved), ("no obliquity", detector.point_pixel)) if on]
     return [
         ("convention", f"{geometry.convention}, pivot {geometry.pivot}"),
+        *_panels(plan),
         ("size", ", ".join([f"{shape} = {geometry.detsize_fast * 1000:g} x {_mm(geometry.detsize_slow)}", *extras])),
         ("distance", f"{_mm(geometry.distance)}, closest {_mm(geometry.close_distance)}"),
         ("tilts", f"{tilts} deg, two-theta {_numbers(units.deg_from_rad(geometry.twotheta))} deg about "
@@ -100,8 +98,33 @@ def _detector(plan: RenderPlan) -> list[Row]:
         ("pix0", f"{_numbers(*geometry.pix0)} m"),
         *_axes(geometry),
         ("DIALS origin", f"{_numbers(*geometry.dials_origin_mm)} mm"),
-        ("sensor", sensor),
+        *(("sensor", sensor) for sensor in sensors),
     ]
+
+
+def _sensor(layers: Layers) -> str:
+    if not layers.thickness_m > 0.0:
+        return "not modelled"
+    return (f"{layers.thickness_m * 1e6:g} um in {_plural(layers.count, 'layer')}, "
+            f"absorption {layers.mu_per_m:g} /m")
+
+
+def _panels(plan: RenderPlan) -> list[Row]:
+    """The image of a detector of panels, and the first of these."""
+    panels = plan.experiment.detector.panels
+    if not panels:
+        return []
+    rows = [("panels", f"{len(panels)}, {len(plan.panels or ())} rendered, in an image of "
+                       f"{plan.shape[1]} x {plan.shape[0]} pixels")]
+    for number, panel in enumerate(panels[:_PANELS_LISTED]):
+        edges = panel.pixel_fast_mm, panel.pixel_slow_mm
+        size = _numbers(edges[0]) if edges[0] == edges[1] else f"{_numbers(edges[0])} x {_numbers(edges[1])}"
+        rows.append((f"  {panel.name or number} ", f"{panel.fast_pixels} x {panel.slow_pixels} pixels of {size} mm, "
+                     f"at {' '.join(f'{component:.6g}' for component in panel.origin_mm)} mm"
+                     f"{f', {panel.material}' if panel.material else ''}"))
+    if len(panels) > _PANELS_LISTED:
+        rows.append(("", f"and {len(panels) - _PANELS_LISTED} more"))
+    return rows
 
 
 def _axes(geometry: DetectorGeometry) -> list[Row]:
@@ -172,7 +195,8 @@ def _sampling(plan: RenderPlan) -> list[Row]:
                            f"{''.join(f' +{name}' for name in running)}"),
             ("region", "{} to {} fast, {} to {} slow".format(*plan.roi))]
     if plan.mask is not None:
-        rows.append(("mask", f"{_plural(int((~plan.mask).sum()), 'pixel')} skipped"))
+        between = " or between panels" if plan.panels is not None else ""
+        rows.append(("mask", f"{_plural(int((~plan.mask).sum()), 'pixel')} skipped{between}"))
     if sampling.dmin_A > 0.0:
         rows.append(("resolution", f"down to {sampling.dmin_A:g} A"))
     if sampling.water_um > 0.0:
@@ -181,8 +205,8 @@ def _sampling(plan: RenderPlan) -> list[Row]:
 
 
 def _image(image: Image) -> list[Row]:
-    figures, pixel = image.figures, image.geometry.pixel_size
-    fast, slow = (int(place / pixel) for place in (figures.max_fast_m, figures.max_slow_m))
+    figures = image.figures
+    fast, slow = image.max_pixel
     return [
         ("max", f"{figures.max_photons:g} photons at {_mm(figures.max_fast_m, figures.max_slow_m)}, "
                 f"pixel {fast} {slow} (fast slow)"),

@@ -9,15 +9,13 @@ from contextlib import contextmanager
 
 import click
 
-from cubragg.cli import outputs, report
+from cubragg.cli import models, outputs, report
 from cubragg.cli.build import Job, build
 from cubragg.cli.faults import Interrupted
 from cubragg.cli.legacy import Given
-from cubragg.compare.traces import format_steps
 from cubragg.errors import ConfigError
 from cubragg.render.plan import RenderPlan, make_plan
 from cubragg.render.render import render
-from cubragg.render.trace import format_trace, trace_pixel, trace_steps
 
 #: More pixels than this are not traced one by one.
 MAX_TRACES = 1000
@@ -35,6 +33,9 @@ def simulate(line: Sequence[Given]) -> None:
         At Ctrl-C.
     """
     start = time.perf_counter()
+    if models.wants_list(line):
+        click.echo(models.table())
+        return
     job = build(line)
     with job.replay.naming():
         plan = make_plan(job.experiment)
@@ -81,6 +82,11 @@ def _traces(job: Job, plan: RenderPlan) -> Iterator[str]:
                               "name one with -printout_pixel or narrow -roi")
         pixels = [("-printout", fast, slow) for slow in range(slow_min, slow_max + 1)
                   for fast in range(fast_min, fast_max + 1) if plan.mask is None or plan.mask[slow, fast]]
+    if not pixels:
+        return
+    from cubragg.compare.traces import format_steps
+    from cubragg.render.trace import format_trace, trace_pixel, trace_steps
+
     for flag, fast, slow in pixels:
         try:
             if job.settings.pixels:

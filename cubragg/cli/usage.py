@@ -18,6 +18,9 @@ _NOTES = (
     "One dash or two make no difference.",
     "With no file named, the four of nanoBragg are written: floatimage.bin, intimage.img, noiseimage.img, image.pgm. "
     "Once one is named, only the named ones are.",
+    "-hkl reads lines of h k l F as nanoBragg does. MTZ, mmCIF, .fcf and SHELX .hkl (beside its .ins, .res or .cif) "
+    "are expanded by their space group, Bijvoet differences kept, and bring the cell, unless -cell or -mat gives one. "
+    "--column names the column; by itself cubragg takes calculated F, then F(+) and F(-), F, I(+) and I(-), I.",
     "--cbffile holds whole counts. With -scale they are photons * scale, rounded, without noise; otherwise those of "
     "the noise image (-seed), without -adc; with -nonoise, -scale is needed. Masked pixels are -1.",
     "A --config file is a TOML experiment as --save-config writes it, and may name hkl_file (in structure_factors), "
@@ -45,6 +48,8 @@ _EXAMPLES = """\
   # mosaic crystal in a random orientation
   cubragg -hkl P1.hkl -cell 79 79 38 90 90 90 -misset random -seed 7 \\
     -N 20 -mosaic 0.5 -mosaic_domains 50 -floatfile out.bin --png out.png
+  # structure factors from coordinates, then the picture; the MTZ has the cell
+  cubragg sf model.pdb -o F.mtz --dmin 2 && cubragg -hkl F.mtz -N 10 --png a.png
   # keep an experiment, then change one thing
   cubragg --config exp.toml -distance 200 -intfile far.img
 """

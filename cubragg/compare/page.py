@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cubragg.compare import pictures
 from cubragg.compare.peaks import Peak
+from cubragg.io.png import png_bytes
 
 if TYPE_CHECKING:
     from cubragg.compare.comparison import Comparison, Side
@@ -107,7 +107,7 @@ def _panel(image: np.ndarray, shape: tuple[int, ...], paired: Sequence[Peak], al
            ) -> str:
     """An image with circles around its peaks, in the coordinates of its pixels."""
     slow, fast = shape
-    data = base64.b64encode(pictures.png(image)).decode("ascii")
+    data = base64.b64encode(png_bytes(image)).decode("ascii")
     radius = max(fast, slow) / 60.0
     circles = "".join(
         f'<circle cx="{peak.fast + 0.5:.2f}" cy="{peak.slow + 0.5:.2f}" r="{radius:.2f}" stroke="{colour}"/>'

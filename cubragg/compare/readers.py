@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -23,15 +25,19 @@ FLOAT_ENDINGS = (".bin", ".raw", ".float")
 class ReadImage(NamedTuple):
     """``pixels`` float64 [slow, fast]; ``mask`` bool [slow, fast], False where the file marks a pixel as not measured.
 
-    ``mask`` is ``None`` where the format marks none; ``form`` names the format.
+    ``mask`` is ``None`` where the format marks none; ``form`` names the format; ``stored`` is the type of pixels in
+    the file and ``header`` its text, of SMV and CBF only; ``frames`` is how many images the file has.
     """
 
     pixels: np.ndarray
     mask: np.ndarray | None
     form: str
+    stored: np.dtype
+    header: Mapping[str, str] = MappingProxyType({})
+    frames: int = 1
 
 
-def read_image(path: Path | str, shape: tuple[int, int] | None = None) -> ReadImage:
+def read_image(path: Path | str, shape: tuple[int, int] | None = None, number: int = 1) -> ReadImage:
     """Read a float image, SMV, CBF, or whatever fabio knows.
 
     The first bytes tell SMV and CBF; the endings `FLOAT_ENDINGS` tell a float image. Negative pixels of a
@@ -43,6 +49,8 @@ def read_image(path: Path | str, shape: tuple[int, int] | None = None) -> ReadIm
         The file.
     shape
         (slow, fast) of a float image, which does not know its own; ``None``: it is square.
+    number
+        Which image of a file that has several, from 1.
 
     Raises
     ------
@@ -54,13 +62,23 @@ def read_image(path: Path | str, shape: tuple[int, int] | None = None) -> ReadIm
     with open(path, "rb") as file:
         start = file.read(len(_SMV))
     if start.startswith(_SMV):
-        return ReadImage(read_smv(path).pixels.astype(np.float64), None, "SMV")
-    if start.startswith(_CBF):
-        counts = read_cbf(path)[0]
-        return ReadImage(counts.astype(np.float64), counts >= 0, "CBF")
-    if Path(path).suffix.lower() in FLOAT_ENDINGS:
-        return ReadImage(read_float(path, shape or _square(path)).astype(np.float64), None, "float image")
-    return _with_fabio(path)
+        smv = read_smv(path)
+        image = ReadImage(smv.pixels.astype(np.float64), None, "SMV", smv.pixels.dtype, smv.header)
+    elif start.startswith(_CBF):
+        counts, header = read_cbf(path)
+        image = ReadImage(counts.astype(np.float64), counts >= 0, "CBF", counts.dtype, header)
+    elif Path(path).suffix.lower() in FLOAT_ENDINGS:
+        photons = read_float(path, shape or _square(path))
+        image = ReadImage(photons.astype(np.float64), None, "float image", photons.dtype)
+    else:
+        return _with_fabio(path, number)
+    _check_number(path, number, 1)
+    return image
+
+
+def _check_number(path: Path | str, number: int, frames: int) -> None:
+    if not 1 <= number <= frames:
+        raise FormatError(f"{path}: got image number {number}; the file has {frames}, counted from 1")
 
 
 def _square(path: Path | str) -> tuple[int, int]:
@@ -72,7 +90,7 @@ def _square(path: Path | str) -> tuple[int, int]:
     return edge, edge
 
 
-def _with_fabio(path: Path | str) -> ReadImage:
+def _with_fabio(path: Path | str, number: int) -> ReadImage:
     import fabio
 
     # fabio logs what it tries on the way to a format; the caller hears one sentence.
@@ -81,14 +99,20 @@ def _with_fabio(path: Path | str) -> ReadImage:
     logger.setLevel(logging.CRITICAL + 1)
     try:
         with fabio.open(str(path)) as image:
-            pixels = np.array(image.data, dtype=np.float64)
+            frames = max(1, int(image.nframes))
+            _check_number(path, number, frames)
+            data = np.asarray(image.data if frames == 1 else image.get_frame(number - 1).data)
             form = str(image.classname).removesuffix("Image")
+    except FormatError:
+        raise
     except Exception as error:  # fabio meets a file it does not know with whatever its next statement raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(f"{path}: no image that fabio knows ({reason}); a float image (.bin), SMV, CBF or another "
                           "format of fabio is accepted") from None
     finally:
         logger.setLevel(before)
-    if pixels.ndim != 2 or pixels.size == 0:
-        raise FormatError(f"{path}: got an array of shape {pixels.shape}; an image is [slow, fast] and not empty")
-    return ReadImage(pixels, None, form)
+    if data.ndim != 2 or data.size == 0:
+        raise FormatError(f"{path}: got an array of shape {data.shape}; an image is [slow, fast] and not empty")
+    # Eiger detectors mark pixels without a value by the largest number that fits.
+    mask = data != np.iinfo(data.dtype).max if form == "Eiger" and data.dtype.kind == "u" else None
+    return ReadImage(data.astype(np.float64), mask, form, data.dtype, frames=frames)

@@ -17,6 +17,8 @@ from cubragg.compare import page, pictures
 from cubragg.compare.comparison import Comparison
 from cubragg.compare.metrics import Metrics
 from cubragg.io.atomic import write_bytes
+from cubragg.io.colours import Style, limits
+from cubragg.io.png import png_bytes
 from cubragg.io.raw import write_float
 
 
@@ -95,13 +97,13 @@ def _fill(folder: Path, comparison: Comparison, when: datetime, version: str, bl
           save_diff: bool) -> None:
     sides = {"a": comparison.a, "b": comparison.b}
     if black is None:
-        black = pictures.black_level(comparison.b.pixels)
+        black = limits(comparison.b.pixels, Style()).high
     with np.errstate(invalid="ignore"):  # infinite in both
         difference = comparison.a.pixels - comparison.b.pixels
     images = {name: pictures.gray(side.pixels, black) for name, side in sides.items()}
     images["difference"], reach = pictures.signed(difference)
     for name, image in images.items():
-        write_bytes(folder / f"{name}.png", pictures.png(image))
+        write_bytes(folder / f"{name}.png", png_bytes(image))
     floats = {name: side.pixels for name, side in sides.items() if side.command}
     if save_diff:
         floats["difference"] = difference

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cubragg.detect.quantize import SATURATION, region_slices
+from cubragg.detect.quantize import SATURATION, region_bands, region_slices
 from cubragg.experiment.reference_rng import ReferenceStream
 from cubragg.experiment.sampling import ROI
 
@@ -31,25 +31,31 @@ def noise_counts(photons: np.ndarray, roi: ROI, seed: int, rng: str = "numpy") -
     draws: the same image for the same seed).
     """
     counts = np.zeros(photons.shape, dtype=np.float64)
-    region = region_slices(roi)
-    means = np.nan_to_num(photons[region], nan=_LARGEST_POISSON_MEAN, posinf=_LARGEST_POISSON_MEAN)
     if rng == "reference":
+        region = region_slices(roi)
+        means = _finite(photons[region])
         drawn = np.fromiter(_reference_counts(means.ravel(), seed), dtype=np.float64, count=means.size)
         counts[region] = drawn.reshape(means.shape)
-    else:
-        bounded = np.minimum(means.astype(np.float64), _LARGEST_POISSON_MEAN)
-        counts[region] = np.random.default_rng(seed).poisson(bounded)
+        return counts
+    generator = np.random.default_rng(seed)
+    for band in region_bands(roi):
+        counts[band] = generator.poisson(np.minimum(_finite(photons[band]).astype(np.float64), _LARGEST_POISSON_MEAN))
     return counts
+
+
+def _finite(means: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(means, nan=_LARGEST_POISSON_MEAN, posinf=_LARGEST_POISSON_MEAN)
 
 
 def noise_image(counts: np.ndarray, adc: float, roi: ROI) -> tuple[np.ndarray, float, int]:
     """uint16 image of counts plus ``adc``, the sum of the counts, and the number of clipped pixels."""
-    region = region_slices(roi)
-    values = counts[region] + adc
-    overloads = int((values > SATURATION).sum())
+    overloads = 0
     image = np.zeros(counts.shape, dtype=np.uint16)
-    image[region] = np.clip(values, 0.0, SATURATION).astype(np.uint16)
-    return image, float(counts[region].sum()), overloads
+    for band in region_bands(roi):
+        values = counts[band] + adc
+        overloads += int(np.count_nonzero(values > SATURATION))
+        image[band] = np.clip(values, 0.0, SATURATION, out=values).astype(np.uint16)
+    return image, float(counts[region_slices(roi)].sum()), overloads
 
 
 def _single(x: float | np.floating) -> float:

@@ -6,6 +6,8 @@ slow_max, both ends included) they are 0. Source: nanoBragg.c, "output as ints" 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from cubragg.experiment.sampling import ROI
@@ -14,6 +16,7 @@ SATURATION = 65535.0
 _AUTOSCALE_MAX = 55000.0
 _GRAY_MAX = 255.0
 _GRAY_PER_RMSD = 250.0 / 5.0
+_BAND_ROWS = 16
 
 
 def region_slices(roi: ROI) -> tuple[slice, slice]:
@@ -35,13 +38,13 @@ def int_image(photons: np.ndarray, scale: float | None, adc: float, roi: ROI) ->
     Values are ``photons * scale + adc`` clipped to 16 bits and rounded to nearest,
     the half added in double and rounded to single before the floor.
     """
-    region = region_slices(roi)
     scale = int_scale(photons, scale, roi)
-    with np.errstate(invalid="ignore"):
-        values = photons[region].astype(np.float64) * scale + adc
-    values = np.clip(np.nan_to_num(values, nan=SATURATION, posinf=SATURATION), 0.0, SATURATION)
     counts = np.zeros(photons.shape, dtype=np.uint16)
-    counts[region] = np.floor((values + 0.5).astype(np.float32)).astype(np.uint16)
+    for band in region_bands(roi):
+        values = _bounded(photons[band], scale, adc, SATURATION)
+        values += 0.5
+        # Of numbers >= 0 the cast is the floor.
+        counts[band] = values.astype(np.float32).astype(np.uint16)
     return counts, scale
 
 
@@ -50,9 +53,23 @@ def pgm_image(photons: np.ndarray, scale: float | None, int_scale: float, rmsd: 
     """uint8 image and the scale used; ``None`` or <= 0: five rmsd become 250, ``int_scale`` if rmsd is 0."""
     if scale is None or not scale > 0.0:
         scale = _GRAY_PER_RMSD / rmsd if rmsd > 0.0 else int_scale
-    region = region_slices(roi)
     gray = np.zeros(photons.shape, dtype=np.uint8)
-    with np.errstate(invalid="ignore"):
-        values = np.nan_to_num(photons[region].astype(np.float64) * scale, nan=_GRAY_MAX, posinf=_GRAY_MAX)
-    gray[region] = np.clip(values, 0.0, _GRAY_MAX).astype(np.uint8)
+    for band in region_bands(roi):
+        gray[band] = _bounded(photons[band], scale, 0.0, _GRAY_MAX).astype(np.uint8)
     return gray, scale
+
+
+def region_bands(roi: ROI) -> Iterator[tuple[slice, slice]]:
+    """Indices of rows of the region that stay in the processor's cache together, and need little memory."""
+    rows, columns = region_slices(roi)
+    for start in range(rows.start, rows.stop, _BAND_ROWS):
+        yield slice(start, min(start + _BAND_ROWS, rows.stop)), columns
+
+
+def _bounded(photons: np.ndarray, scale: float, offset: float, top: float) -> np.ndarray:
+    """``photons * scale + offset`` in double, cut to 0 and ``top``, which NaN becomes too."""
+    values = photons.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        values *= scale
+        values += offset
+    return np.fmax(np.fmin(values, top, out=values), 0.0, out=values)

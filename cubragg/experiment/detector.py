@@ -13,8 +13,9 @@ from typing import NamedTuple
 from cubragg import units
 from cubragg.errors import ConfigError
 from cubragg.experiment import checks
+from cubragg.experiment.panels import Panel, check_overlaps, image_shape, placed
 from cubragg.experiment.sweep import Sweep, fill_range
-from cubragg.experiment.vectors import Vector, combine, cross, dot, norm, rotate_axis, rotate_xyz, unit
+from cubragg.experiment.vectors import Vector, combine, cross, dot, norm, rotate_axis, rotate_xyz, scale, unit
 
 #: More pixels than this cannot be addressed by the file formats (32-bit counts of bytes).
 MAX_PIXELS = 2**29
@@ -54,13 +55,14 @@ _CONVENTION_PIVOT = {"mosflm": "beam", "denzo": "beam", "adxv": "beam", "xds": "
 
 
 class DetectorGeometry(NamedTuple):
-    """A detector ready for rendering [m, rad], after all rotations.
+    """A detector, or one panel of it, ready for rendering [m, rad], after all rotations.
 
     ``pix0`` is the outer corner of the first pixel seen from the crystal;
     ``fast``, ``slow``, ``normal`` are unit vectors; ``fbeam``, ``sbeam`` and
     ``fclose``, ``sclose`` are the places of the direct beam and of the nearest
     point, from that corner along fast and slow. ``xbeam``, ``ybeam`` stay as
-    given or defaulted, in the convention's own sense.
+    given or defaulted, in the convention's own sense. ``pixel_size`` is the edge
+    along fast.
     """
 
     convention: str
@@ -68,6 +70,7 @@ class DetectorGeometry(NamedTuple):
     fast_pixels: int
     slow_pixels: int
     pixel_size: float
+    slow_pixel_size: float
     pix0: Vector
     fast: Vector
     slow: Vector
@@ -99,7 +102,7 @@ class DetectorGeometry(NamedTuple):
     @property
     def orgy(self) -> float:
         """XDS ORGY [pixel]."""
-        return self.sclose / self.pixel_size + 0.5
+        return self.sclose / self.slow_pixel_size + 0.5
 
     @property
     def dials_origin_mm(self) -> Vector:
@@ -149,6 +152,9 @@ class Detector:
         Cylindrically curved detector; no obliquity in the solid angle.
     thickness_um, attenuation_um, thick_steps
         Sensor thickness and attenuation depth [um] (``inf``: transparent) and number of layers.
+    panels
+        The panels it consists of; empty: it is one itself. Then sizes in pixels and mm above place the beam centre
+        only, and the image is as large as the panels need.
     """
 
     convention: str = "mosflm"
@@ -182,6 +188,7 @@ class Detector:
     thickness_um: float = 0.0
     attenuation_um: float | None = None
     thick_steps: int | None = None
+    panels: tuple[Panel, ...] = ()
 
     def __post_init__(self) -> None:
         checks.choice("detector.convention", "the convention", self.convention, tuple(CONVENTIONS))
@@ -210,10 +217,13 @@ class Detector:
             checks.number("detector.attenuation_um", "the attenuation depth", self.attenuation_um, "um", at_least=0.0)
         checks.integer("detector.thick_steps", "the number of sensor layers", self.thick_steps,
                        optional=True, at_least=0)
+        if self.panels and self.curved:
+            raise ConfigError("detector.curved", "got a curved detector with panels; panels are flat")
+        check_overlaps(self.panels)
         self._check_size()
 
     def _check_size(self) -> None:
-        for axis, count in zip(("fast", "slow"), self.shape()[::-1], strict=True):
+        for axis, count in zip(("fast", "slow"), self._own_shape()[::-1], strict=True):
             if count < 1:
                 size = getattr(self, f"{axis}_size_mm")
                 raise ConfigError(f"detector.{axis}_size_mm", f"got {size:g} mm with pixels of "
@@ -231,7 +241,11 @@ class Detector:
         return fast, slow
 
     def shape(self) -> tuple[int, int]:
-        """(slow, fast) size in pixels."""
+        """(slow, fast) size of the image in pixels."""
+        return image_shape(self.panels) if self.panels else self._own_shape()
+
+    def _own_shape(self) -> tuple[int, int]:
+        """(slow, fast) size in pixels without regard to panels."""
         pixel = units.m_from_mm(self.pixel_size_mm)
         fast, slow = self._sizes_m()
         return math.ceil(slow / pixel - 0.5), math.ceil(fast / pixel - 0.5)
@@ -290,7 +304,7 @@ class Detector:
         """
         pixel = units.m_from_mm(self.pixel_size_mm)
         detsize_f, detsize_s = self._sizes_m()
-        slow_pixels, fast_pixels = self.shape()
+        slow_pixels, fast_pixels = self._own_shape()
         axes = self.axes(spindle)
         rotations = tuple(units.rad_from_deg(angle) for angle in (self.rotx_deg, self.roty_deg, self.rotz_deg))
         twotheta = units.rad_from_deg(self.twotheta_deg)
@@ -333,20 +347,67 @@ class Detector:
                               f"and {1000.0 * close:g} mm along its normal after rotation; "
                               "the detector must not lie at or behind the sample")
         return DetectorGeometry(
-            self.convention, pivot, fast_pixels, slow_pixels, pixel, pix0, fast, slow, normal, axes.beam, axes.polar,
-            unit(cross(axes.beam, axes.polar)), axes.spindle, twotheta_axis, twotheta, distance, close, xbeam, ybeam,
-            xclose, yclose, fbeam, sbeam, fclose, sclose, detsize_f, detsize_s)
+            self.convention, pivot, fast_pixels, slow_pixels, pixel, pixel, pix0, fast, slow, normal, axes.beam,
+            axes.polar, unit(cross(axes.beam, axes.polar)), axes.spindle, twotheta_axis, twotheta, distance, close,
+            xbeam, ybeam, xclose, yclose, fbeam, sbeam, fclose, sclose, detsize_f, detsize_s)
+
+    def panel_geometries(self, detector: DetectorGeometry) -> tuple[DetectorGeometry, ...]:
+        """Each panel in the laboratory, of a detector placed by `geometry`; its own geometry where it has no panels.
+
+        Raises
+        ------
+        ConfigError
+            For a panel that the sample sees edge-on.
+        """
+        if not self.panels:
+            return (detector,)
+        across = cross(detector.fast, detector.slow)
+        normal = unit(across) if dot(across, detector.normal) > 0.0 else scale(unit(across), -1.0)
+        axes = detector.fast, detector.slow, normal
+        return tuple(_panel_geometry(number, panel, detector, axes) for number, panel in enumerate(self.panels))
+
+    def panel_layers(self) -> tuple[Layers, ...]:
+        """Sensor layers of each panel, in the order of `panel_geometries`."""
+        return tuple(self._layers(
+            self.thickness_um if panel.thickness_um is None else panel.thickness_um,
+            self.attenuation_um if panel.attenuation_um is None else panel.attenuation_um)
+            for panel in self.panels) or (self.layers(),)
 
     def layers(self) -> Layers:
         """Sensor layers by the filling-in rules of thickness."""
-        thickness = units.m_from_um(self.thickness_um)
+        return self._layers(self.thickness_um, self.attenuation_um)
+
+    def _layers(self, thickness_um: float, attenuation_um: float | None) -> Layers:
+        thickness = units.m_from_um(thickness_um)
         sweep: Sweep = fill_range(self.thick_steps, thickness, None, 0.5e-6, halve_lone_span=True)
         defaulted = False
-        if self.attenuation_um is None:
+        if attenuation_um is None:
             defaulted = sweep.span > 0.0 and thickness > 0.0
             mu = 1.0 / thickness if defaulted else -1.0
-        elif self.attenuation_um == 0.0 or math.isinf(self.attenuation_um):
+        elif attenuation_um == 0.0 or math.isinf(attenuation_um):
             mu = 0.0
         else:
-            mu = 1.0 / units.m_from_um(self.attenuation_um)
+            mu = 1.0 / units.m_from_um(attenuation_um)
         return Layers(sweep.count, sweep.step, sweep.span, mu, defaulted)
+
+
+def _panel_geometry(number: int, panel: Panel, detector: DetectorGeometry, axes: tuple[Vector, Vector, Vector]
+                    ) -> DetectorGeometry:
+    pix0, fast, slow = placed(panel, detector.pix0, axes)
+    normal = unit(cross(fast, slow))
+    if dot(pix0, normal) < 0.0:
+        normal = scale(normal, -1.0)
+    close = dot(pix0, normal)
+    if not close > _ROUNDING_M:
+        raise ConfigError(f"detector.panels[{number}]", f"got a panel whose plane passes {1000.0 * close:g} mm from "
+                          "the sample; the sample must not lie in it")
+    along = dot(detector.beam, normal)
+    distance = close / along if along != 0.0 else math.inf
+    fclose, sclose = -dot(pix0, fast), -dot(pix0, slow)
+    to_beam = combine((distance, detector.beam), (-1.0, pix0)) if math.isfinite(distance) else (math.nan,) * 3
+    fast_size, slow_size = units.m_from_mm(panel.pixel_fast_mm), units.m_from_mm(panel.pixel_slow_mm)
+    return detector._replace(
+        fast_pixels=panel.fast_pixels, slow_pixels=panel.slow_pixels, pixel_size=fast_size, slow_pixel_size=slow_size,
+        pix0=pix0, fast=fast, slow=slow, normal=normal, distance=distance, close_distance=close,
+        fclose=fclose, sclose=sclose, fbeam=dot(to_beam, fast), sbeam=dot(to_beam, slow),
+        detsize_fast=fast_size * panel.fast_pixels, detsize_slow=slow_size * panel.slow_pixels)

@@ -17,6 +17,7 @@ from cubragg.experiment.beam import Beam, Source
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector
 from cubragg.experiment.goniometer import Goniometer
+from cubragg.experiment.panels import Panel
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
 
@@ -63,7 +64,8 @@ class Experiment:
 
         document: dict[str, Any] = {"semantics": self.semantics}
         for name in _SECTIONS:
-            section = {key: _plain(value) for key, value in vars(getattr(self, name)).items() if value is not None}
+            section = {key: _plain(value) for key, value in vars(getattr(self, name)).items()
+                       if value is not None and not (isinstance(value, tuple) and not value)}
             if section:
                 document[name] = section
         return tomli_w.dumps(document)
@@ -112,6 +114,8 @@ def _plain(value: Any) -> Any:
         position = [float("nan") if component is None else component for component in value.position]
         rest = {key: item for key, item in vars(value).items() if key != "position" and item is not None}
         return {"position": position, **rest}
+    if isinstance(value, Panel):
+        return {key: _plain(item) for key, item in vars(value).items() if item is not None}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
@@ -123,6 +127,8 @@ def _typed(where: str, value: Any, hint: str) -> Any:
         return _unpacked(where, value)
     if where == "beam.sources":
         return tuple(_source(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
+    if where == "detector.panels":
+        return tuple(_panel(f"{where}[{number}]", table) for number, table in enumerate(value))
     if "bool" in hint and not isinstance(value, bool):
         raise ConfigError(where, f"got {value!r}; it must be true or false")
     if isinstance(value, list):
@@ -139,6 +145,16 @@ def _source(where: str, table: dict[str, Any]) -> Source:
     if len(position) != 3:
         raise ConfigError(where, f"got {len(position)} numbers; a source position needs 3")
     return Source(position, table.get("weight"), table.get("wavelength_m"))
+
+
+def _panel(where: str, table: dict[str, Any]) -> Panel:
+    hints = get_type_hints(Panel)
+    _known(table, list(hints), f"{where}.")
+    lacking = [part.name for part in dataclasses.fields(Panel)
+               if part.default is dataclasses.MISSING and part.name not in table]
+    if lacking:
+        raise ConfigError(where, f"a panel without {', '.join(lacking)}")
+    return Panel(**{key: _typed(f"{where}.{key}", value, str(hints[key])) for key, value in table.items()})
 
 
 def _unpacked(where: str, table: Any) -> np.ndarray:

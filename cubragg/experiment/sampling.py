@@ -12,15 +12,11 @@ from cubragg.errors import ConfigError
 from cubragg.experiment import checks
 from cubragg.experiment.crystal import Lattice
 from cubragg.experiment.detector import DetectorGeometry
+from cubragg.experiment.panels import same_arrays
 from cubragg.experiment.vectors import Vector, norm, scale
 
 ROI = tuple[int, int, int, int]
 MAX_OVERSAMPLE = 1000
-
-
-def same_arrays(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    """Equal arrays, or both absent."""
-    return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,5 +105,5 @@ class Sampling:
         """Sub-pixels that resolve the finest fringe of the crystal: ceil(3 size / (lambda distance / pixel))."""
         longest = max(norm(scale(axis, units.ANGSTROM_M)) * count
                       for axis, count in zip((lattice.a, lattice.b, lattice.c), cells, strict=True))
-        reciprocal_pixel = wavelength_m * geometry.distance / geometry.pixel_size
+        reciprocal_pixel = wavelength_m * geometry.distance / max(geometry.pixel_size, geometry.slow_pixel_size)
         return max(math.ceil(3.0 * longest / reciprocal_pixel), 1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cubragg.errors import ConfigError
 from cubragg.experiment import checks
-from cubragg.experiment.sampling import same_arrays
+from cubragg.experiment.panels import same_arrays
 
 #: Grid points that are still worth allocating (8 bytes each: 4 GB).
 MAX_GRID_POINTS = 500_000_000
@@ -63,7 +63,8 @@ class StructureFactors:
         if hkl.ndim != 2 or hkl.shape[1] != 3 or len(hkl) == 0 or len(hkl) != len(amplitudes):
             raise ConfigError("structure_factors.grid", f"got indices of shape {hkl.shape} and {len(amplitudes)} "
                               "amplitudes; a list needs n >= 1 rows of h k l and n amplitudes")
-        low, high = hkl.min(axis=0), hkl.max(axis=0)
+        # By columns: NumPy takes ten times as long for the minimum over rows of three.
+        low, high = (np.array([of(column) for column in hkl.T]) for of in (np.min, np.max))
         shape = [int(b) - int(a) + 1 for a, b in zip(low, high, strict=True)]
         if shape[0] * shape[1] * shape[2] > MAX_GRID_POINTS:
             ranges = ", ".join(f"{name} {int(a)} to {int(b)}" for name, a, b in zip("hkl", low, high, strict=True))

@@ -34,6 +34,8 @@ _STARTER = b"\x0c\x1a\x04\xd5"
 _ELEMENT = "signed 32-bit integer"
 _COMPRESSION = "x-CBF_BYTE_OFFSET"
 _LINE = re.compile(r"[ -~]*")
+#: Rows that stay in the processor's cache together.
+_BAND_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -161,15 +163,22 @@ def counts_from_photons(photons: np.ndarray, scale: float, offset: float = 0.0, 
         If a pixel is negative, not finite or above ``count_cutoff``: nothing is clipped. It names the
         first such pixel in scan order, and starts with ``where``.
     """
-    values = np.asarray(photons, dtype=np.float64) * scale + offset
-    rounded = np.rint(values)
-    # NaN fails every comparison.
-    wrong = ~((values >= 0.0) & (rounded <= min(count_cutoff, MAX_COUNT)))
-    if wrong.any():
-        slow, fast = np.unravel_index(wrong.argmax(), wrong.shape)
-        raise FormatError(f"{where}: got {values[slow, fast]:.10g} at pixel {fast} fast, {slow} slow; "
-                          f"counts are 0 to {min(count_cutoff, MAX_COUNT)}")
-    return rounded.astype(np.int32)
+    photons = np.asarray(photons)
+    counts = np.empty(photons.shape, dtype=np.int32)
+    most = min(count_cutoff, MAX_COUNT)
+    for start in range(0, len(photons), _BAND_ROWS):
+        values = photons[start:start + _BAND_ROWS].astype(np.float64)
+        values *= scale
+        values += offset
+        rounded = np.rint(values)
+        # NaN fails every comparison.
+        wrong = ~((values >= 0.0) & (rounded <= most))
+        if wrong.any():
+            slow, fast = np.unravel_index(wrong.argmax(), wrong.shape)
+            raise FormatError(f"{where}: got {values[slow, fast]:.10g} at pixel {fast} fast, {start + slow} slow; "
+                              f"counts are 0 to {most}")
+        counts[start:start + _BAND_ROWS] = rounded
+    return counts
 
 
 def write_cbf(path: Path | str, counts: np.ndarray, header: MiniCbfHeader) -> None:

@@ -1,41 +1,49 @@
-"""PNG previews."""
+"""PNG pictures of images, a pixel for a pixel."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 
 from cubragg.io.atomic import atomic_path
+from cubragg.io.colours import Style, levels, limits, paint, shrunk, without_masked
 
-#: Percentile of the positive pixels that is shown black.
-BLACK_PERCENTILE = 99.5
+#: Images with a longer edge [pixel] are shrunk; a Pilatus 6M is not.
+LONGEST_EDGE = 3000
 
 
-def preview(photons: np.ndarray) -> np.ndarray:
-    """Gray levels uint8 [slow, fast]: zero is white, the 99.5th percentile of the positive pixels black.
+def picture(image: np.ndarray, style: Style | None = None, mask: np.ndarray | None = None,
+            longest_edge: int = LONGEST_EDGE) -> np.ndarray:
+    """Colours uint8 [slow, fast, 3] of an image [slow, fast].
 
-    In between the square root decides. Bragg peaks span decades, so a linear scale
-    shows only the strongest; a root keeps weak spots apart from background, and
-    counting noise then has the same contrast everywhere. The percentile is there
-    for the few brightest pixels, which would bleach all others. Negative pixels
-    and NaN are white, inf is black, an image without positive pixels is white.
+    Pixels where ``mask`` is False, and NaN, have a colour that no value has. inf is the upper end of the scale,
+    negative pixels are the lower one.
     """
-    values = np.nan_to_num(np.asarray(photons, dtype=np.float64), nan=0.0, posinf=np.inf, neginf=0.0)
-    positive = values[(values > 0.0) & np.isfinite(values)]
-    black = np.percentile(positive, BLACK_PERCENTILE, method="lower") if positive.size else 1.0
-    return np.rint(255.0 * (1.0 - np.sqrt(np.clip(values, 0.0, black) / black))).astype(np.uint8)
+    style = style or Style()
+    values = without_masked(image, mask)
+    return paint(levels(shrunk(values, longest_edge)[0], limits(values, style), style.scale), style.colours)
 
 
-def write_png(path: Path | str, photons: np.ndarray) -> None:
-    """Write a `preview` of photons [slow, fast] as a gray PNG, first pixel top left.
+def png_bytes(colours: np.ndarray) -> bytes:
+    """Colours uint8 [slow, fast, 3] as a PNG file, first pixel top left; without any colour, a file of greys."""
+    from PIL import Image
+
+    red = colours[..., 0]
+    is_grey = all(np.array_equal(red, colours[..., channel]) for channel in (1, 2))
+    stream = io.BytesIO()
+    Image.fromarray(red if is_grey else colours).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def write_png(path: Path | str, image: np.ndarray, style: Style | None = None, mask: np.ndarray | None = None) -> None:
+    """Write the `picture` of an image [slow, fast].
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    from PIL import Image
-
     with atomic_path(path) as temporary:
-        Image.fromarray(preview(photons)).save(temporary, format="PNG")
+        temporary.write_bytes(png_bytes(picture(image, style, mask)))

@@ -25,11 +25,23 @@ def read_text(path: Path | str) -> str:
     OSError
         If it cannot be read.
     """
+    return text_of(path, Path(path).read_bytes())
+
+
+def text_of(path: Path | str, data: bytes) -> str:
+    r"""The text that the bytes of a file are, with line ends as ``\n``.
+
+    Raises
+    ------
+    FormatError
+        If they are not text in UTF-8.
+    """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError(f"{path}: got byte 0x{error.object[error.start]:02x} at {error.start}; "
                           "a text file in UTF-8 is accepted") from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         raise FormatError(f"{path}: got byte 0x00 at {text.index(chr(0))}; a text file in UTF-8 is accepted")
     return text

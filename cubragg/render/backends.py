@@ -12,7 +12,8 @@ from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
 from cubragg.experiment import checks
 from cubragg.render.culling import Culling
 from cubragg.render.kernel_source import PRECISIONS
-from cubragg.render.numpy_renderer import NumpyRenderer, Progress
+from cubragg.render.numpy_renderer import NumpyRenderer
+from cubragg.render.panels import Progress
 from cubragg.render.plan import RenderPlan
 
 #: In the order in which ``auto`` tries them.
@@ -42,7 +43,8 @@ class Choice(NamedTuple):
     fallback: str
 
 
-def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", device: int = 0, cull: float = 0.0
+def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", device: int = 0,
+           cull: float | None = 0.0
            ) -> Choice:
     """The renderer of a plan.
 
@@ -58,7 +60,7 @@ def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", dev
         Number of the GPU.
     cull
         Terms may be left out that are known to be at most this share of the theoretical peak, the largest
-        F^2 times (Na Nb Nc)^2; 0: only terms that are 0.
+        F^2 times (Na Nb Nc)^2; 0: only terms that are 0; ``None``: every term is evaluated.
 
     Raises
     ------
@@ -67,7 +69,8 @@ def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", dev
     ConfigError
         If there is no backend or precision of that name, or not together, or for a tolerance out of range.
     """
-    checks.number("cull", "the tolerance", cull, at_least=0.0, below=1.0)
+    if cull is not None:
+        checks.number("cull", "the tolerance", cull, at_least=0.0, below=1.0)
     if backend != "auto" and backend not in BACKENDS:
         raise ConfigError("backend", f"got {backend!r}; accepted are auto, {', '.join(BACKENDS)}")
     if precision != "auto" and precision not in PRECISIONS:
@@ -87,14 +90,14 @@ def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", dev
     raise AssertionError("the NumPy backend can always run")
 
 
-def _make(plan: RenderPlan, backend: str, precision: str, device: int, cull: float) -> Choice:
+def _make(plan: RenderPlan, backend: str, precision: str, device: int, cull: float | None) -> Choice:
     makers: dict[str, Callable[[], Choice]] = {
         "cuda": lambda: _cuda(plan, precision, device, cull), "cpu": lambda: _cpu(plan, precision, cull),
         "numpy": lambda: _numpy(plan, precision)}
     return makers[backend]()
 
 
-def _cuda(plan: RenderPlan, precision: str, device: int, cull: float) -> Choice:
+def _cuda(plan: RenderPlan, precision: str, device: int, cull: float | None) -> Choice:
     from cubragg.render.cuda_device import auto_precision, device_count
     from cubragg.render.cuda_renderer import CudaRenderer
 
@@ -103,7 +106,7 @@ def _cuda(plan: RenderPlan, precision: str, device: int, cull: float) -> Choice:
     return Choice(CudaRenderer(plan, chosen, device, cull=cull), "cuda", chosen, "")
 
 
-def _cpu(plan: RenderPlan, precision: str, cull: float) -> Choice:
+def _cpu(plan: RenderPlan, precision: str, cull: float | None) -> Choice:
     from cubragg.render.cpu_renderer import CpuRenderer
 
     chosen = "double" if precision == "auto" else precision

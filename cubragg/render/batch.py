@@ -24,8 +24,8 @@ _GIMBAL_LOCK = 1e-12
 
 
 def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend: str = "auto", precision: str = "auto",
-                device: int = 0, cull: float = 0.0, threads: int | None = None, on_device: bool = False
-                ) -> Iterator[Any]:
+                device: int = 0, cull: float | None = 0.0, threads: int | None = None,
+                on_device: bool = False) -> Iterator[Any]:
     """Render one image for each orientation of the crystal.
 
     What the images share is set up once: detector, sources, structure factors, compiled
@@ -126,7 +126,7 @@ def _turned(plan: RenderPlan, experiment: Experiment) -> RenderPlan:
     crystal, sampling = experiment.crystal, experiment.sampling
     wavelength = units.m_from_angstrom(experiment.beam.wavelength_A)
     lattice = crystal.lattice(wavelength, experiment.semantics)
-    recommended = sampling.recommended_oversample(lattice, plan.cells, plan.geometry, wavelength)
+    recommended = sampling.recommended_oversample(lattice, plan.cells, plan.coarsest, wavelength)
     # Lengths of the turned axes differ in their last bits, which may turn a rounded-up count over.
     if any(size > 0.0 for size in crystal.sample_size_mm) or recommended != plan.recommended_oversample:
         return make_plan(experiment)
@@ -135,8 +135,8 @@ def _turned(plan: RenderPlan, experiment: Experiment) -> RenderPlan:
                                first_cell_vectors=first)
 
 
-def _images(choice: Choice, plans: Iterator[RenderPlan], device: int, cull: float, threads: int | None,
-            on_device: bool) -> Iterator[Any]:
+def _images(choice: Choice, plans: Iterator[RenderPlan], device: int, cull: float | None,
+            threads: int | None, on_device: bool) -> Iterator[Any]:
     """One renderer for each run of plans that share everything but the orientation: as a rule, a single one."""
     for number, (_, run) in enumerate(itertools.groupby(plans, key=lambda plan: (plan.cells, plan.oversample))):
         alike = iter(run)

@@ -6,11 +6,14 @@ sources; nothing is timed, so the choice is a function of plan, backend, precisi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from cubragg.render.culling import Culling, axes_of, largest_factor, limits_of, obstacle, struct_values
 from cubragg.render.geometry import SubPixels
 from cubragg.render.lattice import Workspace
+from cubragg.render.panels import panel_parts, place_count
 from cubragg.render.plan import RenderPlan
 
 #: Tiles (fast, slow) that culling may use. On a GPU a tile is a block of threads, which cannot be smaller.
@@ -27,35 +30,48 @@ _ASK, _TILE = 7.0, 700.0
 _TERMS_OF_PIXEL, _TERMS, _TERMS_OF_POINT = 16, 2e7, 50
 #: Culling has to promise this share of the cost.
 _WORTH = 0.9
-_SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES = 48, 48, 3
+_SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES, _SAMPLE_PANELS = 48, 48, 3, 8
 
 
-def choose_culling(plan: RenderPlan, backend: str, precision: str, tolerance: float = 0.0) -> Culling:
-    """How a renderer of the backend ``cpu`` or ``cuda`` goes about a plan's terms."""
-    reason = _not_at_all(plan, tolerance)
+def choose_culling(plan: RenderPlan, backend: str, precision: str, tolerance: float | None = 0.0,
+                   limits: Callable[[], np.ndarray] | None = None) -> Culling:
+    """How a renderer of the backend ``cpu`` or ``cuda`` goes about a plan's terms, on all its panels.
+
+    Parameters
+    ----------
+    tolerance
+        See `Culling`; ``None``: every term is to be evaluated.
+    limits
+        Gives `culling.limits_of` the plan, for a caller that has it.
+    """
+    if tolerance is None:
+        return Culling(why="every term is asked for")
+    parts = [part.plan for part in panel_parts(plan)]
+    reason = _not_at_all(plan, parts, tolerance)
     if reason:
         return Culling(tolerance=tolerance, why=reason)
-    limits, values, axes = limits_of(plan), struct_values(plan, precision, Culling(tolerance=tolerance)), axes_of(plan)
-    costs = {tile: _cost(plan, precision, tile, kept_share(plan, tile, limits, axes, values))
+    tables = limits() if limits else limits_of(plan), axes_of(plan)
+    values = struct_values(plan, precision, Culling(tolerance=tolerance))
+    looked_at = [parts[number] for number in _spread(len(parts), _SAMPLE_PANELS)]
+    costs = {tile: _cost(looked_at, precision, tile, [kept_share(part, tile, *tables, values) for part in looked_at])
              for tile in TILES[backend]}
     tile = min(costs, key=lambda tile: costs[tile][0])
     cost, kept = costs[tile]
-    plain = _term_cost(plan, precision) * _terms_of_pixel(plan)
+    plain = sum(_term_cost(part, precision) * _terms(part) for part in looked_at)
     if cost > _WORTH * plain:
         return Culling(tolerance=tolerance, kept=1.0, why=f"tiles of {tile[0]} x {tile[1]} pixels would keep "
                        f"{100 * kept:.3g} % of the terms, too many to pay for asking")
     return Culling(True, tile, tolerance, kept=kept, why=f"expected to cost {100 * cost / plain:.3g} % of all terms")
 
 
-def _not_at_all(plan: RenderPlan, tolerance: float) -> str:
+def _not_at_all(plan: RenderPlan, parts: list[RenderPlan], tolerance: float) -> str:
     """Why there is nothing to be gained, without a look at the tiles; empty if there may be."""
     crystal, grid = plan.experiment.crystal, plan.experiment.structure_factors.grid
-    pixels = (plan.roi[1] - plan.roi[0] + 1) * (plan.roi[3] - plan.roi[2] + 1)
-    terms = _terms_of_pixel(plan)
-    if terms < _TERMS_OF_PIXEL:
-        return f"a pixel has {terms:g} term{'s' * (terms != 1)} only"
-    if terms * pixels < _TERMS or (grid is not None and terms * pixels < _TERMS_OF_POINT * grid.size):
-        return f"{terms * pixels:.3g} terms are too few"
+    most, total = max(map(_terms_of_pixel, parts), default=0), sum(map(_terms, parts))
+    if most < _TERMS_OF_PIXEL:
+        return f"a pixel has {most:g} term{'s' * (most != 1)} only"
+    if total < _TERMS or (grid is not None and total < _TERMS_OF_POINT * grid.size):
+        return f"{total:.3g} terms are too few"
     if tolerance == 0.0 and crystal.shape in ("square", "round") and grid is None:
         return f"no term of a {crystal.shape} crystal with a constant structure factor is 0; --cull takes a tolerance"
     return obstacle(plan)
@@ -66,15 +82,23 @@ def _terms_of_pixel(plan: RenderPlan) -> float:
     return orientations * len(plan.sources.wavelength_m) * plan.oversample**2 * plan.layers.count
 
 
+def _terms(part: RenderPlan) -> float:
+    return _terms_of_pixel(part) * place_count(part)
+
+
 def _term_cost(plan: RenderPlan, precision: str) -> float:
     return _TERM[precision][plan.experiment.crystal.shape] + _INTERPOLATION * plan.interpolate
 
 
-def _cost(plan: RenderPlan, precision: str, tile: tuple[int, int], kept: float) -> tuple[float, float]:
-    """Cost of a pixel [ns], and the share kept."""
-    asked = _terms_of_pixel(plan) / (plan.oversample**2 * plan.layers.count)
-    return (kept * _terms_of_pixel(plan) * _term_cost(plan, precision)
-            + (_TILE + asked * _ASK) / (tile[0] * tile[1])), kept
+def _cost(parts: list[RenderPlan], precision: str, tile: tuple[int, int], shares: list[float]) -> tuple[float, float]:
+    """Cost of the panels [ns], and the share of their terms that is kept."""
+    cost = evaluated = 0.0
+    for part, kept in zip(parts, shares, strict=True):
+        asked = _terms_of_pixel(part) / (part.oversample**2 * part.layers.count)
+        cost += (kept * _terms(part) * _term_cost(part, precision)
+                 + (_TILE + asked * _ASK) * place_count(part) / (tile[0] * tile[1]))
+        evaluated += kept * _terms(part)
+    return cost, evaluated / sum(map(_terms, parts))
 
 
 def kept_share(plan: RenderPlan, tile: tuple[int, int], limits: np.ndarray, axes: np.ndarray, values: dict) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.vectors import Vector, cross, unit
 from cubragg.render.lattice import Workspace
 from cubragg.render.plan import RenderPlan
@@ -23,6 +24,14 @@ def _rotate_axis(vectors: np.ndarray, axis: Vector, angle: np.ndarray) -> np.nda
         axis[1] * along + y * c + (axis[2] * x - axis[0] * z) * s,
         axis[2] * along + z * c + (-axis[1] * x + axis[0] * y) * s,
     ])
+
+
+def on_cylinder(geometry: DetectorGeometry, flat: np.ndarray) -> np.ndarray:
+    """Positions [3, n] on a curved detector: flat y and z become angles about the slow and fast axes."""
+    start = np.empty_like(flat)
+    start[:] = np.array([geometry.distance * component for component in geometry.beam])[:, None]
+    turned = _rotate_axis(start, geometry.slow, flat[1] / geometry.distance)
+    return _rotate_axis(turned, geometry.fast, flat[2] / geometry.distance)
 
 
 def _add_up(terms: tuple[tuple[np.ndarray, float], ...], constants: tuple[float, ...], out: np.ndarray) -> None:
@@ -55,35 +64,27 @@ class SubPixels:
                  sub_fast: int, work: Workspace) -> None:
         self._plan, self._layer, self._work = plan, layer, work
         geometry, n = plan.geometry, plan.oversample
-        edge = geometry.pixel_size / n
-        f = edge * (fast * n + sub_fast) + edge / 2.0
-        s = edge * (slow * n + sub_slow) + edge / 2.0
+        fast_edge, slow_edge = geometry.pixel_size / n, geometry.slow_pixel_size / n
+        f = fast_edge * ((fast + plan.first_pixel[0]) * n + sub_fast) + fast_edge / 2.0
+        s = slow_edge * ((slow + plan.first_pixel[1]) * n + sub_slow) + slow_edge / 2.0
         depth = layer * plan.layers.step_m
         position = work.take("position", 3, len(fast))
         for axis in range(3):
             constants = (depth * geometry.normal[axis], geometry.pix0[axis])
             _add_up(((f, geometry.fast[axis]), (s, geometry.slow[axis])), constants, position[axis])
         if plan.experiment.detector.curved:
-            position = self._curved(position)
+            position = on_cylinder(geometry, position)
         x, y, z = position
         self.position = position
         self.path = np.sqrt(x * x + y * y + z * z)
         self.direction = np.divide(position, self.path, out=work.take("direction", 3, len(fast)))
-
-    def _curved(self, flat: np.ndarray) -> np.ndarray:
-        """On the cylinder: flat y and z become angles about the slow and fast axes."""
-        geometry = self._plan.geometry
-        start = np.empty_like(flat)
-        start[:] = np.array([geometry.distance * component for component in geometry.beam])[:, None]
-        turned = _rotate_axis(start, geometry.slow, flat[1] / geometry.distance)
-        return _rotate_axis(turned, geometry.fast, flat[2] / geometry.distance)
 
     def solid_angle(self) -> np.ndarray:
         """Of the whole pixel, seen from here [sr]; 1 / path^2 for a point pixel."""
         if self._plan.experiment.detector.point_pixel:
             return 1.0 / self.path / self.path
         geometry = self._plan.geometry
-        return (geometry.pixel_size * geometry.pixel_size / self.path / self.path
+        return (geometry.pixel_size * geometry.slow_pixel_size / self.path / self.path
                 * geometry.close_distance / self.path)
 
     def capture_fraction(self) -> np.ndarray:

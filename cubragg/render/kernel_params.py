@@ -14,7 +14,9 @@ import numpy as np
 
 from cubragg import units
 from cubragg.experiment.vectors import Vector, cross, unit
+from cubragg.render.panels import place_count
 from cubragg.render.plan import RenderPlan
+from cubragg.render.structure_factor import bordered
 
 SOURCE_COLUMNS = 14
 
@@ -22,7 +24,7 @@ _VECTOR = (np.float64, 3)
 #: `struct Params`, field by field.
 PARAMS = np.dtype([
     ("pix0", *_VECTOR), ("fast", *_VECTOR), ("slow", *_VECTOR), ("normal", *_VECTOR), ("beam", *_VECTOR),
-    ("pixel_size", np.float64), ("sub_pixel_size", np.float64), ("close_distance", np.float64),
+    ("pixel_size", np.float64, 2), ("sub_pixel_size", np.float64, 2), ("close_distance", np.float64),
     ("distance", np.float64), ("layer_step", np.float64), ("mu", np.float64), ("kahn", np.float64),
     ("dmin", np.float64), ("water", np.float64), ("scale", np.float64),
     ("cells", *_VECTOR), ("reciprocal", np.float64, (3, 3)), ("fudge", np.float64),
@@ -32,7 +34,7 @@ PARAMS = np.dtype([
     ("lengths", *_VECTOR), ("star_lengths", *_VECTOR), ("dual_lengths", *_VECTOR),
     ("grid_origin", np.int32, 3), ("grid_size", np.int32, 3),
     ("fast_min", np.int32), ("fast_max", np.int32), ("slow_min", np.int32), ("slow_max", np.int32),
-    ("fast_pixels", np.int32), ("first_row", np.int32), ("first_tile_row", np.int32),
+    ("first_pixel", np.int32, 2), ("fast_pixels", np.int32), ("first_row", np.int32), ("first_tile_row", np.int32),
     ("layers", np.int32), ("oversample", np.int32), ("sources", np.int32), ("orientations", np.int32),
     ("polarized", np.int32), ("absorbing", np.int32), ("curved", np.int32), ("point_pixel", np.int32),
     ("masked", np.int32), ("running_thick", np.int32), ("running_polar", np.int32), ("running_omega", np.int32),
@@ -56,8 +58,9 @@ def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
     geometry, layers, lattice, sampling = plan.geometry, plan.layers, plan.lattice, plan.experiment.sampling
     detector, beam = plan.experiment.detector, plan.experiment.beam
     params = np.zeros((), dtype=PARAMS)
-    for name in ("pix0", "fast", "slow", "normal", "beam", "pixel_size", "close_distance", "distance"):
+    for name in ("pix0", "fast", "slow", "normal", "beam", "close_distance", "distance"):
         params[name] = getattr(geometry, name)
+    edges = geometry.pixel_size, geometry.slow_pixel_size
     per_pixel = plan.oversample * plan.oversample
     orientations = plan.cell_vectors.shape[0] * plan.cell_vectors.shape[1]
     cells = plan.cells[0] * plan.cells[1] * plan.cells[2]
@@ -66,7 +69,7 @@ def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
     running = {name: not plan.physical and getattr(sampling, f"oversample_{name}")
                for name in ("thick", "polar", "omega")}
     values: dict[str, Any] = {
-        "sub_pixel_size": geometry.pixel_size / plan.oversample,
+        "pixel_size": edges, "sub_pixel_size": [edge / plan.oversample for edge in edges],
         "layer_step": layers.step_m, "mu": layers.mu_per_m, "kahn": beam.kahn_factor, "dmin": plan.dmin,
         "water": plan.water / per_pixel if plan.physical else plan.water,
         "scale": units.THOMSON_CROSS_SECTION_M2 * plan.fluence / steps,
@@ -75,7 +78,7 @@ def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
         "constant": factors.default_F * factors.default_F / table_scale(plan, precision) ** 2,
         "term_scale": 1.0 if precision == "double" else cells * cells,
         "fast_min": plan.roi[0], "fast_max": plan.roi[1], "slow_min": plan.roi[2], "slow_max": plan.roi[3],
-        "fast_pixels": geometry.fast_pixels,
+        "first_pixel": plan.first_pixel, "fast_pixels": plan.shape[1],
         "layers": layers.count, "oversample": plan.oversample, "sources": len(plan.sources.wavelength_m),
         "orientations": orientations, "polarized": beam.polarized, "absorbing": layers.thickness_m > 0.0,
         "curved": detector.curved, "point_pixel": detector.point_pixel, "masked": plan.mask is not None,
@@ -90,12 +93,6 @@ def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
     return params
 
 
-def place_count(plan: RenderPlan) -> int:
-    """Pixels of the region."""
-    fast_min, fast_max, slow_min, slow_max = plan.roi
-    return (fast_max - fast_min + 1) * (slow_max - slow_min + 1)
-
-
 def table_scale(plan: RenderPlan, precision: str) -> float:
     """What structure factors are divided by: keeps squares of square crystals inside single precision."""
     if precision == "double" or plan.experiment.crystal.shape != "square":
@@ -108,13 +105,8 @@ def table_of(plan: RenderPlan, precision: str) -> np.ndarray:
     factors = plan.experiment.structure_factors
     if factors.grid is None:
         return np.zeros(1, dtype=real(precision))
-    padded = np.pad(factors.grid, 1, constant_values=factors.default_F)
-    scale = table_scale(plan, precision)
-    if scale != 1.0:
-        padded /= scale
-    if not plan.interpolate:
-        padded *= padded
-    return np.ascontiguousarray(padded, dtype=real(precision))
+    return bordered(factors.grid, factors.default_F, real(precision), scale=table_scale(plan, precision),
+                    squared=not plan.interpolate)
 
 
 def vectors_of(plan: RenderPlan) -> np.ndarray:

@@ -9,12 +9,13 @@ Each concerns a single pixel; the two are found first and rendered alone.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from cubragg.render import lattice
 from cubragg.render.culling import Culling
 from cubragg.render.geometry import SubPixels, resolution_cut
 from cubragg.render.lattice import Workspace
+from cubragg.render.panels import Progress, place_count, render_panels
 from cubragg.render.plan import RenderPlan
 from cubragg.render.structure_factor import StructureFactorTable
 
@@ -32,7 +34,6 @@ from cubragg.render.structure_factor import StructureFactorTable
 #: float64 stays below the 128 KiB from which malloc maps fresh pages at every call.
 BLOCK_PIXELS = 16000
 
-Progress = Callable[[int, int], None]
 A = TypeVar("A")
 R = TypeVar("R")
 
@@ -101,7 +102,7 @@ class NumpyRenderer:
         self.turn(plan)
 
     def turn(self, plan: RenderPlan) -> None:
-        """Go on with a plan that differs in the crystal's orientation only; the tables stay."""
+        """Go on with a plan that differs in the crystal's orientation or the detector only; the tables stay."""
         self._plan = plan
         self._reciprocal = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
         self._vectors = self._flat_vectors(plan.cell_vectors)
@@ -121,10 +122,26 @@ class NumpyRenderer:
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The float32 image [slow, fast] in photons."""
+        whole = self._plan
+        with _Workers(threads or os.cpu_count() or 1) as workers:
+
+            def run(plan: RenderPlan, told: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+                self.turn(plan)
+                return self._run(workers, told)
+
+            try:
+                image, self.interpolation_stopped_at = render_panels(whole, run, progress)
+            finally:
+                self.turn(whole)
+        return image
+
+    def _run(self, workers: _Workers, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+        """The image of a plan that is one run, and the pixel that switched interpolation off."""
         plan = self._plan
         image = np.zeros(plan.shape, dtype=np.float32)
-        total = _pixel_count(plan)
-        workers = threads or os.cpu_count() or 1
+        total = place_count(plan)
+        if total > 1:  # a single pixel has few lookups
+            self._table.build()
 
         first, stop = self.lone_places(workers)
         interpolated_to = (total if stop is None else stop) if plan.interpolate else 0
@@ -138,13 +155,13 @@ class NumpyRenderer:
             self._fill(image, _Pixels(plan, *bounds), _Rules(interpolate=bounds[1] <= interpolated_to))
             return bounds[1]
 
-        for done in _in_order(one, self._bounds(alone), workers):
+        for done in workers.in_order(one, self._bounds(alone)):
             if progress is not None:
                 progress(done, total)
-        if stop is not None:
-            pixel = _Pixels(plan, stop, stop + 1)
-            self.interpolation_stopped_at = int(pixel.fast[0]), int(pixel.slow[0])
-        return image
+        if stop is None:
+            return image, None
+        pixel = _Pixels(plan, stop, stop + 1)
+        return image, (int(pixel.fast[0]), int(pixel.slow[0]))
 
     def _fill(self, image: np.ndarray, pixels: _Pixels, rules: _Rules) -> None:
         if len(pixels):
@@ -156,16 +173,16 @@ class NumpyRenderer:
 
     def _bounds(self, alone: list[int]) -> Iterator[tuple[int, int]]:
         """Blocks of places that cover the region, but for the pixels rendered alone."""
-        edges = [-1, *alone, _pixel_count(self._plan)]
+        edges = [-1, *alone, place_count(self._plan)]
         for before, end in itertools.pairwise(edges):
             for start in range(before + 1, end, self._block_pixels):
                 yield start, min(start + self._block_pixels, end)
 
     # The two pixels that are rendered alone
 
-    def lone_places(self, workers: int = 1) -> tuple[int | None, int | None]:
+    def lone_places(self, workers: _Workers | None = None) -> tuple[int | None, int | None]:
         """Places of the first pixel rendered and of the one that stops interpolation, where they matter."""
-        plan = self._plan
+        plan, workers = self._plan, workers or _Workers(1)
         first = self._first_rendered() if plan.first_cell_vectors is not None else None
         stop = self._interpolation_stop(first, workers) if plan.interpolate and not plan.physical else None
         return first, stop
@@ -196,7 +213,7 @@ class NumpyRenderer:
                 return int(pixels.place[seen.argmax()])
         return None
 
-    def _interpolation_stop(self, first: int | None, workers: int) -> int | None:
+    def _interpolation_stop(self, first: int | None, workers: _Workers) -> int | None:
         """Place of the first pixel with a sample whose neighbourhood leaves the grid."""
         def outside(bounds: tuple[int, int]) -> int | None:
             pixels = _Pixels(self._plan, *bounds)
@@ -208,8 +225,8 @@ class NumpyRenderer:
         if first is not None:
             # The first pixel goes in its turn: masked pixels alone stand before it.
             bounds = iter([(first, first + 1), *bounds])
-        results = _in_order(outside, bounds, workers)
-        return next((place for place in results if place is not None), None)
+        with contextlib.closing(workers.in_order(outside, bounds)) as results:
+            return next((place for place in results if place is not None), None)
 
     def _any_sample(self, pixels: _Pixels, first_pass: bool, test: Callable[[np.ndarray, np.ndarray], np.ndarray]
                     ) -> np.ndarray:
@@ -369,11 +386,6 @@ class NumpyRenderer:
         return scale * spots + plan.water / per_layer * water
 
 
-def _pixel_count(plan: RenderPlan) -> int:
-    fast_min, fast_max, slow_min, slow_max = plan.roi
-    return (fast_max - fast_min + 1) * (slow_max - slow_min + 1)
-
-
 def _renewed(old: np.ndarray, compute: Callable[[], np.ndarray], *, all_of_it: bool) -> np.ndarray:
     """``old`` with its zeros, or all of it, computed anew."""
     if all_of_it:
@@ -382,19 +394,32 @@ def _renewed(old: np.ndarray, compute: Callable[[], np.ndarray], *, all_of_it: b
     return np.where(missing, compute(), old) if missing.any() else old
 
 
-def _in_order(function: Callable[[A], R], arguments: Iterable[A], workers: int) -> Iterator[R]:
-    """Map with threads, results in order, a few calls ahead; stops cleanly when the caller does."""
-    if workers == 1:
-        yield from map(function, arguments)
-        return
-    pending: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for argument in arguments:
-            pending.append(pool.submit(function, argument))
-            if len(pending) > 2 * workers:
+class _Workers:
+    """Threads for a whole image: from panel to panel they keep their workspaces. A single one is the caller's own."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pool = ThreadPoolExecutor(count) if count > 1 else None
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def in_order(self, function: Callable[[A], R], arguments: Iterable[A]) -> Generator[R, None, None]:
+        """Map, results in order, a few calls ahead; stops cleanly when the caller does."""
+        if self._pool is None:
+            yield from map(function, arguments)
+            return
+        pending: deque[Future[R]] = deque()
+        try:
+            for argument in arguments:
+                pending.append(self._pool.submit(function, argument))
+                if len(pending) > 2 * self._count:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+        finally:
+            wait([future for future in pending if not future.cancel()])

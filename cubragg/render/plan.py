@@ -11,9 +11,11 @@ from cubragg.experiment.beam import DEFAULT_FLUENCE, SourceTable
 from cubragg.experiment.crystal import Lattice, Mosaic
 from cubragg.experiment.detector import DetectorGeometry, Layers
 from cubragg.experiment.experiment import Experiment
+from cubragg.experiment.panels import live_pixels
 from cubragg.experiment.sampling import ROI
 from cubragg.experiment.sweep import Sweep
 from cubragg.experiment.vectors import Vector, rotate_axis, scale
+from cubragg.render.panels import PlacedPanel, coarsest, placed_panels
 
 #: Cell angles further off than this are told to the user.
 _ANGLE_ERROR_DEG = 1e-3
@@ -32,6 +34,16 @@ class RenderPlan:
         differ there (`None`: nowhere); see `carried_rotations`.
     cells
         Unit cells along a, b, c, whole numbers as float.
+    geometry, layers
+        Of the detector, or of the panel that the plan of a run is for.
+    panels
+        The panels to render, which `panels.panel_parts` makes one plan each of; ``None``: the plan is one run.
+    shape, first_pixel
+        Size of the image (slow, fast) [pixel]; (fast, slow) place of its first pixel on the geometry.
+    mask
+        bool [slow, fast]: the pixels to render, those between panels left out; ``None``: all.
+    coarsest
+        The geometry that decides on the recommended oversampling.
     steps
         What the sum is divided by.
     water
@@ -58,6 +70,10 @@ class RenderPlan:
     interpolate: bool
     roi: ROI
     mask: np.ndarray | None
+    shape: tuple[int, int]
+    first_pixel: tuple[int, int]
+    panels: tuple[PlacedPanel, ...] | None
+    coarsest: DetectorGeometry
     dmin: float
     water: float
     steps: int
@@ -69,11 +85,6 @@ class RenderPlan:
     def physical(self) -> bool:
         """Physical semantics instead of the C program's."""
         return self.experiment.semantics == "physical"
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Image size (slow, fast) [pixel]."""
-        return self.geometry.slow_pixels, self.geometry.fast_pixels
 
 
 def make_plan(experiment: Experiment) -> RenderPlan:
@@ -91,7 +102,9 @@ def make_plan(experiment: Experiment) -> RenderPlan:
     lattice = crystal.lattice(wavelength, experiment.semantics)
     sample_size, clipped = _clipped_sample(experiment)
     cells = crystal.cell_counts(lattice, sample_size)
-    recommended = sampling.recommended_oversample(lattice, cells, geometry, wavelength)
+    geometries = detector.panel_geometries(geometry)
+    decisive = coarsest(detector, geometry, geometries)
+    recommended = sampling.recommended_oversample(lattice, cells, decisive, wavelength)
     oversample = sampling.oversample or recommended
     sources = beam.source_table(geometry.beam, geometry.polar, geometry.vert)
     mosaic = crystal.mosaic()
@@ -103,16 +116,28 @@ def make_plan(experiment: Experiment) -> RenderPlan:
         wanted = min(crystal.cells) <= 2
     fluence = beam.photons_per_m2()
     vectors, first_vectors = oriented_cells(lattice, mosaic, angles, geometry.spindle, experiment.semantics)
+    shape = detector.shape()
+    roi, mask = sampling.region(shape), _live(experiment)
     plan = RenderPlan(
         experiment=experiment, geometry=geometry, layers=detector.layers(), lattice=lattice, cells=cells,
         sources=sources, mosaic=mosaic, phi=phi, phi_angles=angles, oversample=oversample,
         recommended_oversample=recommended, fluence=fluence, interpolate=wanted and grid is not None,
-        roi=sampling.region(detector.shape()), mask=sampling.mask, dmin=sampling.dmin_A * units.ANGSTROM_M,
-        water=_water(experiment, fluence),
+        roi=roi, mask=mask, shape=shape, first_pixel=(0, 0),
+        panels=placed_panels(detector, geometry, geometries, roi, mask), coarsest=decisive,
+        dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),
         steps=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample,
         cell_vectors=vectors, first_cell_vectors=first_vectors, notices=())
     object.__setattr__(plan, "notices", tuple(_notices(plan, clipped)))
     return plan
+
+
+def _live(experiment: Experiment) -> np.ndarray | None:
+    """The pixels that exist on the detector and that the mask lets through, bool [slow, fast]; ``None``: all."""
+    panels, mask = experiment.detector.panels, experiment.sampling.mask
+    live = live_pixels(panels) if panels else None
+    if live is None or mask is None:
+        return mask if live is None else live
+    return live & mask
 
 
 def _clipped_sample(experiment: Experiment) -> tuple[Vector, list[str]]:
@@ -175,7 +200,7 @@ def _rotated(lattice: Lattice, mosaic: Mosaic, angles: list[float], spindle: Vec
 
 def _notices(plan: RenderPlan, clipped: list[str]) -> list[str]:
     """Where the rules would surprise."""
-    experiment, layers = plan.experiment, plan.layers
+    experiment = plan.experiment
     found = list(clipped)
     if plan.oversample < plan.recommended_oversample:
         found.append(f"oversample {plan.oversample} is too coarse for this crystal: intensity may vary across a "
@@ -184,9 +209,9 @@ def _notices(plan: RenderPlan, clipped: list[str]) -> list[str]:
         found.append(f"mosaic spread without a number of domains: {len(plan.mosaic.rotations)} domains are used")
     if plan.mosaic.collapsed:
         found.append(f"{experiment.crystal.mosaic_domains} mosaic domains without a spread: one domain is used")
-    if layers.depth_defaulted:
-        found.append("sensor thickness without an attenuation depth: "
-                     f"a depth of {experiment.detector.thickness_um:g} um is used")
+    depths_um = {1e6 / layers.mu_per_m for layers in experiment.detector.panel_layers() if layers.depth_defaulted}
+    found += [f"sensor thickness without an attenuation depth: a depth of {depth:g} um is used"
+              for depth in sorted(depths_um)]
     found += _beam_notices(plan)
     return found + ([] if plan.physical else _quirk_notices(plan))
 
@@ -239,10 +264,11 @@ def _quirk_notices(plan: RenderPlan) -> list[str]:
         found.append("water is scaled by r_e^2 * fluence twice and divided by the number of steps"
                      + (f" (harmless at the default fluence but for the {plan.steps} steps)"
                         if plan.fluence == DEFAULT_FLUENCE else ""))
-    if sampling.oversample_thick and plan.layers.thickness_m == 0.0:
+    sensors = detector.panel_layers()
+    if sampling.oversample_thick and any(layers.thickness_m == 0.0 for layers in sensors):
         found.append("oversample_thick without a sensor thickness multiplies by 0: the image will be zero")
     if sampling.oversample_polar and not experiment.beam.polarized:
         found.append("oversample_polar switches the polarization correction back on")
-    if plan.layers.thickness_m > 0.0 and plan.layers.mu_per_m == 0.0:
+    if any(layers.thickness_m > 0.0 and layers.mu_per_m == 0.0 for layers in sensors):
         found.append("a sensor thickness with an infinite attenuation depth absorbs nothing: the image will be zero")
     return found

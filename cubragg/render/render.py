@@ -14,7 +14,7 @@ from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.experiment import Experiment
 from cubragg.render.backends import choose
 from cubragg.render.culling import Culling
-from cubragg.render.numpy_renderer import Progress
+from cubragg.render.panels import Progress, part_at
 from cubragg.render.plan import RenderPlan, make_plan
 
 
@@ -22,8 +22,8 @@ class Figures(NamedTuple):
     """Figures of an image as nanoBragg prints them [photons/pixel, m].
 
     ``max_fast_m``, ``max_slow_m`` are those of the last sub-pixel of the first pixel that
-    holds the maximum. ``mean`` and ``rms`` are over the rendered pixels, ``rmsd`` over the
-    whole region, where masked pixels count as 0.
+    holds the maximum, on its own panel. ``mean`` and ``rms`` are over the rendered pixels,
+    ``rmsd`` over the whole region, where masked pixels and those between panels count as 0.
     """
 
     max_photons: float
@@ -41,7 +41,7 @@ class Image:
     Attributes
     ----------
     photons
-        float32 [slow, fast], photons per pixel; 0 outside the region and where masked.
+        float32 [slow, fast], photons per pixel; 0 outside the region, where masked and between panels.
     figures, geometry, plan
         What nanoBragg prints; the detector as placed; everything else that was resolved.
     backend, precision, seconds
@@ -66,6 +66,11 @@ class Image:
         """The detector as placed."""
         return self.plan.geometry
 
+    @property
+    def max_pixel(self) -> tuple[int, int]:
+        """The first pixel (fast, slow) that holds the maximum; 0 0 in an image of zeros."""
+        return _brightest(self.photons, self.plan) if self.figures.max_photons > 0.0 else (0, 0)
+
 
 def figures_of(photons: np.ndarray, plan: RenderPlan) -> Figures:
     """The figures of a float32 image [slow, fast]."""
@@ -73,10 +78,17 @@ def figures_of(photons: np.ndarray, plan: RenderPlan) -> Figures:
     region = photons[slow_min:slow_max + 1, fast_min:fast_max + 1]
     rendered = region if plan.mask is None else region[plan.mask[slow_min:slow_max + 1, fast_min:fast_max + 1]]
     with np.errstate(over="ignore", invalid="ignore"):  # of an image with infinite pixels
-        return _figures(region, rendered, plan)
+        return _figures(photons, region, rendered, plan)
 
 
-def _figures(region: np.ndarray, rendered: np.ndarray, plan: RenderPlan) -> Figures:
+def _brightest(photons: np.ndarray, plan: RenderPlan) -> tuple[int, int]:
+    fast_min, fast_max, slow_min, slow_max = plan.roi
+    region = photons[slow_min:slow_max + 1, fast_min:fast_max + 1]
+    row, column = divmod(int(region.argmax()), region.shape[1])
+    return column + fast_min, row + slow_min
+
+
+def _figures(photons: np.ndarray, region: np.ndarray, rendered: np.ndarray, plan: RenderPlan) -> Figures:
     total = float(rendered.sum(dtype=np.float64))
     mean = total / max(rendered.size, 1)
     # Squares are rounded to single before they are summed, as in C.
@@ -86,14 +98,17 @@ def _figures(region: np.ndarray, rendered: np.ndarray, plan: RenderPlan) -> Figu
     peak = float(region.max())
     if not peak > 0.0:
         return Figures(0.0, 0.0, 0.0, mean, rms, rmsd)
-    row, column = divmod(int(region.argmax()), region.shape[1])
-    n, edge = plan.oversample, plan.geometry.pixel_size / plan.oversample
-    fast, slow = (edge * (pixel * n + n - 1) + edge / 2.0 for pixel in (column + plan.roi[0], row + plan.roi[2]))
+    pixel = _brightest(photons, plan)
+    part = part_at(plan, *pixel)
+    assert part is not None  # it was rendered
+    n, geometry, window = plan.oversample, part.plan.geometry, part.window
+    fast, slow = (edge * ((place - axis.start) * n + n - 1) + edge / 2.0 for place, axis, edge in zip(
+        pixel, window[::-1], (geometry.pixel_size / n, geometry.slow_pixel_size / n), strict=True))
     return Figures(peak, fast, slow, mean, rms, rmsd)
 
 
 def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None, progress: Progress | None = None, *,
-           precision: str = "auto", device: int = 0, cull: float = 0.0) -> Image:
+           precision: str = "auto", device: int = 0, cull: float | None = 0.0) -> Image:
     """Render a plan.
 
     Parameters
@@ -124,7 +139,8 @@ def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None, 
         notices.append(f"{chosen.fallback}; {chosen.backend} renders")
     if renderer.interpolation_stopped_at is not None:
         fast, slow = renderer.interpolation_stopped_at
-        notices.append(f"interpolation of structure factors is off from pixel {fast} {slow} (fast slow) on: its "
+        alike = "" if plan.panels is None else ", and on every panel from the first such pixel of its own"
+        notices.append(f"interpolation of structure factors is off from pixel {fast} {slow} (fast slow) on{alike}: its "
                        "neighbourhood leaves the list; -nointerpolate or --semantics physical treats all pixels alike")
     figures = figures_of(photons, plan)
     if figures.max_photons == 0.0:
@@ -136,7 +152,7 @@ def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None, 
 
 
 def simulate(experiment: Experiment, *, backend: str = "auto", precision: str = "auto", device: int = 0,
-             cull: float = 0.0, threads: int | None = None, progress: Progress | None = None) -> Image:
+             cull: float | None = 0.0, threads: int | None = None, progress: Progress | None = None) -> Image:
     """Simulate an experiment: `make_plan`, then `render`."""
     return render(make_plan(experiment), backend, threads, progress, precision=precision, device=device,
                   cull=cull)

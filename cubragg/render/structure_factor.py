@@ -3,39 +3,76 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.render.lattice import Workspace
 
 
-class StructureFactorTable:
-    """Amplitudes on a grid with one layer of ``default_F`` around it, so that a lookup is a clamp.
+def bordered(grid: np.ndarray, border: float, dtype: DTypeLike = np.float64, *, scale: float = 1.0,
+             squared: bool = True) -> np.ndarray:
+    """The grid [h, k, l] in one layer of ``border``, over ``scale``, squared: in double, and rounded to ``dtype`` last.
 
-    ``constant`` is the squared amplitude where there is no grid, else ``None``.
+    Plane by plane, so that nothing but the result takes memory.
+    """
+    table = np.empty([size + 2 for size in grid.shape], dtype=dtype)
+    values = np.empty(grid.shape[1:])
+
+    def prepared(plane: np.ndarray | float) -> np.ndarray:
+        np.divide(plane, scale, out=values)
+        return np.multiply(values, values, out=values) if squared else values
+
+    edge = prepared(border)[0, 0].astype(dtype)
+    for axis in range(3):
+        np.moveaxis(table, axis, 0)[[0, -1]] = edge
+    for inner, plane in zip(table[1:-1, 1:-1, 1:-1], grid, strict=True):
+        inner[...] = prepared(plane)
+    return table
+
+
+class StructureFactorTable:
+    """Amplitudes on a grid, and ``default_F`` around it.
+
+    For many lookups `build` lays a table in which a lookup is a clamp. Before, values are
+    looked up in the grid itself, to the same bits. ``constant`` is the squared amplitude
+    where there is no grid, else ``None``.
     """
 
     def __init__(self, factors: StructureFactors) -> None:
         self.constant = None if factors.grid is not None else factors.default_F * factors.default_F
         if factors.grid is None:
             return
-        self._grid = factors.grid
+        self._grid, self._default_F = factors.grid, factors.default_F
         self._origin = np.array(factors.origin, dtype=np.float64)[:, None]
-        padded = np.pad(factors.grid, 1, constant_values=factors.default_F)
-        self._shape = padded.shape
-        self._squares = (padded * padded).reshape(-1)
-        self._last = np.array(padded.shape, dtype=np.float64)[:, None] - 1.0
+        self._shape = [size + 2 for size in factors.grid.shape]
+        self._last = np.array(self._shape, dtype=np.float64)[:, None] - 1.0
+        self._squares: np.ndarray | None = None
+
+    def build(self) -> None:
+        """Lay the table, unless that was done."""
+        if self.constant is None and self._squares is None:
+            self._squares = bordered(self._grid, self._default_F).reshape(-1)
 
     def nearest_squares(self, whole: np.ndarray, work: Workspace) -> np.ndarray:
         """F^2 [n] at whole indices [3, n], which are destroyed."""
         np.subtract(whole, self._origin - 1.0, out=whole)
         np.maximum(whole, 0.0, out=whole)
         np.minimum(whole, self._last, out=whole)
+        if self._squares is None:
+            return self._squares_in_grid(whole)
         flat = whole[0]
         for axis in (1, 2):
             np.multiply(flat, float(self._shape[axis]), out=flat)
             np.add(flat, whole[axis], out=flat)
         result = work.take("squares", 0, whole.shape[1])
         return np.take(self._squares, flat.astype(np.intp), out=result, mode="clip")
+
+    def _squares_in_grid(self, place: np.ndarray) -> np.ndarray:
+        """F^2 [n] at places [3, n] of the table."""
+        inside = np.all((place > 0.0) & (place < self._last), axis=0)
+        factors = np.full(place.shape[1], self._default_F)
+        factors[inside] = self._grid[tuple(place[:, inside].astype(np.intp) - 1)]
+        return factors * factors
 
     def leaves_grid(self, index: np.ndarray) -> np.ndarray:
         """bool [n]: the 4 x 4 x 4 neighbourhood of a fractional index [3, n] is not inside the grid."""

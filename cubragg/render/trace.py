@@ -18,6 +18,7 @@ from cubragg import units
 from cubragg.errors import ConfigError
 from cubragg.experiment.vectors import Vector, combine, cross, dot, norm, rotate_axis, scale, unit
 from cubragg.render.numpy_renderer import NumpyRenderer
+from cubragg.render.panels import PanelPart, part_at
 from cubragg.render.plan import RenderPlan
 
 #: More samples than this are not followed step by step.
@@ -104,9 +105,9 @@ def trace_pixel(plan: RenderPlan, fast: int, slow: int) -> PixelTrace:
     Raises
     ------
     ConfigError
-        If the pixel is outside the region or masked, or the semantics are physical.
+        If the pixel is outside the region, masked or between panels, or the semantics are physical.
     """
-    return _follow(plan, fast, slow, None)
+    return _follow(_run_of(plan, fast, slow), fast, slow, None)
 
 
 def trace_steps(plan: RenderPlan, fast: int, slow: int) -> tuple[PixelTrace, list[Step]]:
@@ -117,16 +118,18 @@ def trace_steps(plan: RenderPlan, fast: int, slow: int) -> tuple[PixelTrace, lis
     ConfigError
         As `trace_pixel`; or if the pixel has more than `MAX_SAMPLES` samples.
     """
-    samples = plan.layers.count * plan.steps
+    part = _run_of(plan, fast, slow)
+    samples = part.plan.layers.count * plan.steps
     if samples > MAX_SAMPLES:
         raise ConfigError("trace", f"got {samples} samples in a pixel; at most {MAX_SAMPLES} are followed step by "
                           "step, --last prints the last one")
     steps: list[Step] = []
-    trace = _follow(plan, fast, slow, steps)
-    return trace, [*plan_steps(plan), *steps]
+    trace = _follow(part, fast, slow, steps)
+    return trace, [*plan_steps(part.plan), *_panel_steps(plan, part), *steps]
 
 
-def _follow(plan: RenderPlan, fast: int, slow: int, steps: list[Step] | None) -> PixelTrace:
+def _run_of(plan: RenderPlan, fast: int, slow: int) -> PanelPart:
+    """The run that renders the pixel."""
     if plan.physical:
         raise ConfigError("semantics", "got physical; a pixel is traced in nanobragg semantics only")
     fast_min, fast_max, slow_min, slow_max = plan.roi
@@ -134,18 +137,29 @@ def _follow(plan: RenderPlan, fast: int, slow: int, steps: list[Step] | None) ->
         raise ConfigError("trace", f"got pixel {fast} {slow}; the region is {fast_min} to {fast_max} fast "
                           f"and {slow_min} to {slow_max} slow")
     if plan.mask is not None and not plan.mask[slow, fast]:
-        raise ConfigError("trace", f"got pixel {fast} {slow}, which is masked; give one that is rendered")
+        why = "masked" if plan.panels is None else "masked or between panels"
+        raise ConfigError("trace", f"got pixel {fast} {slow}, which is {why}; give one that is rendered")
+    part = part_at(plan, fast, slow)
+    assert part is not None  # it is not masked
+    return part
+
+
+def _follow(part: PanelPart, fast: int, slow: int, steps: list[Step] | None) -> PixelTrace:
+    plan = part.plan
+    fast_min, fast_max, slow_min, _ = plan.roi
+    column, row = fast - part.window[1].start, slow - part.window[0].start
     renderer = NumpyRenderer(plan)
-    place = (slow - slow_min) * (fast_max - fast_min + 1) + fast - fast_min
+    place = (row - slow_min) * (fast_max - fast_min + 1) + column - fast_min
     first, stop = renderer.lone_places()
     tracer = _Tracer(plan, interpolate=plan.interpolate and (stop is None or place <= stop), first_pass=place == first,
                      steps=steps)
-    trace = tracer.run(fast, slow)
+    trace = tracer.run(column, row)
     if math.isnan(trace.F_cell):
         earlier = renderer.last_contributing_before(place)
         if earlier is not None:
             row, column = divmod(earlier, fast_max - fast_min + 1)
             trace.F_cell = trace_pixel(plan, column + fast_min, row + slow_min).F_cell
+    trace.fast, trace.slow = fast, slow
     return trace
 
 
@@ -173,13 +187,26 @@ def plan_steps(plan: RenderPlan) -> Iterator[Step]:
     yield Step("sampling", "water", (plan.water,))
 
 
+def _panel_steps(plan: RenderPlan, part: PanelPart) -> Iterator[Step]:
+    """On which panel a pixel lies; nothing for a detector that is one panel itself."""
+    if plan.panels is None:
+        return
+    rows, columns = part.window
+    number = next(panel.number for panel in plan.panels if panel.window == part.window)
+    name = plan.experiment.detector.panels[number].name
+    yield Step("detector", "panel", (f"{number} {name}".rstrip(),))
+    yield Step("detector", "panel's first pixel in the image", (columns.start, rows.start))
+    yield Step("detector", "panel's first pixel on the plane of pix0", part.plan.first_pixel)
+
+
 def _detector_steps(plan: RenderPlan) -> Iterator[Step]:
     geometry, layers, detector = plan.geometry, plan.layers, plan.experiment.detector
     yield Step("experiment", "wavelength", (units.m_from_angstrom(plan.experiment.beam.wavelength_A),), "m")
     yield Step("detector", "convention", (geometry.convention,))
     yield Step("detector", "pivot", (geometry.pivot,))
-    yield Step("detector", "pixels", (geometry.fast_pixels, geometry.slow_pixels))
-    yield Step("detector", "pixel size", (geometry.pixel_size,), "m")
+    yield Step("detector", "pixels", plan.shape[::-1])
+    edges = (geometry.pixel_size, geometry.slow_pixel_size)
+    yield Step("detector", "pixel size", edges[:1] if edges[0] == edges[1] else edges, "m")
     shape = [name for name, on in (("curved", detector.curved), ("no obliquity", detector.point_pixel)) if on]
     yield Step("detector", "shape", (", ".join(shape) or "flat",))
     for name, vector in (("beam direction", geometry.beam), ("E vector", geometry.polar), ("spindle", geometry.spindle),
@@ -267,7 +294,7 @@ class _Tracer:
         path = norm(trace.position_m)
         direction = unit(trace.position_m)
         if trace.omega == 0.0 or sampling.oversample_omega:
-            trace.omega = geometry.pixel_size * geometry.pixel_size / path / path * geometry.close_distance / path
+            trace.omega = geometry.pixel_size * geometry.slow_pixel_size / path / path * geometry.close_distance / path
             if plan.experiment.detector.point_pixel:
                 trace.omega = 1.0 / path / path
         if trace.capture_fraction == 0.0 or sampling.oversample_thick:
@@ -306,8 +333,10 @@ class _Tracer:
 
     def _position(self, fast: int, slow: int, layer: int, sub_slow: int, sub_fast: int) -> Vector:
         geometry, n = self._plan.geometry, self._plan.oversample
-        edge = geometry.pixel_size / n
-        f, s = edge * (fast * n + sub_fast) + edge / 2.0, edge * (slow * n + sub_slow) + edge / 2.0
+        first_fast, first_slow = self._plan.first_pixel
+        f, s = (edge * (pixel * n + sub_pixel) + edge / 2.0 for edge, pixel, sub_pixel in (
+            (geometry.pixel_size / n, fast + first_fast, sub_fast),
+            (geometry.slow_pixel_size / n, slow + first_slow, sub_slow)))
         position = combine((f, geometry.fast), (s, geometry.slow), (layer * self._plan.layers.step_m, geometry.normal),
                            (1.0, geometry.pix0))
         if self._plan.experiment.detector.curved:

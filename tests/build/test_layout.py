@@ -73,7 +73,7 @@ def test_every_package_folder_is_shipped():
     assert listed == folders | {"cubragg.kernels"}
 
 
-@pytest.mark.parametrize("module", ["cupy", "fabio", "click", "PIL", "tomli_w"])
+@pytest.mark.parametrize("module", ["cupy", "fabio", "click", "gemmi", "PIL", "tomli_w"])
 def test_import_stays_light(module):
     code = f"import cubragg, sys; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

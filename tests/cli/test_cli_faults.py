@@ -276,7 +276,7 @@ def test_interrupted_while_reading(run, inputs, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cubragg.io.hkl.read_hkl", interrupted)
+    monkeypatch.setattr("cubragg.io.reflections.read_hkl", interrupted)
     result = run(f"{SMALL} -hkl P1.hkl")
     assert (result.exit_code, result.stderr) == (130, "Interrupted; no file was written.\n")
 

@@ -116,8 +116,8 @@ def test_resampling(images):
     ("a.bin b.bin --roi 1 2 3", 1, "--roi: got 3 of 4 values; <xmin xmax ymin ymax> is accepted"),
     ("a.bin b.bin --roi 0 12 0 5", 1, "--roi: got 0 12 0 5; a region lies inside 0 11 0 11, minimum first"),
     ("a.bin b.bin --shape 0 3", 1, "--shape: got '0'; a whole number > 0 is accepted"),
-    ("a.bin b.bin --png-scale 0 --out o", 1, "--png-scale: got '0'; a number > 0 is accepted"),
-    ("a.bin b.bin --png-scale 3", 1, "--png-scale: got no --out; it needs a folder to write to"),
+    ("a.bin b.bin --png-black 0 --out o", 1, "--png-black: got '0'; a number > 0 is accepted"),
+    ("a.bin b.bin --png-black 3", 1, "--png-black: got no --out; it needs a folder to write to"),
     ("a.bin b.bin --save-diff", 1, "--save-diff: got no --out; it needs a folder to write to"),
     ("a.bin b.bin --out a.bin", 1, "--out: got 'a.bin'; it cannot be written (File exists)"),
     ("--c-bin nb --resample -N 5", 1, "--resample: got --c-bin as well; it is for two image files"),
@@ -163,7 +163,7 @@ def test_help():
 # folders
 
 def test_artifacts(images):
-    result = run("noisy.bin a.bin --out reports --save-diff --png-scale 40")
+    result = run("noisy.bin a.bin --out reports --save-diff --png-black 40")
     assert result.exit_code == 3
     folder, = Path("reports").iterdir()
     assert figure(result, "report") == str(folder / "report.html")
@@ -171,7 +171,7 @@ def test_artifacts(images):
         "a.png", "b.png", "difference.png", "difference.bin", "report.html", "summary.json"}
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["passed"], summary["threshold"]) == (False, 0.9999999)
-    assert summary["arguments"] == ["noisy.bin", "a.bin", "--out", "reports", "--save-diff", "--png-scale", "40"]
+    assert summary["arguments"] == ["noisy.bin", "a.bin", "--out", "reports", "--save-diff", "--png-black", "40"]
     assert "black 40 photons" in (folder / "report.html").read_text()
 
 

@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 from conftest import random_grid, small_experiment
 
-from cubragg import BackendUnavailable, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, simulate
+from cubragg import (
+    BackendUnavailable,
+    Crystal,
+    Detector,
+    Experiment,
+    Goniometer,
+    Panel,
+    Sampling,
+    StructureFactors,
+    simulate,
+)
 from cubragg.cli.doctor import doctor
 from cubragg.errors import KernelBuildError
 from cubragg.render import cuda_device, cuda_renderer
@@ -220,3 +230,24 @@ def test_kernel_time():
 
 def test_doctor():
     assert doctor() == 0
+
+
+# Panels
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize("memory_bytes", [None, 20_000])
+def test_panels(on_device, memory_bytes):
+    """Tilted panels, one masked, with both rules across pixels; and none that a region leaves out."""
+    mask = np.random.default_rng(2).random((30, 40)) < 0.7
+    panels = (Panel(40, 30, 0.2, 0.2, (0.03, 0.0, 1.0), (1.0, 0.05, 0.02), (-0.05, 1.0, 0.0), mask=mask),
+              Panel(50, 60, 0.2, 0.1, (10.0, 0.0, 0.0), offset=(45, 0)),
+              Panel(30, 10, 0.2, 0.2, (0.0, 12.0, 0.0), offset=(0, 70)))
+    experiment = dataclasses.replace(
+        large(sampling={"interpolate": True, "roi": (0, 94, 0, 65)}, detector={"panels": panels}),
+        goniometer=Goniometer(0.0, 2.0, phi_steps=2), structure_factors=random_grid(np.random.default_rng(8), 5))
+    plan = make_plan(experiment)
+    cuda, numpys = CudaRenderer(plan, "double", memory_bytes=memory_bytes), NumpyRenderer(plan)
+    (image,) = cuda.images([plan], on_device=on_device)
+    assert_double(image.get() if on_device else image, numpys.render(), "panels")
+    assert cuda.interpolation_stopped_at == numpys.interpolation_stopped_at

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, StructureFactors, simulate
 from cubragg.experiment.vectors import rotate_xyz
-from cubragg.render import batch
+from cubragg.render import batch, kernel_params, structure_factor
 from cubragg.render.batch import misset_angles, render_many
 from cubragg.render.host_build import find_compiler
 from cubragg.render.plan import make_plan
@@ -38,6 +38,25 @@ def assert_equal_to_simulate(experiment, angles, backend, images):
         expected = simulate(with_misset(experiment, misset), backend=backend).photons
         assert (image.dtype, image.shape) == (expected.dtype, expected.shape)
         np.testing.assert_array_equal(image.view(np.uint32), expected.view(np.uint32))
+
+
+@pytest.mark.parametrize(("backend", "module"), [("numpy", structure_factor), ("cpu", kernel_params)])
+def test_the_table_of_structure_factors_is_laid_once(monkeypatch, backend, module):
+    if backend == "cpu":
+        try:
+            find_compiler()
+        except CubraggError as error:
+            pytest.skip(str(error))
+    tables = []
+    original = structure_factor.bordered
+    for each in (structure_factor, kernel_params):
+        monkeypatch.setattr(each, "bordered", lambda *args, each=each, **kw: (
+            tables.append(each) or original(*args, **kw)))
+    # A phi of 0 has a pixel rendered alone, in every image.
+    experiment = dataclasses.replace(small_experiment(), goniometer=Goniometer(0.0, 2.0, phi_steps=2),
+                                     structure_factors=random_grid(np.random.default_rng(1), 3))
+    assert len(list(render_many(experiment, np.eye(3), backend=backend))) == 3
+    assert tables == [module]
 
 
 @settings(max_examples=25)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from conftest import random_grid, small_experiment
 
-from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, simulate
+from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, Panel, simulate
 from cubragg.errors import KernelBuildError
 from cubragg.render import cuda_device, kernel_params
 from cubragg.render.backends import choose
@@ -115,6 +115,12 @@ class Array(np.ndarray):
         if blocking:
             stream.synchronize()
         return out
+
+    def __setitem__(self, place, values) -> None:
+        # Between device arrays a copy runs on the current stream.
+        target, source = self.view(np.ndarray)[place], np.asarray(values)
+        assert isinstance(values, Array)
+        Stream.current[-1].queue.append(lambda: np.copyto(target, source))
 
     @property
     def data(self):
@@ -442,6 +448,15 @@ def test_an_interrupt_waits_for_what_is_under_way(cupy):
 # The image
 
 
+def tilted(mask, gap=2):
+    """Three panels of different sizes, the first masked, and one that a region from row 2 on leaves out."""
+    tilt = {"fast": (1.0, 0.05, 0.02), "slow": (-0.05, 1.0, 0.0)}
+    return (Panel(16, 30, 1.0, 1.0, (0.3, 3.0, 1.0), offset=(0, 3), mask=None if mask is None else mask[20:50, :16],
+                  **tilt), Panel(19 - gap, 50, 1.0, 0.5, (16.5 + gap, 3.0, 0.0), offset=(16 + gap, 3), name="b"),
+            Panel(16, 20, 1.0, 1.0, (0.0, 33.0, 0.0), offset=(0, 33)),
+            Panel(30, 2, 1.0, 1.0, (0.0, -3.0, 0.0), offset=(0, 0)))
+
+
 def experiments():
     """Every rule that the host side has a part in."""
     rng = np.random.default_rng(3)
@@ -458,6 +473,11 @@ def experiments():
             base, goniometer=zero_phi, sampling=dataclasses.replace(base.sampling, mask=mask)),
         "interpolation": dataclasses.replace(grid, goniometer=zero_phi, sampling=dataclasses.replace(
             base.sampling, interpolate=True)),
+        "panels": dataclasses.replace(
+            grid, goniometer=zero_phi, detector=dataclasses.replace(base.detector, panels=tilted(mask)),
+            sampling=dataclasses.replace(base.sampling, interpolate=True, roi=(0, 34, 2, 52))),
+        "panels without a mask": dataclasses.replace(
+            base, detector=dataclasses.replace(base.detector, panels=tilted(None, gap=0))),
         "nearest": dataclasses.replace(grid, sampling=dataclasses.replace(base.sampling, interpolate=False)),
     }
 
@@ -470,7 +490,7 @@ def test_image_is_that_of_the_cpu(running_cupy, name, memory_bytes):
     expected = cpu.render()
     np.testing.assert_array_equal(cuda.render().view(np.uint32), expected.view(np.uint32))
     assert cuda.interpolation_stopped_at == cpu.interpolation_stopped_at
-    assert (cuda.interpolation_stopped_at is not None) == (name == "interpolation")
+    assert (cuda.interpolation_stopped_at is not None) == (name in ("interpolation", "panels"))
     assert cuda.kernel_seconds > 0.0
     np.testing.assert_array_equal(cuda.render().view(np.uint32), expected.view(np.uint32))
 
@@ -502,6 +522,30 @@ def test_a_culled_batch(running_cupy):
         np.testing.assert_array_equal(image, CpuRenderer(plan, "single", culling=culling).render())
 
 
+def test_panels_share_tables_and_buffers(cupy, monkeypatch):
+    tables, slots, told = [], [], []
+    table, stream = kernel_params.table_of, cupy.cuda.Stream
+    monkeypatch.setattr(kernel_params, "table_of", lambda *args: tables.append(args) or table(*args))
+    cupy.cuda.Stream = lambda non_blocking: slots.append(stream()) or slots[-1]
+    experiment = experiments()["panels without a mask"]
+    image = CudaRenderer(make_plan(experiment)).render(progress=lambda done, total: told.append((done, total)))
+    assert image.shape == (53, 35)
+    assert (len(tables), len(slots)) == (1, 2)
+    assert {total for _, total in told} == {16 * 30 + 19 * 50 + 16 * 20 + 30 * 2}
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1][0] == told[-1][1]
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_no_panel_to_render(cupy, on_device):
+    experiment = experiments()["panels"]
+    gap = dataclasses.replace(experiment, sampling=dataclasses.replace(experiment.sampling, roi=(16, 17, 4, 9)))
+    for image in render_many(gap, np.zeros((2, 3)), backend="cuda", on_device=on_device):
+        assert image.shape == (53, 35)
+        assert not image.any()
+    assert not cupy.launches
+
+
 def test_structure_factors_larger_than_the_memory(running_cupy):
     experiment = experiments()["nearest"]
     plan = make_plan(experiment)
@@ -517,7 +561,7 @@ def test_structure_factors_larger_than_the_memory(running_cupy):
         lambda: CudaRenderer(plan, "double", memory_bytes=2000))
 
 
-@pytest.mark.parametrize("name", ["mask and phi 0", "interpolation"])
+@pytest.mark.parametrize("name", ["mask and phi 0", "interpolation", "panels"])
 @pytest.mark.parametrize("on_device", [False, True])
 @pytest.mark.parametrize("memory_bytes", [None, 12_000, 4_000])
 def test_batches(running_cupy, monkeypatch, name, on_device, memory_bytes):

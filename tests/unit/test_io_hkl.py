@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 from cubragg.errors import FormatError
 from cubragg.experiment import StructureFactors
 from cubragg.io import hkl as hkl_module
+from cubragg.io.decimals import leading_columns
 from cubragg.io.fdump import read_fdump, write_fdump
 from cubragg.io.hkl import read_hkl, write_hkl
 
@@ -100,7 +101,7 @@ def test_missing_file_passes_through(tmp_path):
 
 
 def test_long_lists_are_read_in_blocks_and_keep_their_line_numbers(file, monkeypatch):
-    monkeypatch.setattr(hkl_module, "_BLOCK_CHARACTERS", 16)
+    monkeypatch.setattr(hkl_module, "_BLOCK_BYTES", 16)
     lines = [f"{i} 0 0 {i}" if i % 3 else "# comment" for i in range(100)]
     read = read_hkl(file("\n".join(lines)))
     assert read.amplitudes.tolist() == [i for i in range(100) if i % 3]
@@ -108,7 +109,33 @@ def test_long_lists_are_read_in_blocks_and_keep_their_line_numbers(file, monkeyp
     assert said(read_hkl, file("\n".join(lines))) == "a.hkl:71: got 3 columns; a reflection needs h k l F"
 
 
-tokens = st.sampled_from(["1", "-2", "3.0", "1e2", "+5", ".5", "5.", "4.5", "nan", "inf", "x", "1_0", "0x1", "١", "#",
+@pytest.mark.parametrize("line", ["1 2 3 4.", "+1 -2 0003 .25", "1\t2,3 ,, 123456789.123456", "1 2 3 0.000000000000001",
+                                  "1 2 3 1234567890123456789.5", "1 2 3 -0.1234567890123456789", "1 2 3 -0 rest: 1.2.3",
+                                  "1.0 -2.00 3. 99999999999999.9", "1 2 3 9007199254740993", "1 2 3 -.0"])
+def test_plain_decimals_have_the_bits_of_float(line):
+    text = f"{line}\n\n{line}"
+    table = leading_columns(text.encode(), 4)
+    assert table is not None
+    assert table.tobytes() == np.array([[float(word) for word in line.replace(",", " ").split()[:4]]] * 2).tobytes()
+
+
+@pytest.mark.parametrize("line", [
+    "1 2 3", "1 2 . 4", "1 2 3 -", "1 2 3 +.", "1 2 3 1.2.3", "1 2 3 1-2", "1 2 --3 4", "1 2 .-3 4", "1 2 3 1e2",
+    "1 2 3 nan", "1 2 3 4 # 5", "1 2 3:4", "1 2 3/ 4", "1 2 3 1234567890123456789012345"])
+def test_what_is_no_plain_decimal_is_left_to_the_slower_readers(line):
+    assert leading_columns(f"1 2 3 4\n{line}\n".encode(), 4) is None
+
+
+@given(amplitudes=st.lists(st.decimals(-10**9, 10**9, places=5), min_size=1))
+def test_decimals_of_every_length_have_the_bits_of_float(amplitudes):
+    text = "".join(f"{-i} {i} 0 {amplitude:f}\n" for i, amplitude in enumerate(amplitudes))
+    table = leading_columns(text.encode(), 4)
+    assert table is not None
+    assert table[:, 3].tobytes() == np.array([float(amplitude) for amplitude in amplitudes]).tobytes()
+
+
+tokens = st.sampled_from([".", "-", "+.5", "-.", "12345678.123456", "1.2.3", "1-2", "12345678901234567", "1",
+                          "-2", "3.0", "1e2", "+5", ".5", "5.", "4.5", "nan", "inf", "x", "1_0", "0x1", "١", "#",
                           "!c", ",", "1073741824", "1073741825", "1e400", "1d2", '"1"', "\x0b", "\u2003", "-0"])
 
 
@@ -116,7 +143,7 @@ tokens = st.sampled_from(["1", "-2", "3.0", "1e2", "+5", ".5", "5.", "4.5", "nan
 @given(lines=st.lists(st.lists(tokens, max_size=6).map(" ".join), min_size=1, max_size=5))
 def test_the_fast_reader_accepts_what_the_reader_by_line_accepts(lines):
     text = "\n".join(["1 2 3 4", *lines])
-    fast = hkl_module._table_at_once(text)
+    fast = hkl_module._table_at_once(text.encode())
     try:
         by_line = hkl_module._table_by_line("a", text, 1)
     except FormatError:

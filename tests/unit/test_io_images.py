@@ -9,7 +9,6 @@ from hypothesis.extra import numpy as arrays
 
 from cubragg.errors import FormatError
 from cubragg.io.pgm import read_pgm, write_pgm
-from cubragg.io.png import preview, write_png
 from cubragg.io.raw import read_float, write_float
 
 # The 4 x 3 pixels of test_io_smv, as the C program writes them
@@ -104,40 +103,3 @@ def test_pgm_refuses(tmp_path, content, message):
 def test_pgm_refuses_to_write():
     assert said(write_pgm, "a.pgm", np.ones((2, 2), np.uint16), 1.0) == (
         "a.pgm: got a uint16 array of shape (2, 2); a PGM image holds uint8 pixels [slow, fast]")
-
-
-def test_png_is_the_preview(tmp_path):
-    from PIL import Image
-
-    photons = np.arange(12.0).reshape(3, 4)
-    write_png("a.png", photons)
-    with Image.open(tmp_path / "a.png") as image:
-        assert (image.format, image.mode, image.size) == ("PNG", "L", (4, 3))
-        assert np.array_equal(np.asarray(image), preview(photons))
-
-
-def test_preview_by_hand():
-    # 1000 pixels of 16 photons: black is 16, a quarter of it half way by the square root
-    photons = np.full((40, 25), 16.0)
-    photons[0, :6] = [0.0, 4.0, 1e6, np.inf, np.nan, -3.0]
-    assert preview(photons)[0, :7].tolist() == [255, 128, 0, 0, 255, 255, 0]
-
-
-def test_preview_shows_weak_spots_beside_strong_ones():
-    photons = np.zeros((100, 100), np.float32)
-    photons[::10, ::10] = 5.0
-    photons[50, 50] = 1e6
-    assert preview(photons)[10, 10] < 128
-
-
-@pytest.mark.parametrize(("value", "gray"), [
-    (0.0, 255), (-1.0, 255), (np.nan, 255), (7.0, 0), (np.inf, 0), (-np.inf, 255), (1e-45, 0), (3e38, 0)])
-def test_preview_of_a_flat_image(value, gray):
-    assert preview(np.full((2, 3), value, np.float32)).tolist() == [[gray] * 3] * 2
-
-
-@given(photons=arrays.arrays(np.float64, (3, 4)))
-def test_preview_never_warns_and_keeps_order(photons):
-    gray = preview(photons).astype(int).ravel()
-    order = np.argsort(np.nan_to_num(photons.ravel(), nan=0.0, posinf=np.inf, neginf=-np.inf), kind="stable")
-    assert (np.diff(gray[order]) <= 0).all()

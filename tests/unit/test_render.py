@@ -218,6 +218,7 @@ def test_figures_of_a_flat_region(replace):
     masked = np.zeros((20, 24), dtype=bool)
     image = simulate(replace(small_experiment(), "sampling", mask=masked))
     assert image.figures == (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert image.max_pixel == (0, 0)
     assert "the image is zero everywhere" in image.notices
 
 

@@ -8,7 +8,7 @@ import pytest
 from cubragg import ConfigError, StructureFactors
 from cubragg.experiment.structure_factors import MAX_GRID_POINTS
 from cubragg.render.lattice import Workspace
-from cubragg.render.structure_factor import StructureFactorTable
+from cubragg.render.structure_factor import StructureFactorTable, bordered
 
 HKL = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [-1, 0, 3]])
 
@@ -27,11 +27,27 @@ def test_the_last_of_duplicates_counts():
     assert factors.grid[1, 1, 1] == 3.0
 
 
-def test_lookup_falls_back_to_the_default_outside():
+@pytest.mark.parametrize("built", [False, True])
+def test_lookup_falls_back_to_the_default_outside(built):
     factors = StructureFactors.from_list(HKL, np.array([100.0, 80.0, 60.0, 40.0]), 10.0)
     asked = np.array([[0, 0, 0], [2, 0, 0], [3, 0, 0], [-1, 0, 3], [-1, 0, 4], [-900, 7, 10**6]], dtype=float)
-    got = StructureFactorTable(factors).nearest_squares(np.ascontiguousarray(asked.T), Workspace(6))
+    table = StructureFactorTable(factors)
+    if built:
+        table.build()
+    got = table.nearest_squares(np.ascontiguousarray(asked.T), Workspace(6))
     np.testing.assert_array_equal(np.sqrt(got), [100.0, 80.0, 10.0, 40.0, 10.0, 10.0])
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 7.0])
+def test_bordered_is_the_padded_grid(scale, squared):
+    grid = np.random.default_rng(1).uniform(-9.0, 99.0, (2, 3, 4))
+    expected = np.pad(grid, 1, constant_values=2.5) / scale
+    for dtype in (np.float64, np.float32):
+        table = bordered(grid, 2.5, dtype, scale=scale, squared=squared)
+        np.testing.assert_array_equal(table, (expected * expected if squared else expected).astype(dtype))
+        assert table.dtype == dtype
+        assert table.flags.c_contiguous
 
 
 def test_cubic_interpolation_is_exact_for_cubics():

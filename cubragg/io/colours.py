@@ -1,0 +1,148 @@
+"""From pixel values to colours: limits, scale, colour map, and the reduction of large images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from cubragg.errors import ConfigError
+
+SCALES = ("linear", "sqrt", "log")
+#: Automatic limits. The upper one is this percentile of the positive pixels, for the few brightest would bleach all
+#: others; but this many medians of all pixels at least, so that a background does not swallow the spots on it.
+_HIGH_PERCENTILE, _MEDIANS = 99.5, 10.0
+#: The lower one is 0; on a logarithmic scale this percentile, but not further below the other end than this.
+_LOW_PERCENTILE, LOG_SPAN = 1.0, 1e4
+#: Limits below this are taken for it, so that quotients of them stay finite.
+_TINY = 1e-300
+
+
+class ColourMap(NamedTuple):
+    """Colours at even steps of the level, "rrggbb", interpolated in between; and that of pixels without a value."""
+
+    steps: tuple[str, ...]
+    masked: str
+    is_light: bool
+
+
+#: The luminance of each rises (of ``inverted``: falls) steadily, so that none has edges where the image has none.
+#: ``sea`` and ``fire`` are paths of even lightness through OKLCH, from purple over green and over red to yellow.
+COLOUR_MAPS: Mapping[str, ColourMap] = MappingProxyType({
+    "inverted": ColourMap(("ffffff", "000000"), "b9cbe2", True),
+    "grey": ColourMap(("000000", "ffffff"), "3a5678", False),
+    "sea": ColourMap(("340255", "36247f", "2547a0", "096da1", "048ea5", "02afa5", "12d28c", "9fe464", "faee40"),
+                     "808080", False),
+    "fire": ColourMap(("000000", "0b001c", "340147", "6f0559", "b40643", "de4e20", "fa8812", "ffc865", "fffdd4"),
+                      "5b6670", False),
+})
+
+
+@dataclass(frozen=True)
+class Style:
+    """How values become colours.
+
+    Attributes
+    ----------
+    colours, scale
+        A key of `COLOUR_MAPS`; one of `SCALES`.
+    percentiles
+        Of the positive pixels, at the two ends of the scale; ``None``: chosen to show both spots and background.
+    """
+
+    colours: str = "inverted"
+    scale: str = "sqrt"
+    percentiles: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("colours", self.colours, tuple(COLOUR_MAPS)), ("scale", self.scale, SCALES)):
+            if value not in known:
+                raise ConfigError(f"picture.{name}", f"got {value!r}; {', '.join(known)} are accepted")
+        if self.percentiles is None:
+            return
+        low, high = self.percentiles
+        if not 0.0 <= low < high <= 100.0:
+            raise ConfigError("picture.percentiles", f"got {low:g} {high:g}; two percentiles from 0 to 100 are "
+                              "accepted, the lower one first")
+
+
+class Limits(NamedTuple):
+    """The values at the two ends of the scale."""
+
+    low: float
+    high: float
+
+
+def limits(values: np.ndarray, style: Style) -> Limits:
+    """The ends of the scale for an image; NaN, inf and negative pixels have no say."""
+    known = values[np.isfinite(values)]
+    positive = known[known > 0]
+    is_log = style.scale == "log"
+    if not positive.size:
+        return Limits(1.0 / LOG_SPAN if is_log else 0.0, 1.0)
+    wanted = style.percentiles or (_LOW_PERCENTILE, _HIGH_PERCENTILE)
+    low, high = (max(float(value), _TINY) for value in np.percentile(positive, wanted, method="lower"))
+    if style.percentiles is None:
+        median = float(np.percentile(known, 50.0, method="lower"))
+        high = max(high, min(_MEDIANS * median, float(positive.max())))
+        low = max(low, high / LOG_SPAN) if is_log else 0.0
+    if not low < high:
+        low = high / LOG_SPAN if is_log else 0.0
+    return Limits(low, high)
+
+
+def levels(values: np.ndarray, ends: Limits, scale: str) -> np.ndarray:
+    """float64, 0 at the lower end and below, 1 at the upper end and above; NaN stays NaN.
+
+    Bragg peaks span decades: a linear scale shows only the strongest. A root keeps weak spots apart from background,
+    and counting noise then has the same contrast everywhere. A logarithm shows tails and fringes.
+    """
+    inside = np.clip(np.asarray(values, dtype=np.float64), *ends)
+    if scale == "log":
+        return np.log(inside / ends.low) / np.log(ends.high / ends.low)
+    fraction = (inside - ends.low) / (ends.high - ends.low)
+    return np.sqrt(fraction) if scale == "sqrt" else fraction
+
+
+def paint(level: np.ndarray, colours: str) -> np.ndarray:
+    """Colours uint8 [..., 3] of levels [...] from 0 to 1; NaN has the colour of masked pixels."""
+    colour_map = COLOUR_MAPS[colours]
+    steps = np.array([_rgb(step) for step in colour_map.steps], dtype=np.float64)
+    places = np.linspace(0.0, 1.0, 256)
+    table = np.empty((257, 3), np.uint8)
+    for channel in range(3):
+        table[:256, channel] = np.rint(np.interp(places, np.linspace(0.0, 1.0, len(steps)), steps[:, channel]))
+    table[256] = _rgb(colour_map.masked)
+    return table[np.where(np.isnan(level), 256, np.rint(255.0 * np.nan_to_num(level))).astype(np.intp)]
+
+
+def _rgb(word: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(word))
+
+
+def shrunk(image: np.ndarray, longest_edge: int,
+           choose: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.fmax) -> tuple[np.ndarray, int]:
+    """float64 image with blocks of n x n pixels replaced by the one that ``choose`` prefers, and n.
+
+    n is the least with which no edge is longer than ``longest_edge``. The largest of a block, unlike its mean, keeps
+    a spot of one pixel as strong as it was; a block is NaN where all of it is.
+    """
+    block = -(-max(image.shape) // longest_edge)
+    if block == 1:
+        return np.asarray(image, dtype=np.float64), 1
+    slow, fast = (-(-size // block) for size in image.shape)
+    padded = np.full((slow * block, fast * block), np.nan)
+    padded[:image.shape[0], :image.shape[1]] = image
+    result = padded[::block, ::block]
+    for down in range(block):
+        for across in range(block):
+            result = choose(result, padded[down::block, across::block])
+    return result, block
+
+
+def without_masked(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """``image`` with NaN where the bool ``mask`` is False."""
+    return image if mask is None or mask.all() else np.where(mask, image, np.nan)

@@ -1,0 +1,251 @@
+"""``cubragg view``, and the pictures of ``simulate``."""
+
+from __future__ import annotations
+
+import sys
+
+import fabio
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from PIL import Image
+
+from cli.conftest import SMALL, smv
+from cubragg.io.raw import write_float
+
+COUNTS = np.arange(600).reshape(20, 30)
+#: 30 x 20 pixels on an arm that also leans: everything that a header can get wrong.
+LEANING = ("-default_F 100 -cell 100 100 100 90 90 90 -lambda 1.2 -N 5 -distance 80 -pixel 0.5 -detpixels_x 30 "
+           "-detpixels_y 20 -oversample 1 -seed 1 -twotheta 25 -detector_rotx 7 -detector_roty -5")
+
+
+@pytest.fixture(autouse=True)
+def headless(monkeypatch):
+    """No display, whatever the machine has."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def rows(result):
+    assert result.exit_code == 0, result.stderr
+    return {line[:18].strip(): line[18:] for line in result.stdout.splitlines()}
+
+
+def write_eiger(path, frames):
+    with h5py.File(path, "w") as file:
+        file.attrs["default"] = "entry"
+        file.create_dataset("entry/data/data_000001", data=frames, chunks=(1, *frames.shape[1:]),
+                            **hdf5plugin.Bitshuffle(cname="lz4"))
+
+
+@pytest.fixture
+def files(folder):
+    fabio.dtrekimage.DtrekImage(data=COUNTS.astype(np.uint16), header={}).write(str(folder / "a.img"))
+    negative = COUNTS.astype(np.int32)
+    negative[3, 4], negative[5, 6] = -1, -2
+    cbf = fabio.cbfimage.CbfImage(data=negative)
+    cbf.header["_array_data.header_contents"] = "\r\n".join((
+        "# Pixel_size 172e-6 m x 172e-6 m", "# Wavelength 0.9795 A", "# Detector_distance 0.19 m",
+        "# Beam_xy (15.00, 10.00) pixels", "# Count_cutoff 590 counts"))
+    cbf.write(str(folder / "a.cbf"))
+    fabio.tifimage.TifImage(data=negative).write(str(folder / "a.tif"))
+    fabio.edfimage.EdfImage(data=COUNTS.astype(np.float32)).write(str(folder / "a.edf"))
+    write_float(folder / "a.bin", COUNTS.astype(np.float32))
+    frames = np.stack([COUNTS, 2 * COUNTS, 3 * COUNTS]).astype(np.uint32)
+    frames[:, 3, 4] = 2**32 - 1
+    write_eiger(folder / "a_000001.h5", frames)
+    return folder
+
+
+@pytest.mark.parametrize(("line", "image", "figures", "saturated", "masked"), [
+    ("a.img", "SMV, 30 x 20 pixels (fast slow), uint16", "0, 299.5, 599 at 29 19 (fast slow)",
+     "0 (at 65535 and above)", "0"),
+    ("a.cbf", "CBF, 30 x 20 pixels (fast slow), int32", None, "10 (at 590 and above)", "2"),
+    ("a.tif", "Tif, 30 x 20 pixels (fast slow), int32", None, "0 (at 2147483647 and above)", "2"),
+    ("a.edf", "Edf, 30 x 20 pixels (fast slow), float32", "0, 299.5, 599 at 29 19 (fast slow)", None, "0"),
+    ("a.bin --shape 30 20", "float image, 30 x 20 pixels (fast slow), float32", "0, 299.5, 599 at 29 19 (fast slow)",
+     None, "0"),
+    ("a_000001.h5 --number 2", "Eiger, 30 x 20 pixels (fast slow), uint32, 3 in the file", None,
+     "0 (at 4294967294 and above)", "1"),
+])
+def test_images_of_other_programs(run, files, line, image, figures, saturated, masked):
+    found = rows(run(f"view {line} -o p.png"))
+    assert found["image"] == image
+    assert found.get("saturated") == saturated
+    assert found["masked"] == masked
+    assert found["written"] == "p.png"
+    if figures:
+        assert found["min, mean, max"] == figures
+    with Image.open("p.png") as picture:
+        assert picture.size == (30, 20)
+
+
+def test_the_frame_that_was_asked_for(run, files):
+    assert rows(run("view a_000001.h5 --number 3 -o p.png"))["min, mean, max"].endswith("1797 at 29 19 (fast slow)")
+    assert rows(run("view a_000001.h5"))["written"] == "a_000001.h5.1.png (no window can be shown here)"
+
+
+def test_without_a_display_the_picture_lies_beside_the_image(run, files):
+    assert rows(run("view a.img"))["written"] == "a.img.png (no window can be shown here)"
+    assert (files / "a.img.png").exists()
+
+
+def test_with_a_display_a_window_opens(run, files, monkeypatch):
+    from matplotlib import pyplot
+
+    shown = []
+    monkeypatch.setenv("DISPLAY", ":7")
+    monkeypatch.setattr(pyplot, "get_backend", lambda: "QtAgg")
+    monkeypatch.setattr(pyplot, "show", lambda: shown.append(pyplot.gcf().axes[0].images[0].get_array().shape))
+    assert "written" not in rows(run("view a.img"))
+    assert shown == [(20, 30, 3)]
+    pyplot.close("all")
+    assert not list(files.glob("*.png"))
+
+
+def test_colours_and_scale(run, files):
+    run("view a.edf -o p.png --png-colors fire --png-scale linear --png-range 0 100")
+    with Image.open("p.png") as picture:
+        pixels = np.asarray(picture)
+    assert pixels[0, 0].tolist() == [0, 0, 0]
+    assert pixels[19, 29].tolist() == [255, 253, 212]
+
+
+def test_geometry_of_a_short_cbf_header(run, files):
+    found = rows(run("view a.cbf -o p.png --png-rings"))
+    assert found["geometry"] == "0.9795 Å (12.66 keV), distance 190 mm, pixel 172 µm"
+    assert found["taken from"] == "the header of a.cbf"
+    found = rows(run("view a.cbf -o p.png --png-rings -distance 250 --beam 3 4"))
+    assert found["geometry"] == "0.9795 Å (12.66 keV), distance 250 mm, pixel 172 µm"
+    assert found["taken from"] == "the header of a.cbf, but -distance, --beam"
+
+
+def test_geometry_of_an_eiger_file(run, files):
+    with h5py.File("a_000001.h5", "a") as file:
+        for name, value, unit in (("beam/incident_wavelength", 0.97, b"angstrom"),
+                                  ("detector/beam_center_x", 15.5, "pixel"),
+                                  ("detector/detector_distance", [0.25], "m"), ("detector/x_pixel_size", 75.0, "um")):
+            file[f"entry/instrument/{name}"] = value
+            file[f"entry/instrument/{name}"].attrs["units"] = unit
+    result = run("view a_000001.h5 -o p.png --png-rings")
+    assert "--png-rings: got no beam centre from 'a_000001.h5'; give --beam or --config" in result.stderr
+    with h5py.File("a_000001.h5", "a") as file:
+        file["entry/instrument/detector/beam_center_y"] = 10.0
+    found = rows(run("view a_000001.h5 -o p.png --png-rings"))
+    assert found["geometry"] == "0.97 Å (12.78 keV), distance 250 mm, pixel 75 µm"
+    assert found["taken from"] == "the header of a_000001.h5"
+
+
+def test_geometry_from_flags(run, files):
+    found = rows(run("view a.edf -o p.png --png-rings -distance 250 --beam 3 4 -lambda 1.5 -pixel 0.1"))
+    assert found["taken from"] == "-lambda, -distance, -pixel, --beam"
+    with Image.open("p.png") as picture:
+        assert picture.size[0] > 900
+
+
+@pytest.mark.parametrize("convention", ["-mosflm", "-denzo", "-adxv", "-xds", "-dials"])
+def test_our_own_header_fixes_a_leaning_detector(run, folder, monkeypatch, convention):
+    maps = []
+    from cubragg.cli import pictures
+
+    genuine = pictures.resolution_map
+    monkeypatch.setattr(pictures, "resolution_map",
+                        lambda *given, **named: maps.append(genuine(*given, **named)) or maps[-1])
+    assert run(f"{LEANING} {convention} -intfile a.img --save-config a.toml --png a.png --png-rings --quiet"
+               ).exit_code == 0
+    from_header = rows(run("view a.img -o b.png --png-rings"))
+    from_config = rows(run("view a.img -o c.png --png-rings --config a.toml"))
+    assert from_header["geometry"] == from_config["geometry"]
+    assert from_config["taken from"] == "a.toml"
+    simulated, header, config = maps
+    np.testing.assert_array_equal(config, simulated)
+    np.testing.assert_allclose(1.0 / header, 1.0 / simulated, atol=1e-4 / simulated.min())  # six digits in a header
+
+
+def test_other_makers_beam_centre_and_arm(run, folder):
+    smv(folder / "ccd.img", COUNTS, PIXEL_SIZE=0.1, DISTANCE=150, WAVELENGTH=0.98, BEAM_CENTER_X=1.2,
+        BEAM_CENTER_Y=1.8, TWOTHETA=12)
+    found = rows(run("view ccd.img -o p.png --png-rings"))
+    assert found["taken from"] == ("the header of ccd.img; the two-theta of 12 deg in the header is left out, for its "
+                                   "axis is not there (--config tells)")
+
+
+def test_beam_centre_of_other_makers():
+    from cubragg.io.placement import from_smv
+
+    header = {"PIXEL_SIZE": "0.1", "DISTANCE": "150", "WAVELENGTH": "0.98", "BEAM_CENTER_X": "1.2",
+              "BEAM_CENTER_Y": "1.8"}
+    assert from_smv(header).beam_px == pytest.approx((18.0, 12.0))
+
+
+@pytest.mark.parametrize(("line", "code", "message"), [
+    ("nothing.img", 2, "FILE: got 'nothing.img'; there is no such file"),
+    (".", 2, "FILE: got '.'; that is a folder, a file is accepted"),
+    ("text.xyz", 1, "text.xyz: no image that fabio knows (Fabio could not identify text.xyz); a float image (.bin), "
+                    "SMV, CBF or another format of fabio is accepted"),
+    ("a.bin", 1, "a.bin: got 2400 bytes; a square float image has 4 times a square number, of any other the shape "
+                 "must be given"),
+    ("a.bin --shape 30 21", 1, "a.bin: got 2400 bytes; a float image of 30 x 21 pixels has 2520 bytes"),
+    ("a_000001.h5 --number 4", 1, "a_000001.h5: got image number 4; the file has 3, counted from 1"),
+    ("a.img --number 2", 1, "a.img: got image number 2; the file has 1, counted from 1"),
+    ("a.edf --png-rings -lambda 1", 2, "--png-rings: got no distance, pixel size, beam centre from 'a.edf'; give "
+                                       "-distance, -pixel, --beam or --config"),
+    ("a.edf -distance -5", 2, "-distance: got -5; a distance > 0 is accepted"),
+    ("a.edf --png-range 50 10", 2, "--png-range: got 50 10; two percentiles from 0 to 100 are accepted, the lower one "
+                                   "first"),
+    ("a.edf -o a.edf", 2, "--png: got 'a.edf', which is the image itself; another name is accepted"),
+    ("a.edf -o none/a.png", 1, "--png: cannot write 'none/a.png': No such file or directory"),
+    ("a.cbf --config small.toml", 2, "--config: got a detector of 12 x 12 pixels; the image has 30 x 20"),
+    ("a.cbf --config small.toml -lambda 1", 2, "--config: got -lambda, -distance, -pixel or --beam as well; the file "
+                                               "says it all"),
+])
+def test_faults(run, files, line, code, message):
+    (files / "text.xyz").write_text("no image" * 99)
+    run(f"{SMALL} --save-config small.toml -floatfile f.bin --quiet")
+    result = run(f"view {line}")
+    assert (result.exit_code, result.stderr) == (code, f"Error: {message}\n")
+
+
+def test_without_matplotlib(run, files, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
+    for line in ("view a.cbf --png-rings", f"{SMALL} --png p.png --png-rings"):
+        result = run(line)
+        assert (result.exit_code, result.stderr) == (
+            2, "Error: --png-rings: needs matplotlib; pip install 'cubragg[plot]'\n")
+    assert rows(run("view a.cbf -o p.png"))["written"] == "p.png"
+    monkeypatch.setenv("DISPLAY", ":7")
+    assert rows(run("view a.cbf"))["written"] == "a.cbf.png (no window can be shown here)"
+
+
+def test_pictures_of_simulate(run, folder):
+    line = f"{SMALL} --quiet --png-colors sea --png-scale log --png-range 1 99"
+    assert run(f"{line} --png plain.png").exit_code == 0
+    assert run(f"{line} --png full.png --png-rings --png-zoom").exit_code == 0
+    with Image.open("plain.png") as plain, Image.open("full.png") as full:
+        assert (plain.size, plain.mode) == ((12, 12), "RGB")
+        assert min(full.size) > 900
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    ("--png-zoom", "--png-zoom: got no --png; it says how that picture is made"),
+    ("--png p.png --png-range 9 9", "--png-range: got 9 9; two percentiles from 0 to 100 are accepted, the lower one "
+                                    "first"),
+    ("--png p.png --png-scale cubic", "--png-scale: got 'cubic'; linear, sqrt or log is accepted"),
+])
+def test_faults_in_the_pictures_of_simulate(run, folder, line, message):
+    result = run(SMALL + line)
+    assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
+    assert not list(folder.iterdir())
+
+
+def test_the_choices_are_those_there_are():
+    from cubragg.cli.flags import SPELLINGS
+    from cubragg.cli.view import command
+    from cubragg.io.colours import COLOUR_MAPS, SCALES
+
+    options = {option.name: option.type for option in command.params}
+    assert SPELLINGS["--png-colors"].choices == tuple(options["colours"].choices) == tuple(COLOUR_MAPS)
+    assert SPELLINGS["--png-scale"].choices == tuple(options["scale"].choices) == SCALES

@@ -1,0 +1,124 @@
+"""Expansion to P1 and what is missing, against gemmi, reflection by reflection."""
+
+from __future__ import annotations
+
+import gemmi
+import numpy as np
+import pytest
+
+from cubragg.errors import ConfigError
+from cubragg.experiment.reflections import Sphere, expand, merge
+from cubragg.experiment.symmetry import Symmetry
+from cubragg.io.columns import symmetry_of
+
+CUBIC, HEXAGONAL = (30.0, 30.0, 30.0, 90.0, 90.0, 90.0), (30.0, 30.0, 41.0, 90.0, 90.0, 120.0)
+TETRAGONAL, ORTHORHOMBIC = (30.0, 30.0, 44.0, 90.0, 90.0, 90.0), (25.0, 31.0, 39.0, 90.0, 90.0, 90.0)
+MONOCLINIC = (25.0, 31.0, 39.0, 90.0, 104.0, 90.0)
+GROUPS = {
+    "P 1": (21.0, 25.0, 29.0, 80.0, 95.0, 103.0), "P -1": (21.0, 25.0, 29.0, 80.0, 95.0, 103.0), "P 1 21 1": MONOCLINIC,
+    "C 1 2 1": MONOCLINIC, "I 1 2 1": MONOCLINIC, "P 1 21/c 1": MONOCLINIC, "P 21 21 21": ORTHORHOMBIC,
+    "I 2 2 2": ORTHORHOMBIC, "F d d 2": ORTHORHOMBIC, "P 41 21 2": TETRAGONAL, "P 43 21 2": TETRAGONAL,
+    "I 41/a m d:2": TETRAGONAL, "R 3:H": HEXAGONAL, "R 3:R": (28.0, 28.0, 28.0, 75.0, 75.0, 75.0),
+    "R -3 c:H": HEXAGONAL, "P 31 2 1": HEXAGONAL, "P 32 1 2": HEXAGONAL, "P 61 2 2": HEXAGONAL, "P 21 3": CUBIC,
+    "P 2 3": CUBIC, "F 4 3 2": CUBIC, "I a -3 d": CUBIC, "F d -3 m:2": CUBIC,
+}
+DMIN_A = 4.0
+
+
+def symmetry(name: str) -> Symmetry:
+    return symmetry_of(gemmi.SpaceGroup(name).operations(), name)
+
+
+def unique(name: str, dmin: float = DMIN_A) -> np.ndarray:
+    return gemmi.make_miller_array(gemmi.UnitCell(*GROUPS[name]), gemmi.SpaceGroup(name), dmin)
+
+
+def by_gemmi(hkl: np.ndarray, plus: np.ndarray, minus: np.ndarray, name: str) -> dict[tuple[int, ...], float]:
+    """P1 amplitudes: each index brought back to the asymmetric unit, whose odd operations are Friedel's."""
+    group, places = gemmi.SpaceGroup(name), {tuple(row): place for place, row in enumerate(hkl.tolist())}
+    asu, operations, found = gemmi.ReciprocalAsu(group), group.operations(), {}
+    for index in gemmi.make_miller_array(gemmi.UnitCell(*GROUPS[name]), gemmi.SpaceGroup(name), DMIN_A, 0.0,
+                                         False).tolist():
+        home, isym = asu.to_asu(index, operations)
+        place = places[tuple(home)]
+        found[tuple(index)] = plus[place] if isym % 2 else minus[place]
+    return found
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_expansion_keeps_bijvoet_mates(name):
+    hkl, group = unique(name), gemmi.SpaceGroup(name)
+    plus, minus = np.random.default_rng(3).uniform(1.0, 9.0, (2, len(hkl)))
+    centric = group.operations().centric_flag_array(hkl)
+    minus[centric] = plus[centric]
+    merged = merge(np.concatenate([hkl, -hkl]), np.concatenate([plus, minus]), symmetry(name))
+    indices, amplitudes = expand(merged.hkl, merged.values, symmetry(name)).rows()
+    expected = by_gemmi(hkl, plus, minus, name)
+    assert len(expected) > 100
+    assert dict(zip(map(tuple, indices.tolist()), amplitudes.tolist(), strict=True)) == expected
+    assert merged.disagreeing == 0
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_one_hand_stands_for_both(name):
+    hkl = unique(name)
+    values = np.random.default_rng(4).uniform(1.0, 9.0, len(hkl))
+    indices, amplitudes = expand(hkl, values, symmetry(name)).rows()
+    assert dict(zip(map(tuple, indices.tolist()), amplitudes.tolist(), strict=True)) == by_gemmi(hkl, values, values,
+                                                                                                name)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_absences_are_gemmi_s(name):
+    indices = np.array(list(np.ndindex(13, 13, 13)), dtype=np.int32) - 6
+    expected = gemmi.SpaceGroup(name).operations().systematic_absences(indices)
+    np.testing.assert_array_equal(symmetry(name).absent(indices), expected)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_what_is_missing_is_counted(name):
+    hkl = unique(name)
+    rng = np.random.default_rng(5)
+    kept = rng.random(len(hkl)) < 0.7
+    inverse_d2 = gemmi.UnitCell(*GROUPS[name]).calculate_1_d2_array(hkl)
+    kept |= inverse_d2 > inverse_d2.max() * (1 - 1e-6)
+    grid = expand(hkl[kept], np.ones(int(kept.sum())), symmetry(name))
+    sphere = Sphere.around(hkl[kept], grid, symmetry(name), GROUPS[name])
+    shells = sphere.shells()
+    assert sum(shell.listed for shell in shells) == kept.sum()
+    assert sum(shell.possible for shell in shells) == len(hkl)
+    inverse_d = inverse_d2 ** 0.5
+    for shell in shells[1:-1]:
+        inside = (inverse_d >= 1 / shell.d_max_A) & (inverse_d < 1 / shell.d_min_A)
+        assert (shell.possible, shell.listed) == (inside.sum(), (inside & kept).sum())
+    sphere.enter_absences(grid)
+    rows, amplitudes = grid.rows()
+    zeros = rows[amplitudes == 0.0]
+    operations = gemmi.SpaceGroup(name).operations()
+    assert operations.systematic_absences(zeros).all()
+    everything = np.array(list(np.ndindex(*grid.box.shape)), dtype=np.int32) - grid.box.reach.astype(np.int32)
+    inside = gemmi.UnitCell(*GROUPS[name]).calculate_1_d2_array(everything) < sphere.finest * (1 - 1e-6)
+    absent = operations.systematic_absences(np.ascontiguousarray(everything[inside]))
+    assert len(zeros) == absent.sum()
+
+
+def test_rows_of_one_orbit_are_averaged():
+    hkl = np.array([[1, 2, 3], [-1, -2, 3], [1, 2, 3], [-1, -2, -3], [2, 0, 0]])
+    merged = merge(hkl, np.array([4.0, 4.02, 4.04, 9.0, 1.0]), symmetry("P 21 21 21"))
+    assert sorted(merged.values.tolist()) == pytest.approx([1.0, 4.02, 9.0])
+    assert (merged.repeated, merged.disagreeing) == (1, 0)
+    merged = merge(hkl[:2], np.array([4.0, 5.0]), symmetry("P 21 21 21"))
+    assert (merged.values.tolist(), merged.repeated, merged.disagreeing) == ([4.5], 1, 1)
+
+
+def test_a_cell_that_does_not_fit():
+    assert symmetry("P 4 3 2").misfit(CUBIC) < 1e-12
+    assert symmetry("P 4 3 2").misfit((30.0, 30.0, 31.0, 90.0, 90.0, 90.0)) > 0.03
+    assert symmetry("P 31 2 1").misfit(ORTHORHOMBIC) > 0.1
+
+
+def test_indices_beyond_memory():
+    with pytest.raises(ConfigError) as caught:
+        expand(np.array([[9000, 9000, 9000]]), np.ones(1), symmetry("P 1"))
+    assert str(caught.value) == ("structure_factors.grid: got indices h -9000 to 9000, k -9000 to 9000, "
+                                 "l -9000 to 9000; their box must not exceed 500000000 points")
