@@ -21,17 +21,30 @@
 
 // Layers that `limits` has beyond the padded grid: as far as a sample's nodes are from the middle one.
 #define LIMIT_PAD (FACTORS == TRICUBIC ? 4 : 1)
-// Rounding, in units of what is rounded: of directions and indices in double; of indices in single.
+// Rounding, in units of what is rounded: of directions in double; of indices, here and in the sum, in single.
 #define ROUNDING 3.6e-15
-#define INDEX_ROUNDING (PRECISION == DOUBLE ? 3.6e-15 : 4.8e-7)
+#define INDEX_ROUNDING 1.5e-6
+// Pixels around a tile in which a spot counts as near.
+#define BESIDE 4.0f
+// One over the share of the peak that makes a spot.
+#define SPOT 1e6f
+// Added to what must not become 0 in single precision.
+#define SMALLEST 1.2e-38f
 
-// Directions, or scattering vectors of one source, of a tile's samples.
+// Directions of a tile's samples.
 struct Patch {
     Vector middle, edge[3];
-    double bend;       // |r|
-    double spread[3];  // of indices: what bend and rounding add to the edges
-    Vector along[3];   // perpendicular unit vectors, the last one through the middle
-    double box[3];     // the samples' reach from the middle along them
+    double bend;  // |r|
+};
+
+struct Arrow { float x, y, z; };
+
+// Scattering vectors of a tile's samples and one source [1/m].
+struct Region {
+    Arrow middle, edge[3];
+    float spread[3];  // of indices: what bend and rounding add to the edges
+    Arrow along[3];   // perpendicular unit vectors, the last one through the middle of the directions
+    float box[3];     // the samples' reach from the middle along them
 };
 
 DEVICE Vector cross(Vector a, Vector b)
@@ -84,7 +97,6 @@ DEVICE void curved_edges(const Params &p, Patch &t, const Vector (&half)[3], Vec
     t.bend = 0.5 * turn * turn + ROUNDING * (1.0 + longest / p.distance);
 }
 
-// Of a tile's directions.
 DEVICE Patch tile_directions(const Params &p, int first_fast, int first_slow)
 {
     Patch t;
@@ -99,70 +111,82 @@ DEVICE Patch tile_directions(const Params &p, int first_fast, int first_slow)
     } else {
         flat_edges(t, half, flat, longest);
     }
-    const Vector radial = t.middle;
+    return t;
+}
+
+DEVICE Arrow arrow(Vector a) { return {(float)a.x, (float)a.y, (float)a.z}; }
+DEVICE float dot(Arrow a, Arrow b) { return fma_(a.x, b.x, fma_(a.y, b.y, a.z * b.z)); }
+
+// Perpendicular unit vectors, the last one along a direction.
+DEVICE void frame(const Params &p, Vector radial, Vector (&along)[3])
+{
     const double along_fast = dot(radial, vector(p.fast)), along_slow = dot(radial, vector(p.slow));
     const Vector edge = along_fast * along_fast < 0.75 ? vector(p.fast) : vector(p.slow);
     const double part = along_fast * along_fast < 0.75 ? along_fast : along_slow;
     const Vector across = {edge.x - part * radial.x, edge.y - part * radial.y, edge.z - part * radial.z};
-    t.along[0] = times(1.0 / norm(across), across);
-    t.along[1] = cross(radial, t.along[0]);
-    t.along[2] = radial;
-    return t;
+    along[0] = times(1.0 / norm(across), across);
+    along[1] = cross(radial, along[0]);
+    along[2] = radial;
 }
 
-// Scattering vectors of a source [1/m], from directions.
-DEVICE Patch tile_scattering(const Params &p, const Patch &directions, const double *source)
+DEVICE Region tile_scattering(const Params &p, const Patch &directions, const double *source)
 {
-    Patch t = directions;
-    const double inverse = 1.0 / source[WAVELENGTH];
-    t.middle = {inverse * (t.middle.x - source[INCIDENT]), inverse * (t.middle.y - source[INCIDENT + 1]),
-                inverse * (t.middle.z - source[INCIDENT + 2])};
-    t.bend *= inverse;
-    double reach = t.bend, rounding = 0.0;
+    const double inverse = 1.0 / source[WAVELENGTH], bend = directions.bend * inverse;
+    const Vector middle = {inverse * (directions.middle.x - source[INCIDENT]),
+                           inverse * (directions.middle.y - source[INCIDENT + 1]),
+                           inverse * (directions.middle.z - source[INCIDENT + 2])};
+    Region t;
+    Vector edge[3], along[3];
+    double farthest = norm(middle) + bend, rounding = 0.0;
     for (int i = 0; i < 3; ++i) {
-        t.edge[i] = times(inverse, t.edge[i]);
-        reach += norm(t.edge[i]);
+        edge[i] = times(inverse, directions.edge[i]);
+        farthest += norm(edge[i]);
     }
     for (int i = 0; i < 3; ++i) {
-        const double lost = INDEX_ROUNDING * (1.0 + p.lengths[i] * reach) + ROUNDING * p.lengths[i] * inverse;
-        t.spread[i] = p.lengths[i] * t.bend + lost;
+        const double lost = INDEX_ROUNDING * (1.0 + p.lengths[i] * farthest) + ROUNDING * p.lengths[i] * inverse;
+        t.spread[i] = (float)(p.lengths[i] * bend + lost);
         rounding += lost * p.star_lengths[i];
     }
+    frame(p, directions.middle, along);
     for (int i = 0; i < 3; ++i) {
-        t.box[i] = fabs_(dot(t.along[i], t.edge[0])) + fabs_(dot(t.along[i], t.edge[1]))
-                   + fabs_(dot(t.along[i], t.edge[2])) + t.bend + rounding;
+        t.box[i] = (float)(fabs_(dot(along[i], edge[0])) + fabs_(dot(along[i], edge[1]))
+                           + fabs_(dot(along[i], edge[2])) + bend + rounding);
+        t.edge[i] = arrow(edge[i]), t.along[i] = arrow(along[i]);
     }
+    t.middle = arrow(middle);
     return t;
 }
 
-// One index over a tile: its middle, the middle's distance from the nearest whole number, and how far it goes.
-struct Interval { double nearest, offset, reach; };
+// One index over a tile: its middle, the middle's distance from the nearest whole number, how far it goes, and how
+// far with BESIDE pixels around the tile.
+struct Interval { float nearest, offset, reach, wider; };
 
-DEVICE double fused_dot(Vector a, Vector b) { return fma_(a.x, b.x, fma_(a.y, b.y, a.z * b.z)); }
-
-DEVICE Interval interval(const Params &p, const Patch &t, Vector axis, double spread)
+DEVICE Interval interval(const Params &p, const Region &t, Arrow axis, float spread)
 {
-    const double middle = fused_dot(axis, t.middle), nearest = rint_(middle);
-    const double depth = p.layers > 1 ? fabs_(fused_dot(axis, t.edge[2])) : 0.0;
-    return {nearest, middle - nearest, fabs_(fused_dot(axis, t.edge[0])) + fabs_(fused_dot(axis, t.edge[1])) + depth
-                                       + spread};
+    const float middle = dot(axis, t.middle), nearest = rint_(middle);
+    const float depth = p.layers > 1 ? fabs_(dot(axis, t.edge[2])) : 0.0f;
+    const float fast = fabs_(dot(axis, t.edge[0])), slow = fabs_(dot(axis, t.edge[1]));
+    const float reach = fast + slow + depth + spread;
+    return {nearest, middle - nearest, reach,
+            fma_(fast, 2.0f * BESIDE / TILE_FAST, fma_(slow, 2.0f * BESIDE / TILE_SLOW, reach))};
 }
 // |dh| is at least this.
-DEVICE double distance_from_node(Interval i)
+DEVICE float distance_from_node(Interval i)
 {
-    const double gap = fabs_(i.offset) - i.reach;
-    return gap > 0.0 ? gap : 0.0;
+    const float gap = fabs_(i.offset) - i.reach;
+    return gap > 0.0f ? gap : 0.0f;
 }
 // All samples have the middle's nearest whole number.
-DEVICE bool one_node(Interval i) { return fabs_(i.offset) + i.reach < 0.5; }
+DEVICE bool one_node(Interval i) { return fabs_(i.offset) + i.reach < 0.5f; }
+DEVICE bool one_node_beside(Interval i) { return fabs_(i.offset) + i.wider < 0.5f; }
 
 #if FACTORS != CONSTANT
 
 // A place on an axis of `limits`, the middle's nearest whole number brought inside. NaN ends up inside.
 DEVICE int limit_place(Interval i, int origin, int size)
 {
-    const double steps = i.nearest - (double)(origin - LIMIT_PAD), last = (double)(size - 1 + 2 * LIMIT_PAD);
-    const double above = steps > 0.0 ? steps : 0.0;
+    const float steps = i.nearest - (float)(origin - LIMIT_PAD), last = (float)(size - 1 + 2 * LIMIT_PAD);
+    const float above = steps > 0.0f ? steps : 0.0f;
     return (int)(above < last ? above : last);
 }
 DEVICE int grid_place(int limit_place, int size)
@@ -173,28 +197,33 @@ DEVICE int grid_place(int limit_place, int size)
 
 #endif
 
-// The largest F^2 that a tile can meet, as a share of the largest of all and rounded up.
-DEVICE double largest_factor(const Params &p, const REAL *RESTRICT table, const float *RESTRICT limits, Interval h,
-                             Interval k, Interval l)
+// The largest F^2 that a tile can meet, and a tile with what is beside it, as a share of the largest of all and
+// rounded up.
+struct Largest { float here, beside; };
+
+DEVICE Largest largest_factors(const Params &p, const REAL *RESTRICT table, const float *RESTRICT limits, Interval h,
+                               Interval k, Interval l)
 {
 #if FACTORS == CONSTANT
     (void)table, (void)limits, (void)h, (void)k, (void)l;
-    return p.largest;
+    return {(float)p.largest, (float)p.largest};
 #else
     const int size_h = p.grid_size[0], size_k = p.grid_size[1], size_l = p.grid_size[2];
     const int at_h = limit_place(h, p.grid_origin[0], size_h), at_k = limit_place(k, p.grid_origin[1], size_k),
               at_l = limit_place(l, p.grid_origin[2], size_l);
     const GRID_INDEX row = (GRID_INDEX)at_h * (size_k + 2 * LIMIT_PAD) + at_k;
-    const double around = (double)limits[row * (size_l + 2 * LIMIT_PAD) + at_l];
-    const bool near = h.reach < 0.99 && k.reach < 0.99 && l.reach < 0.99;
-    const double found = near ? around : p.largest;
+    const float around = limits[row * (size_l + 2 * LIMIT_PAD) + at_l];
+    const bool near = h.reach < 0.99f && k.reach < 0.99f && l.reach < 0.99f;
+    const float found = near ? around : (float)p.largest;
 #if FACTORS == TRICUBIC
     (void)table;
-    return found;
+    return {found, found};
 #else
     const GRID_INDEX grid_row = grid_place(at_h, size_h) * (GRID_INDEX)size_k + grid_place(at_k, size_k);
-    const double alone = (double)table[grid_row * size_l + grid_place(at_l, size_l)] * p.share;
-    return one_node(h) && one_node(k) && one_node(l) ? alone : found;
+    const REAL entry = table[grid_row * size_l + grid_place(at_l, size_l)];
+    const float alone = (float)(entry * (REAL)p.share) + (entry > REAL(0) ? SMALLEST : 0.0f);
+    return {one_node(h) && one_node(k) && one_node(l) ? alone : found,
+            one_node_beside(h) && one_node_beside(k) && one_node_beside(l) ? alone : around};
 #endif
 #endif
 }
@@ -202,33 +231,63 @@ DEVICE double largest_factor(const Params &p, const REAL *RESTRICT table, const 
 #if SHAPE == SQUARE
 
 // What an axis takes off the peak: N^2 sin(pi g)^2, all but rounded down (sine by at most 1.7e-3 of it), and 1.
-DEVICE double weakening(Interval i, double cells)
+DEVICE float weakening(Interval i, float cells)
 {
-    const double g = distance_from_node(i), u = g * g;
-    const double sine = cells * g * fma_(u, fma_(u, 2.4, -5.16771278), 3.14159265);
-    return sine * sine > 1.0 ? sine * sine : 1.0;
+    const float g = distance_from_node(i), u = g * g;
+    const float sine = cells * g * fma_(u, fma_(u, 2.4f, -5.16771278f), 3.14159265f);
+    return sine * sine > 1.0f ? sine * sine : 1.0f;
 }
 
-#elif SHAPE != ROUND
+#endif
+
+#if SHAPE == SQUARE || SHAPE == ROUND
+
+// Whether the streak along an axis through the nearest node makes a spot on a tile or beside it. The Ewald sphere,
+// at s from the node along its normal, cuts the streak at an index of s / along: the term there is about
+// F^2 / (1 + (pi N s / along)^2). `enough` is F^2 over the smallest that counts.
+DEVICE bool streak_beside(Interval on, float along, float s, float cells, float enough)
+{
+    const float n = (float)PI * cells * s;
+    return fabs_(fma_(on.offset, along, -s)) <= on.wider * fabs_(along)
+           && enough * along * along > fma_(n, n, along * along);
+}
+
+// Likewise of any of the three streaks: an estimate, not a bound. Beside spots the floor is lower.
+DEVICE bool spot_beside(const Params &p, float largest, const float *RESTRICT axes, int n, int i, const Region &t,
+                        Interval h, Interval k, Interval l)
+{
+    const float along_h = dot({axes[9 * n + i], axes[10 * n + i], axes[11 * n + i]}, t.along[2]);
+    const float along_k = dot({axes[12 * n + i], axes[13 * n + i], axes[14 * n + i]}, t.along[2]);
+    const float along_l = dot({axes[15 * n + i], axes[16 * n + i], axes[17 * n + i]}, t.along[2]);
+    const float s = fma_(h.offset, along_h, fma_(k.offset, along_k, l.offset * along_l));
+    const float enough = largest * SPOT;
+    const bool at_h = fabs_(h.offset) <= h.wider, at_k = fabs_(k.offset) <= k.wider, at_l = fabs_(l.offset) <= l.wider;
+    return (at_k && at_l && streak_beside(h, along_h, s, (float)p.cells[0], enough))
+           || (at_h && at_l && streak_beside(k, along_k, s, (float)p.cells[1], enough))
+           || (at_h && at_k && streak_beside(l, along_l, s, (float)p.cells[2], enough));
+}
+
+#else
 
 // At least the squared distance [1/m^2] of a tile from the nearest node: of the box that holds it, where no index
 // can round to another whole number, and of each index by itself.
-DEVICE double node_distance_sqr(const Params &p, const double *RESTRICT axes, int n, int i, const Patch &t, Interval h,
-                                Interval k, Interval l)
+DEVICE float node_distance_sqr(const Params &p, const float *RESTRICT axes, int n, int i, const Region &t, Interval h,
+                               Interval k, Interval l)
 {
-    const Vector from = {h.offset * axes[9 * n + i] + k.offset * axes[12 * n + i] + l.offset * axes[15 * n + i],
-                         h.offset * axes[10 * n + i] + k.offset * axes[13 * n + i] + l.offset * axes[16 * n + i],
-                         h.offset * axes[11 * n + i] + k.offset * axes[14 * n + i] + l.offset * axes[17 * n + i]};
-    double boxes = 0.0;
+    const Arrow from = {h.offset * axes[9 * n + i] + k.offset * axes[12 * n + i] + l.offset * axes[15 * n + i],
+                        h.offset * axes[10 * n + i] + k.offset * axes[13 * n + i] + l.offset * axes[16 * n + i],
+                        h.offset * axes[11 * n + i] + k.offset * axes[14 * n + i] + l.offset * axes[17 * n + i]};
+    float boxes = 0.0f;
     UNROLL
     for (int axis = 0; axis < 3; ++axis) {
-        const double gap = fabs_(dot(from, t.along[axis])) - t.box[axis];
-        boxes += gap > 0.0 ? gap * gap : 0.0;
+        const float gap = fabs_(dot(from, t.along[axis])) - t.box[axis];
+        boxes += gap > 0.0f ? gap * gap : 0.0f;
     }
-    const double by_h = distance_from_node(h) / p.dual_lengths[0], by_k = distance_from_node(k) / p.dual_lengths[1],
-                 by_l = distance_from_node(l) / p.dual_lengths[2];
-    const double by_hk = by_h > by_k ? by_h : by_k, by_index = by_hk > by_l ? by_hk : by_l;
-    const double squared = by_index * by_index;
+    const float by_h = distance_from_node(h) * (float)p.per_dual[0];
+    const float by_k = distance_from_node(k) * (float)p.per_dual[1];
+    const float by_l = distance_from_node(l) * (float)p.per_dual[2];
+    const float by_hk = by_h > by_k ? by_h : by_k, by_index = by_hk > by_l ? by_hk : by_l;
+    const float squared = by_index * by_index;
     return one_node(h) && one_node(k) && one_node(l) && boxes > squared ? boxes : squared;
 }
 
@@ -236,27 +295,30 @@ DEVICE double node_distance_sqr(const Params &p, const double *RESTRICT axes, in
 
 // Whether a term of orientation i can pass the floor on a tile; NaN anywhere keeps it.
 DEVICE bool contributes(const Params &p, const REAL *RESTRICT table, const float *RESTRICT limits,
-                        const double *RESTRICT axes, int i, const Patch &t)
+                        const float *RESTRICT axes, int i, const Region &t)
 {
-    const int n = p.orientations;
+    const int n = (p.orientations + CHUNK - 1) / CHUNK * CHUNK;
     const Interval h = interval(p, t, {axes[i], axes[n + i], axes[2 * n + i]}, t.spread[0]);
     const Interval k = interval(p, t, {axes[3 * n + i], axes[4 * n + i], axes[5 * n + i]}, t.spread[1]);
     const Interval l = interval(p, t, {axes[6 * n + i], axes[7 * n + i], axes[8 * n + i]}, t.spread[2]);
-    const double largest = largest_factor(p, table, limits, h, k, l);
+    const Largest largest = largest_factors(p, table, limits, h, k, l);
+    const float far_floor = (float)p.cull_floor;
+#if SHAPE == SQUARE || SHAPE == ROUND
+    const float floor = spot_beside(p, largest.beside, axes, n, i, t, h, k, l) ? (float)p.spot_floor : far_floor;
 #if SHAPE == SQUARE
-    const double weaker = p.cull_floor > 0.0 ? weakening(h, p.cells[0]) * weakening(k, p.cells[1])
-                                               * weakening(l, p.cells[2]) : 1.0;
-    return !(largest <= p.cull_floor * weaker);
-#elif SHAPE == ROUND
-    const double u = distance_from_node(h) * p.cells[0], v = distance_from_node(k) * p.cells[1],
-                 w = distance_from_node(l) * p.cells[2];
-    const double x = PI * PI * p.fudge * (u * u + v * v + w * w);
-    const double decay = x * x * x / (9.0 * (1.0 + x));
-    // At a node the closed form of double precision cancels, and can be anything.
-    const double weaker = x < 1e-4 ? 1e-300 : decay > 1.0 ? decay : 1.0;
-    return !(largest <= p.cull_floor * weaker);
+    const float weaker = far_floor > 0.0f ? weakening(h, (float)p.cells[0]) * weakening(k, (float)p.cells[1])
+                                            * weakening(l, (float)p.cells[2]) : 1.0f;
 #else
-    return !(largest <= p.cull_floor || node_distance_sqr(p, axes, n, i, t, h, k, l) > p.cull_radius_sqr);
+    const float u = distance_from_node(h) * (float)p.cells[0], v = distance_from_node(k) * (float)p.cells[1],
+                w = distance_from_node(l) * (float)p.cells[2];
+    const float x = (float)(PI * PI * p.fudge) * (u * u + v * v + w * w);
+    const float decay = x * x * (x / (9.0f * (1.0f + x)));
+    // At a node the closed form of double precision cancels, and can be anything.
+    const float weaker = x < 1e-4f ? 1e-30f : decay > 1.0f ? decay : 1.0f;
+#endif
+    return !(largest.here <= floor * weaker);
+#else
+    return !(largest.here <= far_floor || node_distance_sqr(p, axes, n, i, t, h, k, l) > (float)p.cull_radius_sqr);
 #endif
 }
 

@@ -54,11 +54,12 @@ struct Params {
     double cells[3], reciprocal[3][3], fudge;
     // Squared amplitude where there is no grid; what a sum of REAL terms is multiplied by.
     double constant, term_scale;
-    // Culling: bounds up to this share of the peak are dropped (negative: none); squared distance from a node
-    // [1/m^2] beyond which GAUSS and TOPHAT are; largest share of F^2, and what makes a share of a table's
-    // entry; lengths of a, b, c [m], of their duals [1/m], and of the duals of `reciprocal` [m].
-    double cull_floor, cull_radius_sqr, largest, share;
-    double lengths[3], star_lengths[3], dual_lengths[3];
+    // Culling: bounds up to this share of the peak are dropped (negative: none), and up to that one beside spots;
+    // squared distance from a node [1/m^2] beyond which GAUSS and TOPHAT are; largest share of F^2, and what makes
+    // a share of a table's entry; lengths of a, b, c [m], of their duals [1/m], and one over those of the duals of
+    // `reciprocal` [1/m].
+    double cull_floor, spot_floor, cull_radius_sqr, largest, share;
+    double lengths[3], star_lengths[3], per_dual[3];
     // Padded grid: its first point's indices, and its size. 0 where there is none.
     int grid_origin[3], grid_size[3];
     int fast_min, fast_max, slow_min, slow_max;  // region, ends included [pixel]

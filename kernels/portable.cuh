@@ -68,6 +68,7 @@ DEVICE float ceil_(float x) { return ::ceilf(x); }
 DEVICE double floor_(double x) { return ::floor(x); }
 DEVICE float floor_(float x) { return ::floorf(x); }
 DEVICE double fabs_(double x) { return ::fabs(x); }
+DEVICE float fabs_(float x) { return ::fabsf(x); }
 DEVICE double rint_(double x) { return ::rint(x); }
 DEVICE float rint_(float x) { return ::rintf(x); }
 DEVICE double double_of_bits(long long bits) { return __longlong_as_double(bits); }
@@ -120,12 +121,12 @@ DEVICE float quotient(float above, float below) { return __fdividef(above, below
 #define SYNC()
 #define ONE_THREAD
 #define VOTE(words, i, count, yes) \
-    do { \
-        alignas(64) FLAG answers[CHUNK] = {}; \
-        unsigned *const ballots = (words); \
-        FOR_COUNT(i, count) answers[i] = (yes); \
-        for (int block = 0; block < CHUNK / 32; ++block) ballots[block] = ballot(answers + 32 * block); \
-    } while (false)
+    for (int word = 0; word < CHUNK / 32; ++word) { \
+        alignas(64) FLAG answers[32]; \
+        FOR_COUNT(lane, 32) { const int i = 32 * word + lane; answers[lane] = (yes); } \
+        const int left = (count) - 32 * word; \
+        (words)[word] = ballot(answers) & (left >= 32 ? ~0u : left > 0 ? (1u << left) - 1u : 0u); \
+    }
 #define ANY(name) any_lane(name)
 #define RESTRICT __restrict__
 #define UNROLL
@@ -145,6 +146,7 @@ DEVICE float ceil_(float x) { return __builtin_ceilf(x); }
 DEVICE double floor_(double x) { return __builtin_floor(x); }
 DEVICE float floor_(float x) { return __builtin_floorf(x); }
 DEVICE double fabs_(double x) { return __builtin_fabs(x); }
+DEVICE float fabs_(float x) { return __builtin_fabsf(x); }
 DEVICE double rint_(double x) { return __builtin_rint(x); }
 DEVICE float rint_(float x) { return __builtin_rintf(x); }
 DEVICE double double_of_bits(long long bits)

@@ -15,9 +15,9 @@
 //
 // Arrays: table [h, k, l] REAL, padded grid (one unused element where FACTORS is CONSTANT); vectors
 // [orientation, 9] double, a, b, c with x, y, z [m]; sources [source, SOURCE_COLUMNS] double; limits [h, k, l] float,
-// grid LIMIT_PAD wider than the padded one, and axes [18, orientation] double, a, b, c [m] and their duals [1/m]
-// (one unused element each where CULLED is 0); mask uint8 and image float [slow - first_row, fast]; found uint8
-// [place - first place of the launch].
+// grid LIMIT_PAD wider than the padded one, and axes [18, orientation] float, a, b, c [m] and their duals [1/m],
+// orientations filled up to whole chunks (one unused element each where CULLED is 0); mask uint8 and image float
+// [slow - first_row, fast]; found uint8 [place - first place of the launch].
 #include "portable.cuh"
 #include "params.cuh"
 #include "mathematics.cuh"
@@ -90,7 +90,7 @@ DEVICE int region_width(const Params &p) { return p.fast_max - p.fast_min + 1; }
 
 ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT vectors,
               const double *RESTRICT sources, const unsigned char *RESTRICT mask,
-              const float *RESTRICT limits, const double *RESTRICT axes, float *RESTRICT image)
+              const float *RESTRICT limits, const float *RESTRICT axes, float *RESTRICT image)
 {
     THREAD;
     const int first_fast = p.fast_min + (int)blockIdx.x * TILE_FAST;
@@ -151,19 +151,19 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
     SHARED(unsigned, votes, VOTE_WORDS);
     SHARED(int, list, CHUNK);
     SHARED(Patch, directions, 1);
-    SHARED(Patch, patch, 1);
+    SHARED(Region, region, 1);
     ONE_THREAD directions[0] = tile_directions(p, first_fast, first_slow);
     const int source_words = (p.orientations + CHUNK - 1) / CHUNK * CHUNK_WORDS;
     // One vote serves all sub-pixels and layers, where the words have room; else each asks again.
     const bool remembers = p.sources <= VOTE_WORDS / source_words;
     for (int number = 0; remembers && number < p.sources; ++number) {
         SYNC();
-        ONE_THREAD patch[0] = tile_scattering(p, directions[0], sources + number * SOURCE_COLUMNS);
+        ONE_THREAD region[0] = tile_scattering(p, directions[0], sources + number * SOURCE_COLUMNS);
         SYNC();
         for (int start = 0; start < p.orientations; start += CHUNK) {
             const int count = p.orientations - start < CHUNK ? p.orientations - start : CHUNK;
             VOTE(votes + number * source_words + start / CHUNK * CHUNK_WORDS, i, count,
-                 contributes(p, table, limits, axes, start + i, patch[0]));
+                 contributes(p, table, limits, axes, start + i, region[0]));
         }
     }
     SYNC();
@@ -313,9 +313,9 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
                     if (remembers) {
                         words += number * source_words + start / CHUNK * CHUNK_WORDS;
                     } else {
-                        ONE_THREAD patch[0] = tile_scattering(p, directions[0], source);
+                        ONE_THREAD region[0] = tile_scattering(p, directions[0], source);
                         SYNC();
-                        VOTE(words, i, count, contributes(p, table, limits, axes, start + i, patch[0]));
+                        VOTE(words, i, count, contributes(p, table, limits, axes, start + i, region[0]));
                         SYNC();
                     }
                     count = listed(words, list);

@@ -67,7 +67,7 @@ class CpuRenderer:
         self._variant = replace(self._variant, tile=self.culling.tile, culled=self.culling.culled)
         self._kernel = HostKernel(kernel_text(), self._variant, "render")
         self._vectors = kernel_params.vectors_of(plan)
-        self._cull_tables = np.zeros(1, dtype=np.float32), np.zeros(1)
+        self._cull_tables = np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
         self._cull_values: dict[str, Any] = {}
         if self.culling.culled:
             self._cull_tables = self._limits(), axes_of(plan)

@@ -210,7 +210,7 @@ class CudaRenderer:
 
     def _axes(self, plan: RenderPlan) -> np.ndarray:
         """What culling asks of each orientation; [1, 1] where it asks nothing."""
-        return axes_of(plan) if self.culling.culled else np.zeros((1, 1))
+        return axes_of(plan) if self.culling.culled else np.zeros((1, 1), dtype=np.float32)
 
     def _free_memory(self) -> int:
         """What the driver and CuPy's pool can still give [bytes]."""

@@ -40,8 +40,8 @@ class Slot:
         self.done = cupy.cuda.Event(disable_timing=True)
         self.vectors = cupy.empty((orientations, 9), dtype=np.float64)
         self.host_vectors = _pinned(cupy, (orientations, 9), np.float64)
-        self.axes = cupy.empty(axes, dtype=np.float64)
-        self.host_axes = _pinned(cupy, axes, np.float64)
+        self.axes = cupy.empty(axes, dtype=np.float32)
+        self.host_axes = _pinned(cupy, axes, np.float32)
         self.image: Any = cupy.empty((pixels,), dtype=np.float32) if image else None
         self.host: Any = _pinned(cupy, (pixels,), np.float32) if host else None
         self.mask = cupy.empty((pixels if masked else 1,), dtype=np.uint8)

@@ -110,7 +110,7 @@ def kept_share(plan: RenderPlan, tile: tuple[int, int], limits: np.ndarray, axes
         From `culling`; the bound is that of a tile's corners on a plane, without the margins.
     """
     kept = []
-    axes = axes[:, _spread(axes.shape[1], _SAMPLE_ORIENTATIONS)]
+    axes = axes[:, _spread(plan.cell_vectors.shape[0] * plan.cell_vectors.shape[1], _SAMPLE_ORIENTATIONS)]
     for source in _spread(len(plan.sources.wavelength_m), _SAMPLE_SOURCES):
         middle, edges = _sample_tiles(plan, tile, int(source))
         index = np.einsum("jxo,xt->jto", axes[:9].reshape(3, 3, -1), middle)
@@ -162,7 +162,7 @@ def _kept(plan: RenderPlan, index: np.ndarray, reach: np.ndarray, edges: list[np
             size = np.maximum((edge * edge).sum(axis=0), 1e-300)
             step = np.clip(-(away * edge[:, :, None]).sum(axis=0) / size[:, None], -1.0, 1.0)
             away = away + step * edge[:, :, None]
-        by_index = ((gap / np.reshape(values["dual_lengths"], (3, 1, 1))) ** 2).max(axis=0)
+        by_index = ((gap * np.reshape(values["per_dual"], (3, 1, 1))) ** 2).max(axis=0)
         by_box = np.where((np.abs(offset) + reach < 0.5).all(axis=0), (away * away).sum(axis=0), 0.0)
         kept &= np.maximum(by_index, by_box) <= values["cull_radius_sqr"]
     return kept

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cubragg.render.kernel_params import table_scale
+from cubragg.render.kernel_params import CHUNK, table_scale
 from cubragg.render.kernel_source import TILE
 from cubragg.render.plan import RenderPlan
 
@@ -22,6 +22,8 @@ _INTERPOLATED = 1.25**6
 _TERM_ROUNDING = 1e-5
 #: Square of the volume of a sphere over that of its cube, as the C program has it.
 _ROUND_VOLUME = 0.723601254558268**2
+#: Beside a spot only terms below this share of the tolerance are left out.
+_BESIDE_SPOTS = 1e-3
 _GAUSS_WIDTH, _TOPHAT_RADIUS_SQR = 0.63, 0.3969
 _PER_M_FROM_PER_A = 1e10
 
@@ -104,9 +106,14 @@ def limits_of(plan: RenderPlan) -> np.ndarray:
 
 
 def axes_of(plan: RenderPlan) -> np.ndarray:
-    """a, b, c [m] and their duals [1/m] of each orientation, float64 [18, orientation]; duals 0 of a flat cell."""
+    """a, b, c [m] and their duals [1/m] of each orientation, float32 [18, orientation]; duals 0 of a flat cell.
+
+    Orientations are filled up with zeros to whole chunks.
+    """
     cells = _cells(plan)
-    return np.ascontiguousarray(np.concatenate([cells, _duals(cells)], axis=1).reshape(len(cells), 18).T)
+    axes = np.zeros((18, -(-len(cells) // CHUNK) * CHUNK), dtype=np.float32)
+    axes[:, :len(cells)] = np.concatenate([cells, _duals(cells)], axis=1).reshape(len(cells), 18).T
+    return axes
 
 
 def _cells(plan: RenderPlan) -> np.ndarray:
@@ -129,16 +136,17 @@ def struct_values(plan: RenderPlan, precision: str, culling: Culling) -> dict[st
     largest = largest_factor(plan)
     share = table_scale(plan, precision) / (largest or math.inf)
     values = {"lengths": lengths * (1.0 + 1e-12), "star_lengths": stars * condition, "cull_floor": -1.0,
-              "cull_radius_sqr": math.inf, "dual_lengths": (math.inf,) * 3,
+              "spot_floor": -1.0, "cull_radius_sqr": math.inf, "per_dual": (0.0,) * 3,
               "largest": (_INTERPOLATED if plan.interpolate else 1.0) if largest > 0.0 else 0.0,
               "share": share * share * (1.0 + 1e-6)}
     if not culling.exact:
         return values
-    floor = culling.tolerance * (1.0 - _TERM_ROUNDING)
-    values["cull_floor"] = floor / _ROUND_VOLUME if plan.experiment.crystal.shape == "round" else floor
+    volume = _ROUND_VOLUME if plan.experiment.crystal.shape == "round" else 1.0
+    floor = culling.tolerance * (1.0 - _TERM_ROUNDING) / volume
+    values |= {"cull_floor": floor, "spot_floor": floor * _BESIDE_SPOTS}
     radius_sqr = _radius_sqr(plan, precision, culling.tolerance)
     if math.isfinite(radius_sqr):
-        values |= _distances(plan, cells, radius_sqr, condition * (2.0**-50 if precision == "double" else 2.0**-21))
+        values |= _distances(plan, cells, radius_sqr)
     return values
 
 
@@ -162,7 +170,7 @@ def _radius_sqr(plan: RenderPlan, precision: str, tolerance: float) -> float:
     return max(exponent, 0.0) * _GAUSS_WIDTH / scale
 
 
-def _distances(plan: RenderPlan, cells: np.ndarray, radius_sqr: float, rounding: float) -> dict[str, Any]:
+def _distances(plan: RenderPlan, cells: np.ndarray, radius_sqr: float) -> dict[str, Any]:
     """The radius [1/m^2] for distances in the laboratory, and what makes a distance of an index.
 
     The radius is one of the lattice's reciprocal vectors, which nanobragg semantics may leave not quite dual
@@ -177,5 +185,5 @@ def _distances(plan: RenderPlan, cells: np.ndarray, radius_sqr: float, rounding:
         return {}
     if not shrink > 0.0:
         return {}
-    radius = math.sqrt(radius_sqr) * _PER_M_FROM_PER_A / shrink * (1.0 + 1e-9 + 16.0 * rounding)
-    return {"cull_radius_sqr": radius * radius, "dual_lengths": duals * shrink * (1.0 + 1e-9)}
+    radius = math.sqrt(radius_sqr) * _PER_M_FROM_PER_A / shrink * (1.0 + 1e-5)
+    return {"cull_radius_sqr": radius * radius, "per_dual": (1.0 - 1e-5) / (duals * shrink)}

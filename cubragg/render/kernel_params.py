@@ -19,6 +19,8 @@ from cubragg.render.plan import RenderPlan
 from cubragg.render.structure_factor import bordered
 
 SOURCE_COLUMNS = 14
+#: Orientations that culling asks about together.
+CHUNK = 64
 
 _VECTOR = (np.float64, 3)
 #: `struct Params`, field by field.
@@ -29,9 +31,9 @@ PARAMS = np.dtype([
     ("dmin", np.float64), ("water", np.float64), ("scale", np.float64),
     ("cells", *_VECTOR), ("reciprocal", np.float64, (3, 3)), ("fudge", np.float64),
     ("constant", np.float64), ("term_scale", np.float64),
-    ("cull_floor", np.float64), ("cull_radius_sqr", np.float64), ("largest", np.float64),
-    ("share", np.float64),
-    ("lengths", *_VECTOR), ("star_lengths", *_VECTOR), ("dual_lengths", *_VECTOR),
+    ("cull_floor", np.float64), ("spot_floor", np.float64), ("cull_radius_sqr", np.float64),
+    ("largest", np.float64), ("share", np.float64),
+    ("lengths", *_VECTOR), ("star_lengths", *_VECTOR), ("per_dual", *_VECTOR),
     ("grid_origin", np.int32, 3), ("grid_size", np.int32, 3),
     ("fast_min", np.int32), ("fast_max", np.int32), ("slow_min", np.int32), ("slow_max", np.int32),
     ("first_pixel", np.int32, 2), ("fast_pixels", np.int32), ("first_row", np.int32), ("first_tile_row", np.int32),
@@ -173,13 +175,13 @@ def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Seq
         "vectors": p["orientations"] * 9, "sources": p["sources"] * SOURCE_COLUMNS,
         "mask": rows * p["fast_pixels"] if p["masked"] else 1, "image": rows * p["fast_pixels"],
         "limits": math.prod(size + 2 * limit_pad for size in p["grid_size"]) if limit_pad and p["grid_size"][0] else 1,
-        "axes": 18 * p["orientations"] if limit_pad else 1,
+        "axes": 18 * -(-p["orientations"] // CHUNK) * CHUNK if limit_pad else 1,
         "found": (last - first) * width,
     }
     if p["first_row"] > p["slow_min"] + first or p["fast_max"] >= p["fast_pixels"]:
         raise ValueError(f"{entry}: the region does not lie inside the rows of the image")
     dtypes = {"table": real(precision), "vectors": np.float64, "sources": np.float64, "mask": np.uint8,
-              "limits": np.float32, "axes": np.float64, "image": np.float32, "found": np.uint8}
+              "limits": np.float32, "axes": np.float32, "image": np.float32, "found": np.uint8}
     for name, array in zip(names, args[1:], strict=True):
         if array.dtype != dtypes[name]:
             raise TypeError(f"{entry}: {name} is {array.dtype}; it must be {np.dtype(dtypes[name])}")

@@ -65,10 +65,10 @@ HOST_KERNEL(geometry)
 
 // first_fast, first_slow of a tile -> whether each orientation contributes to it.
 ENTRY(contributions)(const Params p, const int n, const double *tile, const double *source, const REAL *table,
-                     const float *limits, const double *axes, double *out)
+                     const float *limits, const float *axes, double *out)
 {
-    const Patch patch = tile_scattering(p, tile_directions(p, (int)tile[0], (int)tile[1]), source);
-    FOR_ELEMENTS out[i] = contributes(p, table, limits, axes, i, patch) ? 1.0 : 0.0;
+    const Region region = tile_scattering(p, tile_directions(p, (int)tile[0], (int)tile[1]), source);
+    FOR_ELEMENTS out[i] = contributes(p, table, limits, axes, i, region) ? 1.0 : 0.0;
 }
 HOST_KERNEL(contributions)
 

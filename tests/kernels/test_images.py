@@ -134,8 +134,8 @@ def launch(**changed):
     variant = host_variant(plan, "double")
     args = {"params": kernel_params.params_of(plan, "double"), "table": kernel_params.table_of(plan, "double"),
             "vectors": kernel_params.vectors_of(plan), "sources": kernel_params.sources_of(plan),
-            "mask": kernel_params.mask_of(plan), "limits": np.zeros(1, dtype=np.float32), "axes": np.zeros(1),
-            "image": np.zeros(plan.shape, dtype=np.float32)} | changed
+            "mask": kernel_params.mask_of(plan), "limits": np.zeros(1, dtype=np.float32),
+            "axes": np.zeros(1, dtype=np.float32), "image": np.zeros(plan.shape, dtype=np.float32)} | changed
     block = args.pop("block", (variant.block,))
     HostKernel(kernel_text(), variant, "render")(kernel_params.grid_of(plan, variant.tile), block, tuple(args.values()))
 
