@@ -53,7 +53,7 @@ class Settings:
         Photons that a reflection needs to be in the truth.
     seed, seed_drawn, noise_rng
         Seed of the noise, whether it was drawn here, and the generator.
-    backend, precision, device, threads, progress, quiet
+    backend, precision, device, threads, cull, progress, quiet, verbose
         How to render and what to say.
     smv_flavor, cbf_convention, nxmx_type, tiff_type
         Header of SMV and CBF files, type of the pixels of NXmx and TIFF files.
@@ -83,6 +83,7 @@ class Settings:
     precision: str = "auto"
     device: int = 0
     threads: int | None = None
+    cull: float = 0.0
     progress: bool = True
     quiet: bool = False
     smv_flavor: str = "nanobragg"
@@ -90,6 +91,7 @@ class Settings:
     nxmx_type: str = "uint32"
     tiff_type: str = "int32"
     images: int = 1
+    verbose: bool = False
     printout: bool = False
     style: Style = field(default_factory=Style)
     picture: Mapping[str, str] = field(default_factory=dict)
@@ -165,6 +167,7 @@ def _settings(replay: Replay) -> Settings:
         checks.number("run.truth_min", "the photons", run.get("truth_min"), "photons", optional=True, at_least=0.0)
         checks.integer("run.seed", "the seed", run["seed"], at_least=0, at_most=MAX_SEED)
         checks.integer("run.device", "the number of the GPU", run.get("device", Settings.device), at_least=0)
+        checks.number("run.cull", "the tolerance", run.get("cull", Settings.cull), at_least=0.0, below=1.0)
         checks.integer("run.threads", "the number of threads", run.get("threads"), optional=True, at_least=1)
         checks.integer("run.images", "the number of images", run.get("images", Settings.images), at_least=1)
     traced = [(replay.origins[f"run.{name}"], *run[name][::step])

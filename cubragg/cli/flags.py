@@ -352,7 +352,10 @@ _PROGRAM = (
     _choice("--precision", "auto|double|mixed|single", "of the kernels (see Notes)", "run.precision", default="auto"),
     _count("--device", "number of the GPU", "run.device", default="0"),
     _count("--threads", "CPU threads", "run.threads", default="all cores"),
+    _number("--cull", "", "leave out terms below this share of the peak (see Notes)", "run.cull", default="0",
+            metavar="<share>"),
     _switch("--quiet", "print errors only", "run.quiet"),
+    _switch("-v --verbose", "print what was chosen for speed, and why", "run.verbose"),
     _switch("-noprogress", "no progress bar", "run.progress", value=False),
     _switch("-progress", "progress bar on a terminal (default)", "run.progress"),
 )

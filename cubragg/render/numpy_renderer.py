@@ -23,6 +23,7 @@ import numpy as np
 
 from cubragg import units
 from cubragg.render import lattice
+from cubragg.render.culling import Culling
 from cubragg.render.geometry import SubPixels, resolution_cut
 from cubragg.render.lattice import Workspace
 from cubragg.render.panels import Progress, place_count, render_panels
@@ -105,6 +106,7 @@ class NumpyRenderer:
         self._running = not plan.physical and (
             sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega)
         self.interpolation_stopped_at: tuple[int, int] | None = None
+        self.culling = Culling(why="the numpy backend goes through all of them")
         self.turn(plan)
 
     def turn(self, plan: RenderPlan) -> None:

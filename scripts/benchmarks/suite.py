@@ -34,7 +34,7 @@ class Options(NamedTuple):
     variants: tuple[str, ...]
     threads: tuple[int, ...] = (1,)
     runs: int = 5
-    cull: float = 0.0
+    culls: tuple[float | None, ...] = (0.0,)
     quick: bool = False
     only: tuple[str, ...] = ()
 
@@ -75,18 +75,17 @@ def jobs(options: Options, programs: dict[str, list[str]]) -> Iterator[Job]:
 
 
 def _variants(options: Options) -> list[Variant]:
-    """Every backend and precision; the kernels' once more with culling."""
-    plain = [Variant.of(text) for text in options.variants]
-    culled = [Variant.of(text, options.cull) for text in options.variants if options.cull and text != "numpy"]
-    return plain + culled
+    """Every backend and precision; the kernels' with each tolerance."""
+    return [Variant.of(text, cull) for cull in options.culls for text in options.variants
+            if cull == 0.0 or text != "numpy"]
 
 
 def _growth_variants(options: Options) -> list[Variant]:
     """One precision of each backend."""
     chosen = {variant.backend: variant for variant in map(Variant.of, options.variants)
               if variant.precision in ("auto", GROWTH_PRECISION.get(variant.backend))}
-    return [*chosen.values(), *(variant._replace(cull=options.cull) for variant in chosen.values()
-                                if options.cull and variant.backend != "numpy")]
+    return [*chosen.values(), *(variant._replace(cull=cull) for cull in options.culls for variant in chosen.values()
+                                if cull and variant.backend != "numpy")]
 
 
 def _sweep(sweep: Sweep, variant: Variant, options: Options) -> list[dict[str, Any]]:
