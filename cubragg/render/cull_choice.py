@@ -27,7 +27,7 @@ _ASK, _TILE = 7.0, 700.0
 _TERMS_OF_PIXEL, _TERMS, _TERMS_OF_POINT = 16, 2e7, 50
 #: Culling has to promise this share of the cost.
 _WORTH = 0.9
-_SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES = 48, 48, 3
+_SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES = 192, 48, 3
 
 
 def choose_culling(plan: RenderPlan, backend: str, precision: str, tolerance: float = 0.0) -> Culling:
