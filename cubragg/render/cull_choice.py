@@ -30,7 +30,7 @@ _ASK, _TILE = 7.0, 700.0
 _TERMS_OF_PIXEL, _TERMS, _TERMS_OF_POINT = 16, 2e7, 50
 #: Culling has to promise this share of the cost.
 _WORTH = 0.9
-_SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES, _SAMPLE_PANELS = 48, 48, 3, 8
+_SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES, _SAMPLE_PANELS = 192, 48, 3, 8
 
 
 def choose_culling(plan: RenderPlan, backend: str, precision: str, tolerance: float | None = 0.0,
