@@ -14,7 +14,7 @@ from benchmarks.measure import Variant
 from benchmarks.workloads import Sweep, stills, sweeps, workloads
 
 #: In the order of the tables.
-IMAGES = ("W1", "W2", "W3", "W3-whole", "R16", "R16-whole")
+IMAGES = ("W1", "W2", "W2-gauss", "W3", "W3-whole", "R16", "R16-whole")
 #: Too long for NumPy: hours.
 NOT_FOR_NUMPY = ("W3-whole", "R16-whole")
 GROWTH_PRECISION = {"numpy": "auto", "cpu": "double", "cuda": "mixed"}
