@@ -109,7 +109,7 @@ def test_wide_grid_indices():
     image = np.zeros_like(narrow)
     args = (kernel_params.params_of(plan, "double"), kernel_params.table_of(plan, "double"),
             kernel_params.vectors_of(plan), kernel_params.sources_of(plan), kernel_params.mask_of(plan),
-            np.zeros(1, dtype=np.float32), np.zeros(1), image)
+            np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32), image)
     HostKernel(kernel_text(), wide, "render")(kernel_params.grid_of(plan, wide.tile), (wide.block,), args)
     assert (image == narrow).all()
 
