@@ -49,11 +49,12 @@ _EXAMPLES = """\
     -N 20 -mosaic 0.5 -mosaic_domains 50 -floatfile out.bin --png out.png
   # structure factors from coordinates, then the picture; the MTZ has the cell
   cubragg sf model.pdb -o F.mtz --dmin 2 && cubragg -hkl F.mtz -N 10 --png a.png
-  # a known detector, a series in one file, and what DIALS and XDS need to know of it
-  cubragg --detector eiger2-4m -hkl F.mtz -lambda 1 -distance 150 -N 20 -osc 0.1 \\
+  # a known detector; a series in one file, described to DIALS and XDS
+  cubragg --detector eiger2-4m -hkl F.mtz -distance 150 -N 20 -osc 0.1 \\
     -phisteps 5 --images 10 --nxmx run.h5 --expt run.expt --xds-inp XDS.INP
-  # the experiment that DIALS refined, further away
-  cubragg --from refined.expt -distance 300 -hkl F.mtz -N 20 -phisteps 5 --nxmx far.h5
+  # the experiment that DIALS refined, with the detector further away
+  cubragg --from refined.expt -distance 300 -hkl F.mtz -N 20 -phisteps 5 \\
+    --nxmx far.h5
   # keep an experiment, then change one thing
   cubragg --config exp.toml -distance 200 -intfile far.img
 """
