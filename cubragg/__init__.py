@@ -19,19 +19,21 @@ if TYPE_CHECKING:
         StructureFactors,
     )
     from cubragg.render.batch import render_many, render_series
+    from cubragg.render.predict import Truth, predict
     from cubragg.render.render import Image, simulate
 
     __version__: str
 
 __all__ = [
     "BackendUnavailable", "Beam", "ConfigError", "Crystal", "CubraggError", "Detector", "Experiment", "FormatError",
-    "Goniometer", "Image", "Panel", "Sampling", "Source", "StructureFactors", "render_many", "render_series",
-    "simulate",
+    "Goniometer", "Image", "Panel", "Sampling", "Source", "StructureFactors", "Truth", "predict", "render_many",
+    "render_series", "simulate",
 ]
 
 #: Where a public name lives that is not of `experiment`.
-_HOMES = {"Image": "cubragg.render.render", "render_many": "cubragg.render.batch",
-          "render_series": "cubragg.render.batch", "simulate": "cubragg.render.render"}
+_HOMES = {"Image": "cubragg.render.render", "Truth": "cubragg.render.predict", "predict": "cubragg.render.predict",
+          "render_many": "cubragg.render.batch", "render_series": "cubragg.render.batch",
+          "simulate": "cubragg.render.render"}
 
 if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:

@@ -5,6 +5,7 @@
 //   SHAPE      SQUARE, ROUND, GAUSS, TOPHAT
 //   FACTORS    CONSTANT: no grid; NEAREST: the nearest reflection; TRICUBIC: interpolation
 //   WIDE_GRID  1 where the padded grid has 2^31 points or more
+//   CULLED     1: terms that cannot matter to a tile are left out; not with RUNNING
 //   PHYSICAL, RUNNING  fixed on the GPU (0 or 1); on the CPU read from the struct, so that one library serves both
 // The struct is mirrored by cubragg/render/kernel_params.py; PARAMS_SIZE is its size as NumPy sees it.
 #ifndef CUBRAGG_PARAMS_CUH
@@ -53,6 +54,12 @@ struct Params {
     double cells[3], reciprocal[3][3], fudge;
     // Squared amplitude where there is no grid; what a sum of REAL terms is multiplied by.
     double constant, term_scale;
+    // Culling: bounds up to this share of the peak are dropped (negative: none), and up to that one beside spots;
+    // squared distance from a node [1/m^2] beyond which GAUSS and TOPHAT are; largest share of F^2, and what makes
+    // a share of a table's entry; lengths of a, b, c [m], of their duals [1/m], and one over those of the duals of
+    // `reciprocal` [1/m].
+    double cull_floor, spot_floor, cull_radius_sqr, largest, share;
+    double lengths[3], star_lengths[3], per_dual[3];
     // Padded grid: its first point's indices, and its size. 0 where there is none.
     int grid_origin[3], grid_size[3];
     int fast_min, fast_max, slow_min, slow_max;  // region, ends included [pixel]
@@ -72,6 +79,10 @@ static_assert(sizeof(Params) == PARAMS_SIZE, "Params and its NumPy mirror differ
 
 #ifndef PHYSICAL
 #define PHYSICAL (p.physical != 0)
+#endif
+#if CULLED
+#undef RUNNING
+#define RUNNING false
 #endif
 #ifndef RUNNING
 #define RUNNING (p.running != 0)

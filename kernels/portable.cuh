@@ -5,7 +5,8 @@
 // keeps from one FOR_T to the next is declared with PRIV and named L(): a register there, an element
 // of an array here. Loops over sub-pixels, sources and orientations stand outside FOR_T, so that on
 // the CPU the pixels are the innermost loop. FOR_ROWS, with L_ROWS, is FOR_T row by row: what it reads and
-// writes in an image lies side by side. FOR_COUNT shares out any number of things among a block.
+// writes in an image lies side by side. FOR_COUNT shares out any number of things among a block. VOTE asks up to
+// CHUNK yes-or-no questions and keeps the answers as bits of 32-bit words; `listed` lists the set ones.
 //
 // No system header is included: NVRTC from a wheel has none. Contraction to fused multiply-adds is
 // off in every compiler (-ffp-contract=off, --fmad=false); fma_() asks for one where it may round
@@ -21,14 +22,17 @@
 #define TILE_SLOW 8
 #endif
 #define BLOCK (TILE_FAST * TILE_SLOW)
+// Orientations between two additions of the REAL sum to the ACC sum.
+#define CHUNK 64
 
 // A yes or no of a pixel; as wide as a float, so that it fits vectors of them.
 typedef int FLAG;
 
 #if defined(__CUDACC__)
 
-// Blocks that a multiprocessor shall hold: at most 64 registers a thread, 128 in double precision.
-#define MIN_BLOCKS (PRECISION == DOUBLE ? 4 : 8)
+// Blocks that a multiprocessor shall hold: at most 64 registers a thread, 128 in double precision, in which culling
+// asks as well.
+#define MIN_BLOCKS ((PRECISION == DOUBLE || CULLED ? 512 : 1024) / BLOCK)
 
 #define DEVICE __device__ __forceinline__
 #define ENTRY(name) extern "C" __global__ void __launch_bounds__(BLOCK, MIN_BLOCKS) name
@@ -45,6 +49,12 @@ typedef int FLAG;
 #define L3(name, axis) name[axis]
 #define SHARED(type, name, count) __shared__ type name[count]
 #define SYNC() __syncthreads()
+#define ONE_THREAD if (threadIdx.x == 0)
+#define VOTE(words, i, count, yes) \
+    for (int i = (int)threadIdx.x; i < CHUNK; i += BLOCK) { \
+        const unsigned bits = __ballot_sync(0xffffffffu, i < (count) && (yes)); \
+        if (i % 32 == 0) (words)[i / 32] = bits; \
+    }
 #define ANY(name) (__syncthreads_or(name) != 0)
 #define RESTRICT __restrict__
 #define UNROLL _Pragma("unroll")
@@ -57,10 +67,28 @@ DEVICE double ceil_(double x) { return ::ceil(x); }
 DEVICE float ceil_(float x) { return ::ceilf(x); }
 DEVICE double floor_(double x) { return ::floor(x); }
 DEVICE float floor_(float x) { return ::floorf(x); }
+DEVICE double fabs_(double x) { return ::fabs(x); }
+DEVICE float fabs_(float x) { return ::fabsf(x); }
 DEVICE double rint_(double x) { return ::rint(x); }
 DEVICE float rint_(float x) { return ::rintf(x); }
 DEVICE double double_of_bits(long long bits) { return __longlong_as_double(bits); }
 DEVICE float float_of_bits(int bits) { return __int_as_float(bits); }
+
+// Numbers of the set bits of CHUNK, ascending; how many there are.
+DEVICE int listed(const unsigned *words, int *list)
+{
+    int total = 0;
+    UNROLL
+    for (int word = 0; word < CHUNK / 32; ++word) {
+        const unsigned bits = words[word];
+        for (int i = (int)threadIdx.x; i < 32; i += BLOCK) {
+            if (bits >> i & 1u) list[total + __popc(bits & ((1u << i) - 1u))] = 32 * word + i;
+        }
+        total += __popc(bits);
+    }
+    return total;
+}
+DEVICE int set_bits(unsigned bits) { return __popc(bits); }
 
 // A quotient good to the last bit or two, for finite numerators and normal denominators: half the
 // instructions of the IEEE division and no branch.
@@ -91,6 +119,14 @@ DEVICE float quotient(float above, float below) { return __fdividef(above, below
 #define L3(name, axis) name[axis][t]
 #define SHARED(type, name, count) alignas(64) type name[count]
 #define SYNC()
+#define ONE_THREAD
+#define VOTE(words, i, count, yes) \
+    for (int word = 0; word < CHUNK / 32; ++word) { \
+        alignas(64) FLAG answers[32]; \
+        FOR_COUNT(lane, 32) { const int i = 32 * word + lane; answers[lane] = (yes); } \
+        const int left = (count) - 32 * word; \
+        (words)[word] = ballot(answers) & (left >= 32 ? ~0u : left > 0 ? (1u << left) - 1u : 0u); \
+    }
 #define ANY(name) any_lane(name)
 #define RESTRICT __restrict__
 #define UNROLL
@@ -109,6 +145,8 @@ DEVICE double ceil_(double x) { return __builtin_ceil(x); }
 DEVICE float ceil_(float x) { return __builtin_ceilf(x); }
 DEVICE double floor_(double x) { return __builtin_floor(x); }
 DEVICE float floor_(float x) { return __builtin_floorf(x); }
+DEVICE double fabs_(double x) { return __builtin_fabs(x); }
+DEVICE float fabs_(float x) { return __builtin_fabsf(x); }
 DEVICE double rint_(double x) { return __builtin_rint(x); }
 DEVICE float rint_(float x) { return __builtin_rintf(x); }
 DEVICE double double_of_bits(long long bits)
@@ -125,6 +163,22 @@ DEVICE float float_of_bits(int bits)
 }
 DEVICE double quotient(double above, double below) { return above / below; }
 DEVICE float quotient(float above, float below) { return above / below; }
+
+DEVICE unsigned ballot(const FLAG *votes)
+{
+    unsigned bits = 0;
+    for (int i = 0; i < 32; ++i) bits |= (unsigned)votes[i] << i;
+    return bits;
+}
+DEVICE int listed(const unsigned *words, int *list)
+{
+    int total = 0;
+    for (int word = 0; word < CHUNK / 32; ++word) {
+        for (unsigned bits = words[word]; bits != 0; bits &= bits - 1) list[total++] = 32 * word + __builtin_ctz(bits);
+    }
+    return total;
+}
+DEVICE int set_bits(unsigned bits) { return __builtin_popcount(bits); }
 
 DEVICE bool any_lane(const FLAG (&flags)[BLOCK])
 {

@@ -14,8 +14,10 @@
 // the same inputs give the same bits, however the rows are cut into launches.
 //
 // Arrays: table [h, k, l] REAL, padded grid (one unused element where FACTORS is CONSTANT); vectors
-// [orientation, 9] double, a, b, c with x, y, z [m]; sources [source, SOURCE_COLUMNS] double; mask uint8 and
-// image float [slow - first_row, fast]; found uint8 [place - first place of the launch].
+// [orientation, 9] double, a, b, c with x, y, z [m]; sources [source, SOURCE_COLUMNS] double; limits [h, k, l] float,
+// grid LIMIT_PAD wider than the padded one, and axes [18, orientation] float, a, b, c [m] and their duals [1/m],
+// orientations filled up to whole chunks (one unused element each where CULLED is 0); mask uint8 and image float
+// [slow - first_row, fast]; found uint8 [place - first place of the launch].
 #include "portable.cuh"
 #include "params.cuh"
 #include "mathematics.cuh"
@@ -23,9 +25,20 @@
 #include "polarization.cuh"
 #include "lattice.cuh"
 #include "structure_factor.cuh"
+#include "culling.cuh"
 
-// Orientations between two additions of the REAL sum to the ACC sum.
-#define CHUNK 64
+// What a block remembers of the culling of its tile: 32-bit words, for all sources; orientations, in single precision.
+#if !CULLED
+#define VOTE_WORDS 1
+#define KEPT CHUNK
+#elif defined(__CUDACC__)
+#define VOTE_WORDS 512
+#define KEPT CHUNK
+#else
+#define VOTE_WORDS 8192
+#define KEPT 1024
+#endif
+#define CHUNK_WORDS (CHUNK / 32)
 
 // F^2 at a sample, from its index and nearest whole index.
 DEVICE REAL squares(const Params &p, const REAL *RESTRICT table, const Orientation &o, INDEX whole_h, INDEX whole_k,
@@ -76,7 +89,8 @@ DEVICE Sample sample(const Params &p, const REAL *RESTRICT table, const Orientat
 DEVICE int region_width(const Params &p) { return p.fast_max - p.fast_min + 1; }
 
 ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT vectors,
-              const double *RESTRICT sources, const unsigned char *RESTRICT mask, float *RESTRICT image)
+              const double *RESTRICT sources, const unsigned char *RESTRICT mask,
+              const float *RESTRICT limits, const float *RESTRICT axes, float *RESTRICT image)
 {
     THREAD;
     const int first_fast = p.fast_min + (int)blockIdx.x * TILE_FAST;
@@ -133,14 +147,50 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
         L(capture) = REAL(1);
         L(keep) = 1;
     }
+#if CULLED
+    SHARED(unsigned, votes, VOTE_WORDS);
+    SHARED(int, list, CHUNK);
+    SHARED(Patch, directions, 1);
+    SHARED(Region, region, 1);
+    ONE_THREAD directions[0] = tile_directions(p, first_fast, first_slow);
+    const int source_words = (p.orientations + CHUNK - 1) / CHUNK * CHUNK_WORDS;
+    // One vote serves all sub-pixels and layers, where the words have room; else each asks again.
+    const bool remembers = p.sources <= VOTE_WORDS / source_words;
+    for (int number = 0; remembers && number < p.sources; ++number) {
+        SYNC();
+        ONE_THREAD region[0] = tile_scattering(p, directions[0], sources + number * SOURCE_COLUMNS);
+        SYNC();
+        for (int start = 0; start < p.orientations; start += CHUNK) {
+            const int count = p.orientations - start < CHUNK ? p.orientations - start : CHUNK;
+            VOTE(votes + number * source_words + start / CHUNK * CHUNK_WORDS, i, count,
+                 contributes(p, table, limits, axes, start + i, region[0]));
+        }
+    }
+    SYNC();
+    unsigned any = remembers ? 0 : 1;
+    for (int word = 0; any == 0 && word < p.sources * source_words; ++word) any |= votes[word];
+    // The image holds 0 already, which is what the factors of an empty sum would leave; a capture may be no number.
+    if (any == 0 && p.water == 0.0 && !p.absorbing) return;
+#else
+    (void)limits, (void)axes;
+#endif
 #if PRECISION == SINGLE
-    SHARED(Orientation, chunk, CHUNK);
+    SHARED(Orientation, chunk, KEPT);
+#if CULLED
+    // A layer's sub-pixels share orientations too, where there is room for all; a cut could skip the filling.
+    int kept = p.dmin > 0.0 || !remembers ? KEPT + 1 : 0;
+    for (int word = 0; kept <= KEPT && word < p.sources * source_words; ++word) kept += set_bits(votes[word]);
+    const bool shared = kept <= KEPT;
+#endif
 #endif
 
     for (int layer = 0; layer < p.layers; ++layer) {
         const Centre centre = tile_centre(p, first_fast, first_slow, layer);
         for (int sub = 0; sub < p.oversample * p.oversample; ++sub) {
             const int sub_slow = sub / p.oversample, sub_fast = sub % p.oversample;
+#if CULLED && PRECISION == SINGLE
+            int place = 0;
+#endif
             if (p.curved) {
                 FOR_T
                 {
@@ -256,21 +306,48 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
                 }
 
                 for (int start = 0; start < p.orientations; start += CHUNK) {
-                    const int count = p.orientations - start < CHUNK ? p.orientations - start : CHUNK;
-#if PRECISION == SINGLE
+                    int count = p.orientations - start < CHUNK ? p.orientations - start : CHUNK;
+#if CULLED
+                    unsigned *words = votes;
                     SYNC();
-                    FOR_COUNT(i, count)
-                    {
-                        chunk[i] = orientation_at(p, vectors + (long long)(start + i) * 9, centre_q, q_unit);
+                    if (remembers) {
+                        words += number * source_words + start / CHUNK * CHUNK_WORDS;
+                    } else {
+                        ONE_THREAD region[0] = tile_scattering(p, directions[0], source);
+                        SYNC();
+                        VOTE(words, i, count, contributes(p, table, limits, axes, start + i, region[0]));
+                        SYNC();
+                    }
+                    count = listed(words, list);
+                    SYNC();
+#define MEMBER(i) (start + list[i])
+#else
+#define MEMBER(i) (start + (i))
+#endif
+#if PRECISION == SINGLE
+#if CULLED
+                    Orientation *const members = chunk + (shared ? place : 0);
+                    place += count;
+                    const bool fresh = !shared || sub == 0;
+#else
+                    Orientation *const members = chunk;
+                    const bool fresh = true;
+#endif
+                    SYNC();
+                    if (fresh) {
+                        FOR_COUNT(i, count)
+                        {
+                            members[i] = orientation_at(p, vectors + (long long)MEMBER(i) * 9, centre_q, q_unit);
+                        }
                     }
                     SYNC();
 #endif
                     FOR_T L(inner) = REAL(0);
                     for (int i = 0; i < count; ++i) {
 #if PRECISION == SINGLE
-                        const Orientation o = chunk[i];
+                        const Orientation o = members[i];
 #else
-                        const Orientation o = orientation_at(p, vectors + (long long)(start + i) * 9);
+                        const Orientation o = orientation_at(p, vectors + (long long)MEMBER(i) * 9);
 #endif
                         if (RUNNING) {
                             FOR_T

@@ -35,6 +35,11 @@ from benchmarks.workloads import workloads  # noqa: E402
 DEFAULT = ["W1", "W1b", "W2", "start"]
 
 
+def tolerance(text: str) -> float | None:
+    """A number; ``None`` of the word off."""
+    return None if text == "off" else float(text)
+
+
 def options_of(arguments: list[str] | None) -> argparse.Namespace:
     """The command line, checked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -43,8 +48,9 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--backends", nargs="+", help="backend or backend:precision (default numpy; suite: all here)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="threads of all programs (default 1)")
     parser.add_argument("--runs", type=int, help="runs of each workload (default 3; suite: 5)")
-    parser.add_argument("--cull", type=float, metavar="TOL",
-                        help="share of the peak below which terms may go (default 0; suite: 1e-8 as well as 0)")
+    parser.add_argument("--cull", type=tolerance, nargs="+", metavar="TOL",
+                        help="shares of the peak below which terms may go, or off: every term is evaluated "
+                             "(default 0; suite: 0 off 1e-8)")
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
     parser.add_argument("--suite", action="store_true", help="the published benchmark")
     parser.add_argument("--quick", action="store_true", help="small cases, one run: tests the machinery")
@@ -66,7 +72,7 @@ def run_suite(options: argparse.Namespace, command: str) -> Path:
     stem = f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}-{options.name}"
     found, skipped = (options.backends, []) if options.backends else machine.variants()
     asked = suite.Options(tuple(found), tuple(options.threads), options.runs or (1 if options.quick else 5),
-                          1e-8 if options.cull is None else options.cull, options.quick, tuple(options.only))
+                          tuple(options.cull or (0.0, None, 1e-8)), options.quick, tuple(options.only))
     path = options.out / f"{stem}.json"
     document = suite.run(path, asked, command, machine.programs(), skipped,
                          lambda text: print(text, file=sys.stderr, flush=True))
@@ -79,7 +85,8 @@ def run_suite(options: argparse.Namespace, command: str) -> Path:
 def run_workloads(options: argparse.Namespace) -> None:
     """Measure named workloads, and print them."""
     commands, _ = machine.programs()
-    variants = [measure.Variant.of(text, options.cull or 0.0) for text in options.backends or ["numpy"]]
+    variants = [measure.Variant.of(text, cull) for cull in options.cull or [0.0]
+                for text in options.backends or ["numpy"]]
     known = workloads(options.quick)
     rows = list(itertools.chain.from_iterable(
         measure.image_rows(known[name], variants, commands, threads, options.runs or 3, options.quick)

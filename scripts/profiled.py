@@ -31,7 +31,9 @@ PARTS = {
     "cubragg.detect.noise:noise_image": "whole counts",
     "cubragg.detect.quantize:int_image": "whole counts",
     "cubragg.detect.quantize:pgm_image": "whole counts",
-    "cubragg.io.counts:counts_from_photons": "whole counts",
+    "cubragg.io.counts:pixels_of": "whole counts",
+    "cubragg.render.predict:predict": "truth",
+    "cubragg.io.reflections:Reflections.structure_factors": "grid of structure factors",
     "cubragg.cli.outputs:Writer._write_*": "write",
     "cubragg.cli.report:summary": "summary",
 }

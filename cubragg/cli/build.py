@@ -23,7 +23,7 @@ from cubragg.experiment.reference_rng import MAX_SEED
 from cubragg.io.colours import Style
 
 #: Settings of a picture that matplotlib draws.
-MARKS = ("rings", "zoom")
+MARKS = ("rings", "spots", "zoom")
 _CENTRES = ("xbeam_mm", "ybeam_mm", "xclose_mm", "yclose_mm", "orgx", "orgy")
 
 
@@ -41,16 +41,19 @@ class Settings:
     Attributes
     ----------
     outputs
-        The files named, by kind (a key of `flags.DEFAULT_NAMES`, ``cbf``, ``nxmx``, ``tiff``, ``png`` or ``config``).
+        The files named, by kind (a key of `flags.DEFAULT_NAMES`, ``cbf``, ``nxmx``, ``tiff``, ``png``, ``truth`` or
+        ``config``).
     inputs
         The files read.
     all_outputs, noise, pgm
         Write the rest at default names; render noise; write a PGM picture.
     scale, pgm_scale, adc
         Factors to SMV and PGM (``None``: automatic) and the offset in SMV.
+    truth_min
+        Photons that a reflection needs to be in the truth.
     seed, seed_drawn, noise_rng
         Seed of the noise, whether it was drawn here, and the generator.
-    backend, precision, device, threads, progress, quiet
+    backend, precision, device, threads, cull, progress, quiet, verbose
         How to render and what to say.
     smv_flavor, cbf_convention, nxmx_type, tiff_type
         Header of SMV and CBF files, type of the pixels of NXmx and TIFF files.
@@ -72,6 +75,7 @@ class Settings:
     scale: float | None = None
     pgm_scale: float | None = None
     adc: float = 40.0
+    truth_min: float = 1.0
     seed: int = 1
     seed_drawn: bool = False
     noise_rng: str = "numpy"
@@ -79,6 +83,7 @@ class Settings:
     precision: str = "auto"
     device: int = 0
     threads: int | None = None
+    cull: float = 0.0
     progress: bool = True
     quiet: bool = False
     smv_flavor: str = "nanobragg"
@@ -86,6 +91,7 @@ class Settings:
     nxmx_type: str = "uint32"
     tiff_type: str = "int32"
     images: int = 1
+    verbose: bool = False
     printout: bool = False
     style: Style = field(default_factory=Style)
     picture: Mapping[str, str] = field(default_factory=dict)
@@ -158,8 +164,10 @@ def _settings(replay: Replay) -> Settings:
         for name in ("scale", "pgm_scale"):
             checks.number(f"run.{name}", "the scale", run.get(name), optional=True, at_least=0.0)
         checks.number("run.adc", "the offset", run.get("adc", Settings.adc))
+        checks.number("run.truth_min", "the photons", run.get("truth_min"), "photons", optional=True, at_least=0.0)
         checks.integer("run.seed", "the seed", run["seed"], at_least=0, at_most=MAX_SEED)
         checks.integer("run.device", "the number of the GPU", run.get("device", Settings.device), at_least=0)
+        checks.number("run.cull", "the tolerance", run.get("cull", Settings.cull), at_least=0.0, below=1.0)
         checks.integer("run.threads", "the number of threads", run.get("threads"), optional=True, at_least=1)
         checks.integer("run.images", "the number of images", run.get("images", Settings.images), at_least=1)
     traced = [(replay.origins[f"run.{name}"], *run[name][::step])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cubragg.cli import legacy
 from cubragg.cli.flags import DEFAULT_NAMES, NO_EFFECT
+from cubragg.cli.options import Option, RequestCommand, coefficient, pixels, positive, split
 from cubragg.errors import BackendUnavailable, ConfigError, FormatError, KernelBuildError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from cubragg.compare.comparison import Comparison, Side
 
 DEFAULT_THRESHOLD = 0.9999999
-_HELP_NAMES = ("-h", "-help", "--help")
 
 
 class Ended(click.ClickException):
@@ -56,50 +56,16 @@ class Unreadable(Ended):
     exit_code = 5
 
 
-class Option(NamedTuple):
-    """An option of the command itself: how many values, of which kind, their names in the help, and what it does."""
-
-    values: int
-    convert: Callable[[str], Any]
-    metavar: str
-    help: str
-
-
-def _positive(word: str) -> float:
-    value = float(word)
-    if not 0.0 < value < float("inf"):
-        raise ValueError
-    return value
-
-
-def _coefficient(word: str) -> float:
-    value = float(word)
-    if not -1.0 <= value <= 1.0:
-        raise ValueError
-    return value
-
-
-def _pixels(word: str) -> int:
-    value = int(word)
-    if value < 1:
-        raise ValueError
-    return value
-
-
 OPTIONS = {
     "--c-bin": Option(1, str, "<program>", "compare cubragg with this program; simulate's flags follow"),
-    "--threshold": Option(1, _coefficient, "<correlation>", f"status 3 below this [{DEFAULT_THRESHOLD}]"),
+    "--threshold": Option(1, coefficient, "<correlation>", f"status 3 below this [{DEFAULT_THRESHOLD}]"),
     "--roi": Option(4, int, "<xmin xmax ymin ymax>", "compare these pixels, ends included (-roi renders them only)"),
-    "--shape": Option(2, _pixels, "<fast slow>", "pixels of a float image that is not square"),
+    "--shape": Option(2, pixels, "<fast slow>", "pixels of a float image that is not square"),
     "--resample": Option(0, str, "", "bring B to the pixels of A, by shares of area"),
     "--out": Option(1, str, "<folder>", "write <date>-<hash>/ with summary.json, report.html and previews there"),
     "--save-diff": Option(0, str, "", "write A - B as floats as well (with --out)"),
-    "--png-black": Option(1, _positive, "<photons>", "what previews show black (with --out) [99.5th percentile of B]"),
+    "--png-black": Option(1, positive, "<photons>", "what previews show black (with --out) [99.5th percentile of B]"),
 }
-_ACCEPTED = {str: "a name", _coefficient: "a number from -1 to 1", int: "a whole number",
-             _pixels: "a whole number > 0", _positive: "a number > 0",
-             float: "a number"}
-
 _INTRO = ("Two images (float, SMV, CBF, or what fabio reads), or cubragg and a program with nanoBragg's flags: "
           "correlation, differences, sums, SSIM and matched peaks. B is the reference.")
 _NOTES = (
@@ -108,40 +74,6 @@ _NOTES = (
     "The program runs in a folder of its own, on one thread unless OMP_NUM_THREADS is set. Flags that only cubragg "
     "knows (--semantics, --backend, --precision) are not passed on; output files named are not written.",
 )
-
-
-def split(args: Sequence[str], options: dict[str, Option]) -> tuple[dict[str, Any], list[str]]:
-    """The command's own options with their values, and the rest of the line in its order.
-
-    Raises
-    ------
-    ConfigError
-        For a missing or malformed value.
-    """
-    found: dict[str, Any] = {}
-    rest: list[str] = []
-    place = 0
-    while place < len(args):
-        name, equals, attached = args[place].partition("=")
-        place += 1
-        option = options.get(name)
-        if option is None or (equals and option.values != 1):
-            rest.append(args[place - 1])
-            continue
-        words = [attached] if equals else list(args[place:place + option.values])
-        place += 0 if equals else option.values
-        if len(words) < option.values:
-            raise ConfigError(name, f"got {len(words)} of {option.values} values; {option.metavar} is accepted")
-        values = [_converted(name, option, word) for word in words]
-        found[name] = values if option.values > 1 else values[0] if values else True
-    return found, rest
-
-
-def _converted(name: str, option: Option, word: str) -> Any:
-    try:
-        return option.convert(word)
-    except ValueError:
-        raise ConfigError(name, f"got {word!r}; {_ACCEPTED[option.convert]} is accepted") from None
 
 
 @dataclass(frozen=True)
@@ -194,35 +126,6 @@ def usage() -> Iterator[None]:
         raise Ended(error.format_message()) from None
     except FormatError as error:
         raise Unreadable(str(error)) from None
-
-
-class CompareCommand(click.Command):
-    """A command that reads its arguments with `parse` in place of Click's parser."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Everything on the line goes into one parameter; help wins over faults."""
-        if not args or any(name in args for name in _HELP_NAMES):
-            click.echo(ctx.get_help(), err=not args, color=ctx.color)
-            ctx.exit(0 if args else Ended.exit_code)
-        ctx.params["request"] = parse(args)
-        ctx.args = []
-        return []
-
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Usage, options, statuses."""
-        formatter.write_usage(ctx.command_path, "A B [OPTIONS] | --c-bin <program> [OPTIONS] [FLAGS OF simulate]")
-        write_options(formatter, _INTRO, OPTIONS, _NOTES)
-
-
-def write_options(formatter: click.HelpFormatter, intro: str, options: dict[str, Option], notes: Sequence[str]) -> None:
-    """The body of a help page."""
-    formatter.write_paragraph()
-    formatter.write_text(intro)
-    with formatter.section("Options"):
-        formatter.write_dl([(f"{name} {option.metavar}".rstrip(), option.help) for name, option in options.items()])
-    with formatter.section("Notes"):
-        for note in notes:
-            formatter.write_text(note)
 
 
 def compare(request: Request) -> None:
@@ -346,7 +249,9 @@ def _programs(request: Request) -> Comparison:
     return _comparison(request, first, second, None, [*job.notices, *image.notices])
 
 
-@click.command("compare", cls=CompareCommand, short_help="Compare two images, or cubragg and the C program.")
+@click.command("compare", cls=RequestCommand, parse=parse, intro=_INTRO, options=OPTIONS, notes=_NOTES,
+               usage="A B [OPTIONS] | --c-bin <program> [OPTIONS] [FLAGS OF simulate]", fault=Ended.exit_code,
+               short_help="Compare two images, or cubragg and the C program.")
 def command(request: Request) -> None:
     """The command as Click knows it."""
     compare(request)

@@ -306,6 +306,8 @@ _OUTPUT = (
     _choice("--smv-flavor", "nanobragg|adsc", "SMV header: the C program's, or true geometry for other programs",
             "run.smv_flavor", default="nanobragg"),
     _file("--png", "picture (see Pictures)", "output.png"),
+    _file("--truth", "reflections in the image: .csv, .h5, .refl", "output.truth"),
+    _number("--truth-min", "photons", "leave out fainter reflections", "run.truth_min", default="1"),
     _file("--expt", "describe the image to DIALS", "output.expt"),
     _file("--geom", "to CrystFEL", "output.geom"),
     _file("--cell-file", "its cell, to CrystFEL", "output.cell"),
@@ -331,6 +333,7 @@ _PICTURES = (
     _number("--png-range", "%", "percentiles of the pixels > 0 at its ends", "picture.percentiles", least=2, most=2,
             metavar="<low high>", default="automatic"),
     _switch("--png-rings", "resolution rings, beam centre, axes, colour bar", "picture.rings"),
+    _switch("--png-spots", "predicted spots with their indices", "picture.spots"),
     _switch("--png-zoom", "the brightest spot enlarged", "picture.zoom"),
 )
 
@@ -349,7 +352,10 @@ _PROGRAM = (
     _choice("--precision", "auto|double|mixed|single", "of the kernels (see Notes)", "run.precision", default="auto"),
     _count("--device", "number of the GPU", "run.device", default="0"),
     _count("--threads", "CPU threads", "run.threads", default="all cores"),
+    _number("--cull", "", "leave out terms below this share of the peak (see Notes)", "run.cull", default="0",
+            metavar="<share>"),
     _switch("--quiet", "print errors only", "run.quiet"),
+    _switch("-v --verbose", "print what was chosen for speed, and why", "run.verbose"),
     _switch("-noprogress", "no progress bar", "run.progress", value=False),
     _switch("-progress", "progress bar on a terminal (default)", "run.progress"),
 )

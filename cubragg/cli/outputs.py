@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,19 +16,23 @@ from cubragg.cli.build import MARKS, Job, Output, Settings
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, int_scale, pgm_image
-from cubragg.errors import ConfigError, CubraggError
+from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.experiment.reference_rng import MAX_SEED
 
 if TYPE_CHECKING:
+    from cubragg.io.figure import Spots
     from cubragg.io.nxmx import NxmxWriter
     from cubragg.render.plan import RenderPlan
+    from cubragg.render.predict import Truth
     from cubragg.render.render import Image
 
 _IMAGES = ("float", "int", "pgm", "noise", "cbf", "tiff", "nxmx", "png")
 #: Made anew, and numbered, for each image of a series.
-_NUMBERED_KINDS = tuple(kind for kind in _IMAGES if kind != "nxmx")
+_NUMBERED_KINDS = (*(kind for kind in _IMAGES if kind != "nxmx"), "truth")
 _WHOLE_COUNTS = {"cbf": "CBF", "tiff": "TIFF of this type", "nxmx": "NXmx of this type"}
 _NUMBERED = re.compile(r"(.*_)(\d{4,})(\.[^./]*)?")
+#: A picture marks at most so many spots, the brightest ones.
+_MOST_SPOTS = 1000
 
 
 def choose(job: Job) -> dict[str, Output]:
@@ -47,7 +51,7 @@ def choose(job: Job) -> dict[str, Output]:
             chosen.pop(kind, None)
     if job.from_hkl and (rest or "dump" in settings.outputs):
         chosen["dump"] = settings.outputs.get("dump", Output(DEFAULT_NAMES["dump"], "-dump"))
-    for kind in ("config", *geometry_out.KINDS):
+    for kind in ("config", "truth", *geometry_out.KINDS):
         if kind in settings.outputs:
             chosen[kind] = settings.outputs[kind]
     return chosen
@@ -89,7 +93,8 @@ def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> N
     ------
     ConfigError
         If two outputs, or an output and an input, are one file; counts for a file are not defined, or it cannot say
-        the geometry; or a picture is described that is not written, or that cannot be drawn here.
+        the geometry; the truth has a name of no known ending; or a picture is described that is
+        not written, or that cannot be drawn here.
     CubraggError
         If a file cannot be written where it is to be.
     """
@@ -105,6 +110,8 @@ def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> N
         problem = _problem(path)
         if problem:
             raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {problem}")
+    if "truth" in targets:
+        _check_truth(*targets["truth"])
     for setting, flag in settings.picture.items():
         if "png" not in targets:
             raise ConfigError(flag, "got no --png; it says how that picture is made")
@@ -119,6 +126,15 @@ def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> N
     formats.check(targets, settings, plan)
 
 
+def _check_truth(path: str, named_by: str) -> None:
+    from cubragg.io.truth import ending_of
+
+    try:
+        ending_of(path)
+    except FormatError as error:
+        raise ConfigError(named_by, str(error)) from None
+
+
 def notices(targets: dict[str, Output], settings: Settings) -> list[str]:
     """What would surprise about the files."""
     if settings.images > 1 and "int" in targets and not settings.scale:
@@ -129,6 +145,16 @@ def notices(targets: dict[str, Output], settings: Settings) -> list[str]:
 
 def _pixel_type(kind: str, settings: Settings) -> str:
     return {"nxmx": settings.nxmx_type, "tiff": settings.tiff_type}.get(kind, "int32")
+
+
+def _spots(truth: Truth) -> Spots:
+    """The brightest reflections for a picture, without the direct beam."""
+    from cubragg.io.figure import Spots
+    from cubragg.render.predict import Flags
+
+    shown = np.flatnonzero((truth.flags & Flags.DIRECT_BEAM) == 0)[:_MOST_SPOTS]
+    fast, slow = truth.image_px
+    return Spots(fast[shown], slow[shown], truth.hkl[shown])
 
 
 def _problem(path: Path) -> str:
@@ -175,7 +201,7 @@ class Writer:
         CubraggError
             Where a file cannot be written; those before it stay.
         """
-        for kind in ("dump", "config", *_IMAGES):
+        for kind in ("dump", "config", *_IMAGES, "truth"):
             if kind not in targets or (self.number > 0 and kind in ("dump", "config")):
                 continue
             path, named_by = targets[kind]
@@ -197,6 +223,13 @@ class Writer:
     @cached_property
     def _int_scale(self) -> float:
         return int_scale(self.image.photons, self.job.settings.scale, self.image.plan.roi)
+
+    @cached_property
+    def _truth(self) -> Truth:
+        from cubragg.render.predict import predict
+
+        settings = self.job.settings
+        return predict(self.image.plan, min_photons=settings.truth_min, threads=settings.threads)
 
     @cached_property
     def _noisy(self) -> np.ndarray:
@@ -236,6 +269,13 @@ class Writer:
         from cubragg.io.atomic import write_bytes
 
         write_bytes(path, self.job.experiment.to_toml().encode("utf-8"))
+
+    def _write_truth(self, path: str) -> None:
+        from cubragg.io.truth import write_truth
+
+        count = len(self._truth)
+        self.figures["truth"] = f"{count} reflection{'s' * (count != 1)}"
+        write_truth(path, self._truth, self.number)
 
     def _write_float(self, path: str) -> None:
         from cubragg.io.raw import write_float
@@ -293,4 +333,6 @@ class Writer:
         experiment = self.job.experiment
         notes = notes_for(self.job.settings.picture, experiment.detector, self.image.geometry,
                           experiment.beam.wavelength_A, title=Path(path).name)
+        if "spots" in self.job.settings.picture:
+            notes = replace(notes, spots=_spots(self._truth))
         write_picture(path, self.image.photons, self.job.settings.style, notes, self.image.plan.mask)

@@ -34,6 +34,24 @@ def summary(image: Image, figures: Mapping[str, str], written: str, total_second
                              f"{total_seconds:.3g} s in all"),
                  ("files", written or "none")]),
     ]
+    return _text(sections)
+
+
+def choices(image: Image) -> str:
+    """What was chosen for speed, and why."""
+    culling = image.culling
+    asked = "all are evaluated"
+    if culling.culled:
+        kept = "" if culling.kept is None else f", about {100.0 * culling.kept:.3g} % are evaluated"
+        below = f"at most {culling.tolerance:g} of the peak" if culling.tolerance > 0.0 else "0"
+        asked = f"those that are {below} on a tile are left out{kept}"
+    rows = [("backend", f"{image.backend} in {image.precision} precision"),
+            ("tile", "none" if image.backend == "numpy" else "{} x {} pixels".format(*culling.tile)),
+            ("terms", f"{asked}: {culling.why}")]
+    return _text([("Choices", rows)])
+
+
+def _text(sections: Iterable[tuple[str, Iterable[Row]]]) -> str:
     lines = []
     for title, rows in sections:
         lines.append(title)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cubragg import units
-from cubragg.cli.compare import Option, split, write_options
 from cubragg.cli.faults import CommandLineFault
 from cubragg.cli.inputs import InputFile, reading
+from cubragg.cli.options import Option, RequestCommand, split
 from cubragg.errors import ConfigError, CubraggError
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ _NOTES = (
     "Example: cubragg sf model.pdb -o F.mtz --dmin 2 && cubragg -hkl F.mtz -lambda 1 -N 10 --png first.png",
     "Exit status: 0, 1 if the run failed or a file cannot be understood, 2 for a fault in the command line.",
 )
-_HELP_NAMES = ("-h", "-help", "--help")
 #: Every option with one dash and with two, and the names that simulate has for the wavelength.
 _SPELLINGS = {**{f"{dashes}{name.lstrip('-')}": name for name in OPTIONS for dashes in ("-", "--")},
               **{f"{dashes}{name}": "-lambda" for name in ("wave", "wavelength") for dashes in ("-", "--")},
@@ -100,24 +99,6 @@ def _wavelength(options: dict[str, Any]) -> float:
     if not 0.0 < energy < float("inf"):
         raise ConfigError("-energy", f"got {energy:g} eV; the energy must be > 0 eV")
     return units.angstrom_from_ev(energy)
-
-
-class SfCommand(click.Command):
-    """A command that reads its arguments with `parse` in place of Click's parser."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Everything on the line goes into one parameter; help wins over faults."""
-        if not args or any(name in args for name in _HELP_NAMES):
-            click.echo(ctx.get_help(), err=not args, color=ctx.color)
-            ctx.exit(0 if args else CommandLineFault.exit_code)
-        ctx.params["request"] = parse(args)
-        ctx.args = []
-        return []
-
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Usage, options, notes."""
-        formatter.write_usage(ctx.command_path, "MODEL -o <file> --dmin <A> [OPTIONS]")
-        write_options(formatter, _INTRO, OPTIONS, _NOTES)
 
 
 def sf(request: Request) -> None:
@@ -188,7 +169,9 @@ def summary(factors: ModelFactors, path: str, count: int, seconds: float) -> str
     return "\n".join(f"{label:<14}{text}" for label, text in rows)
 
 
-@click.command("sf", cls=SfCommand, short_help="Compute structure factors from atomic coordinates.")
+@click.command("sf", cls=RequestCommand, parse=parse, usage="MODEL -o <file> --dmin <A> [OPTIONS]", intro=_INTRO,
+               options=OPTIONS, notes=_NOTES, fault=CommandLineFault.exit_code,
+               short_help="Compute structure factors from atomic coordinates.")
 def command(request: Request) -> None:
     """The command as Click knows it."""
     sf(request)

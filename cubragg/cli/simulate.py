@@ -41,6 +41,11 @@ def simulate(line: Sequence[Given]) -> None:
         plan = make_plan(job.experiment)
     settings, targets = job.settings, outputs.choose(job)
     outputs.check(targets, settings, plan)
+    if "truth" in targets or "spots" in settings.picture:
+        from cubragg.render.predict import require_accounts
+
+        with job.replay.naming():
+            require_accounts(plan)
     geometry_out.texts(job, targets)  # what cannot be described is told before rendering
     told: set[str] = set()
     if not settings.quiet:
@@ -64,6 +69,8 @@ def simulate(line: Sequence[Given]) -> None:
     if not settings.quiet:
         seconds = time.perf_counter() - start
         click.echo(report.summary(image, writer.figures, outputs.listed(written), seconds), err=True)
+        if settings.verbose:
+            click.echo(report.choices(image), err=True)
 
 
 def _images(job: Job, plan: RenderPlan, progress: Progress | None) -> Iterable[Image]:
@@ -71,11 +78,11 @@ def _images(job: Job, plan: RenderPlan, progress: Progress | None) -> Iterable[I
     settings = job.settings
     if settings.images == 1:
         return (render(plan, settings.backend, settings.threads, progress, precision=settings.precision,
-                       device=settings.device),)
+                       device=settings.device, cull=settings.cull),)
     from cubragg.render.batch import render_series
 
     return render_series(plan.experiment, settings.images, backend=settings.backend, precision=settings.precision,
-                         device=settings.device, threads=settings.threads, progress=progress)
+                         device=settings.device, threads=settings.threads, progress=progress, cull=settings.cull)
 
 
 def _warn(job: Job, told: set[str], notices: Iterable[str]) -> None:

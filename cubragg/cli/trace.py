@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cubragg.cli import legacy
-from cubragg.cli.compare import Option, c_arguments, split, write_options
+from cubragg.cli.compare import c_arguments
 from cubragg.cli.faults import CommandLineFault, RunFault
+from cubragg.cli.options import Option, RequestCommand, split
 from cubragg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _NOTES = (
     "compares what it prints, at its printed digits: a smaller difference shows further down, where digits are more.",
     "Exit status: 0, 1 if the run failed, 2 for a fault in the command line, 3 if a quantity differs.",
 )
-_HELP_NAMES = ("-h", "-help", "--help")
 
 
 @dataclass(frozen=True)
@@ -66,24 +66,6 @@ def parse(args: Sequence[str]) -> Request:
     if tolerance is not None and not 0.0 <= tolerance < 1.0:
         raise ConfigError("--tolerance", f"got {tolerance:g}; it must be >= 0 and < 1")
     return Request(int(pixel[0]), int(pixel[1]), options, legacy.parse(rest[2:]))
-
-
-class TraceCommand(click.Command):
-    """A command that reads its arguments with `parse` in place of Click's parser."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Everything on the line goes into one parameter; help wins over faults."""
-        if not args or any(name in args for name in _HELP_NAMES):
-            click.echo(ctx.get_help(), err=not args, color=ctx.color)
-            ctx.exit(0 if args else CommandLineFault.exit_code)
-        ctx.params["request"] = parse(args)
-        ctx.args = []
-        return []
-
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Usage, options, statuses."""
-        formatter.write_usage(ctx.command_path, "FAST SLOW [OPTIONS] [FLAGS OF simulate]")
-        write_options(formatter, _INTRO, OPTIONS, _NOTES)
 
 
 def trace(request: Request) -> int:
@@ -172,7 +154,9 @@ def _tell(divergence: Divergence | None, count: int, how: str) -> int:
     return DIVERGES
 
 
-@click.command("trace", cls=TraceCommand, short_help="Print how a pixel comes about, or where another program parts.")
+@click.command("trace", cls=RequestCommand, parse=parse, usage="FAST SLOW [OPTIONS] [FLAGS OF simulate]", intro=_INTRO,
+               options=OPTIONS, notes=_NOTES, fault=CommandLineFault.exit_code,
+               short_help="Print how a pixel comes about, or where another program parts.")
 @click.pass_context
 def command(ctx: click.Context, request: Request) -> None:
     """The command as Click knows it."""

@@ -34,6 +34,10 @@ _NOTES = (
     "single keeps double at the centres of tiles of pixels only. Largest error measured, of the maximum: N <= 200: "
     "mixed 7e-6, single 2e-5; N <= 1000: mixed 1.1e-4, single 1.8e-4. auto is "
     "double on the CPU, mixed on a GPU with half as many double units as single ones, else single.",
+    "--cull 1e-8 leaves out terms that are known to be below 1e-8 of the theoretical peak on a tile of pixels, "
+    "where that pays. Measured: totals low by up to 6e-5, strong spots by up to 1.6e-4 (1e-10: 1e-6 and 6e-6); weak "
+    "pixels between spots may lose most of their value. Without it only terms are left out that are 0, and no bit "
+    "of the image changes.",
     "Exit status: 0, 1 if the run failed, 2 for a fault in the command line, 130 at Ctrl-C.",
 )
 
@@ -49,10 +53,11 @@ _EXAMPLES = """\
     -N 20 -mosaic 0.5 -mosaic_domains 50 -floatfile out.bin --png out.png
   # structure factors from coordinates, then the picture; the MTZ has the cell
   cubragg sf model.pdb -o F.mtz --dmin 2 && cubragg -hkl F.mtz -N 10 --png a.png
-  # a known detector; a series in one file, described to DIALS and XDS
-  cubragg --detector eiger2-4m -hkl F.mtz -distance 150 -N 20 -osc 0.1 \\
-    -phisteps 5 --images 10 --nxmx run.h5 --expt run.expt --xds-inp XDS.INP
-  # the experiment that DIALS refined, with the detector further away
+  # a known detector, a series in one file, and what DIALS and XDS need to know
+  cubragg --detector eiger2-4m -hkl F.mtz -lambda 1 -distance 150 -N 20 \\
+    -osc 0.1 -phisteps 5 --images 10 --nxmx run.h5 --expt run.expt \\
+    --xds-inp XDS.INP
+  # the experiment that DIALS refined, further away
   cubragg --from refined.expt -distance 300 -hkl F.mtz -N 20 -phisteps 5 \\
     --nxmx far.h5
   # keep an experiment, then change one thing

@@ -15,8 +15,8 @@ def _got(value: object, unit: str) -> str:
 
 
 def number(where: str, name: str, value: object, unit: str = "", *, optional: bool = False,
-           above: float | None = None, at_least: float | None = None) -> float | None:
-    """A finite float; ``above`` is an open lower bound, ``at_least`` a closed one."""
+           above: float | None = None, at_least: float | None = None, below: float | None = None) -> float | None:
+    """A finite float; ``above`` is an open lower bound, ``at_least`` a closed one, ``below`` an open upper one."""
     if value is None and optional:
         return None
     try:
@@ -29,6 +29,8 @@ def number(where: str, name: str, value: object, unit: str = "", *, optional: bo
         raise ConfigError(where, f"{_got(result, unit)}; {name} must be > {above:g} {unit}".rstrip())
     if at_least is not None and not result >= at_least:
         raise ConfigError(where, f"{_got(result, unit)}; {name} must be >= {at_least:g} {unit}".rstrip())
+    if below is not None and not result < below:
+        raise ConfigError(where, f"{_got(result, unit)}; {name} must be < {below:g} {unit}".rstrip())
     return result
 
 

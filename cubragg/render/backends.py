@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
+from cubragg.experiment import checks
+from cubragg.render.culling import Culling
 from cubragg.render.kernel_source import PRECISIONS
 from cubragg.render.numpy_renderer import NumpyRenderer
 from cubragg.render.panels import Progress
@@ -22,6 +24,7 @@ class Renderer(Protocol):
     """What every backend's renderer can do."""
 
     interpolation_stopped_at: tuple[int, int] | None
+    culling: Culling
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The float32 image [slow, fast] in photons."""
@@ -40,7 +43,9 @@ class Choice(NamedTuple):
     fallback: str
 
 
-def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", device: int = 0) -> Choice:
+def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", device: int = 0,
+           cull: float | None = 0.0
+           ) -> Choice:
     """The renderer of a plan.
 
     Parameters
@@ -53,20 +58,25 @@ def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", dev
         double units are good for.
     device
         Number of the GPU.
+    cull
+        Terms may be left out that are known to be at most this share of the theoretical peak, the largest
+        F^2 times (Na Nb Nc)^2; 0: only terms that are 0; ``None``: every term is evaluated.
 
     Raises
     ------
     BackendUnavailable, KernelBuildError
         If the backend asked for by name cannot run here.
     ConfigError
-        If there is no backend or precision of that name, or not together.
+        If there is no backend or precision of that name, or not together, or for a tolerance out of range.
     """
+    if cull is not None:
+        checks.number("cull", "the tolerance", cull, at_least=0.0, below=1.0)
     if backend != "auto" and backend not in BACKENDS:
         raise ConfigError("backend", f"got {backend!r}; accepted are auto, {', '.join(BACKENDS)}")
     if precision != "auto" and precision not in PRECISIONS:
         raise ConfigError("precision", f"got {precision!r}; accepted are auto, {', '.join(PRECISIONS)}")
     if backend != "auto":
-        return _make(plan, backend, precision, device)
+        return _make(plan, backend, precision, device, cull)
     passed_over: list[str] = []
     for name in BACKENDS:
         if name == "cuda" and importlib.util.find_spec("cupy") is None:
@@ -74,33 +84,33 @@ def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", dev
         if name == "numpy" and precision in ("mixed", "single"):
             raise BackendUnavailable(f"precision {precision} needs the kernels; {'; '.join(passed_over)}")
         try:
-            return _make(plan, name, precision, device)._replace(fallback="; ".join(passed_over))
+            return _make(plan, name, precision, device, cull)._replace(fallback="; ".join(passed_over))
         except (BackendUnavailable, KernelBuildError) as error:
             passed_over.append(str(error))
     raise AssertionError("the NumPy backend can always run")
 
 
-def _make(plan: RenderPlan, backend: str, precision: str, device: int) -> Choice:
+def _make(plan: RenderPlan, backend: str, precision: str, device: int, cull: float | None) -> Choice:
     makers: dict[str, Callable[[], Choice]] = {
-        "cuda": lambda: _cuda(plan, precision, device), "cpu": lambda: _cpu(plan, precision),
+        "cuda": lambda: _cuda(plan, precision, device, cull), "cpu": lambda: _cpu(plan, precision, cull),
         "numpy": lambda: _numpy(plan, precision)}
     return makers[backend]()
 
 
-def _cuda(plan: RenderPlan, precision: str, device: int) -> Choice:
+def _cuda(plan: RenderPlan, precision: str, device: int, cull: float | None) -> Choice:
     from cubragg.render.cuda_device import auto_precision, device_count
     from cubragg.render.cuda_renderer import CudaRenderer
 
     device_count()  # says why there is none
     chosen = auto_precision(device) if precision == "auto" else precision
-    return Choice(CudaRenderer(plan, chosen, device), "cuda", chosen, "")
+    return Choice(CudaRenderer(plan, chosen, device, cull=cull), "cuda", chosen, "")
 
 
-def _cpu(plan: RenderPlan, precision: str) -> Choice:
+def _cpu(plan: RenderPlan, precision: str, cull: float | None) -> Choice:
     from cubragg.render.cpu_renderer import CpuRenderer
 
     chosen = "double" if precision == "auto" else precision
-    return Choice(CpuRenderer(plan, chosen), "cpu", chosen, "")
+    return Choice(CpuRenderer(plan, chosen, cull), "cpu", chosen, "")
 
 
 def _numpy(plan: RenderPlan, precision: str) -> Choice:

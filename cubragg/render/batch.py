@@ -27,7 +27,8 @@ _GIMBAL_LOCK = 1e-12
 
 
 def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend: str = "auto", precision: str = "auto",
-                device: int = 0, threads: int | None = None, on_device: bool = False) -> Iterator[Any]:
+                device: int = 0, cull: float | None = 0.0, threads: int | None = None,
+                on_device: bool = False) -> Iterator[Any]:
     """Render one image for each orientation of the crystal.
 
     What the images share is set up once: detector, sources, structure factors, compiled
@@ -42,8 +43,8 @@ def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend:
     orientations
         Misset angles about x, then y, then z [n, 3] [deg], or rotation matrices [n, 3, 3] that
         turn the crystal's untouched orientation; they are taken apart into such angles.
-    backend, precision, device
-        What renders; see `backends.choose`.
+    backend, precision, device, cull
+        What renders, and which terms it may leave out; see `backends.choose`.
     threads
         CPU threads to use; all cores if ``None``.
     on_device
@@ -70,14 +71,15 @@ def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend:
     if first is None:
         return iter(())
     # Here, and not with the first image: what cannot run is told at once.
-    choice = choose(first, backend, precision, device)
+    choice = choose(first, backend, precision, device, cull)
     if on_device and choice.backend != "cuda":
         raise BackendUnavailable(f"on_device: the backend {choice.backend} renders on the host; it takes cuda")
-    return _images(choice, itertools.chain([first], plans), device, threads, on_device)
+    return _images(choice, itertools.chain([first], plans), device, cull, threads, on_device)
 
 
 def render_series(experiment: Experiment, images: int, *, backend: str = "auto", precision: str = "auto",
-                  device: int = 0, threads: int | None = None, progress: Progress | None = None) -> Iterator[Image]:
+                  device: int = 0, threads: int | None = None, progress: Progress | None = None,
+                  cull: float | None = 0.0) -> Iterator[Image]:
     """Render a rotation series: image i covers the experiment's oscillation range from phi + i * range on.
 
     Each is the image of an experiment of its own with that phi, to the bit on the backends numpy and cpu;
@@ -89,13 +91,12 @@ def render_series(experiment: Experiment, images: int, *, backend: str = "auto",
         Its phi is where the series starts.
     images
         How many.
-    backend, precision, device
-        What renders; see `backends.choose`.
+    backend, precision, device, cull
+        What renders, and which terms it may leave out; see `backends.choose`.
     threads
         CPU threads to use; all cores if ``None``.
     progress
         Called with (pixels done, pixels in all) of the current image.
-
     Returns
     -------
     Iterator of images, each rendered when it is asked for; a GPU is one image ahead.
@@ -116,8 +117,9 @@ def render_series(experiment: Experiment, images: int, *, backend: str = "auto",
         raise ConfigError("images", f"got {images} images that would turn by 0 deg; a series needs -osc > 0 deg")
     plans = (make_plan(_turned_on(experiment, number, range_deg)) for number in range(images))
     first = next(plans)
-    choice = choose(first, backend, precision, device)
-    return _series(choice, itertools.chain([first], plans), device, threads, progress)
+    choice = choose(first, backend, precision, device, cull)
+    told, rendered = itertools.tee(itertools.chain([first], plans))
+    return _series(choice, told, _images(choice, rendered, device, cull, threads, False, progress))
 
 
 def _turned_on(experiment: Experiment, number: int, range_deg: float) -> Experiment:
@@ -128,12 +130,10 @@ def _turned_on(experiment: Experiment, number: int, range_deg: float) -> Experim
     return dataclasses.replace(experiment, goniometer=dataclasses.replace(experiment.goniometer, phi_deg=phi))
 
 
-def _series(choice: Choice, plans: Iterator[RenderPlan], device: int, threads: int | None, progress: Progress | None
-            ) -> Iterator[Image]:
-    told, rendered = itertools.tee(plans)
+def _series(choice: Choice, plans: Iterator[RenderPlan], images: Iterator[np.ndarray]) -> Iterator[Image]:
     start = time.perf_counter()
-    for photons in _images(choice, rendered, device, threads, False, progress):
-        yield image_of(choice, next(told), photons, time.perf_counter() - start)
+    for photons in images:
+        yield image_of(choice, next(plans), photons, time.perf_counter() - start)
         start = time.perf_counter()
 
 
@@ -198,14 +198,14 @@ def _turned(plan: RenderPlan, experiment: Experiment) -> RenderPlan:
                                first_cell_vectors=first)
 
 
-def _images(choice: Choice, plans: Iterator[RenderPlan], device: int, threads: int | None, on_device: bool,
-            progress: Progress | None = None) -> Iterator[Any]:
+def _images(choice: Choice, plans: Iterator[RenderPlan], device: int, cull: float | None, threads: int | None,
+            on_device: bool, progress: Progress | None = None) -> Iterator[Any]:
     """One renderer for each run of plans that share everything but the orientation: as a rule, a single one."""
     for number, (_, run) in enumerate(itertools.groupby(plans, key=lambda plan: (plan.cells, plan.oversample))):
         alike = iter(run)
         if number > 0:
             first = next(alike)
-            choice = choose(first, choice.backend, choice.precision, device)
+            choice = choose(first, choice.backend, choice.precision, device, cull)
             alike = itertools.chain([first], alike)
         renderer: Any = choice.renderer
         if choice.backend == "cuda":

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from cubragg.render import kernel_params
+from cubragg.render.cull_choice import choose_culling
+from cubragg.render.culling import Culling, axes_of, limits_of, struct_values
 from cubragg.render.host_build import HostKernel
-from cubragg.render.kernel_source import Variant, host_variant, kernel_text
+from cubragg.render.kernel_source import host_variant, kernel_text
 from cubragg.render.numpy_renderer import NumpyRenderer
 from cubragg.render.panels import Progress, place_count, render_panels
 from cubragg.render.plan import RenderPlan
@@ -33,6 +38,9 @@ class CpuRenderer:
     precision
         ``double``, ``mixed`` (Miller indices in double, lattice factors in single) or
         ``single`` (double at tile centres only).
+    cull, culling
+        Share of the peak below which terms may be left out (``None``: every term is evaluated); and how to go
+        about it, which is chosen if ``None``, once for all panels, and told by ``culling`` afterwards.
 
     Raises
     ------
@@ -42,10 +50,10 @@ class CpuRenderer:
         If it fails.
     """
 
-    def __init__(self, plan: RenderPlan, precision: str = "double") -> None:
-        self._plan = plan
-        self._variant = host_variant(plan, precision)
-        self._kernel = HostKernel(kernel_text(), self._variant, "render")
+    def __init__(self, plan: RenderPlan, precision: str = "double", cull: float | None = 0.0,
+                 culling: Culling | None = None) -> None:
+        self._variant, self._cull, self._given = host_variant(plan, precision), cull, culling
+        self._limits = functools.cache(partial(limits_of, plan))
         self._table = kernel_params.table_of(plan, precision)
         self._sources = kernel_params.sources_of(plan)
         self._pace: dict[str, int] = {}
@@ -53,42 +61,43 @@ class CpuRenderer:
         self.turn(plan)
 
     def turn(self, plan: RenderPlan) -> None:
-        """Go on with a plan that differs in the crystal's orientation or the detector only; table and kernel stay."""
-        self._plan = plan
-        self._mask = kernel_params.mask_of(plan)
-        self._params = kernel_params.params_of(plan, self._variant.precision)
+        """Go on with a plan that differs in the crystal's orientation only; table and limits stay."""
+        self._plan, precision = plan, self._variant.precision
+        self.culling = self._given or choose_culling(plan, "cpu", precision, self._cull, self._limits)
+        self._variant = replace(self._variant, tile=self.culling.tile, culled=self.culling.culled)
+        self._kernel = HostKernel(kernel_text(), self._variant, "render")
         self._vectors = kernel_params.vectors_of(plan)
+        self._cull_tables = np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
+        self._cull_values: dict[str, Any] = {}
+        if self.culling.culled:
+            self._cull_tables = self._limits(), axes_of(plan)
+            self._cull_values = struct_values(plan, precision, self.culling)
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The float32 image [slow, fast] in photons."""
-        whole = self._plan
         self._kernel.threads = threads or available_cores()
-
-        def run(plan: RenderPlan, told: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
-            self.turn(plan)
-            return self._run(told)
-
-        try:
-            image, self.interpolation_stopped_at = render_panels(whole, run, progress)
-        finally:
-            self.turn(whole)
+        image, self.interpolation_stopped_at = render_panels(self._plan, self._run, progress)
         return image
 
-    def _run(self, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+    def _run(self, plan: RenderPlan, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
         """The image of a plan that is one run, and the pixel that switched interpolation off."""
-        plan = self._plan
         image = np.zeros(plan.shape, dtype=np.float32)
+        mask = kernel_params.mask_of(plan)
         first = first_place(plan)
-        stop = self._stop_place(first)
-        params = self._params.copy()
+        stop = self._stop_place(plan, mask, first)
+        variant = self._variant
+        params = kernel_params.params_of(plan, variant.precision)
+        for name, value in self._cull_values.items():
+            params[name] = value
         if stop is not None:
             params["interpolated_to"] = stop
         total = place_count(plan)
-        for rows in self._launches("render", params, self._variant):
-            self._kernel((self._columns, rows), (self._variant.block,), (
-                params, self._table, self._vectors, self._sources, self._mask, image))
+        columns, end = kernel_params.grid_of(plan, variant.tile)
+        for rows in self._launches("render", params, end):
+            self._kernel((columns, rows), (variant.block,), (
+                params, self._table, self._vectors, self._sources, mask, *self._cull_tables, image))
             if progress is not None:
-                done = (int(params["first_tile_row"]) + rows) * self._variant.tile[1] * region_width(plan)
+                done = (int(params["first_tile_row"]) + rows) * variant.tile[1] * region_width(plan)
                 progress(min(done, total), total)
         for place in {first, stop} - {None}:
             assert place is not None
@@ -96,16 +105,12 @@ class CpuRenderer:
             image[slow, fast] = lone_pixel(plan, place, first_pass=place == first)
         return image, None if stop is None else place_pixel(plan, stop)
 
-    @property
-    def _columns(self) -> int:
-        return kernel_params.grid_of(self._plan, self._variant.tile)[0]
-
-    def _launches(self, entry: str, params: np.ndarray, variant: Variant) -> Iterator[int]:
+    def _launches(self, entry: str, params: np.ndarray, end: int) -> Iterator[int]:
         """Rows of tiles of each launch, from the first to the last; sets ``first_tile_row``.
 
         What an entry's launches took is remembered from panel to panel.
         """
-        end, row = kernel_params.grid_of(self._plan, variant.tile)[1], 0
+        row = 0
         while row < end:
             rows = min(self._pace.get(entry, 1), end - row)
             params["first_tile_row"] = row
@@ -115,21 +120,21 @@ class CpuRenderer:
             row += rows
             self._pace[entry] = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-9)), 8 * rows))
 
-    def _stop_place(self, first: int | None) -> int | None:
+    def _stop_place(self, plan: RenderPlan, mask: np.ndarray, first: int | None) -> int | None:
         """Place of the pixel that stops interpolation; ``first`` is looked at alone, with its own vectors."""
-        plan = self._plan
         if not plan.interpolate or plan.physical:
             return None
         if first is not None and lone_pixel_stops(plan, first):
             return first
-        variant = replace(self._variant, precision="double")
+        variant = host_variant(plan, "double")
+        columns, end = kernel_params.grid_of(plan, variant.tile)
         kernel = HostKernel(kernel_text(), variant, "find_outside", self._kernel.threads)
         params = kernel_params.params_of(plan, "double")
         params["skipped_place"] = -1 if first is None else first
         per_row = variant.tile[1] * region_width(plan)
-        for rows in self._launches("find_outside", params, variant):
+        for rows in self._launches("find_outside", params, end):
             found = np.zeros(rows * per_row, dtype=np.uint8)
-            kernel((self._columns, rows), (variant.block,), (params, self._vectors, self._sources, self._mask, found))
+            kernel((columns, rows), (variant.block,), (params, self._vectors, self._sources, mask, found))
             if found.any():
                 return int(params["first_tile_row"]) * per_row + int(found.argmax())
         return None

@@ -12,10 +12,12 @@ CuPy compiles with ``-ftz=true``: single-precision numbers below 1.2e-38 are 0 h
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,9 @@ from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.render import kernel_params
 from cubragg.render.cpu_renderer import first_place, lone_pixel, lone_pixel_stops, place_pixel, region_width
 from cubragg.render.cuda_device import checked_device, current_device, kernel_module, one_line
+from cubragg.render.cuda_slots import Piece, Slot, rows_of
+from cubragg.render.cull_choice import choose_culling
+from cubragg.render.culling import Culling, axes_of, limits_of, struct_values
 from cubragg.render.kernel_source import PRECISIONS, cuda_variant
 from cubragg.render.panels import PanelPart, Progress, in_image, panel_parts, place_count
 from cubragg.render.plan import RenderPlan
@@ -34,19 +39,6 @@ _MAX_GRID_ROWS = 65535
 #: Share of the free device memory that is used, and the most that a piece's buffers take [bytes].
 _MEMORY_SHARE = 0.8
 _PIECE_BYTES = 64 * 2**20
-
-
-class _Piece(NamedTuple):
-    """Rows of tiles, the second one excluded, and the rows of the panel that they lie in, likewise.
-
-    ``panel`` counts the panels that are rendered.
-    """
-
-    panel: int
-    first: int
-    end: int
-    first_row: int
-    end_row: int
 
 
 @dataclass
@@ -69,6 +61,8 @@ class _Target:
         Its place in the batch, and its plan.
     pixels, ready
         NumPy's array and ``None``; or CuPy's, which stays on the device, and the event of its clearing.
+    cull_values
+        What the kernels' struct holds for culling.
     done, total
         Pixels of the panels that are queued, and in all.
     stopped_at
@@ -82,6 +76,7 @@ class _Target:
     pixels: Any
     ready: Any
     total: int
+    cull_values: dict[str, Any]
     done: int = 0
     stopped_at: tuple[int, int] | None = None
     timed: list[tuple[Any, Any]] = field(default_factory=list)
@@ -107,7 +102,7 @@ class _Job:
     part: PanelPart
     params: np.ndarray
     before: int
-    last: _Piece
+    last: Piece
     completes: bool
     first: int | None
     stop: int | None
@@ -118,47 +113,10 @@ class _Job:
         """The kernels write into the image itself, which stays on the device."""
         return self.target.ready is not None and self.target.plan.panels is None
 
-    def rows(self, piece: _Piece) -> Any:
+    def rows(self, piece: Piece) -> Any:
         """What a piece fills of the image: a view."""
         rows, columns = self.part.window
         return self.target.pixels[rows.start + piece.first_row:rows.start + piece.end_row, columns]
-
-
-class _Slot:
-    """What a piece is rendered with; free again once its event is done.
-
-    Attributes
-    ----------
-    vectors, image, mask
-        Device buffers, the last two for the pixels of a piece; ``number`` and ``piece`` say whose vectors and mask
-        they hold. Images that stay on the device have no use for ``host``, and without panels none for ``image``.
-    host, host_vectors
-        Pinned host buffers: copies to and from them run beside kernels.
-    """
-
-    def __init__(self, cupy: Any, orientations: int, pixels: int, *, image: bool, host: bool, masked: bool) -> None:
-        self.stream = cupy.cuda.Stream(non_blocking=True)
-        self.done = cupy.cuda.Event(disable_timing=True)
-        self.vectors = cupy.empty((orientations, 9), dtype=np.float64)
-        self.host_vectors = _pinned(cupy, (orientations, 9), np.float64)
-        self.image: Any = cupy.empty((pixels,), dtype=np.float32) if image else None
-        self.host: Any = _pinned(cupy, (pixels,), np.float32) if host else None
-        self.mask = cupy.empty((pixels if masked else 1,), dtype=np.uint8)
-        self.number: int | None = None
-        self.piece: _Piece | None = None
-
-
-def _pinned(cupy: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """A NumPy array in page-locked memory."""
-    count = int(np.prod(shape))
-    memory = cupy.cuda.alloc_pinned_memory(count * np.dtype(dtype).itemsize)
-    return np.frombuffer(memory, dtype, count).reshape(shape)
-
-
-def _rows_of(buffer: Any, piece: _Piece, plan: RenderPlan) -> Any:
-    """The beginning of a flat buffer as the rows of a piece [slow, fast]."""
-    rows, columns = piece.end_row - piece.first_row, plan.shape[1]
-    return buffer[:rows * columns].reshape(rows, columns)
 
 
 def _render_lone_pixels(job: _Job) -> None:
@@ -189,6 +147,9 @@ class CudaRenderer:
         Number of the device.
     memory_bytes
         Device memory to use at most; a share of what is free if ``None``.
+    cull, culling
+        Share of the peak below which terms may be left out (``None``: every term is evaluated); and how to go
+        about it, which is chosen for the first plan if ``None`` and told by ``culling`` afterwards.
 
     Raises
     ------
@@ -199,32 +160,35 @@ class CudaRenderer:
     """
 
     def __init__(self, plan: RenderPlan, precision: str = "mixed", device: int = 0,
-                 memory_bytes: int | None = None) -> None:
+                 memory_bytes: int | None = None, cull: float | None = 0.0, culling: Culling | None = None) -> None:
         if precision not in PRECISIONS:
             raise ConfigError("precision", f"got {precision!r}; accepted are {', '.join(PRECISIONS)}")
         self._cupy = checked_device(device)
         self._plan, self._precision, self._device = plan, precision, device
-        self._variant = cuda_variant(plan, precision)
+        limits = functools.cache(partial(limits_of, plan))
+        self.culling = culling or choose_culling(plan, "cuda", precision, cull, limits)
+        self._variant = replace(cuda_variant(plan, precision), tile=self.culling.tile, culled=self.culling.culled)
         self._pace, self._search_pace = _Pace(), _Pace()
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.kernel_seconds = 0.0
         with current_device(self._cupy, device):
             self._kernel = kernel_module(self._variant, device).get_function("render")
-            self._pieces = self._upload(memory_bytes)
+            self._pieces = self._upload(memory_bytes, limits)
 
-    def _upload(self, memory_bytes: int | None) -> list[list[_Piece]]:
+    def _upload(self, memory_bytes: int | None, limits_of_plan: Callable[[], np.ndarray]) -> list[list[Piece]]:
         """Bring to the device what all images share; the pieces of each panel that the rest of the memory allows."""
         plan = self._plan
         table = kernel_params.table_of(plan, self._precision)
         sources = kernel_params.sources_of(plan)
         budget = int(_MEMORY_SHARE * self._free_memory()) if memory_bytes is None else memory_bytes
-        budget -= sources.nbytes + 2 * kernel_params.vectors_of(plan).nbytes
+        limits = limits_of_plan() if self.culling.culled else np.zeros(1, dtype=np.float32)
+        budget -= sources.nbytes + limits.nbytes + 2 * (kernel_params.vectors_of(plan).nbytes + self._axes(plan).nbytes)
         parts = panel_parts(plan)
         pixel_bytes = self._variant.tile[1] * (np.dtype(np.float32).itemsize + (plan.mask is not None))
         row_bytes = pixel_bytes * max((part.plan.shape[1] for part in parts), default=0)
         self.table_on_host = table.nbytes > budget - 2 * row_bytes
         self._table = self._mapped(table) if self.table_on_host else self._uploaded(table)
-        self._sources = self._uploaded(sources)
+        self._sources, self._limits = self._uploaded(sources), self._uploaded(limits)
         if not self.table_on_host:
             budget -= table.nbytes
         # Slots work on streams that do not wait for this one.
@@ -233,16 +197,20 @@ class CudaRenderer:
         return [self._cut(number, part.plan, max(1, share // (pixel_bytes * part.plan.shape[1])))
                 for number, part in enumerate(parts)]
 
-    def _cut(self, panel: int, plan: RenderPlan, rows: int) -> list[_Piece]:
+    def _cut(self, panel: int, plan: RenderPlan, rows: int) -> list[Piece]:
         """The pieces of a panel, ``rows`` rows of tiles each."""
         height, tile_rows = self._variant.tile[1], kernel_params.grid_of(plan, self._variant.tile)[1]
         slow_min, slow_max = plan.roi[2:]
         pieces = []
         for first in range(0, tile_rows, rows):
             end = min(first + rows, tile_rows)
-            pieces.append(_Piece(panel, first, end, slow_min + first * height,
+            pieces.append(Piece(panel, first, end, slow_min + first * height,
                                  min(slow_min + end * height, slow_max + 1)))
         return pieces
+
+    def _axes(self, plan: RenderPlan) -> np.ndarray:
+        """What culling asks of each orientation; [1, 1] where it asks nothing."""
+        return axes_of(plan) if self.culling.culled else np.zeros((1, 1), dtype=np.float32)
 
     def _free_memory(self) -> int:
         """What the driver and CuPy's pool can still give [bytes]."""
@@ -293,8 +261,8 @@ class CudaRenderer:
         ------
         float32 [slow, fast] in photons.
         """
-        slots: list[_Slot] = []
-        pending: deque[tuple[_Job, _Piece, _Slot]] = deque()
+        slots: list[Slot] = []
+        pending: deque[tuple[_Job, Piece, Slot]] = deque()
         started = 0
         try:
             for number, plan in enumerate(plans):
@@ -326,29 +294,33 @@ class CudaRenderer:
                 for slot in slots:
                     slot.stream.synchronize()
 
-    def _slot(self, on_device: bool) -> _Slot:
+    def _slot(self, on_device: bool) -> Slot:
         pixels = max((piece.end_row - piece.first_row) * part.plan.shape[1]
                      for part, pieces in zip(panel_parts(self._plan), self._pieces, strict=True) for piece in pieces)
         orientations = self._plan.cell_vectors.shape[0] * self._plan.cell_vectors.shape[1]
-        return _Slot(self._cupy, orientations, pixels, image=not on_device or self._plan.panels is not None,
-                     host=not on_device, masked=self._plan.mask is not None)
+        return Slot(self._cupy, orientations, self._axes(self._plan).shape, pixels,
+                     image=not on_device or self._plan.panels is not None, host=not on_device,
+                     masked=self._plan.mask is not None)
 
     def _target(self, plan: RenderPlan, number: int, on_device: bool) -> _Target:
         """An image to be rendered, all 0 to begin with."""
         total = sum(place_count(part.plan) for part in panel_parts(plan))
+        values = struct_values(plan, self._precision, self.culling) if self.culling.culled else {}
         if not on_device:
-            return _Target(number, plan, np.zeros(plan.shape, dtype=np.float32), None, total)
+            return _Target(number, plan, np.zeros(plan.shape, dtype=np.float32), None, total, values)
         with current_device(self._cupy, self._device):
             # On the caller's stream: memory that the caller gave back is not written while it is still read there.
             image = self._cupy.zeros(plan.shape, dtype=np.float32)
-            return _Target(number, plan, image, self._cupy.cuda.get_current_stream().record(), total)
+            return _Target(number, plan, image, self._cupy.cuda.get_current_stream().record(), total, values)
 
-    def _job(self, target: _Target, part: PanelPart, last: _Piece, slot: _Slot) -> _Job:
+    def _job(self, target: _Target, part: PanelPart, last: Piece, slot: Slot) -> _Job:
         """A panel to be rendered, and the pixels that the two rules across pixels concern."""
         plan = part.plan
         first = first_place(plan)
         stop = self._stop_place(target.number, plan, last.panel, slot, first)
         params = kernel_params.params_of(plan, self._precision)
+        for name, value in target.cull_values.items():
+            params[name] = value
         if stop is not None:
             params["interpolated_to"] = stop
             target.stopped_at = target.stopped_at or in_image(part, *place_pixel(plan, stop))
@@ -356,7 +328,7 @@ class CudaRenderer:
         target.done += place_count(plan)
         return _Job(target, part, params, before, last, last.panel == len(self._pieces) - 1, first, stop)
 
-    def _start(self, job: _Job, piece: _Piece, slot: _Slot, progress: Progress | None) -> None:
+    def _start(self, job: _Job, piece: Piece, slot: Slot, progress: Progress | None) -> None:
         """Queue a piece on its slot's stream: tables, kernels, and the copy to the image."""
         plan, target = job.part.plan, job.target
         job.params["first_row"] = piece.first_row
@@ -368,9 +340,9 @@ class CudaRenderer:
             if job.direct:
                 image = job.rows(piece)
             else:
-                image = _rows_of(slot.image, piece, plan)
+                image = rows_of(slot.image, piece, plan)
                 image.data.memset_async(0, image.nbytes, slot.stream)  # masked pixels, and those beside the region
-            arrays = (self._table, slot.vectors, self._sources, mask, image)
+            arrays = (self._table, slot.vectors, self._sources, mask, self._limits, slot.axes, image)
 
             def launch(count: int) -> None:
                 self._launch(self._kernel, "render", self._precision, (self._columns(plan), count),
@@ -380,7 +352,7 @@ class CudaRenderer:
                 if progress is not None:
                     progress(job.before + min(done * per_row, place_count(plan)), target.total)
             if target.ready is None:
-                image.get(stream=slot.stream, out=_rows_of(slot.host, piece, plan), blocking=False)
+                image.get(stream=slot.stream, out=rows_of(slot.host, piece, plan), blocking=False)
             elif not job.direct:
                 job.rows(piece)[:] = image
             slot.done.record(slot.stream)
@@ -388,15 +360,17 @@ class CudaRenderer:
     def _columns(self, plan: RenderPlan) -> int:
         return kernel_params.grid_of(plan, self._variant.tile)[0]
 
-    def _prepare(self, slot: _Slot, plan: RenderPlan, number: int, piece: _Piece) -> Any:
+    def _prepare(self, slot: Slot, plan: RenderPlan, number: int, piece: Piece) -> Any:
         """Queue the copies of an image's vectors and a piece's mask, unless the slot has them; the mask."""
         if slot.number != number:
             slot.host_vectors[:] = kernel_params.vectors_of(plan)
             slot.vectors.set(slot.host_vectors, stream=slot.stream)
+            slot.host_axes[:] = self._axes(plan)
+            slot.axes.set(slot.host_axes, stream=slot.stream)
             slot.number = number
         if plan.mask is None:
             return slot.mask
-        mask = _rows_of(slot.mask, piece, plan)
+        mask = rows_of(slot.mask, piece, plan)
         if slot.piece != piece:
             mask.set(kernel_params.mask_of(plan)[piece.first_row:piece.end_row], stream=slot.stream)
             slot.piece = piece
@@ -404,10 +378,10 @@ class CudaRenderer:
 
     def _launch(self, kernel: Any, entry: str, precision: str, grid: tuple[int, int], args: tuple[Any, ...]) -> None:
         """One launch on the current stream: the struct by value, arrays by pointer."""
-        kernel_params.check_arguments(entry, self._variant.tile, precision, grid, args)
+        kernel_params.check_arguments(entry, self._variant.tile, precision, grid, args, self._variant.limit_pad)
         kernel(grid, (self._variant.block,), args)
 
-    def _launches(self, piece: _Piece, params: np.ndarray, launch: Callable[[int], None],
+    def _launches(self, piece: Piece, params: np.ndarray, launch: Callable[[int], None],
                   timed: list[tuple[Any, Any]]) -> Iterator[int]:
         """Launch a piece's rows of tiles in order; all but the last launch are waited for, and told."""
         cuda = self._cupy.cuda
@@ -426,14 +400,14 @@ class CudaRenderer:
                 self._pace.measured(rows, cuda.get_elapsed_time(start, stop) / 1e3)
                 yield row
 
-    def _finished(self, job: _Job, piece: _Piece, slot: _Slot, progress: Progress | None) -> Iterator[Any]:
+    def _finished(self, job: _Job, piece: Piece, slot: Slot, progress: Progress | None) -> Iterator[Any]:
         """Wait for a piece; with the last one the image is complete."""
         target = job.target
         complete = job.completes and piece == job.last
         with current_device(self._cupy, self._device):
             slot.done.synchronize()
             if target.ready is None:
-                job.rows(piece)[:] = _rows_of(slot.host, piece, job.part.plan)
+                job.rows(piece)[:] = rows_of(slot.host, piece, job.part.plan)
             if piece == job.last:
                 self._patch(job, slot)
             if complete:
@@ -444,7 +418,7 @@ class CudaRenderer:
                 progress(target.total, target.total)
             yield target.pixels
 
-    def _patch(self, job: _Job, slot: _Slot) -> None:
+    def _patch(self, job: _Job, slot: Slot) -> None:
         """Put in the pixels that were rendered alone."""
         pixels = job.target.pixels[job.part.window]
         for slow, fast, photons in job.lone:
@@ -454,13 +428,14 @@ class CudaRenderer:
                 pixels[slow, fast:fast + 1].set(np.array([photons]), stream=slot.stream)
                 slot.stream.synchronize()
 
-    def _stop_place(self, number: int, plan: RenderPlan, panel: int, slot: _Slot, first: int | None) -> int | None:
+    def _stop_place(self, number: int, plan: RenderPlan, panel: int, slot: Slot, first: int | None) -> int | None:
         """Place of the pixel that stops interpolation; ``first`` is looked at alone, with its own vectors."""
         if not plan.interpolate or plan.physical:
             return None
         if first is not None and lone_pixel_stops(plan, first):
             return first
-        kernel = kernel_module(replace(self._variant, precision="double"), self._device).get_function("find_outside")
+        variant = replace(self._variant, precision="double", culled=False)
+        kernel = kernel_module(variant, self._device).get_function("find_outside")
         params = kernel_params.params_of(plan, "double")
         params["skipped_place"] = -1 if first is None else first
         per_row = self._variant.tile[1] * region_width(plan)
@@ -478,7 +453,7 @@ class CudaRenderer:
                     row = part.end
         return None
 
-    def _search(self, kernel: Any, params: np.ndarray, part: _Piece, arrays: tuple[Any, ...], grid: tuple[int, int],
+    def _search(self, kernel: Any, params: np.ndarray, part: Piece, arrays: tuple[Any, ...], grid: tuple[int, int],
                 per_row: int) -> np.ndarray:
         """uint8 [place]: what a launch finds of a piece's part."""
         cuda, rows = self._cupy.cuda, grid[1]

@@ -54,6 +54,8 @@ class SubPixels:
     ----------
     position
         From the crystal [m], float64 [3, n].
+    place
+        Fast and slow place of their middle in the pixel, 0 to 1.
     path
         Their distance from it [m], float64 [n].
     direction
@@ -65,6 +67,7 @@ class SubPixels:
         self._plan, self._layer, self._work = plan, layer, work
         geometry, n = plan.geometry, plan.oversample
         fast_edge, slow_edge = geometry.pixel_size / n, geometry.slow_pixel_size / n
+        self.place = (sub_fast + 0.5) / n, (sub_slow + 0.5) / n
         f = fast_edge * ((fast + plan.first_pixel[0]) * n + sub_fast) + fast_edge / 2.0
         s = slow_edge * ((slow + plan.first_pixel[1]) * n + sub_slow) + slow_edge / 2.0
         depth = layer * plan.layers.step_m

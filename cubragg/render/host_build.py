@@ -264,7 +264,7 @@ class HostKernel:
         """Run a grid of (columns, rows) tiles of ``block`` = (pixels of a tile,)."""
         if tuple(block) != (self._variant.block,):
             raise ValueError(f"{self._entry}: got a block of {tuple(block)}; it was compiled for {self._variant.block}")
-        check_arguments(self._entry, self._variant.tile, self._variant.precision, grid, args)
+        check_arguments(self._entry, self._variant.tile, self._variant.precision, grid, args, self._variant.limit_pad)
         call_host(self._function, grid, self.threads, args)
 
 

@@ -6,6 +6,7 @@ first: neither CuPy nor ctypes checks anything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from cubragg.render.plan import RenderPlan
 from cubragg.render.structure_factor import bordered
 
 SOURCE_COLUMNS = 14
+#: Orientations that culling asks about together.
+CHUNK = 64
 
 _VECTOR = (np.float64, 3)
 #: `struct Params`, field by field.
@@ -28,6 +31,9 @@ PARAMS = np.dtype([
     ("dmin", np.float64), ("water", np.float64), ("scale", np.float64),
     ("cells", *_VECTOR), ("reciprocal", np.float64, (3, 3)), ("fudge", np.float64),
     ("constant", np.float64), ("term_scale", np.float64),
+    ("cull_floor", np.float64), ("spot_floor", np.float64), ("cull_radius_sqr", np.float64),
+    ("largest", np.float64), ("share", np.float64),
+    ("lengths", *_VECTOR), ("star_lengths", *_VECTOR), ("per_dual", *_VECTOR),
     ("grid_origin", np.int32, 3), ("grid_size", np.int32, 3),
     ("fast_min", np.int32), ("fast_max", np.int32), ("slow_min", np.int32), ("slow_max", np.int32),
     ("first_pixel", np.int32, 2), ("fast_pixels", np.int32), ("first_row", np.int32), ("first_tile_row", np.int32),
@@ -39,7 +45,7 @@ PARAMS = np.dtype([
 
 #: Entry point -> its arrays after the struct.
 ENTRIES = {
-    "render": ("table", "vectors", "sources", "mask", "image"),
+    "render": ("table", "vectors", "sources", "mask", "limits", "axes", "image"),
     "find_outside": ("vectors", "sources", "mask", "found"),
 }
 
@@ -71,7 +77,7 @@ def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
         "scale": units.THOMSON_CROSS_SECTION_M2 * plan.fluence / steps,
         "cells": plan.cells, "reciprocal": (lattice.a_star, lattice.b_star, lattice.c_star),
         "fudge": plan.experiment.crystal.fudge,
-        "constant": factors.default_F * factors.default_F / _table_scale(plan, precision) ** 2,
+        "constant": factors.default_F * factors.default_F / table_scale(plan, precision) ** 2,
         "term_scale": 1.0 if precision == "double" else cells * cells,
         "fast_min": plan.roi[0], "fast_max": plan.roi[1], "slow_min": plan.roi[2], "slow_max": plan.roi[3],
         "first_pixel": plan.first_pixel, "fast_pixels": plan.shape[1],
@@ -89,7 +95,7 @@ def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
     return params
 
 
-def _table_scale(plan: RenderPlan, precision: str) -> float:
+def table_scale(plan: RenderPlan, precision: str) -> float:
     """What structure factors are divided by: keeps squares of square crystals inside single precision."""
     if precision == "double" or plan.experiment.crystal.shape != "square":
         return 1.0
@@ -101,7 +107,7 @@ def table_of(plan: RenderPlan, precision: str) -> np.ndarray:
     factors = plan.experiment.structure_factors
     if factors.grid is None:
         return np.zeros(1, dtype=real(precision))
-    return bordered(factors.grid, factors.default_F, real(precision), scale=_table_scale(plan, precision),
+    return bordered(factors.grid, factors.default_F, real(precision), scale=table_scale(plan, precision),
                     squared=not plan.interpolate)
 
 
@@ -134,7 +140,7 @@ def grid_of(plan: RenderPlan, tile: tuple[int, int]) -> tuple[int, int]:
 
 
 def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Sequence[int],
-                    args: Sequence[Any]) -> None:
+                    args: Sequence[Any], limit_pad: int = 0) -> None:
     """Demand that a launch cannot read or write outside its arrays.
 
     Parameters
@@ -145,6 +151,8 @@ def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Seq
         Columns and rows of tiles.
     args
         The struct, then the arrays of `ENTRIES`: NumPy's or CuPy's.
+    limit_pad
+        Layers of ``limits`` beyond the padded grid; 0 for a variant without culling.
 
     Raises
     ------
@@ -166,12 +174,14 @@ def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Seq
         "table": max(p["grid_size"][0] * p["grid_size"][1] * p["grid_size"][2], 1),
         "vectors": p["orientations"] * 9, "sources": p["sources"] * SOURCE_COLUMNS,
         "mask": rows * p["fast_pixels"] if p["masked"] else 1, "image": rows * p["fast_pixels"],
+        "limits": math.prod(size + 2 * limit_pad for size in p["grid_size"]) if limit_pad and p["grid_size"][0] else 1,
+        "axes": 18 * -(-p["orientations"] // CHUNK) * CHUNK if limit_pad else 1,
         "found": (last - first) * width,
     }
     if p["first_row"] > p["slow_min"] + first or p["fast_max"] >= p["fast_pixels"]:
         raise ValueError(f"{entry}: the region does not lie inside the rows of the image")
     dtypes = {"table": real(precision), "vectors": np.float64, "sources": np.float64, "mask": np.uint8,
-              "image": np.float32, "found": np.uint8}
+              "limits": np.float32, "axes": np.float32, "image": np.float32, "found": np.uint8}
     for name, array in zip(names, args[1:], strict=True):
         if array.dtype != dtypes[name]:
             raise TypeError(f"{entry}: {name} is {array.dtype}; it must be {np.dtype(dtypes[name])}")

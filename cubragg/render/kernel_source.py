@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -84,6 +84,8 @@ class Variant:
         The padded grid has 2^31 points or more.
     tile
         Pixels of a tile (fast, slow).
+    culled
+        Terms that cannot matter to a tile are left out; see `cubragg.render.culling`.
     physical, running
         Semantics, and whether factors are multiplied into the running sum; ``None``: read at run time.
     """
@@ -93,6 +95,7 @@ class Variant:
     factors: str
     wide_grid: bool = False
     tile: tuple[int, int] = TILE
+    culled: bool = False
     physical: bool | None = None
     running: bool | None = None
 
@@ -101,12 +104,18 @@ class Variant:
         """Threads of a block, pixels of a tile."""
         return self.tile[0] * self.tile[1]
 
+    @property
+    def limit_pad(self) -> int:
+        """Layers of the limits of structure factors beyond the padded grid; 0: there are no limits."""
+        return 0 if not self.culled else 4 if self.factors == "tricubic" else 1
+
     def defines(self) -> tuple[str, ...]:
         """The ``-D`` options."""
         values = {
             "PRECISION": PRECISIONS.index(self.precision), "SHAPE": _SHAPES.index(self.shape),
             "FACTORS": _FACTORS.index(self.factors), "WIDE_GRID": int(self.wide_grid),
-            "TILE_FAST": self.tile[0], "TILE_SLOW": self.tile[1], "PARAMS_SIZE": PARAMS.itemsize,
+            "TILE_FAST": self.tile[0], "TILE_SLOW": self.tile[1], "CULLED": int(self.culled),
+            "PARAMS_SIZE": PARAMS.itemsize,
         }
         values |= {name: int(value) for name, value in (("PHYSICAL", self.physical), ("RUNNING", self.running))
                    if value is not None}
@@ -129,7 +138,7 @@ def cuda_variant(plan: RenderPlan, precision: str) -> Variant:
     sampling = plan.experiment.sampling
     running = not plan.physical and (
         sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega)
-    return Variant(precision, host.shape, host.factors, host.wide_grid, TILE, plan.physical, running)
+    return replace(host, physical=plan.physical, running=running)
 
 
 def cuda_options(variant: Variant) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ import numpy as np
 
 from cubragg import units
 from cubragg.render import lattice
+from cubragg.render.culling import Culling
 from cubragg.render.geometry import SubPixels, resolution_cut
 from cubragg.render.lattice import Workspace
 from cubragg.render.panels import Progress, place_count, render_panels
@@ -38,7 +39,7 @@ R = TypeVar("R")
 
 
 @dataclass
-class _Rules:
+class Rules:
     """How a block treats the two rules that look across pixels; changed by the pixel they concern."""
 
     interpolate: bool
@@ -46,7 +47,7 @@ class _Rules:
     stop_when_outside: bool = False
 
 
-class _Pixels:
+class Pixels:
     """A run of pixels of the region, by their places in scan order; masked ones left out.
 
     Attributes
@@ -58,9 +59,13 @@ class _Pixels:
     """
 
     def __init__(self, plan: RenderPlan, start: int, stop: int) -> None:
+        self.locate(plan, np.arange(start, stop))
+
+    def locate(self, plan: RenderPlan, place: np.ndarray) -> None:
+        """Become the pixels at these places [n]."""
         fast_min, fast_max, slow_min, _ = plan.roi
         width = fast_max - fast_min + 1
-        self.place = np.arange(start, stop)
+        self.place = place
         # A quotient of counts below 2^52 never rounds up to the next whole number.
         rows = np.floor(self.place / width)
         self.slow = rows + slow_min
@@ -82,6 +87,9 @@ class NumpyRenderer:
     interpolation off, or ``None``.
     """
 
+    #: Compute all three indices of a sample also where none of them decides its intensity.
+    every_index = False
+
     def __init__(self, plan: RenderPlan, block_pixels: int = BLOCK_PIXELS) -> None:
         self._plan = plan
         self._block_pixels = block_pixels
@@ -91,12 +99,14 @@ class NumpyRenderer:
         # One cell along an axis makes that axis' factor 1: square crystals leave it out,
         # and with a constant structure factor nobody needs its index either.
         wide = [axis for axis in range(3) if plan.cells[axis] > 1.0]
-        self._rows = wide if self._shape == "square" and self._table.constant is not None else [0, 1, 2]
+        few = self._shape == "square" and self._table.constant is not None and not self.every_index
+        self._rows = wide if few else [0, 1, 2]
         self._cells = np.array([plan.cells[axis] for axis in self._rows])[:, None]
         sampling = plan.experiment.sampling
         self._running = not plan.physical and (
             sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega)
         self.interpolation_stopped_at: tuple[int, int] | None = None
+        self.culling = Culling(why="the numpy backend goes through all of them")
         self.turn(plan)
 
     def turn(self, plan: RenderPlan) -> None:
@@ -121,7 +131,7 @@ class NumpyRenderer:
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The float32 image [slow, fast] in photons."""
         whole = self._plan
-        with _Workers(threads or os.cpu_count() or 1) as workers:
+        with Workers(threads or os.cpu_count() or 1) as workers:
 
             def run(plan: RenderPlan, told: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
                 self.turn(plan)
@@ -133,7 +143,7 @@ class NumpyRenderer:
                 self.turn(whole)
         return image
 
-    def _run(self, workers: _Workers, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+    def _run(self, workers: Workers, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
         """The image of a plan that is one run, and the pixel that switched interpolation off."""
         plan = self._plan
         image = np.zeros(plan.shape, dtype=np.float32)
@@ -145,12 +155,12 @@ class NumpyRenderer:
         interpolated_to = (total if stop is None else stop) if plan.interpolate else 0
         alone = sorted({place for place in (first, stop) if place is not None})
         for place in alone:
-            self._fill(image, _Pixels(plan, place, place + 1), _Rules(
+            self._fill(image, Pixels(plan, place, place + 1), Rules(
                 interpolate=plan.interpolate and place <= interpolated_to,
                 first_pass=place == first, stop_when_outside=place == stop))
 
         def one(bounds: tuple[int, int]) -> int:
-            self._fill(image, _Pixels(plan, *bounds), _Rules(interpolate=bounds[1] <= interpolated_to))
+            self._fill(image, Pixels(plan, *bounds), Rules(interpolate=bounds[1] <= interpolated_to))
             return bounds[1]
 
         for done in workers.in_order(one, self._bounds(alone)):
@@ -158,10 +168,10 @@ class NumpyRenderer:
                 progress(done, total)
         if stop is None:
             return image, None
-        pixel = _Pixels(plan, stop, stop + 1)
+        pixel = Pixels(plan, stop, stop + 1)
         return image, (int(pixel.fast[0]), int(pixel.slow[0]))
 
-    def _fill(self, image: np.ndarray, pixels: _Pixels, rules: _Rules) -> None:
+    def _fill(self, image: np.ndarray, pixels: Pixels, rules: Rules) -> None:
         if len(pixels):
             photons = self._physical_photons if self._plan.physical else self._photons
             # Running factors above 1 (point pixels, many terms) can pass the largest number: then the
@@ -178,9 +188,9 @@ class NumpyRenderer:
 
     # The two pixels that are rendered alone
 
-    def lone_places(self, workers: _Workers | None = None) -> tuple[int | None, int | None]:
+    def lone_places(self, workers: Workers | None = None) -> tuple[int | None, int | None]:
         """Places of the first pixel rendered and of the one that stops interpolation, where they matter."""
-        plan, workers = self._plan, workers or _Workers(1)
+        plan, workers = self._plan, workers or Workers(1)
         first = self._first_rendered() if plan.first_cell_vectors is not None else None
         stop = self._interpolation_stop(first, workers) if plan.interpolate and not plan.physical else None
         return first, stop
@@ -188,7 +198,7 @@ class NumpyRenderer:
     def last_contributing_before(self, place: int) -> int | None:
         """Place of the last pixel before ``place`` with a term that is not skipped."""
         for bounds in reversed([bounds for bounds in self._bounds([]) if bounds[0] < place]):
-            pixels = _Pixels(self._plan, bounds[0], min(bounds[1], place))
+            pixels = Pixels(self._plan, bounds[0], min(bounds[1], place))
             found = self._any_sample(pixels, False, lambda index, alive: alive)
             if found.any():
                 return int(pixels.place[np.flatnonzero(found)[-1]])
@@ -197,7 +207,7 @@ class NumpyRenderer:
     def _first_rendered(self) -> int | None:
         """Place of the first pixel of which any sample is not cut."""
         for bounds in self._bounds([]):
-            pixels = _Pixels(self._plan, *bounds)
+            pixels = Pixels(self._plan, *bounds)
             if not len(pixels):
                 continue
             if not self._plan.dmin > 0.0:
@@ -211,10 +221,10 @@ class NumpyRenderer:
                 return int(pixels.place[seen.argmax()])
         return None
 
-    def _interpolation_stop(self, first: int | None, workers: _Workers) -> int | None:
+    def _interpolation_stop(self, first: int | None, workers: Workers) -> int | None:
         """Place of the first pixel with a sample whose neighbourhood leaves the grid."""
         def outside(bounds: tuple[int, int]) -> int | None:
-            pixels = _Pixels(self._plan, *bounds)
+            pixels = Pixels(self._plan, *bounds)
             found = self._any_sample(pixels, bounds[0] == first,
                                      lambda index, alive: self._table.leaves_grid(index) & alive)
             return int(pixels.place[found.argmax()]) if found.any() else None
@@ -226,7 +236,7 @@ class NumpyRenderer:
         with contextlib.closing(workers.in_order(outside, bounds)) as results:
             return next((place for place in results if place is not None), None)
 
-    def _any_sample(self, pixels: _Pixels, first_pass: bool, test: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    def _any_sample(self, pixels: Pixels, first_pass: bool, test: Callable[[np.ndarray, np.ndarray], np.ndarray]
                     ) -> np.ndarray:
         """bool [n]: pixels with a sample that passes ``test`` of its indices [3, n] and of not being skipped [n]."""
         found = np.zeros(len(pixels), dtype=bool)
@@ -243,7 +253,7 @@ class NumpyRenderer:
 
     # One block
 
-    def _sub_pixels(self, pixels: _Pixels) -> Iterator[SubPixels]:
+    def _sub_pixels(self, pixels: Pixels) -> Iterator[SubPixels]:
         """Layers, then sub-pixels slow and fast, in the C program's order."""
         n = self._plan.oversample
         for layer in range(self._plan.layers.count):
@@ -272,7 +282,7 @@ class NumpyRenderer:
                                                      self._plan.experiment.crystal.fudge)
         return amplitude, index, whole
 
-    def _term(self, vectors: np.ndarray, q: np.ndarray, keep: np.ndarray | None, rules: _Rules
+    def _term(self, vectors: np.ndarray, q: np.ndarray, keep: np.ndarray | None, rules: Rules
               ) -> tuple[np.ndarray, np.ndarray]:
         """F^2 times the squared lattice amplitude [n] of one orientation, and that amplitude."""
         work = self._work
@@ -290,7 +300,7 @@ class NumpyRenderer:
             np.multiply(self._squares(index, whole, rules), amplitude, out=term)
         return np.multiply(term, amplitude, out=term), amplitude
 
-    def _squares(self, index: np.ndarray, whole: np.ndarray, rules: _Rules) -> np.ndarray:
+    def _squares(self, index: np.ndarray, whole: np.ndarray, rules: Rules) -> np.ndarray:
         """F^2 [n]. Physical semantics falls back to the nearest reflection sample by sample."""
         if not rules.interpolate:
             return self._table.nearest_squares(whole, self._work)
@@ -307,7 +317,14 @@ class NumpyRenderer:
         alive = np.ones(len(amplitude), dtype=bool) if self._plan.water != 0.0 else amplitude != 0.0
         return alive if keep is None else alive & keep
 
-    def _photons(self, pixels: _Pixels, rules: _Rules) -> np.ndarray:
+    def _credit(self, sub: SubPixels, orientation: int, term: np.ndarray, keep: np.ndarray | None,
+                factor: np.ndarray | None) -> None:
+        """For heirs that keep account: the term [n] of one orientation, what of it counts, and its own factor.
+
+        The sample's indices stand in the workspace, as ``index``.
+        """
+
+    def _photons(self, pixels: Pixels, rules: Rules) -> np.ndarray:
         """Photons [n] by the C program's rules."""
         plan, sampling = self._plan, self._plan.experiment.sampling
         count = len(pixels)
@@ -335,8 +352,9 @@ class NumpyRenderer:
                     polar[missing] = sub.polarization(tuple(incident.tolist()), missing)[missing]
                 vectors = self._first_vectors if rules.first_pass else self._vectors
                 rules.first_pass = False
-                for cell in vectors:
+                for orientation, cell in enumerate(vectors):
                     term, amplitude = self._term(cell, q, keep, rules)
+                    self._credit(sub, orientation, term, keep, None)
                     if keep is None:
                         np.add(total, term, out=total)
                     else:
@@ -356,7 +374,7 @@ class NumpyRenderer:
                 photons = photons * factor
         return photons + 0.0  # the C program adds to 0, which leaves no -0
 
-    def _physical_photons(self, pixels: _Pixels, rules: _Rules) -> np.ndarray:
+    def _physical_photons(self, pixels: Pixels, rules: Rules) -> np.ndarray:
         """Photons [n] with every factor at its own sub-pixel, layer and source."""
         plan = self._plan
         spots, water = np.zeros(len(pixels)), np.zeros(len(pixels))
@@ -375,11 +393,14 @@ class NumpyRenderer:
                 if keep is not None and not keep.any():
                     continue
                 inner = np.zeros(len(pixels))
-                for cell in self._vectors:
-                    inner += self._term(cell, q, keep, rules)[0]
+                factor = factor * capture
+                for orientation, cell in enumerate(self._vectors):
+                    term = self._term(cell, q, keep, rules)[0]
+                    self._credit(sub, orientation, term, keep, factor)
+                    inner += term
                 if keep is not None:
                     inner[~keep] = 0.0
-                spots += inner * (factor * capture)
+                spots += inner * factor
         scale = units.THOMSON_CROSS_SECTION_M2 * plan.fluence / (len(self._vectors) * per_layer)
         return scale * spots + plan.water / per_layer * water
 
@@ -392,14 +413,14 @@ def _renewed(old: np.ndarray, compute: Callable[[], np.ndarray], *, all_of_it: b
     return np.where(missing, compute(), old) if missing.any() else old
 
 
-class _Workers:
+class Workers:
     """Threads for a whole image: from panel to panel they keep their workspaces. A single one is the caller's own."""
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._pool = ThreadPoolExecutor(count) if count > 1 else None
 
-    def __enter__(self) -> _Workers:
+    def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:

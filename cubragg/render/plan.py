@@ -15,7 +15,7 @@ from cubragg.experiment.panels import live_pixels
 from cubragg.experiment.sampling import ROI
 from cubragg.experiment.sweep import Sweep
 from cubragg.experiment.vectors import Vector, rotate_axis, scale
-from cubragg.render.panels import PlacedPanel, coarsest, placed_panels
+from cubragg.render.placed import PlacedPanel, coarsest, placed_panels
 
 #: Cell angles further off than this are told to the user.
 _ANGLE_ERROR_DEG = 1e-3

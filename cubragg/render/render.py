@@ -13,6 +13,7 @@ from cubragg.errors import ConfigError
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.experiment import Experiment
 from cubragg.render.backends import Choice, choose
+from cubragg.render.culling import Culling
 from cubragg.render.panels import Progress, part_at
 from cubragg.render.plan import RenderPlan, make_plan
 
@@ -47,6 +48,8 @@ class Image:
         What rendered it, in which precision, and the wall time of the rendering alone [s].
     notices
         Sentences about rules that surprise.
+    culling
+        How the backend went about its terms.
     """
 
     photons: np.ndarray
@@ -56,6 +59,7 @@ class Image:
     precision: str
     seconds: float
     notices: tuple[str, ...]
+    culling: Culling
 
     @property
     def geometry(self) -> DetectorGeometry:
@@ -104,15 +108,15 @@ def _figures(photons: np.ndarray, region: np.ndarray, rendered: np.ndarray, plan
 
 
 def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None, progress: Progress | None = None, *,
-           precision: str = "auto", device: int = 0) -> Image:
+           precision: str = "auto", device: int = 0, cull: float | None = 0.0) -> Image:
     """Render a plan.
 
     Parameters
     ----------
     plan
         From `make_plan`.
-    backend, precision, device
-        What renders; see `backends.choose`.
+    backend, precision, device, cull
+        What renders, and which terms it may leave out; see `backends.choose`.
     threads
         CPU threads to use; all cores if ``None``. The image does not depend on it.
     progress
@@ -125,7 +129,7 @@ def render(plan: RenderPlan, backend: str = "auto", threads: int | None = None, 
     """
     if threads is not None and threads < 1:
         raise ConfigError("threads", f"got {threads}; threads must be >= 1")
-    chosen = choose(plan, backend, precision, device)
+    chosen = choose(plan, backend, precision, device, cull)
     start = time.perf_counter()
     photons = chosen.renderer.render(threads, progress)
     return image_of(chosen, plan, photons, time.perf_counter() - start)
@@ -148,10 +152,11 @@ def image_of(chosen: Choice, plan: RenderPlan, photons: np.ndarray, seconds: flo
     beyond = int(np.count_nonzero(~np.isfinite(photons)))
     if beyond:
         notices.append(f"{beyond} pixels are beyond the largest single-precision number")
-    return Image(photons, figures, plan, chosen.backend, chosen.precision, seconds, tuple(notices))
+    return Image(photons, figures, plan, chosen.backend, chosen.precision, seconds, tuple(notices), renderer.culling)
 
 
 def simulate(experiment: Experiment, *, backend: str = "auto", precision: str = "auto", device: int = 0,
-             threads: int | None = None, progress: Progress | None = None) -> Image:
+             cull: float | None = 0.0, threads: int | None = None, progress: Progress | None = None) -> Image:
     """Simulate an experiment: `make_plan`, then `render`."""
-    return render(make_plan(experiment), backend, threads, progress, precision=precision, device=device)
+    return render(make_plan(experiment), backend, threads, progress, precision=precision, device=device,
+                  cull=cull)

@@ -24,7 +24,7 @@ _BEGIN = """
 import json, resource, sys, time
 begin = time.perf_counter()
 asked = json.loads(sys.argv[1])
-keywords = {"precision": asked["precision"]} | ({"cull": asked["cull"]} if asked["cull"] else {})
+keywords = {"precision": asked["precision"], "cull": asked["cull"]}
 from cubragg.cli.build import build
 from cubragg.cli.legacy import parse
 def told(**figures):
@@ -63,14 +63,14 @@ told(setup_s=first - begin, render_s=(time.perf_counter() - first) / max(count, 
 
 
 class Variant(NamedTuple):
-    """A backend, its precision, and the share of the peak below which terms may be left out (0: none are)."""
+    """A backend, its precision, and the share of the peak below which terms may be left out (``None``: none are)."""
 
     backend: str
     precision: str
-    cull: float
+    cull: float | None
 
     @classmethod
-    def of(cls, text: str, cull: float = 0.0) -> Variant:
+    def of(cls, text: str, cull: float | None = 0.0) -> Variant:
         """From ``backend`` or ``backend:precision``."""
         backend, _, precision = text.partition(":")
         return cls(backend, precision or "auto", cull)
@@ -79,7 +79,8 @@ class Variant(NamedTuple):
     def name(self) -> str:
         """As it stands in tables."""
         precision = "" if self.precision == "auto" else f":{self.precision}"
-        return f"{self.backend}{precision}" + (f" cull {self.cull:g}" if self.cull else "")
+        culled = " all terms" if self.cull is None else f" cull {self.cull:g}" if self.cull else ""
+        return f"{self.backend}{precision}{culled}"
 
 
 class RunFailedError(Exception):
@@ -213,8 +214,8 @@ def _row(taken: _Taken, variant: Variant, variants: Sequence[Variant], compared:
     row |= {"runs": len(mine), **taken.medians(variant.name), "programs": {}}
     if REFERENCE in taken.runs and REFERENCE not in taken.failed:
         row["reference"] = ratios(taken.seconds(REFERENCE), mine)
-    uncut = variant._replace(cull=0.0)
-    if variant.cull and uncut in variants and uncut.name not in taken.failed:
+    uncut = variant._replace(cull=None)
+    if variant != uncut and uncut in variants and uncut.name not in taken.failed:
         row["gain_of_culling"] = ratios(taken.seconds(uncut.name), mine)
     for name in compared:
         row["programs"][name] = {"failed": taken.failed[name]} if name in taken.failed else {

@@ -23,7 +23,7 @@ _BATCH = ("Set-up is up to the first image; then seconds for each further image.
 _FACTORS = ("P 21 21 21, 80 x 86 x 94 A. Seconds are those of this machine: imports, reading, work and writing, in a "
             "process of its own.")
 #: Ratios to other runs of cubragg: key of a row -> title.
-_OWN = {"reference": f"{REFERENCE} / this", "gain_of_culling": "without / with culling"}
+_OWN = {"reference": f"{REFERENCE} / this", "gain_of_culling": "all terms / this"}
 
 
 def spread(ratio: dict[str, float]) -> str:

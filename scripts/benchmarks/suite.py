@@ -14,7 +14,7 @@ from benchmarks.measure import Variant
 from benchmarks.workloads import Sweep, stills, sweeps, workloads
 
 #: In the order of the tables.
-IMAGES = ("W1", "W2", "W3", "W3-whole", "R16", "R16-whole")
+IMAGES = ("W1", "W2", "W2-gauss", "W3", "W3-whole", "R16", "R16-whole")
 #: Too long for NumPy: hours.
 NOT_FOR_NUMPY = ("W3-whole", "R16-whole")
 GROWTH_PRECISION = {"numpy": "auto", "cpu": "double", "cuda": "mixed"}
@@ -34,7 +34,7 @@ class Options(NamedTuple):
     variants: tuple[str, ...]
     threads: tuple[int, ...] = (1,)
     runs: int = 5
-    cull: float = 0.0
+    culls: tuple[float | None, ...] = (0.0,)
     quick: bool = False
     only: tuple[str, ...] = ()
 
@@ -75,18 +75,17 @@ def jobs(options: Options, programs: dict[str, list[str]]) -> Iterator[Job]:
 
 
 def _variants(options: Options) -> list[Variant]:
-    """Every backend and precision; the kernels' once more with culling."""
-    plain = [Variant.of(text) for text in options.variants]
-    culled = [Variant.of(text, options.cull) for text in options.variants if options.cull and text != "numpy"]
-    return plain + culled
+    """Every backend and precision; the kernels' with each tolerance."""
+    return [Variant.of(text, cull) for cull in options.culls for text in options.variants
+            if cull == 0.0 or text != "numpy"]
 
 
 def _growth_variants(options: Options) -> list[Variant]:
     """One precision of each backend."""
     chosen = {variant.backend: variant for variant in map(Variant.of, options.variants)
               if variant.precision in ("auto", GROWTH_PRECISION.get(variant.backend))}
-    return [*chosen.values(), *(variant._replace(cull=options.cull) for variant in chosen.values()
-                                if options.cull and variant.backend != "numpy")]
+    return [*chosen.values(), *(variant._replace(cull=cull) for cull in options.culls for variant in chosen.values()
+                                if cull and variant.backend != "numpy")]
 
 
 def _sweep(sweep: Sweep, variant: Variant, options: Options) -> list[dict[str, Any]]:

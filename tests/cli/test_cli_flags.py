@@ -46,7 +46,9 @@ LINES = """
 --cbf-convention pilatus|--smv-flavor nanobragg|--smv-flavor adsc|--images 3
 --from i.img|--expt e.expt|--geom e.geom|--cell-file e.cell|--xds-inp XDS.INP
 --config exp.toml|--save-config exp2.toml|--noise-rng numpy|--noise-rng reference|--png p.png|--quiet|--all-outputs
---png-colors grey|--png-colours sea|--png-scale log|--png-range 1 99|--png-rings|--png-zoom
+--cull 1e-8|-v|--verbose
+--png-colors grey|--png-colours sea|--png-scale log|--png-range 1 99|--png-rings|--png-zoom|--png-spots
+--truth t.csv|--truth-min 5
 """
 HANDWRITTEN = [line for row in LINES.strip().splitlines() for line in row.split("|")]
 

@@ -14,7 +14,7 @@ import pytest
 
 import cubragg
 from cli.conftest import SMALL, smv
-from cubragg import simulate
+from cubragg import CubraggError, simulate
 from cubragg.cli.build import build
 from cubragg.cli.legacy import parse
 from cubragg.detect.noise import noise_counts, noise_image
@@ -23,6 +23,7 @@ from cubragg.io.cbf import read_cbf
 from cubragg.io.fdump import read_fdump
 from cubragg.io.pgm import read_pgm
 from cubragg.io.smv import read_smv
+from cubragg.render.host_build import find_compiler
 
 FOUR = {"floatimage.bin", "image.pgm", "intimage.img", "noiseimage.img"}
 ROOT = Path(cubragg.__file__).parents[1]
@@ -195,6 +196,29 @@ def test_summary(run, image):
     backend = re.compile(r"  backend           numpy in double precision, \S+ s rendering, \S+ s in all")
     assert any(backend.fullmatch(line) for line in lines)
     assert result.stdout == ""
+
+
+def test_verbose_tells_what_was_chosen(run):
+    assert "Choices" not in run(f"{SMALL} --backend numpy").stderr
+    result = run(f"{SMALL} --backend numpy -v")
+    assert result.stderr.splitlines()[-4:] == [
+        "Choices", "  backend           numpy in double precision", "  tile              none",
+        "  terms             all are evaluated: the numpy backend goes through all of them"]
+
+
+def test_verbose_tells_of_culling(run):
+    line = ("-default_F 100 -cell 79 79 38 90 90 90 -lambda 1 -N 20 -mosaic 0.5 -mosaic_domains 50 -phi 1 -osc 1 "
+            "-phisteps 4 -distance 100 -pixel 0.1 -detpixels 400 -oversample 1 -gauss_xtal --backend cpu "
+            "--precision double -v")
+    try:
+        find_compiler()
+    except CubraggError as error:
+        pytest.skip(str(error))
+    lines = run(line).stderr.splitlines()[-4:]
+    assert lines[:2] == ["Choices", "  backend           cpu in double precision"]
+    assert re.fullmatch(r"  tile              \d+ x \d pixels", lines[2])
+    assert re.fullmatch(r"  terms             those that are 0 on a tile are left out, about \S+ % are evaluated: "
+                        r"expected to cost \S+ % of all terms", lines[3])
 
 
 def test_summary_of_everything_else(run, inputs):

@@ -7,6 +7,7 @@
 #include "polarization.cuh"
 #include "lattice.cuh"
 #include "structure_factor.cuh"
+#include "culling.cuh"
 
 #define FOR_ELEMENTS \
     for (int t = 0, i = (int)blockIdx.x * BLOCK; t < BLOCK && i < n; ++t, ++i)
@@ -61,6 +62,15 @@ ENTRY(geometry)(const Params p, const int n, const double *places, const double 
     }
 }
 HOST_KERNEL(geometry)
+
+// first_fast, first_slow of a tile -> whether each orientation contributes to it.
+ENTRY(contributions)(const Params p, const int n, const double *tile, const double *source, const REAL *table,
+                     const float *limits, const float *axes, double *out)
+{
+    const Region region = tile_scattering(p, tile_directions(p, (int)tile[0], (int)tile[1]), source);
+    FOR_ELEMENTS out[i] = contributes(p, table, limits, axes, i, region) ? 1.0 : 0.0;
+}
+HOST_KERNEL(contributions)
 
 #if FACTORS == TRICUBIC
 

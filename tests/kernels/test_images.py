@@ -108,7 +108,8 @@ def test_wide_grid_indices():
     wide = dataclasses.replace(host_variant(plan, "double"), wide_grid=True)
     image = np.zeros_like(narrow)
     args = (kernel_params.params_of(plan, "double"), kernel_params.table_of(plan, "double"),
-            kernel_params.vectors_of(plan), kernel_params.sources_of(plan), kernel_params.mask_of(plan), image)
+            kernel_params.vectors_of(plan), kernel_params.sources_of(plan), kernel_params.mask_of(plan),
+            np.zeros(1, dtype=np.float32), np.zeros(1), image)
     HostKernel(kernel_text(), wide, "render")(kernel_params.grid_of(plan, wide.tile), (wide.block,), args)
     assert (image == narrow).all()
 
@@ -133,7 +134,8 @@ def launch(**changed):
     variant = host_variant(plan, "double")
     args = {"params": kernel_params.params_of(plan, "double"), "table": kernel_params.table_of(plan, "double"),
             "vectors": kernel_params.vectors_of(plan), "sources": kernel_params.sources_of(plan),
-            "mask": kernel_params.mask_of(plan), "image": np.zeros(plan.shape, dtype=np.float32)} | changed
+            "mask": kernel_params.mask_of(plan), "limits": np.zeros(1, dtype=np.float32),
+            "axes": np.zeros(1, dtype=np.float32), "image": np.zeros(plan.shape, dtype=np.float32)} | changed
     block = args.pop("block", (variant.block,))
     HostKernel(kernel_text(), variant, "render")(kernel_params.grid_of(plan, variant.tile), block, tuple(args.values()))
 
@@ -145,7 +147,7 @@ def launch(**changed):
     ({"vectors": np.zeros(8)}, ValueError, "vectors has 8 elements; the launch needs 9"),
     ({"params": np.zeros(())}, TypeError, "0-dimensional struct"),
     ({"block": (32,)}, ValueError, "compiled for 128"),
-    ({"more": np.zeros(1)}, TypeError, "got 7 arguments"),
+    ({"more": np.zeros(1)}, TypeError, "got 9 arguments"),
 ])
 def test_launcher_checks_its_arguments(changed, error, message):
     with pytest.raises(error, match=message):

@@ -23,6 +23,7 @@ import pytest
 from conftest import random_grid, small_experiment
 
 from cubragg.render.cuda_device import build_error
+from cubragg.render.cull_choice import TILES
 from cubragg.render.kernel_params import ENTRIES
 from cubragg.render.kernel_source import PRECISIONS, Variant, cuda_options, cuda_variant, kernel_folder, kernel_text
 from cubragg.render.plan import make_plan
@@ -123,14 +124,17 @@ def plan_of(shape: str, factors: str, physical: bool, running: bool):
 def every_variant() -> list[Variant]:
     made = [cuda_variant(plan_of(shape, factors, *semantics), precision)
             for shape, factors, semantics in itertools.product(SHAPES, FACTORS, SEMANTICS) for precision in PRECISIONS]
+    made += [dataclasses.replace(variant, culled=True, tile=TILES["cuda"][0]) for variant in made
+             if not variant.running]
     # A plan with a grid of 2^31 points would need 16 GB.
     return made + [dataclasses.replace(variant, wide_grid=True) for variant in made
-                   if variant.shape == "square" and variant.factors != "constant" and not variant.running]
+                   if variant.shape == "square" and variant.factors != "constant" and not variant.running
+                   and not variant.culled]
 
 
 def chosen(variant: Variant) -> bool:
     """Also compiled for the other generations: all precisions and factors of the common case, and each shape once."""
-    if variant.wide_grid or variant.running:
+    if variant.wide_grid or variant.running or variant.culled:
         return False
     if variant.shape == "square":
         return not variant.physical
@@ -139,7 +143,8 @@ def chosen(variant: Variant) -> bool:
 
 def label(variant: Variant) -> str:
     words = [variant.precision, variant.shape, variant.factors, "physical" if variant.physical else "nanobragg"]
-    return " ".join(words + ["running"] * bool(variant.running) + ["wide"] * variant.wide_grid)
+    words += ["running"] * bool(variant.running) + ["wide"] * variant.wide_grid
+    return " ".join(words + ["culled {}x{}".format(*variant.tile)] * variant.culled)
 
 
 @pytest.fixture(scope="module")

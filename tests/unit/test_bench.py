@@ -29,8 +29,8 @@ machine, measure, report, suite = bench.machine, bench.measure, bench.report, be
 factors = suite.factors
 from benchmarks.workloads import Stills, Workload, stills, sweeps, workloads  # noqa: E402
 
-NUMPY, CPU, CULLED = (measure.Variant.of("numpy"), measure.Variant.of("cpu:double"),
-                      measure.Variant.of("cpu:double", 1e-8))
+NUMPY, CPU, EVERY, CULLED = (measure.Variant.of("numpy"), *(measure.Variant.of("cpu:double", cull)
+                                                           for cull in (0.0, None, 1e-8)))
 
 
 def figures(seconds: float, **others: float) -> dict[str, float]:
@@ -41,6 +41,7 @@ def figures(seconds: float, **others: float) -> dict[str, float]:
 def runs(monkeypatch):
     """In place of processes: the order of the runs, and times by the name of what runs."""
     order, times = [], {"numpy": [4.0, 5.0, 9.0], "cpu:double": [1.0, 2.0, 2.0],
+                        "cpu:double all terms": [1.0, 4.0, 3.0],
                         "cpu:double cull 1e-08": [0.5, 0.5, 0.5], "nb": [20.0, 30.0, 10.0]}
 
     def take(name):
@@ -66,17 +67,19 @@ def test_ratios_are_those_of_neighbouring_runs():
 
 
 def test_rows_of_a_workload(runs):
-    rows = measure.image_rows(Workload("W", "-N 5"), [NUMPY, CPU, CULLED], {"C": ["nb"], "torch": ["broken"]}, 1, 3)
-    assert runs == ["nb", "broken", "numpy", "cpu:double", "cpu:double cull 1e-08"] + [
-        "nb", "numpy", "cpu:double", "cpu:double cull 1e-08"] * 2
-    numpy, cpu, culled = rows
+    rows = measure.image_rows(Workload("W", "-N 5"), [NUMPY, CPU, EVERY, CULLED], {"C": ["nb"], "torch": ["broken"]},
+                              1, 3)
+    ours = ["numpy", "cpu:double", "cpu:double all terms", "cpu:double cull 1e-08"]
+    assert runs == ["nb", "broken", *ours] + ["nb", *ours] * 2
+    numpy, cpu, every, culled = rows
     assert (numpy["variant"], numpy["render_s"], numpy["runs"], numpy["flags"]) == ("numpy", 5.0, 3, "-N 5")
     assert numpy["programs"]["C"]["ratio"] == {"median": 5.0, "min": 10.0 / 9.0, "max": 6.0}
     assert numpy["programs"]["torch"] == {"failed": "no such flag"}
     assert numpy["reference"] == {"median": 0.25, "min": 2.0 / 9.0, "max": 0.4}
     assert cpu["reference"]["max"] == 1.0
-    assert culled["gain_of_culling"] == {"median": 4.0, "min": 2.0, "max": 4.0}
-    assert "gain_of_culling" not in cpu
+    assert culled["gain_of_culling"] == {"median": 6.0, "min": 2.0, "max": 8.0}
+    assert cpu["gain_of_culling"] == {"median": 1.5, "min": 1.0, "max": 2.0}
+    assert "gain_of_culling" not in every
 
 
 @pytest.mark.parametrize(("threads", "compared"), [(1, True), (2, False)])

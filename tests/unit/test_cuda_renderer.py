@@ -25,6 +25,8 @@ from cubragg.render.batch import render_many
 from cubragg.render.cpu_renderer import CpuRenderer
 from cubragg.render.cuda_device import auto_precision, describe_devices, device_count
 from cubragg.render.cuda_renderer import CudaRenderer
+from cubragg.render.cull_choice import TILES
+from cubragg.render.culling import Culling
 from cubragg.render.host_build import call_host, find_compiler, load
 from cubragg.render.kernel_source import TILE
 from cubragg.render.plan import make_plan
@@ -148,7 +150,8 @@ class Kernel:
         self.cupy, self.code, self.options, self.entry = cupy, code, options, entry
 
     def __call__(self, grid, block, args) -> None:
-        assert block == (TILE[0] * TILE[1],)
+        tile = dict(option[2:].split("=") for option in self.options if option.startswith("-DTILE"))
+        assert block == (int(tile["TILE_FAST"]) * int(tile["TILE_SLOW"]),)
         struct = args[0].copy()
         self.cupy.launches.append((self.entry, int(struct["first_tile_row"]), grid[1], int(struct["first_row"])))
         if self.cupy.at_launch is not None:
@@ -499,6 +502,26 @@ def test_image_of_other_precisions(running_cupy, precision):
     np.testing.assert_array_equal(CudaRenderer(plan, precision).render(), expected)
 
 
+@pytest.mark.parametrize("memory_bytes", [None, 12_000])
+@pytest.mark.parametrize("name", ["mask and phi 0", "interpolation", "nearest"])
+def test_culled_image_is_that_of_the_cpu(running_cupy, name, memory_bytes):
+    plan = make_plan(experiments()[name])
+    culling = Culling(True, TILES["cuda"][0], 1e-3)
+    cuda = CudaRenderer(plan, "single", memory_bytes=memory_bytes, culling=culling)
+    cpu = CpuRenderer(plan, "single", culling=culling)
+    np.testing.assert_array_equal(cuda.render().view(np.uint32), cpu.render().view(np.uint32))
+    assert cuda.interpolation_stopped_at == cpu.interpolation_stopped_at
+
+
+def test_a_culled_batch(running_cupy):
+    experiment, culling = experiments()["nearest"], Culling(True, TILES["cuda"][0], 1e-3)
+    plans = [make_plan(dataclasses.replace(experiment, crystal=dataclasses.replace(
+        experiment.crystal, misset_deg=(10.0 * number, -5.0, 3.0)))) for number in range(4)]
+    images = list(CudaRenderer(plans[0], "single", culling=culling).images(plans))
+    for image, plan in zip(images, plans, strict=True):
+        np.testing.assert_array_equal(image, CpuRenderer(plan, "single", culling=culling).render())
+
+
 def test_panels_share_tables_and_buffers(cupy, monkeypatch):
     tables, slots, told = [], [], []
     table, stream = kernel_params.table_of, cupy.cuda.Stream
@@ -545,8 +568,8 @@ def test_batches(running_cupy, monkeypatch, name, on_device, memory_bytes):
     experiment = experiments()[name]
     angles = [(10.0 * number, -5.0, 3.0 + number) for number in range(5)]
     make = CudaRenderer.__init__
-    monkeypatch.setattr(CudaRenderer, "__init__", lambda self, plan, precision, device: make(
-        self, plan, precision, device, memory_bytes))
+    monkeypatch.setattr(CudaRenderer, "__init__", lambda self, plan, precision, device, cull: make(
+        self, plan, precision, device, memory_bytes, cull))
     images = list(render_many(experiment, angles, backend="cuda", precision="double", on_device=on_device))
     assert all(isinstance(image, Array) == on_device for image in images)
     for image, misset in zip(images, angles, strict=True):

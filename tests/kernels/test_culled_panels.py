@@ -1,0 +1,115 @@
+"""Culling on detectors of many panels: no bit changes, nothing above a bound is dropped, one choice for all."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from conftest import small_experiment
+
+from cubragg import Panel, StructureFactors, simulate
+from cubragg.experiment.vectors import rotate_xyz
+from cubragg.render import cpu_renderer, cull_choice, culling
+from cubragg.render.batch import render_many
+from cubragg.render.cpu_renderer import CpuRenderer
+from cubragg.render.cull_choice import choose_culling
+from cubragg.render.culling import Culling
+from cubragg.render.panels import panel_parts
+from cubragg.render.plan import RenderPlan, make_plan
+
+TILT_RAD = 0.3
+
+
+def panels(count: int = 2, *, tilted: bool, pixels: int = 13) -> list[Panel]:
+    """A square of panels, pixels of 0.1 x 0.06 mm or each its own height, the last one on the detector's own grid."""
+    found = []
+    for number in range(count * count):
+        row, column = divmod(number, count)
+        turn = [TILT_RAD * math.sin(7.0 * number + axis) * tilted for axis in range(3)]
+        fast, slow = (rotate_xyz(axis, turn) for axis in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)))
+        height = 0.06 + 0.02 * (number % 3) * tilted
+        found.append(Panel(pixels, pixels - 2, 0.1, height, (0.11 * pixels * column, 0.12 * pixels * row,
+                                                             math.sin(number) * tilted), fast, slow,
+                           (pixels * column, pixels * row)))
+    last = found[-1]
+    found[-1] = dataclasses.replace(last, pixel_slow_mm=0.1, fast=(1.0, 0.0, 0.0),
+                                    slow=(0.0, 1.0, 0.0), origin_mm=(
+        0.1 * math.ceil(1.1 * pixels * (count - 1)), 0.1 * math.ceil(1.2 * pixels * (count - 1)), 0.0))
+    return found
+
+
+def plan_of(shape: str, *, tilted: bool, count: int = 2, pixels: int = 13, **sampling: object) -> RenderPlan:
+    rng = np.random.default_rng(3)
+    grid = np.where(rng.random((15, 15, 15)) < 0.4, rng.uniform(1.0, 100.0, (15, 15, 15)), 0.0)
+    cells = (60, 40, 50) if shape in ("square", "round") else (5, 4, 6)
+    experiment = small_experiment(
+        crystal={"cells": cells, "shape": shape, "mosaic_spread_deg": 1.0, "mosaic_domains": 12},
+        detector={"pixel_size_mm": 0.1, "panels": tuple(panels(count, tilted=tilted, pixels=pixels)), "thick_steps": 2,
+                  "thickness_um": 300.0, "attenuation_um": 200.0},
+        sampling={"oversample": 2, "interpolate": False, **sampling}, goniometer={"phi_deg": 1.0, "osc_deg": 1.0})
+    return make_plan(dataclasses.replace(experiment, structure_factors=StructureFactors(0.0, grid, (-7, -7, -7))))
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("tilted", [False, True])
+@pytest.mark.parametrize("shape", ["square", "gauss"])
+def test_terms_of_0_change_no_bit(shape, tilted, precision):
+    plan = plan_of(shape, tilted=tilted)
+    every, culled = (CpuRenderer(plan, precision, culling=Culling(True, (4, 4), exact=exact)).render(2)
+                     for exact in (False, True))
+    assert every.any()
+    assert every.tobytes() == culled.tobytes()
+
+
+@pytest.mark.parametrize("tilted", [False, True])
+def test_what_a_tolerance_drops_on_panels(tilted):
+    """At most the tolerance times an image all of whose terms are the peak's."""
+    plan, tolerance = plan_of("square", tilted=tilted), 1e-5
+    every, culled = (CpuRenderer(plan, "double", culling=how).render(2).astype(float)
+                     for how in (Culling(), Culling(True, (4, 4), tolerance)))
+    bright = [CpuRenderer(dataclasses.replace(plan, panels=None, experiment=dataclasses.replace(
+        plan.experiment, structure_factors=StructureFactors(culling.largest_factor(plan))), cells=(1, 1, 1),
+        **{name: getattr(part.plan, name) for name in ("geometry", "layers", "first_pixel", "shape", "roi", "mask")}),
+        "double").render(2) for part in panel_parts(plan)]
+    lost = every - culled
+    assert (lost >= -1e-6 * every).all()
+    assert lost.max() > 0.0
+    for part, most in zip(panel_parts(plan), bright, strict=True):
+        # Rendered with an amplitude of 1 in place of Na Nb Nc.
+        assert (lost[part.window] <= 1.01 * tolerance * most * math.prod(plan.cells) ** 2).all()
+
+
+def test_256_panels_cost_one_choice_and_one_table(monkeypatch):
+    plan = plan_of("gauss", tilted=True, count=16, pixels=9, oversample=6)
+    made: list[str] = []
+    for module, name in ((cpu_renderer, "choose_culling"), (cpu_renderer, "limits_of"), (cpu_renderer, "axes_of"),
+                         (cpu_renderer, "struct_values"), (cull_choice, "kept_share")):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, original=original, name=name: made.append(name)
+                            or original(*args))
+    assert len(panel_parts(plan)) == 256
+    renderer = CpuRenderer(plan)
+    image = renderer.render(2)
+    assert renderer.culling.culled
+    assert [made.count(name) for name in ("choose_culling", "limits_of", "axes_of", "struct_values")] == [1] * 4
+    assert made.count("kept_share") <= 8 * len(cull_choice.TILES["cpu"])
+    assert image.tobytes() == CpuRenderer(plan, culling=Culling()).render(2).tobytes()
+
+
+def test_the_choice_counts_the_terms_of_all_panels():
+    def choice(count: int) -> Culling:
+        return choose_culling(plan_of("gauss", tilted=False, count=count, pixels=20, oversample=4), "cpu", "double")
+
+    assert "too few" in choice(2).why
+    assert choice(10).culled
+
+
+def test_every_term_may_be_asked_for():
+    plan = plan_of("gauss", tilted=True, count=10, oversample=6)
+    assert simulate(plan.experiment, backend="cpu").culling.culled
+    asked = simulate(plan.experiment, backend="cpu", cull=None)
+    assert (asked.culling.culled, asked.culling.why) == (False, "every term is asked for")
+    image, = render_many(plan.experiment, [plan.experiment.crystal.misset_deg], backend="cpu", cull=None)
+    assert image.tobytes() == asked.photons.tobytes()
