@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 
 import numpy as np
 import pytest
@@ -51,13 +52,12 @@ def test_deviates_are_single_precision_below_one():
 
 @pytest.mark.parametrize(("seed", "printed"), [
     (12345, (105.720755, -34.951318, -97.823571)),  # printed by the C program (golden set p024)
-    (54321, None),
+    # Likewise printed; here powf is not the nearest number to the power.
+    pytest.param(704339, (-36.842039, 47.259871, 65.785038),
+                 marks=pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the powf of glibc")),
 ])
 def test_random_misset(seed, printed):
-    angles = [math.degrees(angle) for angle in random_misset(seed)]
-    if printed:
-        assert [f"{angle:.6f}" for angle in angles] == [f"{angle:.6f}" for angle in printed]
-    assert all(abs(angle) <= 180.0 for angle in angles)
+    assert [f"{math.degrees(angle):.6f}" for angle in random_misset(seed)] == [f"{angle:.6f}" for angle in printed]
 
 
 @pytest.mark.parametrize("seed", range(1, 20))
