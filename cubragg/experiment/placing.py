@@ -98,9 +98,12 @@ def _axes(models: Models, beam: BeamModel) -> dict[str, Any]:
 
 def _placed(models: Models, beam: BeamModel) -> dict[str, Any]:
     """Place and sensor of the detector: plain settings where they say all, else a frame for its panels."""
-    panels = models.panels
+    panels, sensor = models.panels, _sensor(models.panels)
+    if len({(panel.thickness_um, panel.attenuation_um) for panel in panels}) == 1:
+        # Said once, for all of them: what is given besides reaches them too.
+        panels = tuple(dataclasses.replace(panel, thickness_um=None, attenuation_um=None) for panel in panels)
     base = _base_panel(panels, beam.direction)
-    plain = {**_frame(base, panels, beam.direction), **_sensor(panels)}
+    plain = {**_frame(base, panels, beam.direction), **sensor}
     axes = _axes(models, beam)
     if len(panels) == 1 and _says_all(Detector(**axes, **plain), base):
         return plain

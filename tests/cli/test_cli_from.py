@@ -175,6 +175,20 @@ def test_notices(run, described):
         assert job.experiment.detector.thick_steps is None
 
 
+def test_flags_change_the_sensor_of_panels(described):
+    """AT-FROM-013: also where a mask makes the detector a list of panels."""
+    document = json.loads(Path("a.expt").read_text())
+    document["detector"][0]["panels"][0].update(thickness=0.3, mu=4.0, mask=[[0, 0, 2, 2]],
+                                                px_mm_strategy={"type": "ParallaxCorrectedPxMmStrategy"})
+    Path("thick.expt").write_text(json.dumps(document))
+    for flags, expected in (("", (300e-6, 4000.0)), ("-detector_thick 0", (0.0, 4000.0)),
+                            ("-detector_thick 450 -detector_abs 500", (450e-6, 2000.0))):
+        detector = experiment(f"--from thick.expt -default_F 1 {flags}").detector
+        assert len(detector.panels) == 1
+        (sensor,) = detector.panel_sensors()
+        assert sensor[:2] == pytest.approx(expected)
+
+
 def test_a_sensor_brings_physical_semantics(run, described):
     """AT-FROM-061: where neither a flag nor an experiment file says the semantics, and it is told and saved."""
     document = json.loads(Path("a.expt").read_text())
