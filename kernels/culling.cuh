@@ -104,7 +104,7 @@ DEVICE Patch tile_directions(const Params &p, int first_fast, int first_slow)
     half_edges(p, half);
     const double f = p.pixel_size[0] * (p.first_pixel[0] + first_fast + 0.5 * TILE_FAST);
     const double s = p.pixel_size[1] * (p.first_pixel[1] + first_slow + 0.5 * TILE_SLOW);
-    const Vector flat = flat_position(p, f, s, 0.5 * (p.layers - 1) * p.layer_step);
+    const Vector flat = flat_position(p, f, s, p.first_depth + 0.5 * (p.layers - 1) * p.layer_step);
     const double longest = norm(vector(p.pix0)) + fabs_(f) + fabs_(s);
     if (p.curved) {
         curved_edges(p, t, half, flat, longest);

@@ -3,6 +3,7 @@
 //   r = f F + s S + depth N + pix0 [m]      F, S, N: unit vectors along fast, slow and the normal
 //   d = r / |r|,  q = (d - i) / lambda [1/m] i: unit vector of the incident beam
 //   omega = area / |r|^2 * close / |r| [sr], or 1 / |r|^2 for a point pixel
+//   depth = first + layer step            first: 0, or in physical semantics the mean depth of absorption in a layer
 //   capture = exp(-layer step mu / (d.N)) - exp(-(layer + 1) step mu / (d.N))
 //
 // In double and mixed precision these are NumPy's operations in NumPy's order. In single precision
@@ -35,6 +36,9 @@ DEVICE Vector rotate_axis(Vector v, Vector axis, double angle)
             axis.y * along + v.y * c + (axis.z * v.x - axis.x * v.z) * s,
             axis.z * along + v.z * c + (-axis.y * v.x + axis.x * v.y) * s};
 }
+
+// Along the normal to where a layer's photons are absorbed [m]; in nanobragg semantics to its front.
+DEVICE double layer_depth(const Params &p, int layer) { return p.first_depth + layer * p.layer_step; }
 
 // From the crystal [m]; f, s along fast and slow from the detector's corner, depth along the normal [m].
 DEVICE Vector flat_position(const Params &p, double f, double s, double depth)
@@ -74,7 +78,7 @@ DEVICE Centre tile_centre(const Params &p, int first_fast, int first_slow, int l
 #if PRECISION == SINGLE
     const double f = p.pixel_size[0] * (p.first_pixel[0] + first_fast + 0.5 * TILE_FAST);
     const double s = p.pixel_size[1] * (p.first_pixel[1] + first_slow + 0.5 * TILE_SLOW);
-    centre.position = flat_position(p, f, s, layer * p.layer_step);
+    centre.position = flat_position(p, f, s, layer_depth(p, layer));
     if (p.curved) centre.position = curved_position(p, centre.position);
     centre.path = norm(centre.position);
     const double inverse = 1.0 / centre.path;
@@ -136,7 +140,7 @@ DEVICE SubPixel curved_sub_pixel(const Params &p, const Centre &c, int fast, int
                                  int sub_slow)
 {
     const Vector flat = flat_position(p, along_edge(p, 0, fast, sub_fast), along_edge(p, 1, slow, sub_slow),
-                                      layer * p.layer_step);
+                                      layer_depth(p, layer));
     const Vector r = curved_position(p, flat);
     const double path = norm(r);
     return {(float)path, (float)(r.x / path - c.direction.x), (float)(r.y / path - c.direction.y),
@@ -155,14 +159,14 @@ DEVICE SubPixel sub_pixel(const Params &p, const Centre &, int, int, int fast, i
                           int sub_slow)
 {
     return from_position(flat_position(p, along_edge(p, 0, fast, sub_fast), along_edge(p, 1, slow, sub_slow),
-                                       layer * p.layer_step));
+                                       layer_depth(p, layer)));
 }
 
 DEVICE SubPixel curved_sub_pixel(const Params &p, const Centre &, int fast, int slow, int layer, int sub_fast,
                                  int sub_slow)
 {
     const Vector flat = flat_position(p, along_edge(p, 0, fast, sub_fast), along_edge(p, 1, slow, sub_slow),
-                                      layer * p.layer_step);
+                                      layer_depth(p, layer));
     return from_position(curved_position(p, flat));
 }
 
@@ -176,11 +180,13 @@ DEVICE REAL solid_angle(const Params &p, INDEX path)
     return (REAL)(p.point_pixel ? flat : (INDEX)(p.pixel_size[0] * p.pixel_size[1] * p.close_distance) * flat * inverse);
 }
 
-// Fraction of the photons that a layer absorbs, for a direction's cosine with the normal.
+// Fraction of the photons that a layer absorbs, for a direction's cosine with the normal. In physical semantics the
+// last one goes on to the back of the sensor.
 DEVICE REAL capture_fraction(const Params &p, int layer, INDEX parallax)
 {
     const INDEX depth = (INDEX)(p.layer_step * p.mu);
-    return (REAL)(exponential((INDEX)-layer * depth / parallax) - exponential((INDEX)-(layer + 1) * depth / parallax));
+    const INDEX back = PHYSICAL && layer + 1 == p.layers ? (INDEX)(p.sensor_end * p.mu) : (INDEX)(layer + 1) * depth;
+    return (REAL)(exponential((INDEX)-layer * depth / parallax) - exponential(-back / parallax));
 }
 
 // Finer than dmin [m]: the resolution limit of a scattering vector [1/m]; the direct beam is never cut.

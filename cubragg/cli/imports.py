@@ -63,7 +63,8 @@ class Imported:
         except ConfigError as error:
             raise FormatError(f"{next(iter(self._names.values()))}: {error.what}") from None
         models = self.models
-        gone = [f"detector.{name}" for name in PLACES if models.panels]
+        sensor = "detector.thickness_um" in settings
+        gone = ["detector.thick_steps"] * sensor + [f"detector.{name}" for name in PLACES if models.panels]
         gone += [f"goniometer.{name}" for name in _ROTATION if models.scan]
         gone += [f"crystal.{name}" for name in _ORIENTATION if models.crystal] + ["input.matrix"] * bool(models.crystal)
         if models.crystal and models.crystal.a_matrix:
@@ -73,6 +74,11 @@ class Imported:
             setting: (value, f"{self._names.get(part_of[setting.partition('.')[0]], '--from')}: {setting}")
             for setting, value in settings.items()})
         replay.notices += models.remarks
+        if sensor and replay.get("run.semantics") is None:
+            # Nanobragg semantics counts every layer as much as the last one, which is no sensor's image.
+            replay.set("run.semantics", "physical", f"--semantics, for the sensor of {self._names['panels']}")
+            replay.taken.append("semantics physical, in which each layer of the sensor absorbs its share; "
+                                "--semantics nanobragg keeps to nanoBragg's rules")
 
     def check(self, replay: Replay) -> None:
         """What flags cannot change about the models, once all flags are taken.

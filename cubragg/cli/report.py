@@ -10,7 +10,8 @@ from cubragg import units
 from cubragg.experiment.vectors import Vector, dot, norm
 
 if TYPE_CHECKING:
-    from cubragg.experiment.detector import DetectorGeometry, Layers
+    from cubragg.experiment.detector import DetectorGeometry
+    from cubragg.experiment.sensor import Layers
     from cubragg.render.plan import RenderPlan
     from cubragg.render.render import Image
 
@@ -80,7 +81,8 @@ def _plural(count: int, noun: str) -> str:
 def _detector(plan: RenderPlan) -> list[Row]:
     geometry, detector = plan.geometry, plan.experiment.detector
     tilts = _numbers(detector.rotx_deg, detector.roty_deg, detector.rotz_deg)
-    sensors = dict.fromkeys(map(_sensor, detector.panel_layers()))
+    rendered = [plan.layers] if plan.panels is None else [panel.layers for panel in plan.panels]
+    sensors = dict.fromkeys(map(_sensor, rendered))
     shape = f"{geometry.fast_pixels} x {geometry.slow_pixels} pixels of {_mm(geometry.pixel_size)}"
     extras = [name for name, on in (("curved", detector.curved), ("no obliquity", detector.point_pixel)) if on]
     return [

@@ -14,12 +14,14 @@ from cubragg import units
 from cubragg.errors import ConfigError
 from cubragg.experiment import checks
 from cubragg.experiment.panels import Panel, check_overlaps, image_shape, placed
-from cubragg.experiment.sweep import Sweep, fill_range
+from cubragg.experiment.sensor import Layers, Sensor, View, nanobragg_layers, physical_layers
 from cubragg.experiment.vectors import Vector, combine, cross, dot, norm, rotate_axis, rotate_xyz, scale, unit
 
 #: More pixels than this cannot be addressed by the file formats (32-bit counts of bytes).
 MAX_PIXELS = 2**29
 _ROUNDING_M = 1e-12
+#: More oblique rays count as having this cosine with the normal.
+_GRAZING = 0.1
 
 
 class Axes(NamedTuple):
@@ -116,17 +118,6 @@ class DetectorGeometry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layers:
-    """Sensor layers: ``count`` of ``step_m``, absorption ``mu_per_m``; ``thickness_m`` 0: not modelled."""
-
-    count: int
-    step_m: float
-    thickness_m: float
-    mu_per_m: float
-    depth_defaulted: bool
-
-
-@dataclass(frozen=True)
 class Detector:
     """Where the pixels are.
 
@@ -151,7 +142,8 @@ class Detector:
     curved, point_pixel
         Cylindrically curved detector; no obliquity in the solid angle.
     thickness_um, attenuation_um, thick_steps
-        Sensor thickness and attenuation depth [um] (``inf``: transparent) and number of layers.
+        Sensor thickness and attenuation depth [um] (``inf``: transparent) and number of layers (``None``: two in
+        nanobragg semantics, as many as spots need in physical semantics).
     panels
         The panels it consists of; empty: it is one itself. Then sizes in pixels and mm above place the beam centre
         only, and the image is as large as the panels need.
@@ -366,29 +358,40 @@ class Detector:
         axes = detector.fast, detector.slow, normal
         return tuple(_panel_geometry(number, panel, detector, axes) for number, panel in enumerate(self.panels))
 
-    def panel_layers(self) -> tuple[Layers, ...]:
-        """Sensor layers of each panel, in the order of `panel_geometries`."""
-        return tuple(self._layers(
+    def panel_sensors(self) -> tuple[Sensor, ...]:
+        """Sensor of each panel, in the order of `panel_geometries`."""
+        return tuple(_sensor(
             self.thickness_um if panel.thickness_um is None else panel.thickness_um,
             self.attenuation_um if panel.attenuation_um is None else panel.attenuation_um)
-            for panel in self.panels) or (self.layers(),)
+            for panel in self.panels) or (self.sensor(),)
 
-    def layers(self) -> Layers:
-        """Sensor layers by the filling-in rules of thickness."""
-        return self._layers(self.thickness_um, self.attenuation_um)
+    def sensor(self) -> Sensor:
+        """The sensor of the detector itself."""
+        return _sensor(self.thickness_um, self.attenuation_um)
 
-    def _layers(self, thickness_um: float, attenuation_um: float | None) -> Layers:
-        thickness = units.m_from_um(thickness_um)
-        sweep: Sweep = fill_range(self.thick_steps, thickness, None, 0.5e-6, halve_lone_span=True)
-        defaulted = False
-        if attenuation_um is None:
-            defaulted = sweep.span > 0.0 and thickness > 0.0
-            mu = 1.0 / thickness if defaulted else -1.0
-        elif attenuation_um == 0.0 or math.isinf(attenuation_um):
-            mu = 0.0
-        else:
-            mu = 1.0 / units.m_from_um(attenuation_um)
-        return Layers(sweep.count, sweep.step, sweep.span, mu, defaulted)
+    def layers(self, sensor: Sensor, geometry: DetectorGeometry, semantics: str) -> Layers:
+        """Layers of a sensor that stands at ``geometry``."""
+        if semantics != "physical":
+            return nanobragg_layers(sensor, self.thick_steps)
+        # A curved detector faces the sample everywhere.
+        cosine = 1.0 if self.curved else _least_cosine(geometry)
+        return physical_layers(sensor, self.thick_steps,
+                               View(cosine, min(geometry.pixel_size, geometry.slow_pixel_size)))
+
+
+def _sensor(thickness_um: float, attenuation_um: float | None) -> Sensor:
+    thickness = units.m_from_um(thickness_um)
+    if attenuation_um is None:
+        return Sensor(thickness, 1.0 / thickness, True) if thickness > 0.0 else Sensor(thickness, -1.0)
+    transparent = attenuation_um == 0.0 or math.isinf(attenuation_um)
+    return Sensor(thickness, 0.0 if transparent else 1.0 / units.m_from_um(attenuation_um))
+
+
+def _least_cosine(geometry: DetectorGeometry) -> float:
+    """Cosine with the normal of the ray to the corner that is seen most obliquely."""
+    corners = [combine((1.0, geometry.pix0), (fast, geometry.fast), (slow, geometry.slow))
+               for fast in (0.0, geometry.detsize_fast) for slow in (0.0, geometry.detsize_slow)]
+    return max(min(dot(unit(corner), geometry.normal) for corner in corners), _GRAZING)
 
 
 def _panel_geometry(number: int, panel: Panel, detector: DetectorGeometry, axes: tuple[Vector, Vector, Vector]

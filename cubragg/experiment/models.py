@@ -13,10 +13,11 @@ import numpy as np
 
 from cubragg import units
 from cubragg.errors import ConfigError
-from cubragg.experiment.detector import DetectorGeometry, Layers
+from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.frames import dials_rotation, to_frame
 from cubragg.experiment.panels import Panel
+from cubragg.experiment.sensor import Sensor
 from cubragg.experiment.vectors import Matrix, Vector, cross, dot, norm, rotate_axis, scale
 
 Cell = tuple[float, float, float, float, float, float]
@@ -115,21 +116,21 @@ def models_of(experiment: Experiment) -> Models:
     osc = goniometer.osc_deg if span and goniometer.osc_deg is not None else units.deg_from_rad(span)
     kahn = beam.kahn_factor if beam.polarized else 0.0
     panels = [_masked(_panel(turn, *placed), experiment.sampling.mask) for placed in zip(
-        detector.panels or (None,), detector.panel_geometries(geometry), detector.panel_layers(), strict=True)]
+        detector.panels or (None,), detector.panel_geometries(geometry), detector.panel_sensors(), strict=True)]
     return Models(
         BeamModel(to_frame(turn, geometry.beam), beam.wavelength_A, (1.0 + kahn) / 2.0, to_frame(turn, geometry.vert)),
         tuple(panels), to_frame(turn, geometry.spindle), ScanModel(goniometer.phi_deg, osc, beam.exposure_s),
         CrystalModel(tuple(axis[i] for i in range(3) for axis in axes)))  # type: ignore[arg-type]
 
 
-def _panel(turn: Matrix, panel: Panel | None, geometry: DetectorGeometry, layers: Layers) -> Panel:
+def _panel(turn: Matrix, panel: Panel | None, geometry: DetectorGeometry, sensor: Sensor) -> Panel:
     """A panel, or a detector that is one itself (``None``), in the laboratory that ``turn`` leads to."""
     x, y, z = to_frame(turn, geometry.pix0)
-    absorbing = layers.thickness_m > 0.0 and layers.mu_per_m > 0.0
+    absorbing = sensor.thickness_m > 0.0 and sensor.mu_per_m > 0.0
     placed = {
         "origin_mm": (1000.0 * x, 1000.0 * y, 1000.0 * z), "fast": to_frame(turn, geometry.fast),
-        "slow": to_frame(turn, geometry.slow), "thickness_um": 1e6 * layers.thickness_m if absorbing else None,
-        "attenuation_um": 1e6 / layers.mu_per_m if absorbing else None}
+        "slow": to_frame(turn, geometry.slow), "thickness_um": 1e6 * sensor.thickness_m if absorbing else None,
+        "attenuation_um": 1e6 / sensor.mu_per_m if absorbing else None}
     if panel is not None:
         return dataclasses.replace(panel, **placed)  # type: ignore[arg-type]
     return Panel(geometry.fast_pixels, geometry.slow_pixels, 1000.0 * geometry.pixel_size,

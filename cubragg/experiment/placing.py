@@ -27,8 +27,6 @@ PLACES = ("convention", "pixel_size_mm", "fast_pixels", "slow_pixels", "fast_siz
           "twotheta_axis", "pix0_m", "curved", "panels")
 #: A place in plain settings must be that of the file within this [mm], or the detector becomes a list of panels.
 _SAME_MM = 1e-9
-#: Sensor layers stand at their front: one of this share of a pixel shifts a spot by half as much, at 45 degrees.
-_LAYER_PIXELS = 0.1
 #: Where no file says it, the spindle is that of DIALS's frame.
 _SPINDLE: Vector = (1.0, 0.0, 0.0)
 #: A plane is met by the beam if this share of the distance or more is across it.
@@ -100,9 +98,12 @@ def _axes(models: Models, beam: BeamModel) -> dict[str, Any]:
 
 def _placed(models: Models, beam: BeamModel) -> dict[str, Any]:
     """Place and sensor of the detector: plain settings where they say all, else a frame for its panels."""
-    panels = models.panels
+    panels, sensor = models.panels, _sensor(models.panels)
+    if len({(panel.thickness_um, panel.attenuation_um) for panel in panels}) == 1:
+        # Said once, for all of them: what is given besides reaches them too.
+        panels = tuple(dataclasses.replace(panel, thickness_um=None, attenuation_um=None) for panel in panels)
     base = _base_panel(panels, beam.direction)
-    plain = {**_frame(base, panels, beam.direction), **_sensor(panels)}
+    plain = {**_frame(base, panels, beam.direction), **sensor}
     axes = _axes(models, beam)
     if len(panels) == 1 and _says_all(Detector(**axes, **plain), base):
         return plain
@@ -194,14 +195,11 @@ def _exact_unit(x: Vector) -> Vector:
 
 
 def _sensor(panels: tuple[Panel, ...]) -> dict[str, Any]:
-    """Thickness, attenuation depth and layers thin enough for the positions of spots."""
-    absorbing = [panel for panel in panels if panel.thickness_um and panel.attenuation_um]
-    if not absorbing:
+    """Thickness and attenuation depth."""
+    absorbing = next((panel for panel in panels if panel.thickness_um and panel.attenuation_um), None)
+    if absorbing is None:
         return {}
-    layers = max(math.ceil((panel.thickness_um or 0.0) / 1000.0 / _LAYER_PIXELS
-                           / min(panel.pixel_fast_mm, panel.pixel_slow_mm)) for panel in absorbing)
-    first = absorbing[0]
-    return {"thickness_um": first.thickness_um, "attenuation_um": first.attenuation_um, "thick_steps": max(layers, 2)}
+    return {"thickness_um": absorbing.thickness_um, "attenuation_um": absorbing.attenuation_um}
 
 
 def _says_all(detector: Detector, panel: Panel) -> bool:

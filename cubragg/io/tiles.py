@@ -45,11 +45,11 @@ class Tile(NamedTuple):
 
 def tiles_of(detector: Detector, geometry: DetectorGeometry) -> tuple[Tile, ...]:
     """The panels of a detector placed at ``geometry``; the detector itself where it has none."""
-    placed = zip(detector.panel_geometries(geometry), detector.panel_layers(), strict=True)
+    placed = zip(detector.panel_geometries(geometry), detector.panel_sensors(), strict=True)
     if not detector.panels:
-        return tuple(Tile(place, (0, 0), "", "", layers.thickness_m) for place, layers in placed)
-    return tuple(Tile(place, panel.offset, panel.name, panel.material, layers.thickness_m)
-                 for panel, (place, layers) in zip(detector.panels, placed, strict=True))
+        return tuple(Tile(place, (0, 0), "", "", sensor.thickness_m) for place, sensor in placed)
+    return tuple(Tile(place, panel.offset, panel.name, panel.material, sensor.thickness_m)
+                 for panel, (place, sensor) in zip(detector.panels, placed, strict=True))
 
 
 def live(detector: Detector, mask: np.ndarray | None) -> np.ndarray:

@@ -292,7 +292,7 @@ class Windows:
 def _path(plan: RenderPlan, direction: np.ndarray, layer: int) -> np.ndarray:
     """From the crystal to a layer of the sensor along beams [n, 3] [m]; NaN where they do not meet it."""
     towards = direction @ np.array(plan.geometry.normal)
-    return (plan.geometry.close_distance + layer * plan.layers.step_m) / np.where(towards > 0.0, towards, np.nan)
+    return (plan.geometry.close_distance + plan.layers.depth_m(layer)) / np.where(towards > 0.0, towards, np.nan)
 
 
 def project(plan: RenderPlan, direction: np.ndarray, layer: int = 0) -> tuple[np.ndarray, np.ndarray]:

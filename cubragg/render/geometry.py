@@ -70,7 +70,7 @@ class SubPixels:
         self.place = (sub_fast + 0.5) / n, (sub_slow + 0.5) / n
         f = fast_edge * ((fast + plan.first_pixel[0]) * n + sub_fast) + fast_edge / 2.0
         s = slow_edge * ((slow + plan.first_pixel[1]) * n + sub_slow) + slow_edge / 2.0
-        depth = layer * plan.layers.step_m
+        depth = plan.layers.depth_m(layer)
         position = work.take("position", 3, len(fast))
         for axis in range(3):
             constants = (depth * geometry.normal[axis], geometry.pix0[axis])
@@ -95,8 +95,7 @@ class SubPixels:
         layers, normal = self._plan.layers, self._plan.geometry.normal
         x, y, z = self.direction
         parallax = x * normal[0] + y * normal[1] + z * normal[2]
-        front, back = (np.exp(-tick * layers.step_m * layers.mu_per_m / parallax)
-                       for tick in (self._layer, self._layer + 1))
+        front, back = (np.exp(-edge * layers.mu_per_m / parallax) for edge in layers.edges_m(self._layer))
         return front - back
 
     def scattering(self, incident: Vector, wavelength: float) -> np.ndarray:

@@ -27,8 +27,8 @@ _VECTOR = (np.float64, 3)
 PARAMS = np.dtype([
     ("pix0", *_VECTOR), ("fast", *_VECTOR), ("slow", *_VECTOR), ("normal", *_VECTOR), ("beam", *_VECTOR),
     ("pixel_size", np.float64, 2), ("sub_pixel_size", np.float64, 2), ("close_distance", np.float64),
-    ("distance", np.float64), ("layer_step", np.float64), ("mu", np.float64), ("kahn", np.float64),
-    ("dmin", np.float64), ("water", np.float64), ("scale", np.float64),
+    ("distance", np.float64), ("layer_step", np.float64), ("first_depth", np.float64), ("sensor_end", np.float64),
+    ("mu", np.float64), ("kahn", np.float64), ("dmin", np.float64), ("water", np.float64), ("scale", np.float64),
     ("cells", *_VECTOR), ("reciprocal", np.float64, (3, 3)), ("fudge", np.float64),
     ("constant", np.float64), ("term_scale", np.float64),
     ("cull_floor", np.float64), ("spot_floor", np.float64), ("cull_radius_sqr", np.float64),
@@ -72,7 +72,8 @@ def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
                for name in ("thick", "polar", "omega")}
     values: dict[str, Any] = {
         "pixel_size": edges, "sub_pixel_size": [edge / plan.oversample for edge in edges],
-        "layer_step": layers.step_m, "mu": layers.mu_per_m, "kahn": beam.kahn_factor, "dmin": plan.dmin,
+        "layer_step": layers.step_m, "first_depth": layers.first_m, "sensor_end": layers.end_m,
+        "mu": layers.mu_per_m, "kahn": beam.kahn_factor, "dmin": plan.dmin,
         "water": plan.water / per_pixel if plan.physical else plan.water,
         "scale": units.THOMSON_CROSS_SECTION_M2 * plan.fluence / steps,
         "cells": plan.cells, "reciprocal": (lattice.a_star, lattice.b_star, lattice.c_star),

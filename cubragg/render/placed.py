@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cubragg.experiment.detector import Detector, DetectorGeometry, Layers
+from cubragg.experiment.detector import Detector, DetectorGeometry
+from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panels import grid_place
 from cubragg.experiment.sampling import ROI
+from cubragg.experiment.sensor import Layers
 from cubragg.experiment.vectors import combine, norm
 
 #: Slow and fast pixels of the image.
@@ -43,8 +45,8 @@ class PlacedPanel(NamedTuple):
     mask: np.ndarray | None
 
 
-def placed_panels(detector: Detector, geometry: DetectorGeometry, geometries: tuple[DetectorGeometry, ...], roi: ROI,
-                  mask: np.ndarray | None) -> tuple[PlacedPanel, ...] | None:
+def placed_panels(experiment: Experiment, geometry: DetectorGeometry, geometries: tuple[DetectorGeometry, ...],
+                  roi: ROI, mask: np.ndarray | None) -> tuple[PlacedPanel, ...] | None:
     """The panels with a pixel to render; ``None`` for a detector that is one panel itself.
 
     Parameters
@@ -54,10 +56,11 @@ def placed_panels(detector: Detector, geometry: DetectorGeometry, geometries: tu
     roi, mask
         Of the image.
     """
+    detector = experiment.detector
     if not detector.panels:
         return None
     found = []
-    for number, (panel, own, layers) in enumerate(zip(detector.panels, geometries, detector.panel_layers(),
+    for number, (panel, own, sensor) in enumerate(zip(detector.panels, geometries, detector.panel_sensors(),
                                                       strict=True)):
         (fast, slow), (rows, columns) = panel.offset, panel.window
         region = (max(roi[0], fast) - fast, min(roi[1] + 1, columns.stop) - 1 - fast,
@@ -71,8 +74,9 @@ def placed_panels(detector: Detector, geometry: DetectorGeometry, geometries: tu
                 continue
             live = None if inside.all() else live
         place = grid_place(panel, detector.pixel_size_mm)
-        found.append(PlacedPanel(number, panel.window, own if place is None else geometry, layers, place or (0, 0),
-                                 region, live))
+        own = own if place is None else geometry
+        found.append(PlacedPanel(number, panel.window, own, detector.layers(sensor, own, experiment.semantics),
+                                 place or (0, 0), region, live))
     return tuple(found)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from cubragg import units
 from cubragg.experiment.beam import DEFAULT_FLUENCE, SourceTable
 from cubragg.experiment.crystal import Lattice, Mosaic
-from cubragg.experiment.detector import DetectorGeometry, Layers
+from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panels import live_pixels
 from cubragg.experiment.sampling import ROI
+from cubragg.experiment.sensor import Layers
 from cubragg.experiment.sweep import Sweep
 from cubragg.experiment.vectors import Vector, rotate_axis, scale
 from cubragg.render.placed import PlacedPanel, coarsest, placed_panels
@@ -118,12 +119,13 @@ def make_plan(experiment: Experiment) -> RenderPlan:
     vectors, first_vectors = oriented_cells(lattice, mosaic, angles, geometry.spindle, experiment.semantics)
     shape = detector.shape()
     roi, mask = sampling.region(shape), _live(experiment)
+    layers = detector.layers(detector.sensor(), geometry, experiment.semantics)
     plan = RenderPlan(
-        experiment=experiment, geometry=geometry, layers=detector.layers(), lattice=lattice, cells=cells,
+        experiment=experiment, geometry=geometry, layers=layers, lattice=lattice, cells=cells,
         sources=sources, mosaic=mosaic, phi=phi, phi_angles=angles, oversample=oversample,
         recommended_oversample=recommended, fluence=fluence, interpolate=wanted and grid is not None,
         roi=roi, mask=mask, shape=shape, first_pixel=(0, 0),
-        panels=placed_panels(detector, geometry, geometries, roi, mask), coarsest=decisive,
+        panels=placed_panels(experiment, geometry, geometries, roi, mask), coarsest=decisive,
         dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),
         steps=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample,
         cell_vectors=vectors, first_cell_vectors=first_vectors, notices=())
@@ -209,7 +211,7 @@ def _notices(plan: RenderPlan, clipped: list[str]) -> list[str]:
         found.append(f"mosaic spread without a number of domains: {len(plan.mosaic.rotations)} domains are used")
     if plan.mosaic.collapsed:
         found.append(f"{experiment.crystal.mosaic_domains} mosaic domains without a spread: one domain is used")
-    depths_um = {1e6 / layers.mu_per_m for layers in experiment.detector.panel_layers() if layers.depth_defaulted}
+    depths_um = {1e6 / sensor.mu_per_m for sensor in experiment.detector.panel_sensors() if sensor.depth_defaulted}
     found += [f"sensor thickness without an attenuation depth: a depth of {depth:g} um is used"
               for depth in sorted(depths_um)]
     found += _beam_notices(plan)
@@ -264,11 +266,11 @@ def _quirk_notices(plan: RenderPlan) -> list[str]:
         found.append("water is scaled by r_e^2 * fluence twice and divided by the number of steps"
                      + (f" (harmless at the default fluence but for the {plan.steps} steps)"
                         if plan.fluence == DEFAULT_FLUENCE else ""))
-    sensors = detector.panel_layers()
-    if sampling.oversample_thick and any(layers.thickness_m == 0.0 for layers in sensors):
+    sensors = detector.panel_sensors()
+    if sampling.oversample_thick and any(sensor.thickness_m == 0.0 for sensor in sensors):
         found.append("oversample_thick without a sensor thickness multiplies by 0: the image will be zero")
     if sampling.oversample_polar and not experiment.beam.polarized:
         found.append("oversample_polar switches the polarization correction back on")
-    if any(layers.thickness_m > 0.0 and layers.mu_per_m == 0.0 for layers in sensors):
+    if any(sensor.thickness_m > 0.0 and sensor.mu_per_m == 0.0 for sensor in sensors):
         found.append("a sensor thickness with an infinite attenuation depth absorbs nothing: the image will be zero")
     return found

@@ -172,7 +172,50 @@ def test_notices(run, described):
         job = build(parse(f"--from thick.expt -default_F 1 --semantics {semantics}".split()))
         assert any("counts all sensor layers alike" in notice for notice in job.notices) == told
         assert (job.experiment.detector.thickness_um, job.experiment.detector.attenuation_um) == (300.0, 250.0)
-        assert job.experiment.detector.thick_steps == 6
+        assert job.experiment.detector.thick_steps is None
+
+
+def test_flags_change_the_sensor_of_panels(described):
+    """AT-FROM-013: also where a mask makes the detector a list of panels."""
+    document = json.loads(Path("a.expt").read_text())
+    document["detector"][0]["panels"][0].update(thickness=0.3, mu=4.0, mask=[[0, 0, 2, 2]],
+                                                px_mm_strategy={"type": "ParallaxCorrectedPxMmStrategy"})
+    Path("thick.expt").write_text(json.dumps(document))
+    for flags, expected in (("", (300e-6, 4000.0)), ("-detector_thick 0", (0.0, 4000.0)),
+                            ("-detector_thick 450 -detector_abs 500", (450e-6, 2000.0))):
+        detector = experiment(f"--from thick.expt -default_F 1 {flags}").detector
+        assert len(detector.panels) == 1
+        (sensor,) = detector.panel_sensors()
+        assert sensor[:2] == pytest.approx(expected)
+
+
+def test_a_sensor_brings_physical_semantics(run, described):
+    """AT-FROM-061: where neither a flag nor an experiment file says the semantics, and it is told and saved."""
+    document = json.loads(Path("a.expt").read_text())
+    document["detector"][0]["panels"][0].update(thickness=0.3, mu=4.0,
+                                                px_mm_strategy={"type": "ParallaxCorrectedPxMmStrategy"})
+    Path("thick.expt").write_text(json.dumps(document))
+    Path("said.toml").write_text("semantics = 'nanobragg'\n[detector]\nthick_steps = 7\n")
+
+    def semantics(line):
+        job = build(parse(f"{line} -default_F 1".split()))
+        told = any("semantics physical" in line and "--semantics nanobragg" in line for line in job.taken)
+        return job.experiment.semantics, told
+
+    assert semantics("--from thick.expt") == ("physical", True)
+    assert semantics("--from a.expt") == ("nanobragg", False)
+    for line in ("--semantics nanobragg --from thick.expt", "--from thick.expt --semantics nanobragg",
+                 "--config said.toml --from thick.expt"):
+        assert semantics(line) == ("nanobragg", False)
+    assert semantics("--config said.toml --from thick.expt --semantics physical") == ("physical", False)
+    assert experiment("--config said.toml --from thick.expt -default_F 1").detector.thick_steps is None
+    assert experiment("--config said.toml --from thick.expt -thicksteps 3 -default_F 1").detector.thick_steps == 3
+    result = run("--from thick.expt -default_F 1 -roi 0 1 0 1 -floatfile f.bin --save-config saved.toml")
+    assert result.exit_code == 0
+    assert 'semantics = "physical"' in Path("saved.toml").read_text()
+    refused = run("--from thick.expt -default_F 1 -printout_pixel 1 1")
+    assert refused.exit_code == 2
+    assert "--semantics, for the sensor of thick.expt: got physical" in refused.stderr
 
 
 @pytest.mark.parametrize(("line", "code", "message"), [

@@ -86,12 +86,29 @@ def test_close_distance_rules_over_distance():
     assert geometry.distance == pytest.approx(0.08 / math.cos(math.radians(10.0)))
 
 
+def layers_of(semantics="nanobragg", **settings):
+    detector = Detector(**settings)
+    return detector.layers(detector.sensor(), detector.geometry(None, semantics), semantics)
+
+
 def test_sensor_layers():
-    layers = Detector(thickness_um=450.0, attenuation_um=500.0, thick_steps=5).layers()
+    layers = layers_of(thickness_um=450.0, attenuation_um=500.0, thick_steps=5)
     assert (layers.count, layers.step_m, layers.mu_per_m) == (5, 450e-6 / 4, 1.0 / (500.0 * 1e-6))
-    assert Detector(thick_steps=5).layers().count == 1
-    assert Detector(thickness_um=450.0).layers().mu_per_m == pytest.approx(1.0 / 450e-6)
-    assert Detector(thickness_um=450.0, attenuation_um=math.inf).layers().mu_per_m == 0.0
+    assert [layers.depth_m(layer) for layer in range(5)] == [layer * layers.step_m for layer in range(5)]
+    assert layers_of(thick_steps=5).count == 1
+    assert layers_of(thickness_um=450.0).count == 2
+    assert layers_of(thickness_um=450.0).mu_per_m == pytest.approx(1.0 / 450e-6)
+    assert layers_of(thickness_um=450.0, attenuation_um=math.inf).mu_per_m == 0.0
+
+
+def test_as_many_layers_as_the_corners_of_the_detector_need():
+    """Half a pixel from one to the next: 100 mm square at 100 mm, corners at tan = sqrt(0.5), pixels of 0.1 mm."""
+    square = {"fast_size_mm": 100.0, "slow_size_mm": 100.0, "distance_mm": 100.0, "thickness_um": 500.0,
+              "convention": "xds", "attenuation_um": 400.0}
+    counts = {name: layers_of("physical", **{**square, **changes}).count for name, changes in {
+        "square": {}, "far": {"distance_mm": 1000.0}, "given": {"thick_steps": 3}, "curved": {"curved": True},
+        "corner": {"orgx": 0.5, "orgy": 0.5}}.items()}
+    assert counts == {"square": 8, "far": 1, "given": 3, "curved": 1, "corner": 15}
 
 
 @pytest.mark.parametrize(("settings", "message"), [
