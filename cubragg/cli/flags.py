@@ -259,7 +259,8 @@ _PHYSICS = (
             "attenuation depth; 0 as inf", "detector.attenuation_um",
             default="inf", metavar="<um>|inf"),
     _number("-detector_thick", "um", "sensor thickness", "detector.thickness_um", default="0"),
-    _count("-detector_thicksteps -thicksteps", "layers it is cut into", "detector.thick_steps"),
+    _count("-detector_thicksteps -thicksteps", "layers it is cut into; physical semantics: as many as spots need",
+           "detector.thick_steps"),
     _switch("-point_pixel", "solid angle without obliquity", "detector.point_pixel"),
     _switch("-curved_det -curved_detector", "cylinder, all pixels at the same distance", "detector.curved"),
 )
