@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import signal
 
 import numpy as np
 import pytest
@@ -24,7 +25,10 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Compiled kernels of the tests stay out of the user's cache."""
+    """Compiled kernels of the tests stay out of the user's cache; and Ctrl-C is heard."""
+    # A shell without job control starts what it puts in the background with SIGINT ignored, which Python, and the
+    # programs that tests start, would keep.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("CUBRAGG_CACHE", str(config.rootpath / ".pytest_cache" / "kernels"))
 
 
