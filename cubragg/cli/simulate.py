@@ -52,7 +52,7 @@ def simulate(line: Sequence[Given]) -> None:
         for taken in job.taken:
             click.echo(taken, err=True)
     _warn(job, told, [*job.notices, *geometry_out.notices(job, targets), *plan.notices,
-                      *outputs.notices(targets, settings)])
+                      *outputs.notices(targets, job)])
     written: list[str] = []
     try:
         for block in _traces(job, plan):

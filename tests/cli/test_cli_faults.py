@@ -51,6 +51,7 @@ def write_bad_files(folder) -> None:
     ("-lambda", COMMAND, "-lambda: got no value; a number of A is accepted"),
     ("-distance abc", COMMAND, "-distance: got 'abc'; a number of mm is accepted"),
     ("-phi 1 2", COMMAND, "Unexpected argument '2'; -phi before it takes one value."),
+    ("--png a.jpg", COMMAND, "--png: got 'a.jpg'; pictures are PNG files, a name that ends in .png is accepted"),
     # values
     ("-lambda -1", COMMAND, "-lambda: got -1 A; wavelength must be > 0 A"),
     ("-wave 0", COMMAND, "-wave: got 0 A; wavelength must be > 0 A"),
