@@ -55,6 +55,11 @@ def write_bad_files(folder) -> None:
     # values
     ("-lambda -1", COMMAND, "-lambda: got -1 A; wavelength must be > 0 A"),
     ("-wave 0", COMMAND, "-wave: got 0 A; wavelength must be > 0 A"),
+    ("-oversample 0 -N 5000000", COMMAND, "-oversample: none is given, and the fringes of this crystal ask for more "
+                                          "than 1000 sub-pixels along each edge; give a number, or a smaller crystal"),
+    ("-oversample 0 -lambda 1e-300", COMMAND, "-oversample: none is given, and the fringes of this crystal ask for "
+                                              "more than 1000 sub-pixels along each edge; give a number, or a smaller "
+                                              "crystal"),
     ("-wavelength nan", COMMAND, "-wavelength: got nan A; wavelength must be a finite number"),
     ("-energy 0", COMMAND, "-energy: got 0 eV; the energy must be > 0 eV"),
     ("-energy inf", COMMAND, "-energy: got inf eV; the energy must be > 0 eV"),

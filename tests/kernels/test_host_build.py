@@ -294,7 +294,8 @@ def test_kernels_under_asan_and_ubsan(cache):
         "test_random_double[3]", "test_many_tiles", "test_masked_tiles", "test_interpolation_stops_at_the_same_pixel",
         "test_threads_and_launches_do_not_touch_a_bit")]
     images += [f"{HERE / 'test_culling.py'}::{name}" for name in (
-        "test_random_images_keep_their_bits[3]", "test_more_words_than_a_tile_remembers")]
+        "test_random_images_keep_their_bits[3]", "test_more_words_than_a_tile_remembers[double-sources]",
+        "test_more_words_than_a_tile_remembers[single-sources]")]
     result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
                              str(HERE / "test_device_functions.py"), *images,
                              "-k", "not (test_device_functions and (mixed or single))"],
