@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, Source, StructureFactors
+from cubragg.errors import FormatError
 
 pytest.register_assert_rewrite("image_bodies")
 settings.register_profile("cubragg", deadline=None, max_examples=40, derandomize=True)
@@ -112,3 +113,18 @@ def replace():
         part = dataclasses.replace(getattr(experiment, section), **settings)
         return dataclasses.replace(experiment, **{section: part})
     return changed
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """An empty folder as the current one: a dump file left in another would be read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        yield
+
+
+def said(function, *args) -> str:
+    """What a reader or writer says of a bad file."""
+    with pytest.raises(FormatError) as caught:
+        function(*args)
+    return str(caught.value)
