@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import signal
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, Source, StructureFactors
+from cubragg.errors import FormatError
 
 pytest.register_assert_rewrite("image_bodies")
 settings.register_profile("cubragg", deadline=None, max_examples=40, derandomize=True)
@@ -24,7 +26,10 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Compiled kernels of the tests stay out of the user's cache."""
+    """Compiled kernels of the tests stay out of the user's cache; and Ctrl-C is heard."""
+    # A shell without job control starts what it puts in the background with SIGINT ignored, which Python, and the
+    # programs that tests start, would keep.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("CUBRAGG_CACHE", str(config.rootpath / ".pytest_cache" / "kernels"))
 
 
@@ -108,3 +113,18 @@ def replace():
         part = dataclasses.replace(getattr(experiment, section), **settings)
         return dataclasses.replace(experiment, **{section: part})
     return changed
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """An empty folder as the current one: a dump file left in another would be read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        yield
+
+
+def said(function, *args) -> str:
+    """What a reader or writer says of a bad file."""
+    with pytest.raises(FormatError) as caught:
+        function(*args)
+    return str(caught.value)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+from types import FrameType
 from typing import IO, Any
 
 import click
+
+#: What each signal did to the run, in a word. SIGHUP comes when a terminal is closed; some systems have none.
+_ENDS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"} | (
+    {signal.SIGHUP: "Hung up"} if hasattr(signal, "SIGHUP") else {})
+#: What a shell adds to the number of a signal for the status of the program that it ended.
+_BY_SIGNAL = 128
 
 
 class CommandLineFault(click.ClickException):
@@ -19,11 +27,33 @@ class RunFault(click.ClickException):
     exit_code = 1
 
 
-class Interrupted(click.ClickException):
-    """Ctrl-C."""
+class Signalled(KeyboardInterrupt):
+    """A signal that ends a run as Ctrl-C does: whatever cleans up after that one cleans up after this one."""
 
-    exit_code = 130
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C, or a signal that asks the program to end; ``outcome`` says what was written by then."""
+
+    def __init__(self, by: KeyboardInterrupt, outcome: str) -> None:
+        number = by.number if isinstance(by, Signalled) else signal.SIGINT
+        super().__init__(f"{_ENDS[signal.Signals(number)]}; {outcome}")
+        self.exit_code = _BY_SIGNAL + number  # type: ignore[misc]  # declared of the class, read of the instance
 
     def show(self, file: IO[Any] | None = None) -> None:
         """The message alone: this is no error."""
         click.echo(self.format_message(), file=file, err=file is None)
+
+
+def end_cleanly() -> None:
+    """Have signals that would kill the process leave no temporary files; those that are ignored stay ignored."""
+    for number in _ENDS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _raise)
+
+
+def _raise(number: int, _: FrameType | None) -> None:
+    raise Signalled(number)

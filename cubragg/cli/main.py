@@ -10,7 +10,7 @@ import click
 
 from cubragg.cli import legacy, usage
 from cubragg.cli.compare import command as compare_command
-from cubragg.cli.faults import CommandLineFault, Interrupted, RunFault
+from cubragg.cli.faults import CommandLineFault, Interrupted, RunFault, end_cleanly
 from cubragg.cli.sf import command as sf_command
 from cubragg.cli.trace import command as trace_command
 from cubragg.cli.view import command as view_command
@@ -65,7 +65,7 @@ class DefaultGroup(click.Group):
         except MemoryError as error:
             raise RunFault("not enough memory for this run; a smaller detector or list needs less") from error
         except KeyboardInterrupt as error:
-            raise Interrupted("Interrupted; no file was written.") from error
+            raise Interrupted(error, "no file was written.") from error
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -113,4 +113,5 @@ cli.add_command(view_command)
 
 def main() -> None:
     """Entry point of the ``cubragg`` script."""
+    end_cleanly()
     cli(prog_name="cubragg")

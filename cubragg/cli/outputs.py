@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from cubragg.cli import formats, geometry_out
 from cubragg.cli.build import MARKS, Job, Output, Settings
-from cubragg.cli.flags import DEFAULT_NAMES
+from cubragg.cli.flags import DEFAULT_NAMES, flag_for_field
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, int_scale, pgm_image
 from cubragg.errors import ConfigError, CubraggError, FormatError
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 _IMAGES = ("float", "int", "pgm", "noise", "cbf", "tiff", "nxmx", "png")
 #: Made anew, and numbered, for each image of a series.
 _NUMBERED_KINDS = (*(kind for kind in _IMAGES if kind != "nxmx"), "truth")
+#: Settings that only files of these kinds listen to.
+_LISTENERS = {
+    "scale": ("int", "pgm", "cbf", "nxmx", "tiff"), "adc": ("int", "noise"), "pgm_scale": ("pgm",),
+    "noise_rng": ("noise", "cbf", "nxmx", "tiff"), "smv_flavor": ("int", "noise"), "cbf_convention": ("cbf",),
+    "nxmx_type": ("nxmx",), "tiff_type": ("tiff",)}
 _WHOLE_COUNTS = {"cbf": "CBF", "tiff": "TIFF of this type", "nxmx": "NXmx of this type"}
 _NUMBERED = re.compile(r"(.*_)(\d{4,})(\.[^./]*)?")
 #: A picture marks at most so many spots, the brightest ones.
@@ -112,6 +118,10 @@ def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> N
             raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {problem}")
     if "truth" in targets:
         _check_truth(*targets["truth"])
+    if "png" in targets:
+        from cubragg.io.png import check_name
+
+        check_name(targets["png"].path)
     for setting, flag in settings.picture.items():
         if "png" not in targets:
             raise ConfigError(flag, "got no --png; it says how that picture is made")
@@ -135,12 +145,22 @@ def _check_truth(path: str, named_by: str) -> None:
         raise ConfigError(named_by, str(error)) from None
 
 
-def notices(targets: dict[str, Output], settings: Settings) -> list[str]:
+def notices(targets: dict[str, Output], job: Job) -> Iterator[str]:
     """What would surprise about the files."""
+    settings, replay = job.settings, job.replay
     if settings.images > 1 and "int" in targets and not settings.scale:
-        return [f"{targets['int'].named_by}: each image of the series is scaled by its own maximum; -scale gives all "
-                "the same scale"]
-    return []
+        yield (f"{targets['int'].named_by}: each image of the series is scaled by its own maximum; -scale gives all "
+               "the same scale")
+    for kind in ("noise", "pgm"):
+        if kind in settings.outputs and kind not in targets:
+            yield f"{settings.outputs[kind].named_by} is without effect: {replay.origins[f'run.{kind}']} comes after it"
+    listeners = dict(_LISTENERS)
+    if "spots" not in settings.picture:
+        listeners["truth_min"] = ("truth",)
+    for setting, kinds in listeners.items():
+        if f"run.{setting}" in replay.flagged and not targets.keys() & set(kinds):
+            files = ", ".join(str(flag_for_field(f"output.{kind}")) for kind in kinds)
+            yield f"{replay.origins[f'run.{setting}']} is without effect: no such file is written ({files})"
 
 
 def _pixel_type(kind: str, settings: Settings) -> str:

@@ -30,7 +30,7 @@ def simulate(line: Sequence[Given]) -> None:
     CubraggError
         See `cubragg.errors`; nothing is left half written.
     Interrupted
-        At Ctrl-C.
+        At Ctrl-C, and at a signal that asks for the end.
     """
     start = time.perf_counter()
     if models.wants_list(line):
@@ -52,7 +52,7 @@ def simulate(line: Sequence[Given]) -> None:
         for taken in job.taken:
             click.echo(taken, err=True)
     _warn(job, told, [*job.notices, *geometry_out.notices(job, targets), *plan.notices,
-                      *outputs.notices(targets, settings)])
+                      *outputs.notices(targets, job)])
     written: list[str] = []
     try:
         for block in _traces(job, plan):
@@ -63,9 +63,9 @@ def simulate(line: Sequence[Given]) -> None:
                 _warn(job, told, image.notices)
                 writer = outputs.Writer(job, image, number, nxmx, written)
                 writer.write(targets if settings.images == 1 else outputs.numbered(targets, number + 1))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         done = f"{outputs.listed(written)} complete, no other file" if written else "no file"
-        raise Interrupted(f"Interrupted; {done} was written.") from None
+        raise Interrupted(stop, f"{done} was written.") from None
     if not settings.quiet:
         seconds = time.perf_counter() - start
         click.echo(report.summary(image, writer.figures, outputs.listed(written), seconds), err=True)

@@ -38,7 +38,7 @@ _NOTES = (
     "where that pays, and beside spots only those below 1e-11. Measured: totals low by up to 6e-5, strong spots by up "
     "to 1.6e-5 (1e-10: 1e-6 and 2e-7); weak pixels between spots may lose most of their value. Without it only terms "
     "are left out that are 0, and no bit of the image changes.",
-    "Exit status: 0, 1 if the run failed, 2 for a fault in the command line, 130 at Ctrl-C.",
+    "Exit status: 0, 1 if the run failed, 2 for a fault in the command line, 130 at Ctrl-C, 143 at SIGTERM.",
 )
 
 _EXAMPLES = """\

@@ -70,12 +70,18 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
     from cubragg.cli.pictures import notes_for
     from cubragg.compare.readers import read_image
     from cubragg.io.figure import Notes, require_matplotlib, write_picture
+    from cubragg.io.png import check_name
 
     if marks:
         require_matplotlib(f"--png-{marks[0]}")
+    if output is not None:
+        if os.path.realpath(output) == os.path.realpath(file):
+            raise ConfigError("--png", f"got {output!r}, which is the image itself; another name is accepted")
+        check_name(output)
     with reading(InputFile(file, "FILE")):
         image = read_image(file, (shape[1], shape[0]) if shape else None, number)
-    scene = _scene(file, image.pixels.shape, given, needed="rings" in marks)
+    found = _scene(file, image.pixels.shape, given, needed="--png-rings" if "rings" in marks else given.flags)
+    scene = found if isinstance(found, Scene) else None
     mask = _mask(image, scene)
     unit = "photons/pixel" if image.form == "float image" else "counts"
     title = f"{Path(file).name}{f', image {number} of {image.frames}' if image.frames > 1 else ''}"
@@ -85,7 +91,9 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
         notes = notes_for(marks, scene.detector, scene.geometry, scene.wavelength_A, title=title, unit=unit)
     for name, text in _summary(image, mask):
         click.echo(f"{name:<18}{text}")
-    if scene is not None:
+    if scene is None:
+        click.echo(f"{'geometry':<18}not known: {found}")
+    else:
         click.echo(f"{'geometry':<18}{notes.facts}\n{'taken from':<18}{scene.told}")
         for remark in scene.remarks:
             click.echo(f"{'note':<18}{remark}")
@@ -93,8 +101,6 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
         _show(image, style, notes, mask)
         return
     target = output or f"{file}{f'.{number}' if image.frames > 1 else ''}.png"
-    if os.path.realpath(target) == os.path.realpath(file):
-        raise ConfigError("--png", f"got {target!r}, which is the image itself; another name is accepted")
     try:
         write_picture(target, image.pixels, style, notes, mask)
     except OSError as error:
@@ -142,8 +148,11 @@ def _saturation(image: ReadImage) -> float:
     return float(cutoff[0]) if cutoff else largest - 1.0 if image.form == "Eiger" else largest
 
 
-def _scene(file: str, shape: tuple[int, ...], given: Given, *, needed: bool) -> Scene | None:
-    """Detector and beam: those of files, else of the image's header, else of flags; ``None``: neither says them."""
+def _scene(file: str, shape: tuple[int, ...], given: Given, *, needed: str) -> Scene | FormatError:
+    """Detector and beam: those of files, else of the image's header, else of flags; else why they are not known.
+
+    ``needed`` are the flags that are of no use without them, if there are any.
+    """
     if given.config is not None:
         scene = _from_config(given.config)
         if given.described is None:
@@ -160,8 +169,8 @@ def _scene(file: str, shape: tuple[int, ...], given: Given, *, needed: bool) -> 
         models = _of_header(file)
     except FormatError as error:
         if needed:
-            raise ConfigError("--png-rings", f"{error}; give {given.missing}, or --from or --config") from None
-        return None
+            raise ConfigError(needed, f"{error}; give {given.missing}, or --from or --config") from None
+        return error
     return _fitting(_from_models(models, given, f"the header of {file}", None), "FILE", shape)
 
 

@@ -99,6 +99,19 @@ class Sampling:
                               f"the detector has {shape[1]} x {shape[0]}")
         return self.mask
 
+    def subpixels(self, recommended: int) -> int:
+        """Sub-pixels along each edge: as given, else as `recommended_oversample` says.
+
+        Raises
+        ------
+        ConfigError
+            If nothing is given and more are recommended than can be rendered in a lifetime.
+        """
+        if not self.oversample and recommended > MAX_OVERSAMPLE:
+            raise ConfigError("sampling.oversample", "none is given, and the fringes of this crystal ask for more than "
+                              f"{MAX_OVERSAMPLE} sub-pixels along each edge; give a number, or a smaller crystal")
+        return self.oversample or recommended
+
     @staticmethod
     def recommended_oversample(lattice: Lattice, cells: Vector, geometry: DetectorGeometry,
                                wavelength_m: float) -> int:
@@ -106,4 +119,6 @@ class Sampling:
         longest = max(norm(scale(axis, units.ANGSTROM_M)) * count
                       for axis, count in zip((lattice.a, lattice.b, lattice.c), cells, strict=True))
         reciprocal_pixel = wavelength_m * geometry.distance / max(geometry.pixel_size, geometry.slow_pixel_size)
-        return max(math.ceil(3.0 * longest / reciprocal_pixel), 1)
+        # Beyond what anyone would render the number itself is of no interest, and may not even be finite.
+        wanted = 3.0 * longest / reciprocal_pixel if reciprocal_pixel > 0.0 else math.inf
+        return max(math.ceil(min(wanted, 1e9)), 1)

@@ -1,4 +1,4 @@
-"""A file for HDF5 to write to that survives a full disk, and Ctrl-C at any moment."""
+"""A file for HDF5 to write to that survives a full disk, and Ctrl-C or a signal like it at any moment."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+#: What a program may turn into an exception, wherever it is at that moment.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block: HDF5 must not lose a call in its middle."""
-    if threading.current_thread() is not threading.main_thread():  # which alone gets it
+    """Ctrl-C and the like wait for the end of the block: HDF5 must not lose a call in its middle."""
+    if threading.current_thread() is not threading.main_thread():  # which alone gets them
         yield
         return
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    came: list[int] = []
+    before = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
+    for number in before:
+        signal.signal(number, lambda number, _: came.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed and callable(before):
-        before(signal.SIGINT, None)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        before[came[0]](came[0], None)
 
 
 class Sink:

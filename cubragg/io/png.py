@@ -7,11 +7,24 @@ from pathlib import Path
 
 import numpy as np
 
+from cubragg.errors import ConfigError
 from cubragg.io.atomic import atomic_path
 from cubragg.io.colours import Style, levels, limits, paint, shrunk, without_masked
 
 #: Images with a longer edge [pixel] are shrunk; a Pilatus 6M is not.
 LONGEST_EDGE = 3000
+
+
+def check_name(path: Path | str) -> None:
+    """Demand a name that does not promise another format; one without an ending, as of devices, promises none.
+
+    Raises
+    ------
+    ConfigError
+        Naming ``--png``.
+    """
+    if Path(path).suffix.lower() not in ("", ".png"):
+        raise ConfigError("--png", f"got {str(path)!r}; pictures are PNG files, a name that ends in .png is accepted")
 
 
 def picture(image: np.ndarray, style: Style | None = None, mask: np.ndarray | None = None,

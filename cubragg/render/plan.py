@@ -106,7 +106,7 @@ def make_plan(experiment: Experiment) -> RenderPlan:
     geometries = detector.panel_geometries(geometry)
     decisive = coarsest(detector, geometry, geometries)
     recommended = sampling.recommended_oversample(lattice, cells, decisive, wavelength)
-    oversample = sampling.oversample or recommended
+    oversample = sampling.subpixels(recommended)
     sources = beam.source_table(geometry.beam, geometry.polar, geometry.vert)
     mosaic = crystal.mosaic()
     phi, angles = goniometer.sweep(), goniometer.angles()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -49,9 +51,15 @@ def write_bad_files(folder) -> None:
     ("-lambda", COMMAND, "-lambda: got no value; a number of A is accepted"),
     ("-distance abc", COMMAND, "-distance: got 'abc'; a number of mm is accepted"),
     ("-phi 1 2", COMMAND, "Unexpected argument '2'; -phi before it takes one value."),
+    ("--png a.jpg", COMMAND, "--png: got 'a.jpg'; pictures are PNG files, a name that ends in .png is accepted"),
     # values
     ("-lambda -1", COMMAND, "-lambda: got -1 A; wavelength must be > 0 A"),
     ("-wave 0", COMMAND, "-wave: got 0 A; wavelength must be > 0 A"),
+    ("-oversample 0 -N 5000000", COMMAND, "-oversample: none is given, and the fringes of this crystal ask for more "
+                                          "than 1000 sub-pixels along each edge; give a number, or a smaller crystal"),
+    ("-oversample 0 -lambda 1e-300", COMMAND, "-oversample: none is given, and the fringes of this crystal ask for "
+                                              "more than 1000 sub-pixels along each edge; give a number, or a smaller "
+                                              "crystal"),
     ("-wavelength nan", COMMAND, "-wavelength: got nan A; wavelength must be a finite number"),
     ("-energy 0", COMMAND, "-energy: got 0 eV; the energy must be > 0 eV"),
     ("-energy inf", COMMAND, "-energy: got inf eV; the energy must be > 0 eV"),
@@ -281,21 +289,59 @@ def test_interrupted_while_reading(run, inputs, monkeypatch):
     assert (result.exit_code, result.stderr) == (130, "Interrupted; no file was written.\n")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_ctrl_c_of_a_real_run(folder):
-    """Minutes of work, stopped within seconds: no file, no traceback."""
-    line = "-default_F 100 -cell 100 -lambda 1 -N 20 -mosaic 1 -oversample 4 -detpixels 4096 --threads 1"
-    # A checkout that was not installed is found as well.
+def real_run(line: str, **options) -> subprocess.Popen:
+    """The command in a process of its own; a checkout that was not installed is found as well."""
     environment = {**os.environ, "PYTHONPATH": str(Path(cubragg.cli.simulate.__file__).parents[2])}
-    with subprocess.Popen([sys.executable, "-m", "cubragg", *line.split()], stderr=subprocess.PIPE, text=True,
-                          env=environment) as process:
+    return subprocess.Popen([sys.executable, "-m", "cubragg", *line.split()], stderr=subprocess.PIPE, text=True,
+                            env=environment, **options)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "word"), [
+    (signal.SIGINT, "Interrupted"), (signal.SIGTERM, "Terminated"), (signal.SIGHUP, "Hung up")])
+def test_a_signal_ends_a_real_run(number, word, folder):
+    """Minutes of work, stopped within seconds: no file, no traceback, the status that a shell would tell."""
+    line = "-default_F 100 -cell 100 -lambda 1 -N 20 -mosaic 1 -oversample 4 -detpixels 4096 --threads 1 --nxmx a.nxs"
+    with real_run(line) as process:
         # Warnings are printed before rendering begins.
         first = process.stderr.readline()
+        while not list(folder.iterdir()):
+            time.sleep(0.01)
         time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, rest = process.communicate(timeout=60)
     assert first.startswith("warning: ")
-    assert rest.splitlines()[-1] == "Interrupted; no file was written."
+    assert rest.splitlines()[-1] == f"{word}; no file was written."
     assert "Traceback" not in rest
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_series_that_is_terminated_keeps_its_whole_images(folder):
+    """As a batch system ends it: the NXmx file is closed with the images done, and no temporary folder stays."""
+    with real_run(f"{SMALL} -osc 1 --images 100000 -floatfile a.bin --nxmx s.nxs --quiet") as process:
+        while not (folder / "a_0002.bin").exists():
+            time.sleep(0.01)
+        process.terminate()
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert told.startswith("Terminated; a_0001.bin to a_")
+    whole = sorted(path.name for path in folder.iterdir())
+    assert whole[-1] == "s.nxs"
+    assert {(folder / name).stat().st_size for name in whole[:-1]} == {4 * 12 * 12}
+    with h5py.File("s.nxs") as file:
+        assert len(whole) - 2 <= len(file["entry/data/data"]) <= len(whole) - 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_signal_that_is_ignored_stays_ignored(folder):
+    """As nohup starts programs."""
+    ignore = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+    with real_run(f"{SMALL} -osc 1 --images 30 -floatfile a.bin --quiet", preexec_fn=ignore) as process:
+        while not (folder / "a_0001.bin").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 0
+    assert len(list(folder.iterdir())) == 30

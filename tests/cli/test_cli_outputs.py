@@ -284,3 +284,24 @@ def test_a_float_image_needs_no_file_libraries(folder):
             f"cli({[*SMALL.split(), '-floatfile', 'a.bin', '--quiet']!r}, standalone_mode=False)\n"
             "sys.exit(bool({'fabio', 'PIL', 'tomli_w'} & set(sys.modules)))")
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+
+
+@pytest.mark.parametrize(("line", "notice"), [
+    ("-adc 3", "-adc is without effect: no such file is written (-intfile, -noisefile)"),
+    ("--truth-min 3", "--truth-min is without effect: no such file is written (--truth)"),
+    ("--tiff-type uint16", "--tiff-type is without effect: no such file is written (--tiff)"),
+    ("-scale 3", "-scale is without effect: no such file is written (-intfile, -pgmfile, --cbffile, --nxmx, --tiff)"),
+    ("-noisefile n.img -nonoise", "-noisefile is without effect: -nonoise comes after it"),
+    ("-pgmfile p.pgm -nopgm", "-pgmfile is without effect: -nopgm comes after it"),
+])
+def test_flags_about_files_that_are_not_written(run, folder, line, notice):
+    assert notice not in run(f"{SMALL} -floatfile a.bin").stderr
+    assert f"warning: {notice}\n" in run(f"{SMALL} -floatfile a.bin {line}").stderr
+    assert [path.name for path in folder.iterdir()] == ["a.bin"]
+
+
+def test_flags_about_files_that_are_written(run, folder):
+    result = run(f"{SMALL} -noisefile n.img -adc 3 -seed 2 --noise-rng reference --smv-flavor adsc -nonoise "
+                 "-noisefile m.img")
+    assert "without effect" not in result.stderr
+    assert [path.name for path in folder.iterdir()] == ["m.img"]

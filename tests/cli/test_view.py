@@ -185,6 +185,12 @@ def test_geometry_of_an_eiger_file(run, files):
     assert found["taken from"] == "the header of a_000001.h5"
 
 
+def test_geometry_that_nobody_told(run, files):
+    found = rows(run("view a.edf -o p.png"))
+    assert found["geometry"] == "not known: a.edf: its format does not say where the detector is"
+    assert "taken from" not in found
+
+
 def test_geometry_from_flags(run, files):
     found = rows(run("view a.edf -o p.png --png-rings -distance 250 --beam 3 4 -lambda 1.5 -pixel 0.1"))
     assert found["taken from"] == "-lambda, -distance, -pixel, --beam"
@@ -275,6 +281,9 @@ def test_numbers_over_a_file(run, folder):
     ("a.img --number 2", 1, "a.img: got image number 2; the file has 1, counted from 1"),
     ("a.edf --png-rings -lambda 1", 2, "--png-rings: a.edf: its format does not say where the detector is; give "
                                        "-distance, -pixel, --beam, or --from or --config"),
+    ("a.edf -lambda 1 -pixel 0.1", 2, "-lambda, -pixel: a.edf: its format does not say where the detector is; give "
+                                      "-distance, --beam, or --from or --config"),
+    ("a.edf -o a.jpg", 2, "--png: got 'a.jpg'; pictures are PNG files, a name that ends in .png is accepted"),
     ("a.edf -distance -5", 2, "-distance: got -5 mm; a value > 0 is accepted"),
     ("a.edf --png-range 50 10", 2, "--png-range: got 50 10; two percentiles from 0 to 100 are accepted, the lower one "
                                    "first"),

@@ -25,12 +25,7 @@ EQUAL_BITS = 0.99999
 _rendered: dict[str, tuple] = {}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _elsewhere(tmp_path_factory):
-    """An empty folder: a dump file left in the current one would be read."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("golden"))
-        yield
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def rendered(case_id: str):

@@ -227,15 +227,16 @@ def test_random_images_keep_their_bits(chunk):
             renders_the_same(plan, precision, tile, seed)
 
 
+@pytest.mark.parametrize(("domains", "steps"), [(700, 26), (1, 74)], ids=["domains", "sources"])
 @pytest.mark.parametrize("precision", ["double", "single"])
-def test_more_words_than_a_tile_remembers(precision):
-    """Then every sub-pixel asks again."""
+def test_more_words_than_a_tile_remembers(precision, domains, steps):
+    """Then every sub-pixel asks again. Many sources alone do it with a hundredth of the terms."""
     crystal = Crystal(cell=(40.0, 50.0, 60.0, 90.0, 90.0, 90.0), cells=(6, 5, 4), shape="gauss", fudge=0.01,
-                      mosaic_spread_deg=1.0, mosaic_domains=700)
-    beam = Beam(wavelength_A=1.0, hdiv_range_mrad=10.0, hdiv_steps=26, vdiv_range_mrad=10.0, vdiv_steps=26)
+                      mosaic_spread_deg=1.0, mosaic_domains=domains)
+    beam = Beam(wavelength_A=1.0, hdiv_range_mrad=10.0, hdiv_steps=steps, vdiv_range_mrad=10.0, vdiv_steps=steps)
     detector = Detector(pixel_size_mm=0.5, fast_pixels=5, slow_pixels=6, distance_mm=80.0)
     plan = make_plan(Experiment(crystal, StructureFactors(100.0), beam, detector, sampling=Sampling(oversample=2)))
-    assert len(plan.sources.wavelength_m) * 2 * math.ceil(700 / 64) > 8192
+    assert len(plan.sources.wavelength_m) * 2 * math.ceil(domains / 64) > 8192
     renders_the_same(plan, precision, (4, 4), precision)
 
 

@@ -29,13 +29,7 @@ from image_bodies import (
     share_of_maximum,
 )
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _elsewhere(tmp_path_factory):
-    """An empty folder: a dump file left in the current one would be read."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("golden"))
-        yield
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import said
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -41,12 +42,6 @@ def file(tmp_path, monkeypatch):
         return "a.hkl"
 
     return write
-
-
-def said(function, *args) -> str:
-    with pytest.raises(FormatError) as caught:
-        function(*args)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("content", LISTS)

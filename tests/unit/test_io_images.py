@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import said
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as arrays
 
-from cubragg.errors import FormatError
 from cubragg.io.pgm import read_pgm, write_pgm
 from cubragg.io.raw import read_float, write_float
 
@@ -17,12 +17,6 @@ C_FLOATS = (b"\r\xd4\xc8?\xa7\xd0\xe7?F\xfc\xf7?\\t\xf8?\x95_\xe4?\x8c\x87\x00@"
 C_PHOTONS = [[1.56897, 1.811055, 1.937386, 1.94105], [1.784167, 2.008273, 2.122440, 2.126474],
              [1.836187, 2.068758, 2.187901, 2.192070]]
 C_PGM = b"P5\n4 3\n# pixels scaled by 263.553\n255\n" + b"\xff" * 12
-
-
-def said(function, *args) -> str:
-    with pytest.raises(FormatError) as caught:
-        function(*args)
-    return str(caught.value)
 
 
 @pytest.fixture(autouse=True)

@@ -236,23 +236,28 @@ def test_ctrl_c_leaves_a_whole_file_of_what_was_done(done, folder):
 
 
 @pytest.mark.parametrize("moment", ["write", "seek", "truncate"])
-def test_ctrl_c_in_the_middle_of_a_call_of_hdf5(moment, folder, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_in_the_middle_of_a_call_of_hdf5(moment, number, folder, monkeypatch):
     """The signal comes from within: it waits for the call, and the image is whole."""
+    def stop(*_):
+        raise KeyboardInterrupt
+
     real, presses = getattr(Sink, moment), iter([True])
+    before = signal.signal(number, stop)
 
     def pressed(sink, *args):
         if writer.done == 1 and next(presses, False):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return real(sink, *args)
 
     monkeypatch.setattr(Sink, moment, pressed)
     writer = NxmxWriter("a.h5", scene(), 3)
     with pytest.raises(KeyboardInterrupt):
         append_to(writer, COUNTS, COUNTS[0])
+    assert signal.signal(number, before) is stop
     with h5py.File("a.h5") as file:
         np.testing.assert_array_equal(file["entry/data/data"], COUNTS[:writer.done])
     assert writer.done == 2
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_while_the_file_is_opened_leaves_nothing(folder, monkeypatch):

@@ -9,11 +9,11 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import said
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from cubragg.errors import FormatError
 from cubragg.experiment import Detector
 from cubragg.io.smv import header_value, read_smv, smv_header, write_smv
 
@@ -69,12 +69,6 @@ def file(tmp_path, monkeypatch):
         return "a.img"
 
     return write
-
-
-def said(function, *args) -> str:
-    with pytest.raises(FormatError) as caught:
-        function(*args)
-    return str(caught.value)
 
 
 def test_reads_a_file_of_the_c_program(file):
