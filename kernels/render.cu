@@ -18,6 +18,9 @@
 // grid LIMIT_PAD wider than the padded one, and axes [18, orientation] float, a, b, c [m] and their duals [1/m],
 // orientations filled up to whole chunks (one unused element each where CULLED is 0); mask uint8 and image float
 // [slow - first_row, fast]; found uint8 [place - first place of the launch].
+#if CREDITED
+#include <vector>
+#endif
 #include "portable.cuh"
 #include "params.cuh"
 #include "mathematics.cuh"
@@ -26,6 +29,7 @@
 #include "lattice.cuh"
 #include "structure_factor.cuh"
 #include "culling.cuh"
+#include "accounts.cuh"
 
 // What a block remembers of the culling of its tile: 32-bit words, for all sources; orientations, in single precision.
 #if !CULLED
@@ -57,10 +61,11 @@ DEVICE REAL squares(const Params &p, const REAL *RESTRICT table, const Orientati
 #endif
 }
 
-// One sample: F^2 and amplitude.
+// One sample: F^2, amplitude, and the whole indices nearest to it.
 struct Sample {
     REAL squares;
     Amplitude amplitude;
+    INDEX h, k, l;
 };
 
 DEVICE Sample sample(const Params &p, const REAL *RESTRICT table, const Orientation &o, INDEX qx, INDEX qy, INDEX qz,
@@ -71,6 +76,7 @@ DEVICE Sample sample(const Params &p, const REAL *RESTRICT table, const Orientat
     const INDEX l = miller_index(o.cx, o.cy, o.cz, o.start_l, qx, qy, qz);
     const INDEX whole_h = ceil_(h - INDEX(0.5)), whole_k = ceil_(k - INDEX(0.5)), whole_l = ceil_(l - INDEX(0.5));
     Sample s;
+    s.h = whole_h, s.k = whole_k, s.l = whole_l;
     s.amplitude = lattice_amplitude(p, (REAL)(h - whole_h), (REAL)(k - whole_k), (REAL)(l - whole_l));
     s.squares = squares(p, table, o, whole_h, whole_k, whole_l);
 #if FACTORS == TRICUBIC
@@ -88,9 +94,16 @@ DEVICE Sample sample(const Params &p, const REAL *RESTRICT table, const Orientat
 
 DEVICE int region_width(const Params &p) { return p.fast_max - p.fast_min + 1; }
 
+#if CREDITED
+ENTRY(attribute)(const Params p, const REAL *RESTRICT table, const double *RESTRICT vectors,
+                 const double *RESTRICT sources, const unsigned char *RESTRICT mask,
+                 const float *RESTRICT limits, const float *RESTRICT axes, const double *RESTRICT turns,
+                 const double *RESTRICT reach, const unsigned char *RESTRICT rim, Account *account)
+#else
 ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT vectors,
               const double *RESTRICT sources, const unsigned char *RESTRICT mask,
               const float *RESTRICT limits, const float *RESTRICT axes, float *RESTRICT image)
+#endif
 {
     THREAD;
     const int first_fast = p.fast_min + (int)blockIdx.x * TILE_FAST;
@@ -173,6 +186,11 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
     if (any == 0 && p.water == 0.0 && !p.absorbing) return;
 #else
     (void)limits, (void)axes;
+#endif
+#if CREDITED
+    Segment &segment = account->segments[(std::size_t)blockIdx.y * account->columns + blockIdx.x / SEGMENT_TILES];
+    Tally tally;
+    begin(tally);
 #endif
 #if PRECISION == SINGLE
     SHARED(Orientation, chunk, KEPT);
@@ -305,6 +323,11 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
                     }
                 }
 
+#if CREDITED
+                const double in_fast = (sub_fast + 0.5) / p.oversample, in_slow = (sub_slow + 0.5) / p.oversample;
+                PRIV(double, factor);
+                FOR_T L(factor) = PHYSICAL ? source[WEIGHT] * L(omega) * L(polar) * L(capture) : 1.0;
+#endif
                 for (int start = 0; start < p.orientations; start += CHUNK) {
                     int count = p.orientations - start < CHUNK ? p.orientations - start : CHUNK;
 #if CULLED
@@ -349,6 +372,22 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
 #else
                         const Orientation o = orientation_at(p, vectors + (long long)MEMBER(i) * 9);
 #endif
+#if CREDITED
+                        const double *turn = turns + (long long)MEMBER(i) * TURN_COLUMNS;
+                        FOR_T
+                        {
+                            const Sample s = sample(p, table, o, L3(q, 0), L3(q, 1), L3(q, 2), any_interpolates,
+                                                    L(interpolates));
+                            const double term = s.squares * s.amplitude.value * s.amplitude.value;
+                            add(tally, t, L(keep) && L(active) ? term : 0.0, code_of(reach, turn, s.h, s.k, s.l),
+                                turn[TURN_PHI]);
+                        }
+                        if (!any_lane(tally.changes)) continue;
+                        for (int t = 0; t < BLOCK; ++t) {
+                            if (!tally.changes[t]) continue;
+                            turn_over(tally, t, turn[TURN_PHI], L(factor), in_fast, in_slow, segment.pixels);
+                        }
+#else
                         if (RUNNING) {
                             FOR_T
                             {
@@ -371,7 +410,9 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
                                 L(inner) = fma_(s.squares * s.amplitude.value, s.amplitude.value, L(inner));
                             }
                         }
+#endif
                     }
+#if !CREDITED
                     if (RUNNING) continue;
                     if (PHYSICAL) {
                         const double weight = p.term_scale * source[WEIGHT];
@@ -380,11 +421,23 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
                     } else {
                         FOR_T L(total) += L(keep) ? p.term_scale * (ACC)L(inner) : 0.0;
                     }
+#endif
                 }
+#if CREDITED
+                FOR_T fold(tally, t, L(factor), in_fast, in_slow);
+#endif
             }
         }
     }
 
+#if CREDITED
+    PRIV(double, scale);
+    FOR_T L(scale) = p.scale * (PHYSICAL ? 1.0 : L(capture) * L(polar) * L(omega));
+    for (int t = 0; t < BLOCK; ++t) enter(tally, t, segment.pixels);
+    settle(p, segment, scale, rim, first_fast, first_slow);
+}
+HOST_SEGMENTS(attribute)
+#else
     PRIV(float, photons);
     FOR_T
     {
@@ -403,6 +456,7 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
     }
 }
 HOST_KERNEL(render)
+#endif
 
 #if FACTORS == TRICUBIC && PRECISION == DOUBLE
 
