@@ -18,7 +18,7 @@ from cubragg.experiment.vectors import cross
 from cubragg.render.geometry import SubPixels
 from cubragg.render.lattice import Workspace, nearest
 from cubragg.render.numpy_renderer import NumpyRenderer, Pixels, Rules, Workers
-from cubragg.render.panels import Progress
+from cubragg.render.panels import Progress, place_count
 from cubragg.render.plan import RenderPlan, carried_rotations
 
 #: Entries that a ledger collects before it adds up those of one pixel and reflection.
@@ -202,12 +202,12 @@ class Attribution(NumpyRenderer):
                     ledger.add(shares.flat * self.codes.size + shares.code, shares.values)
             return ledger.total()
 
-        ledger = Ledger()
+        ledger, pixels = Ledger(), place_count(self._plan)
         with Workers(threads) as workers:
             for number, entries in enumerate(workers.in_order(one, range(self.orientations)), start=1):
                 ledger.add(*entries)
                 if progress is not None:
-                    progress(number, self.orientations)
+                    progress(number * pixels // self.orientations, pixels)
         key, values = ledger.total()
         flat, code = np.divmod(key, self.codes.size)
         return self._sums(Shares(flat, code, values))
