@@ -98,13 +98,16 @@ DEVICE double code_of(const double *reach, const double *turn, double h, double 
     return (row * (2.0 * reach[2] + 1.0) + clipped(l, reach[2]) + reach[2]) * 2.0 + entering;
 }
 
+// 32-bit words for a tile's pixels.
+#define WORDS ((BLOCK + 31) / 32)
+
 // Of each pixel of a tile the reflection in turn, and its light since it came.
 struct Tally {
     alignas(64) double code[BLOCK];
     alignas(64) double sums[4][BLOCK];  // photons; times fast, slow in the pixel, and phi
     alignas(64) double part[2][BLOCK];  // terms of the sub-pixel and source in turn, and times phi: to be folded in
     alignas(64) double term[BLOCK], next[BLOCK];
-    alignas(64) FLAG changes[BLOCK];
+    alignas(64) FLAG changes[WORDS * 32];
 };
 
 DEVICE void begin(Tally &tally)
@@ -115,6 +118,7 @@ DEVICE void begin(Tally &tally)
         tally.sums[0][t] = tally.sums[1][t] = tally.sums[2][t] = tally.sums[3][t] = 0.0;
         tally.part[0][t] = tally.part[1][t] = 0.0;
     }
+    for (FLAG &changes : tally.changes) changes = 0;
 }
 
 // A term of one pixel.
@@ -145,15 +149,21 @@ DEVICE void enter(const Tally &tally, int t, Table<4> &pixels)
     for (int column = 0; column < 4; ++column) sums[column] += tally.sums[column][t];
 }
 
-// The pixel goes on with the reflection of its last term.
-static void turn_over(Tally &tally, int t, double phi, double factor, double in_fast, double in_slow, Table<4> &pixels)
+// Pixels go on with the reflection of their last term.
+static void turn_over(Tally &tally, double phi, const double *factor, double in_fast, double in_slow,
+                      Table<4> &pixels)
 {
-    fold(tally, t, factor, in_fast, in_slow);
-    enter(tally, t, pixels);
-    for (int column = 0; column < 4; ++column) tally.sums[column][t] = 0.0;
-    tally.code[t] = tally.next[t];
-    tally.part[0][t] = tally.term[t];
-    tally.part[1][t] = tally.term[t] * phi;
+    for (int word = 0; word < WORDS; ++word) {
+        for (unsigned bits = ballot(tally.changes + 32 * word); bits != 0; bits &= bits - 1) {
+            const int t = 32 * word + __builtin_ctz(bits);
+            fold(tally, t, factor[t], in_fast, in_slow);
+            enter(tally, t, pixels);
+            for (int column = 0; column < 4; ++column) tally.sums[column][t] = 0.0;
+            tally.code[t] = tally.next[t];
+            tally.part[0][t] = tally.term[t];
+            tally.part[1][t] = tally.term[t] * phi;
+        }
+    }
 }
 
 // A tile is through: photons are terms times `scale` of their pixel.

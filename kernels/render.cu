@@ -382,11 +382,7 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
                             add(tally, t, L(keep) && L(active) ? term : 0.0, code_of(reach, turn, s.h, s.k, s.l),
                                 turn[TURN_PHI]);
                         }
-                        if (!any_lane(tally.changes)) continue;
-                        for (int t = 0; t < BLOCK; ++t) {
-                            if (!tally.changes[t]) continue;
-                            turn_over(tally, t, turn[TURN_PHI], L(factor), in_fast, in_slow, segment.pixels);
-                        }
+                        turn_over(tally, turn[TURN_PHI], factor, in_fast, in_slow, segment.pixels);
 #else
                         if (RUNNING) {
                             FOR_T
