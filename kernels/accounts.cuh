@@ -1,4 +1,5 @@
-// Whose light it is: sums for each reflection of a panel, in place of an image. Host only. specs/truth.md
+// Whose light it is: sums for each reflection of a panel, in place of an image. specs/truth.md
+// Host only: render.cu includes <vector> for it.
 //
 // A term belongs to the reflection nearest to its sample. Neighbouring terms of a pixel are mostly one reflection's:
 // a `Tally` adds those up, and only where that changes does a sum go to the tile's table of pixels and reflections.
@@ -52,7 +53,8 @@ private:
     std::size_t last = 0;            // row of the key asked for before
     int shift = 64;
 
-    std::size_t home(long long key) const { return (std::size_t)((unsigned long long)key * 0x9E3779B97F4A7C15ull >> shift); }
+    // The golden ratio's multiples spread keys over all slots.
+    std::size_t home(long long key) const { return (unsigned long long)key * 0x9E3779B97F4A7C15ull >> shift; }
 
     void grow()
     {
@@ -84,7 +86,7 @@ struct Account {
     Reflections total;
 };
 
-// Columns of the table of orientations: an index's scalar product with the first three is the speed out of the
+// Columns of the table of orientations `turns`: an index's scalar product with the first three is the speed out of the
 // sphere, or 0; spindle angle [rad].
 #define TURN_PHI 3
 #define TURN_COLUMNS 4
@@ -166,7 +168,7 @@ static void turn_over(Tally &tally, double phi, const double *factor, double in_
     }
 }
 
-// A tile is through: photons are terms times `scale` of their pixel.
+// A tile is through: photons are terms times `scale` of their pixel. `rim`: beside a pixel that is not rendered.
 static void settle(const Params &p, Segment &segment, const double *scale, const unsigned char *rim, int first_fast,
                    int first_slow)
 {

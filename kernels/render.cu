@@ -13,11 +13,15 @@
 // tile rows of this launch). Every pixel is written by one thread, once, and its sum runs in a fixed order:
 // the same inputs give the same bits, however the rows are cut into launches.
 //
+// With CREDITED, on the CPU, `attribute` takes the place of `render`: the same sum, its terms told apart by reflection.
+// specs/truth.md
+//
 // Arrays: table [h, k, l] REAL, padded grid (one unused element where FACTORS is CONSTANT); vectors
 // [orientation, 9] double, a, b, c with x, y, z [m]; sources [source, SOURCE_COLUMNS] double; limits [h, k, l] float,
 // grid LIMIT_PAD wider than the padded one, and axes [18, orientation] float, a, b, c [m] and their duals [1/m],
 // orientations filled up to whole chunks (one unused element each where CULLED is 0); mask uint8 and image float
-// [slow - first_row, fast]; found uint8 [place - first place of the launch].
+// [slow - first_row, fast]; found uint8 [place - first place of the launch]; turns [orientation, TURN_COLUMNS] double,
+// reach [h, k, l] double and rim uint8 [slow - first_row, fast] as accounts.cuh has them.
 #if CREDITED
 #include <vector>
 #endif
@@ -26,8 +30,7 @@
 #include "mathematics.cuh"
 #include "geometry.cuh"
 #include "polarization.cuh"
-#include "lattice.cuh"
-#include "structure_factor.cuh"
+#include "sample.cuh"
 #include "culling.cuh"
 #include "accounts.cuh"
 
@@ -43,54 +46,6 @@
 #define KEPT 1024
 #endif
 #define CHUNK_WORDS (CHUNK / 32)
-
-// F^2 at a sample, from its index and nearest whole index.
-DEVICE REAL squares(const Params &p, const REAL *RESTRICT table, const Orientation &o, INDEX whole_h, INDEX whole_k,
-                    INDEX whole_l)
-{
-#if FACTORS == CONSTANT
-    (void)table, (void)o, (void)whole_h, (void)whole_k, (void)whole_l;
-    return (REAL)p.constant;
-#else
-    const REAL found = entry(p, table, whole_h - o.low_h, whole_k - o.low_k, whole_l - o.low_l);
-#if FACTORS == TRICUBIC
-    return found * found;
-#else
-    return found;
-#endif
-#endif
-}
-
-// One sample: F^2, amplitude, and the whole indices nearest to it.
-struct Sample {
-    REAL squares;
-    Amplitude amplitude;
-    INDEX h, k, l;
-};
-
-DEVICE Sample sample(const Params &p, const REAL *RESTRICT table, const Orientation &o, INDEX qx, INDEX qy, INDEX qz,
-                     bool any_interpolates, bool interpolates)
-{
-    const INDEX h = miller_index(o.ax, o.ay, o.az, o.start_h, qx, qy, qz);
-    const INDEX k = miller_index(o.bx, o.by, o.bz, o.start_k, qx, qy, qz);
-    const INDEX l = miller_index(o.cx, o.cy, o.cz, o.start_l, qx, qy, qz);
-    const INDEX whole_h = ceil_(h - INDEX(0.5)), whole_k = ceil_(k - INDEX(0.5)), whole_l = ceil_(l - INDEX(0.5));
-    Sample s;
-    s.h = whole_h, s.k = whole_k, s.l = whole_l;
-    s.amplitude = lattice_amplitude(p, (REAL)(h - whole_h), (REAL)(k - whole_k), (REAL)(l - whole_l));
-    s.squares = squares(p, table, o, whole_h, whole_k, whole_l);
-#if FACTORS == TRICUBIC
-    if (any_interpolates) {
-        const bool outside = leaves_axis(h, o.low_h, p.grid_size[0]) || leaves_axis(k, o.low_k, p.grid_size[1])
-                             || leaves_axis(l, o.low_l, p.grid_size[2]);
-        const REAL f = interpolated(p, table, h, k, l, o.low_h, o.low_k, o.low_l);
-        s.squares = interpolates && !(PHYSICAL && outside) ? f * f : s.squares;
-    }
-#else
-    (void)any_interpolates, (void)interpolates;
-#endif
-    return s;
-}
 
 DEVICE int region_width(const Params &p) { return p.fast_max - p.fast_min + 1; }
 

@@ -1,4 +1,4 @@
-"""Whose light is it, by the host-compiled kernels: the account of `Attribution.everything` at the speed of the image."""
+"""Whose light is it, by the host-compiled kernels: the account of `Attribution.everything`, as fast as the image."""
 
 from __future__ import annotations
 
