@@ -132,6 +132,8 @@ def _progress(job: Job) -> Iterator[Bar | None]:
     with click.progressbar(length=1, file=sys.stderr) as bar:
         def advance(what: str, done: int, total: int) -> None:
             bar.label, bar.length = what, total
+            if done < bar.pos:  # the next image, or the truth: a bar that was full would stay so
+                bar.pos, bar.finished = 0, False
             bar.update(done - bar.pos)
 
         yield advance

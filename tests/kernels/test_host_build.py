@@ -294,6 +294,8 @@ def test_kernels_under_asan_and_ubsan(cache):
         "test_threads_and_launches_do_not_touch_a_bit")]
     images += [f"{HERE / 'test_culling.py'}::{name}" for name in (
         "test_random_images_keep_their_bits[3]", "test_more_words_than_a_tile_remembers")]
+    images += [f"{HERE / 'test_attribution.py'}::{name}" for name in (
+        "test_panels_masks_and_the_rim", "test_many_reflections_in_a_pixel")]
     result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
                              str(HERE / "test_device_functions.py"), *images,
                              "-k", "not (test_device_functions and (mixed or single))"],
