@@ -13,19 +13,26 @@
 // tile rows of this launch). Every pixel is written by one thread, once, and its sum runs in a fixed order:
 // the same inputs give the same bits, however the rows are cut into launches.
 //
+// With CREDITED, on the CPU, `attribute` takes the place of `render`: the same sum, its terms told apart by reflection.
+// specs/truth.md
+//
 // Arrays: table [h, k, l] REAL, padded grid (one unused element where FACTORS is CONSTANT); vectors
 // [orientation, 9] double, a, b, c with x, y, z [m]; sources [source, SOURCE_COLUMNS] double; limits [h, k, l] float,
 // grid LIMIT_PAD wider than the padded one, and axes [18, orientation] float, a, b, c [m] and their duals [1/m],
 // orientations filled up to whole chunks (one unused element each where CULLED is 0); mask uint8 and image float
-// [slow - first_row, fast]; found uint8 [place - first place of the launch].
+// [slow - first_row, fast]; found uint8 [place - first place of the launch]; turns [orientation, TURN_COLUMNS] double,
+// reach [h, k, l] double and rim uint8 [slow - first_row, fast] as accounts.cuh has them.
+#if CREDITED
+#include <vector>
+#endif
 #include "portable.cuh"
 #include "params.cuh"
 #include "mathematics.cuh"
 #include "geometry.cuh"
 #include "polarization.cuh"
-#include "lattice.cuh"
-#include "structure_factor.cuh"
+#include "sample.cuh"
 #include "culling.cuh"
+#include "accounts.cuh"
 
 // What a block remembers of the culling of its tile: 32-bit words, for all sources; orientations, in single precision.
 #if !CULLED
@@ -40,57 +47,18 @@
 #endif
 #define CHUNK_WORDS (CHUNK / 32)
 
-// F^2 at a sample, from its index and nearest whole index.
-DEVICE REAL squares(const Params &p, const REAL *RESTRICT table, const Orientation &o, INDEX whole_h, INDEX whole_k,
-                    INDEX whole_l)
-{
-#if FACTORS == CONSTANT
-    (void)table, (void)o, (void)whole_h, (void)whole_k, (void)whole_l;
-    return (REAL)p.constant;
-#else
-    const REAL found = entry(p, table, whole_h - o.low_h, whole_k - o.low_k, whole_l - o.low_l);
-#if FACTORS == TRICUBIC
-    return found * found;
-#else
-    return found;
-#endif
-#endif
-}
-
-// One sample: F^2 and amplitude.
-struct Sample {
-    REAL squares;
-    Amplitude amplitude;
-};
-
-DEVICE Sample sample(const Params &p, const REAL *RESTRICT table, const Orientation &o, INDEX qx, INDEX qy, INDEX qz,
-                     bool any_interpolates, bool interpolates)
-{
-    const INDEX h = miller_index(o.ax, o.ay, o.az, o.start_h, qx, qy, qz);
-    const INDEX k = miller_index(o.bx, o.by, o.bz, o.start_k, qx, qy, qz);
-    const INDEX l = miller_index(o.cx, o.cy, o.cz, o.start_l, qx, qy, qz);
-    const INDEX whole_h = ceil_(h - INDEX(0.5)), whole_k = ceil_(k - INDEX(0.5)), whole_l = ceil_(l - INDEX(0.5));
-    Sample s;
-    s.amplitude = lattice_amplitude(p, (REAL)(h - whole_h), (REAL)(k - whole_k), (REAL)(l - whole_l));
-    s.squares = squares(p, table, o, whole_h, whole_k, whole_l);
-#if FACTORS == TRICUBIC
-    if (any_interpolates) {
-        const bool outside = leaves_axis(h, o.low_h, p.grid_size[0]) || leaves_axis(k, o.low_k, p.grid_size[1])
-                             || leaves_axis(l, o.low_l, p.grid_size[2]);
-        const REAL f = interpolated(p, table, h, k, l, o.low_h, o.low_k, o.low_l);
-        s.squares = interpolates && !(PHYSICAL && outside) ? f * f : s.squares;
-    }
-#else
-    (void)any_interpolates, (void)interpolates;
-#endif
-    return s;
-}
-
 DEVICE int region_width(const Params &p) { return p.fast_max - p.fast_min + 1; }
 
+#if CREDITED
+ENTRY(attribute)(const Params p, const REAL *RESTRICT table, const double *RESTRICT vectors,
+                 const double *RESTRICT sources, const unsigned char *RESTRICT mask,
+                 const float *RESTRICT limits, const float *RESTRICT axes, const double *RESTRICT turns,
+                 const double *RESTRICT reach, const unsigned char *RESTRICT rim, Account *account)
+#else
 ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT vectors,
               const double *RESTRICT sources, const unsigned char *RESTRICT mask,
               const float *RESTRICT limits, const float *RESTRICT axes, float *RESTRICT image)
+#endif
 {
     THREAD;
     const int first_fast = p.fast_min + (int)blockIdx.x * TILE_FAST;
@@ -173,6 +141,11 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
     if (any == 0 && p.water == 0.0 && !p.absorbing) return;
 #else
     (void)limits, (void)axes;
+#endif
+#if CREDITED
+    Segment &segment = account->segments[(std::size_t)blockIdx.y * account->columns + blockIdx.x / SEGMENT_TILES];
+    Tally tally;
+    begin(tally);
 #endif
 #if PRECISION == SINGLE
     SHARED(Orientation, chunk, KEPT);
@@ -305,6 +278,11 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
                     }
                 }
 
+#if CREDITED
+                const double in_fast = (sub_fast + 0.5) / p.oversample, in_slow = (sub_slow + 0.5) / p.oversample;
+                PRIV(double, factor);
+                FOR_T L(factor) = PHYSICAL ? source[WEIGHT] * L(omega) * L(polar) * L(capture) : 1.0;
+#endif
                 for (int start = 0; start < p.orientations; start += CHUNK) {
                     int count = p.orientations - start < CHUNK ? p.orientations - start : CHUNK;
 #if CULLED
@@ -349,6 +327,18 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
 #else
                         const Orientation o = orientation_at(p, vectors + (long long)MEMBER(i) * 9);
 #endif
+#if CREDITED
+                        const double *turn = turns + (long long)MEMBER(i) * TURN_COLUMNS;
+                        FOR_T
+                        {
+                            const Sample s = sample(p, table, o, L3(q, 0), L3(q, 1), L3(q, 2), any_interpolates,
+                                                    L(interpolates));
+                            const double term = s.squares * s.amplitude.value * s.amplitude.value;
+                            add(tally, t, L(keep) && L(active) ? term : 0.0, code_of(reach, turn, s.h, s.k, s.l),
+                                turn[TURN_PHI]);
+                        }
+                        turn_over(tally, turn[TURN_PHI], factor, in_fast, in_slow, segment.pixels);
+#else
                         if (RUNNING) {
                             FOR_T
                             {
@@ -371,7 +361,9 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
                                 L(inner) = fma_(s.squares * s.amplitude.value, s.amplitude.value, L(inner));
                             }
                         }
+#endif
                     }
+#if !CREDITED
                     if (RUNNING) continue;
                     if (PHYSICAL) {
                         const double weight = p.term_scale * source[WEIGHT];
@@ -380,11 +372,23 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
                     } else {
                         FOR_T L(total) += L(keep) ? p.term_scale * (ACC)L(inner) : 0.0;
                     }
+#endif
                 }
+#if CREDITED
+                FOR_T fold(tally, t, L(factor), in_fast, in_slow);
+#endif
             }
         }
     }
 
+#if CREDITED
+    PRIV(double, scale);
+    FOR_T L(scale) = p.scale * (PHYSICAL ? 1.0 : L(capture) * L(polar) * L(omega));
+    for (int t = 0; t < BLOCK; ++t) enter(tally, t, segment.pixels);
+    settle(p, segment, scale, rim, first_fast, first_slow);
+}
+HOST_SEGMENTS(attribute)
+#else
     PRIV(float, photons);
     FOR_T
     {
@@ -403,6 +407,7 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
     }
 }
 HOST_KERNEL(render)
+#endif
 
 #if FACTORS == TRICUBIC && PRECISION == DOUBLE
 

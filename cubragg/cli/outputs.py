@@ -23,6 +23,7 @@ from cubragg.experiment.reference_rng import MAX_SEED
 if TYPE_CHECKING:
     from cubragg.io.figure import Spots
     from cubragg.io.nxmx import NxmxWriter
+    from cubragg.render.panels import Progress
     from cubragg.render.plan import RenderPlan
     from cubragg.render.predict import Truth
     from cubragg.render.render import Image
@@ -200,6 +201,8 @@ class Writer:
         Its place in a series, from 0; the seed of the noise is as much higher.
     nxmx
         The NXmx file that it is appended to.
+    progress
+        Told how far the truth is.
     written
         The files that are complete.
     figures
@@ -210,6 +213,7 @@ class Writer:
     image: Image
     number: int = 0
     nxmx: NxmxWriter | None = None
+    progress: Progress | None = None
     written: list[str] = field(default_factory=list)
     figures: dict[str, str] = field(default_factory=dict)
 
@@ -249,7 +253,8 @@ class Writer:
         from cubragg.render.predict import predict
 
         settings = self.job.settings
-        return predict(self.image.plan, min_photons=settings.truth_min, threads=settings.threads)
+        return predict(self.image.plan, min_photons=settings.truth_min, threads=settings.threads,
+                       backend=self.image.backend, progress=self.progress)
 
     @cached_property
     def _noisy(self) -> np.ndarray:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import click
 
@@ -20,6 +21,8 @@ from cubragg.render.render import Image, render
 #: More pixels than this are not traced one by one.
 MAX_TRACES = 1000
 Progress = Callable[[int, int], None]
+#: Told what is being done, and as `Progress`.
+Bar = Callable[[str, int, int], None]
 
 
 def simulate(line: Sequence[Given]) -> None:
@@ -57,11 +60,11 @@ def simulate(line: Sequence[Given]) -> None:
     try:
         for block in _traces(job, plan):
             click.echo(block)
-        with (job.replay.naming(), _progress(job) as progress,
+        with (job.replay.naming(), _progress(job) as bar,
               formats.nxmx_file(targets.get("nxmx"), settings, plan, written) as nxmx):
-            for number, image in enumerate(_images(job, plan, progress)):
+            for number, image in enumerate(_images(job, plan, bar and partial(bar, "rendering"))):
                 _warn(job, told, image.notices)
-                writer = outputs.Writer(job, image, number, nxmx, written)
+                writer = outputs.Writer(job, image, number, nxmx, bar and partial(bar, "truth"), written)
                 writer.write(targets if settings.images == 1 else outputs.numbered(targets, number + 1))
     except KeyboardInterrupt as stop:
         done = f"{outputs.listed(written)} complete, no other file" if written else "no file"
@@ -121,14 +124,16 @@ def _traces(job: Job, plan: RenderPlan) -> Iterator[str]:
 
 
 @contextmanager
-def _progress(job: Job) -> Iterator[Progress | None]:
+def _progress(job: Job) -> Iterator[Bar | None]:
     """A bar on a terminal, else nothing."""
     if job.settings.quiet or not job.settings.progress or not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(length=1, label="rendering", file=sys.stderr) as bar:
-        def advance(done: int, total: int) -> None:
-            bar.length = total
+    with click.progressbar(length=1, file=sys.stderr) as bar:
+        def advance(what: str, done: int, total: int) -> None:
+            bar.label, bar.length = what, total
+            if done < bar.pos:  # the next image, or the truth: a bar that was full would stay so
+                bar.pos, bar.finished = 0, False
             bar.update(done - bar.pos)
 
         yield advance

@@ -18,10 +18,13 @@ from cubragg.experiment.vectors import cross
 from cubragg.render.geometry import SubPixels
 from cubragg.render.lattice import Workspace, nearest
 from cubragg.render.numpy_renderer import NumpyRenderer, Pixels, Rules, Workers
+from cubragg.render.panels import Progress, place_count
 from cubragg.render.plan import RenderPlan, carried_rotations
 
 #: Entries that a ledger collects before it adds up those of one pixel and reflection.
 _LEDGER_ENTRIES = 1_000_000
+#: Columns of `Sums`.
+SUMS = 8
 #: Points along each edge of the detector at which the largest scattering vector is looked for.
 _GRID = 33
 _GRID_MARGIN = 1.03
@@ -71,7 +74,7 @@ class Shares(NamedTuple):
 class Sums(NamedTuple):
     """Sums over pixels for each ``code`` [n], ascending.
 
-    Columns of ``values`` [n, 8]: photons; photons times fast, slow [pixel], phi [rad]; the same with the middles of
+    Columns of ``values`` [n, SUMS]: photons; photons times fast, slow [pixel], phi [rad]; the same with the middles of
     the pixels, fast, slow; photons in pixels beside one that is not rendered; photons times the part of their
     pixel's light that is others'.
     """
@@ -162,20 +165,29 @@ class Attribution(NumpyRenderer):
         """Go on with another panel of the same detector."""
         self.turn(plan)
         self.codes = Codes(index_reach(plan))
-        self._rim = _rim(plan)
+        self.rim = _rim(plan)
+
+    @property
+    def turns(self) -> np.ndarray:
+        """The table of orientations float64 [orientation, TURN_COLUMNS] of `kernels/accounts.cuh`."""
+        return np.column_stack([self._crossing * self._turning, self._phi])
 
     @property
     def orientations(self) -> int:
         """Spindle steps times domains."""
         return len(self._phi)
 
-    def everything(self, threads: int | None) -> Sums:
+    def everything(self, threads: int | None, progress: Progress | None = None) -> Sums:
         """The account of the whole image: every sample of every pixel."""
         self._finished = []
-        self.render(threads)
+        self.render(threads, progress)
         return add_up([sums for _, sums in sorted(self._finished, key=lambda item: item[0])])
 
-    def around(self, places: Callable[[int], np.ndarray], threads: int) -> Sums:
+    def alone(self, place: int, rules: Rules) -> Sums:
+        """The account of the pixel at a place of the region."""
+        return self._sums(self._shares(Pixels(self._plan, place, place + 1), rules)[1])
+
+    def around(self, places: Callable[[int], np.ndarray], threads: int, progress: Progress | None = None) -> Sums:
         """The account of pixels chosen for each orientation by its number, as places in the region [n]."""
         def one(orientation: int) -> tuple[np.ndarray, np.ndarray]:
             renderer, ledger = copy.copy(self), Ledger()
@@ -190,10 +202,12 @@ class Attribution(NumpyRenderer):
                     ledger.add(shares.flat * self.codes.size + shares.code, shares.values)
             return ledger.total()
 
-        ledger = Ledger()
+        ledger, pixels = Ledger(), place_count(self._plan)
         with Workers(threads) as workers:
-            for entries in workers.in_order(one, range(self.orientations)):
+            for number, entries in enumerate(workers.in_order(one, range(self.orientations)), start=1):
                 ledger.add(*entries)
+                if progress is not None:
+                    progress(number * pixels // self.orientations, pixels)
         key, values = ledger.total()
         flat, code = np.divmod(key, self.codes.size)
         return self._sums(Shares(flat, code, values))
@@ -239,14 +253,14 @@ class Attribution(NumpyRenderer):
         photons, in_fast, in_slow, photons_phi = shares.values.T
         foreign = np.divide(in_pixel - photons, in_pixel, out=np.zeros(len(photons)), where=in_pixel > 0.0)
         columns = (photons, photons * fast + in_fast, photons * slow + in_slow, photons_phi, photons * (fast + 0.5),
-                   photons * (slow + 0.5), photons * self._rim[shares.flat], photons * foreign)
+                   photons * (slow + 0.5), photons * self.rim[shares.flat], photons * foreign)
         return Sums(*_added(shares.code, np.stack(columns, axis=1)))
 
 
 def add_up(sums: list[Sums]) -> Sums:
     """Sums of several parts of an image."""
     if not sums:
-        return Sums(np.zeros(0, dtype=np.int64), np.zeros((0, 8)))
+        return Sums(np.zeros(0, dtype=np.int64), np.zeros((0, SUMS)))
     return Sums(*_added(np.concatenate([part.code for part in sums]), np.concatenate([part.values for part in sums])))
 
 

@@ -50,6 +50,8 @@ class CpuRenderer:
         If it fails.
     """
 
+    _entry = "render"
+
     def __init__(self, plan: RenderPlan, precision: str = "double", cull: float | None = 0.0,
                  culling: Culling | None = None) -> None:
         self._variant, self._cull, self._given = host_variant(plan, precision), cull, culling
@@ -64,8 +66,9 @@ class CpuRenderer:
         """Go on with a plan that differs in the crystal's orientation only; table and limits stay."""
         self._plan, precision = plan, self._variant.precision
         self.culling = self._given or choose_culling(plan, "cpu", precision, self._cull, self._limits)
-        self._variant = replace(self._variant, tile=self.culling.tile, culled=self.culling.culled)
-        self._kernel = HostKernel(kernel_text(), self._variant, "render")
+        self._variant = replace(self._variant, tile=self.culling.tile, culled=self.culling.culled,
+                                credited=self._entry == "attribute")
+        self._kernel = HostKernel(kernel_text(), self._variant, self._entry)
         self._vectors = kernel_params.vectors_of(plan)
         self._cull_tables = np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
         self._cull_values: dict[str, Any] = {}
@@ -85,6 +88,16 @@ class CpuRenderer:
         mask = kernel_params.mask_of(plan)
         first = first_place(plan)
         stop = self._stop_place(plan, mask, first)
+        self._sweep(plan, stop, mask, (image,), progress)
+        for place in {first, stop} - {None}:
+            assert place is not None
+            fast, slow = place_pixel(plan, place)
+            image[slow, fast] = lone_pixel(plan, place, first_pass=place == first)
+        return image, None if stop is None else place_pixel(plan, stop)
+
+    def _sweep(self, plan: RenderPlan, stop: int | None, mask: np.ndarray, outputs: tuple[np.ndarray, ...],
+               progress: Progress | None) -> None:
+        """Launch after launch over a run; ``outputs`` are the entry's last arrays."""
         variant = self._variant
         params = kernel_params.params_of(plan, variant.precision)
         for name, value in self._cull_values.items():
@@ -93,17 +106,12 @@ class CpuRenderer:
             params["interpolated_to"] = stop
         total = place_count(plan)
         columns, end = kernel_params.grid_of(plan, variant.tile)
-        for rows in self._launches("render", params, end):
+        for rows in self._launches(self._entry, params, end):
             self._kernel((columns, rows), (variant.block,), (
-                params, self._table, self._vectors, self._sources, mask, *self._cull_tables, image))
+                params, self._table, self._vectors, self._sources, mask, *self._cull_tables, *outputs))
             if progress is not None:
                 done = (int(params["first_tile_row"]) + rows) * variant.tile[1] * region_width(plan)
                 progress(min(done, total), total)
-        for place in {first, stop} - {None}:
-            assert place is not None
-            fast, slow = place_pixel(plan, place)
-            image[slow, fast] = lone_pixel(plan, place, first_pass=place == first)
-        return image, None if stop is None else place_pixel(plan, stop)
 
     def _launches(self, entry: str, params: np.ndarray, end: int) -> Iterator[int]:
         """Rows of tiles of each launch, from the first to the last; sets ``first_tile_row``.

@@ -256,7 +256,8 @@ class HostKernel:
 
     def __init__(self, text: str, variant: Variant, entry: str, threads: int = 1) -> None:
         self._variant, self._entry, self.threads = variant, entry, threads
-        self._function = getattr(load(text, variant.defines()), f"host_{entry}")
+        self.library = load(text, variant.defines())
+        self._function = getattr(self.library, f"host_{entry}")
         self._function.restype = None
         self._function.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_void_p)]
 

@@ -86,6 +86,8 @@ class Variant:
         Pixels of a tile (fast, slow).
     culled
         Terms that cannot matter to a tile are left out; see `cubragg.render.culling`.
+    credited
+        Sums for each reflection take the place of the image; on the CPU, in double precision.
     physical, running
         Semantics, and whether factors are multiplied into the running sum; ``None``: read at run time.
     """
@@ -96,6 +98,7 @@ class Variant:
     wide_grid: bool = False
     tile: tuple[int, int] = TILE
     culled: bool = False
+    credited: bool = False
     physical: bool | None = None
     running: bool | None = None
 
@@ -115,7 +118,7 @@ class Variant:
             "PRECISION": PRECISIONS.index(self.precision), "SHAPE": _SHAPES.index(self.shape),
             "FACTORS": _FACTORS.index(self.factors), "WIDE_GRID": int(self.wide_grid),
             "TILE_FAST": self.tile[0], "TILE_SLOW": self.tile[1], "CULLED": int(self.culled),
-            "PARAMS_SIZE": PARAMS.itemsize,
+            "CREDITED": int(self.credited), "PARAMS_SIZE": PARAMS.itemsize,
         }
         values |= {name: int(value) for name, value in (("PHYSICAL", self.physical), ("RUNNING", self.running))
                    if value is not None}

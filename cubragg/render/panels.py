@@ -75,7 +75,7 @@ def render_panels(plan: RenderPlan, run: Run, progress: Progress | None
     parts = panel_parts(plan)
     before, total = 0, sum(place_count(part.plan) for part in parts)
     for part in parts:
-        image[part.window], stop = run(part.plan, _counted_on(progress, before, total))
+        image[part.window], stop = run(part.plan, counted_on(progress, before, total))
         before += place_count(part.plan)
         if stopped_at is None and stop is not None:
             stopped_at = in_image(part, *stop)
@@ -87,7 +87,8 @@ def in_image(part: PanelPart, fast: int, slow: int) -> tuple[int, int]:
     return fast + part.window[1].start, slow + part.window[0].start
 
 
-def _counted_on(progress: Progress | None, before: int, total: int) -> Progress | None:
+def counted_on(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Progress of a run, told as the image's: pixels ``before`` it, of ``total``."""
     if progress is None:
         return None
     told = progress

@@ -12,20 +12,21 @@ from enum import IntFlag
 import numpy as np
 
 from cubragg import units
-from cubragg.errors import ConfigError
+from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.vectors import rotate_axis
-from cubragg.render.attribution import Attribution, Sums, rotates
+from cubragg.render.attribution import Attribution, Codes, Sums, rotates
+from cubragg.render.cpu_attribution import CpuAttribution
 from cubragg.render.ewald import Windows
 from cubragg.render.geometry import SubPixels
 from cubragg.render.lattice import Workspace
-from cubragg.render.panels import panel_parts, place_count
+from cubragg.render.panels import Progress, counted_on, panel_parts, place_count
 from cubragg.render.partiality import partiality
 from cubragg.render.plan import RenderPlan
 
 #: Photons that a reflection needs to be listed.
 MIN_PHOTONS = 1.0
-#: Samples (pixels x sub-pixels x layers x sources x orientations) up to which every one is looked at.
+#: Samples (pixels x sub-pixels x layers x sources x orientations) up to which NumPy looks at every one.
 EXACT_SAMPLES = 20_000_000
 _CUT_SHARE = 0.01
 _OVERLAP_SHARE = 0.05
@@ -152,7 +153,7 @@ def require_accounts(plan: RenderPlan) -> None:
 
 
 def predict(plan: RenderPlan, *, exact: bool | None = None, min_photons: float = MIN_PHOTONS,
-            threads: int | None = None) -> Truth:
+            threads: int | None = None, backend: str = "auto", progress: Progress | None = None) -> Truth:
     """List the reflections of an image.
 
     Parameters
@@ -160,13 +161,18 @@ def predict(plan: RenderPlan, *, exact: bool | None = None, min_photons: float =
     plan
         From `make_plan`.
     exact
-        Look at every sample, which takes longer than to render with NumPy. Otherwise, only where reflections are
-        expected. ``None``: where there are few samples, and where expectations are not to be had (curved detectors,
+        Look at every sample. Otherwise, with NumPy and only where reflections are expected. ``None``: where the
+        kernels do it, where there are few samples, and where expectations are not to be had (curved detectors,
         interpolated structure factors).
     min_photons
         Leave out reflections with fewer photons on their panel.
     threads
         CPU threads; all cores if ``None``.
+    backend
+        ``numpy``; with any other, the kernels compiled by this machine's C++ compiler look at every sample, if it has
+        one.
+    progress
+        Called with (pixels done, pixels in all) now and then.
 
     Raises
     ------
@@ -175,25 +181,37 @@ def predict(plan: RenderPlan, *, exact: bool | None = None, min_photons: float =
     """
     require_accounts(plan)
     wide = plan.interpolate or plan.experiment.detector.curved
+    runs = _numbered(plan)
+    account = _account(plan, runs[0][1], backend if exact is not False or wide else "numpy") if runs else None
     if exact is None:
-        exact = _samples(plan) <= EXACT_SAMPLES
+        exact = isinstance(account, CpuAttribution) or _samples(plan) <= EXACT_SAMPLES
     exact = exact or wide
     parts: list[dict[str, np.ndarray]] = []
-    account: Attribution | None = None
-    for number, part in _numbered(plan):
-        if account is None:
-            account = Attribution(part)
+    before, total = 0, sum(place_count(part) for _, part in runs)
+    for number, part in runs:
+        assert account is not None
+        account.go_to(part)
+        told = counted_on(progress, before, total)
+        if isinstance(account, CpuAttribution) or exact:
+            sums = account.everything(threads, told)
         else:
-            account.go_to(part)
-        if exact:
-            sums = account.everything(threads)
-        else:
-            sums = account.around(Windows(part).places, threads or os.cpu_count() or 1)
-        parts.append(_columns(number, part, account, sums, min_photons))
+            sums = account.around(Windows(part).places, threads or os.cpu_count() or 1, told)
+        before += place_count(part)
+        parts.append(_columns(number, part, account.codes, sums, min_photons))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     order = np.argsort(-columns["photons"], kind="stable")
     return Truth(**{name: column[order] for name, column in columns.items()}, panels=panel_places(plan),
                  orientation=orientation(plan), plan=plan, exact=exact, min_photons=min_photons)
+
+
+def _account(plan: RenderPlan, part: RenderPlan, backend: str) -> CpuAttribution | Attribution:
+    """What keeps account of a plan, given its first run: the kernels, else NumPy."""
+    if backend != "numpy":
+        try:
+            return CpuAttribution(plan, part)
+        except (BackendUnavailable, KernelBuildError):
+            pass  # NumPy finds the same, later
+    return Attribution(part)
 
 
 def panel_places(plan: RenderPlan) -> tuple[PanelPlace, ...]:
@@ -215,14 +233,14 @@ def _samples(plan: RenderPlan) -> int:
     return sum(place_count(part) * part.layers.count for _, part in _numbered(plan)) * plan.steps
 
 
-def _columns(panel: int, plan: RenderPlan, account: Attribution, sums: Sums, min_photons: float
+def _columns(panel: int, plan: RenderPlan, codes: Codes, sums: Sums, min_photons: float
              ) -> dict[str, np.ndarray]:
     """The columns of a truth for one panel."""
     bright = (sums.values[:, 0] >= min_photons) & (sums.values[:, 0] > 0.0)
     code, values = sums.code[bright], sums.values[bright]
     photons = values[:, 0]
     fast, slow, phi, pixel_fast, pixel_slow, rim, foreign = (values[:, 1:] / photons[:, None]).T
-    hkl, entering = account.codes.unpack(code)
+    hkl, entering = codes.unpack(code)
     F = structure_factors(plan, hkl)
     stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
     with np.errstate(divide="ignore"):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
+import sys
 from pathlib import Path
 
 import h5py
@@ -11,6 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cubragg.cli.build import build
+from cubragg.cli.legacy import parse
+from cubragg.cli.simulate import _progress
 from cubragg.render.predict import predict
 
 LINE = ("-cell 60 62 66 90 95 90 -default_F 100 -lambda 1.1 -N 12 -gauss_xtal -fudge 0.2 -distance 110 -pixel 0.3 "
@@ -106,6 +112,27 @@ def test_a_picture_with_spots(run, folder):
     assert rings.shape == spots.shape
     assert np.count_nonzero((rings != spots).any(axis=2)) > 500
     assert sorted(path.name for path in folder.iterdir()) == ["a.bin", "rings.png", "spots.png"]
+
+
+class Terminal(io.StringIO):
+    """Takes what a terminal would show."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_begins_again(monkeypatch):
+    """For the truth, and for the next image: a full bar of click's does not move by itself any more."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    job = build(parse(["-default_F", "1", "-cell", "50", "50", "50", "90", "90", "90"]))
+    with _progress(job) as bar:
+        for what in ("rendering", "truth", "rendering"):
+            for done in (25, 50, 100):
+                bar(what, done, 100)
+    drawn = re.findall(r"(rendering|truth)  \[[#-]*\] +(\d+)%", terminal.getvalue())
+    assert [(what, int(percent)) for what, percent in drawn if percent != "0"] == [
+        (what, percent) for what in ("rendering", "truth", "rendering") for percent in (25, 50, 100)]
 
 
 def test_each_image_of_a_series_has_its_own(run, folder):

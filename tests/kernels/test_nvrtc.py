@@ -24,7 +24,6 @@ from conftest import random_grid, small_experiment
 
 from cubragg.render.cuda_device import build_error
 from cubragg.render.cull_choice import TILES
-from cubragg.render.kernel_params import ENTRIES
 from cubragg.render.kernel_source import PRECISIONS, Variant, cuda_options, cuda_variant, kernel_folder, kernel_text
 from cubragg.render.plan import make_plan
 
@@ -186,7 +185,7 @@ def check(compiled: Compiled, variant: Variant) -> None:
     assert compiled.cubin.startswith(b"\x7fELF")
     assert "warning" not in compiled.log, compiled.log
     search = variant.factors == "tricubic" and variant.precision == "double"
-    assert set(compiled.usage()) == (set(ENTRIES) if search else {"render"})
+    assert set(compiled.usage()) == {"render", *["find_outside"] * search}
     for usage in compiled.usage().values():
         assert usage.registers * variant.block <= 65536
 

@@ -1,0 +1,128 @@
+"""The kernels' account of reflections: NumPy's, whatever the experiment, and on any number of threads."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import random_experiment, random_grid, small_experiment
+
+from cubragg import Experiment, Panel
+from cubragg.render import cpu_renderer, predict
+from cubragg.render.attribution import Attribution, Sums
+from cubragg.render.cpu_attribution import CpuAttribution
+from cubragg.render.culling import Culling
+from cubragg.render.panels import panel_parts
+from cubragg.render.plan import make_plan
+
+#: Sums run in another order, by sub-pixel and tile; on curved detectors NumPy's sine and the kernels' differ in their
+#: last bits, which a sample beside a zero of its profile magnifies.
+SUMS_REL, CURVED_REL = 1e-13, 1e-10
+COLUMNS = ("photons", "fast_px", "slow_px", "pixel_fast", "pixel_slow", "phi_deg", "partiality", "beam")
+RUNNING = {f"oversample_{name}": False for name in ("thick", "polar", "omega")}
+
+
+def with_sampling(experiment: Experiment, **sampling) -> Experiment:
+    return dataclasses.replace(experiment, sampling=dataclasses.replace(experiment.sampling, **sampling))
+
+
+def accounts(experiment: Experiment, threads: int = 2) -> list[tuple[Sums, Sums]]:
+    """Of each panel, by NumPy and by the kernels."""
+    plan = make_plan(experiment)
+    runs = [part.plan for part in panel_parts(plan)]
+    reference, kernels, found = Attribution(runs[0]), CpuAttribution(plan, runs[0]), []
+    for run in runs:
+        reference.go_to(run)
+        kernels.go_to(run)
+        found.append((reference.everything(threads), kernels.everything(threads)))
+    return found
+
+
+def check(experiment: Experiment) -> int:
+    """Compare the accounts; how many reflections they have."""
+    rel = CURVED_REL if experiment.detector.curved else SUMS_REL
+    count = 0
+    for expected, found in accounts(experiment):
+        np.testing.assert_array_equal(found.code, expected.code)
+        # Sums of parts of both signs, and of the light of others, are as good as the photons that they are made of.
+        rounding = rel * expected.values[:, :1] * max(experiment.detector.shape())
+        assert np.all(np.abs(found.values - expected.values) <= rounding)
+        np.testing.assert_allclose(found.values[:, 0], expected.values[:, 0], rtol=rel)
+        count += len(found.code)
+    return count
+
+
+@pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
+@pytest.mark.parametrize("seed", range(40))
+def test_any_experiment(seed, semantics):
+    check(with_sampling(random_experiment(seed, semantics), **RUNNING))
+
+
+@pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
+@pytest.mark.parametrize("tile", [(4, 4), (16, 8)])
+@pytest.mark.parametrize("seed", [3, 5, 6, 11, 14, 20])
+def test_left_out_terms_of_0_are_nobodys(seed, tile, semantics, monkeypatch):
+    monkeypatch.setattr(cpu_renderer, "choose_culling", lambda *_: Culling(True, tile))
+    check(with_sampling(random_experiment(seed, semantics), **RUNNING))
+
+
+@pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
+def test_panels_masks_and_the_rim(semantics):
+    mask = np.ones((40, 30), dtype=bool)
+    mask[10:20, 5:9] = False
+    panels = (Panel(30, 40, 0.5, 0.5, name="left", mask=mask),
+              Panel(30, 40, 0.5, 0.4, origin_mm=(18.0, 0.0, 2.0), offset=(35, 0), name="right"))
+    experiment = small_experiment(
+        detector={"panels": panels}, sampling={"oversample": 2, "roi": (3, 60, 2, 38)}, semantics=semantics,
+        goniometer={"osc_deg": 1.0, "phi_steps": 3}, crystal={"mosaic_spread_deg": 0.5, "mosaic_domains": 3})
+    assert check(experiment) > 20
+
+
+def test_many_reflections_in_a_pixel():
+    """More than the tables begin with, and more than one segment of tiles."""
+    experiment = small_experiment(
+        crystal={"mosaic_spread_deg": 90.0, "mosaic_domains": 150}, detector={"fast_pixels": 300, "slow_pixels": 18},
+        goniometer={"phi_deg": 1.0, "osc_deg": 1.0, "phi_steps": 2})
+    assert check(experiment) > 2000
+
+
+def test_threads_and_launches_change_no_bit(monkeypatch):
+    experiment = with_sampling(small_experiment(
+        crystal={"mosaic_spread_deg": 1.0, "mosaic_domains": 10}, detector={"fast_pixels": 600, "slow_pixels": 60,
+                                                                            "pixel_size_mm": 0.1}), oversample=2)
+    plan = make_plan(experiment)
+    found = []
+    for threads, seconds in ((1, 0.2), (2, 1e-9), (5, 1e9)):
+        monkeypatch.setattr(cpu_renderer, "_LAUNCH_S", seconds)
+        found.append(CpuAttribution(plan, plan).everything(threads))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.code, found[0].code)
+        np.testing.assert_array_equal(other.values, found[0].values)
+
+
+def test_the_truth_is_that_of_numpy():
+    experiment = small_experiment(goniometer={"osc_deg": 1.0, "phi_steps": 3}, beam={"fluence": 1e26})
+    plan = make_plan(dataclasses.replace(experiment, structure_factors=random_grid(np.random.default_rng(1), 8)))
+    told: list[tuple[int, int]] = []
+    numpy, kernels = (predict.predict(plan, exact=True, backend=backend, progress=lambda *args: told.append(args))
+                      for backend in ("numpy", "cpu"))
+    assert told[-1] == (480, 480)
+    assert len(numpy) > 10
+    for name in ("hkl", "panel", "flags", "F", "d_A"):
+        np.testing.assert_array_equal(getattr(kernels, name), getattr(numpy, name))
+    for name in COLUMNS:
+        np.testing.assert_allclose(getattr(kernels, name), getattr(numpy, name), rtol=1e-11)
+
+
+def test_without_a_compiler_numpy_is_asked(monkeypatch):
+    """Which looks near reflections only where there are many samples."""
+    plan = make_plan(small_experiment(beam={"fluence": 1e26}))
+    monkeypatch.setattr(predict, "EXACT_SAMPLES", 100)
+    whole = predict.predict(plan)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    near = predict.predict(plan)
+    assert whole.exact
+    assert not near.exact
+    assert predict.predict(plan, exact=True).photons.sum() == pytest.approx(whole.photons.sum(), rel=1e-12)
+    assert not predict.predict(plan, backend="numpy").exact
