@@ -74,7 +74,7 @@ def read_geom(path: Path | str) -> Models:
 def _sections(path: Path | str) -> tuple[_Section, dict[str, _Section], dict[str, _Section]]:
     """Settings without a panel, panels, and bad regions. A default counts for panels first named after it."""
     common, panels, bad = _Section(), dict[str, _Section](), dict[str, _Section]()
-    for line_number, line in enumerate(io.StringIO(read_text(path)), start=1):
+    for line_number, line in enumerate(io.StringIO(read_text(path, others="latin-1")), start=1):
         statement = line.split(";", 1)[0].strip()
         if not statement:
             continue
@@ -271,7 +271,7 @@ def read_cell(path: Path | str) -> Models:
         If it cannot be read.
     """
     section = _Section()
-    for line_number, line in enumerate(io.StringIO(read_text(path)), start=1):
+    for line_number, line in enumerate(io.StringIO(read_text(path, others="latin-1")), start=1):
         left, equals, value = line.split(";", 1)[0].partition("=")
         if equals:
             section.values[left.strip()] = (line_number, value.strip())

@@ -23,7 +23,7 @@ from cubragg.io.text import read_text
 
 Frame = tuple[Vector, Vector, Vector, Vector]  #: fast, slow, normal, origin [mm]
 _LABORATORY: Frame = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
-_UNTURNED = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+_UNTURNED: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _LARGEST = sys.float_info.max
 _PARALLAX = "ParallaxCorrectedPxMmStrategy"
 _OFFSET_PARALLAX = "OffsetParallaxCorrectedPxMmStrategy"
@@ -163,9 +163,8 @@ def _goniometer(goniometer: _Node | None) -> tuple[Vector | None, list[tuple[flo
         return None, []
     if "axes" not in goniometer:
         # Before DIALS 1.1 there was no setting rotation.
-        fixed, setting = goniometer.numbers("fixed_rotation", 9), _UNTURNED
-        if "setting_rotation" in goniometer:
-            setting = goniometer.numbers("setting_rotation", 9)
+        fixed = goniometer.numbers("fixed_rotation", 9)
+        setting = goniometer.numbers("setting_rotation", 9) if "setting_rotation" in goniometer else _UNTURNED
         return unit(apply_matrix(setting, goniometer.vector("rotation_axis"))), [fixed, setting]  # type: ignore[arg-type]
     axes = goniometer.rows("axes", 3)
     angles = [units.rad_from_deg(angle) for angle in goniometer.numbers("angles", len(axes))]

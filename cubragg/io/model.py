@@ -10,8 +10,9 @@ import gemmi
 import numpy as np
 
 from cubragg.errors import FormatError
-from cubragg.io.cif_reflections import cell_and_symmetry, read_document, unzipped
+from cubragg.io.cif_reflections import cell_and_symmetry, read_document
 from cubragg.io.columns import Cell, checked_cell
+from cubragg.io.packed import unpacked
 
 #: B = 8 pi^2 U.
 _B_PER_U = 8.0 * np.pi ** 2
@@ -56,7 +57,7 @@ class AtomicModel:
 
 
 def read_model(path: Path | str) -> AtomicModel:
-    """A PDB, mmCIF or small-molecule CIF file, gzipped or not.
+    """A PDB, mmCIF or small-molecule CIF file, packed or not.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def _share_special_positions(structure: gemmi.Structure) -> int:
 
 def _structure(path: Path | str) -> tuple[gemmi.Structure, bool]:
     """What the file holds, and whether it is a PDB or mmCIF file."""
-    data = unzipped(path)
+    data = unpacked(path)
     lines = [line for line in data[:_HEAD_BYTES].splitlines() if line.strip() and not line.startswith(b"#")]
     try:
         # By content: names of coordinate files are many.
@@ -130,8 +131,13 @@ def _from_small(path: Path | str, block: gemmi.cif.Block) -> gemmi.Structure:
     cell, symmetry = cell_and_symmetry(path, block)
     small = gemmi.make_small_structure_from_block(block)
     if small.spacegroup is None:
-        raise FormatError(f"{path}: got space group {symmetry.name!r}, {len(symmetry.rotations)} operations; "
-                          "no such setting is known")
+        # Of names of groups gemmi knows fewer tags.
+        small.spacegroup_hm = symmetry.name
+        small.determine_and_set_spacegroup("1")
+    if small.spacegroup is None:
+        named = f"space group {symmetry.name!r}, " if symmetry.name else ""
+        raise FormatError(f"{path}: got {named}{len(symmetry.rotations)} symmetry operations; no space group has these "
+                          "in a setting that is known")
     small.setup_cell_images()
     small.change_occupancies_to_crystallographic()
     structure = gemmi.Structure()

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cubragg import units
+from cubragg.errors import ConfigError
 from cubragg.experiment.beam import DEFAULT_FLUENCE, SourceTable
 from cubragg.experiment.crystal import Lattice, Mosaic
 from cubragg.experiment.detector import DetectorGeometry, Layers
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panels import live_pixels
-from cubragg.experiment.sampling import ROI
+from cubragg.experiment.sampling import MAX_OVERSAMPLE, ROI
 from cubragg.experiment.sweep import Sweep
 from cubragg.experiment.vectors import Vector, rotate_axis, scale
 from cubragg.render.placed import PlacedPanel, coarsest, placed_panels
@@ -106,6 +107,10 @@ def make_plan(experiment: Experiment) -> RenderPlan:
     decisive = coarsest(detector, geometry, geometries)
     recommended = sampling.recommended_oversample(lattice, cells, decisive, wavelength)
     oversample = sampling.oversample or recommended
+    if oversample > MAX_OVERSAMPLE:
+        raise ConfigError("sampling.oversample", f"got none, and at {beam.wavelength_A:g} A the fringes of this "
+                          f"crystal need {recommended} x {recommended} samples a pixel; 1 to {MAX_OVERSAMPLE} are "
+                          "accepted")
     sources = beam.source_table(geometry.beam, geometry.polar, geometry.vert)
     mosaic = crystal.mosaic()
     phi, angles = goniometer.sweep(), goniometer.angles()
