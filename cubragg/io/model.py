@@ -109,7 +109,7 @@ def _structure(path: Path | str) -> tuple[gemmi.Structure, bool]:
     try:
         # By content: names of coordinate files are many.
         if not (lines and lines[0].lower().startswith(b"data_")):
-            return gemmi.read_pdb_string(data), True
+            return gemmi.read_pdb_string(data, max_line_length=_line_length(lines)), True
         document = read_document(path)
         small = next((block for block in document if block.find_values("_atom_site_fract_x")), None)
         if small is not None:
@@ -120,6 +120,12 @@ def _structure(path: Path | str) -> tuple[gemmi.Structure, bool]:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{path}: not a model in PDB or CIF: {error}") from None
+
+
+def _line_length(lines: list[bytes]) -> int:
+    """72 for PDB files from before 1996, whose lines end with the name of the entry and a number; else 0, any."""
+    head = lines[0] if lines else b""
+    return 72 if head.startswith(b"HEADER") and len(head[72:76].strip()) == 4 and head[62:66] == head[72:76] else 0
 
 
 def _from_small(path: Path | str, block: gemmi.cif.Block) -> gemmi.Structure:

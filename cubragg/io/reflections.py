@@ -23,6 +23,7 @@ MAX_MISFIT = 0.03
 _HEAD_BYTES = 8192
 _PARAMETERS = (".ins", ".res", ".cif")
 _XDS = (b"!FORMAT=XDS_ASCII", b"!OUTPUT_FILE=INTEGRATE")
+_CRYSTFEL = b"CrystFEL reflection list"
 _MODEL_RECORDS = ("HEADER", "CRYST1", "ATOM  ", "HETATM", "REMARK", "TITLE ")
 
 
@@ -150,6 +151,9 @@ def read_reflections(path: Path | str, column: str | None = None) -> Reflections
 
 
 def _plain(path: Path | str) -> Reflections:
+    if start_of(path, len(_CRYSTFEL)) == _CRYSTFEL:
+        raise FormatError(f"{path}: got intensities of CrystFEL, which have no cell; the MTZ that its get_hkl writes "
+                          "with --output-format=mtz is accepted")
     listed = read_hkl(path)
     notices: tuple[str, ...] = ()
     if listed.duplicates:

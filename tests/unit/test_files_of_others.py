@@ -258,6 +258,22 @@ def test_lists_of_xds_that_cannot_be_used(text, message):
         read_reflections(written("a.HKL", text))
 
 
+def test_intensities_of_crystfel_are_told():
+    """AT-STR-018"""
+    with pytest.raises(FormatError, match=r"a\.hkl: got intensities of CrystFEL, which have no cell; the MTZ"):
+        read_reflections(written("a.hkl", "CrystFEL reflection list version 2.0\nSymmetry: 4/mmm\n"))
+
+
+def test_lines_of_the_early_data_bank_end_with_the_entry():
+    """AT-STR-019: columns 73 to 80 are neither element nor charge there."""
+    text = ("HEADER    HYDROLASE                               01-JAN-90   9XYZ      9XYZ   2\n"
+            "CRYST1   30.000   40.000   50.000  90.00  90.00  90.00 P 21 21 21    4  9XYZ  10\n"
+            "ATOM      1  CA  GLY A   1       1.000   2.000   3.000  1.00 20.00      9XYZ  90\n"
+            "ATOM      2  N   GLY A   1       2.500   2.000   3.000  1.00 20.00      9XYZ 190\nEND\n")
+    model = read_model(written("a.pdb", text))
+    assert [(atom.element.name, atom.charge) for atom in model.atoms()] == [("C", 0), ("N", 0)]
+
+
 def small_cif(symmetry: str) -> str:
     return written("a.cif", "data_a\n_cell_length_a 3.6\n_cell_length_b 3.6\n_cell_length_c 3.6\n_cell_angle_alpha 90\n"
                    f"_cell_angle_beta 90\n_cell_angle_gamma 90\n{symmetry}\nloop_\n_atom_site_label\n"
