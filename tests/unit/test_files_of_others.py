@@ -294,6 +294,6 @@ def test_operations_without_a_known_group():
 
 
 def test_a_wavelength_that_no_sampling_resolves():
-    """AT-SAM-020"""
+    """AT-SAM-005"""
     with pytest.raises(ConfigError, match=r"oversample: got none, and at 2\.5e-12 A the fringes"):
         make_plan(small_experiment(beam={"wavelength_A": 2.5e-12}, sampling={"oversample": None}))
