@@ -138,12 +138,17 @@ def read_expt(path: Path | str, number: int | None = None) -> Models:
     spindle, rotation = _goniometer(model("goniometer"))
     scan, spindle = _scan(model("scan"), spindle)
     crystal = model("crystal")
-    found = Models(_beam(beam), tuple(_panels(detector, remarks)), spindle, scan,
+    found = Models(_beam(beam, remarks), tuple(_panels(detector, remarks)), spindle, scan,
                    None if crystal is None else _crystal(crystal, rotation, remarks))
     return dataclasses.replace(found, remarks=tuple(remarks))
 
 
-def _beam(beam: _Node) -> BeamModel:
+def _beam(beam: _Node, remarks: list[str]) -> BeamModel:
+    if beam.text("__id__") == "polychromatic":
+        raise FormatError(f"{beam.where}: got a polychromatic beam; one with a wavelength is accepted")
+    if beam.text("probe") not in ("", "x-ray"):
+        remarks.append(f"its beam is of {beam.text('probe')}s: scattering and polarization are those of X-rays of the "
+                       "same wavelength")
     wavelength, direction = beam.number("wavelength"), beam.vector("direction")
     for x, y, z in beam.rows("s0_at_scan_points", 3)[:1]:
         direction = (-x, -y, -z)

@@ -105,6 +105,22 @@ def test_a_sensor_that_only_the_strategy_knows():
     assert (panel.thickness_um, panel.attenuation_um) == (pytest.approx(450.0), pytest.approx(200.0))
 
 
+def test_beams_of_other_particles():
+    """AT-FROM-061: told; a beam of many wavelengths is refused."""
+    document = json.loads(first_releases({}, {}))
+    document["beam"][0].update(__id__="monochromatic", probe="electron", wavelength=0.0251)
+    models = read_models(written("a.expt", json.dumps(document)))
+    assert models.beam.wavelength_A == 0.0251
+    assert models.remarks == ("its beam is of electrons: scattering and polarization are those of X-rays of the same "
+                              "wavelength",)
+    document["beam"][0].update(probe="x-ray")
+    assert not read_models(written("b.expt", json.dumps(document))).remarks
+    del document["beam"][0]["wavelength"]
+    document["beam"][0].update(__id__="polychromatic", wavelength_range=[0.2, 10.0])
+    with pytest.raises(FormatError, match=r"c\.expt\.beam\[0\]: got a polychromatic beam; one with a wavelength"):
+        read_models(written("c.expt", json.dumps(document)))
+
+
 # geometry of CrystFEL
 
 def test_a_shift_in_a_data_file_is_left_out():
