@@ -135,12 +135,14 @@ def read_cbf_models(path: Path | str) -> Models:
                           "of dials.import is accepted")
     fast_m, slow_m = _numbers(path, header, "Pixel_size", 2)
     beam_fast, beam_slow = _numbers(path, header, "Beam_xy", 2)
-    (distance_m,), (wavelength,) = (_numbers(path, header, key, 1) for key in ("Detector_distance", "Wavelength"))
+    distance_m, = _numbers(path, header, "Detector_distance", 1)
     _positive(path, "Detector_distance", distance_m)
-    _positive(path, "Wavelength", wavelength)
+    wavelength, unsaid = None, f"{path}: no Wavelength in the header"
+    if "Wavelength" in header:
+        wavelength, unsaid = _positive(path, "Wavelength", *_numbers(path, header, "Wavelength", 1)), ""
     fast_mm, slow_mm = (1000.0 * _positive(path, "Pixel_size", edge) for edge in (fast_m, slow_m))
     material, thickness = _sensor(header)
-    depth = attenuation_um(material, wavelength) if thickness else None
+    depth = attenuation_um(material, wavelength) if thickness and wavelength else None
     slow, fast = counts.shape
     cutoff = _optional(header, "Count_cutoff")
     live = counts >= 0
@@ -155,7 +157,8 @@ def read_cbf_models(path: Path | str) -> Models:
     start, width = (_optional(header, key) or 0.0 for key in ("Start_angle", "Angle_increment"))
     spindle, start = (_SPINDLE, start) if width >= 0.0 else ((-1.0, 0.0, 0.0), -start)
     return Models(BeamModel(_BEAM, wavelength, share, None if share is None else (0.0, 1.0, 0.0)), (panel,), spindle,
-                  ScanModel(start, abs(width), _optional(header, "Exposure_time") or None), remarks=tuple(remarks))
+                  ScanModel(start, abs(width), _optional(header, "Exposure_time") or None), remarks=tuple(remarks),
+                  unsaid=unsaid)
 
 
 def _positive(path: Path | str, key: str, value: float) -> float:

@@ -147,14 +147,29 @@ def test_a_beam_centre_off_the_detector_is_told():
     assert "4 mm along fast and 3 mm along slow, lies off the detector of 0.44 x 0.33 mm" in remark
 
 
-def test_a_barrel_is_no_plane():
-    """AT-FROM-063"""
+def mini_cbf(*lines: str) -> str:
     from fabio.cbfimage import CbfImage
 
     image = CbfImage(data=np.zeros((4, 5), dtype=np.int32))
     image.header["_array_data.header_convention"] = "PILATUS_1.2"
-    image.header["_array_data.header_contents"] = "# Detector: PILATUS 12M, S/N 1\r\n# Pixel_size 172e-6 m x 172e-6 m"
+    image.header["_array_data.header_contents"] = "\r\n".join(f"# {line}" for line in lines)
     image.write("a.cbf")
+    return "a.cbf"
+
+
+def test_a_laboratory_image_without_wavelength():
+    """AT-FROM-063: -lambda gives it; without one there is no attenuation of the sensor."""
+    models = read_models(mini_cbf("Pixel_size 172e-6 m x 172e-6 m", "Silicon sensor, thickness 0.00045 m",
+                                  "Detector_distance 0.2 m", "Beam_xy (2.5, 1.5) pixels"))
+    assert (models.beam.wavelength_A, models.unsaid) == (None, "a.cbf: no Wavelength in the header")
+    panel, = models.panels
+    assert panel.origin_mm == pytest.approx((-0.43, 0.258, -200.0))
+    assert panel.thickness_um is None
+
+
+def test_a_barrel_is_no_plane():
+    """AT-FROM-063"""
+    mini_cbf("Detector: PILATUS 12M, S/N 1", "Pixel_size 172e-6 m x 172e-6 m")
     with pytest.raises(FormatError, match=r"a\.cbf: got an image of a PILATUS 12M, a barrel that its header does not"):
         read_models("a.cbf")
 
