@@ -88,7 +88,7 @@ class Imported:
         ConfigError
             For the flag of a convention: the files bring their own axes.
         FormatError
-            If no file and no flag says the wavelength.
+            If no file and no flag says the wavelength or the distance.
         """
         if not self.models.panels:
             return
@@ -98,6 +98,8 @@ class Imported:
         if replay.get("beam.wavelength_A") is None:
             raise FormatError(f"{self.models.unsaid or self._names['panels'] + ': there is no wavelength'}; "
                               "give -lambda or -energy")
+        if self.models.unplaced and not replay.flagged & {"detector.distance_mm", "detector.close_distance_mm"}:
+            raise FormatError(f"{self.models.unplaced}; give -distance, that of the panel which the beam hits")
         replay.notices += self._surprises(replay)
 
     def _surprises(self, replay: Replay) -> Iterator[str]:

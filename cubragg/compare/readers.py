@@ -7,12 +7,13 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cubragg.errors import FormatError
 from cubragg.io.cbf import read_cbf
+from cubragg.io.packed import start_of
 from cubragg.io.raw import read_float
 from cubragg.io.smv import read_smv
 
@@ -61,8 +62,7 @@ def read_image(path: Path | str, shape: tuple[int, int] | None = None, number: i
     OSError
         If it cannot be opened.
     """
-    with open(path, "rb") as file:
-        start = file.read(len(_SMV))
+    start = start_of(path, len(_SMV))
     if start.startswith(_SMV):
         smv = read_smv(path)
         image = ReadImage(smv.pixels.astype(np.float64), None, "SMV", smv.pixels.dtype, smv.header)
@@ -103,6 +103,7 @@ def _nxmx(path: Path | str, number: int) -> ReadImage | None:
 
     try:
         with h5py.File(path, "r") as file:
+            _check_links(path, file)
             data, detector = file.get("entry/data/data"), file.get("entry/instrument/detector", {})
             if not isinstance(data, h5py.Dataset) or data.ndim != 3 or data.size == 0:
                 return None
@@ -120,6 +121,22 @@ def _nxmx(path: Path | str, number: int) -> ReadImage | None:
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:  # whatever h5py meets
         raise FormatError(f"{path}: got a file that h5py cannot follow ({error}); a whole NXmx file is accepted"
                           ) from None
+
+
+def _check_links(path: Path | str, file: Any) -> None:
+    """HDF5 shows images of files that are not there as zeros, or as no images."""
+    import h5py
+
+    group = file.get("entry/data")
+    named = [] if group is None else [group.get(name, getlink=True) for name in group]
+    sources = {link.filename for link in named if isinstance(link, h5py.ExternalLink)}
+    data = file.get("entry/data/data")
+    if isinstance(data, h5py.Dataset) and data.is_virtual:
+        sources |= {source.file_name for source in data.virtual_sources()} - {"."}
+    absent = sorted(name for name in sources if not Path(name).exists() and not (Path(path).parent / name).exists())
+    if absent and absent == sorted(sources):
+        raise FormatError(f"{path}: its images are in {absent[0]}" + " and others" * (len(absent) > 1)
+                          + ", which must lie beside it")
 
 
 def _with_fabio(path: Path | str, number: int) -> ReadImage:

@@ -77,6 +77,8 @@ class Models:
         What to tell the user who takes these models.
     unsaid
         Why there is no wavelength, where there is none.
+    unplaced
+        Why the distance of the panels only stands in for one, where it does.
     """
 
     beam: BeamModel | None = None
@@ -86,11 +88,13 @@ class Models:
     crystal: CrystalModel | None = None
     remarks: tuple[str, ...] = ()
     unsaid: str = ""
+    unplaced: str = ""
 
     def over(self, other: Models) -> Models:
         """These models, and those of ``other`` where there are none. Of the beam each number counts by itself."""
         mine = {name: value for name, value in vars(self).items() if value}
-        merged = {**vars(other), **mine, "remarks": (*other.remarks, *self.remarks)}
+        merged = {**vars(other), **mine, "remarks": (*other.remarks, *self.remarks),
+                  "unplaced": (self if self.panels else other).unplaced}
         if self.beam and other.beam:
             known = {name: value for name, value in vars(self.beam).items() if value is not None}
             merged["beam"] = dataclasses.replace(other.beam, **known)

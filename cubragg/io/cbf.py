@@ -23,6 +23,7 @@ from cubragg.experiment.detector import DetectorGeometry
 from cubragg.io.arrays import checked_image
 from cubragg.io.atomic import atomic_path
 from cubragg.io.counts import MAX_COUNT
+from cubragg.io.packed import unpacked
 
 #: The header conventions by our names, and the name of the detector that goes with each.
 CONVENTIONS = {"generic": "GENERIC_MINI", "pilatus": "PILATUS_1.2"}
@@ -211,7 +212,7 @@ def read_cbf(path: Path | str) -> tuple[np.ndarray, dict[str, str]]:
     from fabio.cbfimage import CbfImage
     from fabio.compression import decByteOffset
 
-    data = Path(path).read_bytes()
+    data = unpacked(path)
     _check_frame(path, data)
     image = CbfImage()
     try:

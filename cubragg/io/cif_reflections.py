@@ -5,8 +5,6 @@ Dictionaries: mmCIF ``refln`` category (https://mmcif.wwpdb.org), core CIF ``_re
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 
 import gemmi
@@ -15,6 +13,7 @@ import numpy as np
 from cubragg.errors import FormatError
 from cubragg.experiment.symmetry import Symmetry
 from cubragg.io.columns import Cell, Column, Listed, checked_cell, choose, signed_rows, symmetry_of
+from cubragg.io.packed import unpacked
 from cubragg.io.shelx import SHELX_COLUMNS, hklf_rows
 
 _COLUMNS = tuple(
@@ -28,29 +27,13 @@ _OPERATION_TAGS = ("_space_group_symop_operation_xyz", "_space_group_symop.opera
 _HALL_TAGS = ("_space_group_name_Hall", "_space_group.name_Hall", "_symmetry_space_group_name_Hall",
               "_symmetry.space_group_name_Hall")
 _NAME_TAGS = ("_space_group_name_H-M_alt", "_space_group.name_H-M_alt", "_symmetry_space_group_name_H-M",
-              "_symmetry.space_group_name_H-M", "_space_group.name_H-M_full")
+              "_symmetry.space_group_name_H-M", "_space_group.name_H-M_full",
+              "_space_group_name_H-M_ref", "_space_group.name_H-M_ref")
 _EMBEDDED = "_shelx_hkl_file"
 
 
-def unzipped(path: Path | str) -> bytes:
-    """The bytes of a file, gzipped or not.
-
-    Raises
-    ------
-    FormatError
-        If it begins as gzip and is not.
-    OSError
-        If it cannot be read.
-    """
-    data = Path(path).read_bytes()
-    try:
-        return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FormatError(f"{path}: not a whole gzip file: {error}") from None
-
-
 def read_document(path: Path | str) -> gemmi.cif.Document:
-    """A CIF file, gzipped or not.
+    """A CIF file, packed or not.
 
     Raises
     ------
@@ -59,7 +42,7 @@ def read_document(path: Path | str) -> gemmi.cif.Document:
     OSError
         If it cannot be read.
     """
-    data = unzipped(path)
+    data = unpacked(path)
     try:
         return gemmi.cif.read_string(data)
     except (ValueError, RuntimeError) as error:

@@ -29,6 +29,8 @@ _TERM = re.compile(r"([+-]?)\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)
 _LENGTHS_M = {"m": 1.0, "mm": 1e-3}
 _WAVELENGTHS_A = {"m": 1e10, "A": 1.0}
 _ENERGIES_EV = {"ev": 1.0, "kev": 1e3, "mev": 1e6}
+#: Where the front panel stands for as long as nobody says its distance [m].
+_NOMINAL_M = 0.1
 #: Where cubragg's NXmx files keep images.
 NXMX_DATA = "/entry/data/data"
 
@@ -43,32 +45,36 @@ class _Section:
 def read_geom(path: Path | str) -> Models:
     """Panels, masks of bad regions, wavelength and direction of the beam.
 
-    Groups are of no concern here. A wavelength that is a place in a data file stays unsaid.
+    Groups are of no concern here. A wavelength or camera length that is a place in a data file stays unsaid, and a
+    shift of the detector that is one is left out.
 
     Raises
     ------
     FormatError
-        For a panel without place or size, a value that is not one, or a camera length that is a place in a data file.
+        For a panel without place or size, or a value that is not one.
     OSError
         If it cannot be read.
     """
     common, panels, bad = _sections(path)
     if not panels:
         raise FormatError(f"{path}: there is no panel; a line of one is 'name/{_PIXELS[0]} = value'")
-    found = [_panel(path, name, section) for name, section in panels.items()
-             if _text(section, "no_index", "0").lower() in ("0", "false")]
+    used = {name: section for name, section in panels.items()
+            if _text(section, "no_index", "0").lower() in ("0", "false")}
+    clens, unplaced = _camera_lengths(path, used)
+    found = [_panel(path, name, section, clens[name]) for name, section in used.items()]
     if not found:
         raise FormatError(f"{path}: no_index excludes all {len(panels)} panels; one at least must remain")
     for name, section in bad.items():
         found = _masked(path, name, section, panels, found)
     wavelength, unsaid = _wavelength(path, common)
-    return Models(BeamModel((0.0, 0.0, -1.0), wavelength), tuple(_in_one_image(panels, found)), unsaid=unsaid)
+    return Models(BeamModel((0.0, 0.0, -1.0), wavelength), tuple(_in_one_image(panels, found)),
+                  remarks=_shifts_left_out(path, used), unsaid=unsaid, unplaced=unplaced)
 
 
 def _sections(path: Path | str) -> tuple[_Section, dict[str, _Section], dict[str, _Section]]:
     """Settings without a panel, panels, and bad regions. A default counts for panels first named after it."""
     common, panels, bad = _Section(), dict[str, _Section](), dict[str, _Section]()
-    for line_number, line in enumerate(io.StringIO(read_text(path)), start=1):
+    for line_number, line in enumerate(io.StringIO(read_text(path, others="latin-1")), start=1):
         statement = line.split(";", 1)[0].strip()
         if not statement:
             continue
@@ -95,15 +101,17 @@ def _number(path: Path | str, section: _Section, name: str) -> float:
     return number(f"{path}:{line}", name, text)
 
 
-def _quantity(path: Path | str, section: _Section, name: str, scales: dict[str, float], default: str,
-              instead: str) -> float:
-    """A number with a unit; a location in a data file is refused with what to do ``instead``."""
+def _elsewhere(text: str) -> bool:
+    """Whether a value is a place in a data file instead of a number."""
+    return bool(text) and not re.match(r"[-+.\d]", text)
+
+
+def _quantity(path: Path | str, section: _Section, name: str, scales: dict[str, float], default: str) -> float:
+    """A number with a unit."""
     line, text = section.values[name]
     words = text.split()
     unit = words[1] if len(words) == 2 else default
     factor = scales.get(unit, scales.get(unit.lower()))
-    if words and not re.match(r"[-+.\d]", words[0]):
-        raise FormatError(f"{path}:{line}: got {name} = {text}, a place in a data file; {instead}")
     if len(words) not in (1, 2) or factor is None:
         raise FormatError(f"{path}:{line}: got {name} = {text}; a number with {' or '.join(scales)} is accepted")
     return number(f"{path}:{line}", name, words[0]) * factor
@@ -120,7 +128,30 @@ def _direction(path: Path | str, section: _Section, name: str) -> Vector:
     return (-parts["x"] + 0.0, parts["y"], -parts["z"] + 0.0)
 
 
-def _panel(path: Path | str, name: str, section: _Section) -> Panel:
+def _camera_lengths(path: Path | str, sections: dict[str, _Section]) -> tuple[dict[str, float], str]:
+    """The camera length of each panel [m]; or a common one that stands in, and why it is not known."""
+    known, unknown = {}, ""
+    for name, section in sections.items():
+        line, text = section.values.get("clen", (0, ""))
+        if not text:
+            unknown = f"{path}: panel {name} has no clen"
+        elif _elsewhere(text):
+            unknown = f"{path}:{line}: clen = {text} is a place in a data file"
+        else:
+            known[name] = _quantity(path, section, "clen", _LENGTHS_M, "m")
+    if not unknown:
+        return known, ""
+    if known:
+        raise FormatError(f"{unknown}, but others have one; all panels or none must say it")
+    front = min(_offset_m(path, section) for section in sections.values())
+    return dict.fromkeys(sections, _NOMINAL_M - front), unknown
+
+
+def _offset_m(path: Path | str, section: _Section) -> float:
+    return _number(path, section, "coffset") if "coffset" in section.values else 0.0
+
+
+def _panel(path: Path | str, name: str, section: _Section, clen_m: float) -> Panel:
     for needed in _NEEDED:
         if needed not in section.values:
             raise FormatError(f"{path}: panel {name} has no {needed}")
@@ -128,10 +159,6 @@ def _panel(path: Path | str, name: str, section: _Section) -> Panel:
     if not res > 0.0:
         raise FormatError(f"{path}:{section.values['res'][0]}: got res = {res:g}; it must be > 0 pixels/m")
     pixel_mm = 1000.0 / res
-    if "clen" not in section.values:
-        raise FormatError(f"{path}: panel {name} has no clen")
-    clen = _quantity(path, section, "clen", _LENGTHS_M, "m", "write the camera length here, as clen = 0.1 m")
-    along_m = clen + (_number(path, section, "coffset") if "coffset" in section.values else 0.0)
     x, y = (_number(path, section, key) * pixel_mm + 1000.0 * _shift(path, section, key[-1])
             for key in ("corner_x", "corner_y"))
     first_f, last_f, first_s, last_s = (round(_number(path, section, key)) for key in _PIXELS)
@@ -144,16 +171,25 @@ def _panel(path: Path | str, name: str, section: _Section) -> Panel:
     if rim > 0:
         mask = np.zeros(pixels, dtype=bool)
         mask[rim:-rim, rim:-rim] = True
-    return Panel(pixels[1], pixels[0], pixel_mm, pixel_mm, (-x, y, -1000.0 * along_m), _direction(path, section, "fs"),
+    return Panel(pixels[1], pixels[0], pixel_mm, pixel_mm, (-x, y, -1000.0 * (clen_m + _offset_m(path, section))),
+                 _direction(path, section, "fs"),
                  _direction(path, section, "ss"), (first_f, first_s), name, mask=mask)
 
 
 def _shift(path: Path | str, section: _Section, axis: str) -> float:
     """The shift of the whole detector [m]."""
     name = f"detector_shift_{axis}"
-    if name not in section.values:
+    if name not in section.values or _elsewhere(_text(section, name)):
         return 0.0
-    return _quantity(path, section, name, _LENGTHS_M, "m", "write the shift here, as 0.1 mm")
+    return _quantity(path, section, name, _LENGTHS_M, "m")
+
+
+def _shifts_left_out(path: Path | str, sections: dict[str, _Section]) -> tuple[str, ...]:
+    """A remark where the shift of the detector is in a data file."""
+    places = sorted({_text(section, name) for section in sections.values()
+                     for name in ("detector_shift_x", "detector_shift_y") if _elsewhere(_text(section, name))})
+    return (f"{path}: the detector shift is in a data file, at {' and '.join(places)}, and is taken as 0: -Xbeam and "
+            "-Ybeam move the detector",) * bool(places)
 
 
 def _in_one_image(sections: dict[str, _Section], panels: Sequence[Panel]) -> list[Panel]:
@@ -214,10 +250,10 @@ def _wavelength(path: Path | str, common: _Section) -> tuple[float | None, str]:
         where = f"{path}:{line}"
         if name == "electron_voltage":
             raise FormatError(f"{where}: got {name}; X-rays are accepted, with wavelength or photon_energy")
-        if not re.match(r"[-+.\d]", text):
+        if _elsewhere(text):
             return None, f"{where}: {name} = {text} is a place in a data file"
         scales, default = (_WAVELENGTHS_A, "A") if name == "wavelength" else (_ENERGIES_EV, "eV")
-        value = _quantity(path, common, name, scales, default, "")
+        value = _quantity(path, common, name, scales, default)
         if not value > 0.0:
             raise FormatError(f"{where}: got {name} = {text}; it must be > 0")
         return value if name == "wavelength" else units.angstrom_from_ev(value), ""
@@ -235,7 +271,7 @@ def read_cell(path: Path | str) -> Models:
         If it cannot be read.
     """
     section = _Section()
-    for line_number, line in enumerate(io.StringIO(read_text(path)), start=1):
+    for line_number, line in enumerate(io.StringIO(read_text(path, others="latin-1")), start=1):
         left, equals, value = line.split(";", 1)[0].partition("=")
         if equals:
             section.values[left.strip()] = (line_number, value.strip())
@@ -244,7 +280,7 @@ def read_cell(path: Path | str) -> Models:
                          *((name, {"deg": 1.0, "rad": 180.0 / math.pi}) for name in ("al", "be", "ga"))):
         if name not in section.values:
             raise FormatError(f"{path}: there is no {name}; a cell has a, b, c, al, be and ga")
-        length = _quantity(path, section, name, scales, next(iter(scales)), "write the number here")
+        length = _quantity(path, section, name, scales, next(iter(scales)))
         if not length > 0.0:
             raise FormatError(f"{path}:{section.values[name][0]}: got {name} = {length:g}; it must be > 0")
         numbers.append(length)

@@ -23,6 +23,7 @@ from cubragg.io.text import read_text
 
 Frame = tuple[Vector, Vector, Vector, Vector]  #: fast, slow, normal, origin [mm]
 _LABORATORY: Frame = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
+_UNTURNED: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _LARGEST = sys.float_info.max
 _PARALLAX = "ParallaxCorrectedPxMmStrategy"
 _OFFSET_PARALLAX = "OffsetParallaxCorrectedPxMmStrategy"
@@ -137,12 +138,17 @@ def read_expt(path: Path | str, number: int | None = None) -> Models:
     spindle, rotation = _goniometer(model("goniometer"))
     scan, spindle = _scan(model("scan"), spindle)
     crystal = model("crystal")
-    found = Models(_beam(beam), tuple(_panels(detector, remarks)), spindle, scan,
+    found = Models(_beam(beam, remarks), tuple(_panels(detector, remarks)), spindle, scan,
                    None if crystal is None else _crystal(crystal, rotation, remarks))
     return dataclasses.replace(found, remarks=tuple(remarks))
 
 
-def _beam(beam: _Node) -> BeamModel:
+def _beam(beam: _Node, remarks: list[str]) -> BeamModel:
+    if beam.text("__id__") == "polychromatic":
+        raise FormatError(f"{beam.where}: got a polychromatic beam; one with a wavelength is accepted")
+    if beam.text("probe") not in ("", "x-ray"):
+        remarks.append(f"its beam is of {beam.text('probe')}s: scattering and polarization are those of X-rays of the "
+                       "same wavelength")
     wavelength, direction = beam.number("wavelength"), beam.vector("direction")
     for x, y, z in beam.rows("s0_at_scan_points", 3)[:1]:
         direction = (-x, -y, -z)
@@ -161,7 +167,9 @@ def _goniometer(goniometer: _Node | None) -> tuple[Vector | None, list[tuple[flo
     if goniometer is None:
         return None, []
     if "axes" not in goniometer:
-        fixed, setting = goniometer.numbers("fixed_rotation", 9), goniometer.numbers("setting_rotation", 9)
+        # Before DIALS 1.1 there was no setting rotation.
+        fixed = goniometer.numbers("fixed_rotation", 9)
+        setting = goniometer.numbers("setting_rotation", 9) if "setting_rotation" in goniometer else _UNTURNED
         return unit(apply_matrix(setting, goniometer.vector("rotation_axis"))), [fixed, setting]  # type: ignore[arg-type]
     axes = goniometer.rows("axes", 3)
     angles = [units.rad_from_deg(angle) for angle in goniometer.numbers("angles", len(axes))]
@@ -266,9 +274,11 @@ def _panel(node: _Node, parent: Frame) -> Panel:
     fast, slow, _, origin = _within(node, parent)
     fast_pixels, slow_pixels = (int(count) for count in node.numbers("image_size", 2))
     pixel_fast, pixel_slow = node.numbers("pixel_size", 2)
-    thickness, mu = node.number("thickness", 0.0), node.number("mu", 0.0)
-    strategy = node.node("px_mm_strategy").text("type") if "px_mm_strategy" in node else ""
-    absorbing = strategy in (_PARALLAX, _OFFSET_PARALLAX) and thickness > 0.0 and mu > 0.0
+    strategy = node.node("px_mm_strategy") if "px_mm_strategy" in node else _Node(node.where, {})
+    # Early releases kept these two with the strategy only.
+    thickness, mu = (node.number(name, 0.0) or strategy.number(old, 0.0) for name, old in (("thickness", "t0"),
+                                                                                           ("mu", "mu")))
+    absorbing = strategy.text("type") in (_PARALLAX, _OFFSET_PARALLAX) and thickness > 0.0 and mu > 0.0
     offset = node.numbers("raw_image_offset", 2) if "raw_image_offset" in node else (0.0, 0.0)
     low, high = node.numbers("trusted_range", 2) if "trusted_range" in node else (0.0, 0.0)
     panel = Panel(

@@ -8,6 +8,7 @@ from pathlib import Path
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.models import Models
 from cubragg.experiment.panels import check_overlaps
+from cubragg.io.packed import start_of
 
 ACCEPTED = "a DIALS .expt, an SMV or miniCBF image, an NXmx file, a CrystFEL .geom or .cell is accepted"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -70,8 +71,7 @@ def _read(path: Path | str, kind: str, number: int | None) -> Models:
 
 def _kind(path: Path | str) -> str:
     """What a file is; empty where it is nothing known."""
-    with open(path, "rb") as file:
-        start = file.read(_START_BYTES)
+    start = start_of(path, _START_BYTES)
     if not start:
         raise FormatError(f"{path}: the file is empty; {ACCEPTED}")
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")

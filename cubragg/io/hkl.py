@@ -14,6 +14,7 @@ from cubragg.errors import FormatError
 from cubragg.io import hkl_cache
 from cubragg.io.atomic import write_bytes
 from cubragg.io.decimals import leading_columns
+from cubragg.io.packed import unpacked
 from cubragg.io.text import data_lines, number, text_of
 
 MAX_INDEX = 2**30
@@ -48,7 +49,7 @@ def read_hkl(path: Path | str) -> HklList:
     OSError
         If the file cannot be read.
     """
-    data = Path(path).read_bytes()
+    data = unpacked(path)
     key = hkl_cache.key_of(path, data)
     recalled = hkl_cache.recall(key) if key else None
     if recalled is not None:

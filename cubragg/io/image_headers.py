@@ -25,6 +25,8 @@ _SPINDLE: Vector = (1.0, 0.0, 0.0)
 _FAST: Vector = (1.0, 0.0, 0.0)
 _SLOW: Vector = (0.0, -1.0, 0.0)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+#: A detector of Diamond's beamline I23, whose modules stand on a cylinder.
+_BARREL = "PILATUS 12M"
 _SENSORS = ("Silicon", "CdTe", "GaAs")
 #: The keys of nanoBragg that together fix the detector however it leans.
 _SIMULATED = ("CLOSE_DISTANCE", "XDS_ORGX", "XDS_ORGY", "DENZO_X_BEAM", "DENZO_Y_BEAM", "DIALS_ORIGIN")
@@ -67,6 +69,11 @@ def read_smv_models(path: Path | str) -> Models:
         across, along = (("DENZO_Y_BEAM", "DENZO_X_BEAM") if simulated and "DENZO_X_BEAM" in header
                          else ("BEAM_CENTER_Y", "BEAM_CENTER_X"))
         origin, fast, slow = (-value(across), value(along), -distance), _FAST, _SLOW
+        edges = [pixel * count for count in reversed(image.pixels.shape)]
+        if not all(0.0 <= centre <= edge for centre, edge in zip((-origin[0], origin[1]), edges, strict=True)):
+            remarks.append(f"{path}: the beam centre, {-origin[0]:g} mm along fast and {origin[1]:g} mm along slow, "
+                           f"lies off the detector of {edges[0]:g} x {edges[1]:g} mm; if it is in pixels, give -Xbeam "
+                           "and -Ybeam in mm")
         if value("TWOTHETA", 0.0) != 0.0:
             remarks.append(f"{path} has the detector on a two-theta arm of {value('TWOTHETA'):g} deg and does not say "
                            "about which axis: it is taken as untilted")
@@ -123,14 +130,19 @@ def read_cbf_models(path: Path | str) -> Models:
         If it cannot be read.
     """
     counts, header = read_cbf(path)
+    if _BARREL in header.get("Detector", ""):
+        raise FormatError(f"{path}: got an image of a {_BARREL}, a barrel that its header does not describe; the .expt "
+                          "of dials.import is accepted")
     fast_m, slow_m = _numbers(path, header, "Pixel_size", 2)
     beam_fast, beam_slow = _numbers(path, header, "Beam_xy", 2)
-    (distance_m,), (wavelength,) = (_numbers(path, header, key, 1) for key in ("Detector_distance", "Wavelength"))
+    distance_m, = _numbers(path, header, "Detector_distance", 1)
     _positive(path, "Detector_distance", distance_m)
-    _positive(path, "Wavelength", wavelength)
+    wavelength, unsaid = None, f"{path}: no Wavelength in the header"
+    if "Wavelength" in header:
+        wavelength, unsaid = _positive(path, "Wavelength", *_numbers(path, header, "Wavelength", 1)), ""
     fast_mm, slow_mm = (1000.0 * _positive(path, "Pixel_size", edge) for edge in (fast_m, slow_m))
     material, thickness = _sensor(header)
-    depth = attenuation_um(material, wavelength) if thickness else None
+    depth = attenuation_um(material, wavelength) if thickness and wavelength else None
     slow, fast = counts.shape
     cutoff = _optional(header, "Count_cutoff")
     live = counts >= 0
@@ -145,7 +157,8 @@ def read_cbf_models(path: Path | str) -> Models:
     start, width = (_optional(header, key) or 0.0 for key in ("Start_angle", "Angle_increment"))
     spindle, start = (_SPINDLE, start) if width >= 0.0 else ((-1.0, 0.0, 0.0), -start)
     return Models(BeamModel(_BEAM, wavelength, share, None if share is None else (0.0, 1.0, 0.0)), (panel,), spindle,
-                  ScanModel(start, abs(width), _optional(header, "Exposure_time") or None), remarks=tuple(remarks))
+                  ScanModel(start, abs(width), _optional(header, "Exposure_time") or None), remarks=tuple(remarks),
+                  unsaid=unsaid)
 
 
 def _positive(path: Path | str, key: str, value: float) -> float:

@@ -10,8 +10,9 @@ import gemmi
 import numpy as np
 
 from cubragg.errors import FormatError
-from cubragg.io.cif_reflections import cell_and_symmetry, read_document, unzipped
+from cubragg.io.cif_reflections import cell_and_symmetry, read_document
 from cubragg.io.columns import Cell, checked_cell
+from cubragg.io.packed import unpacked
 
 #: B = 8 pi^2 U.
 _B_PER_U = 8.0 * np.pi ** 2
@@ -56,7 +57,7 @@ class AtomicModel:
 
 
 def read_model(path: Path | str) -> AtomicModel:
-    """A PDB, mmCIF or small-molecule CIF file, gzipped or not.
+    """A PDB, mmCIF or small-molecule CIF file, packed or not.
 
     Raises
     ------
@@ -103,12 +104,12 @@ def _share_special_positions(structure: gemmi.Structure) -> int:
 
 def _structure(path: Path | str) -> tuple[gemmi.Structure, bool]:
     """What the file holds, and whether it is a PDB or mmCIF file."""
-    data = unzipped(path)
+    data = unpacked(path)
     lines = [line for line in data[:_HEAD_BYTES].splitlines() if line.strip() and not line.startswith(b"#")]
     try:
         # By content: names of coordinate files are many.
         if not (lines and lines[0].lower().startswith(b"data_")):
-            return gemmi.read_pdb_string(data), True
+            return gemmi.read_pdb_string(data, max_line_length=_line_length(lines)), True
         document = read_document(path)
         small = next((block for block in document if block.find_values("_atom_site_fract_x")), None)
         if small is not None:
@@ -121,6 +122,12 @@ def _structure(path: Path | str) -> tuple[gemmi.Structure, bool]:
         raise FormatError(f"{path}: not a model in PDB or CIF: {error}") from None
 
 
+def _line_length(lines: list[bytes]) -> int:
+    """72 for PDB files from before 1996, whose lines end with the name of the entry and a number; else 0, any."""
+    head = lines[0] if lines else b""
+    return 72 if head.startswith(b"HEADER") and len(head[72:76].strip()) == 4 and head[62:66] == head[72:76] else 0
+
+
 def _from_small(path: Path | str, block: gemmi.cif.Block) -> gemmi.Structure:
     """Sites as atoms of one residue. Displacements U along reciprocal axes become Cartesian ones.
 
@@ -130,8 +137,13 @@ def _from_small(path: Path | str, block: gemmi.cif.Block) -> gemmi.Structure:
     cell, symmetry = cell_and_symmetry(path, block)
     small = gemmi.make_small_structure_from_block(block)
     if small.spacegroup is None:
-        raise FormatError(f"{path}: got space group {symmetry.name!r}, {len(symmetry.rotations)} operations; "
-                          "no such setting is known")
+        # Of names of groups gemmi knows fewer tags.
+        small.spacegroup_hm = symmetry.name
+        small.determine_and_set_spacegroup("1")
+    if small.spacegroup is None:
+        named = f"space group {symmetry.name!r}, " if symmetry.name else ""
+        raise FormatError(f"{path}: got {named}{len(symmetry.rotations)} symmetry operations; no space group has these "
+                          "in a setting that is known")
     small.setup_cell_images()
     small.change_occupancies_to_crystallographic()
     structure = gemmi.Structure()

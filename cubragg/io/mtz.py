@@ -12,6 +12,7 @@ import numpy as np
 from cubragg.errors import FormatError
 from cubragg.io.atomic import write_bytes
 from cubragg.io.columns import Cell, Column, Listed, checked_cell, choose, signed_rows, symmetry_of
+from cubragg.io.packed import unpacked
 
 #: Column types: amplitude, amplitude of one hand, intensity, intensity of one hand.
 _AMPLITUDES, _INTENSITIES = "FG", "JK"
@@ -28,15 +29,15 @@ def read_mtz(path: Path | str, column: str | None = None) -> Listed:
     OSError
         If the file cannot be read.
     """
-    data = Path(path).read_bytes()
-    if _END_RECORD not in data:
+    if _END_RECORD not in unpacked(path):
         raise FormatError(f"{path}: not a whole MTZ file; its header has no end")
     try:
         mtz = gemmi.read_mtz_file(str(path))
     except (RuntimeError, ValueError):
         raise FormatError(f"{path}: not a whole MTZ file; its reflections end early or its header is damaged") from None
-    if len(mtz.batches):
-        raise FormatError(f"{path}: got unmerged reflections in {len(mtz.batches)} batches; a merged MTZ is accepted")
+    if _is_unmerged(mtz):
+        batches = f" in {len(mtz.batches)} batches" if len(mtz.batches) else ""
+        raise FormatError(f"{path}: got unmerged reflections{batches}; a merged MTZ is accepted")
     if mtz.spacegroup is None:
         raise FormatError(f"{path}: got space group {mtz.spacegroup_name!r}; no such group is known"
                           if mtz.spacegroup_name else f"{path}: no space group; its header may be damaged")
@@ -47,6 +48,13 @@ def read_mtz(path: Path | str, column: str | None = None) -> Listed:
     return Listed(hkl, values, chosen.intensities, chosen, others,
                   checked_cell(path, cell if cell.is_crystal() else mtz.cell),
                   symmetry_of(mtz.spacegroup.operations(), mtz.spacegroup.xhm()))
+
+
+def _is_unmerged(mtz: gemmi.Mtz) -> bool:
+    """Not all programs write the batches that their unmerged rows name."""
+    hkl = mtz.make_miller_array()
+    return bool(len(mtz.batches)) or (any(column.type == "Y" for column in mtz.columns)
+                                      and len(np.unique(hkl, axis=0)) < len(hkl))
 
 
 def _values(mtz: gemmi.Mtz, column: gemmi.Mtz.Column) -> np.ndarray:

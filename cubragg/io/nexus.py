@@ -207,6 +207,8 @@ class _Reader:
     def _goniometer(self, sample: Any, exposure_s: float | None, remarks: list[str]
                     ) -> tuple[Vector | None, ScanModel | None]:
         """The scanned axis as it stands, and the scan."""
+        if sample is not None and "depends_on" not in sample and "goniometer/omega" in sample:
+            return self._plain_goniometer(sample["goniometer"], exposure_s)
         if sample is None or "depends_on" not in sample:
             return None, None
         turning = [step for step in self._chain(sample, sample["depends_on"][()]) if step.rotates]
@@ -225,17 +227,27 @@ class _Reader:
             return _dials(axis), scan
         return _dials(-axis), replace(scan, phi_deg=-start, osc_deg=-width)
 
+    def _plain_goniometer(self, goniometer: Any, exposure_s: float | None) -> tuple[Vector | None, ScanModel | None]:
+        """The scan of a master file of DECTRIS, which gives the angles of omega but no axis: the spindle is +x."""
+        omega = goniometer["omega"]
+        starts = self._values(omega, "deg")
+        width = float(np.median(np.diff(starts))) if starts.size > 1 else 0.0
+        if "omega_increment" in goniometer:
+            width = self._increment(goniometer["omega_increment"], omega)
+        sense = 1.0 if width >= 0.0 else -1.0
+        return (sense, 0.0, 0.0), ScanModel(sense * starts[0], sense * width, exposure_s, starts.size)
+
     def _scan(self, step: _Step) -> tuple[float, float]:
         name, parent, values = step.node.name, step.node.parent, step.values
         if f"{name}_increment_set" in parent:
-            return values[0], self._increment(parent[f"{name}_increment_set"], step)
+            return values[0], self._increment(parent[f"{name}_increment_set"], step.node)
         if f"{name}_end" in parent:
-            return values[0], self._increment(parent[f"{name}_end"], step) - values[0]
+            return values[0], self._increment(parent[f"{name}_end"], step.node) - values[0]
         return values[0], float(np.median(np.diff(values))) if values.size > 1 else 0.0
 
-    def _increment(self, node: Any, step: _Step) -> float:
+    def _increment(self, node: Any, angles: Any) -> float:
         value = float(np.atleast_1d(node[()]).ravel()[0])
-        return value * self._scale(node if "units" in node.attrs else step.node, "units", "deg")
+        return value * self._scale(node if "units" in node.attrs else angles, "units", "deg")
 
     # detector
 
@@ -245,7 +257,7 @@ class _Reader:
         modules = list(_of_class(detector, "NXdetector_module"))
         if not modules:
             return [self._from_beam_centre(detector, sensor, mask)]
-        panels = [self._module(module, sensor, mask) for module in modules]
+        panels = [self._module(module, sensor, mask, _is_turned(detector, module)) for module in modules]
         offsets = {panel.offset for panel in panels}
         if len(panels) > 1 and len(offsets) == 1:
             remarks.append(f"{self.path}: its {len(panels)} modules have no place in the image: they are stacked "
@@ -276,11 +288,12 @@ class _Reader:
             flags = flags[0]
         return flags == 0 if flags.ndim == 2 else None
 
-    def _module(self, module: Any, sensor: dict[str, Any], mask: np.ndarray | None) -> Panel:
+    def _module(self, module: Any, sensor: dict[str, Any], mask: np.ndarray | None, turned: bool) -> Panel:
         for needed in ("data_size", "fast_pixel_direction", "slow_pixel_direction"):
             if needed not in module:
                 raise self.fault(module, f"there is no {needed} in it")
-        slow_pixels, fast_pixels = (int(count) for count in np.ravel(module["data_size"][()])[-2:])
+        sizes = [int(count) for count in np.ravel(module["data_size"][()])[-2:]]
+        slow_pixels, fast_pixels = reversed(sizes) if turned else sizes
         origin = np.ravel(module["data_origin"][()])[-2:] if "data_origin" in module else (0, 0)
         offset = (int(origin[1]), int(origin[0]))
         axes, edges = [], []
@@ -330,6 +343,15 @@ class _Reader:
         return Panel(shape[1], shape[0], fast, slow,
                      (-centre_x * fast, centre_y * slow, -self._scalar(detector[distance], "mm")), (1.0, 0.0, 0.0),
                      (0.0, -1.0, 0.0), mask=None if mask is None or mask.all() else mask, **sensor)
+
+
+def _is_turned(detector: Any, module: Any) -> bool:
+    """Whether data_size is fast x slow, as early files of Diamond have it, by the pixel counts of the detector."""
+    counts = [detector.get(f"detectorSpecific/{axis}_pixels_in_detector") for axis in "xy"]
+    if any(count is None for count in counts):
+        return False
+    width, height = (int(np.ravel(count[()])[0]) for count in counts)
+    return width != height and np.ravel(module["data_size"][()])[-2:].tolist() == [width, height]
 
 
 def _of_class(group: Any, nx_class: str) -> Iterator[Any]:

@@ -16,11 +16,14 @@ from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.experiment.symmetry import Symmetry
 from cubragg.io.columns import Column, Listed, choose
 from cubragg.io.hkl import read_hkl
+from cubragg.io.packed import start_of, unpacked
 
 #: A cell whose metric the space group changes by more is an error in the file.
 MAX_MISFIT = 0.03
 _HEAD_BYTES = 8192
 _PARAMETERS = (".ins", ".res", ".cif")
+_XDS = (b"!FORMAT=XDS_ASCII", b"!OUTPUT_FILE=INTEGRATE")
+_CRYSTFEL = b"CrystFEL reflection list"
 _MODEL_RECORDS = ("HEADER", "CRYST1", "ATOM  ", "HETATM", "REMARK", "TITLE ")
 
 
@@ -77,13 +80,13 @@ class Reflections:
 
 
 def list_kind(path: Path | str) -> str:
-    """``mtz``, ``cif``, ``shelx``, ``model`` or ``text``, by content; SHELX only with cell and symmetry beside it."""
+    """``mtz``, ``cif``, ``xds``, ``shelx``, ``model`` or ``text``, by content; SHELX with an .ins or .cif beside it."""
     path = Path(path)
     head, lines = _head(path)
     if head.startswith(b"MTZ "):
         return "mtz"
-    if head.startswith(b"\x1f\x8b"):
-        return "cif"
+    if head.startswith(_XDS):
+        return "xds"
     if lines and lines[0].lstrip("\ufeff ").lower().startswith("data_"):
         return "cif"
     if lines and lines[0].startswith(_MODEL_RECORDS):
@@ -92,9 +95,8 @@ def list_kind(path: Path | str) -> str:
 
 
 def _head(path: Path) -> tuple[bytes, list[str]]:
-    """The beginning of a file, and its lines that are not blank or comment."""
-    with open(path, "rb") as file:
-        head = file.read(_HEAD_BYTES)
+    """The beginning of a file, unpacked, and its lines that are not blank or comment."""
+    head = start_of(path, _HEAD_BYTES)
     return head, [line for line in head.decode("latin-1").splitlines() if line.strip() and not line.startswith("#")]
 
 
@@ -103,7 +105,7 @@ def _looks_like_shelx(path: Path, head: list[str]) -> bool:
 
     # Most lists fail at their first lines: no need to read them twice.
     zeros = "   0   0   0"
-    return is_hklf("\n".join([*head[:20], zeros])) and is_hklf(path.read_text(encoding="latin-1"))
+    return is_hklf("\n".join([*head[:20], zeros])) and is_hklf(unpacked(path).decode("latin-1"))
 
 
 def _parameters_beside(path: Path) -> Path | None:
@@ -139,12 +141,19 @@ def read_reflections(path: Path | str, column: str | None = None) -> Reflections
         from cubragg.io.mtz import read_mtz
 
         return _expanded(path, read_mtz(path, column))
+    if kind == "xds":
+        from cubragg.io.xds_hkl import read_xds
+
+        return _expanded(path, read_xds(path, column))
     from cubragg.io.cif_reflections import read_cif_reflections
 
     return _expanded(path, read_cif_reflections(path, column) if kind == "cif" else _shelx(path, column))
 
 
 def _plain(path: Path | str) -> Reflections:
+    if start_of(path, len(_CRYSTFEL)) == _CRYSTFEL:
+        raise FormatError(f"{path}: got intensities of CrystFEL, which have no cell; the MTZ that its get_hkl writes "
+                          "with --output-format=mtz is accepted")
     listed = read_hkl(path)
     notices: tuple[str, ...] = ()
     if listed.duplicates:
@@ -174,7 +183,7 @@ def _shelx(path: Path | str, column: str | None) -> Listed:
         raise FormatError(f"{beside}: got HKLF {form}; 3 (F) and 4 (F^2) are accepted")
     kind = shelx.SHELX_COLUMNS if form == 4 else Column(("F",), False)
     choose(path, [kind], column)
-    rows = shelx.hklf_rows(str(path), Path(path).read_text(encoding="latin-1"))
+    rows = shelx.hklf_rows(str(path), unpacked(path).decode("latin-1"))
     return Listed(*rows, kind.intensities, kind, (), cell, symmetry,
                   (f"SHELX format (HKLF {form}), cell and space group from {beside}",))
 

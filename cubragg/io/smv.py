@@ -18,6 +18,7 @@ from cubragg.errors import FormatError
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.io.arrays import checked_image
 from cubragg.io.atomic import atomic_path, require_size
+from cubragg.io.packed import start_of, unpacked
 
 _START = b"{\nHEADER_BYTES="
 #: Headers longer than this are taken for damage.
@@ -214,8 +215,8 @@ def read_smv(path: Path | str) -> SmvFile:
     OSError
         If it cannot be read.
     """
-    with open(path, "rb") as file:
-        data = _checked_start(path, file.read(len(_START))) + file.read()
+    _check_start(path, start_of(path, len(_START)))
+    data = unpacked(path)
     size = _header_size(path, data)
     # Behind a zero byte C sees no text.
     text = data[:size].partition(b"\0")[0].decode("latin-1")
@@ -229,10 +230,9 @@ def read_smv(path: Path | str) -> SmvFile:
     return SmvFile(header, text, pixels.astype(np.uint16))
 
 
-def _checked_start(path: Path | str, start: bytes) -> bytes:
+def _check_start(path: Path | str, start: bytes) -> None:
     if start != _START:
         raise FormatError(f"{path}: starts with {start!r}; an SMV image starts with {_START!r}")
-    return start
 
 
 def _header_size(path: Path | str, data: bytes) -> int:

@@ -15,8 +15,8 @@ _COMMENT = re.compile("[#!]")
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 
 
-def read_text(path: Path | str) -> str:
-    r"""The text of a file in UTF-8, with line ends as ``\n``.
+def read_text(path: Path | str, others: str | None = None) -> str:
+    r"""The text of a file in UTF-8, or where it is not, in the encoding ``others``; with line ends as ``\n``.
 
     Raises
     ------
@@ -25,20 +25,22 @@ def read_text(path: Path | str) -> str:
     OSError
         If it cannot be read.
     """
-    return text_of(path, Path(path).read_bytes())
+    return text_of(path, Path(path).read_bytes(), others)
 
 
-def text_of(path: Path | str, data: bytes) -> str:
-    r"""The text that the bytes of a file are, with line ends as ``\n``.
+def text_of(path: Path | str, data: bytes, others: str | None = None) -> str:
+    r"""The text that the bytes of a file are, as `read_text` has it.
 
     Raises
     ------
     FormatError
-        If they are not text in UTF-8.
+        If they are not text.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if others is not None:
+            return text_of(path, data.decode(others).encode("utf-8"))
         raise FormatError(f"{path}: got byte 0x{error.object[error.start]:02x} at {error.start}; "
                           "a text file in UTF-8 is accepted") from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")

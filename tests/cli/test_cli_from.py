@@ -10,6 +10,7 @@ import pytest
 
 from cubragg.cli.build import build
 from cubragg.cli.legacy import parse
+from cubragg.errors import FormatError
 from cubragg.experiment.models import models_of
 from cubragg.io.expt import read_expt
 from cubragg.io.raw import read_float
@@ -33,6 +34,24 @@ CELL = "CrystFEL unit cell file version 1.0\na = 50 A\nb = 60 A\nc = 70 A\nal = 
 
 def experiment(line: str):
     return build(parse(line.split())).experiment
+
+
+TWO_PANELS = GEOM + "p/coffset = 0.002\ncoffset = 0.0007\nq/min_fs = 12\nq/max_fs = 20\nq/min_ss = 0\nq/max_ss = 9\n" \
+    "q/fs = x\nq/ss = y\nq/corner_x = 8\nq/corner_y = -4\n"
+
+
+@pytest.mark.parametrize("unknown", ["clen = /LCLS/encoder_1/z", ""])
+def test_a_camera_length_in_a_data_file_is_a_flag(folder, unknown):
+    """AT-FROM-060: -distance, of the panel that the beam hits, stands for it; offsets of panels stay."""
+    Path("known.geom").write_text(TWO_PANELS)
+    Path("a.geom").write_text(TWO_PANELS.replace("clen = 80 mm", unknown))
+    wanted = models_of(experiment("--from known.geom -default_F 1 -cell 50 60 70 90 90 90"))
+    found = models_of(experiment("--from a.geom -distance 82 -default_F 1 -cell 50 60 70 90 90 90"))
+    for panel, other in zip(found.panels, wanted.panels, strict=True):
+        assert panel.origin_mm == pytest.approx(other.origin_mm, abs=1e-9)
+    with pytest.raises(FormatError, match="give -distance, that of the panel which the beam hits"):
+        experiment("--from a.geom -default_F 1 -cell 50 60 70 90 90 90")
+    experiment("--from a.geom --from known.geom -default_F 1 -cell 50 60 70 90 90 90")
 
 
 @pytest.fixture

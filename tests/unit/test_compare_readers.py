@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import datetime
 
 import numpy as np
@@ -77,3 +78,30 @@ def test_a_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "nothing.bin")
 
+
+
+@pytest.mark.parametrize("virtual", [True, False])
+def test_images_of_files_that_are_not_there(tmp_path, virtual):
+    """AT-PIC-008: HDF5 shows them as zeros, or as none."""
+    import h5py
+
+    with h5py.File(tmp_path / "a_master.h5", "w") as file:
+        file["entry/data/data_000001"] = h5py.ExternalLink("a_data_000001.h5", "/entry/data/data")
+        if virtual:
+            layout = h5py.VirtualLayout((2, 3, 4), dtype="u2")
+            layout[:] = h5py.VirtualSource(".", "/entry/data/data_000001", (2, 3, 4))
+            file["entry/data"].create_virtual_dataset("data", layout)
+    with pytest.raises(FormatError, match=r"a_master\.h5: its images are in a_data_000001\.h5, which must"):
+        read_image(tmp_path / "a_master.h5")
+    with h5py.File(tmp_path / "a_data_000001.h5", "w") as file:
+        file["entry/data/data"] = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+    if virtual:
+        np.testing.assert_array_equal(read_image(tmp_path / "a_master.h5", number=2).pixels, PIXELS + 12)
+
+
+def test_packed_images_are_read_like_plain_ones(tmp_path):
+    """AT-FROM-064"""
+    write_smv(tmp_path / "a.img", PIXELS.astype(np.uint16), {})
+    (tmp_path / "a.img.gz").write_bytes(gzip.compress((tmp_path / "a.img").read_bytes()))
+    assert read_image(tmp_path / "a.img.gz").form == "SMV"
+    np.testing.assert_array_equal(read_image(tmp_path / "a.img.gz").pixels, PIXELS)

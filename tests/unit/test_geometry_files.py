@@ -493,7 +493,7 @@ BAD_PANEL = expt()["detector"][0]["panels"][0]
     ("x.expt", json.dumps(expt(crystal=[{f"real_space_{axis}": [1, 2, 3] for axis in "abc"}])), "must span a volume"),
     ("x.geom", GEOM.replace("a/corner_x = 424.384\n", ""), "panel a has no corner_x"),
     ("x.geom", GEOM.replace("res = 10000\n", ""), "panel a has no res"),
-    ("x.geom", GEOM.replace("clen = 81 mm", "clen = /a/distance"), "a place in a data file; write the camera length"),
+    ("x.geom", GEOM.replace("b/min_fs", "clen = /a/distance\nb/min_fs"), "but others have one; all panels or none"),
     ("x.geom", GEOM.replace("clen = 81 mm", "clen = 81 inch"), "a number with m or mm is accepted"),
     ("x.geom", GEOM.replace("b/fs = y", "b/fs = up"), "x.geom:21: got fs = up"),
     ("x.geom", GEOM.replace("b/max_fs = 387", "b/max_fs = 3"), "they count upwards from 0"),
