@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from cubragg import units
-from cubragg.errors import ConfigError
 from cubragg.experiment.beam import DEFAULT_FLUENCE, SourceTable
 from cubragg.experiment.crystal import Lattice, Mosaic
 from cubragg.experiment.detector import DetectorGeometry
