@@ -26,10 +26,12 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Compiled kernels of the tests stay out of the user's cache; and Ctrl-C is heard."""
-    # A shell without job control starts what it puts in the background with SIGINT ignored, which Python, and the
-    # programs that tests start, would keep.
+    """Compiled kernels of the tests stay out of the user's cache; and signals reach what the tests start."""
+    # A shell without job control starts what it puts in the background with SIGINT ignored, nohup what it is given
+    # with SIGHUP ignored; programs that tests start would keep that, but not a handler.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
     os.environ.setdefault("CUBRAGG_CACHE", str(config.rootpath / ".pytest_cache" / "kernels"))
 
 
