@@ -48,6 +48,14 @@ class DefaultGroup(click.Group):
             args = [self.default_command, *args]
         return super().parse_args(ctx, args)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]
+                        ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As Click does, with the commands there are: a word may be a flag's, or a picture that one wants to see."""
+        if self.get_command(ctx, args[0]) is None:
+            raise CommandLineFault(f"got {args[0]!r} before any flag; a flag or one of {', '.join(self.commands)} is "
+                                   "accepted ('cubragg view FILE' shows an image)")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Faults of the user and of the machine end in one line; a bug keeps its traceback."""
         try:

@@ -177,7 +177,9 @@ def test_what_must_be_given(line, sentence, run):
 @pytest.mark.parametrize("line", ["foo", "foo -N 5"])
 def test_a_word_in_front_is_a_command(line, run):
     result = run(line)
-    assert (result.exit_code, result.stderr) == (2, "Error: No such command 'foo'.\n")
+    assert (result.exit_code, result.stderr) == (
+        2, "Error: got 'foo' before any flag; a flag or one of simulate, doctor, compare, sf, trace, view is accepted "
+           "('cubragg view FILE' shows an image)\n")
 
 
 def test_a_short_matrix(run, folder):
