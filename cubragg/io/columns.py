@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Cell = tuple[float, float, float, float, float, float]
 _CALCULATED = re.compile(r"f?calc|fmodel|fc($|all)")
+#: Those with the bulk solvent in them, of Refmac and Phenix; beside them FC and FCALC are of the atoms alone.
+_WITH_SOLVENT = re.compile(r"fcall|fmodel")
 #: Coefficients of maps are no amplitudes of the crystal.
 _MAPS = re.compile(r"wt$|2?fofc|del|^fan|anom|diff")
 
@@ -28,14 +30,16 @@ class Column(NamedTuple):
     intensities: bool
 
     @property
-    def rank(self) -> tuple[int, bool, bool]:
+    def rank(self) -> tuple[int, bool, bool, bool]:
         """Order of preference, the lowest first.
 
-        Calculated values are complete and on the absolute scale; pairs keep Bijvoet differences.
+        Calculated values are complete and on the absolute scale, and best of all with the bulk solvent; pairs keep
+        Bijvoet differences.
         """
         name = re.sub("[^a-z0-9]", "", self.names[0].lower())
         calculated = bool(_CALCULATED.search(name)) and not self.intensities
-        return 0 if calculated else 2 if _MAPS.search(name) else 1, self.intensities, len(self.names) == 1
+        return (0 if calculated else 2 if _MAPS.search(name) else 1, calculated and not _WITH_SOLVENT.search(name),
+                self.intensities, len(self.names) == 1)
 
     def __str__(self) -> str:
         return ", ".join(self.names)

@@ -92,7 +92,8 @@ def test_mtz_amplitudes():
     ("FP F FC F", "FC", "FP"), ("FWT F FP F", "FP", "FWT"), ("IMEAN J FP F", "FP", "IMEAN"),
     ("FMODEL F FP F", "FMODEL", "FP"),
     ("FP F Fp G Fm G", "F(+), F(-)", "FP"), ("Ip K Im K IMEAN J", "I(+), I(-)", "IMEAN"),
-    ("F-obs F F-model F", "F-model", "F-obs"), ("FC_ALL F Fp G Fm G", "FC_ALL", "F(+), F(-)")])
+    ("F-obs F F-model F", "F-model", "F-obs"), ("FC_ALL F Fp G Fm G", "FC_ALL", "F(+), F(-)"),
+    ("FC F FC_ALL F FC_ALL_LS F", "FC_ALL", "FC, FC_ALL_LS"), ("FCALC F F-model F", "F-model", "FCALC")])
 def test_which_column_is_taken(columns, chosen, others):
     words = columns.split()
     mtz(**{name: (kind, PLUS) for name, kind in zip(words[::2], words[1::2], strict=True)})
