@@ -25,12 +25,15 @@ _TERM = {"double": {"square": 3.2, "round": 3.4, "gauss": 4.4, "tophat": 1.4},
 _INTERPOLATION = 15.0
 #: Cost of asking one orientation, and of a tile [ns].
 _ASK, _TILE = 7.0, 700.0
-#: Fewer terms of a pixel, or of all pixels, are not worth asking about; nor fewer for each point of the grid, the
-#: limits of which have to be made.
-_TERMS_OF_PIXEL, _TERMS, _TERMS_OF_POINT = 16, 2e7, 50
+#: Fewer terms of all pixels are not worth asking about, nor fewer for each point of the grid, the limits of which have
+#: to be made. A GPU is done with them before the host has asked.
+_TERMS, _TERMS_OF_POINT = {"cpu": 3e6, "cuda": 2e7}, {"cpu": 15, "cuda": 50}
+#: Nor fewer of a pixel: where most terms can be left out on a CPU, and otherwise.
+_FEW_OF_PIXEL, _TERMS_OF_PIXEL = 4, 16
 #: Culling has to promise this share of the cost.
 _WORTH = 0.9
-_SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES, _SAMPLE_PANELS = 192, 48, 3, 8
+#: Of each panel looked at; orientations of a crystal are much alike, places on a detector are not.
+_SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES, _SAMPLE_PANELS = 384, 12, 3, 8
 
 
 def choose_culling(plan: RenderPlan, backend: str, precision: str, tolerance: float | None = 0.0,
@@ -47,32 +50,36 @@ def choose_culling(plan: RenderPlan, backend: str, precision: str, tolerance: fl
     if tolerance is None:
         return Culling(why="every term is asked for")
     parts = [part.plan for part in panel_parts(plan)]
-    reason = _not_at_all(plan, parts, tolerance)
+    reason = _not_at_all(plan, parts, backend, tolerance)
     if reason:
         return Culling(tolerance=tolerance, why=reason)
     tables = limits() if limits else limits_of(plan), axes_of(plan)
     values = struct_values(plan, precision, Culling(tolerance=tolerance))
     looked_at = [parts[number] for number in _spread(len(parts), _SAMPLE_PANELS)]
-    costs = {tile: _cost(looked_at, precision, tile, [kept_share(part, tile, *tables, values) for part in looked_at])
-             for tile in TILES[backend]}
+    plain = sum(_term_cost(part, precision) * _terms(part) for part in looked_at)
+    costs = {}
+    for tile in TILES[backend]:
+        costs[tile] = _cost(looked_at, precision, tile, [kept_share(part, tile, *tables, values) for part in looked_at])
+        if costs[tile][1] > _WORTH:  # larger tiles keep more
+            break
     tile = min(costs, key=lambda tile: costs[tile][0])
     cost, kept = costs[tile]
-    plain = sum(_term_cost(part, precision) * _terms(part) for part in looked_at)
     if cost > _WORTH * plain:
         return Culling(tolerance=tolerance, kept=1.0, why=f"tiles of {tile[0]} x {tile[1]} pixels would keep "
                        f"{100 * kept:.3g} % of the terms, too many to pay for asking")
     return Culling(True, tile, tolerance, kept=kept, why=f"expected to cost {100 * cost / plain:.3g} % of all terms")
 
 
-def _not_at_all(plan: RenderPlan, parts: list[RenderPlan], tolerance: float) -> str:
+def _not_at_all(plan: RenderPlan, parts: list[RenderPlan], backend: str, tolerance: float) -> str:
     """Why there is nothing to be gained, without a look at the tiles; empty if there may be."""
     crystal, grid = plan.experiment.crystal, plan.experiment.structure_factors.grid
     most, total = max(map(_terms_of_pixel, parts), default=0), sum(map(_terms, parts))
-    if most < _TERMS_OF_PIXEL:
+    only_absent = tolerance == 0.0 and crystal.shape in ("square", "round")
+    if most < (_TERMS_OF_PIXEL if only_absent or backend == "cuda" else _FEW_OF_PIXEL):
         return f"a pixel has {most:g} term{'s' * (most != 1)} only"
-    if total < _TERMS or (grid is not None and total < _TERMS_OF_POINT * grid.size):
+    if total < _TERMS[backend] or (grid is not None and total < _TERMS_OF_POINT[backend] * grid.size):
         return f"{total:.3g} terms are too few"
-    if tolerance == 0.0 and crystal.shape in ("square", "round") and grid is None:
+    if only_absent and grid is None:
         return f"no term of a {crystal.shape} crystal with a constant structure factor is 0; --cull takes a tolerance"
     return obstacle(plan)
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from cubragg import Beam, ConfigError, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.cli.build import build
 from cubragg.cli.legacy import parse
+from cubragg.render import cull_choice, kernel_params, lattice
 from cubragg.render import culling as rules
-from cubragg.render import kernel_params, lattice
 from cubragg.render.cpu_renderer import CpuRenderer
 from cubragg.render.cull_choice import TILES, choose_culling, kept_share
 from cubragg.render.culling import Culling
@@ -326,6 +326,25 @@ def test_small_work_is_not_asked_about():
     assert not choose_culling(workload(size=16), "cpu", "double", 1e-8).culled
     assert "constant structure factor" in choose_culling(workload(), "cpu", "double").why
     assert "multiply the sum" in choose_culling(workload(grid=True, oversample_omega=True), "cpu", "double").why
+
+
+def test_a_few_terms_are_asked_about_where_most_may_go():
+    few = {"domains": 2, "oversample": 1, "size": 1024}
+    compact, listed = workload("gauss", **few), workload(grid=True, **few)
+    assert choose_culling(compact, "cpu", "double").culled
+    assert choose_culling(compact, "cuda", "double").why == "a pixel has 8 terms only"
+    assert choose_culling(listed, "cpu", "double").why == "a pixel has 8 terms only"
+    assert "would keep" in choose_culling(listed, "cpu", "double", 1e-8).why
+    assert choose_culling(workload("gauss", domains=1, size=512, oversample=1), "cpu", "double").why == (
+        "1.05e+06 terms are too few")
+
+
+def test_larger_tiles_are_not_looked_at_where_small_ones_keep_all(monkeypatch):
+    looked = []
+    monkeypatch.setattr(cull_choice, "kept_share", lambda part, tile, *tables: looked.append(tile) or 0.95)
+    chosen = choose_culling(workload(grid=True), "cpu", "double")
+    assert (chosen.culled, looked) == (False, [(4, 4)])
+    assert chosen.why == "tiles of 4 x 4 pixels would keep 95 % of the terms, too many to pay for asking"
 
 
 @pytest.mark.parametrize("backend", ["cpu", "cuda"])
