@@ -180,8 +180,7 @@ def image_rows(workload: Workload, variants: Sequence[Variant], programs: Mappin
                runs: int, quick: bool = False) -> list[dict[str, Any]]:
     """A row for each variant: medians, and ratios of runs of the same round."""
     taken, count = _Taken(), min(runs, workload.runs or runs)
-    # Of a band the C program gives all to one thread: only on one is that fair.
-    compared = programs if workload.compared and (threads == 1 or not workload.band) else {}
+    compared = programs if workload.compared else {}
     line = f"{workload.flags} {workload.band}".strip()
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(folder, threads)

@@ -16,8 +16,8 @@ machine that changes its speed does not enter. Every run is a process of its own
 rendering, from the first import on: flags, files, tables, loading of kernels. Write is the float image, an SMV and a
 CBF image. Of other programs the render time is the whole process less the same process on one pixel.
 """
-_BAND = ("A workload marked (rows) is cut to some rows of the detector (-roi), for all programs, because the whole "
-         "takes other programs minutes to hours.")
+_BAND = ("A workload marked (columns) is cut to some columns of the detector (-roi), for all programs, because the "
+         "whole takes other programs minutes to hours.")
 _BATCH = ("Set-up is up to the first image; then seconds for each further image. Another program starts a process for "
           "each image, and that is what is counted.")
 _FACTORS = ("P 21 21 21, 80 x 86 x 94 A. Seconds are those of this machine: imports, reading, work and writing, in a "
@@ -45,7 +45,7 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 def image_table(rows: Sequence[Row]) -> str:
     """Times of images, one line a row."""
     return _timed(rows, ["workload", "backend", "threads"], ["set-up s", "render s", "write s", "process s", "peak MB"],
-                  lambda row: [f"{row['workload']} (rows)" if row["band"] else row["workload"], row["variant"],
+                  lambda row: [f"{row['workload']} (columns)" if row["band"] else row["workload"], row["variant"],
                                str(row["threads"])],
                   lambda row: [f"{row['setup_s']:.3f}", f"{row['render_s']:.4f}", f"{row['write_s']:.3f}",
                                f"{row['process_s']:.3f}", f"{row['peak_MB']:.0f}"], "render s")

@@ -22,6 +22,7 @@ GROWTH_PRECISION = {"numpy": "auto", "cpu": "double", "cuda": "mixed"}
 RULES = {
     "twice the pixels cost at most 2.1 times": ("pixels", "ratio", 2.1),
     "twice the mosaic domains cost at most 2.1 times": ("domains", "ratio", 2.1),
+    "twice the mosaic domains of a Gaussian crystal cost at most 2.1 times": ("domains-gauss", "ratio", 2.1),
     "memory does not depend on the samples per pixel": ("samples", "memory_ratio", 1.05),
 }
 
@@ -81,11 +82,11 @@ def _variants(options: Options) -> list[Variant]:
 
 
 def _growth_variants(options: Options) -> list[Variant]:
-    """One precision of each backend."""
+    """One precision of each backend; the kernels' with each tolerance."""
     chosen = {variant.backend: variant for variant in map(Variant.of, options.variants)
               if variant.precision in ("auto", GROWTH_PRECISION.get(variant.backend))}
     return [*chosen.values(), *(variant._replace(cull=cull) for cull in options.culls for variant in chosen.values()
-                                if cull and variant.backend != "numpy")]
+                                if cull != 0.0 and variant.backend != "numpy")]
 
 
 def _sweep(sweep: Sweep, variant: Variant, options: Options) -> list[dict[str, Any]]:

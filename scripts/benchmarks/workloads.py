@@ -15,8 +15,9 @@ REFLECTIONS = "random.hkl"
 class Workload(NamedTuple):
     """A command line without output files.
 
-    ``band`` is the flag that cuts it to some rows where the whole would take other programs minutes: then all
-    programs render these rows. ``compared``: other programs run too. ``runs``: at most so many, of a long one.
+    ``band`` is the flag that cuts it to some columns where the whole would take other programs minutes: then all
+    programs render these. Of a band of rows the C program would give all to one thread. ``compared``: other programs
+    run too. ``runs``: at most so many, of a long one.
     """
 
     name: str
@@ -64,8 +65,8 @@ def workloads(quick: bool = False) -> dict[str, Workload]:
     eiger = (f"-hkl {REFLECTIONS} {_CRYSTAL} -N 200 -mosaic 0.1 -mosaic_domains {many_domains} -phi 0.1 -osc 0.1 "
              f"-phisteps {phi_steps} -distance 200 -pixel 0.075 -oversample 2 -detpixels_f {side(4150)} "
              f"-detpixels_s {side(4371)}")
-    pilatus_band = f"-roi 0 {side(2463) - 1} {side(1104)} {side(1104) + (2 if quick else 95)}"
-    eiger_band = f"-roi 0 {side(4150) - 1} {side(2180)} {side(2180) + (1 if quick else 7)}"
+    pilatus_band = f"-roi {side(1104)} {side(1104) + (2 if quick else 95)} 0 {side(2527) - 1}"
+    eiger_band = f"-roi {side(2176)} {side(2176) + (1 if quick else 15)} 0 {side(4371) - 1}"
     listed = [
         Workload("W1", f"{small_cell} -detpixels {side(1024)}"),
         Workload("W1b", f"{small_cell} -detpixels {side(2048)}"),
@@ -99,6 +100,7 @@ def sweeps(quick: bool = False) -> list[Sweep]:
     def counted(flag: str, *numbers: int) -> tuple[tuple[int, str], ...]:
         return tuple((number, f"{flag} {number}") for number in (numbers[-2:] if quick else numbers))
 
+    domains = counted("-mosaic_domains", 1, 2, 4, 8, 16, 32, 64)
     return [
         Sweep("pixels", "pixels", f"{base} -N 20 {mosaic} 10 -oversample 1 {{}}",
               tuple((fast * slow, f"-detpixels_f {fast} -detpixels_s {slow}")
@@ -108,7 +110,9 @@ def sweeps(quick: bool = False) -> list[Sweep]:
         Sweep("N", "cells along an edge", f"{base} {mosaic} 10 -oversample 1 {square} {{}}",
               counted("-N", 5, 10, 20, 50, 100, 200, 500)),
         Sweep("domains", "mosaic domains", f"{base} -N 20 -oversample 1 {square} -mosaic 0.5 {{}}",
-              counted("-mosaic_domains", 1, 2, 4, 8, 16, 32, 64)),
+              domains),
+        Sweep("domains-gauss", "mosaic domains of a Gaussian crystal",
+              f"{base} -N 20 -gauss_xtal -oversample 1 {square} -mosaic 0.5 {{}}", domains),
     ]
 
 
