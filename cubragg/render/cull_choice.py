@@ -28,8 +28,8 @@ _ASK, _TILE = 7.0, 700.0
 #: Fewer terms of all pixels are not worth asking about, nor fewer for each point of the grid, the limits of which have
 #: to be made. A GPU is done with them before the host has asked.
 _TERMS, _TERMS_OF_POINT = {"cpu": 3e6, "cuda": 2e7}, {"cpu": 15, "cuda": 50}
-#: Nor fewer of a pixel: where most terms can be left out on a CPU, and otherwise.
-_FEW_OF_PIXEL, _TERMS_OF_PIXEL = 4, 16
+#: Nor fewer of a pixel; shapes with a radius keep so few of theirs that on a CPU some will do.
+_TERMS_OF_PIXEL, _TERMS_OF_PIXEL_COMPACT = 16, 4
 #: Culling has to promise this share of the cost.
 _WORTH = 0.9
 #: Of each panel looked at; orientations of a crystal are much alike, places on a detector are not.
@@ -74,12 +74,12 @@ def _not_at_all(plan: RenderPlan, parts: list[RenderPlan], backend: str, toleran
     """Why there is nothing to be gained, without a look at the tiles; empty if there may be."""
     crystal, grid = plan.experiment.crystal, plan.experiment.structure_factors.grid
     most, total = max(map(_terms_of_pixel, parts), default=0), sum(map(_terms, parts))
-    only_absent = tolerance == 0.0 and crystal.shape in ("square", "round")
-    if most < (_TERMS_OF_PIXEL if only_absent or backend == "cuda" else _FEW_OF_PIXEL):
+    compact = crystal.shape in ("gauss", "tophat")
+    if most < (_TERMS_OF_PIXEL_COMPACT if compact and backend == "cpu" else _TERMS_OF_PIXEL):
         return f"a pixel has {most:g} term{'s' * (most != 1)} only"
     if total < _TERMS[backend] or (grid is not None and total < _TERMS_OF_POINT[backend] * grid.size):
         return f"{total:.3g} terms are too few"
-    if only_absent and grid is None:
+    if tolerance == 0.0 and not compact and grid is None:
         return f"no term of a {crystal.shape} crystal with a constant structure factor is 0; --cull takes a tolerance"
     return obstacle(plan)
 
