@@ -66,7 +66,7 @@ def workloads(quick: bool = False) -> dict[str, Workload]:
              f"-phisteps {phi_steps} -distance 200 -pixel 0.075 -oversample 2 -detpixels_f {side(4150)} "
              f"-detpixels_s {side(4371)}")
     pilatus_band = f"-roi {side(1104)} {side(1104) + (2 if quick else 95)} 0 {side(2527) - 1}"
-    eiger_band = f"-roi {side(2176)} {side(2176) + (1 if quick else 15)} 0 {side(4371) - 1}"
+    eiger_band = f"-roi {side(1600)} {side(1600) + (1 if quick else 15)} 0 {side(4371) - 1}"
     listed = [
         Workload("W1", f"{small_cell} -detpixels {side(1024)}"),
         Workload("W1b", f"{small_cell} -detpixels {side(2048)}"),
