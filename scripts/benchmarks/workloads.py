@@ -73,7 +73,7 @@ def workloads(quick: bool = False) -> dict[str, Workload]:
         Workload("W2", mosaic),
         Workload("W2-gauss", f"{mosaic} -gauss_xtal"),
         Workload("W3", pilatus, pilatus_band),
-        Workload("W3-whole", pilatus, compared=False),
+        Workload("W3-whole", pilatus, runs=2),
         Workload("R16", eiger, eiger_band),
         Workload("R16-whole", eiger, compared=False, runs=2),
         Workload("large", f"-default_F 100 {_CRYSTAL} -N 20 -mosaic 0.5 -mosaic_domains {10 if not quick else 2} "
