@@ -18,9 +18,9 @@ if TYPE_CHECKING:
         Source,
         StructureFactors,
     )
-    from cubragg.render.batch import render_many, render_series
-    from cubragg.render.predict import Truth, predict
-    from cubragg.render.render import Image, simulate
+    from cubragg.reflections.predict import Truth, predict
+    from cubragg.run.batch import render_many, render_series
+    from cubragg.run.render import Image, simulate
 
     __version__: str
 
@@ -31,9 +31,9 @@ __all__ = [
 ]
 
 #: Where a public name lives that is not of `experiment`.
-_HOMES = {"Image": "cubragg.render.render", "Truth": "cubragg.render.predict", "predict": "cubragg.render.predict",
-          "render_many": "cubragg.render.batch", "render_series": "cubragg.render.batch",
-          "simulate": "cubragg.render.render"}
+_HOMES = {"Image": "cubragg.run.render", "Truth": "cubragg.reflections.predict",
+          "predict": "cubragg.reflections.predict", "render_many": "cubragg.run.batch",
+          "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render"}
 
 if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:

@@ -91,7 +91,7 @@ struct Account {
 #define TURN_PHI 3
 #define TURN_COLUMNS 4
 
-// The number of a reflection; `reach` holds the largest index of each axis. cubragg/render/attribution.py: Codes
+// The number of a reflection; `reach` holds the largest index of each axis. cubragg/reflections/reflection_sums.py: Codes
 DEVICE double clipped(double index, double reach) { return index < -reach ? -reach : index > reach ? reach : index; }
 DEVICE double code_of(const double *reach, const double *turn, double h, double k, double l)
 {

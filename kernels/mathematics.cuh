@@ -11,7 +11,7 @@
 
 #define PI 3.141592653589793
 
-// x P(x^2); 8 terms of a Chebyshev fit in double (those of cubragg/render/lattice.py), 5 of a minimax fit in single.
+// x P(x^2); 8 terms of a Chebyshev fit in double (those of cubragg/engine/reference/lattice.py), 5 of a minimax fit in single.
 DEVICE double sinpi_(double x)
 {
     const double u = x * x;

@@ -29,17 +29,17 @@ from pathlib import Path
 import numpy as np
 
 from cubragg.cli.build import Job, build
-from cubragg.cli.faults import CommandLineFault
+from cubragg.cli.exit_errors import CommandLineFault
 from cubragg.cli.flags import FLAGS
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, pgm_image
 from cubragg.errors import CubraggError
-from cubragg.io.fdump import write_fdump
-from cubragg.io.pgm import read_pgm
-from cubragg.io.smv import smv_header
-from cubragg.render.plan import make_plan
-from cubragg.render.render import Image, render
+from cubragg.io.images.pgm import read_pgm
+from cubragg.io.images.smv import smv_header
+from cubragg.io.reflections.fdump import write_fdump
+from cubragg.plan.plan import make_plan
+from cubragg.run.render import Image, render
 from cubragg.units import deg_from_rad, rad_from_deg
 
 #: As in the golden tests: a unit of the last place, or nothing beside the maximum.

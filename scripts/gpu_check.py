@@ -40,14 +40,14 @@ from golden_set import arguments, cases, reference  # noqa: E402
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, __version__  # noqa: E402
 from cubragg.cli.build import build  # noqa: E402
-from cubragg.cli.legacy import parse  # noqa: E402
+from cubragg.cli.parser import parse  # noqa: E402
+from cubragg.device.cuda_device import DeviceDescription, auto_precision, describe_devices  # noqa: E402
+from cubragg.engine.cuda.cuda_engine import CudaRenderer  # noqa: E402
+from cubragg.engine.host.host_engine import CpuRenderer, available_cores  # noqa: E402
+from cubragg.engine.variant import PRECISIONS  # noqa: E402
 from cubragg.errors import CubraggError  # noqa: E402
-from cubragg.render.batch import render_many  # noqa: E402
-from cubragg.render.cpu_renderer import CpuRenderer, available_cores  # noqa: E402
-from cubragg.render.cuda_device import DeviceDescription, auto_precision, describe_devices  # noqa: E402
-from cubragg.render.cuda_renderer import CudaRenderer  # noqa: E402
-from cubragg.render.kernel_source import PRECISIONS  # noqa: E402
-from cubragg.render.plan import RenderPlan, make_plan  # noqa: E402
+from cubragg.plan.plan import RenderPlan, make_plan  # noqa: E402
+from cubragg.run.batch import render_many  # noqa: E402
 
 #: Bounds as shares of the image's maximum, up to 200 cells along an axis: performance.md, section 7.
 BOUNDS = {"double": 2e-7, "mixed": 5e-6, "single": 5e-5}

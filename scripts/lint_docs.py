@@ -31,9 +31,9 @@ from typing import Any, NamedTuple
 import yaml
 from click.testing import CliRunner
 
-from cubragg.cli.faults import CommandLineFault
-from cubragg.cli.legacy import parse
+from cubragg.cli.exit_errors import CommandLineFault
 from cubragg.cli.main import cli
+from cubragg.cli.parser import parse
 from cubragg.errors import CubraggError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -28,18 +28,18 @@ import pytest
 import yaml
 
 from cubragg.cli.build import Job, build
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 from cubragg.compare.metrics import Metrics, compare_images
 from cubragg.compare.peaks import find_peaks, match_peaks
+from cubragg.crystallography.vectors import combine, cross, dot, norm, unit
 from cubragg.detect.noise import noise_counts
+from cubragg.engine.select import BACKENDS
 from cubragg.errors import BackendUnavailable
-from cubragg.experiment.vectors import combine, cross, dot, norm, unit
-from cubragg.io.png import write_png
-from cubragg.render.backends import BACKENDS
-from cubragg.render.plan import RenderPlan
-from cubragg.render.render import Image, simulate
-from cubragg.render.trace import format_trace, trace_pixel
+from cubragg.parity.pixel_trace import format_trace, trace_pixel
+from cubragg.plan.plan import RenderPlan
+from cubragg.run.render import Image, simulate
 from cubragg.units import deg_from_rad
+from cubragg.view.png import write_png
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

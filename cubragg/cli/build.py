@@ -10,17 +10,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cubragg import checks
+from cubragg.cli.factors import FileCell, cell_notices, listed_factors
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.cli.imports import Imported
 from cubragg.cli.inputs import InputFile, reading
-from cubragg.cli.legacy import Given
-from cubragg.cli.models import settle_model
-from cubragg.cli.reflections import FileCell, cell_notices, listed_factors
-from cubragg.cli.replay import Replay
+from cubragg.cli.named_detectors import settle_model
+from cubragg.cli.parser import Given
+from cubragg.cli.settings_builder import Replay
 from cubragg.errors import ConfigError
-from cubragg.experiment import Detector, Experiment, Panel, StructureFactors, checks
-from cubragg.experiment.reference_rng import MAX_SEED
-from cubragg.io.colours import Style
+from cubragg.experiment import Detector, Experiment, Panel, StructureFactors
+from cubragg.nanobragg.random_stream import MAX_SEED
+from cubragg.view.colours import Style
 
 #: Settings of a picture that matplotlib draws.
 MARKS = ("rings", "spots", "zoom")
@@ -205,7 +206,7 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, F
             replay.notices.append(f"{dump.named_by} is without effect: there is no {dump.path} to read, "
                                   "and no -hkl to write")
         return None, False, None
-    from cubragg.io.fdump import read_fdump
+    from cubragg.io.reflections.fdump import read_fdump
 
     with reading(dump):
         grid, origin = read_fdump(dump.path)
@@ -224,7 +225,7 @@ def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
     if source is None:
         return None
     replay.origins["sampling.mask"] = source.named_by
-    from cubragg.io.smv import read_smv
+    from cubragg.io.images.smv import read_smv
 
     with reading(source):
         return read_smv(source.path).pixels != 0
@@ -233,8 +234,8 @@ def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
 def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | None, mask: np.ndarray | None,
                 panels: tuple[Panel, ...]
                 ) -> Experiment:
-    from cubragg.io.matrix import read_matrix
-    from cubragg.io.sources import read_sources
+    from cubragg.io.geometry.matrix import read_matrix
+    from cubragg.io.geometry.sources import read_sources
 
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
                                 if name not in ("input", "output", "picture", "run")}

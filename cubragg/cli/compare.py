@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cubragg.cli import legacy
+from cubragg.cli import parser as legacy
 from cubragg.cli.flags import DEFAULT_NAMES, NO_EFFECT
 from cubragg.cli.options import Option, RequestCommand, coefficient, pixels, positive, split
 from cubragg.errors import BackendUnavailable, ConfigError, FormatError, KernelBuildError
@@ -187,7 +187,7 @@ def _files(request: Request, first: str, second: str) -> Comparison:
 
     from cubragg.compare.comparison import Side
     from cubragg.compare.metrics import resampled
-    from cubragg.compare.readers import read_image
+    from cubragg.io.images.read_image import read_image
 
     shape = request.options.get("--shape")
     images = []
@@ -221,9 +221,9 @@ def _programs(request: Request) -> Comparison:
 
     from cubragg.cli.build import build
     from cubragg.compare.comparison import Side
-    from cubragg.compare.programs import RunnerFailed, run_program
-    from cubragg.render.plan import make_plan
-    from cubragg.render.render import render
+    from cubragg.parity.programs import RunnerFailed, run_program
+    from cubragg.plan.plan import make_plan
+    from cubragg.run.render import render
 
     program = request.options["--c-bin"]
     start = time.perf_counter()
@@ -273,7 +273,7 @@ def c_arguments(line: Sequence[legacy.Given], job: Job) -> list[str]:
     ConfigError
         For what cannot be said in flags.
     """
-    from cubragg.io.reflections import list_kind
+    from cubragg.io.reflections.read import list_kind
 
     if job.experiment.detector.panels:
         raise ConfigError(job.replay.source_of("detector.panels"), "got a detector of panels; the C program has none")

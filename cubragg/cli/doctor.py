@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 
+from cubragg.device import host_build
+from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import CubraggError
 from cubragg.experiment import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
-from cubragg.render import host_build
-from cubragg.render.kernel_source import PRECISIONS
-from cubragg.render.numpy_renderer import NumpyRenderer
-from cubragg.render.plan import RenderPlan, make_plan
+from cubragg.plan.plan import RenderPlan, make_plan
 
 #: Largest difference from numpy, as a share of the image's maximum, for up to 200 cells along an axis:
 #: README, Precision. In double the order of operations is numpy's but for the square root's and sine's last bits.
@@ -140,7 +140,7 @@ def _cache() -> Iterator[tuple[str, str]]:
 
 
 def _cpu(plan: RenderPlan) -> tuple[list[str], list[_Trial]]:
-    from cubragg.render.cpu_renderer import CpuRenderer, available_cores
+    from cubragg.engine.host.host_engine import CpuRenderer, available_cores
 
     CpuRenderer(plan)  # compiles
     return [f"{_compiler()}, {available_cores()} threads"], [
@@ -149,8 +149,8 @@ def _cpu(plan: RenderPlan) -> tuple[list[str], list[_Trial]]:
 
 
 def _cuda(plan: RenderPlan) -> tuple[list[str], list[_Trial]]:
-    from cubragg.render.cuda_device import auto_precision, describe_devices
-    from cubragg.render.cuda_renderer import CudaRenderer
+    from cubragg.device.cuda_device import auto_precision, describe_devices
+    from cubragg.engine.cuda.cuda_engine import CudaRenderer
 
     devices = describe_devices()
     for device in devices:

@@ -13,15 +13,16 @@ import numpy as np
 
 from cubragg import units
 from cubragg.cli.build import Output, Settings
+from cubragg.detect.counts import MAX_COUNT
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.experiment.detector import DetectorGeometry
-from cubragg.io import pilatus, tiles
-from cubragg.io.counts import MAX_COUNT
-from cubragg.render.plan import RenderPlan
+from cubragg.io.images import image_panels as tiles
+from cubragg.io.images import pilatus
+from cubragg.plan.plan import RenderPlan
 
 if TYPE_CHECKING:
-    from cubragg.io.cbf import MiniCbfHeader
-    from cubragg.io.nxmx import NxmxScene, NxmxWriter
+    from cubragg.io.images.cbf import MiniCbfHeader
+    from cubragg.io.images.nxmx import NxmxScene, NxmxWriter
 
 #: Names of sensor materials in miniCBF headers, where they differ from the formula.
 _SENSORS = {"Si": "Silicon"}
@@ -65,7 +66,7 @@ class Formats:
 
     def smv_header(self, counts_per_photon: float, offset: float) -> dict[str, str]:
         """The header of the flavor asked for, over pixels that are photons * counts_per_photon + offset."""
-        from cubragg.io.smv import adsc_header, smv_header
+        from cubragg.io.images.smv import adsc_header, smv_header
 
         beam = self.plan.experiment.beam
         if self.settings.smv_flavor == "adsc":
@@ -98,7 +99,7 @@ class Formats:
 
     def cbf_header(self, excluded_pixels: int) -> MiniCbfHeader:
         """The short header."""
-        from cubragg.io.cbf import minicbf_header
+        from cubragg.io.images.cbf import minicbf_header
 
         plan, beam, kahn = self.plan, self.plan.experiment.beam, self._kahn_factor
         material, thickness = tiles.sensor_of(self.tiles)
@@ -113,7 +114,7 @@ class Formats:
 
     def nxmx_scene(self) -> NxmxScene:
         """What an NXmx file says besides pixels; ``plan`` is that of the first image."""
-        from cubragg.io.nxmx import NxmxScene
+        from cubragg.io.images.nxmx import NxmxScene
 
         experiment = self.plan.experiment
         beam = experiment.beam
@@ -161,7 +162,7 @@ def nxmx_file(target: Output | None, settings: Settings, plan: RenderPlan, writt
     if target is None:
         yield None
         return
-    from cubragg.io.nxmx import NxmxWriter
+    from cubragg.io.images.nxmx import NxmxWriter
 
     writer = NxmxWriter(target.path, Formats(settings, plan).nxmx_scene(), settings.images, settings.nxmx_type)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cubragg.experiment.models import Models, cell_of, models_of
+from cubragg.io.geometry.experiment_models import Models, cell_of, models_of
 
 if TYPE_CHECKING:
     from cubragg.cli.build import Job, Output
@@ -49,7 +49,7 @@ def notices(job: Job, targets: Mapping[str, Output]) -> Iterator[str]:
 
 
 def _text(kind: str, named_by: str, models: Models, shown: str | None, image: str | None) -> str:
-    from cubragg.io import crystfel, expt_out, xds_inp
+    from cubragg.io.geometry import crystfel, expt_out, xds_inp
 
     highest = _MAX_COUNT.get(shown or "", 2**31 - 1)
     if kind == "expt":

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cubragg.cli.inputs import InputFile, numbered, reading
-from cubragg.cli.legacy import Given
-from cubragg.cli.replay import Replay
+from cubragg.cli.parser import Given
+from cubragg.cli.settings_builder import Replay
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment import Beam
-from cubragg.experiment.models import CrystalModel, Models, cell_of
-from cubragg.experiment.placing import PLACES, settings_of
+from cubragg.io.geometry.experiment_models import CrystalModel, Models, cell_of
+from cubragg.io.geometry.to_detector import PLACES, settings_of
 
 #: With fewer phi steps an image is told to stand early.
 _FEW_STEPS = 5
@@ -45,7 +45,7 @@ class Imported:
         for given in line:
             path, number = numbered(str(given.values[0]))
             with reading(InputFile(path, given.spelling)):
-                from cubragg.io.geometry_files import read_models
+                from cubragg.io.geometry.sniff import read_models
 
                 models = read_models(path, number)
             replay.taken.append(f"from {given.values[0]}: {', '.join(_told(models)) or 'nothing'}")

@@ -13,7 +13,7 @@ from cubragg import units
 from cubragg.errors import ConfigError, FormatError
 
 if TYPE_CHECKING:
-    from cubragg.io.smv import SmvFile
+    from cubragg.io.images.smv import SmvFile
 
 #: Files that a TOML experiment may name in place of inline data, and the input each becomes.
 REFERENCES = {("structure_factors", "hkl_file"): "hkl", ("sampling", "mask_file"): "config_mask",
@@ -94,7 +94,7 @@ def header_settings(header: SmvFile, *, is_mask: bool, pixel_size_mm: float) -> 
     ``pixel_size_mm`` is the one in force before. From a mask, the vertical beam centre is counted from the other
     edge, in metres as in C: `units.value_for` finds the millimetres that give the same bits.
     """
-    from cubragg.io.smv import header_value
+    from cubragg.io.images.smv import header_value
 
     slow_pixels, fast_pixels = header.pixels.shape
     yield "SIZE1", "detector.fast_pixels", int(fast_pixels)

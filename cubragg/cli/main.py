@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from cubragg.cli import legacy, usage
+from cubragg.cli import parser as legacy
+from cubragg.cli import usage
 from cubragg.cli.compare import command as compare_command
-from cubragg.cli.faults import CommandLineFault, Interrupted, RunFault, end_cleanly
+from cubragg.cli.exit_errors import CommandLineFault, Interrupted, RunFault, end_cleanly
 from cubragg.cli.sf import command as sf_command
 from cubragg.cli.trace import command as trace_command
 from cubragg.cli.view import command as view_command

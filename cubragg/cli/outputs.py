@@ -18,15 +18,15 @@ from cubragg.cli.flags import DEFAULT_NAMES, flag_for_field
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, int_scale, pgm_image
 from cubragg.errors import ConfigError, CubraggError, FormatError
-from cubragg.experiment.reference_rng import MAX_SEED
+from cubragg.nanobragg.random_stream import MAX_SEED
 
 if TYPE_CHECKING:
-    from cubragg.io.figure import Spots
-    from cubragg.io.nxmx import NxmxWriter
-    from cubragg.render.panels import Progress
-    from cubragg.render.plan import RenderPlan
-    from cubragg.render.predict import Truth
-    from cubragg.render.render import Image
+    from cubragg.engine.panel_parts import Progress
+    from cubragg.io.images.nxmx import NxmxWriter
+    from cubragg.plan.plan import RenderPlan
+    from cubragg.reflections.predict import Truth
+    from cubragg.run.render import Image
+    from cubragg.view.figure import Spots
 
 _IMAGES = ("float", "int", "pgm", "noise", "cbf", "tiff", "nxmx", "png")
 #: Made anew, and numbered, for each image of a series.
@@ -120,14 +120,14 @@ def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> N
     if "truth" in targets:
         _check_truth(*targets["truth"])
     if "png" in targets:
-        from cubragg.io.png import check_name
+        from cubragg.view.png import check_name
 
         check_name(targets["png"].path)
     for setting, flag in settings.picture.items():
         if "png" not in targets:
             raise ConfigError(flag, "got no --png; it says how that picture is made")
         if setting in MARKS:
-            from cubragg.io.figure import require_matplotlib
+            from cubragg.view.figure import require_matplotlib
 
             require_matplotlib(flag)
     for kind, form in _WHOLE_COUNTS.items():
@@ -138,7 +138,7 @@ def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> N
 
 
 def _check_truth(path: str, named_by: str) -> None:
-    from cubragg.io.truth import ending_of
+    from cubragg.io.reflections.truth import ending_of
 
     try:
         ending_of(path)
@@ -170,8 +170,8 @@ def _pixel_type(kind: str, settings: Settings) -> str:
 
 def _spots(truth: Truth) -> Spots:
     """The brightest reflections for a picture, without the direct beam."""
-    from cubragg.io.figure import Spots
-    from cubragg.render.predict import Flags
+    from cubragg.reflections.predict import Flags
+    from cubragg.view.figure import Spots
 
     shown = np.flatnonzero((truth.flags & Flags.DIRECT_BEAM) == 0)[:_MOST_SPOTS]
     fast, slow = truth.image_px
@@ -250,7 +250,7 @@ class Writer:
 
     @cached_property
     def _truth(self) -> Truth:
-        from cubragg.render.predict import predict
+        from cubragg.reflections.predict import predict
 
         settings = self.job.settings
         return predict(self.image.plan, min_photons=settings.truth_min, threads=settings.threads,
@@ -275,14 +275,14 @@ class Writer:
         return self._noisy, 1.0
 
     def _write_dump(self, path: str) -> None:
-        from cubragg.io.fdump import write_fdump
+        from cubragg.io.reflections.fdump import write_fdump
 
         factors = self.job.experiment.structure_factors
         assert factors.grid is not None
         write_fdump(path, factors.grid, factors.origin)
 
     def _write_text(self, target: Output, text: str) -> None:
-        from cubragg.io.atomic import write_bytes
+        from cubragg.io.files.atomic import write_bytes
 
         try:
             write_bytes(target.path, text.encode("utf-8"))
@@ -291,31 +291,31 @@ class Writer:
         self.written.append(target.path)
 
     def _write_config(self, path: str) -> None:
-        from cubragg.io.atomic import write_bytes
+        from cubragg.io.files.atomic import write_bytes
 
         write_bytes(path, self.job.experiment.to_toml().encode("utf-8"))
 
     def _write_truth(self, path: str) -> None:
-        from cubragg.io.truth import write_truth
+        from cubragg.io.reflections.truth import write_truth
 
         count = len(self._truth)
         self.figures["truth"] = f"{count} reflection{'s' * (count != 1)}"
         write_truth(path, self._truth, self.number)
 
     def _write_float(self, path: str) -> None:
-        from cubragg.io.raw import write_float
+        from cubragg.io.images.raw import write_float
 
         write_float(path, self.image.photons)
 
     def _write_int(self, path: str) -> None:
-        from cubragg.io.smv import write_smv
+        from cubragg.io.images.smv import write_smv
 
         adc = self.job.settings.adc
         counts, _ = int_image(self.image.photons, self._int_scale, adc, self.image.plan.roi)
         write_smv(path, counts, self._formats.smv_header(self._int_scale, adc))
 
     def _write_pgm(self, path: str) -> None:
-        from cubragg.io.pgm import write_pgm
+        from cubragg.io.images.pgm import write_pgm
 
         figures, settings = self.image.figures, self.job.settings
         gray, scale = pgm_image(self.image.photons, settings.pgm_scale, self._int_scale, figures.rmsd,
@@ -324,36 +324,36 @@ class Writer:
         write_pgm(path, gray, scale)
 
     def _write_noise(self, path: str) -> None:
-        from cubragg.io.smv import write_smv
+        from cubragg.io.images.smv import write_smv
 
         counts, photons, overloads = noise_image(self._noisy, self.job.settings.adc, self.image.plan.roi)
         self.figures["noise"] = f"{photons:.0f} photons, {overloads} overload{'s' * (overloads != 1)}"
         write_smv(path, counts, self._formats.smv_header(1.0, self.job.settings.adc))
 
     def _write_cbf(self, path: str) -> None:
-        from cubragg.io.cbf import write_cbf
-        from cubragg.io.counts import MAX_COUNT, pixels_of
+        from cubragg.detect.counts import MAX_COUNT, pixels_of
+        from cubragg.io.images.cbf import write_cbf
 
         live = self._formats.cbf_live()
         counts = pixels_of(*self._counted("int32"), live, "int32", MAX_COUNT, -1, where=path)
         write_cbf(path, counts, self._formats.cbf_header(int((~live).sum())))
 
     def _write_tiff(self, path: str) -> None:
-        from cubragg.io.tiff import tiff_pixels, write_tiff
+        from cubragg.io.images.tiff import tiff_pixels, write_tiff
 
         kind = self.job.settings.tiff_type
         write_tiff(path, tiff_pixels(*self._counted(kind), self._formats.live, kind, where=path))
 
     def _write_nxmx(self, path: str) -> None:
-        from cubragg.io.nxmx import nxmx_pixels
+        from cubragg.io.images.nxmx import nxmx_pixels
 
         assert self.nxmx is not None
         kind = self.job.settings.nxmx_type
         self.nxmx.append(nxmx_pixels(*self._counted(kind), self._formats.live, kind, where=path))
 
     def _write_png(self, path: str) -> None:
-        from cubragg.cli.pictures import notes_for
-        from cubragg.io.figure import write_picture
+        from cubragg.view.figure import write_picture
+        from cubragg.view.picture_notes import notes_for
 
         experiment = self.job.experiment
         notes = notes_for(self.job.settings.picture, experiment.detector, self.image.geometry,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cubragg import units
-from cubragg.cli.faults import CommandLineFault
+from cubragg.cli.exit_errors import CommandLineFault
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.options import Option, RequestCommand, split
 from cubragg.errors import ConfigError, CubraggError
 
 if TYPE_CHECKING:
-    from cubragg.io.model_factors import ModelFactors
+    from cubragg.crystallography.atomic_factors import ModelFactors
 
 OPTIONS = {
     "-o": Option(1, str, "<file>.hkl|.mtz", "write h k l F in P1, or the unique reflections with phases"),
@@ -109,8 +109,8 @@ def sf(request: Request) -> None:
     CubraggError
         See `cubragg.errors`.
     """
-    from cubragg.io.model import read_model
-    from cubragg.io.model_factors import structure_factors
+    from cubragg.crystallography.atomic_factors import structure_factors
+    from cubragg.io.atoms import read_model
 
     start = time.perf_counter()
     if os.path.realpath(request.output) == os.path.realpath(request.model):
@@ -138,14 +138,14 @@ def sf(request: Request) -> None:
 def _write(path: str, factors: ModelFactors) -> int:
     """Write by extension; how many reflections."""
     if path.lower().endswith(".hkl"):
-        from cubragg.io.hkl import write_hkl
+        from cubragg.io.reflections.hkl import write_hkl
 
         hkl, amplitudes = factors.expanded().rows()
         # Below what f0 is known to.
         write_hkl(path, hkl, amplitudes.round(4))
         return len(hkl)
     from cubragg import __version__
-    from cubragg.io.mtz import write_mtz
+    from cubragg.io.reflections.mtz import write_mtz
 
     write_mtz(path, factors.hkl, factors.columns(), factors.model.cell, factors.model.group, factors.wavelength_A,
               [f"cubragg {__version__} sf {Path(factors.model.path).name} to {factors.dmin_A:g} A"])

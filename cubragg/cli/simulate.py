@@ -10,13 +10,15 @@ from functools import partial
 
 import click
 
-from cubragg.cli import formats, geometry_out, models, outputs, report
+from cubragg.cli import formats, geometry_out, outputs
+from cubragg.cli import named_detectors as models
+from cubragg.cli import summary as report
 from cubragg.cli.build import Job, build
-from cubragg.cli.faults import Interrupted
-from cubragg.cli.legacy import Given
+from cubragg.cli.exit_errors import Interrupted
+from cubragg.cli.parser import Given
 from cubragg.errors import ConfigError
-from cubragg.render.plan import RenderPlan, make_plan
-from cubragg.render.render import Image, render
+from cubragg.plan.plan import RenderPlan, make_plan
+from cubragg.run.render import Image, render
 
 #: More pixels than this are not traced one by one.
 MAX_TRACES = 1000
@@ -45,7 +47,7 @@ def simulate(line: Sequence[Given]) -> None:
     settings, targets = job.settings, outputs.choose(job)
     outputs.check(targets, settings, plan)
     if "truth" in targets or "spots" in settings.picture:
-        from cubragg.render.predict import require_accounts
+        from cubragg.reflections.predict import require_accounts
 
         with job.replay.naming():
             require_accounts(plan)
@@ -82,7 +84,7 @@ def _images(job: Job, plan: RenderPlan, progress: Progress | None) -> Iterable[I
     if settings.images == 1:
         return (render(plan, settings.backend, settings.threads, progress, precision=settings.precision,
                        device=settings.device, cull=settings.cull),)
-    from cubragg.render.batch import render_series
+    from cubragg.run.batch import render_series
 
     return render_series(plan.experiment, settings.images, backend=settings.backend, precision=settings.precision,
                          device=settings.device, threads=settings.threads, progress=progress, cull=settings.cull)
@@ -109,8 +111,8 @@ def _traces(job: Job, plan: RenderPlan) -> Iterator[str]:
                   for fast in range(fast_min, fast_max + 1) if plan.mask is None or plan.mask[slow, fast]]
     if not pixels:
         return
-    from cubragg.compare.traces import format_steps
-    from cubragg.render.trace import format_trace, trace_pixel, trace_steps
+    from cubragg.parity.pixel_trace import format_trace, trace_pixel, trace_steps
+    from cubragg.parity.trace_compare import format_steps
 
     for flag, fast, slow in pixels:
         try:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cubragg.cli import legacy
+from cubragg.cli import parser as legacy
 from cubragg.cli.compare import c_arguments
-from cubragg.cli.faults import CommandLineFault, RunFault
+from cubragg.cli.exit_errors import CommandLineFault, RunFault
 from cubragg.cli.options import Option, RequestCommand, split
 from cubragg.errors import ConfigError
 
 if TYPE_CHECKING:
     from cubragg.cli.build import Job
-    from cubragg.compare.traces import Divergence
-    from cubragg.render.plan import RenderPlan
-    from cubragg.render.trace import PixelTrace, Step
+    from cubragg.parity.pixel_trace import PixelTrace, Step
+    from cubragg.parity.trace_compare import Divergence
+    from cubragg.plan.plan import RenderPlan
 
 DIVERGES = 3  #: exit status
 
@@ -80,10 +80,10 @@ def trace(request: Request) -> int:
     """
     from cubragg import __version__
     from cubragg.cli.build import build
-    from cubragg.compare.traces import format_steps, to_json
-    from cubragg.io.atomic import write_bytes
-    from cubragg.render.plan import make_plan
-    from cubragg.render.trace import format_trace, trace_pixel, trace_steps
+    from cubragg.io.files.atomic import write_bytes
+    from cubragg.parity.pixel_trace import format_trace, trace_pixel, trace_steps
+    from cubragg.parity.trace_compare import format_steps, to_json
+    from cubragg.plan.plan import make_plan
 
     job = build(request.line)
     with job.replay.naming():
@@ -118,7 +118,7 @@ def _is_json(path: str) -> bool:
 
 def _against_file(path: str, request: Request, steps: Sequence[Step]) -> int:
     from cubragg.cli.inputs import InputFile, reading
-    from cubragg.compare.traces import TOLERANCE, first_divergence, from_json
+    from cubragg.parity.trace_compare import TOLERANCE, first_divergence, from_json
 
     with reading(InputFile(path, "--against")):
         fast, slow, theirs = from_json(path)
@@ -130,8 +130,8 @@ def _against_file(path: str, request: Request, steps: Sequence[Step]) -> int:
 
 
 def _against_program(program: str, request: Request, job: Job, plan: RenderPlan, found: PixelTrace) -> int:
-    from cubragg.compare.programs import RunnerFailed, run_program
-    from cubragg.compare.traces import printout_divergence
+    from cubragg.parity.programs import RunnerFailed, run_program
+    from cubragg.parity.trace_compare import printout_divergence
 
     if "--tolerance" in request.options:
         raise ConfigError("--tolerance", "got a program to compare with; its printed digits decide")

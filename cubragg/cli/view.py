@@ -17,11 +17,11 @@ from cubragg.errors import ConfigError, CubraggError, FormatError
 if TYPE_CHECKING:
     import numpy as np
 
-    from cubragg.compare.readers import ReadImage
     from cubragg.experiment.detector import Detector, DetectorGeometry
-    from cubragg.experiment.models import Models
-    from cubragg.io.colours import Style
-    from cubragg.io.figure import Notes
+    from cubragg.io.geometry.experiment_models import Models
+    from cubragg.io.images.read_image import ReadImage
+    from cubragg.view.colours import Style
+    from cubragg.view.figure import Notes
 
 #: What a detector that faces the beam needs.
 _FLAGS = {"wavelength_A": "-lambda", "distance_mm": "-distance", "pixel_size_mm": "-pixel", "beam_px": "--beam"}
@@ -67,10 +67,10 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
     CubraggError
         See `cubragg.errors`.
     """
-    from cubragg.cli.pictures import notes_for
-    from cubragg.compare.readers import read_image
-    from cubragg.io.figure import Notes, require_matplotlib, write_picture
-    from cubragg.io.png import check_name
+    from cubragg.io.images.read_image import read_image
+    from cubragg.view.figure import Notes, require_matplotlib, write_picture
+    from cubragg.view.picture_notes import notes_for
+    from cubragg.view.png import check_name
 
     if marks:
         require_matplotlib(f"--png-{marks[0]}")
@@ -110,7 +110,7 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
 
 def _mask(image: ReadImage, scene: Scene | None) -> np.ndarray | None:
     """Pixels that were measured; in whole numbers with a sign, negative ones mark those that were not."""
-    from cubragg.experiment.panels import live_pixels
+    from cubragg.experiment.panel import live_pixels
 
     signed = image.mask is None and image.stored.kind == "i"
     masks = [image.pixels >= 0.0 if signed else image.mask,
@@ -175,7 +175,7 @@ def _scene(file: str, shape: tuple[int, ...], given: Given, *, needed: str) -> S
 
 
 def _models(described: str) -> Models:
-    from cubragg.io.geometry_files import read_models
+    from cubragg.io.geometry.sniff import read_models
 
     path, number = numbered(described)
     with reading(InputFile(path, "--from")):
@@ -193,7 +193,7 @@ def _of_header(file: str) -> Models:
     FormatError
         If it does not say where the detector is.
     """
-    from cubragg.io.geometry_files import read_header
+    from cubragg.io.geometry.sniff import read_header
 
     models = read_header(file)
     return replace(models, panels=tuple(replace(panel, mask=None) for panel in models.panels))
@@ -201,8 +201,8 @@ def _of_header(file: str) -> Models:
 
 def _facing(given: Given, shape: tuple[int, ...]) -> Models:
     """A detector that faces the beam, from the four numbers given."""
-    from cubragg.experiment.models import BeamModel, Models
-    from cubragg.experiment.panels import Panel
+    from cubragg.experiment.panel import Panel
+    from cubragg.io.geometry.experiment_models import BeamModel, Models
 
     pixel, beam = given.pixel_size_mm or 0.0, given.beam_px or (0.0, 0.0)
     panel = Panel(shape[1], shape[0], pixel, pixel, (-beam[0] * pixel, beam[1] * pixel, -(given.distance_mm or 0.0)),
@@ -212,8 +212,8 @@ def _facing(given: Given, shape: tuple[int, ...]) -> Models:
 
 def _from_models(models: Models, given: Given, source: str, wavelength_A: float | None) -> Scene:
     """The scene of models from ``source`` under the numbers given; ``wavelength_A`` is for models without one."""
-    from cubragg.experiment.models import BeamModel
-    from cubragg.experiment.placing import detector_of
+    from cubragg.io.geometry.experiment_models import BeamModel
+    from cubragg.io.geometry.to_detector import detector_of
 
     beam = models.beam or BeamModel((0.0, 0.0, -1.0))
     wavelength = given.wavelength_A or beam.wavelength_A or wavelength_A
@@ -244,7 +244,7 @@ def _from_models(models: Models, given: Given, source: str, wavelength_A: float 
 
 def _from_config(config: str) -> Scene:
     from cubragg.cli.build import build
-    from cubragg.cli.legacy import parse
+    from cubragg.cli.parser import parse
 
     job = build(parse(["--config", config]))
     experiment = job.experiment
@@ -275,7 +275,7 @@ def _has_display() -> bool:
 def _show(image: ReadImage, style: Style, notes: Notes, mask: np.ndarray | None) -> None:
     from matplotlib import pyplot
 
-    from cubragg.io.figure import draw
+    from cubragg.view.figure import draw
 
     figure = pyplot.figure()
     draw(figure, image.pixels, style, notes, mask)
@@ -319,7 +319,7 @@ without. Without --png, a window opens where there is a display; else the pictur
 def command(file: str, output: str | None, colours: str, scale: str, percentiles: tuple[float, float] | None,
             rings: bool, zoom: bool, shape: tuple[int, int] | None, number: int, **told: Any) -> None:
     """Make a picture of an image: SMV, CBF, TIFF, EDF, HDF5 and what else fabio reads, or floats (.bin)."""
-    from cubragg.io.colours import Style
+    from cubragg.view.colours import Style
 
     given = Given(**told)
     for name in ("wavelength_A", "distance_mm", "pixel_size_mm"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cubragg.compare.peaks import Peak
-from cubragg.io.png import png_bytes
+from cubragg.view.png import png_bytes
 
 if TYPE_CHECKING:
     from cubragg.compare.comparison import Comparison, Side

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cubragg.io.colours import Limits, levels, paint, shrunk
+from cubragg.view.colours import Limits, levels, paint, shrunk
 
 #: Longest edge of a picture [pixel]; larger images are reduced by the maximum of blocks, which keeps peaks.
 LONGEST_EDGE = 1024

@@ -16,10 +16,10 @@ import numpy as np
 from cubragg.compare import page, pictures
 from cubragg.compare.comparison import Comparison
 from cubragg.compare.metrics import Metrics
-from cubragg.io.atomic import write_bytes
-from cubragg.io.colours import Style, limits
-from cubragg.io.png import png_bytes
-from cubragg.io.raw import write_float
+from cubragg.io.files.atomic import write_bytes
+from cubragg.io.images.raw import write_float
+from cubragg.view.colours import Style, limits
+from cubragg.view.png import png_bytes
 
 
 def rows(metrics: Metrics) -> list[tuple[str, str]]:

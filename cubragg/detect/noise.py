@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from cubragg.detect.quantize import SATURATION, region_bands, region_slices
-from cubragg.experiment.reference_rng import ReferenceStream
 from cubragg.experiment.sampling import ROI
+from cubragg.nanobragg.random_stream import ReferenceStream
 
 RNGS = ("numpy", "reference")
 _GAUSSIAN_ABOVE = 1e6

@@ -5,7 +5,7 @@ from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.goniometer import Goniometer
-from cubragg.experiment.panels import Panel
+from cubragg.experiment.panel import Panel
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
 

@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cubragg import units
+from cubragg import checks, units
+from cubragg.crystallography.vectors import Vector, rotate_axis, scale, unit
 from cubragg.errors import ConfigError
-from cubragg.experiment import checks
-from cubragg.experiment.sweep import Sweep, fill_range
-from cubragg.experiment.vectors import Vector, rotate_axis, scale, unit
+from cubragg.nanobragg.fill_range import Sweep, fill_range
 
 #: photons/m^2 for which r_e^2 * fluence = 1: the scale of an image on which no fluence is set.
 DEFAULT_FLUENCE = 125932015286227086360700780544.0

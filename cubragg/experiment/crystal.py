@@ -9,11 +9,11 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cubragg import units
+from cubragg import checks, units
+from cubragg.crystallography.cell import cell_of_axes
+from cubragg.crystallography.vectors import Matrix, Vector, cross, dot, norm, rescale, rotate_xyz, scale
 from cubragg.errors import ConfigError
-from cubragg.experiment import checks
-from cubragg.experiment.reference_rng import MAX_SEED, ReferenceStream, random_misset, rotation_matrix
-from cubragg.experiment.vectors import Matrix, Vector, cross, dot, norm, rescale, rotate_xyz, scale
+from cubragg.nanobragg.random_stream import MAX_SEED, ReferenceStream, random_misset, rotation_matrix
 
 SHAPES = ("square", "round", "gauss", "tophat")
 DEFAULT_MOSAIC_SEED = 12345678
@@ -189,9 +189,8 @@ class Crystal:
 
     def angle_error_deg(self, lattice: Lattice) -> float:
         """How far the lattice's angles are from those of the cell asked for [deg], at most."""
-        sides = ((lattice.b, lattice.c), (lattice.c, lattice.a), (lattice.a, lattice.b))
-        made = (math.acos(max(-1.0, min(1.0, dot(x, y) / norm(x) / norm(y)))) for x, y in sides)
-        return max(abs(units.deg_from_rad(angle - wanted))
+        made = cell_of_axes(lattice.a, lattice.b, lattice.c)[3:]
+        return max(abs(angle - units.deg_from_rad(wanted))
                    for angle, wanted in zip(made, self.full_cell()[3:], strict=True))
 
     def _misset_rad(self) -> Vector | None:

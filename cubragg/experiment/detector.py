@@ -10,12 +10,23 @@ import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cubragg import units
+from cubragg import checks, units
+from cubragg.crystallography.frames import dials_rotation
+from cubragg.crystallography.vectors import (
+    Matrix,
+    Vector,
+    combine,
+    cross,
+    dot,
+    norm,
+    rotate_axis,
+    rotate_xyz,
+    scale,
+    unit,
+)
 from cubragg.errors import ConfigError
-from cubragg.experiment import checks
-from cubragg.experiment.panels import Panel, check_overlaps, image_shape, placed
+from cubragg.experiment.panel import Panel, check_overlaps, image_shape, placed
 from cubragg.experiment.sensor import Layers, Sensor, View, nanobragg_layers, physical_layers
-from cubragg.experiment.vectors import Vector, combine, cross, dot, norm, rotate_axis, rotate_xyz, scale, unit
 
 #: More pixels than this cannot be addressed by the file formats (32-bit counts of bytes).
 MAX_PIXELS = 2**29
@@ -110,6 +121,10 @@ class DetectorGeometry(NamedTuple):
     def dials_origin_mm(self) -> Vector:
         """Origin in the frame of DIALS [mm]."""
         return (1000.0 * dot(self.pix0, _Z), 1000.0 * dot(self.pix0, _Y), 1000.0 * dot(self.pix0, _MINUS_X))
+
+    def dials_rotation(self) -> Matrix:
+        """The proper rotation from this laboratory into the frame of DIALS; see `frames.dials_rotation`."""
+        return dials_rotation(self.beam, self.spindle, self.polar, self.fast, self.slow)
 
     @property
     def beam_in_detector(self) -> Vector:

@@ -11,13 +11,13 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
+from cubragg import checks
 from cubragg.errors import ConfigError
-from cubragg.experiment import checks
 from cubragg.experiment.beam import Beam, Source
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector
 from cubragg.experiment.goniometer import Goniometer
-from cubragg.experiment.panels import Panel
+from cubragg.experiment.panel import Panel
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cubragg import units
+from cubragg import checks, units
+from cubragg.crystallography.vectors import Vector
 from cubragg.errors import ConfigError
-from cubragg.experiment import checks
-from cubragg.experiment.sweep import Sweep, fill_phi
-from cubragg.experiment.vectors import Vector
+from cubragg.nanobragg.fill_range import Sweep, fill_phi
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cubragg import units
+from cubragg import checks, units
+from cubragg.crystallography.vectors import Vector, norm, scale
 from cubragg.errors import ConfigError
-from cubragg.experiment import checks
 from cubragg.experiment.crystal import Lattice
 from cubragg.experiment.detector import DetectorGeometry
-from cubragg.experiment.panels import same_arrays
-from cubragg.experiment.vectors import Vector, norm, scale
+from cubragg.experiment.panel import same_arrays
 
 ROI = tuple[int, int, int, int]
 MAX_OVERSAMPLE = 1000

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cubragg import units
-from cubragg.experiment.sweep import fill_range
+from cubragg.nanobragg.fill_range import fill_range
 
 #: Successive layers show a reflection shifted by this part of a pixel at most, where rays are most oblique.
 _SHIFT_PIXELS = 0.5

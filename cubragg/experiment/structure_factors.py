@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cubragg import checks
+from cubragg.crystallography.p1_grid import MAX_GRID_POINTS
 from cubragg.errors import ConfigError
-from cubragg.experiment import checks
-from cubragg.experiment.panels import same_arrays
-
-#: Grid points that are still worth allocating (8 bytes each: 4 GB).
-MAX_GRID_POINTS = 500_000_000
+from cubragg.experiment.panel import same_arrays
 
 
 @dataclass(frozen=True, eq=False)

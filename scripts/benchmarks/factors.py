@@ -32,7 +32,7 @@ peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platfor
 print(json.dumps({"seconds": time.perf_counter() - begin, "count": count, "peak_MB": peak}))
 """
 _EXPAND = _BEGIN + """
-from cubragg.io.reflections import read_reflections
+from cubragg.io.reflections.read import read_reflections
 found = read_reflections("unique.mtz")
 found.structure_factors()
 count = sum(shell.listed for shell in found.shells)

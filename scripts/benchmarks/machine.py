@@ -62,7 +62,7 @@ def _processor() -> str:
 
 
 def _compiler() -> tuple[str | None, str]:
-    from cubragg.render.host_build import find_compiler
+    from cubragg.device.host_build import find_compiler
 
     try:
         compiler = find_compiler()
@@ -72,7 +72,7 @@ def _compiler() -> tuple[str | None, str]:
 
 
 def _gpu() -> tuple[str | None, str]:
-    from cubragg.render.cuda_device import describe_devices
+    from cubragg.device.cuda_device import describe_devices
 
     try:
         return describe_devices()[0].name, ""

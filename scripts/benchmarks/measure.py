@@ -26,15 +26,15 @@ begin = time.perf_counter()
 asked = json.loads(sys.argv[1])
 keywords = {"precision": asked["precision"], "cull": asked["cull"]}
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 def told(**figures):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
     print(json.dumps({**figures, "peak_MB": peak}))
 """
 _IMAGE = _BEGIN + """
 from dataclasses import replace
-from cubragg.render.plan import make_plan
-from cubragg.render.render import render
+from cubragg.plan.plan import make_plan
+from cubragg.run.render import render
 job = build(parse(asked["line"]))
 image = render(make_plan(job.experiment), asked["backend"], asked["threads"], **keywords)
 rendered = time.perf_counter()
@@ -48,7 +48,7 @@ told(setup_s=rendered - begin - image.seconds, render_s=image.seconds, write_s=t
 """
 _BATCH = _BEGIN + """
 import numpy as np
-from cubragg.render.batch import render_many
+from cubragg.run.batch import render_many
 # Uniformly distributed rotations: F. Mezzadri, Notices Am. Math. Soc. 54 (2007) 592.
 turned, corner = np.linalg.qr(np.random.default_rng(1).normal(size=(asked["images"], 3, 3)))
 turned *= np.sign(np.diagonal(corner, axis1=1, axis2=2))[:, None]

@@ -13,8 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "cubragg"
 
-#: Rooms from the one that knows everything to those that know nothing; same number: strangers to each other.
-HEIGHT = {"cli": 5, "compare": 4, "io": 3, "detect": 3, "render": 2, "experiment": 1, "units": 0, "errors": 0}
+#: Rooms from the one that may import every other to those that import none. The order has no ties.
+ORDER = ("cli", "parity", "run", "compare", "view", "io", "reflections", "engine", "detect", "plan", "device",
+         "experiment", "nanobragg", "crystallography", "units", "errors")
+HEIGHT = {room: len(ORDER) - place for place, room in enumerate(ORDER)}
 
 
 def room_of(path: Path) -> str | None:

@@ -36,7 +36,8 @@ def test_the_package_alone_loads_nothing(tmp_path):
 def test_help_and_version_load_no_numpy(tmp_path, line):
     modules = loaded(command(line), tmp_path)
     assert not modules & FOREIGN
-    assert not {name for name in modules if name.startswith(("cubragg.render", "cubragg.experiment", "cubragg.io"))}
+    assert not {name for name in modules if name.startswith(
+        ("cubragg.engine", "cubragg.plan", "cubragg.experiment", "cubragg.io"))}
     assert ("importlib.metadata" in modules) == (line == "--version")
 
 
@@ -44,8 +45,9 @@ def test_an_image_loads_what_it_needs(tmp_path):
     modules = loaded(command(f"{TINY} -floatfile a.bin"), tmp_path)
     assert modules & FOREIGN == {"numpy"}
     assert not {name for name in modules if name.startswith(
-        ("cubragg.compare", "cubragg.io.smv", "cubragg.io.cbf", "cubragg.io.hkl", "cubragg.io.fdump",
-         "cubragg.render.trace", "cubragg.render.batch", "cubragg.render.cuda", "importlib.metadata"))}
+        ("cubragg.compare", "cubragg.io.images.smv", "cubragg.io.images.cbf", "cubragg.io.reflections.hkl",
+         "cubragg.io.reflections.fdump", "cubragg.parity", "cubragg.run.batch", "cubragg.device.cuda_device",
+         "cubragg.engine.cuda.cuda_engine", "importlib.metadata"))}
 
 
 def test_public_names_come_when_they_are_asked_for(tmp_path):

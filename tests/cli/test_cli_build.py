@@ -12,7 +12,7 @@ import pytest
 from cli.conftest import SMALL, smv
 from cubragg import ConfigError, Experiment, FormatError, units
 from cubragg.cli.build import Job, build
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 
 CUSTOM = "-fdet_vector 0 0 1"
 

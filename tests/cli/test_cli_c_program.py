@@ -13,7 +13,7 @@ import pytest
 from cli.conftest import smv
 from cubragg import simulate
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 
 PROGRAM = os.environ.get("NB_C_BIN")
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="no C program: NB_C_BIN is not set")

@@ -10,11 +10,11 @@ import pytest
 from cli.conftest import smv
 from cubragg import Panel
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
-from cubragg.experiment.detectors import MODELS
-from cubragg.io.cbf import read_cbf
-from cubragg.io.raw import read_float
-from cubragg.io.smv import read_smv
+from cubragg.cli.parser import parse
+from cubragg.experiment.catalog import MODELS
+from cubragg.io.images.cbf import read_cbf
+from cubragg.io.images.raw import read_float
+from cubragg.io.images.smv import read_smv
 
 LINE = "-default_F 100 -cell 79 79 38 90 90 90 -lambda 1 -N 5 -distance 200 -oversample 1 -seed 1 --quiet "
 #: Where four modules of a Pilatus 300K and of a Jungfrau meet gaps, or a few rows of it.

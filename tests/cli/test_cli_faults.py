@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import cubragg.cli.simulate
-import cubragg.io.raw
+import cubragg.io.images.raw
 from cli.conftest import SMALL, smv
 from cubragg.errors import BackendUnavailable
 
@@ -276,7 +276,7 @@ def test_interrupted_while_writing(run, folder, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cubragg.io.smv.write_smv", interrupted)
+    monkeypatch.setattr("cubragg.io.images.smv.write_smv", interrupted)
     result = run(f"{SMALL} -floatfile a.bin -intfile b.img --quiet")
     assert (result.exit_code, result.stderr) == (130, "Interrupted; a.bin complete, no other file was written.\n")
     assert [path.name for path in folder.iterdir()] == ["a.bin"]
@@ -286,7 +286,7 @@ def test_interrupted_while_reading(run, inputs, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cubragg.io.reflections.read_hkl", interrupted)
+    monkeypatch.setattr("cubragg.io.reflections.read.read_hkl", interrupted)
     result = run(f"{SMALL} -hkl P1.hkl")
     assert (result.exit_code, result.stderr) == (130, "Interrupted; no file was written.\n")
 

@@ -9,10 +9,10 @@ import pytest
 from cli.conftest import SMALL
 from cubragg.cli.build import MARKS, Settings, build
 from cubragg.cli.flags import FLAGS, NO_EFFECT, SPELLINGS
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 from cubragg.experiment import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.experiment.detector import CONVENTIONS
-from cubragg.io.colours import Style
+from cubragg.view.colours import Style
 
 SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer": Goniometer, "sampling": Sampling,
             "structure_factors": StructureFactors}

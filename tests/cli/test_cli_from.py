@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 from cubragg.errors import FormatError
-from cubragg.experiment.models import models_of
-from cubragg.io.expt import read_expt
-from cubragg.io.raw import read_float
+from cubragg.io.geometry.experiment_models import models_of
+from cubragg.io.geometry.expt import read_expt
+from cubragg.io.images.raw import read_float
 
 SCENE = ("-default_F 100 -cell 50 60 70 90 95 90 -misset 10 20 30 -lambda 1.5 -N 5 -distance 90 -pixel 0.5 "
          "-detpixels_f 24 -detpixels_s 20 -oversample 1 -seed 1 ")

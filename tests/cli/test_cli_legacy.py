@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from cubragg.cli.faults import CommandLineFault
-from cubragg.cli.legacy import parse
+from cubragg.cli.exit_errors import CommandLineFault
+from cubragg.cli.parser import parse
 from cubragg.errors import ConfigError
 
 

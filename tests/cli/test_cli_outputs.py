@@ -16,14 +16,14 @@ import cubragg
 from cli.conftest import SMALL, smv
 from cubragg import CubraggError, simulate
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, pgm_image
-from cubragg.io.cbf import read_cbf
-from cubragg.io.fdump import read_fdump
-from cubragg.io.pgm import read_pgm
-from cubragg.io.smv import read_smv
-from cubragg.render.host_build import find_compiler
+from cubragg.device.host_build import find_compiler
+from cubragg.io.images.cbf import read_cbf
+from cubragg.io.images.pgm import read_pgm
+from cubragg.io.images.smv import read_smv
+from cubragg.io.reflections.fdump import read_fdump
 
 FOUR = {"floatimage.bin", "image.pgm", "intimage.img", "noiseimage.img"}
 ROOT = Path(cubragg.__file__).parents[1]

@@ -13,15 +13,15 @@ import hdf5plugin  # noqa: F401  (registers the filter)
 import numpy as np
 import pytest
 
-import cubragg.render.batch
+import cubragg.run.batch
 from cli.conftest import SMALL, smv
 from cubragg import render_series, simulate
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 from cubragg.detect.noise import noise_counts
 from cubragg.errors import ConfigError
-from cubragg.io.cbf import read_cbf
-from cubragg.io.smv import read_smv
+from cubragg.io.images.cbf import read_cbf
+from cubragg.io.images.smv import read_smv
 
 SERIES = f"{SMALL} -phi 3 -osc 2 --images 3 --quiet "
 
@@ -172,7 +172,7 @@ def test_counts_above_16_bits_are_clipped_and_counted(run):
 
 @pytest.mark.parametrize("broken", [1, 3])
 def test_ctrl_c_leaves_whole_files(broken, run, folder, monkeypatch):
-    real = cubragg.render.batch.render_series
+    real = cubragg.run.batch.render_series
 
     def interrupted(*args, **kwargs):
         for number, image in enumerate(real(*args, **kwargs), start=1):
@@ -180,7 +180,7 @@ def test_ctrl_c_leaves_whole_files(broken, run, folder, monkeypatch):
                 raise KeyboardInterrupt
             yield image
 
-    monkeypatch.setattr(cubragg.render.batch, "render_series", interrupted)
+    monkeypatch.setattr(cubragg.run.batch, "render_series", interrupted)
     result = run(f"{SERIES} --nxmx s.h5 -floatfile f.bin")
     if broken == 1:
         assert (result.exit_code, result.stderr) == (130, "Interrupted; no file was written.\n")

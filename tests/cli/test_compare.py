@@ -17,11 +17,11 @@ from click.testing import CliRunner
 from cubragg.cli import compare as module
 from cubragg.cli.build import build
 from cubragg.cli.compare import c_arguments
-from cubragg.cli.legacy import parse
 from cubragg.cli.main import cli
-from cubragg.io.cbf import MiniCbfHeader, write_cbf
-from cubragg.io.raw import write_float
-from cubragg.io.smv import write_smv
+from cubragg.cli.parser import parse
+from cubragg.io.images.cbf import MiniCbfHeader, write_cbf
+from cubragg.io.images.raw import write_float
+from cubragg.io.images.smv import write_smv
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("NB_C_BIN")

@@ -10,9 +10,10 @@ import pytest
 from cubragg import BackendUnavailable, CubraggError
 from cubragg.cli import doctor as module
 from cubragg.cli.doctor import doctor
+from cubragg.device import host_build
+from cubragg.device.host_build import find_compiler
+from cubragg.engine.host import host_engine as cpu_renderer
 from cubragg.errors import KernelBuildError
-from cubragg.render import cpu_renderer, host_build
-from cubragg.render.host_build import find_compiler
 
 
 @pytest.fixture(autouse=True)

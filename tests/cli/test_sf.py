@@ -10,11 +10,12 @@ import pytest
 
 import cubragg
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
-from cubragg.io.hkl import read_hkl
-from cubragg.io.model_factors import structure_factors
-from cubragg.io.raw import read_float
-from cubragg.io.reflections import read_reflections
+from cubragg.cli.parser import parse
+from cubragg.crystallography.atomic_factors import structure_factors
+from cubragg.io.atoms import read_model
+from cubragg.io.images.raw import read_float
+from cubragg.io.reflections.hkl import read_hkl
+from cubragg.io.reflections.read import read_reflections
 
 EXAMPLES = Path(cubragg.__file__).parent / "examples"
 QUARTZ, HELICES = str(EXAMPLES / "quartz.cif"), str(EXAMPLES / "helix_bundle.pdb")
@@ -42,7 +43,7 @@ def test_both_files_give_the_same_image(run, quartz):
 def test_the_list_is_the_one_of_the_function(run):
     run(f"sf {HELICES} -o H.hkl --dmin 5 -energy 12658 --k-sol 0.4 --b-sol 60")
     listed = read_hkl("H.hkl")
-    factors = structure_factors(HELICES, 5.0, wavelength_A=12398.42 / 12658.0, k_sol=0.4, b_sol=60.0)
+    factors = structure_factors(read_model(HELICES), 5.0, wavelength_A=12398.42 / 12658.0, k_sol=0.4, b_sol=60.0)
     hkl, amplitudes = factors.expanded().rows()
     np.testing.assert_array_equal(listed.hkl, hkl)
     np.testing.assert_allclose(listed.amplitudes, amplitudes, atol=6e-5)
@@ -55,7 +56,8 @@ def test_columns_of_the_mtz(run, flags, columns):
     calculated = flags == "--no-anomalous"
     mtz = gemmi.read_mtz_file("H.mtz")
     assert (mtz.column_labels(), mtz.spacegroup.hm) == (columns.split(), "P 21 21 21")
-    factors = structure_factors(HELICES, 6.0, wavelength_A=1.0 if calculated else 1.5, anomalous=not calculated)
+    factors = structure_factors(read_model(HELICES), 6.0, wavelength_A=1.0 if calculated else 1.5,
+                                anomalous=not calculated)
     table = np.array(mtz.array)
     np.testing.assert_array_equal(table[:, :3], factors.hkl)
     np.testing.assert_allclose(table[:, 3] * np.exp(1j * np.radians(table[:, 4])), factors.plus, rtol=1e-5, atol=1e-2)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cli.conftest import SMALL, smv
-from cubragg.io.raw import write_float
+from cubragg.io.images.raw import write_float
 
 COUNTS = np.arange(600).reshape(20, 30)
 #: 30 x 20 pixels on an arm that also leans: everything that a header can get wrong.
@@ -201,7 +201,7 @@ def test_geometry_from_flags(run, files):
 @pytest.mark.parametrize("convention", ["-mosflm", "-denzo", "-adxv", "-xds", "-dials"])
 def test_our_own_header_fixes_a_leaning_detector(run, folder, monkeypatch, convention):
     maps = []
-    from cubragg.cli import pictures
+    from cubragg.view import picture_notes as pictures
 
     genuine = pictures.image_resolution
     monkeypatch.setattr(pictures, "image_resolution",
@@ -228,7 +228,7 @@ def test_other_makers_arm(run, folder):
 
 def test_panels_of_a_file(run, folder, monkeypatch):
     """Each tilted panel has its own resolution, NaN in the gap: the one cut where rings say so by the renderer."""
-    from cubragg.cli import pictures
+    from cubragg.view import picture_notes as pictures
 
     maps = []
     genuine = pictures.image_resolution
@@ -344,7 +344,7 @@ def test_faults_in_the_pictures_of_simulate(run, folder, line, message):
 def test_the_choices_are_those_there_are():
     from cubragg.cli.flags import SPELLINGS
     from cubragg.cli.view import command
-    from cubragg.io.colours import COLOUR_MAPS, SCALES
+    from cubragg.view.colours import COLOUR_MAPS, SCALES
 
     options = {option.name: option.type for option in command.params}
     assert SPELLINGS["--png-colors"].choices == tuple(options["colours"].choices) == tuple(COLOUR_MAPS)

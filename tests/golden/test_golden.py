@@ -8,11 +8,11 @@ from golden_set import arguments, cases, reference, stored
 
 from cubragg import simulate
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 from cubragg.detect.noise import noise_counts, noise_image
 from cubragg.detect.quantize import int_image, pgm_image
-from cubragg.io.smv import smv_header
-from cubragg.render.trace import trace_pixel
+from cubragg.io.images.smv import smv_header
+from cubragg.parity.pixel_trace import trace_pixel
 from cubragg.units import deg_from_rad
 
 #: A pixel may differ by one unit of the last place (6e-8 to 1.2e-7): the C library's sine of

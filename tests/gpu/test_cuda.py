@@ -22,14 +22,15 @@ from cubragg import (
     simulate,
 )
 from cubragg.cli.doctor import doctor
+from cubragg.device import cuda_device
+from cubragg.device.cuda_device import auto_precision, describe_devices, device_count
+from cubragg.engine.cuda import cuda_engine as cuda_renderer
+from cubragg.engine.cuda.cuda_engine import CudaRenderer
+from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import KernelBuildError
-from cubragg.render import cuda_device, cuda_renderer
-from cubragg.render.batch import render_many
-from cubragg.render.cuda_device import auto_precision, describe_devices, device_count
-from cubragg.render.cuda_renderer import CudaRenderer
-from cubragg.render.kernel_source import PRECISIONS
-from cubragg.render.numpy_renderer import NumpyRenderer
-from cubragg.render.plan import make_plan
+from cubragg.plan.plan import make_plan
+from cubragg.run.batch import render_many
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "kernels"))
 

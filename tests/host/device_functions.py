@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cubragg.render.host_build import call_host, load
-from cubragg.render.kernel_source import Variant, inlined, kernel_folder
+from cubragg.device.host_build import call_host, load
+from cubragg.device.kernel_source import inlined, kernel_folder
+from cubragg.engine.variant import Variant
 
 
 @functools.cache

@@ -15,9 +15,9 @@ from conftest import random_experiment
 
 from cubragg import ConfigError
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
-from cubragg.render.numpy_renderer import NumpyRenderer
-from cubragg.render.plan import make_plan
+from cubragg.cli.parser import parse
+from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.plan.plan import make_plan
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))
 

@@ -9,12 +9,13 @@ import pytest
 from conftest import random_experiment, random_grid, small_experiment
 
 from cubragg import Experiment, Panel
-from cubragg.render import cpu_renderer, predict
-from cubragg.render.attribution import Attribution, Sums
-from cubragg.render.cpu_attribution import CpuAttribution
-from cubragg.render.culling import Culling
-from cubragg.render.panels import panel_parts
-from cubragg.render.plan import make_plan
+from cubragg.engine.culling import Culling
+from cubragg.engine.host import host_engine as cpu_renderer
+from cubragg.engine.panel_parts import panel_parts
+from cubragg.plan.plan import make_plan
+from cubragg.reflections import predict
+from cubragg.reflections.host_sums import CpuAttribution
+from cubragg.reflections.reflection_sums import Attribution, Sums
 
 #: Sums run in another order, by sub-pixel and tile; on curved detectors NumPy's sine and the kernels' differ in their
 #: last bits, which a sample beside a zero of its profile magnifies.

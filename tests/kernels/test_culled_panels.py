@@ -10,14 +10,16 @@ import pytest
 from conftest import small_experiment
 
 from cubragg import Panel, StructureFactors, simulate
-from cubragg.experiment.vectors import rotate_xyz
-from cubragg.render import cpu_renderer, cull_choice, culling
-from cubragg.render.batch import render_many
-from cubragg.render.cpu_renderer import CpuRenderer
-from cubragg.render.cull_choice import choose_culling
-from cubragg.render.culling import Culling
-from cubragg.render.panels import panel_parts
-from cubragg.render.plan import RenderPlan, make_plan
+from cubragg.crystallography.vectors import rotate_xyz
+from cubragg.engine import cull_cost_model as cull_choice
+from cubragg.engine import culling
+from cubragg.engine.cull_cost_model import choose_culling
+from cubragg.engine.culling import Culling
+from cubragg.engine.host import host_engine as cpu_renderer
+from cubragg.engine.host.host_engine import CpuRenderer
+from cubragg.engine.panel_parts import panel_parts
+from cubragg.plan.plan import RenderPlan, make_plan
+from cubragg.run.batch import render_many
 
 TILT_RAD = 0.3
 

@@ -17,17 +17,19 @@ from hypothesis import strategies as st
 
 from cubragg import Beam, ConfigError, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
-from cubragg.render import cull_choice, kernel_params, lattice
-from cubragg.render import culling as rules
-from cubragg.render.cpu_renderer import CpuRenderer
-from cubragg.render.cull_choice import TILES, choose_culling, kept_share
-from cubragg.render.culling import Culling
-from cubragg.render.geometry import SubPixels
-from cubragg.render.kernel_source import host_variant
-from cubragg.render.lattice import Workspace
-from cubragg.render.plan import RenderPlan, make_plan
-from cubragg.render.structure_factor import StructureFactorTable
+from cubragg.cli.parser import parse
+from cubragg.engine import cull_cost_model as cull_choice
+from cubragg.engine import culling as rules
+from cubragg.engine import kernel_params
+from cubragg.engine.cull_cost_model import TILES, choose_culling, kept_share
+from cubragg.engine.culling import Culling
+from cubragg.engine.host.host_engine import CpuRenderer
+from cubragg.engine.reference import lattice
+from cubragg.engine.reference.factor_table import StructureFactorTable
+from cubragg.engine.variant import host_variant
+from cubragg.plan.pixel_factors import SubPixels
+from cubragg.plan.plan import RenderPlan, make_plan
+from cubragg.plan.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "host"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from conftest import random_grid, small_experiment
 
-from cubragg.render import kernel_params, lattice
-from cubragg.render.geometry import SubPixels
-from cubragg.render.kernel_source import Variant
-from cubragg.render.lattice import Workspace
-from cubragg.render.plan import make_plan
-from cubragg.render.structure_factor import StructureFactorTable
+from cubragg.engine import kernel_params
+from cubragg.engine.reference import lattice
+from cubragg.engine.reference.factor_table import StructureFactorTable
+from cubragg.engine.variant import Variant
+from cubragg.plan.pixel_factors import SubPixels
+from cubragg.plan.plan import make_plan
+from cubragg.plan.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "host"))
 

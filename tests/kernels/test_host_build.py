@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from conftest import small_experiment
 
+from cubragg.device import host_build
+from cubragg.device.host_build import build, find_compiler
+from cubragg.device.kernel_source import inlined, kernel_folder, kernel_text
+from cubragg.engine.host.host_engine import CpuRenderer
+from cubragg.engine.kernel_params import PARAMS
 from cubragg.errors import BackendUnavailable, KernelBuildError
-from cubragg.render import host_build
-from cubragg.render.cpu_renderer import CpuRenderer
-from cubragg.render.host_build import build, find_compiler
-from cubragg.render.kernel_params import PARAMS
-from cubragg.render.kernel_source import inlined, kernel_folder, kernel_text
-from cubragg.render.plan import make_plan
+from cubragg.plan.plan import make_plan
 
 TEXT = 'extern "C" int answer() { return ANSWER; }\n'
 HERE = Path(__file__).resolve().parent
@@ -240,7 +240,7 @@ def test_cache_folder(monkeypatch):
 
 
 def test_two_processes_at_once(cache):
-    program = ("import ctypes, sys; from cubragg.render.host_build import build; "
+    program = ("import ctypes, sys; from cubragg.device.host_build import build; "
                "print(ctypes.CDLL(str(build(sys.argv[1], ['-DANSWER=5']))).answer())")
     processes = [subprocess.Popen([sys.executable, "-c", program, TEXT], stdout=subprocess.PIPE, text=True,
                                   cwd=HERE.parents[1]) for _ in range(3)]

@@ -11,12 +11,14 @@ import pytest
 from conftest import random_grid, small_experiment
 
 from cubragg import Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
-from cubragg.render import cpu_renderer, host_build, kernel_params
-from cubragg.render.cpu_renderer import CpuRenderer
-from cubragg.render.host_build import HostKernel
-from cubragg.render.kernel_source import host_variant, kernel_text
-from cubragg.render.numpy_renderer import NumpyRenderer
-from cubragg.render.plan import make_plan
+from cubragg.device import host_build
+from cubragg.engine import kernel_params
+from cubragg.engine.host import host_engine as cpu_renderer
+from cubragg.engine.host.host_engine import CpuRenderer
+from cubragg.engine.host.launch import host_kernel
+from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.variant import host_variant
+from cubragg.plan.plan import make_plan
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -104,7 +106,7 @@ def test_wide_grid_indices():
     args = (kernel_params.params_of(plan, "double"), kernel_params.table_of(plan, "double"),
             kernel_params.vectors_of(plan), kernel_params.sources_of(plan), kernel_params.mask_of(plan),
             np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32), image)
-    HostKernel(kernel_text(), wide, "render")(kernel_params.grid_of(plan, wide.tile), (wide.block,), args)
+    host_kernel(wide, "render")(kernel_params.grid_of(plan, wide.tile), (wide.block,), args)
     assert (image == narrow).all()
 
 
@@ -131,7 +133,7 @@ def launch(**changed):
             "mask": kernel_params.mask_of(plan), "limits": np.zeros(1, dtype=np.float32),
             "axes": np.zeros(1, dtype=np.float32), "image": np.zeros(plan.shape, dtype=np.float32)} | changed
     block = args.pop("block", (variant.block,))
-    HostKernel(kernel_text(), variant, "render")(kernel_params.grid_of(plan, variant.tile), block, tuple(args.values()))
+    host_kernel(variant, "render")(kernel_params.grid_of(plan, variant.tile), block, tuple(args.values()))
 
 
 @pytest.mark.parametrize(("changed", "error", "message"), [

@@ -22,10 +22,11 @@ import numpy as np
 import pytest
 from conftest import random_grid, small_experiment
 
-from cubragg.render.cuda_device import build_error
-from cubragg.render.cull_choice import TILES
-from cubragg.render.kernel_source import PRECISIONS, Variant, cuda_options, cuda_variant, kernel_folder, kernel_text
-from cubragg.render.plan import make_plan
+from cubragg.device.cuda_device import NVRTC_OPTIONS, build_error
+from cubragg.device.kernel_source import kernel_folder, kernel_text
+from cubragg.engine.cull_cost_model import TILES
+from cubragg.engine.variant import PRECISIONS, Variant, cuda_variant
+from cubragg.plan.plan import make_plan
 
 SHAPES = ("square", "round", "gauss", "tophat")
 FACTORS = ("constant", "nearest", "tricubic")
@@ -162,8 +163,8 @@ def results(nvrtc) -> dict[tuple[int, Variant], Compiled]:
     wanted += [(arch, variant) for arch in OTHER_ARCHS for variant in variants if chosen(variant) and arch in archs]
     text = kernel_text()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        compiled = pool.map(lambda one: nvrtc.compile(text, (*cuda_options(one[1]), f"-arch=sm_{one[0]}", *ADDED)),
-                            wanted)
+        compiled = pool.map(lambda one: nvrtc.compile(
+            text, (*NVRTC_OPTIONS, *one[1].defines(), f"-arch=sm_{one[0]}", *ADDED)), wanted)
         return dict(zip(wanted, compiled, strict=True))
 
 
@@ -216,7 +217,8 @@ def test_an_error_names_file_and_line(nvrtc):
     lines = kernel_folder().joinpath("lattice.cuh").read_text().splitlines()
     number = next(number for number, line in enumerate(lines, start=1) if line.startswith("DEVICE void sines("))
     text = kernel_text().replace("DEVICE void sines(", "DEVICE not_a_type sines(")
-    compiled = nvrtc.compile(text, (*cuda_options(Variant("mixed", "square", "constant")), f"-arch=sm_{FULL_ARCH}"))
+    options = (*NVRTC_OPTIONS, *Variant("mixed", "square", "constant").defines())
+    compiled = nvrtc.compile(text, (*options, f"-arch=sm_{FULL_ARCH}"))
     assert compiled.status != 0
     assert f"lattice.cuh:{number}: " in str(build_error(compiled.log))
 
@@ -224,7 +226,7 @@ def test_an_error_names_file_and_line(nvrtc):
 def test_sizes_that_differ_do_not_compile(nvrtc):
     """The struct as NumPy sees it must be the compiler's."""
     options = tuple(option if not option.startswith("-DPARAMS_SIZE") else "-DPARAMS_SIZE=8"
-                    for option in cuda_options(Variant("mixed", "square", "constant")))
+                    for option in (*NVRTC_OPTIONS, *Variant("mixed", "square", "constant").defines()))
     compiled = nvrtc.compile(kernel_text(), (*options, f"-arch=sm_{FULL_ARCH}"))
     assert "Params and its NumPy mirror differ in size" in compiled.log
     assert "params.cuh:" in str(build_error(compiled.log))

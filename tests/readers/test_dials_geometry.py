@@ -12,14 +12,14 @@ from nexus_file import write
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, StructureFactors
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 from cubragg.detect.noise import noise_counts
-from cubragg.experiment.models import models_of
-from cubragg.io.expt import read_expt
-from cubragg.io.expt_out import expt_text
-from cubragg.io.geometry_files import read_models
-from cubragg.render.plan import make_plan
-from cubragg.render.render import render
+from cubragg.io.geometry.experiment_models import models_of
+from cubragg.io.geometry.expt import read_expt
+from cubragg.io.geometry.expt_out import expt_text
+from cubragg.io.geometry.sniff import read_models
+from cubragg.plan.plan import make_plan
+from cubragg.run.render import render
 from readers.conftest import dials_python, ran, simulated
 
 #: Rounding of what two programs compute in double precision from lengths of some 100 mm.
@@ -112,7 +112,7 @@ def test_dials_reads_the_image_of_an_experiment_list(tmp_path, monkeypatch):
             "-oversample 1 -seed 1 -noisefile a_0001.img --expt a.expt --quiet")
     assert simulated(line) == (0, "")
     theirs = in_dials(tmp_path, LOAD, "a.expt", "images")
-    from cubragg.io.smv import read_smv
+    from cubragg.io.images.smv import read_smv
 
     counts = read_smv("a_0001.img").pixels
     assert (theirs["shape"], theirs["sums"]) == ([50, 60], [float(counts.sum())])

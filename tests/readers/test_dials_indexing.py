@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
-from cubragg.render.plan import make_plan
+from cubragg.cli.parser import parse
+from cubragg.plan.plan import make_plan
 from readers.conftest import dials_python, ran, simulated
 
 #: Background of about 7 photons, peaks of some hundred, a hundred spots an image.

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
-from cubragg.experiment.frames import dials_rotation, to_frame
-from cubragg.io.truth import write_truth
-from cubragg.render.plan import make_plan
-from cubragg.render.predict import Flags, predict
+from cubragg.crystallography.frames import to_frame
+from cubragg.io.reflections.truth import write_truth
+from cubragg.plan.plan import make_plan
+from cubragg.reflections.predict import Flags, predict
 
 #: The interpreter that DIALS was installed for.
 DIALS_PYTHON = shutil.which("dials.python") or "/usr/bin/python3"
@@ -70,7 +70,7 @@ def answers(request, tmp_path_factory):
     truth = predict(plan, exact=False)
     path = tmp_path_factory.mktemp("truth") / "truth.refl"
     write_truth(path, truth)
-    geometry, turn = plan.geometry, dials_rotation(plan.geometry)
+    geometry, turn = plan.geometry, plan.geometry.dials_rotation()
     described = {
         "table": str(path), "wavelength": 1.1, "phi": 20.0, "osc": 2.4, "dmin": 2.0,
         "fast": to_frame(turn, geometry.fast), "slow": to_frame(turn, geometry.slow),

@@ -11,12 +11,12 @@ import pytest
 
 from cubragg import Detector, Panel, simulate
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
+from cubragg.cli.parser import parse
 from cubragg.detect.noise import noise_counts
-from cubragg.io.cbf import minicbf_header, write_cbf
-from cubragg.io.nxmx import NxmxScene, NxmxWriter
-from cubragg.io.smv import read_smv
-from cubragg.io.tiles import facing_geometry, live, tiles_of
+from cubragg.io.images.cbf import minicbf_header, write_cbf
+from cubragg.io.images.image_panels import facing_geometry, live, tiles_of
+from cubragg.io.images.nxmx import NxmxScene, NxmxWriter
+from cubragg.io.images.smv import read_smv
 from readers.conftest import read_by_dxtbx, simulated
 
 #: Laboratory to DIALS, rows x, y, z: beam to -z, spindle to +x, and no mirror.

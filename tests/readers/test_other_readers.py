@@ -11,8 +11,8 @@ import fabio
 import numpy as np
 import pytest
 
-from cubragg.io.cbf import read_cbf
-from cubragg.io.smv import read_smv
+from cubragg.io.images.cbf import read_cbf
+from cubragg.io.images.smv import read_smv
 from readers.conftest import simulated
 
 LINE = ("-default_F 100 -cell 60 70 80 90 90 90 -lambda 1.1 -N 3 -distance 80 -pixel 0.172 -detpixels_f 487 "

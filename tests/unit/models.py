@@ -5,8 +5,8 @@ from __future__ import annotations
 import gemmi
 import numpy as np
 
-from cubragg.io.columns import symmetry_of
-from cubragg.io.model import AtomicModel
+from cubragg.crystallography.structure import AtomicModel
+from cubragg.crystallography.symmetry import symmetry_of
 
 
 def random_model(atoms: int, cell: tuple[float, ...], group: str, seed: int = 1,

@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, StructureFactors, simulate
-from cubragg.experiment.vectors import rotate_xyz
-from cubragg.render import batch, kernel_params, structure_factor
-from cubragg.render.batch import misset_angles, render_many
-from cubragg.render.host_build import find_compiler
-from cubragg.render.plan import make_plan
+from cubragg.crystallography.vectors import rotate_xyz
+from cubragg.device.host_build import find_compiler
+from cubragg.engine import kernel_params
+from cubragg.engine.reference import factor_table as structure_factor
+from cubragg.plan.plan import make_plan
+from cubragg.run import batch
+from cubragg.run.batch import misset_angles, render_many
 from cubragg.units import rad_from_deg
 
 ANGLES = st.lists(st.tuples(*[st.floats(-360.0, 360.0)] * 3), min_size=1, max_size=4)

@@ -11,8 +11,8 @@ import pytest
 
 from cubragg import simulate
 from cubragg.cli.build import build
-from cubragg.cli.legacy import parse
-from cubragg.io.smv import smv_header, write_smv
+from cubragg.cli.parser import parse
+from cubragg.io.images.smv import smv_header, write_smv
 
 PROGRAM = os.environ.get("NB_C_BIN")
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="no C program: NB_C_BIN is not set")

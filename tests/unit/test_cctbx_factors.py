@@ -19,9 +19,9 @@ from unit.test_model_factors import EXAMPLES, PEAK_A
 from unit.test_symmetry_expansion import GROUPS, symmetry, unique
 
 from cubragg import units
-from cubragg.experiment.reflections import expand, merge
-from cubragg.io.model import read_model
-from cubragg.io.model_factors import structure_factors
+from cubragg.crystallography.atomic_factors import structure_factors
+from cubragg.crystallography.p1_grid import expand, merge
+from cubragg.io.atoms import read_model
 
 PYTHON = os.environ.get("CUBRAGG_CCTBX_PYTHON", sys.executable)
 #: The project's own limits: masks differ in radii and grids.

@@ -16,8 +16,8 @@ from PIL import Image
 from cubragg.compare import pictures
 from cubragg.compare.comparison import Comparison, Side
 from cubragg.compare.metrics import compare_images
-from cubragg.compare.programs import RunnerFailed, run_program
 from cubragg.compare.report import folder_name, rows, write_report
+from cubragg.parity.programs import RunnerFailed, run_program
 
 WHEN = datetime(2026, 3, 4, 5, 6, 7)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from fabio.edfimage import EdfImage
 
-from cubragg.compare.readers import read_image
 from cubragg.errors import FormatError
-from cubragg.io.cbf import MiniCbfHeader, write_cbf
-from cubragg.io.raw import write_float
-from cubragg.io.smv import write_smv
+from cubragg.io.images.cbf import MiniCbfHeader, write_cbf
+from cubragg.io.images.raw import write_float
+from cubragg.io.images.read_image import read_image
+from cubragg.io.images.smv import write_smv
 
 PIXELS = np.arange(12).reshape(3, 4)
 

@@ -18,18 +18,19 @@ import pytest
 from conftest import random_grid, small_experiment
 
 from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, Panel, simulate
+from cubragg.device import cuda_device
+from cubragg.device.cuda_device import auto_precision, describe_devices, device_count
+from cubragg.device.host_build import call_host, find_compiler, load
+from cubragg.engine import kernel_params
+from cubragg.engine.cuda.cuda_engine import CudaRenderer
+from cubragg.engine.cull_cost_model import TILES
+from cubragg.engine.culling import Culling
+from cubragg.engine.host.host_engine import CpuRenderer
+from cubragg.engine.select import choose
+from cubragg.engine.variant import TILE
 from cubragg.errors import KernelBuildError
-from cubragg.render import cuda_device, kernel_params
-from cubragg.render.backends import choose
-from cubragg.render.batch import render_many
-from cubragg.render.cpu_renderer import CpuRenderer
-from cubragg.render.cuda_device import auto_precision, describe_devices, device_count
-from cubragg.render.cuda_renderer import CudaRenderer
-from cubragg.render.cull_choice import TILES
-from cubragg.render.culling import Culling
-from cubragg.render.host_build import call_host, find_compiler, load
-from cubragg.render.kernel_source import TILE
-from cubragg.render.plan import make_plan
+from cubragg.plan.plan import make_plan
+from cubragg.run.batch import render_many
 
 
 class CUDARuntimeError(RuntimeError):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cubragg import ConfigError, Detector
-from cubragg.experiment.detectors import MODELS, find
-from cubragg.experiment.panels import live_pixels
+from cubragg.experiment.catalog import MODELS, find
+from cubragg.experiment.panel import live_pixels
 
 #: A Python that has pyFAI, which need not be this one.
 PYFAI_PYTHON = os.environ.get("PYFAI_PYTHON", "/usr/bin/python3")

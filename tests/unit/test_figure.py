@@ -14,10 +14,10 @@ from PIL import Image
 
 from cubragg.errors import ConfigError
 from cubragg.experiment import Detector
-from cubragg.io.colours import COLOUR_MAPS, Style
-from cubragg.io.figure import Notes, Spots, draw, require_matplotlib, write_picture
-from cubragg.io.figure_marks import ring_resolutions
-from cubragg.render.resolution import beam_spot, resolution_map
+from cubragg.view.annotations import ring_resolutions
+from cubragg.view.colours import COLOUR_MAPS, Style
+from cubragg.view.figure import Notes, Spots, draw, require_matplotlib, write_picture
+from cubragg.view.resolution import beam_spot, resolution_map
 
 LAMBDA = 1.0
 

@@ -14,12 +14,12 @@ from conftest import small_experiment
 from nexus_file import write as write_nexus
 
 from cubragg.errors import ConfigError, FormatError
-from cubragg.experiment.models import ScanModel
-from cubragg.io.geometry_files import read_models
-from cubragg.io.model import read_model
-from cubragg.io.reflections import list_kind, read_reflections
-from cubragg.io.xds_hkl import read_xds
-from cubragg.render.plan import make_plan
+from cubragg.io.atoms import read_model
+from cubragg.io.geometry.experiment_models import ScanModel
+from cubragg.io.geometry.sniff import read_models
+from cubragg.io.reflections.read import list_kind, read_reflections
+from cubragg.io.reflections.xds_hkl import read_xds
+from cubragg.plan.plan import make_plan
 
 #: A turn of 90 degrees about z.
 QUARTER = [0, -1, 0, 1, 0, 0, 0, 0, 1]

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cubragg.crystallography.frames import to_frame
 from cubragg.experiment import Detector
 from cubragg.experiment.detector import CONVENTIONS
-from cubragg.experiment.frames import dials_rotation, to_frame
 
 #: Some units in the last place of 1.
 ROUNDING = 1e-15
@@ -19,7 +19,7 @@ direction = st.tuples(component, component, component).filter(lambda x: np.linal
 def test_conventions_come_to_beam_along_minus_z_and_spindle_along_x(convention):
     """AT-FROM-001: exactly, without a rounding error or a minus zero."""
     geometry = Detector(convention=convention).geometry(None, "nanobragg")
-    rotation = dials_rotation(geometry)
+    rotation = geometry.dials_rotation()
     assert to_frame(rotation, geometry.beam) == (0.0, 0.0, -1.0)
     assert to_frame(rotation, geometry.spindle) == (1.0, 0.0, 0.0)
     assert np.linalg.det(np.reshape(rotation, (3, 3))) == 1.0
@@ -28,7 +28,7 @@ def test_conventions_come_to_beam_along_minus_z_and_spindle_along_x(convention):
 def test_mosflm_frame_is_the_one_of_the_dials_origin_line():
     """AT-FROM-001: against the frame that nanoBragg.c uses for its DIALS_ORIGIN."""
     geometry = Detector(convention="mosflm", rotx_deg=3.0, twotheta_deg=7.0).geometry(None, "nanobragg")
-    assert tuple(1000.0 * x for x in to_frame(dials_rotation(geometry), geometry.pix0)) == geometry.dials_origin_mm
+    assert tuple(1000.0 * x for x in to_frame(geometry.dials_rotation(), geometry.pix0)) == geometry.dials_origin_mm
 
 
 @given(direction, direction)
@@ -36,7 +36,7 @@ def test_a_proper_rotation_whatever_beam_and_spindle(beam, spindle):
     """AT-FROM-001"""
     geometry = Detector(convention="custom").geometry(None, "nanobragg")._replace(
         beam=tuple(np.array(beam) / np.linalg.norm(beam)), spindle=tuple(np.array(spindle) / np.linalg.norm(spindle)))
-    rotation = np.reshape(dials_rotation(geometry), (3, 3))
+    rotation = np.reshape(geometry.dials_rotation(), (3, 3))
     assert np.allclose(rotation @ rotation.T, np.eye(3), rtol=0, atol=ROUNDING)
     assert np.isclose(np.linalg.det(rotation), 1.0, rtol=0, atol=ROUNDING)
     assert np.allclose(rotation @ geometry.beam, (0, 0, -1), rtol=0, atol=ROUNDING)
@@ -48,5 +48,5 @@ def test_a_proper_rotation_whatever_beam_and_spindle(beam, spindle):
 def test_a_spindle_in_the_beam_leaves_x_to_the_polarization():
     """AT-FROM-001"""
     geometry = Detector(convention="mosflm").geometry(None, "nanobragg")
-    rotation = dials_rotation(geometry._replace(spindle=geometry.beam, polar=(0.0, 1.0, 0.0)))
+    rotation = geometry._replace(spindle=geometry.beam, polar=(0.0, 1.0, 0.0)).dials_rotation()
     assert to_frame(rotation, (0.0, 1.0, 0.0)) == (1.0, 0.0, 0.0)

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, StructureFactors
 from cubragg.errors import FormatError
-from cubragg.experiment.models import BeamModel, CrystalModel, Models, ScanModel, models_of
 from cubragg.experiment.sensor import attenuation_um
-from cubragg.io.crystfel import cell_text, geom_text
-from cubragg.io.geometry_files import read_models
-from cubragg.io.smv import smv_header, write_smv
-from cubragg.io.xds_inp import Data, xds_inp_text
+from cubragg.io.geometry.crystfel import cell_text, geom_text
+from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, Models, ScanModel, models_of
+from cubragg.io.geometry.sniff import read_models
+from cubragg.io.geometry.xds_inp import Data, xds_inp_text
+from cubragg.io.images.smv import smv_header, write_smv
 
 SAME_MM = 1e-9
 
@@ -382,8 +382,8 @@ def test_our_images_without_tilt_say_their_geometry(tmp_path, convention):
     """AT-FROM-030: miniCBF to ten digits, SMV to six."""
     from datetime import datetime
 
-    from cubragg.io.cbf import minicbf_header, write_cbf
-    from cubragg.io.smv import smv_header, write_smv
+    from cubragg.io.images.cbf import minicbf_header, write_cbf
+    from cubragg.io.images.smv import smv_header, write_smv
 
     detector = Detector(convention=convention, fast_pixels=30, slow_pixels=20, xbeam_mm=1.1, ybeam_mm=0.7)
     of_ours = experiment(detector)

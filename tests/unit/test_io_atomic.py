@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cubragg.io.atomic import atomic_path, require_size, write_bytes
-from cubragg.io.cbf import MiniCbfHeader, write_cbf
-from cubragg.io.fdump import write_fdump
-from cubragg.io.hkl import write_hkl
-from cubragg.io.pgm import write_pgm
-from cubragg.io.png import write_png
-from cubragg.io.raw import write_float
-from cubragg.io.smv import write_smv
+from cubragg.io.files.atomic import atomic_path, require_size, write_bytes
+from cubragg.io.images.cbf import MiniCbfHeader, write_cbf
+from cubragg.io.images.pgm import write_pgm
+from cubragg.io.images.raw import write_float
+from cubragg.io.images.smv import write_smv
+from cubragg.io.reflections.fdump import write_fdump
+from cubragg.io.reflections.hkl import write_hkl
+from cubragg.view.png import write_png
 
 SHAPE = (12, 10)
 CBF_HEADER = MiniCbfHeader(datetime(2024, 1, 2), 1e-4, 0.1, 1.0, 5.0, 6.0, 1.0, 1.0, 0.0, 0.1, 6000.0)
@@ -197,6 +197,6 @@ def test_short_file_is_noticed_even_if_the_disk_has_room_again(tmp_path):
 
 
 def test_import_is_light():
-    code = ("import sys, cubragg.io.smv, cubragg.io.cbf, cubragg.io.png, cubragg.io.hkl; "
+    code = ("import sys, cubragg.io.images.smv, cubragg.io.images.cbf, cubragg.view.png, cubragg.io.reflections.hkl; "
             "sys.exit(bool({'fabio', 'PIL', 'h5py'} & set(sys.modules)))")
     subprocess.run([sys.executable, "-c", code], check=True)

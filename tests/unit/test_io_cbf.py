@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as arrays
 
+from cubragg.detect.counts import counts_from_photons
 from cubragg.errors import FormatError
 from cubragg.experiment import Detector
-from cubragg.io.cbf import MiniCbfHeader, minicbf_header, read_cbf, write_cbf
-from cubragg.io.counts import counts_from_photons
+from cubragg.io.images.cbf import MiniCbfHeader, minicbf_header, read_cbf, write_cbf
 
 HEADER = MiniCbfHeader(datetime(2024, 1, 2, 3, 4, 5, 678901), 0.000172, 0.2, 0.97934, 12.5, 20.25, 0.5, 0.6, -3.0, 0.1,
                        6330.0)

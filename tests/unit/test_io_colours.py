@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from cubragg.errors import ConfigError
-from cubragg.io.colours import COLOUR_MAPS, SCALES, Limits, Style, levels, limits, paint, shrunk
-from cubragg.io.png import LONGEST_EDGE, picture, write_png
+from cubragg.view.colours import COLOUR_MAPS, SCALES, Limits, Style, levels, limits, paint, shrunk
+from cubragg.view.png import LONGEST_EDGE, picture, write_png
 
 EVERY_LEVEL = np.linspace(0.0, 1.0, 256)
 

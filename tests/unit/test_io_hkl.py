@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as arrays
 
 from cubragg.errors import FormatError
 from cubragg.experiment import StructureFactors
-from cubragg.io import hkl as hkl_module
-from cubragg.io.decimals import leading_columns
-from cubragg.io.fdump import read_fdump, write_fdump
-from cubragg.io.hkl import read_hkl, write_hkl
+from cubragg.io.files.decimals import leading_columns
+from cubragg.io.reflections import hkl as hkl_module
+from cubragg.io.reflections.fdump import read_fdump, write_fdump
+from cubragg.io.reflections.hkl import read_hkl, write_hkl
 
 # Heads of lists for the golden images: four columns, with a phase, with sigma and phase
 LISTS = ["-4 -4 -2 30.000\n-4 -4 -1 110.000\n-4 -4 0 80.000\n",

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from cubragg.errors import FormatError
-from cubragg.io import hkl as hkl_module
-from cubragg.io import hkl_cache
-from cubragg.io.hkl import read_hkl
+from cubragg.io.files import hkl_cache
+from cubragg.io.reflections import hkl as hkl_module
+from cubragg.io.reflections.hkl import read_hkl
 
 TEXT = "# list\n" + "".join(f"{-h} {h % 7} 1 {h / 7:.3f}\n" for h in range(50)) + "0 0 1 2.5\n-3 3 1 -0.0\n"
 
@@ -197,7 +197,7 @@ def test_trusted_are_this_user_and_the_owner_of_the_list(source, monkeypatch, co
 
 
 def test_two_processes_at_once(source):
-    code = ("import sys\nfrom cubragg.io import hkl, hkl_cache\nhkl_cache.MIN_BYTES = 1\n"
+    code = ("import sys\nfrom cubragg.io.reflections import hkl, hkl_cache\nhkl_cache.MIN_BYTES = 1\n"
             "for _ in range(40):\n"
             "    found = hkl.read_hkl(sys.argv[1])\n"
             "    assert len(found.hkl) == 52 and found.amplitudes[-2] == 2.5 and found[2:] == (2, '0 0 1')\n"

@@ -17,9 +17,9 @@ import pytest
 
 from cubragg import Detector, Panel
 from cubragg.errors import FormatError
-from cubragg.io.hdf5_sink import Sink
-from cubragg.io.nxmx import TYPES, NxmxScene, NxmxWriter, nxmx_pixels
-from cubragg.io.tiles import live, tiles_of
+from cubragg.io.files.hdf5_sink import Sink
+from cubragg.io.images.image_panels import live, tiles_of
+from cubragg.io.images.nxmx import TYPES, NxmxScene, NxmxWriter, nxmx_pixels
 
 DETECTOR = Detector("mosflm", 0.2, 21, 17, distance_mm=120.0, xbeam_mm=1.5, ybeam_mm=2.25, rotx_deg=3.0, roty_deg=-2.0,
                     twotheta_deg=9.0)

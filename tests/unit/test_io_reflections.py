@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from cubragg.errors import FormatError
-from cubragg.io.hkl import read_hkl
-from cubragg.io.reflections import list_kind, read_reflections, shell_table
+from cubragg.io.reflections.hkl import read_hkl
+from cubragg.io.reflections.read import list_kind, read_reflections, shell_table
 
 CELL = (20.0, 24.0, 30.0, 90.0, 90.0, 90.0)
 GROUP = "P 21 21 21"
@@ -200,7 +200,7 @@ def test_shelx_list_inside_a_cif():
 
 
 def test_a_centrosymmetric_lattice_of_shelx():
-    from cubragg.io.shelx import read_instructions
+    from cubragg.io.reflections.shelx import read_instructions
 
     Path("a.ins").write_text("CELL 0.7 12 14 16 90 104 90\nLATT 7\nSYMM -x,y,1/2-z\nHKLF 4\n")
     cell, symmetry, form = read_instructions("a.ins")

@@ -6,9 +6,9 @@ import pytest
 
 from cubragg.errors import FormatError
 from cubragg.experiment import Source
-from cubragg.io.matrix import read_matrix
-from cubragg.io.sources import read_sources
-from cubragg.io.text import data_lines, number, read_text
+from cubragg.io.files.text import data_lines, number, read_text
+from cubragg.io.geometry.matrix import read_matrix
+from cubragg.io.geometry.sources import read_sources
 
 MATRIX = """0.0000174448 0.0028148117 -0.0256568776
 -0.0126294497 0.0008354108 0.0003590118

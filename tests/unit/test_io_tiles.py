@@ -11,10 +11,10 @@ from PIL import Image
 
 from cubragg import Detector, Panel
 from cubragg.errors import FormatError
-from cubragg.io import pilatus
-from cubragg.io.smv import adsc_header, header_value, write_smv
-from cubragg.io.tiff import TYPES, tiff_pixels, write_tiff
-from cubragg.io.tiles import facing_geometry, live, sensor_of, tiles_of, trusted_of
+from cubragg.io.images import pilatus
+from cubragg.io.images.image_panels import facing_geometry, live, sensor_of, tiles_of, trusted_of
+from cubragg.io.images.smv import adsc_header, header_value, write_smv
+from cubragg.io.images.tiff import TYPES, tiff_pixels, write_tiff
 
 
 def facing(detector: Detector, *, rotating: bool = True):

@@ -115,7 +115,7 @@ FAULTS = {
     "a failure without its end": (
         PLAN, r"\*\*Exit criterion\.\*\*", "", f"{PLAN}: F-001 has no Exit criterion"),
     "a file that is not there": (
-        PLAN, r"`cubragg/render/lattice.py`", "`cubragg/render/lettuce.py`",
+        PLAN, r"`cubragg/engine/reference/lattice.py`", "`cubragg/render/lettuce.py`",
         f"{PLAN}: there is no file cubragg/render/lettuce.py"),
     "an artifact that is not there": (
         PLAN, r"^## Explained", "See `reports/2026-01-01-AT-PARALLEL-001/sizes/`.\n\n## Explained",
@@ -132,8 +132,8 @@ FAULTS = {
         "specs/README.md", r"\]\(noise.md\)", "](noises.md)",
         "specs/README.md: a link to noises.md, which does not exist"),
     "code that names no document": (
-        "cubragg/render/geometry.py", r"specs/geometry.md", "specs/geometries.md",
-        "cubragg/render/geometry.py: names specs/geometries.md, which does not exist"),
+        "cubragg/plan/pixel_factors.py", r"specs/geometry.md", "specs/geometries.md",
+        "cubragg/plan/pixel_factors.py: names specs/geometries.md, which does not exist"),
     "an old help text": (
         "specs/help/simulate.txt", r"-cell", "-cll",
         "specs/help/simulate.txt: not the current help; scripts/lint_docs.py --write stores it"),

@@ -12,9 +12,9 @@ from unit.models import r_factor, random_model, summed_by_hand
 
 import cubragg
 from cubragg import units
+from cubragg.crystallography.atomic_factors import structure_factors
 from cubragg.errors import ConfigError, CubraggError, FormatError
-from cubragg.io.model import read_model
-from cubragg.io.model_factors import structure_factors
+from cubragg.io.atoms import read_model
 
 EXAMPLES = Path(cubragg.__file__).parent / "examples"
 #: Near the K edge of selenium, where f'' is 3.8 electrons.
@@ -63,10 +63,11 @@ def test_bijvoet_mates_keep_their_amplitudes_in_p1():
 
 
 def test_f000_counts_electrons():
-    atoms = structure_factors(EXAMPLES / "quartz.cif", 1.0, anomalous=False)
+    atoms = structure_factors(read_model(EXAMPLES / "quartz.cif"), 1.0, anomalous=False)
     assert atoms.plus[0].real == pytest.approx(3 * 14 + 6 * 8, rel=1e-3)
     assert atoms.k_sol == 0.0
-    dry, wet = (structure_factors(EXAMPLES / "helix_bundle.pdb", 4.0, anomalous=False, k_sol=k) for k in (0.0, None))
+    dry, wet = (structure_factors(read_model(EXAMPLES / "helix_bundle.pdb"), 4.0, anomalous=False, k_sol=k)
+                for k in (0.0, None))
     electrons = 4 * sum(site.atom.element.atomic_number for site in dry.model.model.all())
     assert dry.plus[0].real == pytest.approx(electrons, rel=1e-3)
     volume = wet.solvent_fraction * dry.model.structure.cell.volume
@@ -75,7 +76,7 @@ def test_f000_counts_electrons():
 
 
 def test_solvent_fades_with_resolution():
-    dry, wet = (structure_factors(EXAMPLES / "helix_bundle.pdb", 3.0, k_sol=k) for k in (0.0, 0.4))
+    dry, wet = (structure_factors(read_model(EXAMPLES / "helix_bundle.pdb"), 3.0, k_sol=k) for k in (0.0, 0.4))
     inverse_d2 = dry.model.structure.cell.calculate_1_d2_array(dry.hkl)
     change = np.abs(wet.plus - dry.plus)
     low, high = inverse_d2 < 1 / 8.0**2, inverse_d2 > 1 / 3.5**2
@@ -120,7 +121,8 @@ def test_copies_that_are_not_in_the_file_and_further_models(tmp_path):
     model = read_model(tmp_path / "m.pdb")
     assert model.model.count_atom_sites() == 2 * 656
     assert model.notices == (f"{tmp_path}/m.pdb: of 2 models the first is taken",)
-    one, both = (structure_factors(source, 8.0, k_sol=0.0) for source in (EXAMPLES / "helix_bundle.pdb", model))
+    one, both = (structure_factors(source, 8.0, k_sol=0.0)
+                 for source in (read_model(EXAMPLES / "helix_bundle.pdb"), model))
     # A second copy half a cell along c: odd l cancel.
     odd = one.hkl[:, 2] % 2 == 1
     np.testing.assert_allclose(both.plus[~odd], 2 * one.plus[~odd], rtol=1e-3, atol=1.0)
@@ -133,7 +135,7 @@ def test_anisotropic_sites_of_a_small_molecule(tmp_path):
         "_atom_site_aniso_U_12\n_atom_site_aniso_U_13\n_atom_site_aniso_U_23\n"
         "O 0.0156 0.0115 0.0119 0.0092 -0.0029 -0.0046\n")
     (tmp_path / "q.cif").write_text(text)
-    factors = structure_factors(tmp_path / "q.cif", 0.8, anomalous=False)
+    factors = structure_factors(read_model(tmp_path / "q.cif"), 0.8, anomalous=False)
     small = gemmi.read_small_structure(str(tmp_path / "q.cif"))
     small.change_occupancies_to_crystallographic()
     calculator = gemmi.StructureFactorCalculatorX(small.cell)
@@ -168,13 +170,13 @@ def test_bad_models(tmp_path, content, message):
 ])
 def test_settings_out_of_range(dmin, settings, message):
     with pytest.raises(ConfigError) as caught:
-        structure_factors(EXAMPLES / "quartz.cif", dmin, **settings)
+        structure_factors(read_model(EXAMPLES / "quartz.cif"), dmin, **settings)
     assert str(caught.value) == message
 
 
 def test_a_grid_beyond_memory_is_refused():
     with pytest.raises(CubraggError, match=r"got a resolution of 0.2 A for a cell of .* its grid would exceed"):
-        structure_factors(EXAMPLES / "helix_bundle.pdb", 0.2)
+        structure_factors(read_model(EXAMPLES / "helix_bundle.pdb"), 0.2)
 
 
 def test_the_helices_keep_their_distance():

@@ -8,9 +8,9 @@ import pytest
 from nexus_file import STEPS, write
 
 from cubragg.errors import FormatError
-from cubragg.experiment.models import ScanModel
 from cubragg.experiment.sensor import attenuation_um
-from cubragg.io.geometry_files import read_models
+from cubragg.io.geometry.experiment_models import ScanModel
+from cubragg.io.geometry.sniff import read_models
 
 nxmx = pytest.importorskip("nxmx")
 

@@ -14,16 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubragg import ConfigError, CubraggError, Experiment, Goniometer, Panel, simulate, units
-from cubragg.experiment.panels import check_overlaps, grid_place, live_pixels
-from cubragg.experiment.vectors import rotate_xyz
-from cubragg.render import kernel_params, numpy_renderer
-from cubragg.render.batch import render_many
-from cubragg.render.cpu_renderer import CpuRenderer
-from cubragg.render.host_build import find_compiler
-from cubragg.render.numpy_renderer import NumpyRenderer
-from cubragg.render.panels import panel_parts
-from cubragg.render.plan import make_plan
-from cubragg.render.trace import trace_pixel, trace_steps
+from cubragg.crystallography.vectors import rotate_xyz
+from cubragg.device.host_build import find_compiler
+from cubragg.engine import kernel_params
+from cubragg.engine.host.host_engine import CpuRenderer
+from cubragg.engine.panel_parts import panel_parts
+from cubragg.engine.reference import numpy_engine as numpy_renderer
+from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.experiment.panel import check_overlaps, grid_place, live_pixels
+from cubragg.parity.pixel_trace import trace_pixel, trace_steps
+from cubragg.plan.plan import make_plan
+from cubragg.run.batch import render_many
 
 SEEDS = st.integers(0, 10**6)
 SEMANTICS = st.sampled_from(["nanobragg", "physical"])

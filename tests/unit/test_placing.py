@@ -12,13 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Sampling, StructureFactors
+from cubragg.crystallography.vectors import Vector, dot, norm, rotate_axis, rotate_xyz, unit
 from cubragg.errors import ConfigError, FormatError
-from cubragg.experiment.models import BeamModel, CrystalModel, Models, ScanModel, cell_of, models_of, rectangles
-from cubragg.experiment.placing import _exact_unit, settings_of
-from cubragg.experiment.vectors import Vector, dot, norm, rotate_axis, rotate_xyz, unit
-from cubragg.io.crystfel import geom_text, read_geom
-from cubragg.io.expt import read_expt
-from cubragg.io.expt_out import expt_text
+from cubragg.io.geometry.crystfel import geom_text, read_geom
+from cubragg.io.geometry.experiment_models import (
+    BeamModel,
+    CrystalModel,
+    Models,
+    ScanModel,
+    cell_of,
+    models_of,
+    rectangles,
+)
+from cubragg.io.geometry.expt import read_expt
+from cubragg.io.geometry.expt_out import expt_text
+from cubragg.io.geometry.to_detector import _exact_unit, settings_of
 
 #: What is left of lengths of some 1000 mm after a detour through other axes, and of directions.
 SAME_MM, SAME = 1e-9, 1e-12

@@ -12,15 +12,15 @@ import pytest
 from conftest import random_experiment, small_experiment
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
+from cubragg.crystallography.vectors import rotate_xyz
 from cubragg.errors import ConfigError
-from cubragg.experiment.detectors import find
-from cubragg.experiment.panels import Panel
-from cubragg.experiment.vectors import rotate_xyz
-from cubragg.render.ewald import near_sphere
-from cubragg.render.plan import make_plan
-from cubragg.render.predict import Flags, Truth, predict
-from cubragg.render.render import render
-from cubragg.render.trace import trace_steps
+from cubragg.experiment.catalog import find
+from cubragg.experiment.panel import Panel
+from cubragg.parity.pixel_trace import trace_steps
+from cubragg.plan.plan import make_plan
+from cubragg.reflections.ewald import near_sphere
+from cubragg.reflections.predict import Flags, Truth, predict
+from cubragg.run.render import render
 
 #: A pixel is rounded to single precision, its accounts are not.
 SINGLE = 1e-6

@@ -8,7 +8,7 @@ import platform
 import numpy as np
 import pytest
 
-from cubragg.experiment.reference_rng import ReferenceStream, misset_angles, random_misset, rotation_matrix
+from cubragg.nanobragg.random_stream import ReferenceStream, misset_angles, random_misset, rotation_matrix
 
 
 def lehmer(state: int, steps: int) -> int:

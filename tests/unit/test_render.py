@@ -23,10 +23,10 @@ from cubragg import (
     StructureFactors,
     simulate,
 )
-from cubragg.experiment.vectors import cross, norm, rotate_axis, unit
-from cubragg.render.numpy_renderer import NumpyRenderer
-from cubragg.render.plan import carried_rotations, make_plan
-from cubragg.render.trace import trace_pixel
+from cubragg.crystallography.vectors import cross, norm, rotate_axis, unit
+from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.parity.pixel_trace import trace_pixel
+from cubragg.plan.plan import carried_rotations, make_plan
 
 #: Float images differ where sums run in another order: a few units of the last place.
 REORDERED = 1e-6

@@ -11,9 +11,9 @@ from conftest import random_experiment, small_experiment
 
 from cubragg import StructureFactors
 from cubragg.experiment import Detector
-from cubragg.render.plan import make_plan
-from cubragg.render.render import render
-from cubragg.render.resolution import beam_spot, resolution_map
+from cubragg.plan.plan import make_plan
+from cubragg.run.render import render
+from cubragg.view.resolution import beam_spot, resolution_map
 
 SPINDLE = (0.0, 0.0, 1.0)
 

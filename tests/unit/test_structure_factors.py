@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cubragg import ConfigError, StructureFactors
+from cubragg.engine.reference.factor_table import StructureFactorTable, bordered
 from cubragg.experiment.structure_factors import MAX_GRID_POINTS
-from cubragg.render.lattice import Workspace
-from cubragg.render.structure_factor import StructureFactorTable, bordered
+from cubragg.plan.workspace import Workspace
 
 HKL = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [-1, 0, 3]])
 

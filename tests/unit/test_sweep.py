@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cubragg.experiment.sweep import Sweep, fill_phi, fill_range
+from cubragg.nanobragg.fill_range import Sweep, fill_phi, fill_range
 
 
 @pytest.mark.parametrize(("count", "span", "step", "expected"), [

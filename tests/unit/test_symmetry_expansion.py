@@ -6,10 +6,9 @@ import gemmi
 import numpy as np
 import pytest
 
+from cubragg.crystallography.p1_grid import Sphere, expand, merge
+from cubragg.crystallography.symmetry import Symmetry, symmetry_of
 from cubragg.errors import ConfigError
-from cubragg.experiment.reflections import Sphere, expand, merge
-from cubragg.experiment.symmetry import Symmetry
-from cubragg.io.columns import symmetry_of
 
 CUBIC, HEXAGONAL = (30.0, 30.0, 30.0, 90.0, 90.0, 90.0), (30.0, 30.0, 41.0, 90.0, 90.0, 120.0)
 TETRAGONAL, ORTHORHOMBIC = (30.0, 30.0, 44.0, 90.0, 90.0, 90.0), (25.0, 31.0, 39.0, 90.0, 90.0, 90.0)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from conftest import random_experiment, small_experiment
 
-from cubragg.compare import traces
-from cubragg.compare.traces import first_divergence, format_steps, from_json, parse_printout, printout_divergence
+from cubragg.engine.reference.numpy_engine import NumpyRenderer
 from cubragg.errors import ConfigError, FormatError
-from cubragg.render.numpy_renderer import NumpyRenderer
-from cubragg.render.plan import make_plan
-from cubragg.render.trace import MAX_SAMPLES, PixelTrace, Step, format_trace, trace_pixel, trace_steps
+from cubragg.parity import trace_compare as traces
+from cubragg.parity.pixel_trace import MAX_SAMPLES, PixelTrace, Step, format_trace, trace_pixel, trace_steps
+from cubragg.parity.trace_compare import first_divergence, format_steps, from_json, parse_printout, printout_divergence
+from cubragg.plan.plan import make_plan
 
 FAST, SLOW = 7, 9
 RICH = {
@@ -221,7 +221,7 @@ def test_planted_fluence_and_pix0(plan, steps):
 
 def test_planted_errors_in_the_formulas(plan, steps, monkeypatch):
     """An engine that computes something else, not one that is told something else."""
-    from cubragg.render import trace as engine
+    from cubragg.parity import pixel_trace as engine
 
     lattice = engine._Tracer._lattice_factor
     polarization = engine._Tracer._polarization

@@ -1,0 +1,111 @@
+"""nanoBragg's command line, read from left to right: flags with one dash, variable numbers of values, order kept.
+
+Click reads single-dash long names as bundles of letters and forgets the order of
+repeated options; nanoBragg needs both right (``-N 5 -Na 3``), so `simulate` takes its
+arguments from here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cubragg.cli.exit_errors import CommandLineFault
+from cubragg.cli.flags import SPELLINGS, Flag
+from cubragg.errors import ConfigError
+
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+_COUNT = re.compile(r"([+-]?\d+)(\.0*)?", re.ASCII)
+
+Value = float | int | str
+
+
+class Given(NamedTuple):
+    """A flag as it stood on the command line, with its values."""
+
+    flag: Flag
+    spelling: str
+    values: tuple[Value, ...]
+
+
+def parse(args: Sequence[str]) -> list[Given]:
+    """The flags of a command line in their order.
+
+    Raises
+    ------
+    CommandLineFault
+        For an unknown flag (the nearest one is named) or a value that belongs to no flag.
+    ConfigError
+        For a missing or malformed value; ``where`` is the flag as spelled.
+    """
+    given: list[Given] = []
+    place = 0
+    args = _with_equals_split(args)
+    while place < len(args):
+        token = args[place]
+        place += 1
+        flag = SPELLINGS.get(token)
+        if flag is None:
+            raise _unknown(token, given[-1] if given else None)
+        words = _values(flag, args, place)
+        place += len(words)
+        given.append(Given(flag, token, _converted(flag, token, words, args[place:place + 1])))
+    return given
+
+
+def _with_equals_split(args: Sequence[str]) -> list[str]:
+    """``--flag=value`` as two arguments."""
+    split: list[str] = []
+    for token in args:
+        name, equals, value = token.partition("=")
+        if token.startswith("--") and equals and name in SPELLINGS:
+            split += [name, value]
+        else:
+            split.append(token)
+    return split
+
+
+def _values(flag: Flag, args: Sequence[str], place: int) -> list[str]:
+    """The arguments from ``place`` on that are values of ``flag``."""
+    if place < len(args) and any(args[place].startswith(word[:4]) for word in flag.words):
+        return [args[place]]
+    words: list[str] = []
+    for token in args[place:place + flag.most]:
+        if token in SPELLINGS or (len(words) >= flag.least and not _NUMBER.fullmatch(token)):
+            break
+        words.append(token)
+    return words
+
+
+def _converted(flag: Flag, spelling: str, words: list[str], following: Sequence[str]) -> tuple[Value, ...]:
+    if words and any(words[0].startswith(word[:4]) for word in flag.words):
+        return (words[0],)
+    if len(words) < flag.least:
+        got = "no value" if not words else f"{len(words)} value{'s' if len(words) > 1 else ''}"
+        raise ConfigError(spelling, f"got {got}; {flag.accepted()}")
+    if len(words) < flag.most and following and not following[0].startswith("-"):
+        raise ConfigError(spelling, f"got {following[0]!r}; {flag.accepted()}")
+    return tuple(_value(flag, spelling, word) for word in words)
+
+
+def _value(flag: Flag, spelling: str, word: str) -> Value:
+    if flag.kind == "number" and _NUMBER.fullmatch(word):
+        return float(word)
+    if flag.kind == "count" and (match := _COUNT.fullmatch(word)):
+        return int(match[1])
+    if (flag.kind in ("file", "name") and word) or word in flag.choices:
+        return word
+    raise ConfigError(spelling, f"got {word!r}; {flag.accepted()}")
+
+
+def _unknown(token: str, before: Given | None) -> CommandLineFault:
+    if not token.startswith("-") or _NUMBER.fullmatch(token):
+        if before is None:
+            return CommandLineFault(f"Unexpected argument {token!r}; values follow a flag.")
+        takes = {0: "no value", 1: "one value"}.get(before.flag.most, f"at most {before.flag.most} values")
+        return CommandLineFault(f"Unexpected argument {token!r}; {before.spelling} before it takes {takes}.")
+    near = difflib.get_close_matches(token, SPELLINGS, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else "'cubragg simulate --help' lists them all."
+    return CommandLineFault(f"No such option {token!r}. {hint}")

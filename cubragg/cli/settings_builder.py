@@ -1,0 +1,304 @@
+"""Replaying flags, in their order, into settings; and the memory of which flag set what.
+
+Settings are kept as plain values by ``section.field``, so that an experiment file,
+the header of an image and the flags can be laid over one another before anything is
+validated. The rules about order are those of nanoBragg.c's parse loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from cubragg import checks, units
+from cubragg.cli.flags import NO_EFFECT, flag_for_field
+from cubragg.cli.inputs import InputFile, header_settings, load_config, numbered, reading
+from cubragg.cli.parser import Given
+from cubragg.errors import ConfigError
+from cubragg.experiment import Crystal, Detector
+
+_EXPERIMENT = ("beam", "crystal", "detector", "goniometer", "sampling", "structure_factors")
+_OWN = ("input", "output", "picture", "run")
+_THREES = {"crystal.cells": Crystal.cells, "crystal.sample_size_mm": Crystal.sample_size_mm}
+
+#: A flag for the key replaces these settings of an experiment file, which would overrule it.
+_RIVALS = {
+    "beam.fluence": ("beam.flux",),
+    "crystal.cells": ("crystal.sample_size_mm",),
+    "crystal.misset_deg": ("crystal.misset_seed",),
+    "detector.distance_mm": ("detector.close_distance_mm",),
+    "detector.fast_size_mm": ("detector.fast_pixels",),
+    "detector.slow_size_mm": ("detector.slow_pixels",),
+    "input.matrix": ("crystal.cell", "crystal.mosflm_matrix"),
+}
+
+#: (what is overruled, by what), whichever comes first.
+_OVERRULED = (
+    ("beam.fluence", "beam.flux"),
+    ("crystal.cells", "crystal.sample_size_mm"),
+    ("detector.distance_mm", "detector.close_distance_mm"),
+    ("detector.fast_size_mm", "detector.fast_pixels"),
+    ("detector.slow_size_mm", "detector.slow_pixels"),
+)
+_CUSTOM_AXES = ("detector.beam_axis", "detector.fast_axis", "detector.slow_axis", "detector.normal_axis",
+                "detector.polar_axis", "detector.twotheta_axis", "goniometer.axis")
+
+
+class Replay:
+    """Settings by section, and where each came from.
+
+    Attributes
+    ----------
+    sections
+        ``{section: {field: value}}``.
+    origins
+        What to call the source of a setting in a message, by ``section.field`` or ``section.field[i]``.
+    flagged
+        The settings that flags made.
+    notices, taken
+        What to warn the user of, and what was taken from files of other programs, a line each.
+    """
+
+    def __init__(self) -> None:
+        self.sections: dict[str, dict[str, Any]] = {name: {} for name in (*_EXPERIMENT, *_OWN)}
+        self.origins: dict[str, str] = {}
+        self.flagged: set[str] = set()
+        self.notices: list[str] = []
+        self.taken: list[str] = []
+        self.config_path: str | None = None
+        self._from_config: set[str] = set()
+        self._pivot: str | None = None
+        self._pivot_meant = False
+        self._lost_twotheta: str | None = None
+
+    def get(self, setting: str, default: Any = None) -> Any:
+        """The value of ``section.field``, or ``default``."""
+        section, _, name = setting.partition(".")
+        return self.sections[section].get(name, default)
+
+    def set(self, path: str, value: Any, origin: str) -> None:
+        """Set ``section.field`` or one component of it, ``section.field[i]``."""
+        setting, _, index = path.partition("[")
+        section, _, name = setting.partition(".")
+        if index:
+            components = list(self.get(setting, _THREES[setting]))
+            components[int(index[:-1])] = value
+            value = tuple(components)
+        for rival in _RIVALS.get(setting, ()):
+            if rival in self._from_config:
+                self._drop(rival)
+        self.sections[section][name] = value
+        self.origins[setting] = self.origins[path] = origin
+        self._from_config.discard(setting)
+
+    def _drop(self, setting: str) -> None:
+        section, _, name = setting.partition(".")
+        self.sections[section].pop(name, None)
+        self._from_config.discard(setting)
+
+    # the three sources, in the order in which they are laid over one another
+
+    def take_config(self, source: InputFile) -> None:
+        """Start from an experiment file."""
+        document, files = load_config(source)
+        self.config_path = source.path
+        if "semantics" in document:
+            self.set("run.semantics", document.pop("semantics"), f"{source.path}: semantics")
+        model = document.get("detector", {}).pop("model", None)
+        if model is not None:
+            self.set("run.detector", model, f"{source.path}: detector.model")
+        for section, settings in document.items():
+            if section in _OWN:
+                raise ConfigError(f"{source.path}: {section}", "no such section; accepted are "
+                                  f"{', '.join(_EXPERIMENT)}")
+            self.sections.setdefault(section, {}).update(settings)
+            for name in settings:
+                setting = f"{section}.{name}"
+                self.origins[setting] = f"{source.path}: {setting}"
+                self._from_config.add(setting)
+        for setting in _THREES:
+            value = self.get(setting)
+            if value is not None and not (isinstance(value, list) and len(value) == 3
+                                          and all(isinstance(component, int | float) for component in value)):
+                raise ConfigError(self.origins[setting], f"got {value!r}; it must be a list of 3 numbers")
+        for kind, file in files.items():
+            self.sections["input"][kind] = file.path
+            self.origins[f"input.{kind}"] = file.named_by
+            self._from_config.add(f"input.{kind}")
+
+    def take_models(self, gone: Iterable[str], settings: Mapping[str, tuple[Any, str]]) -> None:
+        """Lay settings (value, origin) from files of other programs over the others, in place of ``gone``."""
+        for setting in gone:
+            self._drop(setting)
+        for setting, (value, origin) in settings.items():
+            self.set(setting, value, origin)
+            self._from_config.add(setting)
+
+    def take_header(self, source: InputFile, *, is_mask: bool) -> Any:
+        """Lay the header of an SMV image over the settings; returns its pixels [slow, fast]."""
+        from cubragg.io.images.smv import read_smv
+
+        with reading(source):
+            image = read_smv(source.path)
+        pixel_size = self.get("detector.pixel_size_mm", Detector.pixel_size_mm)
+        with self.naming():
+            checks.number("detector.pixel_size_mm", "the pixel size", pixel_size, "mm", above=0.0)
+        for key, setting, value in header_settings(image, is_mask=is_mask, pixel_size_mm=pixel_size):
+            if not setting:
+                self.notices.append(f"{key} {value:g} in {source.path} is without effect; give -twotheta")
+            elif key == "OSC_RANGE" and value < 0.0:
+                self.notices.append(f"OSC_RANGE {value:g} in {source.path} is without effect; give -osc")
+            else:
+                self.set(setting, value, f"{source.path}: {key}")
+        return image.pixels
+
+    def take_flag(self, given: Given) -> None:
+        """One flag, at its place on the line."""
+        flag = given.flag
+        if flag.group == NO_EFFECT:
+            self.notices.append(f"{given.spelling} is without effect, as in nanoBragg")
+            return
+        special = _SPECIAL.get(flag.name)
+        if special is not None:
+            special(self, given)
+        else:
+            value = flag.value if flag.kind == "switch" else given.values if flag.most > 1 else given.values[0]
+            for path in flag.fields:
+                self._set_by_flag(path, value, given)
+        for path, value in flag.also:
+            self._set_by_flag(path, value, given)
+        if flag.name == "-pivot" or flag.pivot:
+            self._pivot = flag.pivot or str(given.values[0])
+            self._pivot_meant |= not flag.pivot or "detector.convention" in flag.fields
+
+    def _set_by_flag(self, path: str, value: Any, given: Given) -> None:
+        self.set(path, value, given.spelling)
+        self.flagged.add(path.partition("[")[0])
+
+    def _take_from(self, given: Given) -> None:
+        # Read before the flags are taken; here it is only known as an input.
+        self.set(f"input.models {given.values[0]}", numbered(str(given.values[0]))[0], given.spelling)
+        self.flagged.update(given.flag.fields)
+
+    def _take_cell(self, given: Given) -> None:
+        for value in given.values:
+            if float(value) < 0.0:
+                raise ConfigError(given.spelling, f"got {value:g}; lengths must be > 0 A and angles > 0 deg")
+        # 0 stands for "left out": Crystal fills it in as the C program does, bits included. As there, a second
+        # -cell with fewer values leaves the rest of the first.
+        before = self.get("crystal.cell") if "crystal.cell" in self.flagged else (0.0,) * 6
+        self._set_by_flag("crystal.cell", given.values + before[len(given.values):], given)
+
+    def _take_energy(self, given: Given) -> None:
+        energy = float(given.values[0])
+        if not (math.isfinite(energy) and energy > 0.0):
+            raise ConfigError(given.spelling, f"got {energy:g} eV; the energy must be > 0 eV")
+        self._set_by_flag("beam.wavelength_A", units.angstrom_from_ev(energy), given)
+
+    def _take_misset(self, given: Given) -> None:
+        drawn = isinstance(given.values[0], str)
+        self._set_by_flag("run.random_misset", drawn, given)
+        if drawn:
+            self._drop("crystal.misset_deg")
+            self.origins["crystal.misset_seed"] = given.spelling
+        else:
+            self._drop("crystal.misset_seed")
+            self._set_by_flag("crystal.misset_deg", given.values, given)
+
+    def _take_detector_abs(self, given: Given) -> None:
+        depth = float(given.values[0])
+        if depth < 0.0:
+            raise ConfigError(given.spelling, f"got {depth:g} um; the attenuation depth must be >= 0 um")
+        if depth == 0.0 or math.isinf(depth):
+            # At its place on the line: a later -detector_thick brings the thickness back.
+            depth = math.inf
+            self._set_by_flag("detector.thickness_um", 0.0, given)
+        self._set_by_flag("detector.attenuation_um", depth, given)
+
+    def _take_twotheta(self, given: Given) -> None:
+        self._lost_twotheta = None
+        self._set_by_flag("detector.twotheta_deg", given.values[0], given)
+
+    def _take_twotheta_axis(self, given: Given) -> None:
+        self._set_by_flag("detector.twotheta_axis", given.values, given)
+        if self.get("run.semantics") == "physical":
+            return
+        before, angle = self.get("detector.twotheta_deg", 0.0), float(given.values[0])
+        self._set_by_flag("detector.twotheta_deg", angle, given)
+        if angle != before:
+            self._lost_twotheta = (f"{given.spelling} also sets twotheta to {angle:g} deg, in place of {before} deg, "
+                                   "as in nanoBragg; put -twotheta after it")
+
+    # what can only be settled at the end of the line
+
+    def settle(self, fresh_seed: int) -> None:
+        """Decide what depends on the whole line: pivot, seeds, flags without effect."""
+        detector = self.sections["detector"]
+        custom = detector.get("convention") == "custom"
+        if custom and self._pivot is not None and (self._pivot_meant or "detector.pivot" not in self._from_config):
+            detector["pivot"] = self._pivot
+        if self._lost_twotheta is not None:
+            self.notices.append(self._lost_twotheta)
+        run = self.sections["run"]
+        run["seed_drawn"] = "seed" not in run
+        run.setdefault("seed", fresh_seed)
+        wanted = run.get("random_misset", self.get("crystal.misset_seed") is not None)
+        if wanted and ("random_misset" in run or "misset_seed" in run):
+            seed = "misset_seed" if "misset_seed" in run else "seed"
+            self.sections["crystal"]["misset_seed"] = run[seed]
+            self.origins["crystal.misset_seed"] = self.origins.get(f"run.{seed}", "-seed")
+        self.notices += self._overruled(custom)
+
+    def _all_set(self, setting: str) -> bool:
+        value = self.get(setting)
+        return all(component > 0.0 for component in value) if isinstance(value, tuple) else bool(value)
+
+    def _overruled(self, custom: bool) -> Iterator[str]:
+        """Flags that another setting leaves without effect."""
+        pairs = dict.fromkeys((self.origins[loser], self.origins[winner]) for loser, winner in _OVERRULED
+                              if loser in self.flagged and self._all_set(winner))
+        for loser, winner in pairs:
+            yield f"{winner} overrules {loser}"
+        if "run.misset_seed" in self.flagged and "misset_seed" not in self.sections["crystal"]:
+            yield f"{self.origins['run.misset_seed']} is without effect: there is no -misset random"
+        if self.get("input.sources"):
+            generated = dict.fromkeys(self.origins[setting] for setting in sorted(self.flagged)
+                                      if setting.startswith(("beam.hdiv", "beam.vdiv", "beam.dispersion")))
+            if generated:
+                yield f"{', '.join(generated)} without effect: {self.origins['input.sources']} lists the sources"
+        if not custom:
+            axes = [self.origins[setting] for setting in _CUSTOM_AXES if setting in self.flagged]
+            if axes:
+                yield (f"{', '.join(axes)} without effect: {self.origins['detector.convention']} after it "
+                       "brings its own axes")
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Errors about a setting name the flag, file or header that made it."""
+        try:
+            yield
+        except ConfigError as error:
+            raise ConfigError(self.source_of(error.where), error.what) from None
+
+    def source_of(self, where: str) -> str:
+        """What made a setting, in the words of a message."""
+        setting, _, place = (where if "." in where else f"run.{where}").partition("[")
+        section, _, name = setting.partition(".")
+        if setting in _THREES:
+            for i, component in enumerate(self.sections[section].get(name, ())):
+                if not component >= 0:
+                    setting = f"{setting}[{i}]"
+                    break
+        origin = self.origins.get(setting) or flag_for_field(setting)
+        if origin is None:
+            return f"{self.config_path}: {where}" if self.config_path else where
+        return f"{origin}, number {place[:-1]}" if place else origin
+
+
+_SPECIAL: dict[str, Callable[[Replay, Given], None]] = {
+    "-cell": Replay._take_cell, "-energy": Replay._take_energy, "-misset": Replay._take_misset,
+    "-detector_abs": Replay._take_detector_abs, "-twotheta": Replay._take_twotheta,
+    "-twotheta_axis": Replay._take_twotheta_axis, "--from": Replay._take_from,
+}

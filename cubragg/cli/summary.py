@@ -1,0 +1,210 @@
+"""What a run tells on stderr: the numbers that nanoBragg prints, grouped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from cubragg import units
+from cubragg.crystallography.cell import cell_of_axes
+from cubragg.crystallography.vectors import Vector, norm
+
+if TYPE_CHECKING:
+    from cubragg.experiment.detector import DetectorGeometry
+    from cubragg.experiment.sensor import Layers
+    from cubragg.plan.plan import RenderPlan
+    from cubragg.run.render import Image
+
+Row = tuple[str, str]
+_LABEL_WIDTH = 18
+_PANELS_LISTED = 8
+_SHAPES = {"square": "parallelepiped", "round": "ellipsoid", "gauss": "Gaussian spots", "tophat": "tophat spots"}
+
+
+def summary(image: Image, figures: Mapping[str, str], written: str, total_seconds: float) -> str:
+    """The report of a run: ``figures`` from quantizing, files ``written``, time from start to end [s]."""
+    plan = image.plan
+    sections: list[tuple[str, Iterable[Row]]] = [
+        ("Detector", _detector(plan)),
+        ("Crystal", _crystal(plan)),
+        ("Beam", _beam(plan)),
+        ("Sampling", _sampling(plan)),
+        ("Image", [*_image(image), *figures.items()]),
+        ("Run", [("semantics", plan.experiment.semantics),
+                 ("backend", f"{image.backend} in {image.precision} precision, {image.seconds:.3g} s rendering, "
+                             f"{total_seconds:.3g} s in all"),
+                 ("files", written or "none")]),
+    ]
+    return _text(sections)
+
+
+def choices(image: Image) -> str:
+    """What was chosen for speed, and why."""
+    culling = image.culling
+    asked = "all are evaluated"
+    if culling.culled:
+        kept = "" if culling.kept is None else f", about {100.0 * culling.kept:.3g} % are evaluated"
+        below = f"at most {culling.tolerance:g} of the peak" if culling.tolerance > 0.0 else "0"
+        asked = f"those that are {below} on a tile are left out{kept}"
+    rows = [("backend", f"{image.backend} in {image.precision} precision"),
+            ("tile", "none" if image.backend == "numpy" else "{} x {} pixels".format(*culling.tile)),
+            ("terms", f"{asked}: {culling.why}")]
+    return _text([("Choices", rows)])
+
+
+def _text(sections: Iterable[tuple[str, Iterable[Row]]]) -> str:
+    lines = []
+    for title, rows in sections:
+        lines.append(title)
+        lines += [f"  {label:<{_LABEL_WIDTH}}{text}" for label, text in rows]
+    return "\n".join(lines)
+
+
+def _numbers(*values: float) -> str:
+    # + 0.0 turns -0 into 0.
+    return " ".join(f"{value + 0.0:g}" for value in values)
+
+
+def _decimals(vector: Vector, places: int) -> str:
+    """Right-aligned, so that the vectors stand as a table."""
+    return " ".join(f"{round(component, places) + 0.0:12.{places}f}" for component in vector)
+
+
+def _mm(*lengths_m: float) -> str:
+    return f"{_numbers(*(1000.0 * length for length in lengths_m))} mm"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _detector(plan: RenderPlan) -> list[Row]:
+    geometry, detector = plan.geometry, plan.experiment.detector
+    tilts = _numbers(detector.rotx_deg, detector.roty_deg, detector.rotz_deg)
+    rendered = [plan.layers] if plan.panels is None else [panel.layers for panel in plan.panels]
+    sensors = dict.fromkeys(map(_sensor, rendered))
+    shape = f"{geometry.fast_pixels} x {geometry.slow_pixels} pixels of {_mm(geometry.pixel_size)}"
+    extras = [name for name, on in (("curved", detector.curved), ("no obliquity", detector.point_pixel)) if on]
+    return [
+        ("convention", f"{geometry.convention}, pivot {geometry.pivot}"),
+        *_panels(plan),
+        ("size", ", ".join([f"{shape} = {geometry.detsize_fast * 1000:g} x {_mm(geometry.detsize_slow)}", *extras])),
+        ("distance", f"{_mm(geometry.distance)}, closest {_mm(geometry.close_distance)}"),
+        ("tilts", f"{tilts} deg, two-theta {_numbers(units.deg_from_rad(geometry.twotheta))} deg about "
+                  f"{_numbers(*geometry.twotheta_axis)}"),
+        ("Xbeam Ybeam", _mm(geometry.xbeam, geometry.ybeam)),
+        ("Fbeam Sbeam", _mm(geometry.fbeam, geometry.sbeam)),
+        ("Xclose Yclose", _mm(geometry.xclose, geometry.yclose)),
+        ("Fclose Sclose", _mm(geometry.fclose, geometry.sclose)),
+        ("ORGX ORGY", f"{_numbers(geometry.orgx, geometry.orgy)} pixels"),
+        ("pix0", f"{_numbers(*geometry.pix0)} m"),
+        *_axes(geometry),
+        ("DIALS origin", f"{_numbers(*geometry.dials_origin_mm)} mm"),
+        *(("sensor", sensor) for sensor in sensors),
+    ]
+
+
+def _sensor(layers: Layers) -> str:
+    if not layers.thickness_m > 0.0:
+        return "not modelled"
+    return (f"{layers.thickness_m * 1e6:g} um in {_plural(layers.count, 'layer')}, "
+            f"absorption {layers.mu_per_m:g} /m")
+
+
+def _panels(plan: RenderPlan) -> list[Row]:
+    """The image of a detector of panels, and the first of these."""
+    panels = plan.experiment.detector.panels
+    if not panels:
+        return []
+    rows = [("panels", f"{len(panels)}, {len(plan.panels or ())} rendered, in an image of "
+                       f"{plan.shape[1]} x {plan.shape[0]} pixels")]
+    for number, panel in enumerate(panels[:_PANELS_LISTED]):
+        edges = panel.pixel_fast_mm, panel.pixel_slow_mm
+        size = _numbers(edges[0]) if edges[0] == edges[1] else f"{_numbers(edges[0])} x {_numbers(edges[1])}"
+        rows.append((f"  {panel.name or number} ", f"{panel.fast_pixels} x {panel.slow_pixels} pixels of {size} mm, "
+                     f"at {' '.join(f'{component:.6g}' for component in panel.origin_mm)} mm"
+                     f"{f', {panel.material}' if panel.material else ''}"))
+    if len(panels) > _PANELS_LISTED:
+        rows.append(("", f"and {len(panels) - _PANELS_LISTED} more"))
+    return rows
+
+
+def _axes(geometry: DetectorGeometry) -> list[Row]:
+    return [
+        ("fast axis", _numbers(*geometry.fast)),
+        ("slow axis", _numbers(*geometry.slow)),
+        ("normal", _numbers(*geometry.normal)),
+        ("beam", f"{_numbers(*geometry.beam)}; on fast, slow, normal: {_numbers(*geometry.beam_in_detector)}"),
+        ("polarization", f"E along {_numbers(*geometry.polar)}, plane normal {_numbers(*geometry.vert)}"),
+        ("spindle", _numbers(*geometry.spindle)),
+    ]
+
+
+def _crystal(plan: RenderPlan) -> list[Row]:
+    lattice, crystal = plan.lattice, plan.experiment.crystal
+    size = (norm(axis) * count / 1e4 for axis, count in zip((lattice.a, lattice.b, lattice.c), plan.cells, strict=True))
+    rows = [
+        ("cell", f"{_numbers(*cell_of_axes(lattice.a, lattice.b, lattice.c))} A, deg; "
+                 f"volume {abs(lattice.volume):g} A^3"),
+        ("reciprocal cell", f"{_numbers(*cell_of_axes(lattice.a_star, lattice.b_star, lattice.c_star))} 1/A, deg"),
+        *((name, f"{_decimals(axis, 6)} A") for name, axis
+          in zip("abc", (lattice.a, lattice.b, lattice.c), strict=True)),
+        *((f"{name}*", f"{_decimals(axis, 8)} 1/A") for name, axis
+          in zip("abc", (lattice.a_star, lattice.b_star, lattice.c_star), strict=True)),
+    ]
+    if lattice.misset_rad is not None:
+        seed = "" if crystal.misset_seed is None else f", drawn with seed {crystal.misset_seed}"
+        angles = " ".join(f"{units.deg_from_rad(angle):f}" for angle in lattice.misset_rad)
+        rows.append(("misset", f"{angles} deg about x, y, z{seed}"))
+    factors = plan.experiment.structure_factors
+    known = "no list" if factors.grid is None else f"grid of {' x '.join(str(n) for n in factors.grid.shape)}"
+    method = "tricubic interpolation" if plan.interpolate else "nearest"
+    return [
+        *rows,
+        ("size", f"{' x '.join(f'{count:.0f}' for count in plan.cells)} cells = "
+                 f"{' x '.join(f'{edge:g}' for edge in size)} um, {_SHAPES[crystal.shape]}"),
+        ("mosaic", f"{_plural(len(plan.mosaic.rotations), 'domain')} over "
+                   f"{_numbers(units.deg_from_rad(plan.mosaic.spread_rad))} deg"),
+        ("structure factors", f"{known}, elsewhere {factors.default_F:g}; {method}"),
+    ]
+
+
+def _beam(plan: RenderPlan) -> list[Row]:
+    beam, sources = plan.experiment.beam, plan.sources
+    kahn = f"Kahn factor {beam.kahn_factor:g}" if beam.polarized else "not corrected for"
+    rows = [("wavelength", f"{beam.wavelength_A:g} A +/- {sources.dispersion.span * 100:g} % "
+                           f"in {_plural(sources.dispersion.count, 'step')}")]
+    spread = "listed" if sources.from_list else (
+        f"{sources.horizontal.count} x {sources.vertical.count} over {sources.horizontal.span * 1000:g} x "
+        f"{sources.vertical.span * 1000:g} mrad, {'round' if beam.round_divergence else 'square'}")
+    return [*rows, ("sources", f"{len(sources.wavelength_m)}, {spread}"),
+            ("fluence", f"{plan.fluence:g} photons/m^2"), ("polarization", kahn)]
+
+
+def _sampling(plan: RenderPlan) -> list[Row]:
+    sampling = plan.experiment.sampling
+    start, end = (units.deg_from_rad(angle) for angle in (plan.phi_angles[0], plan.phi_angles[0] + plan.phi.span))
+    running = [name for name in ("thick", "polar", "omega") if getattr(sampling, f"oversample_{name}")]
+    chosen = "" if sampling.oversample else ", chosen"
+    rows = [("phi", f"{_plural(plan.phi.count, 'step')} from {_numbers(start)} to {_numbers(end)} deg"),
+            ("oversample", f"{plan.oversample} x {plan.oversample} sub-pixels{chosen}"
+                           f"{''.join(f' +{name}' for name in running)}"),
+            ("region", "{} to {} fast, {} to {} slow".format(*plan.roi))]
+    if plan.mask is not None:
+        between = " or between panels" if plan.panels is not None else ""
+        rows.append(("mask", f"{_plural(int((~plan.mask).sum()), 'pixel')} skipped{between}"))
+    if sampling.dmin_A > 0.0:
+        rows.append(("resolution", f"down to {sampling.dmin_A:g} A"))
+    if sampling.water_um > 0.0:
+        rows.append(("water", f"cube of {sampling.water_um:g} um"))
+    return rows
+
+
+def _image(image: Image) -> list[Row]:
+    figures = image.figures
+    fast, slow = image.max_pixel
+    return [
+        ("max", f"{figures.max_photons:g} photons at {_mm(figures.max_fast_m, figures.max_slow_m)}, "
+                f"pixel {fast} {slow} (fast slow)"),
+        ("mean", f"{figures.mean:g}"), ("rms", f"{figures.rms:g}"), ("rmsd", f"{figures.rmsd:g}"),
+    ]

@@ -1,0 +1,195 @@
+"""Structure factors of an atomic model, on the absolute scale.
+
+F(h) = sum over all atoms of the cell of (f0 + f' + i f'') occupancy exp(-B s^2 / 4) exp(2 pi i h x), s = 1 / d, with f0
+from International Tables C, 6.1.1.4 (neutral atoms), f' and f'' after Cromer and Liberman; for macromolecules
+plus bulk solvent k_sol exp(-b_sol s^2 / 4) F_mask (J.-S. Jiang and A. T. Bruenger, J. Mol. Biol. 243, 100, 1994).
+Sums, densities and masks are gemmi's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import gemmi
+import numpy as np
+
+from cubragg import checks, units
+from cubragg.crystallography.p1_grid import MAX_GRID_POINTS, ReflectionGrid, Sphere, expand
+from cubragg.crystallography.structure import AtomicModel
+from cubragg.crystallography.symmetry import Symmetry, symmetry_of
+from cubragg.errors import ConfigError, CubraggError
+
+#: Usual bulk solvent: density [electrons/A^3] and B [A^2].
+K_SOL, B_SOL = 0.35, 46.0
+#: Up to this number of terms the sum takes a fraction of a second.
+MAX_DIRECT_TERMS = 2_000_000
+#: Density is sampled twice as finely as resolution asks for, blurred to match, and each atom cut off at this density
+#: [electrons/A^3]: R against the sum is then about 1e-6.
+_RATE, _CUTOFF = 2.0, 1e-6
+#: Step of the mask [A], where dmin does not ask for a finer one. It is not tied to dmin, since the mask is as coarse
+#: as its steps (one of 0.25 A leaves 3 % more of the cell to solvent), and the same for low angles whatever dmin is.
+_MASK_STEP_A, _MASK_STEPS_PER_DMIN = 0.5, 2.5
+MIN_DMIN_A = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFactors:
+    """Structure factors of a model.
+
+    Attributes
+    ----------
+    hkl
+        int32 [n, 3], the unique reflections without systematic absences, 0 0 0 first.
+    plus, minus
+        complex128 [n] [electrons per cell], F(h) and F(-h).
+    model
+        What they are of.
+    dmin_A, wavelength_A, anomalous, k_sol, b_sol
+        How they were made; ``k_sol`` is 0 without solvent.
+    method
+        ``direct sum`` or ``FFT``.
+    solvent_fraction
+        Share of the cell that the mask leaves to solvent; 0 where there is none.
+    """
+
+    hkl: np.ndarray
+    plus: np.ndarray
+    minus: np.ndarray
+    model: AtomicModel
+    dmin_A: float
+    wavelength_A: float
+    anomalous: bool
+    k_sol: float
+    b_sol: float
+    method: str
+    solvent_fraction: float
+
+    @property
+    def symmetry(self) -> Symmetry:
+        """The space group."""
+        return symmetry_of(self.model.group.operations(), self.model.group.xhm())
+
+    def expanded(self) -> ReflectionGrid:
+        """|F| of every reflection in P1, Friedel mates with their own, absences 0."""
+        # The mate of a centric reflection is on its own orbit, and equal.
+        hkl = np.concatenate([self.hkl, -self.hkl])
+        grid = expand(hkl, np.abs(np.concatenate([self.plus, self.minus])), self.symmetry)
+        Sphere.around(hkl, grid, self.symmetry, self.model.cell).enter_absences(grid)
+        return grid
+
+    def columns(self) -> dict[str, tuple[str, np.ndarray]]:
+        """For an MTZ file: amplitudes and phases [deg], of both Friedel mates where f'' may part them."""
+        hands = ((("F(+)", "PHI(+)", "G"), self.plus), (("F(-)", "PHI(-)", "G"), self.minus)) if self.anomalous else (
+            (("FC", "PHIC", "F"), self.plus),)
+        return {name: column for (amplitude, phase, kind), values in hands
+                for name, column in ((amplitude, (kind, np.abs(values))), (phase, ("P", np.angle(values, deg=True))))}
+
+
+def structure_factors(model: AtomicModel, dmin: float, *, wavelength_A: float = 1.0,
+                      anomalous: bool = True, k_sol: float | None = None, b_sol: float = B_SOL,
+                      direct: bool | None = None) -> ModelFactors:
+    """Structure factors of a model to ``dmin`` [A].
+
+    Parameters
+    ----------
+    model
+        Atoms, as `cubragg.io.atoms.read_model` reads them.
+    anomalous
+        Add f' and f'' of ``wavelength_A`` [A].
+    k_sol, b_sol
+        Bulk solvent [electrons/A^3], [A^2]; ``k_sol=None``: `K_SOL` for macromolecules, else none.
+    direct
+        Sum over atoms (true) or transform the density (false); ``None``: the sum where it is short.
+
+    Raises
+    ------
+    ConfigError
+        For a number out of range.
+    CubraggError
+        If the resolution asks for more than fits into memory.
+    """
+    checks.number("dmin", "the resolution", dmin, "A", at_least=MIN_DMIN_A)
+    checks.number("wavelength_A", "the wavelength", wavelength_A, "A", above=0.0)
+    checks.number("k_sol", "the density of the solvent", k_sol, "electrons/A^3", optional=True, at_least=0.0)
+    checks.number("b_sol", "B of the solvent", b_sol, "A^2", at_least=0.0)
+    cell = gemmi.UnitCell(*model.cell)
+    if np.prod(2 * np.array(model.cell[:3]) / dmin + 1) * _RATE ** 3 > MAX_GRID_POINTS:
+        raise CubraggError(f"{model.path}: got a resolution of {dmin:g} A for a cell of {cell.volume:g} A^3; its grid "
+                           f"would exceed {MAX_GRID_POINTS} points")
+    unique = gemmi.make_miller_array(cell, model.group, dmin)
+    if not len(unique):
+        raise ConfigError("dmin", f"got {dmin:g} A; no reflection of this cell is that coarse")
+    hkl = np.concatenate([np.zeros((1, 3), dtype=np.int32), unique])
+    elements = {atom.element.name: atom.element for atom in model.atoms() if atom.element.atomic_number}
+    dispersion = dict.fromkeys(elements, (0.0, 0.0))
+    if anomalous:
+        energy = units.HC_EV_ANGSTROM / wavelength_A
+        dispersion = {name: gemmi.cromer_liberman(element.atomic_number, energy)
+                      for name, element in elements.items()}
+    if direct is None:
+        terms = len(hkl) * model.model.count_atom_sites() * len(list(model.group.operations()))
+        direct = terms <= MAX_DIRECT_TERMS
+    transform = _direct if direct else _transformed
+    real, imaginary = transform(model, hkl, dmin, dispersion)
+    k_sol = (K_SOL if model.macromolecule else 0.0) if k_sol is None else k_sol
+    fraction = 0.0
+    if k_sol > 0.0:
+        mask = _mask(model, hkl, dmin)
+        fraction = float(mask[0].real) / cell.volume
+        real = real + k_sol * np.exp(-b_sol / 4.0 * cell.calculate_1_d2_array(hkl)) * mask
+    # Of real densities F(-h) is the conjugate of F(h): that of f0 + f' and solvent, and that of f''.
+    return ModelFactors(hkl, real + 1j * imaginary, real.conj() + 1j * imaginary.conj(), model, dmin, wavelength_A,
+                        anomalous, k_sol, b_sol, "direct sum" if direct else "FFT", fraction)
+
+
+def _direct(model: AtomicModel, hkl: np.ndarray, dmin: float,
+            dispersion: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of f0 + f' and of f'' over all atoms, complex128 [n]."""
+    def summed(addends: Mapping[str, float]) -> np.ndarray:
+        calculator = gemmi.StructureFactorCalculatorX(model.structure.cell)
+        for name, addend in addends.items():
+            calculator.addends.set(gemmi.Element(name), addend)
+        return np.array([calculator.calculate_sf_from_model(model.model, index) for index in hkl.tolist()])
+
+    real = summed({name: first for name, (first, _) in dispersion.items()})
+    if not any(second for _, second in dispersion.values()):
+        return real, np.zeros_like(real)
+    # gemmi adds real numbers to f0 only: the sum of f'' is a difference.
+    return real, summed({name: first + second for name, (first, second) in dispersion.items()}) - real
+
+
+def _transformed(model: AtomicModel, hkl: np.ndarray, dmin: float,
+                 dispersion: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """What `_direct` gives, from the density of f0 + f' and that of f'' on a grid."""
+    calculator = gemmi.DensityCalculatorX()
+    calculator.d_min, calculator.rate, calculator.cutoff = dmin, _RATE, _CUTOFF
+    calculator.set_grid_cell_and_spacegroup(model.structure)
+    calculator.set_refmac_compatible_blur(model.model)
+    for name, (first, _) in dispersion.items():
+        calculator.addends.set(gemmi.Element(name), first)
+    calculator.put_model_density_on_grid(model.model)
+    real = _at(calculator.grid, hkl, calculator.blur)
+    if not any(second for _, second in dispersion.values()):
+        return real, np.zeros_like(real)
+    calculator.initialize_grid()
+    for atom in model.atoms():
+        if atom.element.name in dispersion:
+            calculator.add_c_contribution_to_grid(atom, dispersion[atom.element.name][1])
+    calculator.grid.symmetrize_sum()
+    return real, _at(calculator.grid, hkl, calculator.blur)
+
+
+def _mask(model: AtomicModel, hkl: np.ndarray, dmin: float) -> np.ndarray:
+    """Transform of the solvent mask, complex128 [n] [A^3]."""
+    masker = gemmi.SolventMasker(gemmi.AtomicRadiiSet.Cctbx)
+    grid = gemmi.FloatGrid()
+    grid.setup_from(model.structure, spacing=min(dmin / _MASK_STEPS_PER_DMIN, _MASK_STEP_A))
+    masker.put_mask_on_float_grid(grid, model.model)
+    return _at(grid, hkl, 0.0)
+
+
+def _at(grid: gemmi.FloatGrid, hkl: np.ndarray, blur: float) -> np.ndarray:
+    """Transform of a grid at indices [n, 3], with ``blur`` [A^2] taken out again."""
+    reciprocal = gemmi.transform_map_to_f_phi(grid, half_l=True)
+    return np.asarray(reciprocal.get_value_by_hkl(hkl, unblur=blur), dtype=np.complex128)

@@ -1,0 +1,42 @@
+"""Unit cells: lengths and angles from axes, and the dual axes of a lattice."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cubragg import units
+from cubragg.crystallography.vectors import Vector, cross, dot, norm, scale
+from cubragg.errors import FormatError
+
+if TYPE_CHECKING:
+    import gemmi
+
+#: a, b, c [A], alpha, beta, gamma [deg].
+Cell = tuple[float, float, float, float, float, float]
+
+
+def cell_of_axes(a: Vector, b: Vector, c: Vector) -> Cell:
+    """Lengths, in the unit of the axes, and angles [deg] of a cell with these axes."""
+    angles = (units.deg_from_rad(math.atan2(norm(cross(x, y)), dot(x, y))) for x, y in ((b, c), (c, a), (a, b)))
+    return (norm(a), norm(b), norm(c), *angles)  # type: ignore[return-value]
+
+
+def dual_axes(a: Vector, b: Vector, c: Vector) -> tuple[Vector, Vector, Vector]:
+    """The three vectors dual to ``a, b, c``: the reciprocal axes of real axes, and the other way round."""
+    per_volume = 1.0 / dot(a, cross(b, c))
+    return scale(cross(b, c), per_volume), scale(cross(c, a), per_volume), scale(cross(a, b), per_volume)
+
+
+def checked_cell(where: Path | str, cell: gemmi.UnitCell) -> Cell:
+    """The parameters of gemmi's cell.
+
+    Raises
+    ------
+    FormatError
+        If it has no volume.
+    """
+    if not cell.is_crystal() or not cell.volume > 0.0:
+        raise FormatError(f"{where}: no unit cell")
+    return tuple(float(number) for number in cell.parameters)  # type: ignore[return-value]

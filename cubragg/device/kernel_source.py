@@ -1,0 +1,60 @@
+"""The kernels' source text: one self-contained text for every compiler.
+
+``#line`` markers keep each message of a compiler at its file and line.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+_INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
+
+
+def kernel_folder() -> Traversable:
+    """The folder of the kernels: the installed package's, or the checkout's."""
+    checkout = Path(__file__).resolve().parents[2] / "kernels"
+    try:
+        folder = files("cubragg.kernels")
+    except ModuleNotFoundError:
+        return checkout
+    return folder if folder.joinpath("render.cu").is_file() else checkout
+
+
+@functools.cache
+def kernel_text(name: str = "render.cu") -> str:
+    """The text of a kernel file with its quoted includes inlined, each once."""
+    return inlined(name, [kernel_folder()])
+
+
+def inlined(name: str, folders: Sequence[Traversable]) -> str:
+    """The text of a file, its quoted includes looked for in ``folders``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is in none of them.
+    """
+    seen: set[str] = set()
+
+    def lines(wanted: str) -> list[str]:
+        seen.add(wanted)
+        path = next((folder.joinpath(wanted) for folder in folders if folder.joinpath(wanted).is_file()), None)
+        if path is None:
+            raise FileNotFoundError(f"{wanted}: no such kernel file in {', '.join(map(str, folders))}")
+        result = [f'#line 1 "{wanted}"']
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            include = _INCLUDE.match(line)
+            if include is None:
+                result.append(line)
+            elif include[1] not in seen:
+                result += [*lines(include[1]), f'#line {number + 1} "{wanted}"']
+            else:
+                result.append("")
+        return result
+
+    return "\n".join(lines(name)) + "\n"

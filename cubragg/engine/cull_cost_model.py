@@ -1,0 +1,195 @@
+"""Whether culling pays for a plan, and with which tiles: a small model of its cost.
+
+The share of terms that tiles of each size keep is estimated on a few tiles, orientations and
+sources; nothing is timed, so the choice is a function of plan, backend, precision and tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from cubragg.engine.culling import Culling, axes_of, largest_factor, limits_of, obstacle, struct_values
+from cubragg.engine.panel_parts import panel_parts, place_count
+from cubragg.plan.pixel_factors import SubPixels
+from cubragg.plan.plan import RenderPlan
+from cubragg.plan.workspace import Workspace
+
+#: Tiles (fast, slow) that culling may use. On a GPU a tile is a block of threads, which cannot be smaller.
+TILES = {"cpu": ((4, 4), (8, 4), (8, 8), (16, 8)), "cuda": ((8, 8), (16, 8))}
+#: Cost of a term [ns], measured on the CPU (Zen 4, one thread): by precision and shape, and what interpolation adds.
+_TERM = {"double": {"square": 3.2, "round": 3.4, "gauss": 4.4, "tophat": 1.4},
+         "mixed": {"square": 1.9, "round": 2.1, "gauss": 3.1, "tophat": 1.1},
+         "single": {"square": 1.5, "round": 1.6, "gauss": 2.5, "tophat": 0.6}}
+_INTERPOLATION = 15.0
+#: Cost of asking one orientation, and of a tile [ns].
+_ASK, _TILE = 7.0, 700.0
+#: Fewer terms of all pixels are not worth asking about, nor fewer for each point of the grid, the limits of which have
+#: to be made. A GPU is done with them before the host has asked.
+_TERMS, _TERMS_OF_POINT = {"cpu": 3e6, "cuda": 2e7}, {"cpu": 15, "cuda": 50}
+#: Nor fewer of a pixel; shapes with a radius keep so few of theirs that on a CPU some will do.
+_TERMS_OF_PIXEL, _TERMS_OF_PIXEL_COMPACT = 16, 4
+#: Culling has to promise this share of the cost.
+_WORTH = 0.9
+#: Of each panel looked at; orientations of a crystal are much alike, places on a detector are not.
+_SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES, _SAMPLE_PANELS = 384, 12, 3, 8
+
+
+def choose_culling(plan: RenderPlan, backend: str, precision: str, tolerance: float | None = 0.0,
+                   limits: Callable[[], np.ndarray] | None = None) -> Culling:
+    """How a renderer of the backend ``cpu`` or ``cuda`` goes about a plan's terms, on all its panels.
+
+    Parameters
+    ----------
+    tolerance
+        See `Culling`; ``None``: every term is to be evaluated.
+    limits
+        Gives `culling.limits_of` the plan, for a caller that has it.
+    """
+    if tolerance is None:
+        return Culling(why="every term is asked for")
+    parts = [part.plan for part in panel_parts(plan)]
+    reason = _not_at_all(plan, parts, backend, tolerance)
+    if reason:
+        return Culling(tolerance=tolerance, why=reason)
+    tables = limits() if limits else limits_of(plan), axes_of(plan)
+    values = struct_values(plan, precision, Culling(tolerance=tolerance))
+    looked_at = [parts[number] for number in _spread(len(parts), _SAMPLE_PANELS)]
+    plain = sum(_term_cost(part, precision) * _terms(part) for part in looked_at)
+    costs = {}
+    for tile in TILES[backend]:
+        costs[tile] = _cost(looked_at, precision, tile, [kept_share(part, tile, *tables, values) for part in looked_at])
+        if costs[tile][1] > _WORTH:  # larger tiles keep more
+            break
+    tile = min(costs, key=lambda tile: costs[tile][0])
+    cost, kept = costs[tile]
+    if cost > _WORTH * plain:
+        return Culling(tolerance=tolerance, kept=1.0, why=f"tiles of {tile[0]} x {tile[1]} pixels would keep "
+                       f"{100 * kept:.3g} % of the terms, too many to pay for asking")
+    return Culling(True, tile, tolerance, kept=kept, why=f"expected to cost {100 * cost / plain:.3g} % of all terms")
+
+
+def _not_at_all(plan: RenderPlan, parts: list[RenderPlan], backend: str, tolerance: float) -> str:
+    """Why there is nothing to be gained, without a look at the tiles; empty if there may be."""
+    crystal, grid = plan.experiment.crystal, plan.experiment.structure_factors.grid
+    most, total = max(map(_terms_of_pixel, parts), default=0), sum(map(_terms, parts))
+    compact = crystal.shape in ("gauss", "tophat")
+    if most < (_TERMS_OF_PIXEL_COMPACT if compact and backend == "cpu" else _TERMS_OF_PIXEL):
+        return f"a pixel has {most:g} term{'s' * (most != 1)} only"
+    if total < _TERMS[backend] or (grid is not None and total < _TERMS_OF_POINT[backend] * grid.size):
+        return f"{total:.3g} terms are too few"
+    if tolerance == 0.0 and not compact and grid is None:
+        return f"no term of a {crystal.shape} crystal with a constant structure factor is 0; --cull takes a tolerance"
+    return obstacle(plan)
+
+
+def _terms_of_pixel(plan: RenderPlan) -> float:
+    orientations = plan.cell_vectors.shape[0] * plan.cell_vectors.shape[1]
+    return orientations * len(plan.sources.wavelength_m) * plan.oversample**2 * plan.layers.count
+
+
+def _terms(part: RenderPlan) -> float:
+    return _terms_of_pixel(part) * place_count(part)
+
+
+def _term_cost(plan: RenderPlan, precision: str) -> float:
+    return _TERM[precision][plan.experiment.crystal.shape] + _INTERPOLATION * plan.interpolate
+
+
+def _cost(parts: list[RenderPlan], precision: str, tile: tuple[int, int], shares: list[float]) -> tuple[float, float]:
+    """Cost of the panels [ns], and the share of their terms that is kept."""
+    cost = evaluated = 0.0
+    for part, kept in zip(parts, shares, strict=True):
+        asked = _terms_of_pixel(part) / (part.oversample**2 * part.layers.count)
+        cost += (kept * _terms(part) * _term_cost(part, precision)
+                 + (_TILE + asked * _ASK) * place_count(part) / (tile[0] * tile[1]))
+        evaluated += kept * _terms(part)
+    return cost, evaluated / sum(map(_terms, parts))
+
+
+def kept_share(plan: RenderPlan, tile: tuple[int, int], limits: np.ndarray, axes: np.ndarray, values: dict) -> float:
+    """The share of a sample of tiles, orientations and sources that the bound of `kernels/culling.cuh` keeps, about.
+
+    Parameters
+    ----------
+    limits, axes, values
+        From `culling`; the bound is that of a tile's corners on a plane, without the margins.
+    """
+    kept = []
+    axes = axes[:, _spread(plan.cell_vectors.shape[0] * plan.cell_vectors.shape[1], _SAMPLE_ORIENTATIONS)]
+    for source in _spread(len(plan.sources.wavelength_m), _SAMPLE_SOURCES):
+        middle, edges = _sample_tiles(plan, tile, int(source))
+        index = np.einsum("jxo,xt->jto", axes[:9].reshape(3, 3, -1), middle)
+        reach = sum(np.abs(np.einsum("jxo,xt->jto", axes[:9].reshape(3, 3, -1), edge)) for edge in edges)
+        kept.append(_kept(plan, index, reach, edges, limits, axes, values).mean())
+    return float(np.mean(kept))
+
+
+def _spread(count: int, wanted: int) -> np.ndarray:
+    """At most so many of 0 .. count - 1, evenly."""
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).astype(int))
+
+
+def _sample_tiles(plan: RenderPlan, tile: tuple[int, int], source: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Scattering vectors [1/m] of the middles of some tiles [3, tile], and half their edges, fast and slow."""
+    fast_min, fast_max, slow_min, slow_max = plan.roi
+    number = np.arange(_SAMPLE_TILES) + 0.5
+    # Multiples of the golden ratio fill the other direction evenly.
+    fast = np.floor(fast_min + (fast_max - fast_min + 1) * (number * 0.6180339887 % 1.0))
+    slow = np.floor(slow_min + (slow_max - slow_min + 1) * number / _SAMPLE_TILES)
+    half_fast, half_slow = (0.5 * (size - 1.0 / plan.oversample) for size in tile)
+    table, corners = plan.sources, {}
+    for way in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        sub = SubPixels(plan, fast + way[0] * half_fast, slow + way[1] * half_slow, plan.layers.count // 2, 0, 0,
+                        Workspace(_SAMPLE_TILES))
+        corners[way] = sub.scattering(tuple(table.incident[source].tolist()), float(table.wavelength_m[source])).copy()
+    edges = [(corners[after] - corners[before]) / 2.0 for before, after in (((-1, 0), (1, 0)), ((0, -1), (0, 1)))]
+    return np.mean(list(corners.values()), axis=0), edges
+
+
+def _kept(plan: RenderPlan, index: np.ndarray, reach: np.ndarray, edges: list[np.ndarray], limits: np.ndarray,
+          axes: np.ndarray, values: dict) -> np.ndarray:
+    """bool [tile, orientation] for indices and reaches [3, tile, orientation]."""
+    whole = np.rint(index)
+    offset = index - whole
+    gap = np.maximum(np.abs(offset) - reach, 0.0)
+    largest = _largest(plan, whole, np.abs(offset) + reach < 0.5, reach, limits, values)
+    cells, shape = np.array(plan.cells)[:, None, None], plan.experiment.crystal.shape
+    weaker: np.ndarray | float = 1.0
+    if shape == "square":
+        weaker = np.maximum((cells * np.sin(np.pi * gap)) ** 2, 1.0).prod(axis=0)
+    elif shape == "round":
+        x = np.pi**2 * plan.experiment.crystal.fudge * ((cells * gap) ** 2).sum(axis=0)
+        weaker = np.maximum(x * x * x / (9.0 * (1.0 + x)), 1.0)
+    kept: np.ndarray = largest > values["cull_floor"] * weaker
+    if shape in ("gauss", "tophat"):
+        away = np.einsum("jto,jxo->xto", offset, axes[9:].reshape(3, 3, -1))
+        for edge in edges:
+            size = np.maximum((edge * edge).sum(axis=0), 1e-300)
+            step = np.clip(-(away * edge[:, :, None]).sum(axis=0) / size[:, None], -1.0, 1.0)
+            away = away + step * edge[:, :, None]
+        by_index = ((gap * np.reshape(values["per_dual"], (3, 1, 1))) ** 2).max(axis=0)
+        by_box = np.where((np.abs(offset) + reach < 0.5).all(axis=0), (away * away).sum(axis=0), 0.0)
+        kept &= np.maximum(by_index, by_box) <= values["cull_radius_sqr"]
+    return kept
+
+
+def _largest(plan: RenderPlan, whole: np.ndarray, alone: np.ndarray, reach: np.ndarray, limits: np.ndarray,
+             values: dict) -> np.ndarray | float:
+    """The largest F^2 of indices [3, ...], as a share; ``alone`` where no sample has another index."""
+    factors = plan.experiment.structure_factors
+    if factors.grid is None:
+        return float(values["largest"])
+    pad = (limits.shape[0] - factors.grid.shape[0]) // 2
+    place = tuple(np.clip(whole[axis] - (factors.origin[axis] - pad), 0, limits.shape[axis] - 1).astype(int)
+                  for axis in range(3))
+    around = np.where((reach < 0.99).all(axis=0), limits[place], values["largest"])
+    if plan.interpolate:
+        return around
+    inside = [place[axis] - pad for axis in range(3)]
+    there = np.all([(part >= 0) & (part < size) for part, size in zip(inside, factors.grid.shape, strict=True)], axis=0)
+    nearest = factors.grid[tuple(np.clip(part, 0, size - 1) for part, size in
+                                 zip(inside, factors.grid.shape, strict=True))]
+    squares = (np.where(there, nearest, factors.default_F) / largest_factor(plan)) ** 2
+    return np.where(alone.all(axis=0), squares, around)

@@ -1,0 +1,189 @@
+"""Leaving out terms that cannot matter to a tile of pixels: what the kernels are given for it.
+
+The rules, and the bound for each shape of crystal, are in `kernels/culling.cuh` and
+`specs/culling.md`; `cull_choice` decides whether it pays.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cubragg.engine.kernel_params import CHUNK, table_scale
+from cubragg.engine.variant import TILE
+from cubragg.plan.plan import RenderPlan
+
+#: Largest sum of absolute Lagrange weights on three axes, squared: an interpolated F^2 over the largest of its nodes.
+_INTERPOLATED = 1.25**6
+#: Rounding of a computed term, as a share of it, with a wide margin.
+_TERM_ROUNDING = 1e-5
+#: Square of the volume of a sphere over that of its cube, as the C program has it.
+_ROUND_VOLUME = 0.723601254558268**2
+#: Beside a spot only terms below this share of the tolerance are left out.
+_BESIDE_SPOTS = 1e-3
+_GAUSS_WIDTH, _TOPHAT_RADIUS_SQR = 0.63, 0.3969
+_PER_M_FROM_PER_A = 1e10
+
+
+@dataclass(frozen=True)
+class Culling:
+    """How a renderer goes about its terms.
+
+    Attributes
+    ----------
+    culled
+        Whether tiles are asked first which orientations can contribute.
+    tile
+        Pixels of a tile (fast, slow).
+    tolerance
+        Terms whose bound is at most this share of the theoretical peak, the largest F^2 times (Na Nb Nc)^2, are
+        left out; 0: only those that are 0 in the arithmetic in force.
+    exact
+        ``False`` keeps even those, all else being equal: nothing is left out.
+    kept
+        Estimated share of the terms that is evaluated; ``None`` where nobody estimated.
+    why
+        The reason, in words.
+    """
+
+    culled: bool = False
+    tile: tuple[int, int] = TILE
+    tolerance: float = 0.0
+    exact: bool = True
+    kept: float | None = None
+    why: str = ""
+
+
+def obstacle(plan: RenderPlan) -> str:
+    """Why a plan's terms cannot be left out; empty if they can."""
+    sampling, factors = plan.experiment.sampling, plan.experiment.structure_factors
+    if not plan.physical and (sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega):
+        return "-oversample_thick, _polar and _omega multiply the sum after every term"
+    largest = largest_factor(plan)
+    if not math.isfinite(largest * largest):
+        return "structure factors are not finite when squared"
+    if factors.grid is not None and math.prod(size + 10 for size in factors.grid.shape) >= 2**31:
+        return "the grid of structure factors has 2^31 points or more"
+    return ""
+
+
+def largest_factor(plan: RenderPlan) -> float:
+    """The largest absolute structure factor."""
+    factors = plan.experiment.structure_factors
+    if factors.grid is None:
+        return abs(factors.default_F)
+    # Not through np.abs, which would copy the grid.
+    extremes = float(factors.grid.max()), -float(factors.grid.min()), abs(factors.default_F)
+    return math.nan if any(math.isnan(value) for value in extremes) else max(extremes)
+
+
+def limits_of(plan: RenderPlan) -> np.ndarray:
+    """The largest F^2 that a sample with this nearest reflection, or the next one, can have.
+
+    float32 [h, k, l], shares of the largest of all, rounded up; 0 only where all of them are 0. The grid
+    reaches one layer further than the padded one, four with interpolation; [1] without a grid.
+    """
+    factors, largest = plan.experiment.structure_factors, largest_factor(plan)
+    if factors.grid is None:
+        return np.zeros(1, dtype=np.float32)
+    steps = 4 if plan.interpolate else 1
+    padded = np.pad(factors.grid, 1 + steps, constant_values=factors.default_F)
+    with np.errstate(under="ignore"):
+        share = (np.abs(padded) / (largest or 1.0)).astype(np.float32)
+        share[(share == 0.0) & (padded != 0.0)] = np.finfo(np.float32).tiny
+        for axis in range(3):
+            along = np.moveaxis(share, axis, 0)
+            for _ in range(steps):
+                before = along.copy()
+                np.maximum(along[1:], before[:-1], out=along[1:])
+                np.maximum(along[:-1], before[1:], out=along[:-1])
+        squares = share * share * np.float32((_INTERPOLATED if plan.interpolate else 1.0) * (1.0 + 1e-6))
+    # A GPU takes numbers below the smallest normal one for 0.
+    return np.where(share > 0.0, np.maximum(squares, np.finfo(np.float32).tiny), np.float32(0.0))
+
+
+def axes_of(plan: RenderPlan) -> np.ndarray:
+    """a, b, c [m] and their duals [1/m] of each orientation, float32 [18, orientation]; duals 0 of a flat cell.
+
+    Orientations are filled up with zeros to whole chunks.
+    """
+    cells = _cells(plan)
+    axes = np.zeros((18, -(-len(cells) // CHUNK) * CHUNK), dtype=np.float32)
+    axes[:, :len(cells)] = np.concatenate([cells, _duals(cells)], axis=1).reshape(len(cells), 18).T
+    return axes
+
+
+def _cells(plan: RenderPlan) -> np.ndarray:
+    return np.ascontiguousarray(plan.cell_vectors, dtype=np.float64).reshape(-1, 3, 3)
+
+
+def _duals(cells: np.ndarray) -> np.ndarray:
+    try:
+        return np.linalg.inv(cells).transpose(0, 2, 1)
+    except np.linalg.LinAlgError:
+        return np.zeros_like(cells)
+
+
+def struct_values(plan: RenderPlan, precision: str, culling: Culling) -> dict[str, Any]:
+    """The fields of the kernels' struct that concern culling, by name."""
+    cells = _cells(plan)
+    lengths = np.linalg.norm(cells, axis=2).max(axis=0)
+    stars = np.linalg.norm(_duals(cells), axis=2).max(axis=0)
+    condition = float(lengths @ stars)
+    largest = largest_factor(plan)
+    share = table_scale(plan, precision) / (largest or math.inf)
+    values = {"lengths": lengths * (1.0 + 1e-12), "star_lengths": stars * condition, "cull_floor": -1.0,
+              "spot_floor": -1.0, "cull_radius_sqr": math.inf, "per_dual": (0.0,) * 3,
+              "largest": (_INTERPOLATED if plan.interpolate else 1.0) if largest > 0.0 else 0.0,
+              "share": share * share * (1.0 + 1e-6)}
+    if not culling.exact:
+        return values
+    volume = _ROUND_VOLUME if plan.experiment.crystal.shape == "round" else 1.0
+    floor = culling.tolerance * (1.0 - _TERM_ROUNDING) / volume
+    values |= {"cull_floor": floor, "spot_floor": floor * _BESIDE_SPOTS}
+    radius_sqr = _radius_sqr(plan, precision, culling.tolerance)
+    if math.isfinite(radius_sqr):
+        values |= _distances(plan, cells, radius_sqr)
+    return values
+
+
+def _radius_sqr(plan: RenderPlan, precision: str, tolerance: float) -> float:
+    """(dh a* + ...)^2 [A^-2] beyond which the amplitude of gauss and tophat cannot matter; inf for other shapes."""
+    crystal, volume = plan.experiment.crystal, math.prod(plan.cells)
+    scale = volume * volume * crystal.fudge
+    if crystal.shape not in ("gauss", "tophat") or not scale > 0.0:
+        return math.inf
+    if crystal.shape == "tophat":
+        return _TOPHAT_RADIUS_SQR / scale
+    # A term F^2 V^2 exp(-2 E) is 0 below half the smallest number, here with four powers of 2 to spare, or where
+    # exp(-E) is; in less than double precision without the V^2.
+    largest = 2.0 * math.log(largest_factor(plan) or 1.0) + math.log(_INTERPOLATED)
+    if precision == "double":
+        exponent = min(745.2, (1079 * math.log(2.0) + largest + 2.0 * math.log(volume)) / 2.0)
+    else:
+        exponent = min(104.1, (154 * math.log(2.0) + largest) / 2.0)
+    if tolerance > 0.0:
+        exponent = min(exponent, (math.log(_INTERPOLATED) - math.log(tolerance * (1.0 - _TERM_ROUNDING))) / 2.0)
+    return max(exponent, 0.0) * _GAUSS_WIDTH / scale
+
+
+def _distances(plan: RenderPlan, cells: np.ndarray, radius_sqr: float) -> dict[str, Any]:
+    """The radius [1/m^2] for distances in the laboratory, and what makes a distance of an index.
+
+    The radius is one of the lattice's reciprocal vectors, which nanobragg semantics may leave not quite dual
+    to its cell; a distance of theirs is at least the smallest singular value times one of the cell's duals.
+    """
+    lattice = plan.lattice
+    stars = np.array((lattice.a_star, lattice.b_star, lattice.c_star)) * _PER_M_FROM_PER_A
+    try:
+        shrink = float(np.linalg.svd(stars.T @ cells, compute_uv=False).min())
+        duals = np.linalg.norm(np.linalg.inv(stars), axis=0)
+    except np.linalg.LinAlgError:
+        return {}
+    if not shrink > 0.0:
+        return {}
+    radius = math.sqrt(radius_sqr) * _PER_M_FROM_PER_A / shrink * (1.0 + 1e-5)
+    return {"cull_radius_sqr": radius * radius, "per_dual": (1.0 - 1e-5) / (duals * shrink)}

@@ -1,0 +1,27 @@
+"""Entry points of the host-compiled kernels, ready to be launched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cubragg.device.host_build import HostKernel
+from cubragg.device.kernel_source import kernel_text
+from cubragg.engine.kernel_params import check_arguments
+from cubragg.engine.variant import Variant
+
+
+def host_kernel(variant: Variant, entry: str, threads: int = 1) -> HostKernel:
+    """The entry point of a variant, compiled unless it is in the cache; launches are checked by `check_arguments`.
+
+    Raises
+    ------
+    BackendUnavailable, KernelBuildError
+        As `host_build.load`.
+    """
+    def check(grid: Sequence[int], block: Sequence[int], args: Sequence[Any]) -> None:
+        if tuple(block) != (variant.block,):
+            raise ValueError(f"{entry}: got a block of {tuple(block)}; it was compiled for {variant.block}")
+        check_arguments(entry, variant.tile, variant.precision, grid, args, variant.limit_pad)
+
+    return HostKernel(kernel_text(), variant.defines(), entry, check, threads)

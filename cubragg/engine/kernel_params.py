@@ -1,0 +1,196 @@
+"""What a kernel is given: the mirror of `kernels/params.cuh`, and the arrays beside it.
+
+One layout for the GPU and the CPU. Whoever launches a kernel calls `check_arguments`
+first: neither CuPy nor ctypes checks anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cubragg import units
+from cubragg.crystallography.vectors import Vector, cross, unit
+from cubragg.engine.panel_parts import place_count
+from cubragg.engine.reference.factor_table import bordered
+from cubragg.plan.plan import RenderPlan
+
+SOURCE_COLUMNS = 14
+TURN_COLUMNS = 4
+#: Orientations that culling asks about together.
+CHUNK = 64
+
+_VECTOR = (np.float64, 3)
+#: `struct Params`, field by field.
+PARAMS = np.dtype([
+    ("pix0", *_VECTOR), ("fast", *_VECTOR), ("slow", *_VECTOR), ("normal", *_VECTOR), ("beam", *_VECTOR),
+    ("pixel_size", np.float64, 2), ("sub_pixel_size", np.float64, 2), ("close_distance", np.float64),
+    ("distance", np.float64), ("layer_step", np.float64), ("first_depth", np.float64), ("sensor_end", np.float64),
+    ("mu", np.float64), ("kahn", np.float64), ("dmin", np.float64), ("water", np.float64), ("scale", np.float64),
+    ("cells", *_VECTOR), ("reciprocal", np.float64, (3, 3)), ("fudge", np.float64),
+    ("constant", np.float64), ("term_scale", np.float64),
+    ("cull_floor", np.float64), ("spot_floor", np.float64), ("cull_radius_sqr", np.float64),
+    ("largest", np.float64), ("share", np.float64),
+    ("lengths", *_VECTOR), ("star_lengths", *_VECTOR), ("per_dual", *_VECTOR),
+    ("grid_origin", np.int32, 3), ("grid_size", np.int32, 3),
+    ("fast_min", np.int32), ("fast_max", np.int32), ("slow_min", np.int32), ("slow_max", np.int32),
+    ("first_pixel", np.int32, 2), ("fast_pixels", np.int32), ("first_row", np.int32), ("first_tile_row", np.int32),
+    ("layers", np.int32), ("oversample", np.int32), ("sources", np.int32), ("orientations", np.int32),
+    ("polarized", np.int32), ("absorbing", np.int32), ("curved", np.int32), ("point_pixel", np.int32),
+    ("masked", np.int32), ("running_thick", np.int32), ("running_polar", np.int32), ("running_omega", np.int32),
+    ("physical", np.int32), ("running", np.int32), ("interpolated_to", np.int32), ("skipped_place", np.int32),
+], align=True)
+
+#: Entry point -> its arrays after the struct.
+ENTRIES = {
+    "render": ("table", "vectors", "sources", "mask", "limits", "axes", "image"),
+    "attribute": ("table", "vectors", "sources", "mask", "limits", "axes", "turns", "reach", "rim", "account"),
+    "find_outside": ("vectors", "sources", "mask", "found"),
+}
+
+
+def real(precision: str) -> type[np.floating[Any]]:
+    """The type of lattice factors and structure factors."""
+    return np.float64 if precision == "double" else np.float32
+
+
+def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
+    """The struct of a plan, 0-dimensional; every tile row, nothing skipped, interpolation everywhere."""
+    geometry, layers, lattice, sampling = plan.geometry, plan.layers, plan.lattice, plan.experiment.sampling
+    detector, beam = plan.experiment.detector, plan.experiment.beam
+    params = np.zeros((), dtype=PARAMS)
+    for name in ("pix0", "fast", "slow", "normal", "beam", "close_distance", "distance"):
+        params[name] = getattr(geometry, name)
+    edges = geometry.pixel_size, geometry.slow_pixel_size
+    per_pixel = plan.oversample * plan.oversample
+    orientations = plan.cell_vectors.shape[0] * plan.cell_vectors.shape[1]
+    cells = plan.cells[0] * plan.cells[1] * plan.cells[2]
+    steps = orientations * per_pixel if plan.physical else plan.steps
+    factors = plan.experiment.structure_factors
+    running = {name: not plan.physical and getattr(sampling, f"oversample_{name}")
+               for name in ("thick", "polar", "omega")}
+    values: dict[str, Any] = {
+        "pixel_size": edges, "sub_pixel_size": [edge / plan.oversample for edge in edges],
+        "layer_step": layers.step_m, "first_depth": layers.first_m, "sensor_end": layers.end_m,
+        "mu": layers.mu_per_m, "kahn": beam.kahn_factor, "dmin": plan.dmin,
+        "water": plan.water / per_pixel if plan.physical else plan.water,
+        "scale": units.THOMSON_CROSS_SECTION_M2 * plan.fluence / steps,
+        "cells": plan.cells, "reciprocal": (lattice.a_star, lattice.b_star, lattice.c_star),
+        "fudge": plan.experiment.crystal.fudge,
+        "constant": factors.default_F * factors.default_F / table_scale(plan, precision) ** 2,
+        "term_scale": 1.0 if precision == "double" else cells * cells,
+        "fast_min": plan.roi[0], "fast_max": plan.roi[1], "slow_min": plan.roi[2], "slow_max": plan.roi[3],
+        "first_pixel": plan.first_pixel, "fast_pixels": plan.shape[1],
+        "layers": layers.count, "oversample": plan.oversample, "sources": len(plan.sources.wavelength_m),
+        "orientations": orientations, "polarized": beam.polarized, "absorbing": layers.thickness_m > 0.0,
+        "curved": detector.curved, "point_pixel": detector.point_pixel, "masked": plan.mask is not None,
+        "physical": plan.physical, "running": any(running.values()),
+        "interpolated_to": place_count(plan), "skipped_place": -1,
+    }
+    if factors.grid is not None:
+        values["grid_origin"] = [low - 1 for low in factors.origin]
+        values["grid_size"] = [size + 2 for size in factors.grid.shape]
+    for name, value in (values | {f"running_{name}": wanted for name, wanted in running.items()}).items():
+        params[name] = value
+    return params
+
+
+def table_scale(plan: RenderPlan, precision: str) -> float:
+    """What structure factors are divided by: keeps squares of square crystals inside single precision."""
+    if precision == "double" or plan.experiment.crystal.shape != "square":
+        return 1.0
+    return plan.cells[0] * plan.cells[1] * plan.cells[2]
+
+
+def table_of(plan: RenderPlan, precision: str) -> np.ndarray:
+    """The grid with one layer of default_F around it: F for interpolation, else F^2; [1] without a grid."""
+    factors = plan.experiment.structure_factors
+    if factors.grid is None:
+        return np.zeros(1, dtype=real(precision))
+    return bordered(factors.grid, factors.default_F, real(precision), scale=table_scale(plan, precision),
+                    squared=not plan.interpolate)
+
+
+def vectors_of(plan: RenderPlan) -> np.ndarray:
+    """Cell vectors float64 [orientation, 9], phi outside, domains inside."""
+    return np.ascontiguousarray(plan.cell_vectors, dtype=np.float64).reshape(-1, 9)
+
+
+def sources_of(plan: RenderPlan) -> np.ndarray:
+    """The table of sources float64 [source, SOURCE_COLUMNS]; `kernels/params.cuh` names the columns."""
+    table = plan.sources
+    rows = []
+    for incident, wavelength, weight in zip(table.incident.tolist(), table.wavelength_m.tolist(),
+                                            (table.weight / table.weight.sum()).tolist(), strict=True):
+        along: Vector = unit(tuple(incident))
+        magnetic = unit(cross(plan.geometry.polar, along))
+        rows.append([*incident, wavelength, weight, *along, *magnetic, *unit(cross(along, magnetic))])
+    return np.ascontiguousarray(rows, dtype=np.float64)
+
+
+def mask_of(plan: RenderPlan) -> np.ndarray:
+    """The mask uint8 [slow, fast]; [1] without one."""
+    return np.ones(1, dtype=np.uint8) if plan.mask is None else np.ascontiguousarray(plan.mask).view(np.uint8)
+
+
+def grid_of(plan: RenderPlan, tile: tuple[int, int]) -> tuple[int, int]:
+    """Columns and rows of tiles that cover the region."""
+    fast_min, fast_max, slow_min, slow_max = plan.roi
+    return -(-(fast_max - fast_min + 1) // tile[0]), -(-(slow_max - slow_min + 1) // tile[1])
+
+
+def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Sequence[int],
+                    args: Sequence[Any], limit_pad: int = 0) -> None:
+    """Demand that a launch cannot read or write outside its arrays.
+
+    Parameters
+    ----------
+    entry, tile, precision
+        Entry point, pixels of a tile (fast, slow) and precision of the compiled variant.
+    grid
+        Columns and rows of tiles.
+    args
+        The struct, then the arrays of `ENTRIES`: NumPy's or CuPy's.
+    limit_pad
+        Layers of ``limits`` beyond the padded grid; 0 for a variant without culling.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong number, dtype or order of arguments, or an array that is too short.
+    """
+    names = ENTRIES[entry]
+    if len(args) != 1 + len(names):
+        raise TypeError(f"{entry}: got {len(args)} arguments; it takes the struct and {', '.join(names)}")
+    params = args[0]
+    if not isinstance(params, np.ndarray) or params.dtype != PARAMS or params.ndim != 0:
+        raise TypeError(f"{entry}: the first argument must be the 0-dimensional struct of kernel_params.PARAMS")
+    p = {name: params[name].tolist() for name in params.dtype.names or ()}
+    first, last = p["first_tile_row"] * tile[1], min((p["first_tile_row"] + grid[1]) * tile[1],
+                                                     p["slow_max"] - p["slow_min"] + 1)
+    width = p["fast_max"] - p["fast_min"] + 1
+    rows = p["slow_min"] + last - p["first_row"]
+    sizes = {
+        "table": max(p["grid_size"][0] * p["grid_size"][1] * p["grid_size"][2], 1),
+        "vectors": p["orientations"] * 9, "sources": p["sources"] * SOURCE_COLUMNS,
+        "mask": rows * p["fast_pixels"] if p["masked"] else 1, "image": rows * p["fast_pixels"],
+        "limits": math.prod(size + 2 * limit_pad for size in p["grid_size"]) if limit_pad and p["grid_size"][0] else 1,
+        "axes": 18 * -(-p["orientations"] // CHUNK) * CHUNK if limit_pad else 1,
+        "found": (last - first) * width, "turns": p["orientations"] * TURN_COLUMNS, "reach": 3,
+        "rim": rows * p["fast_pixels"], "account": 1,
+    }
+    if p["first_row"] > p["slow_min"] + first or p["fast_max"] >= p["fast_pixels"]:
+        raise ValueError(f"{entry}: the region does not lie inside the rows of the image")
+    dtypes = {"table": real(precision), "vectors": np.float64, "sources": np.float64, "mask": np.uint8,
+              "limits": np.float32, "axes": np.float32, "image": np.float32, "found": np.uint8,
+              "turns": np.float64, "reach": np.float64, "rim": np.uint8, "account": np.uint64}
+    for name, array in zip(names, args[1:], strict=True):
+        if array.dtype != dtypes[name]:
+            raise TypeError(f"{entry}: {name} is {array.dtype}; it must be {np.dtype(dtypes[name])}")
+        if not array.flags.c_contiguous:
+            raise ValueError(f"{entry}: {name} is not in C order")
+        if array.size < sizes[name]:
+            raise ValueError(f"{entry}: {name} has {array.size} elements; the launch needs {sizes[name]}")

@@ -1,0 +1,170 @@
+"""Detectors by name, from the figures that their makers publish. `specs/panels.md` has the sources.
+
+Detectors whose image is one regular grid of pixels are one panel, gaps between modules
+masked; those whose modules are placed freely are one panel a module.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cubragg.errors import ConfigError
+from cubragg.experiment.panel import Panel
+
+#: (fast, slow) places of modules in the image [pixel].
+Places = tuple[tuple[int, int], ...]
+
+
+class Module(NamedTuple):
+    """A module: its size [pixel], the edge of a pixel [mm], the sensor, and the highest count (``None``: not one)."""
+
+    fast_pixels: int
+    slow_pixels: int
+    pixel_mm: float
+    material: str
+    sensor_um: float | None
+    highest: int | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A detector that is known by name.
+
+    Attributes
+    ----------
+    name, title
+        As on a command line, and as its maker writes it.
+    module, places
+        What it is made of, and where in the image.
+    separate
+        A panel a module, in place of one with masked gaps.
+    unbinned
+        Name of the detector whose pixels are binned; empty: none are.
+    """
+
+    name: str
+    title: str
+    module: Module
+    places: Places
+    separate: bool = False
+    unbinned: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(slow, fast) size of the image [pixel]."""
+        return (max(slow for _, slow in self.places) + self.module.slow_pixels,
+                max(fast for fast, _ in self.places) + self.module.fast_pixels)
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Its panels, in the detector's frame. The sensor is named; absorption is up to the detector's settings."""
+        module = self.module
+        trusted = None if module.highest is None else (0.0, float(module.highest))
+        common: dict[str, Any] = {"pixel_fast_mm": module.pixel_mm, "pixel_slow_mm": module.pixel_mm,
+                                  "material": module.material, "trusted": trusted}
+        if self.separate:
+            return tuple(
+                Panel(module.fast_pixels, module.slow_pixels, name=f"m{number}", offset=(fast, slow),
+                      origin_mm=(fast * module.pixel_mm, slow * module.pixel_mm, 0.0), **common)
+                for number, (fast, slow) in enumerate(self.places))
+        live = np.zeros(self.shape, dtype=bool)
+        for fast, slow in self.places:
+            live[slow:slow + module.slow_pixels, fast:fast + module.fast_pixels] = True
+        slow_pixels, fast_pixels = self.shape
+        return (Panel(fast_pixels, slow_pixels, name=self.name, mask=None if live.all() else live, **common),)
+
+    def settings(self) -> dict[str, Any]:
+        """What it fixes of a `Detector`: the panels, and the frame that they hang in, in whose middle the beam is."""
+        slow_pixels, fast_pixels = self.shape
+        return {"pixel_size_mm": self.module.pixel_mm, "fast_pixels": fast_pixels, "slow_pixels": slow_pixels,
+                "panels": self.panels()}
+
+
+def _grid(module: Module, fast_gap: int, slow_gap: int, columns: int, rows: int) -> Places:
+    return tuple((column * (module.fast_pixels + fast_gap), row * (module.slow_pixels + slow_gap))
+                 for row in range(rows) for column in range(columns))
+
+
+_SI_320, _SI_450 = ("Si", 320.0), ("Si", 450.0)
+#: Counters of 20 bits.
+_PILATUS = Module(487, 195, 0.172, *_SI_320, 2**20 - 1)
+#: Frames summed to 32 bits, the highest number marking pixels without a count.
+_EIGER = Module(1030, 514, 0.075, *_SI_450, 2**32 - 2)
+_EIGER2 = Module(1028, 512, 0.075, *_SI_450, 2**32 - 2)
+#: 4 x 2 chips of 256 x 256 pixels, those along inner edges twice as wide and counted as two. It integrates charge.
+_JUNGFRAU = Module(1030, 514, 0.075, *_SI_320, None)
+
+#: Name, title, columns and rows of modules.
+_PILATUS_GRIDS = (("pilatus100k", "PILATUS 100K", 1, 1), ("pilatus300k", "PILATUS 300K", 1, 3),
+                  ("pilatus300k-w", "PILATUS 300K-W", 3, 1), ("pilatus1m", "PILATUS 1M", 2, 5),
+                  ("pilatus2m", "PILATUS 2M", 3, 8), ("pilatus6m", "PILATUS 6M", 5, 12))
+_EIGER_GRIDS = (("500k", "500K", 1, 1), ("1m", "1M", 1, 2), ("4m", "4M", 2, 4), ("9m", "9M", 3, 6),
+                ("16m", "16M", 4, 8))
+
+#: A 16M at SwissFEL, row by row: its upper half is shifted along fast, its right half along slow, by 68 pixels.
+_JUNGFRAU_16M = tuple((column * 1039 + (68 if row < 4 else 0), row * 550 + (68 if column >= 2 else 0))
+                      for row in range(8) for column in range(4))
+
+#: CCD detectors with a phosphor of unpublished thickness: name, title, pixels along an edge and their size [mm]
+#: without binning, and binnings. Counts are 16 bits.
+_CCDS = (
+    ("rayonix-mx225hs", "Rayonix MX225-HS", 5760, 225.0 / 5760, (2, 3, 4, 5, 6, 8, 10)),
+    ("rayonix-mx300hs", "Rayonix MX300-HS", 7680, 300.0 / 7680, (2, 3, 4, 5, 6, 8, 10)),
+    ("rayonix-mx340hs", "Rayonix MX340-HS", 7680, 340.0 / 7680, (2, 3, 4, 5, 6, 8, 10)),
+    ("adsc-q210", "ADSC Quantum 210", 4096, 0.0512, (2,)),
+    ("adsc-q315", "ADSC Quantum 315", 6144, 0.0513, (2,)),
+)
+
+
+def _models() -> Iterator[Model]:
+    for name, title, columns, rows in _PILATUS_GRIDS:
+        yield Model(name, title, _PILATUS, _grid(_PILATUS, 7, 17, columns, rows))
+    for prefix, family, module, gaps in (("eiger", "EIGER", _EIGER, (10, 37)),
+                                         ("eiger2-", "EIGER2", _EIGER2, (12, 38))):
+        for name, title, columns, rows in _EIGER_GRIDS:
+            yield Model(prefix + name, f"{family} {title}", module, _grid(module, *gaps, columns, rows))
+    yield Model("jungfrau4m", "JUNGFRAU 4M", _JUNGFRAU, _grid(_JUNGFRAU, 8, 36, 2, 4), separate=True)
+    yield Model("jungfrau16m", "JUNGFRAU 16M", _JUNGFRAU, _JUNGFRAU_16M, separate=True)
+    for name, title, pixels, edge, binnings in _CCDS:
+        for binning in (1, *binnings):
+            whole = Module(pixels // binning, pixels // binning, edge * binning, "Gd2O2S", None, 2**16 - 1)
+            if binning == 1:
+                yield Model(name, title, whole, ((0, 0),))
+            else:
+                yield Model(f"{name}-{binning}x{binning}", f"{title}, {binning} x {binning} pixels binned", whole,
+                            ((0, 0),), unbinned=name)
+
+
+#: Every detector known by name, in the order in which they are listed.
+MODELS: dict[str, Model] = {model.name: model for model in _models()}
+
+
+def find(where: str, name: str) -> Model:
+    """The detector of a name; case, blanks and punctuation make no difference.
+
+    Parameters
+    ----------
+    where
+        Who asks, for the message.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, with the nearest names.
+    """
+    plain = {_plain(known): model for known, model in MODELS.items()}
+    found = plain.get(_plain(name))
+    if found is not None:
+        return found
+    near = [plain[match].name for match in difflib.get_close_matches(_plain(name), plain, n=3)]
+    hint = f"the nearest are {', '.join(near)}" if near else f"known are {', '.join(MODELS)}"
+    raise ConfigError(where, f"got {name!r}, which is no detector known here; {hint}")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,0 +1,357 @@
+"""CrystFEL's geometry files (``.geom``) and unit cell files (``.cell``).
+
+CrystFEL's laboratory has z along the beam and y up; models are in the frame of DIALS, half a turn about y away.
+Source: the manual pages crystfel_geometry(5) and crystfel_unitcell(5) of CrystFEL 0.11.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from cubragg import units
+from cubragg.crystallography.vectors import Vector
+from cubragg.errors import FormatError
+from cubragg.experiment.panel import Panel, image_shape
+from cubragg.io.files.text import number, read_text
+from cubragg.io.geometry.experiment_models import BeamModel, Cell, CrystalModel, Models, rectangles
+
+CELL_MAGIC = "CrystFEL unit cell file"
+_PIXELS = ("min_fs", "max_fs", "min_ss", "max_ss")
+_NEEDED = (*_PIXELS, "fs", "ss", "corner_x", "corner_y", "res")
+_TERM = re.compile(r"([+-]?)\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|)\s*\*?\s*([xyz])")
+_LENGTHS_M = {"m": 1.0, "mm": 1e-3}
+_WAVELENGTHS_A = {"m": 1e10, "A": 1.0}
+_ENERGIES_EV = {"ev": 1.0, "kev": 1e3, "mev": 1e6}
+#: Where the front panel stands for as long as nobody says its distance [m].
+_NOMINAL_M = 0.1
+#: Where cubragg's NXmx files keep images.
+NXMX_DATA = "/entry/data/data"
+
+
+@dataclass
+class _Section:
+    """A panel or bad region: its own settings with the line of each, over those that held when it began."""
+
+    values: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+def read_geom(path: Path | str) -> Models:
+    """Panels, masks of bad regions, wavelength and direction of the beam.
+
+    Groups are of no concern here. A wavelength or camera length that is a place in a data file stays unsaid, and a
+    shift of the detector that is one is left out.
+
+    Raises
+    ------
+    FormatError
+        For a panel without place or size, or a value that is not one.
+    OSError
+        If it cannot be read.
+    """
+    common, panels, bad = _sections(path)
+    if not panels:
+        raise FormatError(f"{path}: there is no panel; a line of one is 'name/{_PIXELS[0]} = value'")
+    used = {name: section for name, section in panels.items()
+            if _text(section, "no_index", "0").lower() in ("0", "false")}
+    clens, unplaced = _camera_lengths(path, used)
+    found = [_panel(path, name, section, clens[name]) for name, section in used.items()]
+    if not found:
+        raise FormatError(f"{path}: no_index excludes all {len(panels)} panels; one at least must remain")
+    for name, section in bad.items():
+        found = _masked(path, name, section, panels, found)
+    wavelength, unsaid = _wavelength(path, common)
+    return Models(BeamModel((0.0, 0.0, -1.0), wavelength), tuple(_in_one_image(panels, found)),
+                  remarks=_shifts_left_out(path, used), unsaid=unsaid, unplaced=unplaced)
+
+
+def _sections(path: Path | str) -> tuple[_Section, dict[str, _Section], dict[str, _Section]]:
+    """Settings without a panel, panels, and bad regions. A default counts for panels first named after it."""
+    common, panels, bad = _Section(), dict[str, _Section](), dict[str, _Section]()
+    for line_number, line in enumerate(io.StringIO(read_text(path, others="latin-1")), start=1):
+        statement = line.split(";", 1)[0].strip()
+        if not statement:
+            continue
+        left, equals, value = statement.partition("=")
+        if not equals:
+            raise FormatError(f"{path}:{line_number}: got {statement!r}; a line is 'name = value'")
+        owner, slash, name = left.strip().rpartition("/")
+        if not slash:
+            common.values[name] = (line_number, value.strip())
+        elif owner.startswith("bad"):
+            bad.setdefault(owner, _Section()).values[name.strip()] = (line_number, value.strip())
+        else:
+            panel = panels.setdefault(owner, _Section(dict(common.values)))
+            panel.values[name.strip()] = (line_number, value.strip())
+    return common, panels, bad
+
+
+def _text(section: _Section, name: str, default: str = "") -> str:
+    return section.values.get(name, (0, default))[1]
+
+
+def _number(path: Path | str, section: _Section, name: str) -> float:
+    line, text = section.values[name]
+    return number(f"{path}:{line}", name, text)
+
+
+def _elsewhere(text: str) -> bool:
+    """Whether a value is a place in a data file instead of a number."""
+    return bool(text) and not re.match(r"[-+.\d]", text)
+
+
+def _quantity(path: Path | str, section: _Section, name: str, scales: dict[str, float], default: str) -> float:
+    """A number with a unit."""
+    line, text = section.values[name]
+    words = text.split()
+    unit = words[1] if len(words) == 2 else default
+    factor = scales.get(unit, scales.get(unit.lower()))
+    if len(words) not in (1, 2) or factor is None:
+        raise FormatError(f"{path}:{line}: got {name} = {text}; a number with {' or '.join(scales)} is accepted")
+    return number(f"{path}:{line}", name, words[0]) * factor
+
+
+def _direction(path: Path | str, section: _Section, name: str) -> Vector:
+    """``-0.001x +0.999y`` in the frame of DIALS."""
+    line, text = section.values[name]
+    parts = {"x": 0.0, "y": 0.0, "z": 0.0}
+    for sign, size, axis in _TERM.findall(text):
+        parts[axis] += float(f"{sign}{size or 1}")
+    if _TERM.sub("", text).strip() or not any(parts.values()):
+        raise FormatError(f"{path}:{line}: got {name} = {text}; a direction reads like -0.01x +0.99y")
+    return (-parts["x"] + 0.0, parts["y"], -parts["z"] + 0.0)
+
+
+def _camera_lengths(path: Path | str, sections: dict[str, _Section]) -> tuple[dict[str, float], str]:
+    """The camera length of each panel [m]; or a common one that stands in, and why it is not known."""
+    known, unknown = {}, ""
+    for name, section in sections.items():
+        line, text = section.values.get("clen", (0, ""))
+        if not text:
+            unknown = f"{path}: panel {name} has no clen"
+        elif _elsewhere(text):
+            unknown = f"{path}:{line}: clen = {text} is a place in a data file"
+        else:
+            known[name] = _quantity(path, section, "clen", _LENGTHS_M, "m")
+    if not unknown:
+        return known, ""
+    if known:
+        raise FormatError(f"{unknown}, but others have one; all panels or none must say it")
+    front = min(_offset_m(path, section) for section in sections.values())
+    return dict.fromkeys(sections, _NOMINAL_M - front), unknown
+
+
+def _offset_m(path: Path | str, section: _Section) -> float:
+    return _number(path, section, "coffset") if "coffset" in section.values else 0.0
+
+
+def _panel(path: Path | str, name: str, section: _Section, clen_m: float) -> Panel:
+    for needed in _NEEDED:
+        if needed not in section.values:
+            raise FormatError(f"{path}: panel {name} has no {needed}")
+    res = _number(path, section, "res")
+    if not res > 0.0:
+        raise FormatError(f"{path}:{section.values['res'][0]}: got res = {res:g}; it must be > 0 pixels/m")
+    pixel_mm = 1000.0 / res
+    x, y = (_number(path, section, key) * pixel_mm + 1000.0 * _shift(path, section, key[-1])
+            for key in ("corner_x", "corner_y"))
+    first_f, last_f, first_s, last_s = (round(_number(path, section, key)) for key in _PIXELS)
+    if not (0 <= first_f <= last_f and 0 <= first_s <= last_s):
+        raise FormatError(f"{path}:{section.values['max_fs'][0]}: got panel {name} with pixels {first_f} to {last_f} "
+                          f"fast and {first_s} to {last_s} slow; they count upwards from 0")
+    pixels = (last_s - first_s + 1, last_f - first_f + 1)
+    mask = None
+    rim = round(_number(path, section, "mask_edge_pixels")) if "mask_edge_pixels" in section.values else 0
+    if rim > 0:
+        mask = np.zeros(pixels, dtype=bool)
+        mask[rim:-rim, rim:-rim] = True
+    return Panel(pixels[1], pixels[0], pixel_mm, pixel_mm, (-x, y, -1000.0 * (clen_m + _offset_m(path, section))),
+                 _direction(path, section, "fs"),
+                 _direction(path, section, "ss"), (first_f, first_s), name, mask=mask)
+
+
+def _shift(path: Path | str, section: _Section, axis: str) -> float:
+    """The shift of the whole detector [m]."""
+    name = f"detector_shift_{axis}"
+    if name not in section.values or _elsewhere(_text(section, name)):
+        return 0.0
+    return _quantity(path, section, name, _LENGTHS_M, "m")
+
+
+def _shifts_left_out(path: Path | str, sections: dict[str, _Section]) -> tuple[str, ...]:
+    """A remark where the shift of the detector is in a data file."""
+    places = sorted({_text(section, name) for section in sections.values()
+                     for name in ("detector_shift_x", "detector_shift_y") if _elsewhere(_text(section, name))})
+    return (f"{path}: the detector shift is in a data file, at {' and '.join(places)}, and is taken as 0: -Xbeam and "
+            "-Ybeam move the detector",) * bool(places)
+
+
+def _in_one_image(sections: dict[str, _Section], panels: Sequence[Panel]) -> list[Panel]:
+    """Panels in different slabs of a data block (``dim1 = 3``) come one below the other."""
+    def slab(panel: Panel) -> tuple[int, ...]:
+        dims = sorted((key, text) for key, (_, text) in sections[panel.name].values.items()
+                      if re.fullmatch(r"dim\d+", key))
+        return tuple(int(text) for _, text in dims if text.isdigit())
+
+    height = max(panel.window[0].stop for panel in panels)
+    # As in C order: the last fixed dimension runs fastest; only slabs that are used take room.
+    used = sorted({slab(panel) for panel in panels})
+    placed = []
+    for panel in panels:
+        fast, slow = panel.offset
+        placed.append(replace(panel, offset=(fast, slow + height * used.index(slab(panel)))))
+    return placed
+
+
+def _masked(path: Path | str, name: str, section: _Section, sections: dict[str, _Section], panels: list[Panel]
+            ) -> list[Panel]:
+    """The panels with a bad region masked: inclusive pixels of the image, or a range of x and y [pixel]."""
+    only = _text(section, "panel")
+    if only and only not in sections:
+        line, _ = section.values["panel"]
+        raise FormatError(f"{path}:{line}: got panel {only} in {name}; there is none of that name")
+    keys = [key for key in section.values if key.startswith(("min_", "max_"))]
+    kinds = {key[4:] for key in keys}
+    if len(keys) != 4 or kinds not in ({"fs", "ss"}, {"x", "y"}):
+        raise FormatError(f"{path}: bad region {name} needs min and max of fs and ss, or of x and y")
+    low_f, high_f, low_s, high_s = (_number(path, section, f"{end}_{axis}")
+                                    for axis in sorted(kinds) for end in ("min", "max"))
+    covered = []
+    for panel in panels:
+        if only not in ("", panel.name):
+            covered.append(panel)
+            continue
+        fast, slow = np.arange(panel.fast_pixels)[None, :], np.arange(panel.slow_pixels)[:, None]
+        if "fs" in kinds:
+            u, v = fast + panel.offset[0], slow + panel.offset[1]
+        else:
+            u, v = (panel.origin_mm[axis] / panel.pixel_fast_mm + (fast + 0.5) * panel.fast[axis]
+                    + (slow + 0.5) * panel.slow[axis] for axis in (0, 1))
+            u = -u
+        inside = (low_f <= u) & (u <= high_f) & (low_s <= v) & (v <= high_s)
+        known = True if panel.mask is None else panel.mask
+        covered.append(replace(panel, mask=known & ~inside) if inside.any() else panel)
+    return covered
+
+
+def _wavelength(path: Path | str, common: _Section) -> tuple[float | None, str]:
+    """The wavelength [A], or why there is none."""
+    scales: dict[str, float]
+    for name in ("wavelength", "photon_energy", "electron_voltage"):
+        line, text = common.values.get(name, (0, ""))
+        if not text:
+            continue
+        where = f"{path}:{line}"
+        if name == "electron_voltage":
+            raise FormatError(f"{where}: got {name}; X-rays are accepted, with wavelength or photon_energy")
+        if _elsewhere(text):
+            return None, f"{where}: {name} = {text} is a place in a data file"
+        scales, default = (_WAVELENGTHS_A, "A") if name == "wavelength" else (_ENERGIES_EV, "eV")
+        value = _quantity(path, common, name, scales, default)
+        if not value > 0.0:
+            raise FormatError(f"{where}: got {name} = {text}; it must be > 0")
+        return value if name == "wavelength" else units.angstrom_from_ev(value), ""
+    return None, f"{path}: there is no wavelength or photon_energy"
+
+
+def read_cell(path: Path | str) -> Models:
+    """The unit cell of a CrystFEL cell file; its orientation is not in there.
+
+    Raises
+    ------
+    FormatError
+        If one of the six numbers is missing or wrong.
+    OSError
+        If it cannot be read.
+    """
+    section = _Section()
+    for line_number, line in enumerate(io.StringIO(read_text(path, others="latin-1")), start=1):
+        left, equals, value = line.split(";", 1)[0].partition("=")
+        if equals:
+            section.values[left.strip()] = (line_number, value.strip())
+    numbers = []
+    for name, scales in (*((name, {"A": 1.0, "nm": 10.0}) for name in "abc"),
+                         *((name, {"deg": 1.0, "rad": 180.0 / math.pi}) for name in ("al", "be", "ga"))):
+        if name not in section.values:
+            raise FormatError(f"{path}: there is no {name}; a cell has a, b, c, al, be and ga")
+        length = _quantity(path, section, name, scales, next(iter(scales)))
+        if not length > 0.0:
+            raise FormatError(f"{path}:{section.values[name][0]}: got {name} = {length:g}; it must be > 0")
+        numbers.append(length)
+    return Models(crystal=CrystalModel(cell=tuple(numbers)))  # type: ignore[arg-type]
+
+
+def geom_text(where: str, models: Models, *, data: str | None, adu_per_photon: float = 1.0) -> str:
+    """The geometry file of models in the frame of DIALS (`frames.dials_rotation`).
+
+    ``data`` is the place of the images in an HDF5 file; ``None``: the images are CBF files.
+
+    Raises
+    ------
+    FormatError
+        For pixels that are not square, which CrystFEL does not know, or models without detector or wavelength;
+        ``where`` begins the message.
+    """
+    beam = models.beam
+    if beam is None or beam.wavelength_A is None or not models.panels:
+        raise FormatError(f"{where}: got models without a wavelength or a detector; CrystFEL needs both")
+    # One camera length for all, so that it can be moved in one place.
+    clen_m = -sum(_centre_mm(panel)[2] for panel in models.panels) / len(models.panels) / 1000.0
+    height, width = image_shape(models.panels)
+    lines = [
+        f"; {width} x {height} pixels, simulated",
+        f"photon_energy = {units.HC_EV_ANGSTROM / beam.wavelength_A!r} eV  ; {beam.wavelength_A!r} A",
+        f"adu_per_photon = {adu_per_photon!r}",
+        f"clen = {clen_m!r} m"]
+    if data is not None:
+        lines += [f"data = {data}", "dim0 = %", "dim1 = ss", "dim2 = fs"]
+    for number_, panel in enumerate(models.panels):
+        lines += ["", *_panel_lines(where, _name(number_, panel), panel, clen_m)]
+    return "\n".join([*lines, ""])
+
+
+def _name(number_: int, panel: Panel) -> str:
+    plain = re.sub(r"[^A-Za-z0-9_]", "_", panel.name)
+    return plain if plain and not plain.startswith(("bad", "group", "rigid_group")) else f"p{number_}"
+
+
+def _centre_mm(panel: Panel) -> Vector:
+    corners = panel.corners_mm
+    return tuple(sum(corner[i] for corner in corners) / 4.0 for i in range(3))  # type: ignore[return-value]
+
+
+def _panel_lines(where: str, name: str, panel: Panel, clen_m: float) -> Iterable[str]:
+    if panel.pixel_fast_mm != panel.pixel_slow_mm:
+        raise FormatError(f"{where}: got pixels of {panel.pixel_fast_mm:g} x {panel.pixel_slow_mm:g} mm; "
+                          "CrystFEL knows square ones only")
+    x, y, z = panel.origin_mm
+    res = 1000.0 / panel.pixel_fast_mm
+    last_f, last_s = panel.offset[0] + panel.fast_pixels - 1, panel.offset[1] + panel.slow_pixels - 1
+    yield from (f"{name}/{key} = {value}" for key, value in (
+        ("min_fs", panel.offset[0]), ("max_fs", last_f), ("min_ss", panel.offset[1]), ("max_ss", last_s),
+        ("res", repr(res)), ("fs", _written(panel.fast)), ("ss", _written(panel.slow)),
+        ("corner_x", repr(-x / panel.pixel_fast_mm + 0.0)), ("corner_y", repr(y / panel.pixel_fast_mm)),
+        ("coffset", repr(-z / 1000.0 - clen_m))))
+    for count, (f0, f1, s0, s1) in enumerate([] if panel.mask is None else rectangles(~panel.mask)):
+        region = {"panel": name, "min_fs": panel.offset[0] + f0, "max_fs": panel.offset[0] + f1 - 1,
+                  "min_ss": panel.offset[1] + s0, "max_ss": panel.offset[1] + s1 - 1}
+        yield from (f"bad_{name}_{count}/{key} = {value}" for key, value in region.items())
+
+
+def _written(x: Vector) -> str:
+    return " ".join(f"{size:+.17g}{axis}" for size, axis in zip((-x[0] + 0.0, x[1] + 0.0, -x[2] + 0.0), "xyz",
+                                                                strict=True))
+
+
+def cell_text(cell: Cell) -> str:
+    """The cell file of a cell [A, deg], triclinic and primitive: only the structure factors know of a symmetry."""
+    lines = [f"{CELL_MAGIC} version 1.0", "", "lattice_type = triclinic", "centering = P", "",
+             *(f"{name} = {value!r} {unit}" for name, value, unit
+               in zip(("a", "b", "c", "al", "be", "ga"), cell, ("A",) * 3 + ("deg",) * 3, strict=True)), ""]
+    return "\n".join(lines)

@@ -1,0 +1,296 @@
+"""Experiment lists of DIALS (``.expt``): JSON of beam, detector, goniometer, scan and crystal.
+
+Source: what dxtbx 3.12 writes and reads, models of later releases included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cubragg import units
+from cubragg.crystallography.cell import dual_axes
+from cubragg.crystallography.vectors import Vector, apply_matrix, combine, cross, dot, norm, rotate_axis, scale, unit
+from cubragg.errors import FormatError
+from cubragg.experiment.panel import Panel
+from cubragg.io.files.text import read_text
+from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, Models, ScanModel
+
+Frame = tuple[Vector, Vector, Vector, Vector]  #: fast, slow, normal, origin [mm]
+_LABORATORY: Frame = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
+_UNTURNED: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+_LARGEST = sys.float_info.max
+_PARALLAX = "ParallaxCorrectedPxMmStrategy"
+_OFFSET_PARALLAX = "OffsetParallaxCorrectedPxMmStrategy"
+
+
+class _Node:
+    """A table of the file, and its place for messages."""
+
+    def __init__(self, where: str, value: Any) -> None:
+        if not isinstance(value, dict):
+            raise FormatError(f"{where}: got {_short(value)}; it must be an object")
+        self.where, self._table = where, value
+
+    def __contains__(self, key: str) -> bool:
+        return self._table.get(key) is not None
+
+    def get(self, key: str) -> Any:
+        if key not in self:
+            raise FormatError(f"{self.where}: there is no {key}")
+        return self._table[key]
+
+    def node(self, key: str) -> _Node:
+        return _Node(f"{self.where}.{key}", self.get(key))
+
+    def nodes(self, key: str) -> list[_Node]:
+        return [_Node(f"{self.where}.{key}[{i}]", entry) for i, entry in enumerate(_listed(self.where, key,
+                                                                                          self.get(key)))]
+
+    def numbers(self, key: str, count: int | None = None) -> tuple[float, ...]:
+        values = _listed(self.where, key, self.get(key))
+        return _numbers(f"{self.where}.{key}", values, count)
+
+    def vector(self, key: str) -> Vector:
+        x, y, z = self.numbers(key, 3)
+        return (x, y, z)
+
+    def number(self, key: str, default: float | None = None) -> float:
+        if default is not None and key not in self:
+            return default
+        return _numbers(f"{self.where}.{key}", [self.get(key)], 1)[0]
+
+    def rows(self, key: str, count: int) -> list[tuple[float, ...]]:
+        """Lists of ``count`` numbers each; none where there is no ``key``."""
+        if key not in self:
+            return []
+        return [_numbers(f"{self.where}.{key}[{i}]", _listed(f"{self.where}.{key}", str(i), row), count)
+                for i, row in enumerate(_listed(self.where, key, self.get(key)))]
+
+    def text(self, key: str) -> str:
+        return str(self._table.get(key) or "")
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 40 else f"{shown[:37]}..."
+
+
+def _listed(where: str, key: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise FormatError(f"{where}.{key}: got {_short(value)}; it must be a list")
+    return value
+
+
+def _numbers(where: str, values: Sequence[Any], count: int | None) -> tuple[float, ...]:
+    if count is not None and len(values) != count:
+        raise FormatError(f"{where}: got {len(values)} numbers; it needs {count}")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+            raise FormatError(f"{where}: got {_short(value)}; it must be a finite number")
+    return tuple(float(value) for value in values)
+
+
+def read_expt(path: Path | str, number: int | None = None) -> Models:
+    """The models of experiment ``number`` of a list, counted from 0; ``None``: the first.
+
+    Fixed and setting rotation of the goniometer go into spindle and A matrix; of models that vary over the
+    scan the first ones are taken.
+
+    Raises
+    ------
+    FormatError
+        If it is not an experiment list, is damaged, or has no such experiment, no beam or no detector.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        document = _Node(str(path), json.loads(read_text(path)))
+    except json.JSONDecodeError as error:
+        raise FormatError(f"{path}:{error.lineno}: not JSON: {error.msg}; the file may be cut short") from None
+    experiments = document.nodes("experiment")
+    remarks = []
+    if not experiments:
+        raise FormatError(f"{path}: there is no experiment in the list")
+    if number is None and len(experiments) > 1:
+        remarks.append(f"{path} holds {len(experiments)} experiments: the first is taken, {path}#1 names the second")
+    if (number or 0) >= len(experiments):
+        raise FormatError(f"{path}: got experiment {number}; it holds {len(experiments)}, counted from 0")
+    chosen = experiments[number or 0]
+
+    def model(kind: str) -> _Node | None:
+        if kind not in chosen:
+            return None
+        models, place = document.nodes(kind), chosen.number(kind)
+        if place != int(place) or not 0 <= place < len(models):
+            raise FormatError(f"{chosen.where}.{kind}: got {place:g}; there are {len(models)}")
+        return models[int(place)]
+
+    beam, detector = model("beam"), model("detector")
+    if beam is None or detector is None:
+        raise FormatError(f"{path}: experiment {number or 0} has no {'detector' if beam else 'beam'}; "
+                          "it needs beam and detector")
+    spindle, rotation = _goniometer(model("goniometer"))
+    scan, spindle = _scan(model("scan"), spindle)
+    crystal = model("crystal")
+    found = Models(_beam(beam, remarks), tuple(_panels(detector, remarks)), spindle, scan,
+                   None if crystal is None else _crystal(crystal, rotation, remarks))
+    return dataclasses.replace(found, remarks=tuple(remarks))
+
+
+def _beam(beam: _Node, remarks: list[str]) -> BeamModel:
+    if beam.text("__id__") == "polychromatic":
+        raise FormatError(f"{beam.where}: got a polychromatic beam; one with a wavelength is accepted")
+    if beam.text("probe") not in ("", "x-ray"):
+        remarks.append(f"its beam is of {beam.text('probe')}s: scattering and polarization are those of X-rays of the "
+                       "same wavelength")
+    wavelength, direction = beam.number("wavelength"), beam.vector("direction")
+    for x, y, z in beam.rows("s0_at_scan_points", 3)[:1]:
+        direction = (-x, -y, -z)
+        wavelength = 1.0 / norm(direction) if norm(direction) else 0.0
+    if not wavelength > 0.0 or not norm(direction) > 0.0:
+        raise FormatError(f"{beam.where}: got a wavelength of {wavelength:g} A along {direction}; "
+                          "it must be > 0 A and have a direction")
+    fraction = beam.number("polarization_fraction") if "polarization_fraction" in beam else None
+    normal = beam.vector("polarization_normal") if "polarization_normal" in beam else None
+    x, y, z = unit(direction)
+    return BeamModel((0.0 - x, 0.0 - y, 0.0 - z), wavelength, fraction, unit(normal) if normal else None)
+
+
+def _goniometer(goniometer: _Node | None) -> tuple[Vector | None, list[tuple[float, ...]]]:
+    """The axis as it stands, and the rotations of the crystal on its way to the laboratory at zero scan angle."""
+    if goniometer is None:
+        return None, []
+    if "axes" not in goniometer:
+        # Before DIALS 1.1 there was no setting rotation.
+        fixed = goniometer.numbers("fixed_rotation", 9)
+        setting = goniometer.numbers("setting_rotation", 9) if "setting_rotation" in goniometer else _UNTURNED
+        return unit(apply_matrix(setting, goniometer.vector("rotation_axis"))), [fixed, setting]  # type: ignore[arg-type]
+    axes = goniometer.rows("axes", 3)
+    angles = [units.rad_from_deg(angle) for angle in goniometer.numbers("angles", len(axes))]
+    scanned = int(goniometer.number("scan_axis"))
+    if not 0 <= scanned < len(axes):
+        raise FormatError(f"{goniometer.where}.scan_axis: got {scanned}; there are {len(axes)} axes")
+    spindle = unit(axes[scanned])  # type: ignore[arg-type]
+    rotations = []
+    for place, (axis, angle) in enumerate(zip(axes, angles, strict=True)):
+        if place == scanned:
+            continue
+        turned = [rotate_axis(column, unit(axis), angle) for column in _LABORATORY[:3]]  # type: ignore[arg-type]
+        rotations.append(tuple(column[i] for i in range(3) for column in turned))
+        if place > scanned:
+            spindle = rotate_axis(spindle, unit(axis), angle)  # type: ignore[arg-type]
+    return spindle, rotations
+
+
+def _scan(scan: _Node | None, spindle: Vector | None) -> tuple[ScanModel | None, Vector | None]:
+    """The first image; a scan that runs backwards is one that runs forwards about the opposite axis."""
+    if scan is None:
+        return None, spindle
+    start, width = _oscillation(scan)
+    times = scan.node("properties") if "properties" in scan else scan
+    exposure = times.numbers("exposure_time")[:1] if "exposure_time" in times else ()
+    if width < 0.0 and spindle is not None:
+        start, width, spindle = -start, -width, scale(spindle, -1.0)
+    first, last = scan.numbers("image_range", 2)
+    return ScanModel(start, width, exposure[0] if exposure and exposure[0] > 0.0 else None,
+                     max(int(last - first) + 1, 1)), spindle
+
+
+def _oscillation(scan: _Node) -> tuple[float, float]:
+    if "properties" not in scan:
+        start, width = scan.numbers("oscillation", 2)
+        return start, width
+    properties = scan.node("properties")
+    if "oscillation" not in properties:
+        return 0.0, 0.0
+    starts = properties.numbers("oscillation")
+    if "oscillation_width" in properties and properties.numbers("oscillation_width"):
+        return starts[0], properties.numbers("oscillation_width")[0]
+    return starts[0], starts[1] - starts[0] if len(starts) > 1 else 0.0
+
+
+def _crystal(crystal: _Node, rotations: list[tuple[float, ...]], remarks: list[str]) -> CrystalModel:
+    varying = crystal.rows("A_at_scan_points", 9)
+    if varying:
+        m = varying[0]
+        columns = [(m[i], m[3 + i], m[6 + i]) for i in range(3)]
+        remarks.append("the crystal varies over the scan: its first orientation is taken")
+    else:
+        a, b, c = (crystal.vector(f"real_space_{name}") for name in "abc")
+        if dot(a, cross(b, c)) == 0.0:
+            raise FormatError(f"{crystal.where}: got three axes in one plane; they must span a volume")
+        columns = [*dual_axes(a, b, c)]
+    for rotation in rotations:
+        columns = [apply_matrix(rotation, column) for column in columns]  # type: ignore[arg-type]
+    return CrystalModel(tuple(column[i] for i in range(3) for column in columns))  # type: ignore[arg-type]
+
+
+def _panels(detector: _Node, remarks: list[str]) -> list[Panel]:
+    listed = detector.nodes("panels")
+    if not listed:
+        raise FormatError(f"{detector.where}: there is no panel")
+    frames = dict.fromkeys(range(len(listed)), _LABORATORY)
+    if "hierarchy" in detector:
+        frames.update(_hierarchy(detector.node("hierarchy"), _LABORATORY))
+    panels = [_panel(node, frames[i]) for i, node in enumerate(listed)]
+    if any(node.node("px_mm_strategy").text("type") == _OFFSET_PARALLAX for node in listed
+           if "px_mm_strategy" in node):
+        remarks.append("pixels with offsets of their own are taken as a regular grid")
+    if len(panels) > 1 and not any(any(panel.offset) for panel in panels):
+        remarks.append(f"its {len(panels)} panels have no place in an image: they are stacked along slow")
+        panels = stacked(panels)
+    return panels
+
+
+def stacked(panels: Sequence[Panel]) -> list[Panel]:
+    """The panels one below the other in the image."""
+    tops = np.cumsum([0, *(panel.slow_pixels for panel in panels)]).tolist()
+    return [dataclasses.replace(panel, offset=(0, top)) for panel, top in zip(panels, tops, strict=False)]
+
+
+def _hierarchy(node: _Node, parent: Frame) -> Iterator[tuple[int, Frame]]:
+    frame = _within(node, parent)
+    for child in node.nodes("children") if "children" in node else ():
+        if "panel" in child:
+            yield int(child.number("panel")), frame
+        else:
+            yield from _hierarchy(child, frame)
+
+
+def _within(node: _Node, parent: Frame) -> Frame:
+    """The frame of a node that is given in that of its parent."""
+    *axes, corner = parent
+    fast, slow = (combine(*zip(unit(node.vector(key)), axes, strict=True)) for key in ("fast_axis", "slow_axis"))
+    return fast, slow, cross(fast, slow), combine((1.0, corner), *zip(node.vector("origin"), axes, strict=True))
+
+
+def _panel(node: _Node, parent: Frame) -> Panel:
+    fast, slow, _, origin = _within(node, parent)
+    fast_pixels, slow_pixels = (int(count) for count in node.numbers("image_size", 2))
+    pixel_fast, pixel_slow = node.numbers("pixel_size", 2)
+    strategy = node.node("px_mm_strategy") if "px_mm_strategy" in node else _Node(node.where, {})
+    # Early releases kept these two with the strategy only.
+    thickness, mu = (node.number(name, 0.0) or strategy.number(old, 0.0) for name, old in (("thickness", "t0"),
+                                                                                           ("mu", "mu")))
+    absorbing = strategy.text("type") in (_PARALLAX, _OFFSET_PARALLAX) and thickness > 0.0 and mu > 0.0
+    offset = node.numbers("raw_image_offset", 2) if "raw_image_offset" in node else (0.0, 0.0)
+    low, high = node.numbers("trusted_range", 2) if "trusted_range" in node else (0.0, 0.0)
+    panel = Panel(
+        fast_pixels, slow_pixels, pixel_fast, pixel_slow, origin, fast, slow, (int(offset[0]), int(offset[1])),
+        node.text("name"), 1000.0 * thickness if absorbing else None, 1000.0 / mu if absorbing else None,
+        node.text("material"), trusted=(low, high) if high > low else None)
+    dark = node.rows("mask", 4)
+    if not dark:
+        return panel
+    mask = np.ones((slow_pixels, fast_pixels), dtype=bool)
+    for rectangle in dark:
+        f0, s0, f1, s1 = (max(int(edge), 0) for edge in rectangle)
+        mask[s0:s1, f0:f1] = False
+    return dataclasses.replace(panel, mask=mask)

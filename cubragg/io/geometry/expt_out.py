@@ -1,0 +1,108 @@
+"""Writing experiment lists of DIALS (``.expt``), as dxtbx 3.12 and later read them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from typing import Any
+
+from cubragg.crystallography.cell import dual_axes
+from cubragg.crystallography.vectors import Matrix, dot
+from cubragg.errors import FormatError
+from cubragg.experiment.panel import Panel
+from cubragg.io.geometry.experiment_models import Models, ScanModel, crystal_at, rectangles
+
+#: Cosine between fast and slow axis up to which dxtbx takes a panel.
+_SKEW = 1e-7
+_HDF5_ENDINGS = (".nxs", ".h5", ".hdf5", ".cxi")
+_COUNTED = re.compile(r"\d+(?=\.\w+$)")
+_IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+
+
+def expt_text(where: str, models: Models, *, image: str | None, trusted: tuple[float, float]) -> str:
+    """The experiment list of an image, or a series, from models in the frame of DIALS (`frames.dials_rotation`).
+
+    ``image`` is the file that shows it, or the first of the series, if there is one. ``trusted`` are the counts
+    between which pixels are trusted (both excluded) on panels that do not say. An image without rotation is a still:
+    it has no goniometer, and its A matrix is that of its angle.
+
+    Raises
+    ------
+    FormatError
+        For models without a wavelength or a detector, or a skewed panel; ``where`` begins the message.
+    """
+    return json.dumps(_document(where, models, image, trusted), indent=2) + "\n"
+
+
+def _document(where: str, models: Models, image: str | None, trusted: tuple[float, float]) -> dict[str, Any]:
+    beam, scan = models.beam, models.scan
+    if beam is None or beam.wavelength_A is None or not models.panels:
+        raise FormatError(f"{where}: got models without a wavelength or a detector; DIALS needs both")
+    rotating = scan is not None and scan.osc_deg > 0.0
+    tables: dict[str, dict[str, Any]] = {
+        "beam": {
+            "__id__": "monochromatic", "direction": [0.0 - component for component in beam.direction],
+            "wavelength": beam.wavelength_A,
+            "divergence": 0.0, "sigma_divergence": 0.0,
+            "polarization_normal": [*(beam.polarization_normal or (0.0, 1.0, 0.0))],
+            "polarization_fraction": 0.5 if beam.polarization_fraction is None else beam.polarization_fraction,
+            "flux": 0.0, "transmission": 1.0},
+        "detector": {"panels": [_panel(where, number, panel, trusted) for number, panel in enumerate(models.panels)]}}
+    if rotating and scan is not None and models.spindle is not None:
+        tables["goniometer"] = {"rotation_axis": [*models.spindle], "fixed_rotation": _IDENTITY,
+                                "setting_rotation": _IDENTITY}
+        tables["scan"] = _scan(scan)
+    a_matrix = crystal_at(models, 0.0 if rotating or scan is None else scan.phi_deg)
+    if a_matrix is not None:
+        tables["crystal"] = _crystal(a_matrix)
+    if image is not None:
+        tables["imageset"] = _imageset(os.path.abspath(image), scan if rotating else None)
+    kinds = ("imageset", "beam", "detector", "goniometer", "scan", "crystal", "profile", "scaling_model")
+    return {"__id__": "ExperimentList",
+            "experiment": [{"__id__": "Experiment", "identifier": "", **dict.fromkeys(tables, 0)}],
+            **{kind: [tables[kind]] if kind in tables else [] for kind in kinds}}
+
+
+def _imageset(image: str, scan: ScanModel | None) -> dict[str, Any]:
+    """Where the images are; of a series of files the digits before the ending count."""
+    found: dict[str, Any] = {"__id__": "ImageSet", "images": [image]}
+    if scan is not None:
+        whole = image.endswith(_HDF5_ENDINGS)
+        template = image if whole or scan.images == 1 else _COUNTED.sub(lambda digits: "#" * len(digits[0]), image)
+        found = {"__id__": "ImageSequence", "template": template}
+        if whole:
+            found["single_file_indices"] = [*range(scan.images)]
+    return {**found, "mask": "", "gain": "", "pedestal": "", "dx": "", "dy": "", "params": {}}
+
+
+def _panel(where: str, number: int, panel: Panel, trusted: tuple[float, float]) -> dict[str, Any]:
+    skew = dot(panel.fast, panel.slow)
+    if abs(skew) > _SKEW:
+        apart = math.degrees(math.acos(skew))
+        raise FormatError(f"{where}: got panel {panel.name or number} with axes {apart:.6g} deg apart; "
+                          "DIALS knows perpendicular ones only")
+    absorbing = panel.thickness_um is not None and bool(panel.attenuation_um)
+    gaps = [] if panel.mask is None else rectangles(~panel.mask)
+    return {
+        "name": panel.name or f"panel{number}", "type": "SENSOR_PAD", "fast_axis": [*panel.fast],
+        "slow_axis": [*panel.slow], "origin": [*panel.origin_mm], "raw_image_offset": [*panel.offset],
+        "image_size": [panel.fast_pixels, panel.slow_pixels], "pixel_size": [panel.pixel_fast_mm, panel.pixel_slow_mm],
+        "trusted_range": [*(panel.trusted or trusted)],
+        "thickness": (panel.thickness_um or 0.0) / 1000.0 if absorbing else 0.0, "material": panel.material,
+        "mu": 1000.0 / panel.attenuation_um if absorbing and panel.attenuation_um else 0.0, "identifier": "",
+        "mask": [[f0, s0, f1, s1] for f0, f1, s0, s1 in gaps], "gain": 1.0, "pedestal": 0.0,
+        "px_mm_strategy": {"type": "ParallaxCorrectedPxMmStrategy" if absorbing else "SimplePxMmStrategy"}}
+
+
+def _scan(scan: ScanModel) -> dict[str, Any]:
+    return {"image_range": [1, scan.images], "batch_offset": 0, "oscillation": [scan.phi_deg, scan.osc_deg],
+            "exposure_time": [scan.exposure_s or 0.0] * scan.images, "epochs": [0.0] * scan.images,
+            "valid_image_ranges": {}}
+
+
+def _crystal(m: Matrix) -> dict[str, Any]:
+    real = dual_axes(*((m[i], m[3 + i], m[6 + i]) for i in range(3)))
+    return {"__id__": "crystal", **{f"real_space_{name}": [*axis] for name, axis in zip("abc", real, strict=True)},
+            "space_group_hall_symbol": " P 1"}

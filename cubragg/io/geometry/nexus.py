@@ -1,0 +1,374 @@
+"""Models from NXmx files: modules and goniometer through their chains of transformations.
+
+NeXus has McStas's laboratory, z along the beam and y up; models are in the frame of DIALS, half a turn about y
+away. Source: the NXmx application definition and the base classes it names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cubragg.crystallography.vectors import Vector, unit
+from cubragg.errors import CubraggError, FormatError
+from cubragg.experiment.panel import Panel
+from cubragg.experiment.sensor import attenuation_um, known_material
+from cubragg.io.geometry.experiment_models import BeamModel, Models, ScanModel
+from cubragg.io.geometry.expt import stacked
+
+_SCALES = {
+    "mm": {"m": 1e3, "metre": 1e3, "meter": 1e3, "mm": 1.0, "cm": 10.0, "um": 1e-3, "micron": 1e-3, "µm": 1e-3,
+           "microns": 1e-3, "nm": 1e-6},
+    "A": {"angstrom": 1.0, "angstroms": 1.0, "a": 1.0, "å": 1.0, "nm": 10.0, "m": 1e10, "pm": 0.01},
+    "deg": {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "°": 1.0, "rad": 180.0 / math.pi, "radian": 180.0 / math.pi,
+            "radians": 180.0 / math.pi, "mrad": 0.18 / math.pi},
+    "s": {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6},
+    "eV": {"ev": 1.0, "kev": 1e3},
+}
+_PLAIN = {"mm": "m", "A": "angstrom", "deg": "deg", "s": "s"}
+#: Thinner sensors [um] stand for none in files that must name one.
+_NO_SENSOR_UM = 0.1
+#: Longer chains are taken for circles.
+_LONGEST = 100
+
+
+class _Step(NamedTuple):
+    """One transformation: what it does to a vector and to a place [mm], and its values."""
+
+    node: Any
+    rotates: bool
+    vector: np.ndarray
+    values: np.ndarray
+    offset_mm: np.ndarray
+
+    def rotation(self, value: float) -> np.ndarray:
+        """float64 [3, 3]"""
+        return _rotation(self.vector, math.radians(value)) if self.rotates else np.eye(3)
+
+    def moved(self, place_mm: np.ndarray) -> np.ndarray:
+        """A place in the frame that this step stands on."""
+        if self.rotates:
+            return self.rotation(self.values[0]) @ place_mm + self.offset_mm
+        return place_mm + self.vector * self.values[0] + self.offset_mm
+
+
+def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
+    x, y, z = axis
+    across = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + math.sin(angle) * across + (1.0 - math.cos(angle)) * (across @ across)
+
+
+def read_nxmx(path: Path | str) -> Models:
+    """The models of the first entry, at the first image.
+
+    Raises
+    ------
+    FormatError
+        If it is not HDF5, or has no NXmx entry with beam and detector, or a chain or unit that cannot be followed.
+    OSError
+        If it cannot be read.
+    """
+    import h5py
+
+    with open(path, "rb"):
+        pass  # so that what is no fault of the format tells its own reason
+    try:
+        with h5py.File(path, "r") as file:
+            return _Reader(path).models(file)
+    except CubraggError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:  # whatever h5py meets
+        raise FormatError(f"{path}: got a file that h5py cannot follow ({error}); a whole NXmx file is accepted"
+                          ) from None
+
+
+class _Reader:
+    """Reads one file; its methods name it in their errors."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = path
+
+    def fault(self, node: Any, what: str) -> FormatError:
+        return FormatError(f"{self.path}: {node.name}: {what}")
+
+    def models(self, file: Any) -> Models:
+        entry = self._only(file, "NXentry")
+        instrument = self._only(entry, "NXinstrument")
+        sample = next(_of_class(entry, "NXsample"), None)
+        detectors = list(_of_class(instrument, "NXdetector"))
+        if not detectors:
+            raise self.fault(instrument, "there is no NXdetector in it")
+        beams = [*_of_class(instrument, "NXbeam"), *(_of_class(sample, "NXbeam") if sample is not None else ())]
+        beam = next((beam for beam in beams if "incident_wavelength" in beam), None)
+        if beam is None:
+            raise self.fault(entry, "there is no NXbeam with an incident_wavelength in it")
+        wavelength = self._wavelength(beam)
+        remarks: list[str] = []
+        if len(detectors) > 1:
+            remarks.append(f"{self.path} has {len(detectors)} detectors: {detectors[0].name} is taken")
+        panels = self._panels(detectors[0], wavelength, remarks)
+        exposure = next((self._scalar(detectors[0][name], "s") for name in ("count_time", "frame_time")
+                         if name in detectors[0]), None)
+        spindle, scan = self._goniometer(sample, exposure or None, remarks)
+        fraction, normal = self._polarization(beam)
+        return Models(BeamModel((0.0, 0.0, -1.0), wavelength, fraction, normal), tuple(panels), spindle, scan,
+                      remarks=tuple(remarks))
+
+    def _only(self, group: Any, nx_class: str) -> Any:
+        for node in _of_class(group, nx_class):
+            return node
+        raise self.fault(group, f"there is no {nx_class} in it; an NXmx file is accepted")
+
+    # numbers and their units
+
+    def _values(self, node: Any, unit_: str) -> np.ndarray:
+        values = np.atleast_1d(np.asarray(node[()], dtype=np.float64)).ravel()
+        if values.size == 0 or not np.isfinite(values).all():
+            raise self.fault(node, "it must hold finite numbers")
+        return values * self._scale(node, "units", unit_)
+
+    def _scale(self, node: Any, attribute: str, unit_: str) -> float:
+        name = _text(node.attrs.get(attribute, node.attrs.get("units", ""))) or _PLAIN[unit_]
+        factor = _SCALES[unit_].get(name.strip().lower())
+        if factor is None:
+            raise self.fault(node, f"got the unit {name!r}; {', '.join(_SCALES[unit_])} are known")
+        return factor
+
+    def _scalar(self, node: Any, unit_: str) -> float:
+        return float(self._values(node, unit_)[0])
+
+    def _vector(self, node: Any, attribute: str) -> np.ndarray:
+        vector = np.asarray(node.attrs.get(attribute, ()), dtype=np.float64).ravel()
+        if vector.shape != (3,) or not np.isfinite(vector).all() or not vector.any():
+            raise self.fault(node, f"got no {attribute} of three numbers; a transformation needs one")
+        return vector
+
+    # beam
+
+    def _wavelength(self, beam: Any) -> float:
+        node = beam["incident_wavelength"]
+        wavelengths = self._values(node, "A")
+        if "incident_wavelength_weights" in beam and wavelengths.size > 1:
+            weights = np.asarray(beam["incident_wavelength_weights"][()], dtype=np.float64).ravel()
+            if weights.size == wavelengths.size and weights.sum() > 0.0:
+                return float(wavelengths @ weights / weights.sum())
+        if not wavelengths[0] > 0.0:
+            raise self.fault(node, f"got {wavelengths[0]:g} A; it must be > 0 A")
+        return float(wavelengths[0])
+
+    @staticmethod
+    def _polarization(beam: Any) -> tuple[float | None, Vector | None]:
+        """From Stokes parameters I, Q, U, V: E along x for Q > 0."""
+        if "incident_polarization_stokes" not in beam:
+            return None, None
+        stokes = np.asarray(beam["incident_polarization_stokes"][()], dtype=np.float64).ravel().tolist()
+        if len(stokes) < 4 or not stokes[0] > 0.0:
+            return None, None
+        angle = math.atan2(stokes[2], stokes[1]) / 2.0
+        return (1.0 + math.hypot(stokes[1], stokes[2]) / stokes[0]) / 2.0, (math.sin(angle), math.cos(angle), 0.0)
+
+    # transformations
+
+    def _chain(self, node: Any, depends_on: Any) -> list[_Step]:
+        """The steps from the one named to the laboratory."""
+        steps: list[_Step] = []
+        place = _text(depends_on)
+        while place and place != ".":
+            group = node if hasattr(node, "keys") else node.parent
+            if place not in group:
+                raise self.fault(node, f"depends on {place}, which is not there")
+            node = group[place]
+            steps.append(self._step(node))
+            place = _text(node.attrs.get("depends_on", "."))
+            if len(steps) > _LONGEST:
+                raise self.fault(node, "its chain of transformations has no end")
+        return steps
+
+    def _step(self, node: Any) -> _Step:
+        kind = _text(node.attrs.get("transformation_type", "translation"))
+        if kind not in ("rotation", "translation"):
+            raise self.fault(node, f"got the transformation_type {kind!r}; it must be rotation or translation")
+        values = self._values(node, "deg" if kind == "rotation" else "mm")
+        offset = np.zeros(3)
+        if "offset" in node.attrs:
+            scale = self._scale(node, "offset_units", "mm") if np.any(node.attrs["offset"]) else 1.0
+            offset = np.asarray(node.attrs["offset"], dtype=np.float64).ravel() * scale
+        if kind == "rotation":
+            vector = self._vector(node, "vector")
+            return _Step(node, True, vector / np.linalg.norm(vector), values, offset)
+        # A translation goes by value times vector, also where that is no unit vector, as other readers have it.
+        return _Step(node, False, self._vector(node, "vector") if values.any() else np.zeros(3), values, offset)
+
+    def _goniometer(self, sample: Any, exposure_s: float | None, remarks: list[str]
+                    ) -> tuple[Vector | None, ScanModel | None]:
+        """The scanned axis as it stands, and the scan."""
+        if sample is not None and "depends_on" not in sample and "goniometer/omega" in sample:
+            return self._plain_goniometer(sample["goniometer"], exposure_s)
+        if sample is None or "depends_on" not in sample:
+            return None, None
+        turning = [step for step in self._chain(sample, sample["depends_on"][()]) if step.rotates]
+        if not turning:
+            return None, None
+        scanned = next((i for i, step in enumerate(turning) if np.ptp(step.values) > 0.0), 0)
+        axis = turning[scanned].vector
+        for step in turning[scanned + 1:]:
+            axis = step.rotation(step.values[0]) @ axis
+        if any(step.values[0] != 0.0 for step in turning[:scanned]):
+            remarks.append(f"{self.path}: axes between crystal and spindle are not at 0: a matrix for -mat is of the "
+                           "crystal as it stands")
+        start, width = self._scan(turning[scanned])
+        scan = ScanModel(start, width, exposure_s, turning[scanned].values.size)
+        if width >= 0.0:
+            return _dials(axis), scan
+        return _dials(-axis), replace(scan, phi_deg=-start, osc_deg=-width)
+
+    def _plain_goniometer(self, goniometer: Any, exposure_s: float | None) -> tuple[Vector | None, ScanModel | None]:
+        """The scan of a master file of DECTRIS, which gives the angles of omega but no axis: the spindle is +x."""
+        omega = goniometer["omega"]
+        starts = self._values(omega, "deg")
+        width = float(np.median(np.diff(starts))) if starts.size > 1 else 0.0
+        if "omega_increment" in goniometer:
+            width = self._increment(goniometer["omega_increment"], omega)
+        sense = 1.0 if width >= 0.0 else -1.0
+        return (sense, 0.0, 0.0), ScanModel(sense * starts[0], sense * width, exposure_s, starts.size)
+
+    def _scan(self, step: _Step) -> tuple[float, float]:
+        name, parent, values = step.node.name, step.node.parent, step.values
+        if f"{name}_increment_set" in parent:
+            return values[0], self._increment(parent[f"{name}_increment_set"], step.node)
+        if f"{name}_end" in parent:
+            return values[0], self._increment(parent[f"{name}_end"], step.node) - values[0]
+        return values[0], float(np.median(np.diff(values))) if values.size > 1 else 0.0
+
+    def _increment(self, node: Any, angles: Any) -> float:
+        value = float(np.atleast_1d(node[()]).ravel()[0])
+        return value * self._scale(node if "units" in node.attrs else angles, "units", "deg")
+
+    # detector
+
+    def _panels(self, detector: Any, wavelength: float, remarks: list[str]) -> list[Panel]:
+        sensor = self._sensor(detector, wavelength)
+        mask = self._mask(detector)
+        modules = list(_of_class(detector, "NXdetector_module"))
+        if not modules:
+            return [self._from_beam_centre(detector, sensor, mask)]
+        panels = [self._module(module, sensor, mask, _is_turned(detector, module)) for module in modules]
+        offsets = {panel.offset for panel in panels}
+        if len(panels) > 1 and len(offsets) == 1:
+            remarks.append(f"{self.path}: its {len(panels)} modules have no place in the image: they are stacked "
+                           "along slow")
+            panels = stacked(panels)
+        return panels
+
+    def _sensor(self, detector: Any, wavelength: float) -> dict[str, Any]:
+        """Sensor and trusted range, as settings of a panel."""
+        found: dict[str, Any] = {}
+        material = known_material(_text(detector["sensor_material"][()])) if "sensor_material" in detector else ""
+        if material and "sensor_thickness" in detector:
+            thickness = 1000.0 * self._scalar(detector["sensor_thickness"], "mm")
+            if thickness > _NO_SENSOR_UM:
+                found = {"thickness_um": thickness, "attenuation_um": attenuation_um(material, wavelength)}
+        if "saturation_value" in detector:
+            low = float(np.ravel(detector["underload_value"][()])[0]) if "underload_value" in detector else 0.0
+            found["trusted"] = (low, float(np.ravel(detector["saturation_value"][()])[0]))
+        return {**found, "material": material}
+
+    def _mask(self, detector: Any) -> np.ndarray | None:
+        """bool [slow, fast], True where the pixel mask is 0."""
+        place = next((place for place in ("pixel_mask", "detectorSpecific/pixel_mask") if place in detector), None)
+        if place is None:
+            return None
+        flags = np.asarray(detector[place][()])
+        while flags.ndim > 2:
+            flags = flags[0]
+        return flags == 0 if flags.ndim == 2 else None
+
+    def _module(self, module: Any, sensor: dict[str, Any], mask: np.ndarray | None, turned: bool) -> Panel:
+        for needed in ("data_size", "fast_pixel_direction", "slow_pixel_direction"):
+            if needed not in module:
+                raise self.fault(module, f"there is no {needed} in it")
+        sizes = [int(count) for count in np.ravel(module["data_size"][()])[-2:]]
+        slow_pixels, fast_pixels = reversed(sizes) if turned else sizes
+        origin = np.ravel(module["data_origin"][()])[-2:] if "data_origin" in module else (0, 0)
+        offset = (int(origin[1]), int(origin[0]))
+        axes, edges = [], []
+        for name in ("fast_pixel_direction", "slow_pixel_direction"):
+            node = module[name]
+            axis = self._vector(node, "vector")
+            for step in self._chain(node, node.attrs.get("depends_on", ".")):
+                axis = step.rotation(step.values[0]) @ axis
+            axes.append(_dials(axis))
+            edges.append(self._scalar(node, "mm"))
+        corner = self._corner(module)
+        window = None
+        if mask is not None:
+            window = mask[offset[1]:offset[1] + slow_pixels, offset[0]:offset[0] + fast_pixels]
+            if window.shape != (slow_pixels, fast_pixels):
+                raise self.fault(module, f"it lies outside the pixel_mask of {mask.shape[1]} x {mask.shape[0]} pixels")
+        return Panel(fast_pixels, slow_pixels, edges[0], edges[1], corner, axes[0], axes[1], offset,
+                     module.name.rsplit("/", 1)[-1], mask=None if window is None or window.all() else window, **sensor)
+
+    def _corner(self, module: Any) -> Vector:
+        """Corner of the first pixel [mm]: where the module's offset, or else its fast direction, hangs."""
+        node = module.get("module_offset")
+        place = np.zeros(3)
+        if node is not None:
+            place = self._step(node).moved(place)
+            steps = self._chain(node, node.attrs.get("depends_on", "."))
+        else:
+            node = module["fast_pixel_direction"]
+            steps = self._chain(node, node.attrs.get("depends_on", "."))
+            if "offset" in node.attrs and np.any(node.attrs["offset"]):
+                place = np.asarray(node.attrs["offset"], dtype=np.float64) * self._scale(node, "offset_units", "mm")
+        for step in steps:
+            place = step.moved(place)
+        return _dials(place, length=True)
+
+    def _from_beam_centre(self, detector: Any, sensor: dict[str, Any], mask: np.ndarray | None) -> Panel:
+        """An untilted panel, where there is no module: from beam centre and distance."""
+        sizes = {"x_pixel_size": "mm", "y_pixel_size": "mm"}
+        distance = next((name for name in ("distance", "detector_distance") if name in detector), "")
+        shape = mask.shape if mask is not None else detector["data"].shape[-2:] if "data" in detector else None
+        lacking = [name for name in (*sizes, "beam_center_x", "beam_center_y") if name not in detector]
+        if lacking or not distance or shape is None:
+            missing = ", ".join([*lacking, *([] if distance else ["distance"]), *([] if shape else ["pixel_mask"])])
+            raise self.fault(detector, f"there is neither an NXdetector_module nor {missing} in it")
+        fast, slow = (self._scalar(detector[name], unit_) for name, unit_ in sizes.items())
+        centre_x, centre_y = (float(np.ravel(detector[f"beam_center_{axis}"][()])[0]) for axis in "xy")
+        return Panel(shape[1], shape[0], fast, slow,
+                     (-centre_x * fast, centre_y * slow, -self._scalar(detector[distance], "mm")), (1.0, 0.0, 0.0),
+                     (0.0, -1.0, 0.0), mask=None if mask is None or mask.all() else mask, **sensor)
+
+
+def _is_turned(detector: Any, module: Any) -> bool:
+    """Whether data_size is fast x slow, as early files of Diamond have it, by the pixel counts of the detector."""
+    counts = [detector.get(f"detectorSpecific/{axis}_pixels_in_detector") for axis in "xy"]
+    if any(count is None for count in counts):
+        return False
+    width, height = (int(np.ravel(count[()])[0]) for count in counts)
+    return width != height and np.ravel(module["data_size"][()])[-2:].tolist() == [width, height]
+
+
+def _of_class(group: Any, nx_class: str) -> Iterator[Any]:
+    """The members of a NeXus class, in their order; links that lead nowhere are left out."""
+    for name in group:
+        member = group.get(name)
+        if member is not None and _text(member.attrs.get("NX_class", "")) == nx_class:
+            yield member
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        value = value.ravel()[0] if value.size else ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _dials(x: np.ndarray, *, length: bool = False) -> Vector:
+    """From McStas's frame; a direction comes out as a unit vector."""
+    turned = (-float(x[0]) + 0.0, float(x[1]) + 0.0, -float(x[2]) + 0.0)
+    return turned if length else unit(turned)

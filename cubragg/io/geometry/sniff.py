@@ -1,0 +1,91 @@
+"""Telling files that describe an experiment apart, by what is in them, and reading them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cubragg.errors import ConfigError, FormatError
+from cubragg.experiment.panel import check_overlaps
+from cubragg.io.files.compression import start_of
+from cubragg.io.geometry.experiment_models import Models
+
+ACCEPTED = "a DIALS .expt, an SMV or miniCBF image, an NXmx file, a CrystFEL .geom or .cell is accepted"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_START_BYTES = 4096
+_IMAGES = ("smv", "cbf", "nxmx")
+_GEOM_LINE = re.compile(rb"^[\w%-]+(?:/\w+)?\s*=", re.MULTILINE)
+
+
+def read_models(path: Path | str, number: int | None = None) -> Models:
+    """The models that a file describes; ``number`` picks one experiment of an ``.expt``, counted from 0.
+
+    Raises
+    ------
+    FormatError
+        If it is of none of the accepted kinds, or breaks the format of its kind.
+    OSError
+        If it cannot be read.
+    """
+    kind = _kind(path)
+    if not kind:
+        raise FormatError(f"{path}: got a file of no known kind; {ACCEPTED}")
+    if number is not None and kind != "expt":
+        raise FormatError(f"{path}: got the number {number}; only an .expt holds several experiments")
+    try:
+        models = _read(path, kind, number)
+        check_overlaps(models.panels)
+    except ConfigError as error:
+        raise FormatError(f"{path}: {error.what}" if error.where.startswith("detector") else f"{path}: {error}"
+                          ) from None
+    return models
+
+
+def read_header(path: Path | str) -> Models:
+    """The models that the header of an image describes.
+
+    Raises
+    ------
+    FormatError
+        If it does not say where the detector is.
+    OSError
+        If it cannot be read.
+    """
+    if _kind(path) not in _IMAGES:
+        raise FormatError(f"{path}: its format does not say where the detector is")
+    return read_models(path)
+
+
+def _read(path: Path | str, kind: str, number: int | None) -> Models:
+    from cubragg.io.geometry import crystfel, expt, image_headers
+
+    if kind == "nxmx":
+        from cubragg.io.geometry.nexus import read_nxmx
+
+        return read_nxmx(path)
+    if kind == "expt":
+        return expt.read_expt(path, number)
+    return {"smv": image_headers.read_smv_models, "cbf": image_headers.read_cbf_models, "cell": crystfel.read_cell,
+            "geom": crystfel.read_geom}[kind](path)
+
+
+def _kind(path: Path | str) -> str:
+    """What a file is; empty where it is nothing known."""
+    start = start_of(path, _START_BYTES)
+    if not start:
+        raise FormatError(f"{path}: the file is empty; {ACCEPTED}")
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(_HDF5):
+        return "nxmx"
+    if start.startswith(b"###CBF"):
+        return "cbf"
+    if text.startswith(b"{"):
+        return "smv" if b"HEADER_BYTES" in text[:64] else "expt"
+    if text.startswith(b"CrystFEL unit cell file"):
+        return "cell"
+    ending = Path(path).suffix.lower()
+    if ending in (".geom", ".cell", ".expt"):
+        return ending[1:]
+    if b"\0" not in start and _GEOM_LINE.search(start) and (b"corner_x" in start or b"min_fs" in start):
+        return "geom"
+    return ""

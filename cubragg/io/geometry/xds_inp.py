@@ -1,0 +1,154 @@
+"""Writing XDS.INP, with segments where a detector has panels.
+
+Source: the XDS documentation (coordinate systems, input parameters). XDS counts pixels from 1, so that the outer
+corner of the first stands at 0.5; its detector system begins at pixel 0, its axes are those of the whole image.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from cubragg.crystallography.vectors import Vector, combine, cross, dot
+from cubragg.errors import FormatError
+from cubragg.experiment.panel import Panel, image_shape
+from cubragg.io.geometry.experiment_models import Models, ScanModel, cell_of, crystal_at, rectangles
+from cubragg.io.geometry.to_detector import detector_plane
+
+#: Cosine between fast and slow axis below which a panel is not skewed but rounded.
+_SKEW = 1e-9
+_COUNTED = re.compile(r"(\d+)(?=\.\w+$)")
+
+
+class Data(NamedTuple):
+    """The images that XDS is to read: the first one, the name of its detector type, lowest and highest good count.
+
+    ``whole``: all images are in that one file, which XDS reads through a plugin.
+    """
+
+    image: str | None
+    detector: str
+    lowest: int
+    overload: int
+    whole: bool = False
+
+
+def xds_inp_text(where: str, models: Models, data: Data) -> str:
+    """XDS.INP for models in the frame of DIALS (`frames.dials_rotation`).
+
+    Raises
+    ------
+    FormatError
+        For an image without rotation, panels with different pixels, or models without detector or wavelength;
+        ``where`` begins the message.
+    """
+    return "\n".join([*_lines(where, models, data), ""])
+
+
+def _lines(where: str, models: Models, data: Data) -> Iterator[str]:
+    beam, scan, spindle = models.beam, models.scan, models.spindle
+    if beam is None or beam.wavelength_A is None or not models.panels:
+        raise FormatError(f"{where}: got models without a wavelength or a detector; XDS needs both")
+    if scan is None or spindle is None or not scan.osc_deg > 0.0:
+        raise FormatError(f"{where}: got an image without rotation; XDS needs one (-osc)")
+    panel = models.panels[0]
+    edges = (panel.pixel_fast_mm, panel.pixel_slow_mm)
+    if any((other.pixel_fast_mm, other.pixel_slow_mm) != edges for other in models.panels):
+        raise FormatError(f"{where}: got panels with pixels of different sizes; XDS knows one size")
+    plane = detector_plane(models.panels, beam.direction)
+    normal = cross(plane.fast, plane.slow)
+    height, width = image_shape(models.panels)
+    yield "JOB= XYCORR INIT COLSPOT IDXREF DEFPIX INTEGRATE CORRECT"
+    yield from _frames(data, scan)
+    yield f"DETECTOR= {data.detector}  MINIMUM_VALID_PIXEL_VALUE= {data.lowest}  OVERLOAD= {data.overload}"
+    yield from _sensor(panel)
+    yield f"NX= {width}  NY= {height}  QX= {edges[0]!r}  QY= {edges[1]!r}"
+    yield f"DIRECTION_OF_DETECTOR_X-AXIS= {_numbers(plane.fast)}"
+    yield f"DIRECTION_OF_DETECTOR_Y-AXIS= {_numbers(plane.slow)}"
+    yield f"DETECTOR_DISTANCE= {dot(plane.origin_mm, normal)!r}"
+    yield (f"ORGX= {-dot(plane.origin_mm, plane.fast) / edges[0] + 0.5!r}  "
+           f"ORGY= {-dot(plane.origin_mm, plane.slow) / edges[1] + 0.5!r}")
+    yield f"ROTATION_AXIS= {_numbers(spindle)}"
+    yield f"X-RAY_WAVELENGTH= {beam.wavelength_A!r}"
+    yield f"INCIDENT_BEAM_DIRECTION= {_numbers(beam.direction)}"
+    if beam.polarization_fraction is not None and beam.polarization_normal is not None:
+        yield f"FRACTION_OF_POLARIZATION= {beam.polarization_fraction!r}"
+        yield f"POLARIZATION_PLANE_NORMAL= {_numbers(beam.polarization_normal)}"
+    yield "TRUSTED_REGION= 0.0 1.42"
+    yield from _crystal(models)
+    yield from _untrusted(models.panels)
+    if len(models.panels) > 1 or _apart(panel):
+        for panel in models.panels:
+            yield from _segment(panel, plane, normal)
+
+
+def _numbers(x: Vector) -> str:
+    return " ".join(repr(component + 0.0) for component in x)
+
+
+def _frames(data: Data, scan: ScanModel) -> Iterator[str]:
+    """Name template, with the digits before the extension as ``?``, and the numbers of the images."""
+    name, first = data.image or "image_0001.cbf", 1
+    if data.whole:
+        yield "! LIB= /path/to/durin-plugin.so"
+    elif found := _COUNTED.search(name):
+        name, first = _COUNTED.sub(lambda digits: "?" * len(digits[1]), name), int(found[1])
+    yield f"NAME_TEMPLATE_OF_DATA_FRAMES= {name}"
+    last = first + scan.images - 1
+    yield f"DATA_RANGE= {first} {last}  SPOT_RANGE= {first} {last}"
+    yield f"STARTING_FRAME= {first}  STARTING_ANGLE= {scan.phi_deg!r}  OSCILLATION_RANGE= {scan.osc_deg!r}"
+
+
+def _sensor(panel: Panel) -> Iterator[str]:
+    """Where no sensor was rendered XDS must not correct for one: by default it does for some detectors."""
+    if panel.thickness_um and panel.attenuation_um:
+        yield f"SENSOR_THICKNESS= {panel.thickness_um / 1000.0!r}  SILICON= {1000.0 / panel.attenuation_um!r}"
+    else:
+        yield "SENSOR_THICKNESS= 0.0"
+
+
+def _crystal(models: Models) -> Iterator[str]:
+    """The truth, commented out: XDS is to find it."""
+    a_matrix = crystal_at(models, 0.0)
+    if models.crystal is None or a_matrix is None:
+        return
+    yield "! SPACE_GROUP_NUMBER= 1  UNIT_CELL_CONSTANTS= " + " ".join(f"{x:.6g}" for x in cell_of(models.crystal))
+    real = np.linalg.inv(np.reshape(a_matrix, (3, 3)))
+    for name, axis in zip("ABC", real.tolist(), strict=True):
+        yield f"! UNIT_CELL_{name}-AXIS= {_numbers(axis)}"
+
+
+def _untrusted(panels: tuple[Panel, ...]) -> Iterator[str]:
+    """Gaps and masked pixels; both ends of a range stand outside."""
+    dark = np.ones(image_shape(panels), dtype=bool)
+    for panel in panels:
+        dark[panel.window] = False if panel.mask is None else ~panel.mask
+    for f0, f1, s0, s1 in rectangles(dark):
+        yield f"UNTRUSTED_RECTANGLE= {f0} {f1 + 1} {s0} {s1 + 1}"
+
+
+def _apart(panel: Panel) -> bool:
+    """Whether a lone panel needs a segment: one that does not begin with the image, or is skewed."""
+    return panel.offset != (0, 0) or abs(dot(panel.fast, panel.slow)) > _SKEW
+
+
+def _segment(panel: Panel, plane: Panel, normal: Vector) -> Iterator[str]:
+    axes = (plane.fast, plane.slow, normal)
+
+    def within(x: Vector) -> Vector:
+        return (dot(x, axes[0]), dot(x, axes[1]), dot(x, axes[2]))
+
+    fast, slow = within(panel.fast), within(panel.slow)
+    half = combine((0.5 * plane.pixel_fast_mm, (1.0, 0.0, 0.0)), (0.5 * plane.pixel_slow_mm, (0.0, 1.0, 0.0)))
+    corner = combine((1.0, within(combine((1.0, panel.origin_mm), (-1.0, plane.origin_mm)))), (1.0, half))
+    first = (panel.offset[0] + 1, panel.offset[1] + 1)
+    last = (panel.offset[0] + panel.fast_pixels, panel.offset[1] + panel.slow_pixels)
+    yield f"SEGMENT= {first[0]} {last[0]} {first[1]} {last[1]}"
+    yield f"DIRECTION_OF_SEGMENT_X-AXIS= {_numbers(fast)}"
+    yield f"DIRECTION_OF_SEGMENT_Y-AXIS= {_numbers(slow)}"
+    yield f"SEGMENT_DISTANCE= {dot(corner, cross(fast, slow))!r}"
+    yield (f"SEGMENT_ORGX= {first[0] - 0.5 - dot(corner, fast) / panel.pixel_fast_mm!r}  "
+           f"SEGMENT_ORGY= {first[1] - 0.5 - dot(corner, slow) / panel.pixel_slow_mm!r}")

@@ -1,0 +1,261 @@
+"""CBF images with the short header of Pilatus detectors (miniCBF).
+
+The convention is GENERIC_MINI, which dxtbx takes for detectors of any size, or PILATUS_1.2 for
+images that consist of whole modules; the lines are those that `specs/file-formats.md` lists with
+the readers that ask for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from cubragg import units
+from cubragg.detect.counts import MAX_COUNT
+from cubragg.errors import FormatError
+from cubragg.experiment.detector import DetectorGeometry
+from cubragg.io.files.arrays import checked_image
+from cubragg.io.files.atomic import atomic_path
+from cubragg.io.files.compression import unpacked
+
+#: The header conventions by our names, and the name of the detector that goes with each.
+CONVENTIONS = {"generic": "GENERIC_MINI", "pilatus": "PILATUS_1.2"}
+_DETECTORS = {"generic": "cubragg, simulated", "pilatus": "PILATUS, simulated by cubragg"}
+_CONVENTION_KEY = "_array_data.header_convention"
+_CONTENTS_KEY = "_array_data.header_contents"
+_MAGIC = b"###CBF"
+_SECTION = b"--CIF-BINARY-FORMAT-SECTION--"
+#: fabio looks for the binary section in this many bytes.
+_TEXT_BYTES = 8192
+_STARTER = b"\x0c\x1a\x04\xd5"
+_ELEMENT = "signed 32-bit integer"
+_COMPRESSION = "x-CBF_BYTE_OFFSET"
+_LINE = re.compile(r"[ -~]*")
+
+
+@dataclass(frozen=True)
+class MiniCbfHeader:
+    """The short header, lengths in metres.
+
+    Attributes
+    ----------
+    timestamp
+        When the image was made, without a time zone: readers know none.
+    pixel_size_m, distance_m, wavelength_A
+        Edge of a pixel along fast [m], distance along the beam [m], wavelength [A].
+    beam_fast_px, beam_slow_px
+        Where the beam hits, from the outer corner of the first pixel [pixel].
+    exposure_time_s, exposure_period_s
+        Exposure and time from one to the next [s].
+    start_angle_deg, angle_increment_deg, twotheta_deg
+        Spindle at the start, range covered, detector arm [deg].
+    count_cutoff, n_excluded_pixels
+        Highest trusted count, number of masked pixels.
+    threshold_eV, tau_s
+        Photon counting threshold [eV], dead time [s].
+    sensor_thickness_m, sensor
+        Thickness of the rendered sensor layers [m] and its material; ``None`` leaves the line out.
+        The line makes dxtbx correct for parallax, so it must stand only over an image that has it.
+    flux, polarization
+        Photons/s; fraction of the beam that is polarized one way, (1 + Kahn factor)/2. ``None``: not known, no line.
+    detector
+        Name of the detector. One with PILATUS or EIGER in it makes readers expect modules.
+    slow_pixel_size_m
+        Edge of a pixel along slow [m]; ``None``: as along fast.
+    convention
+        ``generic`` or ``pilatus``; the second makes readers expect whole modules.
+    """
+
+    timestamp: datetime
+    pixel_size_m: float
+    distance_m: float
+    wavelength_A: float
+    beam_fast_px: float
+    beam_slow_px: float
+    exposure_time_s: float
+    exposure_period_s: float
+    start_angle_deg: float
+    angle_increment_deg: float
+    threshold_eV: float
+    twotheta_deg: float = 0.0
+    count_cutoff: int = MAX_COUNT
+    n_excluded_pixels: int = 0
+    tau_s: float = 0.0
+    sensor_thickness_m: float | None = None
+    sensor: str = "Silicon"
+    flux: float | None = None
+    polarization: float | None = None
+    detector: str = _DETECTORS["generic"]
+    slow_pixel_size_m: float | None = None
+    convention: str = "generic"
+
+    def lines(self) -> list[str]:
+        """The lines of the header, each ``# Key value unit``, in the order of Pilatus files."""
+        slow_size_m = self.pixel_size_m if self.slow_pixel_size_m is None else self.slow_pixel_size_m
+        lines = [
+            f"Detector: {self.detector}",
+            self.timestamp.replace(tzinfo=None).isoformat(timespec="milliseconds"),
+            f"Pixel_size {_digits(self.pixel_size_m)} m x {_digits(slow_size_m)} m",
+            _known(f"{self.sensor} sensor, thickness", self.sensor_thickness_m, " m"),
+            f"Exposure_time {_digits(self.exposure_time_s)} s",
+            f"Exposure_period {_digits(self.exposure_period_s)} s",
+            f"Tau = {_digits(self.tau_s)} s",
+            f"Count_cutoff {self.count_cutoff} counts",
+            f"Threshold_setting: {_digits(self.threshold_eV)} eV",
+            f"N_excluded_pixels = {self.n_excluded_pixels}",
+            f"Wavelength {_digits(self.wavelength_A)} A",
+            f"Detector_distance {_digits(self.distance_m)} m",
+            f"Beam_xy ({_digits(self.beam_fast_px)}, {_digits(self.beam_slow_px)}) pixels",
+            _known("Flux", self.flux),
+            f"Start_angle {_digits(self.start_angle_deg)} deg.",
+            f"Angle_increment {_digits(self.angle_increment_deg)} deg.",
+            f"Detector_2theta {_digits(self.twotheta_deg)} deg.",
+            _known("Polarization", self.polarization),
+        ]
+        return [f"# {line}" for line in lines if line]
+
+
+def _digits(value: float) -> str:
+    return f"{value:.12g}"
+
+
+def _known(key: str, value: float | None, unit: str = "") -> str:
+    return "" if value is None else f"{key} {_digits(value)}{unit}"
+
+
+def minicbf_header(geometry: DetectorGeometry, *, wavelength_A: float, start_angle_deg: float,
+                   angle_increment_deg: float, exposure_s: float, timestamp: datetime, count_cutoff: int = MAX_COUNT,
+                   n_excluded_pixels: int = 0, sensor_thickness_m: float | None = None, flux: float | None = None,
+                   polarization: float | None = None, sensor: str = "Silicon", convention: str = "generic"
+                   ) -> MiniCbfHeader:
+    """The header of an image rendered on ``geometry``, which `tiles.facing_geometry` made.
+
+    ``sensor_thickness_m`` only where sensor layers were rendered (see `MiniCbfHeader`).
+    The threshold is half the photon energy, where counting detectors have it. A
+    tilt of the detector has no place in this header.
+    """
+    return MiniCbfHeader(
+        timestamp=timestamp,
+        pixel_size_m=geometry.pixel_size,
+        distance_m=geometry.distance,
+        wavelength_A=wavelength_A,
+        beam_fast_px=geometry.fbeam / geometry.pixel_size,
+        beam_slow_px=geometry.sbeam / geometry.slow_pixel_size,
+        exposure_time_s=exposure_s,
+        exposure_period_s=exposure_s,
+        start_angle_deg=start_angle_deg,
+        angle_increment_deg=angle_increment_deg,
+        threshold_eV=units.HC_EV_ANGSTROM / wavelength_A / 2.0,
+        twotheta_deg=units.deg_from_rad(geometry.twotheta),
+        count_cutoff=count_cutoff,
+        n_excluded_pixels=n_excluded_pixels,
+        sensor_thickness_m=sensor_thickness_m,
+        sensor=sensor,
+        flux=flux,
+        polarization=polarization,
+        detector=_DETECTORS[convention],
+        slow_pixel_size_m=geometry.slow_pixel_size,
+        convention=convention,
+    )
+
+
+def write_cbf(path: Path | str, counts: np.ndarray, header: MiniCbfHeader) -> None:
+    """Write int32 [slow, fast] counts, with fabio, byte-offset compressed; masked pixels are -1 or -2.
+
+    Raises
+    ------
+    FormatError
+        If the array is not int32 [slow, fast], or the header has text that is not plain ASCII.
+    OSError
+        If the file cannot be written.
+    """
+    from fabio.cbfimage import CbfImage
+
+    counts = checked_image(path, counts, np.int32, "a CBF image")
+    lines = header.lines()
+    for line in lines:
+        if not _LINE.fullmatch(line):
+            raise FormatError(f"{path}: got the header line {line!r}; a line is plain ASCII")
+    image = CbfImage(data=counts)
+    image.header[_CONVENTION_KEY] = CONVENTIONS[header.convention]
+    image.header[_CONTENTS_KEY] = "\r\n".join(lines)
+    with atomic_path(path) as temporary:
+        image.write(temporary)
+
+
+class _NamedStream(io.BytesIO):
+    """Bytes that fabio takes for an open file: it wants a name, and leaves real files open."""
+
+    name = ""
+
+
+def read_cbf(path: Path | str) -> tuple[np.ndarray, dict[str, str]]:
+    """int32 [slow, fast] counts, and the lines of the short header as key and rest.
+
+    The header also has the convention, as ``_array_data.header_convention``, and
+    the line without a key as ``timestamp``.
+
+    Raises
+    ------
+    FormatError
+        If it is not a byte-offset compressed CBF of signed 32-bit integers, or is cut short or damaged.
+    OSError
+        If it cannot be read.
+    """
+    from fabio.cbfimage import CbfImage
+    from fabio.compression import decByteOffset
+
+    data = unpacked(path)
+    _check_frame(path, data)
+    image = CbfImage()
+    try:
+        packed = image.read(_NamedStream(data), only_raw=True)
+        fast, slow = (int(image.header[f"X-Binary-Size-{axis}-Dimension"]) for axis in ("Fastest", "Second"))
+        size = int(image.header["X-Binary-Size"])
+    except Exception as error:  # fabio meets damage with whatever its next statement raises
+        raise FormatError(f"{path}: got a header that fabio cannot read ({error!r}); a CBF image is accepted") from None
+    _check_coding(path, image.header)
+    # Before decoding: the decoder trusts its input and reads past the end of a broken one.
+    if len(packed) != size:
+        raise FormatError(f"{path}: got {len(packed)} bytes of pixels; its header says {size}")
+    digest = image.header.get("Content-MD5")
+    if digest and digest != base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode("ascii"):
+        raise FormatError(f"{path}: got pixels that do not match Content-MD5; an undamaged file is accepted")
+    counts = decByteOffset(packed, size=slow * fast, dtype="int32")
+    if slow * fast < 1 or len(counts) != slow * fast:
+        raise FormatError(f"{path}: got {len(counts)} pixels; its header says {fast} x {slow}, at least one")
+    return np.asarray(counts, dtype=np.int32).reshape(slow, fast), _parsed(image.header)
+
+
+def _check_frame(path: Path | str, data: bytes) -> None:
+    """Without these marks fabio reads on for ever."""
+    if not data.startswith(_MAGIC):
+        raise FormatError(f"{path}: starts with {data[:len(_MAGIC)]!r}; a CBF image starts with {_MAGIC!r}")
+    section = data.find(_SECTION, 0, _TEXT_BYTES)
+    if section < 0 or data.find(_STARTER, section) < 0:
+        raise FormatError(f"{path}: no start of pixels; a CBF image has a binary section in its first "
+                          f"{_TEXT_BYTES} bytes")
+
+
+def _check_coding(path: Path | str, header: dict[str, str]) -> None:
+    for key, accepted in (("conversions", _COMPRESSION), ("X-Binary-Element-Type", _ELEMENT)):
+        if header.get(key) != accepted:
+            raise FormatError(f"{path}: got {key}={header.get(key)}; only {accepted} is accepted")
+
+
+def _parsed(header: dict[str, str]) -> dict[str, str]:
+    parsed = {_CONVENTION_KEY: header.get(_CONVENTION_KEY, "")}
+    for line in header.get(_CONTENTS_KEY, "").splitlines():
+        key, _, rest = line.lstrip("# ").rstrip().partition(" ")
+        if rest:
+            parsed[key.rstrip(":")] = rest.lstrip("= ")
+        elif key:
+            parsed["timestamp"] = key
+    return parsed

@@ -1,0 +1,371 @@
+"""NeXus NXmx files: many images in one HDF5 file, with any geometry.
+
+Geometry stands in the McStas frame (x to the left looking along the beam, y up, z along the beam): the frame of
+DIALS turned half about y. Besides the groups of the NXmx definition a file has what the XDS plugins neggia and
+durin look for (detectorSpecific, data_000001). `specs/file-formats.md`
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cubragg.crystallography.frames import to_frame
+from cubragg.crystallography.vectors import Vector, dot, norm, scale
+from cubragg.detect.counts import pixels_of
+from cubragg.errors import FormatError
+from cubragg.io.files.arrays import checked_image
+from cubragg.io.files.atomic import atomic_path
+from cubragg.io.files.hdf5_sink import Sink, undisturbed
+from cubragg.io.images.image_panels import Tile, sensor_of
+
+if TYPE_CHECKING:
+    import h5py
+
+_DETECTOR = "/entry/instrument/detector"
+_OMEGA = "/entry/sample/transformations/omega"
+_DETECTOR_Z = f"{_DETECTOR}/transformations/detector_z"
+#: Thickness told where no sensor layers were rendered [m]. dxtbx corrects for the depth of absorption whatever the
+#: file says, and refuses a thickness of 0; this one moves nothing by more than its own size.
+_NO_SENSOR_M = 1e-9
+#: Bit of the pixel mask for pixels that are not there.
+_GAP = 1
+
+
+class PixelType(NamedTuple):
+    """How pixels are kept: highest count, and the value of pixels that are not there.
+
+    dxtbx reads whole numbers as signed ones and takes the two highest for marks; XDS takes what is no positive
+    32-bit integer for one.
+    """
+
+    highest: float
+    absent: float
+
+
+TYPES = {
+    "uint32": PixelType(2**31 - 3, 2**32 - 1), "int32": PixelType(2**31 - 3, -1),
+    "uint16": PixelType(2**16 - 3, 2**16 - 1), "float32": PixelType(float(np.finfo(np.float32).max), -1),
+}
+
+
+@dataclass(frozen=True)
+class NxmxScene:
+    """What a file says besides its pixels.
+
+    Attributes
+    ----------
+    tiles
+        The panels, of one sensor.
+    live
+        bool [slow, fast]; False pixels are gaps or masked.
+    wavelength_A
+        Wavelength [A].
+    start_deg, range_deg
+        Spindle at the start of the first image, and how far it turns in each [deg]; a range of 0 makes stills.
+    exposure_s
+        Exposure of an image [s].
+    timestamp
+        When the first image was made.
+    flux, beamsize_m
+        Photons/s and edge of the beam [m]; ``None``: not known.
+    kahn_factor
+        Polarization along the beam's own polarization axis, -1 to 1.
+    counts_per_photon
+        What photons were multiplied by.
+    trusted
+        Lowest and highest count to trust; ``None``: all that the type of the pixels can hold.
+    """
+
+    tiles: tuple[Tile, ...]
+    live: np.ndarray
+    wavelength_A: float
+    start_deg: float
+    range_deg: float
+    exposure_s: float
+    timestamp: datetime
+    flux: float | None = None
+    beamsize_m: float | None = None
+    kahn_factor: float = 0.0
+    counts_per_photon: float = 1.0
+    trusted: tuple[float, float] | None = None
+
+
+def nxmx_pixels(values: np.ndarray, factor: float, live: np.ndarray, type_name: str, *, where: str = "counts"
+                ) -> np.ndarray:
+    """Pixels [slow, fast] of a type of `TYPES`, as `counts.pixels_of` makes them."""
+    return pixels_of(values, factor, live, type_name, *TYPES[type_name], where=where)
+
+
+class NxmxWriter:
+    """Appends images to a file, which appears when the ``with`` block ends, with the images that it has by then.
+
+    Ctrl-C ends a file with the images that were appended; any other fault leaves none. One image at a time is in
+    memory.
+
+    Parameters
+    ----------
+    path
+        The file.
+    scene
+        What it says besides the pixels.
+    images
+        How many images it is to hold.
+    type_name
+        A key of `TYPES`.
+
+    Attributes
+    ----------
+    done, complete
+        Images appended so far; whether the file is in its place.
+
+    Raises
+    ------
+    FormatError
+        If the panels differ in their sensors.
+    OSError
+        If the file cannot be written.
+    """
+
+    def __init__(self, path: Path | str, scene: NxmxScene, images: int, type_name: str = "uint32") -> None:
+        sensor_of(scene.tiles)
+        self.done, self.complete = 0, False
+        self._path, self._scene, self._images, self._type = path, scene, images, type_name
+        self._stack = ExitStack()
+
+    def __enter__(self) -> NxmxWriter:
+        try:
+            with undisturbed():
+                self._open()
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def _open(self) -> None:
+        import h5py
+        import hdf5plugin
+
+        # Where HDF5_PLUGIN_PATH names hdf5plugin's own folder, as DIALS may need it, HDF5 would load a filter from
+        # there that does not find this h5py's library.
+        hdf5plugin.register("bshuf", force=True)
+        with ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self._path))
+            self._sink = stack.enter_context(closing(Sink(temporary)))
+            # Old-style groups and superblock 0, which neggia reads.
+            self._file = stack.enter_context(h5py.File(self._sink, "w", libver="earliest"))
+            shape = self._scene.live.shape
+            entry = _group(self._file, "entry", "NXentry")
+            data = _group(entry, "data", "NXdata", signal="data")
+            self._data = data.create_dataset(
+                "data", (self._images, *shape), self._type, maxshape=(self._images, *shape), chunks=(1, *shape),
+                fillvalue=0, **hdf5plugin.Bitshuffle(nelems=0, cname="lz4"))
+            data["data_000001"] = self._data
+            self._stack = stack.pop_all()
+
+    def append(self, image: np.ndarray) -> None:
+        """Add an image [slow, fast] of the file's type, as `nxmx_pixels` makes it.
+
+        Raises
+        ------
+        FormatError
+            If it is of another type or size.
+        OSError
+            If it cannot be written.
+        """
+        image = checked_image(self._path, image, self._type, "this NXmx file")
+        if image.shape != self._data.shape[1:]:
+            raise FormatError(f"{self._path}: got an image of shape {image.shape}; "
+                              f"the file has images of {self._data.shape[1:]}")
+        with undisturbed():
+            self._data[self.done] = image
+            self._file.flush()
+            self._sink.check()
+            self.done += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+                 ) -> None:
+        keep = kind is None or (issubclass(kind, KeyboardInterrupt) and self.done > 0)
+        with undisturbed():
+            if not keep:
+                self._stack.__exit__(kind, error, trace)
+                return
+            self._finish()
+
+    def _finish(self) -> None:
+        with self._stack:
+            self._data.resize(self.done, axis=0)
+            _describe(self._file, self._scene, self.done, self._type)
+            self._file.flush()
+            self._sink.check()
+        self.complete = True
+
+
+def _describe(file: h5py.File, scene: NxmxScene, images: int, type_name: str) -> None:
+    """Everything but the pixels."""
+    _say(file, NX_class="NXroot", default="entry")
+    entry = file["entry"]
+    _say(entry, default="data")
+    start = scene.timestamp.replace(tzinfo=None)
+    end = start + timedelta(seconds=images * max(scene.exposure_s, 0.0))
+    for name, text in (("definition", "NXmx"), ("start_time", start.isoformat(timespec="milliseconds")),
+                       ("end_time", end.isoformat(timespec="milliseconds")),
+                       ("end_time_estimated", end.isoformat(timespec="milliseconds"))):
+        entry[name] = text
+    if scene.counts_per_photon != 1.0:
+        entry["data/data_scale_factor"] = 1.0 / scene.counts_per_photon
+    _group(entry, "source", "NXsource")["name"] = "cubragg, simulated"
+    instrument = _group(entry, "instrument", "NXinstrument")
+    instrument["name"] = "cubragg, simulated"
+    frame = _Frame(scene.tiles[0])
+    _beam(_group(instrument, "beam", "NXbeam"), scene, frame)
+    _sample(_group(entry, "sample", "NXsample"), scene, images, frame)
+    _detector(_group(instrument, "detector", "NXdetector"), scene, images, type_name, frame)
+
+
+class _Frame:
+    """From the laboratory of a tile into the McStas frame."""
+
+    def __init__(self, tile: Tile) -> None:
+        self._rotation = tile.geometry.dials_rotation()
+        self.spindle = self(tile.geometry.spindle)
+        self.polar = self(tile.geometry.polar)
+
+    def __call__(self, vector: Vector) -> Vector:
+        x, y, z = to_frame(self._rotation, vector)
+        return (0.0 - x, y, 0.0 - z)
+
+
+def _say(node: h5py.Group | h5py.Dataset, **attributes: str) -> None:
+    """Attributes of text in the one form that durin reads: of variable length, and not Unicode."""
+    import h5py
+
+    for key, text in attributes.items():
+        node.attrs.create(key, text, dtype=h5py.string_dtype("ascii"))
+
+
+def _group(parent: h5py.Group, name: str, nx_class: str, **attributes: str) -> h5py.Group:
+    group = parent.create_group(name)
+    _say(group, NX_class=nx_class, **attributes)
+    return group
+
+
+def _field(group: h5py.Group, name: str, value: Any, units: str) -> None:
+    group[name] = value
+    _say(group[name], units=units)
+
+
+def _axis(group: h5py.Group, name: str, value: Any, kind: str, vector: Vector, depends_on: str) -> None:
+    """A rotation [deg] or translation [m] about or along a unit vector."""
+    _field(group, name, value, "deg" if kind == "rotation" else "m")
+    axis = group[name].attrs
+    axis["vector"] = np.array(vector)
+    axis["offset"] = np.zeros(3)
+    _say(group[name], transformation_type=kind, offset_units="m", depends_on=depends_on)
+
+
+def _beam(beam: h5py.Group, scene: NxmxScene, frame: _Frame) -> None:
+    _field(beam, "incident_wavelength", scene.wavelength_A, "angstrom")
+    if scene.flux is not None:
+        _field(beam, "total_flux", scene.flux, "Hz")
+    if scene.beamsize_m is not None:
+        _field(beam, "incident_beam_size", np.full(2, scene.beamsize_m), "m")
+    angle = 2.0 * math.atan2(frame.polar[1], frame.polar[0])
+    stokes = (1.0, scene.kahn_factor * math.cos(angle), scene.kahn_factor * math.sin(angle), 0.0)
+    beam["incident_polarization_stokes"] = np.array(stokes)
+
+
+def _sample(sample: h5py.Group, scene: NxmxScene, images: int, frame: _Frame) -> None:
+    sample["name"] = "crystal, simulated"
+    if not scene.range_deg > 0.0:
+        sample["depends_on"] = "."
+        return
+    sample["depends_on"] = _OMEGA
+    axes = _group(sample, "transformations", "NXtransformations")
+    starts = scene.start_deg + scene.range_deg * np.arange(images)
+    _axis(axes, "omega", starts, "rotation", frame.spindle, ".")
+    _field(axes, "omega_end", starts + scene.range_deg, "deg")
+    _field(axes, "omega_increment_set", np.full(images, scene.range_deg), "deg")
+    _field(_group(sample, "goniometer", "NXcollection"), "omega_range_average", scene.range_deg, "deg")
+
+
+def _reference(tiles: tuple[Tile, ...]) -> Tile:
+    """The tile nearest to whose middle the beam hits; distance and beam centre are told of it."""
+    def off_middle(tile: Tile) -> float:
+        geometry = tile.geometry
+        off = math.hypot(geometry.fbeam - geometry.detsize_fast / 2.0, geometry.sbeam - geometry.detsize_slow / 2.0)
+        return math.inf if math.isnan(off) else off
+    return min(tiles, key=off_middle)
+
+
+def _detector(detector: h5py.Group, scene: NxmxScene, images: int, type_name: str, frame: _Frame) -> None:
+    reference = _reference(scene.tiles)
+    geometry, (fast_offset, slow_offset) = reference.geometry, reference.offset
+    material, thickness = sensor_of(scene.tiles)
+    detector["description"] = "cubragg, simulated"
+    detector["type"] = "Pixel"
+    detector["depends_on"] = _DETECTOR_Z
+    for name, value, units in (
+            ("x_pixel_size", geometry.pixel_size, "m"), ("y_pixel_size", geometry.slow_pixel_size, "m"),
+            ("sensor_thickness", thickness or _NO_SENSOR_M, "m"), ("count_time", scene.exposure_s, "s"),
+            ("frame_time", scene.exposure_s, "s")):
+        _field(detector, name, np.float64(value), units)
+    if math.isfinite(geometry.distance):
+        for name in ("distance", "detector_distance"):
+            _field(detector, name, np.float64(geometry.distance), "m")
+        _field(detector, "beam_center_x", fast_offset + geometry.fbeam / geometry.pixel_size, "pixel")
+        _field(detector, "beam_center_y", slow_offset + geometry.sbeam / geometry.slow_pixel_size, "pixel")
+    detector["sensor_material"] = material
+    lowest, highest = scene.trusted or (0.0, TYPES[type_name].highest)
+    number = float if type_name == "float32" else int
+    detector["underload_value"] = number(max(lowest, 0.0))
+    detector["saturation_value"] = number(min(highest, TYPES[type_name].highest))
+    if type_name != "float32":
+        detector["bit_depth_readout"] = 8 * np.dtype(type_name).itemsize
+    _specific(_group(detector, "detectorSpecific", "NXcollection"), scene, images)
+    if all(tile.geometry.fast_pixels == scene.live.shape[1] for tile in scene.tiles):
+        # dxtbx 3.12 fails on the part of a mask that is not contiguous; values alone mask gaps there.
+        detector["pixel_mask"] = detector["detectorSpecific/pixel_mask"]
+    detector["pixel_mask_applied"] = True
+    depth = frame(geometry.pix0)[2]
+    _axis(_group(detector, "transformations", "NXtransformations"), "detector_z", depth, "translation",
+          (0.0, 0.0, 1.0), ".")
+    width = len(str(len(scene.tiles) - 1))
+    for number_, tile in enumerate(scene.tiles):
+        name = "module" if len(scene.tiles) == 1 else f"module_{number_:0{width}}"
+        _module(_group(detector, name, "NXdetector_module"), tile, depth, frame)
+
+
+def _specific(specific: h5py.Group, scene: NxmxScene, images: int) -> None:
+    """Where detectors of Dectris keep things, and the plugins of XDS look for them."""
+    slow, fast = scene.live.shape
+    specific["nimages"] = images
+    specific["ntrigger"] = 1
+    specific["x_pixels_in_detector"] = fast
+    specific["y_pixels_in_detector"] = slow
+    # Not in chunks: neggia reads it as it lies.
+    specific["pixel_mask"] = np.where(scene.live, 0, _GAP).astype(np.uint32)
+
+
+def _module(module: h5py.Group, tile: Tile, depth: float, frame: _Frame) -> None:
+    geometry, path = tile.geometry, module.name
+    if tile.name:
+        module["description"] = tile.name
+    module["data_origin"] = np.array(tile.offset[::-1])
+    module["data_size"] = np.array((geometry.slow_pixels, geometry.fast_pixels))
+    x, y, z = frame(geometry.pix0)
+    offset = (x, y, z - depth)
+    length = norm(offset)
+    direction = scale(offset, 1.0 / length) if dot(offset, offset) > 0.0 else (1.0, 0.0, 0.0)
+    _axis(module, "module_offset", length, "translation", direction, _DETECTOR_Z)
+    for name, size, axis in (("fast_pixel_direction", geometry.pixel_size, geometry.fast),
+                             ("slow_pixel_direction", geometry.slow_pixel_size, geometry.slow)):
+        _axis(module, name, size, "translation", frame(axis), f"{path}/module_offset")

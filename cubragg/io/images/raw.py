@@ -1,0 +1,42 @@
+"""Float images of nanoBragg: single-precision numbers, no header."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from cubragg.errors import FormatError
+from cubragg.io.files.arrays import checked_image
+from cubragg.io.files.atomic import write_bytes
+
+
+def write_float(path: Path | str, photons: np.ndarray) -> None:
+    """Write float32 [slow, fast] photons/pixel as little-endian floats, fast axis first.
+
+    Raises
+    ------
+    FormatError
+        If the array is not float32 [slow, fast].
+    OSError
+        If the file cannot be written.
+    """
+    write_bytes(path, checked_image(path, photons, np.float32, "a float image").astype("<f4", copy=False).data)
+
+
+def read_float(path: Path | str, shape: tuple[int, int]) -> np.ndarray:
+    """Read float32 [slow, fast] photons/pixel; the file itself does not know its ``shape`` (slow, fast).
+
+    Raises
+    ------
+    FormatError
+        If the size of the file does not fit the shape.
+    OSError
+        If it cannot be read.
+    """
+    data = Path(path).read_bytes()
+    slow, fast = shape
+    if len(data) != 4 * slow * fast:
+        raise FormatError(f"{path}: got {len(data)} bytes; a float image of {fast} x {slow} pixels "
+                          f"has {4 * slow * fast} bytes")
+    return np.frombuffer(data, "<f4").reshape(shape).astype(np.float32)

@@ -1,0 +1,167 @@
+"""Reading any image that can be compared."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cubragg.errors import FormatError
+from cubragg.io.files.compression import start_of
+from cubragg.io.images.cbf import read_cbf
+from cubragg.io.images.raw import read_float
+from cubragg.io.images.smv import read_smv
+
+#: First bytes of the two formats that cubragg reads by itself.
+_SMV, _CBF = b"{\nHEADER_BYTES=", b"###CBF"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+#: Endings of files without a header: little-endian floats.
+FLOAT_ENDINGS = (".bin", ".raw", ".float")
+
+
+class ReadImage(NamedTuple):
+    """``pixels`` float64 [slow, fast]; ``mask`` bool [slow, fast], False where the file marks a pixel as not measured.
+
+    ``mask`` is ``None`` where the format marks none; ``form`` names the format; ``stored`` is the type of pixels in
+    the file and ``header`` its text, of SMV and CBF, and the Count_cutoff of NXmx; ``frames`` is how many images the
+    file has.
+    """
+
+    pixels: np.ndarray
+    mask: np.ndarray | None
+    form: str
+    stored: np.dtype
+    header: Mapping[str, str] = MappingProxyType({})
+    frames: int = 1
+
+
+def read_image(path: Path | str, shape: tuple[int, int] | None = None, number: int = 1) -> ReadImage:
+    """Read a float image, SMV, CBF, NXmx, or whatever fabio knows.
+
+    The first bytes tell SMV, CBF and HDF5; the endings `FLOAT_ENDINGS` tell a float image. Negative pixels of a
+    CBF are masked ones.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        (slow, fast) of a float image, which does not know its own; ``None``: it is square.
+    number
+        Which image of a file that has several, from 1.
+
+    Raises
+    ------
+    FormatError
+        If it is no image, or not one that can be read whole.
+    OSError
+        If it cannot be opened.
+    """
+    start = start_of(path, len(_SMV))
+    if start.startswith(_SMV):
+        smv = read_smv(path)
+        image = ReadImage(smv.pixels.astype(np.float64), None, "SMV", smv.pixels.dtype, smv.header)
+    elif start.startswith(_CBF):
+        counts, header = read_cbf(path)
+        image = ReadImage(counts.astype(np.float64), counts >= 0, "CBF", counts.dtype, header)
+    elif Path(path).suffix.lower() in FLOAT_ENDINGS:
+        photons = read_float(path, shape or _square(path))
+        image = ReadImage(photons.astype(np.float64), None, "float image", photons.dtype)
+    else:
+        whole = _nxmx(path, number) if start.startswith(_HDF5) else None
+        return _with_fabio(path, number) if whole is None else whole
+    _check_number(path, number, 1)
+    return image
+
+
+def _check_number(path: Path | str, number: int, frames: int) -> None:
+    if not 1 <= number <= frames:
+        raise FormatError(f"{path}: got image number {number}; the file has {frames}, counted from 1")
+
+
+def _square(path: Path | str) -> tuple[int, int]:
+    size = Path(path).stat().st_size
+    edge = math.isqrt(size // 4)
+    if edge == 0 or 4 * edge * edge != size:
+        raise FormatError(f"{path}: got {size} bytes; a square float image has 4 times a square number, "
+                          "of any other the shape must be given")
+    return edge, edge
+
+
+def _nxmx(path: Path | str, number: int) -> ReadImage | None:
+    """An image of an HDF5 file that has them all in /entry/data/data; ``None`` where it has not.
+
+    fabio would count them once more where they stand under a second name.
+    """
+    import h5py
+    import hdf5plugin  # noqa: F401  (registers filters)
+
+    try:
+        with h5py.File(path, "r") as file:
+            _check_links(path, file)
+            data, detector = file.get("entry/data/data"), file.get("entry/instrument/detector", {})
+            if not isinstance(data, h5py.Dataset) or data.ndim != 3 or data.size == 0:
+                return None
+            _check_number(path, number, len(data))
+            pixels = data[number - 1]
+            mask = pixels != np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else pixels >= 0
+            place = next((place for place in ("pixel_mask", "detectorSpecific/pixel_mask") if place in detector), None)
+            if place is not None and detector[place].shape == pixels.shape:
+                mask &= detector[place][()] == 0
+            header = ({"Count_cutoff": f"{np.ravel(detector['saturation_value'][()])[0]:.0f}"}
+                      if "saturation_value" in detector else {})
+            return ReadImage(pixels.astype(np.float64), mask, "NXmx", pixels.dtype, header, len(data))
+    except FormatError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:  # whatever h5py meets
+        raise FormatError(f"{path}: got a file that h5py cannot follow ({error}); a whole NXmx file is accepted"
+                          ) from None
+
+
+def _check_links(path: Path | str, file: Any) -> None:
+    """HDF5 shows images of files that are not there as zeros, or as no images."""
+    import h5py
+
+    group = file.get("entry/data")
+    named = [] if group is None else [group.get(name, getlink=True) for name in group]
+    sources = {link.filename for link in named if isinstance(link, h5py.ExternalLink)}
+    data = file.get("entry/data/data")
+    if isinstance(data, h5py.Dataset) and data.is_virtual:
+        sources |= {source.file_name for source in data.virtual_sources()} - {"."}
+    absent = sorted(name for name in sources if not Path(name).exists() and not (Path(path).parent / name).exists())
+    if absent and absent == sorted(sources):
+        raise FormatError(f"{path}: its images are in {absent[0]}" + " and others" * (len(absent) > 1)
+                          + ", which must lie beside it")
+
+
+def _with_fabio(path: Path | str, number: int) -> ReadImage:
+    import fabio
+
+    # fabio logs what it tries on the way to a format; the caller hears one sentence.
+    logger = logging.getLogger("fabio")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with fabio.open(str(path)) as image:
+            frames = max(1, int(image.nframes))
+            _check_number(path, number, frames)
+            data = np.asarray(image.data if frames == 1 else image.get_frame(number - 1).data)
+            form = str(image.classname).removesuffix("Image")
+    except FormatError:
+        raise
+    except Exception as error:  # fabio meets a file it does not know with whatever its next statement raises
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(f"{path}: no image that fabio knows ({reason}); a float image (.bin), SMV, CBF, NXmx or "
+                          "another format of fabio is accepted") from None
+    finally:
+        logger.setLevel(before)
+    if data.ndim != 2 or data.size == 0:
+        raise FormatError(f"{path}: got an array of shape {data.shape}; an image is [slow, fast] and not empty")
+    # Eiger detectors mark pixels without a value by the largest number that fits.
+    mask = data != np.iinfo(data.dtype).max if form == "Eiger" and data.dtype.kind == "u" else None
+    return ReadImage(data.astype(np.float64), mask, form, data.dtype, frames=frames)

@@ -1,0 +1,278 @@
+"""SMV (ADSC) images: a text header of ``KEY=value;`` lines, then 16-bit pixels.
+
+Sources: nanoBragg.c (GetFrame, ValueOf and the two places that write a header),
+the d*TREK image format 1.1, and what the readers of `specs/file-formats.md` ask for.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cubragg.errors import FormatError
+from cubragg.experiment.detector import DetectorGeometry
+from cubragg.io.files.arrays import checked_image
+from cubragg.io.files.atomic import atomic_path, require_size
+from cubragg.io.files.compression import start_of, unpacked
+
+_START = b"{\nHEADER_BYTES="
+#: Headers longer than this are taken for damage.
+MAX_HEADER_BYTES = 2**20
+#: The one accepted type of pixels by its two names: of d*TREK, and of ADSC. A file may leave out both.
+_PIXEL_TYPES = {"Data_type": "unsigned short int", "TYPE": "unsigned_short"}
+_BYTE_ORDERS = {"little_endian": "<u2", "big_endian": ">u2"}
+
+_BLOCK = 512
+#: The lines that fabio puts around the keys, and to spare.
+_FRAME_BYTES = 64
+#: fabio writes the size of the header in five characters.
+_MAX_WRITTEN_BYTES = 99_999 // _BLOCK * _BLOCK
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_VALUE = re.compile(r"[ -:<>-~]*")  # printable ASCII without ; and =
+
+#: What C's atof makes a number of.
+_LEADING_NUMBER = re.compile(r"\s*([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|nan))", re.ASCII | re.IGNORECASE)
+
+
+class SmvFile(NamedTuple):
+    """``header`` in file order, its raw ``text`` for `header_value`, ``pixels`` uint16 [slow, fast]."""
+
+    header: dict[str, str]
+    text: str
+    pixels: np.ndarray
+
+
+def header_value(text: str, key: str) -> float | None:
+    """The number that nanoBragg.c finds for ``key`` in the header ``text``, or ``None`` without one.
+
+    The key matches anywhere, also inside a longer one (DISTANCE in CLOSE_DISTANCE),
+    its last occurrence counts, and what follows the next ``=`` is read as far as it
+    is a number: 0 if it is none.
+    """
+    found = text.rfind(key)
+    if found < 0:
+        return None
+    _, _, rest = text[found + len(key):].partition("=")
+    match = _LEADING_NUMBER.match(rest)
+    value = float(match.group(1)) if match else 0.0
+    # NaN is how the C program says that a key is absent.
+    return None if math.isnan(value) else value
+
+
+def smv_header(geometry: DetectorGeometry, *, wavelength_A: float, phi_deg: float, osc_deg: float,
+               twotheta_deg: float) -> dict[str, str]:
+    """The header of nanoBragg.c: its keys in its order, values to 6 digits, lengths in mm.
+
+    BEAM_CENTER_X and _Y are the beam centre in the sense of the convention, as
+    given or by default; the centres after it are where the beam ended up, in the
+    sense of each program. ``osc_deg`` is the range as filled in for rendering.
+    """
+    pixel = geometry.pixel_size
+    half_pixel = 0.5 * pixel
+    numbers: dict[str, float | tuple[float, ...]] = {
+        "PIXEL_SIZE": 1000.0 * pixel,
+        "DISTANCE": 1000.0 * geometry.distance,
+        "WAVELENGTH": wavelength_A,
+        "BEAM_CENTER_X": 1000.0 * geometry.xbeam,
+        "BEAM_CENTER_Y": 1000.0 * geometry.ybeam,
+        "ADXV_CENTER_X": 1000.0 * geometry.fbeam,
+        "ADXV_CENTER_Y": 1000.0 * (geometry.detsize_slow - geometry.sbeam),
+        "MOSFLM_CENTER_X": 1000.0 * (geometry.sbeam - half_pixel),
+        "MOSFLM_CENTER_Y": 1000.0 * (geometry.fbeam - half_pixel),
+        "DENZO_X_BEAM": 1000.0 * geometry.sbeam,
+        "DENZO_Y_BEAM": 1000.0 * geometry.fbeam,
+        "DIALS_ORIGIN": geometry.dials_origin_mm,
+        "XDS_ORGX": geometry.orgx,
+        "XDS_ORGY": geometry.orgy,
+        "CLOSE_DISTANCE": 1000.0 * geometry.close_distance,
+        "PHI": phi_deg,
+        "OSC_START": phi_deg,
+        "OSC_RANGE": osc_deg,
+        "TWOTHETA": twotheta_deg,
+    }
+    return {
+        "HEADER_BYTES": str(_BLOCK),
+        **_layout(geometry.slow_pixels, geometry.fast_pixels),
+        **{key: _as_in_c(value) for key, value in numbers.items()},
+        "DETECTOR_SN": "000",
+        "BEAMLINE": "fake",
+    }
+
+
+def adsc_header(geometry: DetectorGeometry, *, wavelength_A: float, phi_deg: float, osc_deg: float, exposure_s: float,
+                pedestal: float, counts_per_photon: float) -> dict[str, str]:
+    """The header of an ADSC detector, from which readers of such images get the geometry.
+
+    ``geometry`` is one that `tiles.facing_geometry` made. BEAM_CENTER_X and _Y are the distances of the beam from the
+    outer corner of the first pixel along slow and fast [mm]: what dxtbx and -img with -denzo make of them. Numbers
+    have 12 digits. ``pedestal`` is what was added to each pixel.
+
+    Raises
+    ------
+    FormatError
+        For pixels that are not square.
+    """
+    pixel = geometry.pixel_size
+    if pixel != geometry.slow_pixel_size:
+        raise FormatError(f"got pixels of {1000.0 * pixel:g} x {1000.0 * geometry.slow_pixel_size:g} mm")
+    numbers = {
+        "PIXEL_SIZE": 1000.0 * pixel,
+        "DISTANCE": 1000.0 * geometry.distance,
+        "WAVELENGTH": wavelength_A,
+        "BEAM_CENTER_X": 1000.0 * geometry.sbeam,
+        "BEAM_CENTER_Y": 1000.0 * geometry.fbeam,
+        "XDS_ORGX": geometry.orgx,
+        "XDS_ORGY": geometry.orgy,
+        "PHI": phi_deg,
+        "OSC_START": phi_deg,
+        "OSC_RANGE": osc_deg,
+        "TIME": exposure_s,
+        "TWOTHETA": 0.0,
+        "GAIN": counts_per_photon,
+        "IMAGE_PEDESTAL": pedestal,
+        "ADC_OFFSET": pedestal,
+    }
+    return {
+        "HEADER_BYTES": str(_BLOCK),
+        **_layout(geometry.slow_pixels, geometry.fast_pixels),
+        **{key: f"{value:.12g}" for key, value in numbers.items()},
+        # Neither a serial number of a real detector nor, without DATE, one that readers look up.
+        "DETECTOR_SN": "000",
+        "BEAMLINE": "cubragg",
+    }
+
+
+def _as_in_c(value: float | tuple[float, ...]) -> str:
+    """printf's ``%g``, several numbers with commas."""
+    values = value if isinstance(value, tuple) else (value,)
+    return ",".join(f"{number:g}" for number in values)
+
+
+def _layout(slow: int, fast: int) -> dict[str, str]:
+    return {"DIM": "2", "BYTE_ORDER": "little_endian", "TYPE": _PIXEL_TYPES["TYPE"], "SIZE1": str(fast),
+            "SIZE2": str(slow)}
+
+
+def write_smv(path: Path | str, counts: np.ndarray, header: Mapping[str, str]) -> None:
+    """Write uint16 [slow, fast] counts, with fabio, under ``header``.
+
+    The keys that describe the pixels, and HEADER_BYTES, are made to fit the
+    counts: both spellings of the type (TYPE, Data_type), little endian, and a
+    header in multiples of 512 bytes. The order of the others stays.
+
+    Raises
+    ------
+    FormatError
+        If the array is not uint16 [slow, fast], or a key or value would not be read back.
+    OSError
+        If the file cannot be written.
+    """
+    from fabio.dtrekimage import DtrekImage
+
+    counts = checked_image(path, counts, np.uint16, "an SMV image")
+    full = _fitted_header(path, counts, header)
+    size = int(full["HEADER_BYTES"]) + counts.nbytes
+    with atomic_path(path) as temporary:
+        # fabio writes pixels with ndarray.tofile: on a full disk no error, or one without errno.
+        try:
+            DtrekImage(data=counts, header=full).write(temporary)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+        require_size(temporary, size)
+
+
+def _fitted_header(path: Path | str, counts: np.ndarray, header: Mapping[str, str]) -> dict[str, str]:
+    full = {**header, **_PIXEL_TYPES, **_layout(*counts.shape)}
+    full.pop("HEADER_BYTES", None)
+    for key, value in full.items():
+        if not _KEY.fullmatch(key):
+            raise FormatError(f"{path}: got the header key {key!r}; keys are letters, digits and _")
+        if not _VALUE.fullmatch(value) or value != value.strip():
+            raise FormatError(f"{path}: got {key}={value!r}; a header value is plain ASCII without =, ; "
+                              "and blanks around it")
+    # Worked out here, because fabio logs a warning when it enlarges a header.
+    needed = _FRAME_BYTES + sum(len(f"{key}= {value};\n") for key, value in full.items())
+    blocks = math.ceil(needed / _BLOCK)
+    if blocks * _BLOCK > _MAX_WRITTEN_BYTES:
+        raise FormatError(f"{path}: got a header of {needed} bytes; an SMV header has at most {_MAX_WRITTEN_BYTES}")
+    return {"HEADER_BYTES": str(blocks * _BLOCK), **full}
+
+
+def read_smv(path: Path | str) -> SmvFile:
+    """Read a 16-bit unsigned SMV image of either byte order.
+
+    Raises
+    ------
+    FormatError
+        If it is not one, or header or pixels are cut short.
+    OSError
+        If it cannot be read.
+    """
+    _check_start(path, start_of(path, len(_START)))
+    data = unpacked(path)
+    size = _header_size(path, data)
+    # Behind a zero byte C sees no text.
+    text = data[:size].partition(b"\0")[0].decode("latin-1")
+    header = _parsed(text)
+    fast, slow = (_size(path, header, key) for key in ("SIZE1", "SIZE2"))
+    dtype = _pixel_type(path, header)
+    if len(data) - size < 2 * slow * fast:
+        raise FormatError(f"{path}: got {len(data) - size} bytes of pixels; SIZE1={fast} and SIZE2={slow} "
+                          f"need {2 * slow * fast}")
+    pixels = np.frombuffer(data, dtype, count=slow * fast, offset=size).reshape(slow, fast)
+    return SmvFile(header, text, pixels.astype(np.uint16))
+
+
+def _check_start(path: Path | str, start: bytes) -> None:
+    if start != _START:
+        raise FormatError(f"{path}: starts with {start!r}; an SMV image starts with {_START!r}")
+
+
+def _header_size(path: Path | str, data: bytes) -> int:
+    word = re.split("[;\n]", data[len(_START):len(_START) + 64].decode("latin-1"))[0].strip()
+    size = int(word) if _WHOLE.fullmatch(word) else 0
+    if not 0 < size <= MAX_HEADER_BYTES:
+        raise FormatError(f"{path}: got HEADER_BYTES={word}; a header has 1 to {MAX_HEADER_BYTES} bytes")
+    if len(data) < size:
+        raise FormatError(f"{path}: got {len(data)} bytes; its header alone has {size}")
+    return size
+
+
+def _parsed(text: str) -> dict[str, str]:
+    """KEY=value by line, up to the closing brace; of a repeated key the last value."""
+    header = {}
+    for line in text.split("\n"):
+        if line.startswith("}"):
+            break
+        key, equals, value = line.partition("=")
+        if equals:
+            header[key.strip()] = value.strip().rstrip(";").rstrip()
+    return header
+
+
+def _size(path: Path | str, header: dict[str, str], key: str) -> int:
+    word = header.get(key)
+    if word is None:
+        raise FormatError(f"{path}: no {key} in the header; SIZE1 and SIZE2 are needed")
+    if not _WHOLE.fullmatch(word) or int(word) == 0:
+        raise FormatError(f"{path}: got {key}={word}; a size is a whole number of pixels > 0")
+    return int(word)
+
+
+def _pixel_type(path: Path | str, header: dict[str, str]) -> str:
+    for key, accepted in _PIXEL_TYPES.items():
+        if key in header:
+            if header[key] != accepted:
+                raise FormatError(f"{path}: got {key}={header[key]}; only {accepted} is accepted")
+            break
+    order = header.get("BYTE_ORDER", "little_endian")
+    if order not in _BYTE_ORDERS:
+        raise FormatError(f"{path}: got BYTE_ORDER={order}; little_endian or big_endian is accepted")
+    return _BYTE_ORDERS[order]

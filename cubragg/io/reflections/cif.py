@@ -1,0 +1,143 @@
+"""Reflections in CIF: structure-factor mmCIF of the PDB, .fcf of SHELXL, and the list embedded in a small-molecule CIF.
+
+Dictionaries: mmCIF ``refln`` category (https://mmcif.wwpdb.org), core CIF ``_refln_*``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gemmi
+import numpy as np
+
+from cubragg.crystallography.cell import Cell, checked_cell
+from cubragg.crystallography.symmetry import Symmetry, symmetry_of
+from cubragg.errors import FormatError
+from cubragg.io.files.compression import unpacked
+from cubragg.io.reflections.columns import Column, Listed, choose, signed_rows
+from cubragg.io.reflections.shelx import SHELX_COLUMNS, hklf_rows
+
+_COLUMNS = tuple(
+    [Column((tag,), False) for tag in ("pdbx_F_calc_with_solvent", "F_calc", "F_calc_au", "F_meas", "F_meas_au")]
+    + [Column(("pdbx_F_plus", "pdbx_F_minus"), False), Column(("pdbx_I_plus", "pdbx_I_minus"), True)]
+    + [Column((tag,), True) for tag in ("intensity_meas", "F_squared_meas", "intensity_calc", "F_squared_calc")])
+_CELL_TAGS = tuple((f"_cell_{name}", f"_cell.{name}") for name in (
+    "length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma"))
+_OPERATION_TAGS = ("_space_group_symop_operation_xyz", "_space_group_symop.operation_xyz",
+                   "_symmetry_equiv_pos_as_xyz", "_symmetry_equiv.pos_as_xyz")
+_HALL_TAGS = ("_space_group_name_Hall", "_space_group.name_Hall", "_symmetry_space_group_name_Hall",
+              "_symmetry.space_group_name_Hall")
+_NAME_TAGS = ("_space_group_name_H-M_alt", "_space_group.name_H-M_alt", "_symmetry_space_group_name_H-M",
+              "_symmetry.space_group_name_H-M", "_space_group.name_H-M_full",
+              "_space_group_name_H-M_ref", "_space_group.name_H-M_ref")
+_EMBEDDED = "_shelx_hkl_file"
+
+
+def read_document(path: Path | str) -> gemmi.cif.Document:
+    """A CIF file, packed or not.
+
+    Raises
+    ------
+    FormatError
+        If it is not CIF.
+    OSError
+        If it cannot be read.
+    """
+    data = unpacked(path)
+    try:
+        return gemmi.cif.read_string(data)
+    except (ValueError, RuntimeError) as error:
+        raise FormatError(f"{path}: not CIF: {str(error).removeprefix('data:')}") from None
+
+
+def read_cif_reflections(path: Path | str, column: str | None = None) -> Listed:
+    """The reflections of the first block that has any; ``column`` is a tag without ``_refln.``.
+
+    Raises
+    ------
+    FormatError
+        If there are none or not that column, or no cell or space group goes with them.
+    OSError
+        If the file cannot be read.
+    """
+    document = read_document(path)
+    blocks = [block for block in document if _has_reflections(block)]
+    if not blocks:
+        model = any(block.find_values(tag) for block in document for tag in ("_atom_site_fract_x", "_atom_site.id"))
+        raise FormatError(f"{path}: no reflections" + (", but a model; 'cubragg sf' computes structure factors from it"
+                                                       if model else ""))
+    block = blocks[0]
+    notices = (f"of {len(blocks)} blocks with reflections {block.name} is taken",) if len(blocks) > 1 else ()
+    cell, symmetry = cell_and_symmetry(path, block)
+    if not block.find_values("_refln.index_h") and not block.find_values("_refln_index_h"):
+        rows = hklf_rows(f"{path}: {_EMBEDDED}", gemmi.cif.as_string(block.find_value(_EMBEDDED)))
+        return Listed(*rows, True, SHELX_COLUMNS, (), cell, symmetry, notices)
+    offered = [kind for kind in _COLUMNS if any(block.find_values(f"_refln{mark}{kind.names[0]}") for mark in "._")]
+    chosen, others = choose(path, offered, column)
+    hkl, values = _table(path, document, block, chosen)
+    return Listed(*signed_rows(hkl, values), chosen.intensities, chosen, others, cell, symmetry, notices)
+
+
+def _has_reflections(block: gemmi.cif.Block) -> bool:
+    return any(block.find_values(tag) for tag in ("_refln.index_h", "_refln_index_h", _EMBEDDED))
+
+
+def _table(path: Path | str, document: gemmi.cif.Document, block: gemmi.cif.Block,
+           chosen: Column) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Indices int32 [n, 3] and the columns [n], NaN for what is unknown."""
+    try:
+        if block.find_values("_refln_index_h"):
+            table = gemmi.hkl_cif_as_refln_block(block)
+        else:
+            name = block.name
+            table = next(one for one in gemmi.as_refln_blocks(document) if one.block.name == name)
+        values = [table.make_float_array(name) for name in chosen.names if name in table.column_labels()]
+        return table.make_miller_array(), values
+    except (RuntimeError, ValueError) as error:
+        raise FormatError(f"{path}: the reflections cannot be read: {error}") from None
+
+
+def cell_and_symmetry(path: Path | str, block: gemmi.cif.Block) -> tuple[Cell, Symmetry]:
+    """The cell [A, deg] and the space group of a block: operations before Hall symbol before name.
+
+    Raises
+    ------
+    FormatError
+        If one is missing, or is none.
+    """
+    numbers = [gemmi.cif.as_number(_value(block, tags)) for tags in _CELL_TAGS]
+    if not np.isfinite(numbers).all():
+        raise FormatError(f"{path}: no unit cell")
+    cell = checked_cell(path, gemmi.UnitCell(*numbers))
+    name = gemmi.cif.as_string(_value(block, _NAME_TAGS))
+    hall = gemmi.cif.as_string(_value(block, _HALL_TAGS))
+    operations = next((list(block.find_values(tag)) for tag in _OPERATION_TAGS if block.find_values(tag)), [])
+    try:
+        if operations:
+            group_ops = gemmi.GroupOps([gemmi.Op(gemmi.cif.as_string(text)) for text in operations])
+        elif hall:
+            group_ops = gemmi.symops_from_hall(hall)
+        else:
+            group = gemmi.find_spacegroup_by_name(name, cell[3], cell[5])
+            if group is None:
+                raise FormatError(f"{path}: got space group {name!r}; no such group is known" if name else
+                                  f"{path}: no space group")
+            group_ops = group.operations()
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{path}: got {gemmi.cif.as_string(operations[0]) if operations else hall!r} for a symmetry "
+                          f"operation or a Hall symbol: {error}") from None
+    return cell, symmetry_of(group_ops, group_name(group_ops) or name or hall)
+
+
+def group_name(operations: gemmi.GroupOps) -> str:
+    """The extended Hermann-Mauguin symbol of operations that are in gemmi's table, else nothing."""
+    group = gemmi.find_spacegroup_by_ops(operations)
+    return group.xhm() if group else ""
+
+
+def _value(block: gemmi.cif.Block, tags: tuple[str, ...]) -> str:
+    """The first of some tags that has a value, else ``?``."""
+    found = (block.find_value(tag) for tag in tags)
+    return next((value for value in found if value and not gemmi.cif.is_null(value)), "?")

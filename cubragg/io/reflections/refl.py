@@ -1,0 +1,73 @@
+"""Reflection tables of DIALS (``.refl``): columns of raw little-endian numbers in MessagePack.
+
+Vectors are in the frame of DIALS: beam along -z, spindle towards +x. Source: the MessagePack adapter of
+``dials::af::reflection_table``, DIALS 3.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from cubragg import units
+from cubragg.io.files.atomic import write_bytes
+from cubragg.reflections.predict import Flags, Truth
+from cubragg.reflections.reflection_sums import rotates
+
+_IDENTIFIER, _VERSION = "dials::af::reflection_table", 1
+#: Bits of the column ``flags``: predicted, observed, indexed, strong.
+_DIALS_FLAGS = 1 | 2 | 4 | 32
+#: Types of columns as DIALS names them, and as NumPy stores them.
+_TYPES = {"int": "<i4", "std::size_t": "<u8", "double": "<f8", "vec3<double>": "<f8", "bool": "|u1",
+          "cctbx::miller::index<>": "<i4"}
+
+
+def orientation_in_dials_frame(truth: Truth) -> dict[str, np.ndarray]:
+    """A [1/A] and U [3, 3] at phi = 0 in the frame of DIALS."""
+    turn = np.array(truth.plan.geometry.dials_rotation()).reshape(3, 3)
+    return {"A": turn @ truth.orientation.A, "U": turn @ truth.orientation.U}
+
+
+def write_refl(path: Path | str, truth: Truth, image: int = 0) -> None:
+    """Write the reflections of an image, without the direct beam, as image number ``image`` (from 0) of a scan.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    import msgpack
+
+    kept = (truth.flags & Flags.DIRECT_BEAM) == 0
+    data = {name: [kind, [int(kept.sum()), np.ascontiguousarray(column[kept], dtype=_TYPES[kind]).tobytes()]]
+            for name, (kind, column) in sorted(_columns(truth, image).items())}
+    table = [_IDENTIFIER, _VERSION, {"identifiers": {}, "nrows": int(kept.sum()), "data": data}]
+    write_bytes(path, msgpack.packb(table, use_bin_type=True))
+
+
+def _columns(truth: Truth, image: int) -> dict[str, tuple[str, np.ndarray]]:
+    """Column name -> type and values."""
+    plan, count = truth.plan, len(truth)
+    phi_rad = np.array([units.rad_from_deg(angle) for angle in truth.phi_deg.tolist()])
+    frames = np.full(count, image + 0.5)
+    if rotates(plan):
+        frames = image + (phi_rad - plan.phi_angles[0]) / plan.phi.span
+    edges = np.array([(panel.geometry.pixel_size, panel.geometry.slow_pixel_size) for panel in truth.panels]) * 1000.0
+    counted = np.stack([truth.pixel_fast, truth.pixel_slow, frames], axis=1)
+    turn = np.array(plan.geometry.dials_rotation()).reshape(3, 3)
+    exit_beam = truth.beam @ turn.T / plan.experiment.beam.wavelength_A
+    return {
+        "miller_index": ("cctbx::miller::index<>", truth.hkl),
+        "id": ("int", np.zeros(count)), "imageset_id": ("int", np.zeros(count)),
+        "panel": ("std::size_t", truth.panel),
+        "flags": ("std::size_t", np.full(count, _DIALS_FLAGS)),
+        "entering": ("bool", (truth.flags & Flags.ENTERING) != 0),
+        "s1": ("vec3<double>", exit_beam),
+        "xyzcal.px": ("vec3<double>", np.stack([truth.fast_px, truth.slow_px, frames], axis=1)),
+        "xyzcal.mm": ("vec3<double>", np.stack([truth.fast_mm, truth.slow_mm, phi_rad], axis=1)),
+        "xyzobs.px.value": ("vec3<double>", counted),
+        "xyzobs.mm.value": ("vec3<double>", np.column_stack([counted[:, :2] * edges[truth.panel], phi_rad])),
+        "intensity.sum.value": ("double", truth.photons), "intensity.sum.variance": ("double", truth.photons),
+        "partiality": ("double", truth.partiality), "d": ("double", truth.d_A),
+    }

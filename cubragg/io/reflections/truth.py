@@ -1,0 +1,145 @@
+"""What is in an image, as a file: CSV, HDF5 or a reflection table of DIALS, by the ending of its name."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+import cubragg
+from cubragg import units
+from cubragg.errors import FormatError
+from cubragg.io.files.atomic import atomic_path, write_bytes
+from cubragg.io.reflections.refl import orientation_in_dials_frame, write_refl
+from cubragg.reflections.predict import Flags, Truth
+
+#: Column -> unit.
+_UNITS: Mapping[str, str] = MappingProxyType({
+    "h": "", "k": "", "l": "", "panel": "", "fast": "px", "slow": "px", "pixel_fast": "px", "pixel_slow": "px",
+    "image_fast": "px", "image_slow": "px",
+    "x": "mm", "y": "mm", "phi": "deg", "photons": "photons", "F": "electrons", "partiality": "", "d": "A",
+    "overlap": "", "cut": "", "direct_beam": "", "entering": ""})
+
+
+def ending_of(path: Path | str) -> str:
+    """The form of a file by its name: ``csv``, ``hdf5`` or ``refl``.
+
+    Raises
+    ------
+    FormatError
+        For another ending.
+    """
+    forms = {".csv": "csv", ".h5": "hdf5", ".hdf5": "hdf5", ".nxs": "hdf5", ".refl": "refl"}
+    form = forms.get(Path(path).suffix.lower())
+    if form is None:
+        raise FormatError(f"got {str(path)!r}; the truth is written as .csv, .h5, .hdf5, .nxs or .refl")
+    return form
+
+
+def write_truth(path: Path | str, truth: Truth, image: int = 0) -> None:
+    """Write a truth in the form that the name asks for.
+
+    Parameters
+    ----------
+    image
+        Number of the image in its series, from 0.
+
+    Raises
+    ------
+    FormatError
+        For a name of another ending.
+    OSError
+        If the file cannot be written.
+    """
+    writers: dict[str, Callable[[Path | str, Truth, int], None]] = {
+        "csv": _write_csv, "hdf5": _write_hdf5, "refl": write_refl}
+    writers[ending_of(path)](path, truth, image)
+
+
+def columns(truth: Truth) -> dict[str, np.ndarray]:
+    """The table by column, [n] each, in the units of the files."""
+    image_fast, image_slow = truth.image_px
+    flags = {name: (truth.flags & flag) != 0 for name, flag in (
+        ("overlap", Flags.OVERLAP), ("cut", Flags.CUT), ("direct_beam", Flags.DIRECT_BEAM),
+        ("entering", Flags.ENTERING))}
+    h, k, l = truth.hkl.T  # noqa: E741
+    return {"h": h, "k": k, "l": l, "panel": truth.panel, "fast": truth.fast_px, "slow": truth.slow_px,
+            "pixel_fast": truth.pixel_fast, "pixel_slow": truth.pixel_slow,
+            "image_fast": image_fast, "image_slow": image_slow, "x": truth.fast_mm, "y": truth.slow_mm,
+            "phi": truth.phi_deg, "photons": truth.photons, "F": truth.F, "partiality": truth.partiality,
+            "d": truth.d_A, **flags}
+
+
+def _settings(truth: Truth, image: int) -> dict[str, tuple[object, str]]:
+    """What the numbers refer to: name -> value and unit."""
+    plan, orientation = truth.plan, truth.orientation
+    goniometer = plan.experiment.goniometer
+    turned = orientation_in_dials_frame(truth)
+    found: dict[str, tuple[object, str]] = {
+        "program": (f"cubragg {cubragg.__version__}", ""),
+        "wavelength": (plan.experiment.beam.wavelength_A, "A"),
+        "image": (image + 1, ""),
+        "phi_start": (goniometer.phi_deg, "deg"),
+        "osc": (units.deg_from_rad(plan.phi.span), "deg"),
+        "phi_steps": (plan.phi.count, ""),
+        "spindle": (np.array(plan.geometry.spindle), ""),
+        "beam": (np.array(plan.geometry.beam), ""),
+        "mosaic_domains": (len(plan.mosaic.rotations), ""),
+        "sources": (len(plan.sources.wavelength_m), ""),
+        "min_photons": (truth.min_photons, "photons"),
+        "every_sample": (truth.exact, ""),
+        "cell": (np.array(orientation.cell), "A, deg"),
+        "A": (orientation.A, "1/A"), "A_mid": (orientation.A_mid, "1/A"), "U": (orientation.U, ""),
+        "B": (orientation.B, "1/A"), "A_dials": (turned["A"], "1/A"), "U_dials": (turned["U"], ""),
+    }
+    if orientation.misset_deg is not None:
+        found["misset"] = (np.array(orientation.misset_deg), "deg")
+    return found
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return " ".join(repr(float(number)) for number in value.reshape(-1))
+    return str(value)
+
+
+def _write_csv(path: Path | str, truth: Truth, image: int) -> None:
+    """Comment lines, a line of names with units, a line for each reflection."""
+    text = io.StringIO()
+    for name, (value, unit) in _settings(truth, image).items():
+        text.write(f"# {name}{f' [{unit}]' * bool(unit)}: {_plain(value)}\n")
+    for number, panel in enumerate(truth.panels):
+        if panel.name:
+            text.write(f"# panel {number}: {panel.name}, at {panel.offset[0]} {panel.offset[1]} (fast slow) px\n")
+    table = columns(truth)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([f"{name} [{unit}]" if unit else name for name, unit in _UNITS.items()])
+    shown = []
+    for column in table.values():
+        whole = column.dtype.kind in "ib"
+        shown.append([str(int(value)) if whole else f"{value:.10g}" for value in column.tolist()])
+    writer.writerows(zip(*shown, strict=True))
+    write_bytes(path, text.getvalue().encode("utf-8"))
+
+
+def _write_hdf5(path: Path | str, truth: Truth, image: int) -> None:
+    """``/reflections`` (a data set for each column), ``/settings``, ``/panels``; every number with its unit."""
+    import h5py
+
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        group = file.create_group("reflections")
+        for name, column in columns(truth).items():
+            group.create_dataset(name, data=column).attrs["units"] = _UNITS[name]
+        settings = file.create_group("settings")
+        for name, (value, unit) in _settings(truth, image).items():
+            settings.create_dataset(name, data=value).attrs["units"] = unit
+        panels = file.create_group("panels")
+        panels.create_dataset("name", data=[panel.name for panel in truth.panels])
+        panels.create_dataset("offset", data=[panel.offset for panel in truth.panels]).attrs["units"] = "px"
+        for name, unit, scale in (("pix0", "mm", 1000.0), ("fast", "", 1.0), ("slow", "", 1.0)):
+            vectors = np.array([getattr(panel.geometry, name) for panel in truth.panels]) * scale
+            panels.create_dataset(name, data=vectors).attrs["units"] = unit

@@ -1,0 +1,135 @@
+"""Which part of a reflection an image holds.
+
+Of a rotation image: its photons over those of a whole passage through the Ewald sphere at the
+image's photons per degree. Of a still: how high on its profile the sphere cuts it. `specs/truth.md`
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from cubragg import units
+from cubragg.crystallography.vectors import rotate_axis
+from cubragg.engine.reference import lattice
+from cubragg.plan.pixel_factors import SubPixels
+from cubragg.plan.plan import RenderPlan
+from cubragg.plan.workspace import Workspace
+from cubragg.reflections.ewald import cell_volume, placed_on_sphere, profile_of
+from cubragg.reflections.reflection_sums import rotates
+
+#: Below this sine of the angle between beam and path of a node, its passage is grazing and has no partiality.
+_GRAZING = 0.01
+
+
+def partiality(plan: RenderPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, fast: np.ndarray, slow: np.ndarray,
+               photons: np.ndarray) -> np.ndarray:
+    """Partiality [n]; NaN where it has no meaning.
+
+    Parameters
+    ----------
+    plan
+        Of the panel that holds the light.
+    hkl, F
+        Reflections [n, 3] and their structure factors [n].
+    phi, fast, slow, photons
+        Centroids [rad], [pixel] and photons [n].
+    """
+    if not len(hkl):
+        return np.zeros(0)
+    if not rotates(plan):
+        return _still(plan, hkl)
+    whole = _passage(plan, hkl, F, phi, fast, slow)
+    return np.divide(photons, whole, out=np.full(len(hkl), np.nan), where=whole > 0.0)
+
+
+def _still(plan: RenderPlan, hkl: np.ndarray) -> np.ndarray:
+    """Mean over orientations of the squared lattice factor where the sphere passes, as a share of its peak [n]."""
+    metric, sources = profile_of(plan).metric, plan.sources
+    weights = sources.weight if plan.physical else np.ones(len(sources.weight))
+    total = np.zeros(len(hkl))
+    orientations = plan.cell_vectors.reshape(-1, 3, 3)
+    work = Workspace(len(hkl))
+    for weight, incident, wavelength in zip(weights, sources.incident, sources.wavelength_m.tolist(), strict=True):
+        for vectors in orientations:
+            nodes, _ = placed_on_sphere(hkl, vectors, incident, wavelength, metric)
+            total += weight * _height(plan, nodes.offset.T, work)
+    return total / (weights.sum() * len(orientations))
+
+
+def _height(plan: RenderPlan, offset: np.ndarray, work: Workspace) -> np.ndarray:
+    """Squared lattice factor over its peak [n] at ``offset`` [3, n] from a node; 0 nearer to another node."""
+    crystal, cells = plan.experiment.crystal, plan.cells
+    inside = np.all(np.abs(offset) <= 0.5, axis=0)
+    offset = np.where(inside, offset, 0.0)
+    if crystal.shape == "square":
+        counts = np.array(cells)[:, None]
+        amplitude, peak = lattice.square(offset, np.zeros_like(offset), counts, work), float(np.prod(counts))
+    else:
+        stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
+        both = [lattice.COMPACT[crystal.shape](place, cells, stars, crystal.fudge)
+                for place in (offset, np.zeros((3, 1)))]
+        amplitude, peak = both[0], float(both[1][0])
+    return np.where(inside, np.square(amplitude / peak), 0.0)
+
+
+def _passage(plan: RenderPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, fast: np.ndarray, slow: np.ndarray
+             ) -> np.ndarray:
+    """Photons [n] of a whole passage through the sphere, at the rate of this image.
+
+    With d3q = dOmega / lambda^2 |(m x r).n| dphi for a node r that turns about m and leaves along n, the
+    integral of the squared lattice factor over solid angle and phi is lambda^2 / (V |(m x r).n|) times that
+    over index space.
+    """
+    geometry, sources = plan.geometry, plan.sources
+    weights = sources.weight if plan.physical else np.ones(len(sources.weight))
+    incident = np.array(geometry.beam) if not sources.from_list else np.average(sources.incident, 0, weights)
+    wavelength = float(np.average(sources.wavelength_m, weights=weights)) / units.ANGSTROM_M
+    stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
+    nodes = np.array([rotate_axis(tuple(r), geometry.spindle, angle)
+                      for r, angle in zip((hkl @ stars).tolist(), phi.tolist(), strict=True)])
+    beam = nodes + incident / wavelength
+    normal = beam / np.linalg.norm(beam, axis=1)[:, None]
+    velocity = np.cross(np.array(geometry.spindle), nodes)
+    speed = np.abs(np.einsum("ij,ij->i", velocity, normal))
+    grazing = speed <= _GRAZING * np.linalg.norm(nodes, axis=1)
+    with np.errstate(divide="ignore"):
+        integral = wavelength * wavelength / (cell_volume(plan) * speed) * profile_integral(plan)
+    whole = (units.THOMSON_CROSS_SECTION_M2 * plan.fluence / plan.phi.span * F * F * integral
+             * _corrections(plan, fast, slow))
+    whole[grazing] = np.nan
+    return whole
+
+
+def profile_integral(plan: RenderPlan) -> float:
+    """Integral of the squared lattice factor over index space, of one reflection."""
+    total, crystal = math.prod(plan.cells), plan.experiment.crystal
+    if crystal.shape == "square":
+        return total
+    fudge = max(crystal.fudge, 1e-30)
+    if crystal.shape == "round":
+        return total / fudge ** 1.5
+    volume = cell_volume(plan)
+    if crystal.shape == "gauss":
+        return volume / total * (0.63 * math.pi / (2.0 * fudge)) ** 1.5
+    return volume / total * 4.0 / 3.0 * math.pi * (0.3969 / fudge) ** 1.5
+
+
+def _corrections(plan: RenderPlan, fast: np.ndarray, slow: np.ndarray) -> np.ndarray:
+    """Polarization, absorption in all layers, and the pixel's solid angle over the true one [n], at places [pixel]."""
+    n, layers, geometry = plan.oversample, plan.layers, plan.geometry
+    counted = range(layers.count) if plan.physical else range(layers.count - 1, layers.count)
+    factor = np.zeros(len(fast))
+    for layer in counted:
+        sub = SubPixels(plan, fast - 0.5 / n, slow - 0.5 / n, layer, 0, 0, Workspace(len(fast)))
+        x, y, z = sub.direction
+        towards = x * geometry.normal[0] + y * geometry.normal[1] + z * geometry.normal[2]
+        here = sub.solid_angle() * sub.path ** 2 / (geometry.pixel_size * geometry.slow_pixel_size * towards)
+        if layers.thickness_m > 0.0:
+            here = here * sub.capture_fraction()
+        if plan.experiment.beam.polarized:
+            here = here * sub.polarization(plan.geometry.beam)
+        factor += here
+    # In nanobragg semantics every layer counts as much as the last one.
+    return factor if plan.physical else factor * layers.count

@@ -1,0 +1,62 @@
+"""PNG pictures of images, a pixel for a pixel."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from cubragg.errors import ConfigError
+from cubragg.io.files.atomic import atomic_path
+from cubragg.view.colours import Style, levels, limits, paint, shrunk, without_masked
+
+#: Images with a longer edge [pixel] are shrunk; a Pilatus 6M is not.
+LONGEST_EDGE = 3000
+
+
+def check_name(path: Path | str) -> None:
+    """Demand a name that does not promise another format; one without an ending, as of devices, promises none.
+
+    Raises
+    ------
+    ConfigError
+        Naming ``--png``.
+    """
+    if Path(path).suffix.lower() not in ("", ".png"):
+        raise ConfigError("--png", f"got {str(path)!r}; pictures are PNG files, a name that ends in .png is accepted")
+
+
+def picture(image: np.ndarray, style: Style | None = None, mask: np.ndarray | None = None,
+            longest_edge: int = LONGEST_EDGE) -> np.ndarray:
+    """Colours uint8 [slow, fast, 3] of an image [slow, fast].
+
+    Pixels where ``mask`` is False, and NaN, have a colour that no value has. inf is the upper end of the scale,
+    negative pixels are the lower one.
+    """
+    style = style or Style()
+    values = without_masked(image, mask)
+    return paint(levels(shrunk(values, longest_edge)[0], limits(values, style), style.scale), style.colours)
+
+
+def png_bytes(colours: np.ndarray) -> bytes:
+    """Colours uint8 [slow, fast, 3] as a PNG file, first pixel top left; without any colour, a file of greys."""
+    from PIL import Image
+
+    red = colours[..., 0]
+    is_grey = all(np.array_equal(red, colours[..., channel]) for channel in (1, 2))
+    stream = io.BytesIO()
+    Image.fromarray(red if is_grey else colours).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def write_png(path: Path | str, image: np.ndarray, style: Style | None = None, mask: np.ndarray | None = None) -> None:
+    """Write the `picture` of an image [slow, fast].
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(png_bytes(picture(image, style, mask)))
