@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cubragg.cli import parser as legacy
+from cubragg.cli import parser
 from cubragg.cli.flags import DEFAULT_NAMES, NO_EFFECT
 from cubragg.cli.options import Option, RequestCommand, coefficient, pixels, positive, split
 from cubragg.errors import BackendUnavailable, ConfigError, FormatError, KernelBuildError
@@ -83,7 +83,7 @@ class Request:
     args: tuple[str, ...]
     options: dict[str, Any]
     files: tuple[str, str] | None
-    line: list[legacy.Given]
+    line: list[parser.Given]
 
 
 def parse(args: Sequence[str]) -> Request:
@@ -103,7 +103,7 @@ def parse(args: Sequence[str]) -> Request:
             for name in ("--shape", "--resample"):
                 if name in options:
                     raise ConfigError(name, "got --c-bin as well; it is for two image files")
-            return Request(tuple(args), options, None, legacy.parse(rest))
+            return Request(tuple(args), options, None, parser.parse(rest))
         unknown = next((word for word in rest if word.startswith("-")), None)
         if unknown is not None:
             raise Ended(f"No such option {unknown!r}; simulate's flags go with --c-bin.")
@@ -257,12 +257,12 @@ def command(request: Request) -> None:
     compare(request)
 
 
-def words(given: legacy.Given) -> list[str]:
+def words(given: parser.Given) -> list[str]:
     """A flag as it would be typed: numbers so that they come back to the bit."""
     return [given.spelling, *(value if isinstance(value, str) else repr(value) for value in given.values)]
 
 
-def c_arguments(line: Sequence[legacy.Given], job: Job) -> list[str]:
+def c_arguments(line: Sequence[parser.Given], job: Job) -> list[str]:
     """The flags of a command line for the C program, run in another folder.
 
     What cubragg alone knows and files to write are left out, paths are made absolute, a seed that cubragg drew is

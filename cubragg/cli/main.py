@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from cubragg.cli import parser as legacy
-from cubragg.cli import usage
+from cubragg.cli import parser, usage
 from cubragg.cli.compare import command as compare_command
 from cubragg.cli.exit_errors import CommandLineFault, Interrupted, RunFault, end_cleanly
 from cubragg.cli.sf import command as sf_command
@@ -22,14 +21,14 @@ _VERSION_NAMES = ("--version", "-version")
 
 
 class SimulateCommand(click.Command):
-    """A command that reads its arguments with `legacy` in place of Click's parser."""
+    """A command that reads its arguments with `parser` in place of Click's parser."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Everything on the line goes into one parameter; help wins over faults."""
         if not args or any(name in args for name in _HELP_NAMES):
             click.echo(ctx.get_help(), err=not args, color=ctx.color)
             ctx.exit(0 if args else 2)
-        ctx.params["line"] = legacy.parse(args)
+        ctx.params["line"] = parser.parse(args)
         ctx.args = []
         return []
 
@@ -101,7 +100,7 @@ def cli() -> None:
 
 
 @cli.command("simulate", cls=SimulateCommand, short_help="Render an image from nanoBragg's flags (the default).")
-def _simulate(line: Sequence[legacy.Given]) -> None:
+def _simulate(line: Sequence[parser.Given]) -> None:
     from cubragg.cli.simulate import simulate
 
     simulate(line)

@@ -10,9 +10,7 @@ from functools import partial
 
 import click
 
-from cubragg.cli import formats, geometry_out, outputs
-from cubragg.cli import named_detectors as models
-from cubragg.cli import summary as report
+from cubragg.cli import formats, geometry_out, named_detectors, outputs, summary
 from cubragg.cli.build import Job, build
 from cubragg.cli.exit_errors import Interrupted
 from cubragg.cli.parser import Given
@@ -38,8 +36,8 @@ def simulate(line: Sequence[Given]) -> None:
         At Ctrl-C, and at a signal that asks for the end.
     """
     start = time.perf_counter()
-    if models.wants_list(line):
-        click.echo(models.table())
+    if named_detectors.wants_list(line):
+        click.echo(named_detectors.table())
         return
     job = build(line)
     with job.replay.naming():
@@ -73,9 +71,9 @@ def simulate(line: Sequence[Given]) -> None:
         raise Interrupted(stop, f"{done} was written.") from None
     if not settings.quiet:
         seconds = time.perf_counter() - start
-        click.echo(report.summary(image, writer.figures, outputs.listed(written), seconds), err=True)
+        click.echo(summary.summary(image, writer.figures, outputs.listed(written), seconds), err=True)
         if settings.verbose:
-            click.echo(report.choices(image), err=True)
+            click.echo(summary.choices(image), err=True)
 
 
 def _images(job: Job, plan: RenderPlan, progress: Progress | None) -> Iterable[Image]:

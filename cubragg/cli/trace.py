@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cubragg.cli import parser as legacy
+from cubragg.cli import parser
 from cubragg.cli.compare import c_arguments
 from cubragg.cli.exit_errors import CommandLineFault, RunFault
 from cubragg.cli.options import Option, RequestCommand, split
@@ -45,7 +45,7 @@ class Request:
     fast: int
     slow: int
     options: dict[str, Any]
-    line: list[legacy.Given]
+    line: list[parser.Given]
 
 
 def parse(args: Sequence[str]) -> Request:
@@ -65,7 +65,7 @@ def parse(args: Sequence[str]) -> Request:
     tolerance = options.get("--tolerance")
     if tolerance is not None and not 0.0 <= tolerance < 1.0:
         raise ConfigError("--tolerance", f"got {tolerance:g}; it must be >= 0 and < 1")
-    return Request(int(pixel[0]), int(pixel[1]), options, legacy.parse(rest[2:]))
+    return Request(int(pixel[0]), int(pixel[1]), options, parser.parse(rest[2:]))
 
 
 def trace(request: Request) -> int:
