@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     )
     from cubragg.reflections.predict import Truth, predict
     from cubragg.run.batch import render_many, render_series
-    from cubragg.run.render import Image, simulate
+    from cubragg.run.image import Image
+    from cubragg.run.render import simulate
 
     __version__: str
 
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 #: Where a public name lives that is not of `experiment`.
-_HOMES = {"Image": "cubragg.run.render", "Truth": "cubragg.reflections.predict",
+_HOMES = {"Image": "cubragg.run.image", "Truth": "cubragg.reflections.predict",
           "predict": "cubragg.reflections.predict", "render_many": "cubragg.run.batch",
           "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render"}
 

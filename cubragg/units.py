@@ -45,6 +45,11 @@ def m_from_angstrom(value_A: float) -> float:
     return value_A / 1e10
 
 
+def angstrom_from_m(value_m: float) -> float:
+    """Wavelength in Angstrom from metres."""
+    return value_m * 1e10
+
+
 def rad_from_deg(value_deg: float) -> float:
     """Angle in radians from degrees."""
     return value_deg / DEG_PER_RAD

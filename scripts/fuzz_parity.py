@@ -39,7 +39,8 @@ from cubragg.io.images.pgm import read_pgm
 from cubragg.io.images.smv import smv_header
 from cubragg.io.reflections.fdump import write_fdump
 from cubragg.plan.plan import make_plan
-from cubragg.run.render import Image, render
+from cubragg.run.image import Image
+from cubragg.run.render import simulate
 from cubragg.units import deg_from_rad, rad_from_deg
 
 #: As in the golden tests: a unit of the last place, or nothing beside the maximum.
@@ -277,13 +278,14 @@ class Fuzzer:
             return Verdict("refused", str(error))
         fast_min, fast_max, slow_min, slow_max = plan.roi
         pixels = (fast_max - fast_min + 1) * (slow_max - slow_min + 1)
-        if pixels * plan.steps * plan.layers.count > MOST_SAMPLES or plan.geometry.fast_pixels > 200:
+        layers = max((panel.layers.count for panel in plan.panels), default=1)
+        if pixels * plan.samples * layers > MOST_SAMPLES or plan.geometry.fast_pixels > 200:
             return Verdict("costly")
         status = _call(self._program, [*words, *OUTPUTS.split()], self._folder)
         if status != 0:
             return Verdict("crash", f"the C program ended with {status}")
         try:
-            image = render(plan, self._backend, threads=1, precision="double")
+            image = simulate(job.experiment, backend=self._backend, threads=1, precision="double", plan=plan)
         except CubraggError as error:
             return Verdict("refused", str(error))
         except Exception as error:  # a bug is a finding like any other, and is shrunk

@@ -42,11 +42,11 @@ from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, S
 from cubragg.cli.build import build  # noqa: E402
 from cubragg.cli.parser import parse  # noqa: E402
 from cubragg.device.cuda_device import DeviceDescription, auto_precision, describe_devices  # noqa: E402
-from cubragg.engine.cuda.cuda_engine import CudaRenderer  # noqa: E402
-from cubragg.engine.host.host_engine import CpuRenderer, available_cores  # noqa: E402
+from cubragg.engine.cuda.cuda_engine import CudaEngine  # noqa: E402
+from cubragg.engine.host.host_engine import HostEngine, available_cores  # noqa: E402
 from cubragg.engine.variant import PRECISIONS  # noqa: E402
 from cubragg.errors import CubraggError  # noqa: E402
-from cubragg.plan.plan import RenderPlan, make_plan  # noqa: E402
+from cubragg.plan.plan import Plan, make_plan  # noqa: E402
 from cubragg.run.batch import render_many  # noqa: E402
 
 #: Bounds as shares of the image's maximum, up to 200 cells along an axis: performance.md, section 7.
@@ -103,7 +103,7 @@ def golden(device: int) -> dict[str, Any]:
         plan = make_plan(build(parse(arguments(case))).experiment)
         places, expected = reference(case_id)
         for precision in PRECISIONS:
-            image = CudaRenderer(plan, precision, device).render()
+            image = CudaEngine(plan, precision, device).render()
             error = share_of_maximum(image.ravel()[places], expected)
             if not error <= BOUNDS[precision]:
                 outside[precision].append(case_id)
@@ -113,15 +113,16 @@ def golden(device: int) -> dict[str, Any]:
                         "bound": BOUNDS[precision], "outside": outside[precision]} for precision in PRECISIONS}
 
 
-def equality(plans: dict[str, RenderPlan], device: int) -> list[dict[str, Any]]:
+def equality(experiments: dict[str, Experiment], device: int) -> list[dict[str, Any]]:
     """Each workload on cuda against the CPU's kernels in double; two runs, and pieces, to the bit."""
     rows = []
-    for name, plan in plans.items():
-        expected = CpuRenderer(plan).render()
+    for name, experiment in experiments.items():
+        plan = make_plan(experiment)
+        expected = HostEngine(plan).render()
         for precision in PRECISIONS:
-            renderer = CudaRenderer(plan, precision, device)
+            renderer = CudaEngine(plan, precision, device)
             image = renderer.render()
-            pieces = CudaRenderer(plan, precision, device, memory_bytes=4 * image.size).render()
+            pieces = CudaEngine(plan, precision, device, memory_bytes=4 * image.size).render()
             error = share_of_maximum(image, expected)
             rows.append({"workload": name, "precision": precision, "error": error,
                          "correlation_short_of_1": 1.0 - float(np.corrcoef(image.ravel(), expected.ravel())[0, 1]),
@@ -144,14 +145,15 @@ def timed(call: Callable[[], Any], runs: int) -> float:
     return statistics.median(times)
 
 
-def benchmark(plans: dict[str, RenderPlan], device: int, runs: int) -> list[dict[str, Any]]:
+def benchmark(experiments: dict[str, Experiment], device: int, runs: int) -> list[dict[str, Any]]:
     """Kernel and whole times of each workload and precision, beside the CPU's [s]."""
     rows = []
-    for name, plan in plans.items():
-        samples = plan.steps * plan.shape[0] * plan.shape[1]
-        c_seconds = c_program_seconds(name, plan)
+    for name, experiment in experiments.items():
+        plan = make_plan(experiment)
+        samples = plan.samples * plan.shape[0] * plan.shape[1]
+        c_seconds = c_program_seconds(name, experiment)
         for precision in PRECISIONS:
-            renderer = CudaRenderer(plan, precision, device)
+            renderer = CudaEngine(plan, precision, device)
             renderer.render()
             kernels, whole = [], []
             for _ in range(runs):
@@ -160,10 +162,10 @@ def benchmark(plans: dict[str, RenderPlan], device: int, runs: int) -> list[dict
                 whole.append(time.perf_counter() - start)
                 kernels.append(renderer.kernel_seconds)
 
-            def afresh(plan: RenderPlan = plan, precision: str = precision) -> None:
-                CudaRenderer(plan, precision, device).render()
+            def afresh(plan: Plan = plan, precision: str = precision) -> None:
+                CudaEngine(plan, precision, device).render()
 
-            cpu = CpuRenderer(plan, precision)
+            cpu = HostEngine(plan, precision)
             cpu.render()
             cpu_seconds = timed(lambda renderer=cpu: renderer.render(), 1 if name == "W3" else 3)
             kernel = statistics.median(kernels)
@@ -176,15 +178,16 @@ def benchmark(plans: dict[str, RenderPlan], device: int, runs: int) -> list[dict
     return rows
 
 
-def c_program_seconds(name: str, plan: RenderPlan) -> float | None:
+def c_program_seconds(name: str, experiment: Experiment) -> float | None:
     """The C program's render loop with one thread [s]: the whole process less the same on one pixel."""
     program = os.environ.get("NB_C_BIN")
     if program is None or name == "W3":  # W3 would take it four minutes
         return None
-    crystal, sampling = plan.experiment.crystal, plan.experiment.sampling
+    crystal, sampling = experiment.crystal, experiment.sampling
     flags = ["-default_F", "100", "-cell", *map(str, crystal.cell or ()), "-N", str(crystal.cells[0]), "-lambda",
-             str(plan.experiment.beam.wavelength_A), "-distance", "100", "-pixel", "0.1", "-oversample",
-             str(sampling.oversample), "-detpixels", str(plan.shape[0]), "-nonoise", "-nopgm", "-noprogress"]
+             str(experiment.beam.wavelength_A), "-distance", "100", "-pixel", "0.1", "-oversample",
+             str(sampling.oversample), "-detpixels", str(experiment.detector.shape()[0]), "-nonoise", "-nopgm",
+             "-noprogress"]
     if name == "W2":
         flags += ["-mosaic", "0.5", "-mosaic_domains", "50", "-phi", "1", "-osc", "1", "-phisteps", "4"]
 
@@ -196,13 +199,13 @@ def c_program_seconds(name: str, plan: RenderPlan) -> float | None:
     return whole() - whole("-roi", "0", "0", "0", "0")
 
 
-def batches(plans: dict[str, RenderPlan], device: int) -> list[dict[str, Any]]:
+def batches(experiments: dict[str, Experiment], device: int) -> list[dict[str, Any]]:
     """Images per second of `render_many`, to the host and on the device, in the device's own precision."""
     rows = []
     angles = [(number * 1.7, 5.0, -number * 0.3) for number in range(BATCH)]
     for name in ("W1", "W2"):
         for on_device in (False, True):
-            images = render_many(plans[name].experiment, angles, backend="cuda", device=device, on_device=on_device)
+            images = render_many(experiments[name], angles, backend="cuda", device=device, on_device=on_device)
             next(images)
             start = time.perf_counter()
             count = sum(1 for _ in images)
@@ -255,7 +258,7 @@ def check(device: DeviceDescription, options: argparse.Namespace) -> dict[str, A
     """Everything, printed on the way."""
     import cupy
 
-    plans = {name: make_plan(experiment) for name, experiment in workloads(options.scale).items()}
+    experiments = workloads(options.scale)
     result: dict[str, Any] = {
         "device": device._asdict(), "cubragg": __version__, "commit": commit(), "cupy": cupy.__version__,
         "cuda_runtime": cupy.cuda.runtime.runtimeGetVersion(), "driver": cupy.cuda.runtime.driverGetVersion(),
@@ -268,19 +271,19 @@ def check(device: DeviceDescription, options: argparse.Namespace) -> dict[str, A
           {"precision": "", "cases": "", "worst": ".1e", "worst_case": "", "bound": ".0e", "failed": ""},
           [{"precision": precision, "failed": len(row["outside"]), **row}
            for precision, row in result["golden"].items()])
-    result["equality"] = equality(plans, device.number)
+    result["equality"] = equality(experiments, device.number)
     table("Workloads: largest difference from the CPU's kernels in double / maximum; equal to the bit",
           {"workload": "", "precision": "", "error": ".1e", "correlation_short_of_1": ".0e", "runs_equal": "",
            "pieces_equal": ""}, result["equality"])
     result["right"] = (not any(row["outside"] for row in result["golden"].values()) and all(
         row["right"] and row["runs_equal"] and row["pieces_equal"] for row in result["equality"]))
     if not options.skip_benchmark:
-        result["benchmark"] = benchmark(plans, device.number, options.runs)
+        result["benchmark"] = benchmark(experiments, device.number, options.runs)
         table("Times [s]; cpu is the backend cpu on all cores, c the C program's loop on one",
               {"workload": "", "precision": "", "kernel_s": ".6f", "gsamples_per_s": ".1f",
                "render_s": ".5f", "set_up_and_render_s": ".4f", "cpu_s": ".3f", "cpu_over_kernel": ".0f",
                "c_one_thread_s": ".3f", "c_over_kernel": ".0f"}, result["benchmark"])
-        result["batches"] = batches(plans, device.number)
+        result["batches"] = batches(experiments, device.number)
         table("Batches", {"workload": "", "precision": "", "on_device": "", "images": "", "images_per_s": ".0f"},
               result["batches"])
     return result

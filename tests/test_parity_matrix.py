@@ -36,8 +36,9 @@ from cubragg.detect.noise import noise_counts
 from cubragg.engine.select import BACKENDS
 from cubragg.errors import BackendUnavailable
 from cubragg.parity.pixel_trace import format_trace, trace_pixel
-from cubragg.plan.plan import RenderPlan
-from cubragg.run.render import Image, simulate
+from cubragg.plan.plan import Plan
+from cubragg.run.image import Image
+from cubragg.run.render import simulate
 from cubragg.units import deg_from_rad
 from cubragg.view.png import write_png
 
@@ -202,7 +203,7 @@ def kahn_ratio(case: dict[str, Any], results: Rendered, backend: str) -> dict[st
     return {"ratio_error": max(errors)}
 
 
-def some_pixels(plan: RenderPlan, photons: np.ndarray) -> Iterator[tuple[int, int]]:
+def some_pixels(plan: Plan, photons: np.ndarray) -> Iterator[tuple[int, int]]:
     """First, last, brightest and random bright enough pixels of the region (fast, slow)."""
     fast_min, fast_max, slow_min, slow_max = plan.roi
     region = photons[slow_min:slow_max + 1, fast_min:fast_max + 1]
@@ -259,7 +260,7 @@ def noise(case: dict[str, Any], results: Rendered, backend: str) -> dict[str, fl
     return {"peak_shift_px": max(shifts), "unmatched_peaks": unmatched, "sum_sigmas": sigmas}
 
 
-def _region(plan: RenderPlan) -> tuple[slice, slice]:
+def _region(plan: Plan) -> tuple[slice, slice]:
     fast_min, fast_max, slow_min, slow_max = plan.roi
     return slice(slow_min, slow_max + 1), slice(fast_min, fast_max + 1)
 
@@ -353,7 +354,7 @@ def leave_artifacts(at_id: str, case_id: str, outcome: Outcome, folder: Path) ->
         write_png(target / "difference.png", difference)
         worst = np.unravel_index(int(difference.argmax()), photons.shape) if difference.any() else worst
     plan = outcome.image.plan
-    if not plan.physical:
+    if not plan.rules.per_sample:
         (target / "worst_pixel.txt").write_text(format_trace(trace_pixel(plan, int(worst[1]), int(worst[0]))))
 
 

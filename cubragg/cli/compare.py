@@ -223,7 +223,7 @@ def _programs(request: Request) -> Comparison:
     from cubragg.compare.comparison import Side
     from cubragg.parity.programs import RunnerFailed, run_program
     from cubragg.plan.plan import make_plan
-    from cubragg.run.render import render
+    from cubragg.run.render import simulate
 
     program = request.options["--c-bin"]
     start = time.perf_counter()
@@ -234,7 +234,8 @@ def _programs(request: Request) -> Comparison:
             plan = make_plan(job.experiment)
     settings = job.settings
     try:
-        image = render(plan, settings.backend, settings.threads, precision=settings.precision, device=settings.device)
+        image = simulate(job.experiment, backend=settings.backend, precision=settings.precision,
+                         device=settings.device, threads=settings.threads, plan=plan)
     except (BackendUnavailable, KernelBuildError, MemoryError) as error:
         raise RunnerFault(f"cubragg: {error or 'not enough memory for this run'}") from None
     seconds = time.perf_counter() - start

@@ -16,11 +16,11 @@ import click
 import numpy as np
 
 from cubragg.device import host_build
-from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import CubraggError
 from cubragg.experiment import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
-from cubragg.plan.plan import RenderPlan, make_plan
+from cubragg.plan.plan import Plan, make_plan
 
 #: Largest difference from numpy, as a share of the image's maximum, for up to 200 cells along an axis:
 #: README, Precision. In double the order of operations is numpy's but for the square root's and sine's last bits.
@@ -53,7 +53,7 @@ def doctor() -> int:
     plan = make_plan(small_experiment())
     for title, rows in (("Versions", _versions()), ("Cache of compiled kernels", _cache())):
         _section(title, rows)
-    trials = [_Trial("numpy", "double", None, lambda: NumpyRenderer(plan))]
+    trials = [_Trial("numpy", "double", None, lambda: NumpyEngine(plan))]
     backends = []
     for name, find in (("cuda", _cuda), ("cpu", _cpu)):
         try:
@@ -139,28 +139,28 @@ def _cache() -> Iterator[tuple[str, str]]:
                     else "used")
 
 
-def _cpu(plan: RenderPlan) -> tuple[list[str], list[_Trial]]:
-    from cubragg.engine.host.host_engine import CpuRenderer, available_cores
+def _cpu(plan: Plan) -> tuple[list[str], list[_Trial]]:
+    from cubragg.engine.host.host_engine import HostEngine, available_cores
 
-    CpuRenderer(plan)  # compiles
+    HostEngine(plan)  # compiles
     return [f"{_compiler()}, {available_cores()} threads"], [
-        _Trial("cpu", precision, None, lambda precision=precision: CpuRenderer(plan, precision))  # type: ignore[misc]
+        _Trial("cpu", precision, None, lambda precision=precision: HostEngine(plan, precision))  # type: ignore[misc]
         for precision in PRECISIONS]
 
 
-def _cuda(plan: RenderPlan) -> tuple[list[str], list[_Trial]]:
+def _cuda(plan: Plan) -> tuple[list[str], list[_Trial]]:
     from cubragg.device.cuda_device import auto_precision, describe_devices
-    from cubragg.engine.cuda.cuda_engine import CudaRenderer
+    from cubragg.engine.cuda.cuda_engine import CudaEngine
 
     devices = describe_devices()
     for device in devices:
-        CudaRenderer(plan, "double", device.number)  # compiles
+        CudaEngine(plan, "double", device.number)  # compiles
     lines = [f"device {device.number}: {device.name}, {device.memory_bytes / 2**30:.1f} GiB, compute capability "
              f"{device.compute_capability}, double:single 1:{device.single_to_double}, auto is "
              f"{auto_precision(device.number)}" for device in devices]
     return lines, [
         _Trial("cuda", precision, device.number,
-               lambda precision=precision, number=device.number: CudaRenderer(plan, precision, number))  # type: ignore[misc]
+               lambda precision=precision, number=device.number: CudaEngine(plan, precision, number))  # type: ignore[misc]
         for device in devices for precision in PRECISIONS]
 
 

@@ -16,9 +16,10 @@ from cubragg.cli.build import Output, Settings
 from cubragg.detect.counts import MAX_COUNT
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.experiment.detector import DetectorGeometry
+from cubragg.experiment.experiment import Experiment
 from cubragg.io.images import image_panels as tiles
 from cubragg.io.images import pilatus
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.plan import Plan
 
 if TYPE_CHECKING:
     from cubragg.io.images.cbf import MiniCbfHeader
@@ -34,21 +35,22 @@ class Formats:
     """The experiment of one image in the words of the formats."""
 
     settings: Settings
-    plan: RenderPlan
+    experiment: Experiment
+    plan: Plan
 
     @cached_property
     def tiles(self) -> tuple[tiles.Tile, ...]:
         """Its panels."""
-        return tiles.tiles_of(self.plan.experiment.detector, self.plan.geometry)
+        return tiles.tiles_of(self.experiment.detector, self.plan.geometry)
 
     @cached_property
     def live(self) -> np.ndarray:
         """bool [slow, fast]: pixels that exist and are not masked."""
-        return tiles.live(self.plan.experiment.detector, self.plan.mask)
+        return tiles.live(self.experiment.detector, self.plan.mask)
 
     @property
     def _phi_deg(self) -> float:
-        return units.deg_from_rad(units.rad_from_deg(self.plan.experiment.goniometer.phi_deg))
+        return units.deg_from_rad(units.rad_from_deg(self.experiment.goniometer.phi_deg))
 
     @property
     def _range_deg(self) -> float:
@@ -56,19 +58,19 @@ class Formats:
 
     @property
     def _kahn_factor(self) -> float | None:
-        beam = self.plan.experiment.beam
+        beam = self.experiment.beam
         return beam.kahn_factor if beam.polarized else None
 
     def facing(self) -> DetectorGeometry:
         """The detector as one flat picture that faces the beam; `FormatError` where it is none."""
-        detector = self.plan.experiment.detector
+        detector = self.experiment.detector
         return tiles.facing_geometry(self.tiles, detector.shape(), rotating=self.plan.phi.span > 0.0)
 
     def smv_header(self, counts_per_photon: float, offset: float) -> dict[str, str]:
         """The header of the flavor asked for, over pixels that are photons * counts_per_photon + offset."""
         from cubragg.io.images.smv import adsc_header, smv_header
 
-        beam = self.plan.experiment.beam
+        beam = self.experiment.beam
         if self.settings.smv_flavor == "adsc":
             return adsc_header(self.facing(), wavelength_A=beam.wavelength_A, phi_deg=self._phi_deg,
                                osc_deg=self._range_deg, exposure_s=beam.exposure_s, pedestal=offset,
@@ -101,11 +103,12 @@ class Formats:
         """The short header."""
         from cubragg.io.images.cbf import minicbf_header
 
-        plan, beam, kahn = self.plan, self.plan.experiment.beam, self._kahn_factor
+        experiment, kahn = self.experiment, self._kahn_factor
+        beam = experiment.beam
         material, thickness = tiles.sensor_of(self.tiles)
-        trusted = tiles.trusted_of(plan.experiment.detector)
+        trusted = tiles.trusted_of(experiment.detector)
         return minicbf_header(
-            self.facing(), wavelength_A=beam.wavelength_A, start_angle_deg=plan.experiment.goniometer.phi_deg,
+            self.facing(), wavelength_A=beam.wavelength_A, start_angle_deg=experiment.goniometer.phi_deg,
             angle_increment_deg=self._range_deg, exposure_s=beam.exposure_s, timestamp=datetime.now(),
             count_cutoff=MAX_COUNT if trusted is None else min(MAX_COUNT, int(trusted[1])),
             n_excluded_pixels=excluded_pixels, sensor_thickness_m=thickness if thickness > 0.0 else None,
@@ -116,7 +119,7 @@ class Formats:
         """What an NXmx file says besides pixels; ``plan`` is that of the first image."""
         from cubragg.io.images.nxmx import NxmxScene
 
-        experiment = self.plan.experiment
+        experiment = self.experiment
         beam = experiment.beam
         return NxmxScene(
             self.tiles, self.live, beam.wavelength_A, experiment.goniometer.phi_deg, self._range_deg, beam.exposure_s,
@@ -125,7 +128,7 @@ class Formats:
             counts_per_photon=self.settings.scale or 1.0, trusted=tiles.trusted_of(experiment.detector))
 
 
-def check(targets: Mapping[str, Output], settings: Settings, plan: RenderPlan) -> None:
+def check(targets: Mapping[str, Output], settings: Settings, experiment: Experiment, plan: Plan) -> None:
     """Refuse formats that cannot say the geometry, before anything is rendered.
 
     Raises
@@ -133,7 +136,7 @@ def check(targets: Mapping[str, Output], settings: Settings, plan: RenderPlan) -
     ConfigError
         Naming the flag of the file, what it cannot say, and a format that can.
     """
-    formats = Formats(settings, plan)
+    formats = Formats(settings, experiment, plan)
     smv = ("int", "noise") if settings.smv_flavor == "adsc" else ()
     for kind, form, instead, describe in (
             *((kind, "an ADSC header", "--nxmx can", lambda: formats.smv_header(1.0, 0.0)) for kind in smv),
@@ -141,7 +144,7 @@ def check(targets: Mapping[str, Output], settings: Settings, plan: RenderPlan) -
             ("nxmx", "an NXmx file", _PIXELS_ONLY, lambda: tiles.sensor_of(formats.tiles))):
         if kind not in targets:
             continue
-        if plan.experiment.detector.curved:
+        if experiment.detector.curved:
             raise ConfigError(targets[kind].named_by, f"got a curved detector, which {form} cannot say; {_PIXELS_ONLY}")
         try:
             describe()
@@ -150,7 +153,7 @@ def check(targets: Mapping[str, Output], settings: Settings, plan: RenderPlan) -
 
 
 @contextmanager
-def nxmx_file(target: Output | None, settings: Settings, plan: RenderPlan, written: list[str]
+def nxmx_file(target: Output | None, settings: Settings, experiment: Experiment, plan: Plan, written: list[str]
               ) -> Iterator[NxmxWriter | None]:
     """The open NXmx file of a run, if it writes one; told in ``written`` when it is complete.
 
@@ -164,7 +167,8 @@ def nxmx_file(target: Output | None, settings: Settings, plan: RenderPlan, writt
         return
     from cubragg.io.images.nxmx import NxmxWriter
 
-    writer = NxmxWriter(target.path, Formats(settings, plan).nxmx_scene(), settings.images, settings.nxmx_type)
+    scene = Formats(settings, experiment, plan).nxmx_scene()
+    writer = NxmxWriter(target.path, scene, settings.images, settings.nxmx_type)
     try:
         with writer:
             yield writer

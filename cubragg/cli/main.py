@@ -101,9 +101,9 @@ def cli() -> None:
 
 @cli.command("simulate", cls=SimulateCommand, short_help="Render an image from nanoBragg's flags (the default).")
 def _simulate(line: Sequence[parser.Given]) -> None:
-    from cubragg.cli.simulate import simulate
+    from cubragg.cli.simulate import run
 
-    simulate(line)
+    run(line)
 
 
 @cli.command("doctor", short_help="Say which backends can run here, and whether they agree.")

@@ -21,11 +21,12 @@ from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.nanobragg.random_stream import MAX_SEED
 
 if TYPE_CHECKING:
-    from cubragg.engine.panel_parts import Progress
+    from cubragg.engine.panel_loop import Progress
+    from cubragg.experiment.experiment import Experiment
     from cubragg.io.images.nxmx import NxmxWriter
-    from cubragg.plan.plan import RenderPlan
+    from cubragg.plan.plan import Plan
     from cubragg.reflections.predict import Truth
-    from cubragg.run.render import Image
+    from cubragg.run.image import Image
     from cubragg.view.figure import Spots
 
 _IMAGES = ("float", "int", "pgm", "noise", "cbf", "tiff", "nxmx", "png")
@@ -93,7 +94,7 @@ def listed(paths: list[str]) -> str:
     return ", ".join(one[0] if one[0] == one[-1] else f"{one[0]} to {one[-1]}" for one in series.values())
 
 
-def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> None:
+def check(targets: dict[str, Output], settings: Settings, experiment: Experiment, plan: Plan) -> None:
     """Find out before rendering what would fail after it.
 
     Raises
@@ -134,7 +135,7 @@ def check(targets: dict[str, Output], settings: Settings, plan: RenderPlan) -> N
         if kind in targets and not (settings.noise or settings.scale or _pixel_type(kind, settings) == "float32"):
             raise ConfigError(targets[kind].named_by, f"{form} holds whole counts; with -nonoise, give -scale "
                               "to say how photons become counts")
-    formats.check(targets, settings, plan)
+    formats.check(targets, settings, experiment, plan)
 
 
 def _check_truth(path: str, named_by: str) -> None:
@@ -265,7 +266,7 @@ class Writer:
 
     @cached_property
     def _formats(self) -> formats.Formats:
-        return formats.Formats(self.job.settings, self.image.plan)
+        return formats.Formats(self.job.settings, self.image.experiment, self.image.plan)
 
     def _counted(self, type_name: str) -> tuple[np.ndarray, float]:
         """What becomes pixels of formats without an automatic scale, and its factor."""

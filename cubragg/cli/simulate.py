@@ -15,8 +15,9 @@ from cubragg.cli.build import Job, build
 from cubragg.cli.exit_errors import Interrupted
 from cubragg.cli.parser import Given
 from cubragg.errors import ConfigError
-from cubragg.plan.plan import RenderPlan, make_plan
-from cubragg.run.render import Image, render
+from cubragg.plan.plan import Plan, make_plan
+from cubragg.run.image import Image
+from cubragg.run.render import simulate
 
 #: More pixels than this are not traced one by one.
 MAX_TRACES = 1000
@@ -25,7 +26,7 @@ Progress = Callable[[int, int], None]
 Bar = Callable[[str, int, int], None]
 
 
-def simulate(line: Sequence[Given]) -> None:
+def run(line: Sequence[Given]) -> None:
     """Run a command line.
 
     Raises
@@ -43,12 +44,12 @@ def simulate(line: Sequence[Given]) -> None:
     with job.replay.naming():
         plan = make_plan(job.experiment)
     settings, targets = job.settings, outputs.choose(job)
-    outputs.check(targets, settings, plan)
+    outputs.check(targets, settings, job.experiment, plan)
     if "truth" in targets or "spots" in settings.picture:
-        from cubragg.reflections.predict import require_accounts
+        from cubragg.reflections.predict import require_reflection_sums
 
         with job.replay.naming():
-            require_accounts(plan)
+            require_reflection_sums(plan)
     geometry_out.texts(job, targets)  # what cannot be described is told before rendering
     told: set[str] = set()
     if not settings.quiet:
@@ -61,7 +62,7 @@ def simulate(line: Sequence[Given]) -> None:
         for block in _traces(job, plan):
             click.echo(block)
         with (job.replay.naming(), _progress(job) as bar,
-              formats.nxmx_file(targets.get("nxmx"), settings, plan, written) as nxmx):
+              formats.nxmx_file(targets.get("nxmx"), settings, job.experiment, plan, written) as nxmx):
             for number, image in enumerate(_images(job, plan, bar and partial(bar, "rendering"))):
                 _warn(job, told, image.notices)
                 writer = outputs.Writer(job, image, number, nxmx, bar and partial(bar, "truth"), written)
@@ -76,15 +77,16 @@ def simulate(line: Sequence[Given]) -> None:
             click.echo(summary.choices(image), err=True)
 
 
-def _images(job: Job, plan: RenderPlan, progress: Progress | None) -> Iterable[Image]:
+def _images(job: Job, plan: Plan, progress: Progress | None) -> Iterable[Image]:
     """The images of a run, one after the other."""
     settings = job.settings
     if settings.images == 1:
-        return (render(plan, settings.backend, settings.threads, progress, precision=settings.precision,
-                       device=settings.device, cull=settings.cull),)
+        return (simulate(job.experiment, backend=settings.backend, precision=settings.precision,
+                         device=settings.device, threads=settings.threads, cull=settings.cull, progress=progress,
+                         plan=plan),)
     from cubragg.run.batch import render_series
 
-    return render_series(plan.experiment, settings.images, backend=settings.backend, precision=settings.precision,
+    return render_series(job.experiment, settings.images, backend=settings.backend, precision=settings.precision,
                          device=settings.device, threads=settings.threads, progress=progress, cull=settings.cull)
 
 
@@ -96,7 +98,7 @@ def _warn(job: Job, told: set[str], notices: Iterable[str]) -> None:
         told.add(notice)
 
 
-def _traces(job: Job, plan: RenderPlan) -> Iterator[str]:
+def _traces(job: Job, plan: Plan) -> Iterator[str]:
     """The blocks of ``-printout`` and its kin: every step of a pixel that is named, else what the C program prints."""
     fast_min, fast_max, slow_min, slow_max = plan.roi
     pixels = list(job.settings.pixels)

@@ -11,9 +11,10 @@ from cubragg.crystallography.vectors import Vector, norm
 
 if TYPE_CHECKING:
     from cubragg.experiment.detector import DetectorGeometry
+    from cubragg.experiment.experiment import Experiment
     from cubragg.experiment.sensor import Layers
-    from cubragg.plan.plan import RenderPlan
-    from cubragg.run.render import Image
+    from cubragg.plan.plan import Plan
+    from cubragg.run.image import Image
 
 Row = tuple[str, str]
 _LABEL_WIDTH = 18
@@ -23,14 +24,14 @@ _SHAPES = {"square": "parallelepiped", "round": "ellipsoid", "gauss": "Gaussian 
 
 def summary(image: Image, figures: Mapping[str, str], written: str, total_seconds: float) -> str:
     """The report of a run: ``figures`` from quantizing, files ``written``, time from start to end [s]."""
-    plan = image.plan
+    experiment, plan = image.experiment, image.plan
     sections: list[tuple[str, Iterable[Row]]] = [
-        ("Detector", _detector(plan)),
-        ("Crystal", _crystal(plan)),
-        ("Beam", _beam(plan)),
-        ("Sampling", _sampling(plan)),
+        ("Detector", _detector(experiment, plan)),
+        ("Crystal", _crystal(experiment, plan)),
+        ("Beam", _beam(experiment, plan)),
+        ("Sampling", _sampling(experiment, plan)),
         ("Image", [*_image(image), *figures.items()]),
-        ("Run", [("semantics", plan.experiment.semantics),
+        ("Run", [("semantics", experiment.semantics),
                  ("backend", f"{image.backend} in {image.precision} precision, {image.seconds:.3g} s rendering, "
                              f"{total_seconds:.3g} s in all"),
                  ("files", written or "none")]),
@@ -78,16 +79,15 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' * (count != 1)}"
 
 
-def _detector(plan: RenderPlan) -> list[Row]:
-    geometry, detector = plan.geometry, plan.experiment.detector
+def _detector(experiment: Experiment, plan: Plan) -> list[Row]:
+    geometry, detector = plan.geometry, experiment.detector
     tilts = _numbers(detector.rotx_deg, detector.roty_deg, detector.rotz_deg)
-    rendered = [plan.layers] if plan.panels is None else [panel.layers for panel in plan.panels]
-    sensors = dict.fromkeys(map(_sensor, rendered))
+    sensors = dict.fromkeys(_sensor(panel.layers) for panel in plan.panels)
     shape = f"{geometry.fast_pixels} x {geometry.slow_pixels} pixels of {_mm(geometry.pixel_size)}"
     extras = [name for name, on in (("curved", detector.curved), ("no obliquity", detector.point_pixel)) if on]
     return [
         ("convention", f"{geometry.convention}, pivot {geometry.pivot}"),
-        *_panels(plan),
+        *_panels(experiment, plan),
         ("size", ", ".join([f"{shape} = {geometry.detsize_fast * 1000:g} x {_mm(geometry.detsize_slow)}", *extras])),
         ("distance", f"{_mm(geometry.distance)}, closest {_mm(geometry.close_distance)}"),
         ("tilts", f"{tilts} deg, two-theta {_numbers(units.deg_from_rad(geometry.twotheta))} deg about "
@@ -111,12 +111,12 @@ def _sensor(layers: Layers) -> str:
             f"absorption {layers.mu_per_m:g} /m")
 
 
-def _panels(plan: RenderPlan) -> list[Row]:
+def _panels(experiment: Experiment, plan: Plan) -> list[Row]:
     """The image of a detector of panels, and the first of these."""
-    panels = plan.experiment.detector.panels
+    panels = experiment.detector.panels
     if not panels:
         return []
-    rows = [("panels", f"{len(panels)}, {len(plan.panels or ())} rendered, in an image of "
+    rows = [("panels", f"{len(panels)}, {len(plan.panels)} rendered, in an image of "
                        f"{plan.shape[1]} x {plan.shape[0]} pixels")]
     for number, panel in enumerate(panels[:_PANELS_LISTED]):
         edges = panel.pixel_fast_mm, panel.pixel_slow_mm
@@ -140,8 +140,8 @@ def _axes(geometry: DetectorGeometry) -> list[Row]:
     ]
 
 
-def _crystal(plan: RenderPlan) -> list[Row]:
-    lattice, crystal = plan.lattice, plan.experiment.crystal
+def _crystal(experiment: Experiment, plan: Plan) -> list[Row]:
+    lattice, crystal = plan.lattice, experiment.crystal
     size = (norm(axis) * count / 1e4 for axis, count in zip((lattice.a, lattice.b, lattice.c), plan.cells, strict=True))
     rows = [
         ("cell", f"{_numbers(*cell_of_axes(lattice.a, lattice.b, lattice.c))} A, deg; "
@@ -156,7 +156,7 @@ def _crystal(plan: RenderPlan) -> list[Row]:
         seed = "" if crystal.misset_seed is None else f", drawn with seed {crystal.misset_seed}"
         angles = " ".join(f"{units.deg_from_rad(angle):f}" for angle in lattice.misset_rad)
         rows.append(("misset", f"{angles} deg about x, y, z{seed}"))
-    factors = plan.experiment.structure_factors
+    factors = experiment.structure_factors
     known = "no list" if factors.grid is None else f"grid of {' x '.join(str(n) for n in factors.grid.shape)}"
     method = "tricubic interpolation" if plan.interpolate else "nearest"
     return [
@@ -169,8 +169,8 @@ def _crystal(plan: RenderPlan) -> list[Row]:
     ]
 
 
-def _beam(plan: RenderPlan) -> list[Row]:
-    beam, sources = plan.experiment.beam, plan.sources
+def _beam(experiment: Experiment, plan: Plan) -> list[Row]:
+    beam, sources = experiment.beam, plan.sources
     kahn = f"Kahn factor {beam.kahn_factor:g}" if beam.polarized else "not corrected for"
     rows = [("wavelength", f"{beam.wavelength_A:g} A +/- {sources.dispersion.span * 100:g} % "
                            f"in {_plural(sources.dispersion.count, 'step')}")]
@@ -181,8 +181,8 @@ def _beam(plan: RenderPlan) -> list[Row]:
             ("fluence", f"{plan.fluence:g} photons/m^2"), ("polarization", kahn)]
 
 
-def _sampling(plan: RenderPlan) -> list[Row]:
-    sampling = plan.experiment.sampling
+def _sampling(experiment: Experiment, plan: Plan) -> list[Row]:
+    sampling = experiment.sampling
     start, end = (units.deg_from_rad(angle) for angle in (plan.phi_angles[0], plan.phi_angles[0] + plan.phi.span))
     running = [name for name in ("thick", "polar", "omega") if getattr(sampling, f"oversample_{name}")]
     chosen = "" if sampling.oversample else ", chosen"
@@ -191,7 +191,7 @@ def _sampling(plan: RenderPlan) -> list[Row]:
                            f"{''.join(f' +{name}' for name in running)}"),
             ("region", "{} to {} fast, {} to {} slow".format(*plan.roi))]
     if plan.mask is not None:
-        between = " or between panels" if plan.panels is not None else ""
+        between = " or between panels" if experiment.detector.panels else ""
         rows.append(("mask", f"{_plural(int((~plan.mask).sum()), 'pixel')} skipped{between}"))
     if sampling.dmin_A > 0.0:
         rows.append(("resolution", f"down to {sampling.dmin_A:g} A"))

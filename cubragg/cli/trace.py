@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cubragg.cli.build import Job
     from cubragg.parity.pixel_trace import PixelTrace, Step
     from cubragg.parity.trace_compare import Divergence
-    from cubragg.plan.plan import RenderPlan
+    from cubragg.plan.plan import Plan
 
 DIVERGES = 3  #: exit status
 
@@ -129,7 +129,7 @@ def _against_file(path: str, request: Request, steps: Sequence[Step]) -> int:
     return _tell(first_divergence(steps, theirs, tolerance), len(steps), f"within {tolerance:g}")
 
 
-def _against_program(program: str, request: Request, job: Job, plan: RenderPlan, found: PixelTrace) -> int:
+def _against_program(program: str, request: Request, job: Job, plan: Plan, found: PixelTrace) -> int:
     from cubragg.parity.programs import RunnerFailed, run_program
     from cubragg.parity.trace_compare import printout_divergence
 

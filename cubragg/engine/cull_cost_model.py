@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from cubragg.engine.culling import Culling, axes_of, largest_factor, limits_of, obstacle, struct_values
-from cubragg.engine.panel_parts import panel_parts, place_count
+from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
 
 #: Tiles (fast, slow) that culling may use. On a GPU a tile is a block of threads, which cannot be smaller.
@@ -36,7 +36,7 @@ _WORTH = 0.9
 _SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES, _SAMPLE_PANELS = 384, 12, 3, 8
 
 
-def choose_culling(plan: RenderPlan, backend: str, precision: str, tolerance: float | None = 0.0,
+def choose_culling(plan: Plan, backend: str, precision: str, tolerance: float | None = 0.0,
                    limits: Callable[[], np.ndarray] | None = None) -> Culling:
     """How a renderer of the backend ``cpu`` or ``cuda`` goes about a plan's terms, on all its panels.
 
@@ -49,17 +49,17 @@ def choose_culling(plan: RenderPlan, backend: str, precision: str, tolerance: fl
     """
     if tolerance is None:
         return Culling(why="every term is asked for")
-    parts = [part.plan for part in panel_parts(plan)]
-    reason = _not_at_all(plan, parts, backend, tolerance)
+    reason = _not_at_all(plan, backend, tolerance)
     if reason:
         return Culling(tolerance=tolerance, why=reason)
     tables = limits() if limits else limits_of(plan), axes_of(plan)
     values = struct_values(plan, precision, Culling(tolerance=tolerance))
-    looked_at = [parts[number] for number in _spread(len(parts), _SAMPLE_PANELS)]
-    plain = sum(_term_cost(part, precision) * _terms(part) for part in looked_at)
+    panels = [plan.panels[number] for number in _spread(len(plan.panels), _SAMPLE_PANELS)]
+    plain = sum(_term_cost(plan, precision) * _terms(plan, panel) for panel in panels)
     costs = {}
     for tile in TILES[backend]:
-        costs[tile] = _cost(looked_at, precision, tile, [kept_share(part, tile, *tables, values) for part in looked_at])
+        costs[tile] = _cost(plan, panels, precision, tile,
+                            [kept_fraction(plan, panel, tile, *tables, values) for panel in panels])
         if costs[tile][1] > _WORTH:  # larger tiles keep more
             break
     tile = min(costs, key=lambda tile: costs[tile][0])
@@ -70,45 +70,50 @@ def choose_culling(plan: RenderPlan, backend: str, precision: str, tolerance: fl
     return Culling(True, tile, tolerance, kept=kept, why=f"expected to cost {100 * cost / plain:.3g} % of all terms")
 
 
-def _not_at_all(plan: RenderPlan, parts: list[RenderPlan], backend: str, tolerance: float) -> str:
+def _not_at_all(plan: Plan, backend: str, tolerance: float) -> str:
     """Why there is nothing to be gained, without a look at the tiles; empty if there may be."""
-    crystal, grid = plan.experiment.crystal, plan.experiment.structure_factors.grid
-    most, total = max(map(_terms_of_pixel, parts), default=0), sum(map(_terms, parts))
-    compact = crystal.shape in ("gauss", "tophat")
+    grid = plan.factors.grid
+    most = max((_terms_of_pixel(plan, panel) for panel in plan.panels), default=0)
+    total = sum(_terms(plan, panel) for panel in plan.panels)
+    compact = plan.crystal_shape in ("gauss", "tophat")
     if most < (_TERMS_OF_PIXEL_COMPACT if compact and backend == "cpu" else _TERMS_OF_PIXEL):
         return f"a pixel has {most:g} term{'s' * (most != 1)} only"
     if total < _TERMS[backend] or (grid is not None and total < _TERMS_OF_POINT[backend] * grid.size):
         return f"{total:.3g} terms are too few"
     if tolerance == 0.0 and not compact and grid is None:
-        return f"no term of a {crystal.shape} crystal with a constant structure factor is 0; --cull takes a tolerance"
+        return (f"no term of a {plan.crystal_shape} crystal with a constant structure factor is 0; --cull takes a "
+                "tolerance")
     return obstacle(plan)
 
 
-def _terms_of_pixel(plan: RenderPlan) -> float:
-    orientations = plan.cell_vectors.shape[0] * plan.cell_vectors.shape[1]
-    return orientations * len(plan.sources.wavelength_m) * plan.oversample**2 * plan.layers.count
+def _terms_of_pixel(plan: Plan, panel: PanelPlan) -> float:
+    return plan.orientations * len(plan.sources.wavelength_m) * plan.oversample**2 * panel.layers.count
 
 
-def _terms(part: RenderPlan) -> float:
-    return _terms_of_pixel(part) * place_count(part)
+def _terms(plan: Plan, panel: PanelPlan) -> float:
+    return _terms_of_pixel(plan, panel) * panel.pixel_count
 
 
-def _term_cost(plan: RenderPlan, precision: str) -> float:
-    return _TERM[precision][plan.experiment.crystal.shape] + _INTERPOLATION * plan.interpolate
+def _term_cost(plan: Plan, precision: str) -> float:
+    return _TERM[precision][plan.crystal_shape] + _INTERPOLATION * plan.interpolate
 
 
-def _cost(parts: list[RenderPlan], precision: str, tile: tuple[int, int], shares: list[float]) -> tuple[float, float]:
-    """Cost of the panels [ns], and the share of their terms that is kept."""
-    cost = evaluated = 0.0
-    for part, kept in zip(parts, shares, strict=True):
-        asked = _terms_of_pixel(part) / (part.oversample**2 * part.layers.count)
-        cost += (kept * _terms(part) * _term_cost(part, precision)
-                 + (_TILE + asked * _ASK) * place_count(part) / (tile[0] * tile[1]))
-        evaluated += kept * _terms(part)
-    return cost, evaluated / sum(map(_terms, parts))
+def _cost(plan: Plan, panels: list[PanelPlan], precision: str, tile: tuple[int, int], kept_fractions: list[float]
+          ) -> tuple[float, float]:
+    """Cost of the panels [ns], and the fraction of their terms that is kept."""
+    cost = evaluated = total = 0.0
+    for panel, kept in zip(panels, kept_fractions, strict=True):
+        terms = _terms(plan, panel)
+        asked = plan.orientations * len(plan.sources.wavelength_m)
+        cost += (kept * terms * _term_cost(plan, precision)
+                 + (_TILE + asked * _ASK) * panel.pixel_count / (tile[0] * tile[1]))
+        evaluated += kept * terms
+        total += terms
+    return cost, evaluated / total
 
 
-def kept_share(plan: RenderPlan, tile: tuple[int, int], limits: np.ndarray, axes: np.ndarray, values: dict) -> float:
+def kept_fraction(plan: Plan, panel: PanelPlan, tile: tuple[int, int], limits: np.ndarray, axes: np.ndarray,
+                  values: dict) -> float:
     """The share of a sample of tiles, orientations and sources that the bound of `kernels/culling.cuh` keeps, about.
 
     Parameters
@@ -117,9 +122,9 @@ def kept_share(plan: RenderPlan, tile: tuple[int, int], limits: np.ndarray, axes
         From `culling`; the bound is that of a tile's corners on a plane, without the margins.
     """
     kept = []
-    axes = axes[:, _spread(plan.cell_vectors.shape[0] * plan.cell_vectors.shape[1], _SAMPLE_ORIENTATIONS)]
+    axes = axes[:, _spread(plan.orientations, _SAMPLE_ORIENTATIONS)]
     for source in _spread(len(plan.sources.wavelength_m), _SAMPLE_SOURCES):
-        middle, edges = _sample_tiles(plan, tile, int(source))
+        middle, edges = _sample_tiles(plan, panel, tile, int(source))
         index = np.einsum("jxo,xt->jto", axes[:9].reshape(3, 3, -1), middle)
         reach = sum(np.abs(np.einsum("jxo,xt->jto", axes[:9].reshape(3, 3, -1), edge)) for edge in edges)
         kept.append(_kept(plan, index, reach, edges, limits, axes, values).mean())
@@ -131,9 +136,10 @@ def _spread(count: int, wanted: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).astype(int))
 
 
-def _sample_tiles(plan: RenderPlan, tile: tuple[int, int], source: int) -> tuple[np.ndarray, list[np.ndarray]]:
+def _sample_tiles(plan: Plan, panel: PanelPlan, tile: tuple[int, int], source: int
+                  ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Scattering vectors [1/m] of the middles of some tiles [3, tile], and half their edges, fast and slow."""
-    fast_min, fast_max, slow_min, slow_max = plan.roi
+    fast_min, fast_max, slow_min, slow_max = panel.roi
     number = np.arange(_SAMPLE_TILES) + 0.5
     # Multiples of the golden ratio fill the other direction evenly.
     fast = np.floor(fast_min + (fast_max - fast_min + 1) * (number * 0.6180339887 % 1.0))
@@ -141,26 +147,26 @@ def _sample_tiles(plan: RenderPlan, tile: tuple[int, int], source: int) -> tuple
     half_fast, half_slow = (0.5 * (size - 1.0 / plan.oversample) for size in tile)
     table, corners = plan.sources, {}
     for way in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-        sub = SubPixels(plan, fast + way[0] * half_fast, slow + way[1] * half_slow, plan.layers.count // 2, 0, 0,
-                        Workspace(_SAMPLE_TILES))
+        sub = SubPixels(plan, panel, fast + way[0] * half_fast, slow + way[1] * half_slow, panel.layers.count // 2,
+                        0, 0, Workspace(_SAMPLE_TILES))
         corners[way] = sub.scattering(tuple(table.incident[source].tolist()), float(table.wavelength_m[source])).copy()
     edges = [(corners[after] - corners[before]) / 2.0 for before, after in (((-1, 0), (1, 0)), ((0, -1), (0, 1)))]
     return np.mean(list(corners.values()), axis=0), edges
 
 
-def _kept(plan: RenderPlan, index: np.ndarray, reach: np.ndarray, edges: list[np.ndarray], limits: np.ndarray,
+def _kept(plan: Plan, index: np.ndarray, reach: np.ndarray, edges: list[np.ndarray], limits: np.ndarray,
           axes: np.ndarray, values: dict) -> np.ndarray:
     """bool [tile, orientation] for indices and reaches [3, tile, orientation]."""
     whole = np.rint(index)
     offset = index - whole
     gap = np.maximum(np.abs(offset) - reach, 0.0)
     largest = _largest(plan, whole, np.abs(offset) + reach < 0.5, reach, limits, values)
-    cells, shape = np.array(plan.cells)[:, None, None], plan.experiment.crystal.shape
+    cells, shape = np.array(plan.cells)[:, None, None], plan.crystal_shape
     weaker: np.ndarray | float = 1.0
     if shape == "square":
         weaker = np.maximum((cells * np.sin(np.pi * gap)) ** 2, 1.0).prod(axis=0)
     elif shape == "round":
-        x = np.pi**2 * plan.experiment.crystal.fudge * ((cells * gap) ** 2).sum(axis=0)
+        x = np.pi**2 * plan.fudge * ((cells * gap) ** 2).sum(axis=0)
         weaker = np.maximum(x * x * x / (9.0 * (1.0 + x)), 1.0)
     kept: np.ndarray = largest > values["cull_floor"] * weaker
     if shape in ("gauss", "tophat"):
@@ -175,10 +181,10 @@ def _kept(plan: RenderPlan, index: np.ndarray, reach: np.ndarray, edges: list[np
     return kept
 
 
-def _largest(plan: RenderPlan, whole: np.ndarray, alone: np.ndarray, reach: np.ndarray, limits: np.ndarray,
+def _largest(plan: Plan, whole: np.ndarray, alone: np.ndarray, reach: np.ndarray, limits: np.ndarray,
              values: dict) -> np.ndarray | float:
     """The largest F^2 of indices [3, ...], as a share; ``alone`` where no sample has another index."""
-    factors = plan.experiment.structure_factors
+    factors = plan.factors
     if factors.grid is None:
         return float(values["largest"])
     pad = (limits.shape[0] - factors.grid.shape[0]) // 2

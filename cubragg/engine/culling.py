@@ -14,7 +14,7 @@ import numpy as np
 
 from cubragg.engine.kernel_params import CHUNK, table_scale
 from cubragg.engine.variant import TILE
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.plan import Plan
 
 #: Largest sum of absolute Lagrange weights on three axes, squared: an interpolated F^2 over the largest of its nodes.
 _INTERPOLATED = 1.25**6
@@ -57,10 +57,10 @@ class Culling:
     why: str = ""
 
 
-def obstacle(plan: RenderPlan) -> str:
+def obstacle(plan: Plan) -> str:
     """Why a plan's terms cannot be left out; empty if they can."""
-    sampling, factors = plan.experiment.sampling, plan.experiment.structure_factors
-    if not plan.physical and (sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega):
+    factors = plan.factors
+    if plan.rules.running:
         return "-oversample_thick, _polar and _omega multiply the sum after every term"
     largest = largest_factor(plan)
     if not math.isfinite(largest * largest):
@@ -70,9 +70,9 @@ def obstacle(plan: RenderPlan) -> str:
     return ""
 
 
-def largest_factor(plan: RenderPlan) -> float:
+def largest_factor(plan: Plan) -> float:
     """The largest absolute structure factor."""
-    factors = plan.experiment.structure_factors
+    factors = plan.factors
     if factors.grid is None:
         return abs(factors.default_F)
     # Not through np.abs, which would copy the grid.
@@ -80,13 +80,13 @@ def largest_factor(plan: RenderPlan) -> float:
     return math.nan if any(math.isnan(value) for value in extremes) else max(extremes)
 
 
-def limits_of(plan: RenderPlan) -> np.ndarray:
+def limits_of(plan: Plan) -> np.ndarray:
     """The largest F^2 that a sample with this nearest reflection, or the next one, can have.
 
     float32 [h, k, l], shares of the largest of all, rounded up; 0 only where all of them are 0. The grid
     reaches one layer further than the padded one, four with interpolation; [1] without a grid.
     """
-    factors, largest = plan.experiment.structure_factors, largest_factor(plan)
+    factors, largest = plan.factors, largest_factor(plan)
     if factors.grid is None:
         return np.zeros(1, dtype=np.float32)
     steps = 4 if plan.interpolate else 1
@@ -105,7 +105,7 @@ def limits_of(plan: RenderPlan) -> np.ndarray:
     return np.where(share > 0.0, np.maximum(squares, np.finfo(np.float32).tiny), np.float32(0.0))
 
 
-def axes_of(plan: RenderPlan) -> np.ndarray:
+def axes_of(plan: Plan) -> np.ndarray:
     """a, b, c [m] and their duals [1/m] of each orientation, float32 [18, orientation]; duals 0 of a flat cell.
 
     Orientations are filled up with zeros to whole chunks.
@@ -116,8 +116,8 @@ def axes_of(plan: RenderPlan) -> np.ndarray:
     return axes
 
 
-def _cells(plan: RenderPlan) -> np.ndarray:
-    return np.ascontiguousarray(plan.cell_vectors, dtype=np.float64).reshape(-1, 3, 3)
+def _cells(plan: Plan) -> np.ndarray:
+    return np.ascontiguousarray(plan.cell_axes, dtype=np.float64).reshape(-1, 3, 3)
 
 
 def _duals(cells: np.ndarray) -> np.ndarray:
@@ -127,7 +127,7 @@ def _duals(cells: np.ndarray) -> np.ndarray:
         return np.zeros_like(cells)
 
 
-def struct_values(plan: RenderPlan, precision: str, culling: Culling) -> dict[str, Any]:
+def struct_values(plan: Plan, precision: str, culling: Culling) -> dict[str, Any]:
     """The fields of the kernels' struct that concern culling, by name."""
     cells = _cells(plan)
     lengths = np.linalg.norm(cells, axis=2).max(axis=0)
@@ -141,7 +141,7 @@ def struct_values(plan: RenderPlan, precision: str, culling: Culling) -> dict[st
               "share": share * share * (1.0 + 1e-6)}
     if not culling.exact:
         return values
-    volume = _ROUND_VOLUME if plan.experiment.crystal.shape == "round" else 1.0
+    volume = _ROUND_VOLUME if plan.crystal_shape == "round" else 1.0
     floor = culling.tolerance * (1.0 - _TERM_ROUNDING) / volume
     values |= {"cull_floor": floor, "spot_floor": floor * _BESIDE_SPOTS}
     radius_sqr = _radius_sqr(plan, precision, culling.tolerance)
@@ -150,13 +150,13 @@ def struct_values(plan: RenderPlan, precision: str, culling: Culling) -> dict[st
     return values
 
 
-def _radius_sqr(plan: RenderPlan, precision: str, tolerance: float) -> float:
+def _radius_sqr(plan: Plan, precision: str, tolerance: float) -> float:
     """(dh a* + ...)^2 [A^-2] beyond which the amplitude of gauss and tophat cannot matter; inf for other shapes."""
-    crystal, volume = plan.experiment.crystal, math.prod(plan.cells)
-    scale = volume * volume * crystal.fudge
-    if crystal.shape not in ("gauss", "tophat") or not scale > 0.0:
+    volume = math.prod(plan.cells)
+    scale = volume * volume * plan.fudge
+    if plan.crystal_shape not in ("gauss", "tophat") or not scale > 0.0:
         return math.inf
-    if crystal.shape == "tophat":
+    if plan.crystal_shape == "tophat":
         return _TOPHAT_RADIUS_SQR / scale
     # A term F^2 V^2 exp(-2 E) is 0 below half the smallest number, here with four powers of 2 to spare, or where
     # exp(-E) is; in less than double precision without the V^2.
@@ -170,7 +170,7 @@ def _radius_sqr(plan: RenderPlan, precision: str, tolerance: float) -> float:
     return max(exponent, 0.0) * _GAUSS_WIDTH / scale
 
 
-def _distances(plan: RenderPlan, cells: np.ndarray, radius_sqr: float) -> dict[str, Any]:
+def _distances(plan: Plan, cells: np.ndarray, radius_sqr: float) -> dict[str, Any]:
     """The radius [1/m^2] for distances in the laboratory, and what makes a distance of an index.
 
     The radius is one of the lattice's reciprocal vectors, which nanobragg semantics may leave not quite dual

@@ -14,9 +14,9 @@ import numpy as np
 
 from cubragg import units
 from cubragg.crystallography.vectors import Vector, cross, unit
-from cubragg.engine.panel_parts import place_count
 from cubragg.engine.reference.factor_table import bordered
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.panel_plan import PanelPlan
+from cubragg.plan.plan import Plan
 
 SOURCE_COLUMNS = 14
 TURN_COLUMNS = 4
@@ -57,69 +57,64 @@ def real(precision: str) -> type[np.floating[Any]]:
     return np.float64 if precision == "double" else np.float32
 
 
-def params_of(plan: RenderPlan, precision: str) -> np.ndarray:
-    """The struct of a plan, 0-dimensional; every tile row, nothing skipped, interpolation everywhere."""
-    geometry, layers, lattice, sampling = plan.geometry, plan.layers, plan.lattice, plan.experiment.sampling
-    detector, beam = plan.experiment.detector, plan.experiment.beam
+def params_of(plan: Plan, panel: PanelPlan, precision: str) -> np.ndarray:
+    """The struct of a panel, 0-dimensional; every tile row, nothing skipped, interpolation everywhere."""
+    layers, lattice, rules = panel.layers, plan.lattice, plan.rules
     params = np.zeros((), dtype=PARAMS)
-    for name in ("pix0", "fast", "slow", "normal", "beam", "close_distance", "distance"):
-        params[name] = getattr(geometry, name)
-    edges = geometry.pixel_size, geometry.slow_pixel_size
+    for name in ("fast", "slow", "normal", "distance", "close_distance", "first_pixel"):
+        params[name] = getattr(panel, name)
     per_pixel = plan.oversample * plan.oversample
-    orientations = plan.cell_vectors.shape[0] * plan.cell_vectors.shape[1]
     cells = plan.cells[0] * plan.cells[1] * plan.cells[2]
-    steps = orientations * per_pixel if plan.physical else plan.steps
-    factors = plan.experiment.structure_factors
-    running = {name: not plan.physical and getattr(sampling, f"oversample_{name}")
-               for name in ("thick", "polar", "omega")}
+    samples = plan.orientations * per_pixel if rules.per_sample else plan.samples
+    factors = plan.factors
     values: dict[str, Any] = {
-        "pixel_size": edges, "sub_pixel_size": [edge / plan.oversample for edge in edges],
+        "pix0": panel.origin, "beam": plan.geometry.beam,
+        "pixel_size": panel.edges, "sub_pixel_size": [edge / plan.oversample for edge in panel.edges],
         "layer_step": layers.step_m, "first_depth": layers.first_m, "sensor_end": layers.end_m,
-        "mu": layers.mu_per_m, "kahn": beam.kahn_factor, "dmin": plan.dmin,
-        "water": plan.water / per_pixel if plan.physical else plan.water,
-        "scale": units.THOMSON_CROSS_SECTION_M2 * plan.fluence / steps,
-        "cells": plan.cells, "reciprocal": (lattice.a_star, lattice.b_star, lattice.c_star),
-        "fudge": plan.experiment.crystal.fudge,
+        "mu": layers.mu_per_m, "kahn": plan.kahn_factor, "dmin": plan.dmin,
+        "water": plan.water / per_pixel if rules.per_sample else plan.water,
+        "scale": units.THOMSON_CROSS_SECTION_M2 * plan.fluence / samples,
+        "cells": plan.cells, "reciprocal": (lattice.a_star, lattice.b_star, lattice.c_star), "fudge": plan.fudge,
         "constant": factors.default_F * factors.default_F / table_scale(plan, precision) ** 2,
         "term_scale": 1.0 if precision == "double" else cells * cells,
-        "fast_min": plan.roi[0], "fast_max": plan.roi[1], "slow_min": plan.roi[2], "slow_max": plan.roi[3],
-        "first_pixel": plan.first_pixel, "fast_pixels": plan.shape[1],
-        "layers": layers.count, "oversample": plan.oversample, "sources": len(plan.sources.wavelength_m),
-        "orientations": orientations, "polarized": beam.polarized, "absorbing": layers.thickness_m > 0.0,
-        "curved": detector.curved, "point_pixel": detector.point_pixel, "masked": plan.mask is not None,
-        "physical": plan.physical, "running": any(running.values()),
-        "interpolated_to": place_count(plan), "skipped_place": -1,
+        "fast_min": panel.roi[0], "fast_max": panel.roi[1], "slow_min": panel.roi[2], "slow_max": panel.roi[3],
+        "fast_pixels": panel.shape[1], "layers": layers.count, "oversample": plan.oversample,
+        "sources": len(plan.sources.wavelength_m), "orientations": plan.orientations, "polarized": plan.polarized,
+        "absorbing": layers.thickness_m > 0.0, "curved": plan.curved, "point_pixel": plan.point_pixel,
+        "masked": panel.mask is not None, "physical": rules.per_sample, "running": rules.running,
+        "running_thick": rules.running_thick, "running_polar": rules.running_polar,
+        "running_omega": rules.running_omega, "interpolated_to": panel.pixel_count, "skipped_place": -1,
     }
     if factors.grid is not None:
         values["grid_origin"] = [low - 1 for low in factors.origin]
         values["grid_size"] = [size + 2 for size in factors.grid.shape]
-    for name, value in (values | {f"running_{name}": wanted for name, wanted in running.items()}).items():
+    for name, value in values.items():
         params[name] = value
     return params
 
 
-def table_scale(plan: RenderPlan, precision: str) -> float:
+def table_scale(plan: Plan, precision: str) -> float:
     """What structure factors are divided by: keeps squares of square crystals inside single precision."""
-    if precision == "double" or plan.experiment.crystal.shape != "square":
+    if precision == "double" or plan.crystal_shape != "square":
         return 1.0
     return plan.cells[0] * plan.cells[1] * plan.cells[2]
 
 
-def table_of(plan: RenderPlan, precision: str) -> np.ndarray:
+def table_of(plan: Plan, precision: str) -> np.ndarray:
     """The grid with one layer of default_F around it: F for interpolation, else F^2; [1] without a grid."""
-    factors = plan.experiment.structure_factors
+    factors = plan.factors
     if factors.grid is None:
         return np.zeros(1, dtype=real(precision))
     return bordered(factors.grid, factors.default_F, real(precision), scale=table_scale(plan, precision),
                     squared=not plan.interpolate)
 
 
-def vectors_of(plan: RenderPlan) -> np.ndarray:
-    """Cell vectors float64 [orientation, 9], phi outside, domains inside."""
-    return np.ascontiguousarray(plan.cell_vectors, dtype=np.float64).reshape(-1, 9)
+def axes_of_cells(plan: Plan) -> np.ndarray:
+    """Cell axes float64 [orientation, 9], phi outside, domains inside."""
+    return np.ascontiguousarray(plan.cell_axes, dtype=np.float64).reshape(-1, 9)
 
 
-def sources_of(plan: RenderPlan) -> np.ndarray:
+def sources_of(plan: Plan) -> np.ndarray:
     """The table of sources float64 [source, SOURCE_COLUMNS]; `kernels/params.cuh` names the columns."""
     table = plan.sources
     rows = []
@@ -131,14 +126,14 @@ def sources_of(plan: RenderPlan) -> np.ndarray:
     return np.ascontiguousarray(rows, dtype=np.float64)
 
 
-def mask_of(plan: RenderPlan) -> np.ndarray:
+def mask_of(panel: PanelPlan) -> np.ndarray:
     """The mask uint8 [slow, fast]; [1] without one."""
-    return np.ones(1, dtype=np.uint8) if plan.mask is None else np.ascontiguousarray(plan.mask).view(np.uint8)
+    return np.ones(1, dtype=np.uint8) if panel.mask is None else np.ascontiguousarray(panel.mask).view(np.uint8)
 
 
-def grid_of(plan: RenderPlan, tile: tuple[int, int]) -> tuple[int, int]:
+def grid_of(panel: PanelPlan, tile: tuple[int, int]) -> tuple[int, int]:
     """Columns and rows of tiles that cover the region."""
-    fast_min, fast_max, slow_min, slow_max = plan.roi
+    fast_min, fast_max, slow_min, slow_max = panel.roi
     return -(-(fast_max - fast_min + 1) // tile[0]), -(-(slow_max - slow_min + 1) // tile[1])
 
 

@@ -1,4 +1,4 @@
-"""Which backend renders, in which precision, and why."""
+"""Selects the engine of a plan: backend and precision."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 
 from cubragg import checks
 from cubragg.engine.culling import Culling
-from cubragg.engine.panel_parts import Progress
-from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.panel_loop import Progress
+from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.plan import Plan
 
 #: In the order in which ``auto`` tries them.
 BACKENDS = ("cuda", "cpu", "numpy")
 
 
-class Renderer(Protocol):
-    """What every backend's renderer can do."""
+class Engine(Protocol):
+    """What the engine of every backend can do."""
 
     interpolation_stopped_at: tuple[int, int] | None
     culling: Culling
@@ -29,24 +29,26 @@ class Renderer(Protocol):
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The float32 image [slow, fast] in photons."""
 
+    def set_plan(self, plan: Plan) -> None:
+        """Go on with a plan that differs in the crystal's orientation only."""
 
-class Choice(NamedTuple):
-    """A renderer ready to run.
 
-    ``backend`` and ``precision`` are those in force; ``fallback`` says why ``auto`` passed
-    over better ones (empty: it did not; that CuPy is not installed is nothing to tell).
+class Selection(NamedTuple):
+    """An engine ready to run.
+
+    ``backend`` and ``precision`` are those in use; ``fallback`` says why ``auto`` passed over better
+    ones (empty: it did not; CuPy not being installed is no reason to mention).
     """
 
-    renderer: Renderer
+    engine: Engine
     backend: str
     precision: str
     fallback: str
 
 
-def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", device: int = 0,
-           cull: float | None = 0.0
-           ) -> Choice:
-    """The renderer of a plan.
+def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", device: int = 0,
+                   cull: float | None = 0.0) -> Selection:
+    """The engine of a plan.
 
     Parameters
     ----------
@@ -90,30 +92,30 @@ def choose(plan: RenderPlan, backend: str = "auto", precision: str = "auto", dev
     raise AssertionError("the NumPy backend can always run")
 
 
-def _make(plan: RenderPlan, backend: str, precision: str, device: int, cull: float | None) -> Choice:
-    makers: dict[str, Callable[[], Choice]] = {
+def _make(plan: Plan, backend: str, precision: str, device: int, cull: float | None) -> Selection:
+    makers: dict[str, Callable[[], Selection]] = {
         "cuda": lambda: _cuda(plan, precision, device, cull), "cpu": lambda: _cpu(plan, precision, cull),
         "numpy": lambda: _numpy(plan, precision)}
     return makers[backend]()
 
 
-def _cuda(plan: RenderPlan, precision: str, device: int, cull: float | None) -> Choice:
+def _cuda(plan: Plan, precision: str, device: int, cull: float | None) -> Selection:
     from cubragg.device.cuda_device import auto_precision, device_count
-    from cubragg.engine.cuda.cuda_engine import CudaRenderer
+    from cubragg.engine.cuda.cuda_engine import CudaEngine
 
     device_count()  # says why there is none
     chosen = auto_precision(device) if precision == "auto" else precision
-    return Choice(CudaRenderer(plan, chosen, device, cull=cull), "cuda", chosen, "")
+    return Selection(CudaEngine(plan, chosen, device, cull=cull), "cuda", chosen, "")
 
 
-def _cpu(plan: RenderPlan, precision: str, cull: float | None) -> Choice:
-    from cubragg.engine.host.host_engine import CpuRenderer
+def _cpu(plan: Plan, precision: str, cull: float | None) -> Selection:
+    from cubragg.engine.host.host_engine import HostEngine
 
     chosen = "double" if precision == "auto" else precision
-    return Choice(CpuRenderer(plan, chosen, cull), "cpu", chosen, "")
+    return Selection(HostEngine(plan, chosen, cull), "cpu", chosen, "")
 
 
-def _numpy(plan: RenderPlan, precision: str) -> Choice:
+def _numpy(plan: Plan, precision: str) -> Selection:
     if precision not in ("auto", "double"):
         raise ConfigError("precision", f"got {precision!r}; the numpy backend renders in double precision only")
-    return Choice(NumpyRenderer(plan), "numpy", "double", "")
+    return Selection(NumpyEngine(plan), "numpy", "double", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cubragg.engine.kernel_params import PARAMS
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.plan import Plan
 
 PRECISIONS = ("double", "mixed", "single")
 _SHAPES = ("square", "round", "gauss", "tophat")
@@ -69,20 +69,16 @@ class Variant:
         return tuple(f"-D{name}={value}" for name, value in values.items())
 
 
-def host_variant(plan: RenderPlan, precision: str) -> Variant:
+def host_variant(plan: Plan, precision: str) -> Variant:
     """What the CPU needs for a plan: few variants, as each is compiled once on the user's machine."""
-    grid = plan.experiment.structure_factors.grid
+    grid = plan.factors.grid
     factors = "constant" if grid is None else "tricubic" if plan.interpolate else "nearest"
     points = 1
     for size in () if grid is None else grid.shape:
         points *= size + 2
-    return Variant(precision, plan.experiment.crystal.shape, factors, points > _INT32_MAX)
+    return Variant(precision, plan.crystal_shape, factors, points > _INT32_MAX)
 
 
-def cuda_variant(plan: RenderPlan, precision: str) -> Variant:
+def cuda_variant(plan: Plan, precision: str) -> Variant:
     """What the GPU needs for a plan: everything fixed that saves registers."""
-    host = host_variant(plan, precision)
-    sampling = plan.experiment.sampling
-    running = not plan.physical and (
-        sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega)
-    return replace(host, physical=plan.physical, running=running)
+    return replace(host_variant(plan, precision), physical=plan.rules.per_sample, running=plan.rules.running)

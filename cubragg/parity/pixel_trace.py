@@ -16,10 +16,10 @@ import numpy as np
 
 from cubragg import units
 from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, rotate_axis, scale, unit
-from cubragg.engine.panel_parts import PanelPart, part_at
-from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.errors import ConfigError
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.panel_plan import PanelPlan
+from cubragg.plan.plan import Plan
 
 #: More samples than this are not followed step by step.
 MAX_SAMPLES = 50_000
@@ -99,7 +99,7 @@ class PixelTrace:
     wavelength_A: float = 0.0
 
 
-def trace_pixel(plan: RenderPlan, fast: int, slow: int) -> PixelTrace:
+def trace_pixel(plan: Plan, fast: int, slow: int) -> PixelTrace:
     """Follow one pixel.
 
     Raises
@@ -107,10 +107,10 @@ def trace_pixel(plan: RenderPlan, fast: int, slow: int) -> PixelTrace:
     ConfigError
         If the pixel is outside the region, masked or between panels, or the semantics are physical.
     """
-    return _follow(_run_of(plan, fast, slow), fast, slow, None)
+    return _follow(plan, _panel_of(plan, fast, slow), fast, slow, None)
 
 
-def trace_steps(plan: RenderPlan, fast: int, slow: int) -> tuple[PixelTrace, list[Step]]:
+def trace_steps(plan: Plan, fast: int, slow: int) -> tuple[PixelTrace, list[Step]]:
     """Follow one pixel and keep every step, in the order of computation, what comes before the pixel included.
 
     Raises
@@ -118,54 +118,53 @@ def trace_steps(plan: RenderPlan, fast: int, slow: int) -> tuple[PixelTrace, lis
     ConfigError
         As `trace_pixel`; or if the pixel has more than `MAX_SAMPLES` samples.
     """
-    part = _run_of(plan, fast, slow)
-    samples = part.plan.layers.count * plan.steps
+    panel = _panel_of(plan, fast, slow)
+    samples = panel.layers.count * plan.samples
     if samples > MAX_SAMPLES:
         raise ConfigError("trace", f"got {samples} samples in a pixel; at most {MAX_SAMPLES} are followed step by "
                           "step, --last prints the last one")
     steps: list[Step] = []
-    trace = _follow(part, fast, slow, steps)
-    return trace, [*plan_steps(part.plan), *_panel_steps(plan, part), *steps]
+    trace = _follow(plan, panel, fast, slow, steps)
+    return trace, [*plan_steps(plan, panel), *_panel_steps(plan, panel), *steps]
 
 
-def _run_of(plan: RenderPlan, fast: int, slow: int) -> PanelPart:
-    """The run that renders the pixel."""
-    if plan.physical:
+def _panel_of(plan: Plan, fast: int, slow: int) -> PanelPlan:
+    """The panel with the pixel."""
+    if plan.rules.per_sample:
         raise ConfigError("semantics", "got physical; a pixel is traced in nanobragg semantics only")
     fast_min, fast_max, slow_min, slow_max = plan.roi
     if not (fast_min <= fast <= fast_max and slow_min <= slow <= slow_max):
         raise ConfigError("trace", f"got pixel {fast} {slow}; the region is {fast_min} to {fast_max} fast "
                           f"and {slow_min} to {slow_max} slow")
     if plan.mask is not None and not plan.mask[slow, fast]:
-        why = "masked" if plan.panels is None else "masked or between panels"
+        why = "masked" if len(plan.detector_panels) == 1 else "masked or between panels"
         raise ConfigError("trace", f"got pixel {fast} {slow}, which is {why}; give one that is rendered")
-    part = part_at(plan, fast, slow)
-    assert part is not None  # it is not masked
-    return part
+    panel = plan.panel_at(fast, slow)
+    assert panel is not None  # it is not masked
+    return panel
 
 
-def _follow(part: PanelPart, fast: int, slow: int, steps: list[Step] | None) -> PixelTrace:
-    plan = part.plan
-    fast_min, fast_max, slow_min, _ = plan.roi
-    column, row = fast - part.window[1].start, slow - part.window[0].start
-    renderer = NumpyRenderer(plan)
-    place = (row - slow_min) * (fast_max - fast_min + 1) + column - fast_min
-    first, stop = renderer.lone_places()
-    tracer = _Tracer(plan, interpolate=plan.interpolate and (stop is None or place <= stop), first_pass=place == first,
-                     steps=steps)
+def _follow(plan: Plan, panel: PanelPlan, fast: int, slow: int, steps: list[Step] | None) -> PixelTrace:
+    fast_min, _, slow_min, _ = panel.roi
+    column, row = fast - panel.window[1].start, slow - panel.window[0].start
+    engine = NumpyEngine(plan)
+    engine.set_panel(panel)
+    index = (row - slow_min) * panel.width + column - fast_min
+    first, stop = engine.order_dependent_pixels()
+    tracer = _Tracer(plan, panel, interpolate=plan.interpolate and (stop is None or index <= stop),
+                     first_pass=index == first, steps=steps)
     trace = tracer.run(column, row)
     if math.isnan(trace.F_cell):
-        earlier = renderer.last_contributing_before(place)
+        earlier = engine.last_contributing_before(index)
         if earlier is not None:
-            row, column = divmod(earlier, fast_max - fast_min + 1)
-            trace.F_cell = trace_pixel(plan, column + fast_min, row + slow_min).F_cell
+            trace.F_cell = trace_pixel(plan, *panel.in_image(*panel.pixel_at(earlier))).F_cell
     trace.fast, trace.slow = fast, slow
     return trace
 
 
-def plan_steps(plan: RenderPlan) -> Iterator[Step]:
+def plan_steps(plan: Plan, panel: PanelPlan) -> Iterator[Step]:
     """What is known before the first pixel, in the order in which it is computed."""
-    yield from _detector_steps(plan)
+    yield from _detector_steps(plan, panel)
     yield from _crystal_steps(plan)
     table, phi = plan.sources, plan.phi
     yield Step("rotation", "phi steps", (phi.count,))
@@ -175,57 +174,55 @@ def plan_steps(plan: RenderPlan) -> Iterator[Step]:
     for i, (incident, wavelength) in enumerate(zip(table.incident.tolist(), table.wavelength_m.tolist(), strict=True)):
         yield Step("beam", f"source {i} incident", tuple(incident))
         yield Step("beam", f"source {i} wavelength", (wavelength,), "m")
-    beam, sampling = plan.experiment.beam, plan.experiment.sampling
     yield Step("beam", "fluence", (plan.fluence,), "photons/m^2")
-    yield Step("beam", "Kahn factor", (beam.kahn_factor if beam.polarized else "off",))
+    yield Step("beam", "Kahn factor", (plan.kahn_factor if plan.polarized else "off",))
     yield Step("sampling", "oversample", (plan.oversample,))
-    running = [name for name in ("thick", "polar", "omega") if getattr(sampling, f"oversample_{name}")]
+    running = [name for name in ("thick", "polar", "omega") if getattr(plan.rules, f"running_{name}")]
     yield Step("sampling", "at every sub-pixel", (" ".join(running) or "nothing",))
     yield Step("sampling", "dmin", (plan.dmin,), "m")
     yield Step("sampling", "interpolation", ("on" if plan.interpolate else "off",))
-    yield Step("sampling", "steps", (plan.steps,))
+    yield Step("sampling", "steps", (plan.samples,))
     yield Step("sampling", "water", (plan.water,))
 
 
-def _panel_steps(plan: RenderPlan, part: PanelPart) -> Iterator[Step]:
-    """On which panel a pixel lies; nothing for a detector that is one panel itself."""
-    if plan.panels is None:
+def _panel_steps(plan: Plan, panel: PanelPlan) -> Iterator[Step]:
+    """The panel that holds a pixel; nothing for a detector of a single panel."""
+    if len(plan.detector_panels) == 1:
         return
-    rows, columns = part.window
-    number = next(panel.number for panel in plan.panels if panel.window == part.window)
-    name = plan.experiment.detector.panels[number].name
-    yield Step("detector", "panel", (f"{number} {name}".rstrip(),))
+    rows, columns = panel.window
+    yield Step("detector", "panel", (f"{panel.number} {panel.name}".rstrip(),))
     yield Step("detector", "panel's first pixel in the image", (columns.start, rows.start))
-    yield Step("detector", "panel's first pixel on the plane of pix0", part.plan.first_pixel)
+    yield Step("detector", "panel's first pixel on the plane of pix0", panel.first_pixel)
 
 
-def _detector_steps(plan: RenderPlan) -> Iterator[Step]:
-    geometry, layers, detector = plan.geometry, plan.layers, plan.experiment.detector
-    yield Step("experiment", "wavelength", (units.m_from_angstrom(plan.experiment.beam.wavelength_A),), "m")
+def _detector_steps(plan: Plan, panel: PanelPlan) -> Iterator[Step]:
+    geometry, layers = plan.detector_panels[panel.number].geometry, panel.layers
+    if panel.first_pixel != (0, 0):
+        geometry = plan.geometry
+    yield Step("experiment", "wavelength", (plan.wavelength,), "m")
     yield Step("detector", "convention", (geometry.convention,))
     yield Step("detector", "pivot", (geometry.pivot,))
-    yield Step("detector", "pixels", plan.shape[::-1])
-    edges = (geometry.pixel_size, geometry.slow_pixel_size)
-    yield Step("detector", "pixel size", edges[:1] if edges[0] == edges[1] else edges, "m")
-    shape = [name for name, on in (("curved", detector.curved), ("no obliquity", detector.point_pixel)) if on]
+    yield Step("detector", "pixels", panel.shape[::-1])
+    yield Step("detector", "pixel size", panel.edges[:1] if panel.edges[0] == panel.edges[1] else panel.edges, "m")
+    shape = [name for name, on in (("curved", plan.curved), ("no obliquity", plan.point_pixel)) if on]
     yield Step("detector", "shape", (", ".join(shape) or "flat",))
     for name, vector in (("beam direction", geometry.beam), ("E vector", geometry.polar), ("spindle", geometry.spindle),
-                         ("fast axis", geometry.fast), ("slow axis", geometry.slow), ("normal", geometry.normal)):
+                         ("fast axis", panel.fast), ("slow axis", panel.slow), ("normal", panel.normal)):
         yield Step("detector", name, vector)
     yield Step("detector", "polarization plane normal", cross(geometry.beam, geometry.polar))
-    yield Step("detector", "distance", (geometry.distance,), "m")
-    yield Step("detector", "close distance", (geometry.close_distance,), "m")
-    yield Step("detector", "pix0", geometry.pix0, "m")
+    yield Step("detector", "distance", (panel.distance,), "m")
+    yield Step("detector", "close distance", (panel.close_distance,), "m")
+    yield Step("detector", "pix0", panel.origin, "m")
     yield Step("detector", "DIALS origin", geometry.dials_origin_mm, "mm")
-    yield Step("detector", "Fbeam Sbeam", (geometry.fbeam, geometry.sbeam), "m", geometry.pixel_size)
-    yield Step("detector", "Fclose Sclose", (geometry.fclose, geometry.sclose), "m", geometry.pixel_size)
+    yield Step("detector", "Fbeam Sbeam", (geometry.fbeam, geometry.sbeam), "m", panel.edges[0])
+    yield Step("detector", "Fclose Sclose", (geometry.fclose, geometry.sclose), "m", panel.edges[0])
     yield Step("detector", "sensor thickness", (layers.thickness_m,), "m")
     yield Step("detector", "sensor layers", (layers.count,))
     yield Step("detector", "absorption", (layers.mu_per_m,), "1/m")
 
 
-def _crystal_steps(plan: RenderPlan) -> Iterator[Step]:
-    lattice, mosaic, crystal = plan.lattice, plan.mosaic, plan.experiment.crystal
+def _crystal_steps(plan: Plan) -> Iterator[Step]:
+    lattice, mosaic = plan.lattice, plan.mosaic
     angles = ("none",) if lattice.misset_rad is None else tuple(map(units.deg_from_rad, lattice.misset_rad))
     yield Step("crystal", "misset", angles, "deg", 1.0)
     for name in "abc":
@@ -234,17 +231,18 @@ def _crystal_steps(plan: RenderPlan) -> Iterator[Step]:
     for name in "abc":
         yield Step("crystal", name, getattr(lattice, name), "A")
     yield Step("crystal", "cells", plan.cells)
-    yield Step("crystal", "shape", (crystal.shape,))
-    yield Step("crystal", "fudge", (crystal.fudge,))
+    yield Step("crystal", "shape", (plan.crystal_shape,))
+    yield Step("crystal", "fudge", (plan.fudge,))
     yield Step("crystal", "mosaic domains", (len(mosaic.rotations),))
     yield Step("crystal", "mosaic spread", (units.deg_from_rad(mosaic.spread_rad),), "deg")
 
 
 class _Tracer:
-    """The C program's loops over one pixel; ``steps`` takes down what they compute."""
+    """The C program's loops over one pixel; ``steps`` collects what they compute."""
 
-    def __init__(self, plan: RenderPlan, *, interpolate: bool, first_pass: bool, steps: list[Step] | None) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, panel: PanelPlan, *, interpolate: bool, first_pass: bool,
+                 steps: list[Step] | None) -> None:
+        self._plan, self._panel = plan, panel
         self._interpolate = interpolate
         self._first_pass = first_pass
         self._steps = steps
@@ -256,18 +254,18 @@ class _Tracer:
             self._steps.append(Step(place, name, tuple(values), unit, scale if math.isfinite(scale) else 0.0))
 
     def run(self, fast: int, slow: int) -> PixelTrace:
-        plan, sampling = self._plan, self._plan.experiment.sampling
-        trace = PixelTrace(fast, slow, wavelength_A=plan.experiment.beam.wavelength_A, intensity=plan.water,
-                           polar=0.0 if plan.experiment.beam.polarized else 1.0)
-        for layer in range(plan.layers.count):
-            trace.capture_fraction = 0.0 if plan.layers.thickness_m > 0.0 else 1.0
+        plan, layers, rules = self._plan, self._panel.layers, self._plan.rules
+        trace = PixelTrace(fast, slow, wavelength_A=units.angstrom_from_m(plan.wavelength), intensity=plan.water,
+                           polar=0.0 if plan.polarized else 1.0)
+        for layer in range(layers.count):
+            trace.capture_fraction = 0.0 if layers.thickness_m > 0.0 else 1.0
             for sub_slow in range(plan.oversample):
                 for sub_fast in range(plan.oversample):
                     self._sub_pixel(trace, layer, sub_slow, sub_fast)
-        trace.intensity_per_step = trace.intensity / plan.steps
-        photons = units.THOMSON_CROSS_SECTION_M2 * plan.fluence * trace.intensity / plan.steps
-        for running, factor in ((sampling.oversample_thick, trace.capture_fraction),
-                                (sampling.oversample_polar, trace.polar), (sampling.oversample_omega, trace.omega)):
+        trace.intensity_per_step = trace.intensity / plan.samples
+        photons = units.THOMSON_CROSS_SECTION_M2 * plan.fluence * trace.intensity / plan.samples
+        for running, factor in ((rules.running_thick, trace.capture_fraction),
+                                (rules.running_polar, trace.polar), (rules.running_omega, trace.omega)):
             photons *= 1.0 if running else factor
         with np.errstate(over="ignore"):  # running factors above 1 can pass the largest number, as in C
             trace.photons = float(np.float32(photons))
@@ -279,7 +277,7 @@ class _Tracer:
         # A sum whose terms pass through zero is known as well as they are, relative to their sizes.
         share = self._intensity_scale / trace.intensity if trace.intensity else 1.0
         self._note("pixel", "I", (trace.intensity,), scale=self._intensity_scale)
-        self._note("pixel", "I/steps", (trace.intensity_per_step,), scale=self._intensity_scale / plan.steps)
+        self._note("pixel", "I/steps", (trace.intensity_per_step,), scale=self._intensity_scale / plan.samples)
         self._note("pixel", "polarization", (trace.polar,))
         self._note("pixel", "solid angle", (trace.omega,), "sr")
         self._note("pixel", "capture fraction", (trace.capture_fraction,))
@@ -288,17 +286,17 @@ class _Tracer:
         self._note("pixel", "photons", (trace.photons,), scale=(abs(share) + _SINGLE) * abs(trace.photons))
 
     def _sub_pixel(self, trace: PixelTrace, layer: int, sub_slow: int, sub_fast: int) -> None:
-        plan, sampling, geometry = self._plan, self._plan.experiment.sampling, self._plan.geometry
+        plan, panel, rules = self._plan, self._panel, self._plan.rules
         place = f"layer {layer}, sub-pixel {sub_slow} {sub_fast} (slow fast)"
         trace.position_m = self._position(trace.fast, trace.slow, layer, sub_slow, sub_fast)
         path = norm(trace.position_m)
         direction = unit(trace.position_m)
-        if trace.omega == 0.0 or sampling.oversample_omega:
-            trace.omega = geometry.pixel_size * geometry.slow_pixel_size / path / path * geometry.close_distance / path
-            if plan.experiment.detector.point_pixel:
+        if trace.omega == 0.0 or rules.running_omega:
+            trace.omega = panel.edges[0] * panel.edges[1] / path / path * panel.close_distance / path
+            if plan.point_pixel:
                 trace.omega = 1.0 / path / path
-        if trace.capture_fraction == 0.0 or sampling.oversample_thick:
-            depth = plan.layers.step_m * plan.layers.mu_per_m / dot(direction, geometry.normal)
+        if trace.capture_fraction == 0.0 or rules.running_thick:
+            depth = panel.layers.step_m * panel.layers.mu_per_m / dot(direction, panel.normal)
             trace.capture_fraction = math.exp(-layer * depth) - math.exp(-(layer + 1) * depth)
         self._note(place, "position", trace.position_m, "m")
         self._note(place, "direction", direction)
@@ -318,35 +316,34 @@ class _Tracer:
             self._note(self._place, "resolution", ("cut by dmin" if cut else "kept",))
             if cut:
                 continue
-            if trace.polar == 0.0 or sampling.oversample_polar:
+            if trace.polar == 0.0 or rules.running_polar:
                 direction = unit(direction)
                 trace.polar = self._polarization(unit(tuple(row)), direction)
             self._note(self._place, "polarization", (trace.polar,))
-            vectors = plan.cell_vectors
-            if self._first_pass and plan.first_cell_vectors is not None:
-                vectors = plan.first_cell_vectors
+            axes = plan.cell_axes
+            if self._first_pass and plan.first_cell_axes is not None:
+                axes = plan.first_cell_axes
             self._first_pass = False
-            for i, (a, b, c) in enumerate(vectors.reshape(-1, 3, 3).tolist()):
-                phi, domain = divmod(i, vectors.shape[1])
+            for i, (a, b, c) in enumerate(axes.reshape(-1, 3, 3).tolist()):
+                phi, domain = divmod(i, axes.shape[1])
                 self._place = f"{place}, source {number}, phi {phi}, domain {domain}"
                 self._term(trace, q, (tuple(a), tuple(b), tuple(c)))
 
     def _position(self, fast: int, slow: int, layer: int, sub_slow: int, sub_fast: int) -> Vector:
-        geometry, n = self._plan.geometry, self._plan.oversample
-        first_fast, first_slow = self._plan.first_pixel
+        panel, n = self._panel, self._plan.oversample
+        first_fast, first_slow = panel.first_pixel
         f, s = (edge * (pixel * n + sub_pixel) + edge / 2.0 for edge, pixel, sub_pixel in (
-            (geometry.pixel_size / n, fast + first_fast, sub_fast),
-            (geometry.slow_pixel_size / n, slow + first_slow, sub_slow)))
-        position = combine((f, geometry.fast), (s, geometry.slow), (layer * self._plan.layers.step_m, geometry.normal),
-                           (1.0, geometry.pix0))
-        if self._plan.experiment.detector.curved:
-            start = scale(geometry.beam, geometry.distance)
-            turned = rotate_axis(start, geometry.slow, position[1] / geometry.distance)
-            position = rotate_axis(turned, geometry.fast, position[2] / geometry.distance)
+            (panel.edges[0] / n, fast + first_fast, sub_fast), (panel.edges[1] / n, slow + first_slow, sub_slow)))
+        position = combine((f, panel.fast), (s, panel.slow), (layer * panel.layers.step_m, panel.normal),
+                           (1.0, panel.origin))
+        if self._plan.curved:
+            start = scale(self._plan.geometry.beam, panel.distance)
+            turned = rotate_axis(start, panel.slow, position[1] / panel.distance)
+            position = rotate_axis(turned, panel.fast, position[2] / panel.distance)
         return position
 
     def _polarization(self, incident: Vector, direction: Vector) -> float:
-        kahn = self._plan.experiment.beam.kahn_factor
+        kahn = self._plan.kahn_factor
         cosine_sqr = dot(incident, direction) * dot(incident, direction)
         magnetic = unit(cross(self._plan.geometry.polar, incident))
         electric = unit(cross(incident, magnetic))
@@ -354,7 +351,7 @@ class _Tracer:
         return 0.5 * (1.0 + cosine_sqr - kahn * math.cos(2.0 * psi) * (1.0 - cosine_sqr))
 
     def _term(self, trace: PixelTrace, q: Vector, cell: tuple[Vector, Vector, Vector]) -> None:
-        plan, sampling = self._plan, self._plan.experiment.sampling
+        plan, rules = self._plan, self._plan.rules
         trace.cell_vectors_A = tuple(scale(axis, 1.0 / units.ANGSTROM_M) for axis in cell)  # type: ignore[assignment]
         trace.hkl = tuple(dot(axis, q) for axis in cell)  # type: ignore[assignment]
         trace.hkl0 = tuple(math.ceil(index - 0.5) for index in trace.hkl)  # type: ignore[assignment]
@@ -375,16 +372,16 @@ class _Tracer:
         self._intensity_scale += scale_of_term
         self._note(self._place, "F_cell", (trace.F_cell,), "electrons")
         self._note(self._place, "term", (term,), scale=scale_of_term)
-        for running, factor in ((sampling.oversample_thick, trace.capture_fraction),
-                                (sampling.oversample_polar, trace.polar), (sampling.oversample_omega, trace.omega)):
+        for running, factor in ((rules.running_thick, trace.capture_fraction),
+                                (rules.running_polar, trace.polar), (rules.running_omega, trace.omega)):
             if running:
                 trace.intensity *= factor
                 self._intensity_scale *= factor
         self._note(self._place, "I", (trace.intensity,), scale=self._intensity_scale)
 
     def _lattice_factor(self, hkl: Vector, hkl0: tuple[int, int, int]) -> float:
-        plan, crystal, cells = self._plan, self._plan.experiment.crystal, self._plan.cells
-        if crystal.shape == "square":
+        plan, cells = self._plan, self._plan.cells
+        if plan.crystal_shape == "square":
             factor = 1.0
             for name, index, n in zip("abc", hkl, cells, strict=True):
                 x = math.pi * index
@@ -394,20 +391,20 @@ class _Tracer:
             return factor
         fraction = [index - whole for index, whole in zip(hkl, hkl0, strict=True)]
         volume = cells[0] * cells[1] * cells[2]
-        if crystal.shape == "round":
+        if plan.crystal_shape == "round":
             radius = sum(part * part * n * n for part, n in zip(fraction, cells, strict=True))
-            x = math.pi * math.sqrt(radius * crystal.fudge)
+            x = math.pi * math.sqrt(radius * plan.fudge)
             sinc3 = 3.0 * (math.sin(x) / x - math.cos(x)) / (x * x) if x != 0.0 else 1.0
             return volume * 0.723601254558268 * sinc3
         reciprocal = (plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star)
         star = norm(combine(*zip(fraction, reciprocal, strict=True)))
         radius = star * star * volume * volume
-        if crystal.shape == "gauss":
-            return volume * math.exp(-(radius / 0.63 * crystal.fudge))
-        return volume * (radius * crystal.fudge < 0.3969)
+        if plan.crystal_shape == "gauss":
+            return volume * math.exp(-(radius / 0.63 * plan.fudge))
+        return volume * (radius * plan.fudge < 0.3969)
 
     def _structure_factor(self, hkl: Vector, hkl0: tuple[int, int, int]) -> float:
-        factors = self._plan.experiment.structure_factors
+        factors = self._plan.factors
         if factors.grid is None:
             return factors.default_F
         offset = [index - low for index, low in zip(hkl, factors.origin, strict=True)]

@@ -14,7 +14,7 @@ from cubragg.crystallography.vectors import Vector, norm, unit
 from cubragg.errors import FormatError
 from cubragg.io.files.text import read_text
 from cubragg.parity.pixel_trace import PixelTrace, Step, format_trace, plan_steps
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.plan import Plan
 
 #: Relative difference from which on two traces part: far above rounding, which grows with the number of
 #: cells, and far below what anybody would plant.
@@ -301,9 +301,11 @@ def _listed(header: str) -> Iterator[tuple[tuple[str, str], Printed]]:
         yield ("beam", f"source {number} wavelength"), _printed([wavelength], 6)
 
 
-def printable_steps(plan: RenderPlan, trace: PixelTrace) -> Iterator[Step]:
+def printable_steps(plan: Plan, trace: PixelTrace) -> Iterator[Step]:
     """The quantities that the C program may print, in the order of computation; those of the pixel as they end up."""
-    yield from plan_steps(plan)
+    panel = plan.panel_at(trace.fast, trace.slow)
+    assert panel is not None  # it was traced
+    yield from plan_steps(plan, panel)
     a, b, c = trace.cell_vectors_A
     quantities: tuple[tuple[str, Sequence[float]], ...] = (
         ("position", trace.position_m), ("solid angle", (trace.omega,)),
@@ -316,7 +318,7 @@ def printable_steps(plan: RenderPlan, trace: PixelTrace) -> Iterator[Step]:
         yield Step("pixel", name, tuple(values), units_of.get(name, ""))
 
 
-def printout_divergence(plan: RenderPlan, trace: PixelTrace, text: str) -> tuple[Divergence | None, int]:
+def printout_divergence(plan: Plan, trace: PixelTrace, text: str) -> tuple[Divergence | None, int]:
     """The first quantity that the C program prints otherwise, at its printed digits, and how many were compared.
 
     Raises

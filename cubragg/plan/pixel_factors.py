@@ -10,7 +10,8 @@ import numpy as np
 
 from cubragg.crystallography.vectors import Vector, cross, unit
 from cubragg.experiment.detector import DetectorGeometry
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.panel_plan import PanelPlan
+from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
 
 
@@ -26,12 +27,12 @@ def _rotate_axis(vectors: np.ndarray, axis: Vector, angle: np.ndarray) -> np.nda
     ])
 
 
-def on_cylinder(geometry: DetectorGeometry, flat: np.ndarray) -> np.ndarray:
+def on_cylinder(panel: PanelPlan | DetectorGeometry, beam: Vector, flat: np.ndarray) -> np.ndarray:
     """Positions [3, n] on a curved detector: flat y and z become angles about the slow and fast axes."""
     start = np.empty_like(flat)
-    start[:] = np.array([geometry.distance * component for component in geometry.beam])[:, None]
-    turned = _rotate_axis(start, geometry.slow, flat[1] / geometry.distance)
-    return _rotate_axis(turned, geometry.fast, flat[2] / geometry.distance)
+    start[:] = np.array([panel.distance * component for component in beam])[:, None]
+    turned = _rotate_axis(start, panel.slow, flat[1] / panel.distance)
+    return _rotate_axis(turned, panel.fast, flat[2] / panel.distance)
 
 
 def _add_up(terms: tuple[tuple[np.ndarray, float], ...], constants: tuple[float, ...], out: np.ndarray) -> None:
@@ -62,21 +63,21 @@ class SubPixels:
         Unit vectors of the diffracted beam, float64 [3, n].
     """
 
-    def __init__(self, plan: RenderPlan, fast: np.ndarray, slow: np.ndarray, layer: int, sub_slow: int,
+    def __init__(self, plan: Plan, panel: PanelPlan, fast: np.ndarray, slow: np.ndarray, layer: int, sub_slow: int,
                  sub_fast: int, work: Workspace) -> None:
-        self._plan, self._layer, self._work = plan, layer, work
-        geometry, n = plan.geometry, plan.oversample
-        fast_edge, slow_edge = geometry.pixel_size / n, geometry.slow_pixel_size / n
+        self._plan, self._panel, self._layer, self._work = plan, panel, layer, work
+        n = plan.oversample
+        fast_edge, slow_edge = (edge / n for edge in panel.edges)
         self.place = (sub_fast + 0.5) / n, (sub_slow + 0.5) / n
-        f = fast_edge * ((fast + plan.first_pixel[0]) * n + sub_fast) + fast_edge / 2.0
-        s = slow_edge * ((slow + plan.first_pixel[1]) * n + sub_slow) + slow_edge / 2.0
-        depth = plan.layers.depth_m(layer)
+        f = fast_edge * ((fast + panel.first_pixel[0]) * n + sub_fast) + fast_edge / 2.0
+        s = slow_edge * ((slow + panel.first_pixel[1]) * n + sub_slow) + slow_edge / 2.0
+        depth = panel.layers.depth_m(layer)
         position = work.take("position", 3, len(fast))
         for axis in range(3):
-            constants = (depth * geometry.normal[axis], geometry.pix0[axis])
-            _add_up(((f, geometry.fast[axis]), (s, geometry.slow[axis])), constants, position[axis])
-        if plan.experiment.detector.curved:
-            position = on_cylinder(geometry, position)
+            constants = (depth * panel.normal[axis], panel.origin[axis])
+            _add_up(((f, panel.fast[axis]), (s, panel.slow[axis])), constants, position[axis])
+        if plan.curved:
+            position = on_cylinder(panel, plan.geometry.beam, position)
         x, y, z = position
         self.position = position
         self.path = np.sqrt(x * x + y * y + z * z)
@@ -84,15 +85,14 @@ class SubPixels:
 
     def solid_angle(self) -> np.ndarray:
         """Of the whole pixel, seen from here [sr]; 1 / path^2 for a point pixel."""
-        if self._plan.experiment.detector.point_pixel:
+        if self._plan.point_pixel:
             return 1.0 / self.path / self.path
-        geometry = self._plan.geometry
-        return (geometry.pixel_size * geometry.slow_pixel_size / self.path / self.path
-                * geometry.close_distance / self.path)
+        fast_edge, slow_edge = self._panel.edges
+        return fast_edge * slow_edge / self.path / self.path * self._panel.close_distance / self.path
 
     def capture_fraction(self) -> np.ndarray:
         """Fraction of the photons that this layer absorbs."""
-        layers, normal = self._plan.layers, self._plan.geometry.normal
+        layers, normal = self._panel.layers, self._panel.normal
         x, y, z = self.direction
         parallax = x * normal[0] + y * normal[1] + z * normal[2]
         front, back = (np.exp(-edge * layers.mu_per_m / parallax) for edge in layers.edges_m(self._layer))
@@ -120,7 +120,7 @@ class SubPixels:
         incident = unit(incident)
         cosine = incident[0] * x + incident[1] * y + incident[2] * z
         cosine_sqr = cosine * cosine
-        kahn = plan.experiment.beam.kahn_factor
+        kahn = plan.kahn_factor
         if kahn == 0.0:
             return 0.5 * (1.0 + cosine_sqr)
         magnetic = unit(cross(plan.geometry.polar, incident))

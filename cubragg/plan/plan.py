@@ -1,94 +1,122 @@
-"""From an experiment to a render plan: every number that the renderers need, in SI and radians."""
+"""From an experiment to a plan: every number that engines need, in SI units and radians."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cubragg import units
 from cubragg.crystallography.vectors import Vector, rotate_axis, scale
-from cubragg.experiment.beam import DEFAULT_FLUENCE, SourceTable
+from cubragg.experiment.beam import SourceTable
 from cubragg.experiment.crystal import Lattice, Mosaic
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panel import live_pixels
 from cubragg.experiment.sampling import ROI
-from cubragg.experiment.sensor import Layers
+from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.nanobragg.fill_range import Sweep
-from cubragg.plan.panel_geometry import PlacedPanel, coarsest, placed_panels
-
-#: Cell angles further off than this are told to the user.
-_ANGLE_ERROR_DEG = 1e-3
+from cubragg.nanobragg.phi_zero import carried_rotations
+from cubragg.plan.panel_plan import PanelPlace, PanelPlan, coarsest, panel_places, panel_plans
+from cubragg.plan.plan_warnings import plan_warnings
+from cubragg.plan.rules import Rules, rules_of
 
 
 @dataclass(frozen=True, eq=False)
-class RenderPlan:
-    """What a renderer is given.
+class Plan:
+    """Every number that an engine needs.
 
     Attributes
     ----------
-    cell_vectors
+    rules
+        Where the semantics differ.
+    panels, detector_panels
+        The panels with pixels to render; and all panels of the detector.
+    shape, roi, mask
+        Of the image: size (slow, fast) [pixel], region, and the pixels to render, those between panels left out
+        (bool [slow, fast]; ``None``: all).
+    geometry
+        The detector as placed: laboratory axes, and the figures that nanoBragg prints.
+    curved, point_pixel
+        The detector is a cylinder; solid angles have no obliquity.
+    lattice, cells, crystal_shape, fudge
+        The oriented lattice at phi = 0, cells along a, b, c (whole numbers as float), shape, and the factor on the
+        spot radius squared.
+    mosaic, phi, phi_angles
+        Mosaic domains; spindle steps, and the angle of each [rad].
+    cell_axes
         float64 [phi, domain, 3, 3]: a, b, c (third axis) with x, y, z [m] of each orientation.
-    first_cell_vectors
-        The same for the very first pass through the phi loop, where nanobragg semantics
-        differ there (`None`: nowhere); see `carried_rotations`.
-    cells
-        Unit cells along a, b, c, whole numbers as float.
-    geometry, layers
-        Of the detector, or of the panel that the plan of a run is for.
-    panels
-        The panels to render, which `panels.panel_parts` makes one plan each of; ``None``: the plan is one run.
-    shape, first_pixel
-        Size of the image (slow, fast) [pixel]; (fast, slow) place of its first pixel on the geometry.
-    mask
-        bool [slow, fast]: the pixels to render, those between panels left out; ``None``: all.
+    first_cell_axes
+        The same for the very first pass through the phi loop, where nanobragg semantics differ there (``None``:
+        nowhere); see `phi_zero.carried_rotations`.
+    factors, interpolate
+        Structure factors, and whether they are interpolated between reflections.
+    sources, wavelength
+        The sources, and the central wavelength [m].
+    fluence, polarized, kahn_factor
+        Photons per area [1/m^2]; whether photons are corrected for polarization, and how far the beam is polarized.
+    oversample, recommended_oversample
+        Sub-pixels along each edge of a pixel: in use, and those that resolve the crystal's fringes.
     coarsest
         The geometry that decides on the recommended oversampling.
-    steps
-        What the sum is divided by.
+    dmin
+        Resolution limit [m]; 0: none.
+    samples
+        What the sum over a pixel is divided by: sources, domains, spindle steps and sub-pixels.
     water
-        Start value of the sum in nanobragg semantics, [electron^2]; in physical
-        semantics water photons per steradian.
+        Start value of the sum in nanobragg semantics [electron^2]; in physical semantics water photons per steradian.
     notices
-        Sentences for the user about rules that surprise.
-
-    The rest are the resolved parts of the experiment, SI and radians.
+        Warnings for the user.
     """
 
-    experiment: Experiment
+    rules: Rules
+    panels: tuple[PanelPlan, ...]
+    detector_panels: tuple[PanelPlace, ...]
+    shape: tuple[int, int]
+    roi: ROI
+    mask: np.ndarray | None
     geometry: DetectorGeometry
-    layers: Layers
+    curved: bool
+    point_pixel: bool
     lattice: Lattice
     cells: Vector
-    sources: SourceTable
+    crystal_shape: str
+    fudge: float
     mosaic: Mosaic
     phi: Sweep
     phi_angles: list[float]
+    cell_axes: np.ndarray
+    first_cell_axes: np.ndarray | None
+    factors: StructureFactors
+    interpolate: bool
+    sources: SourceTable
+    wavelength: float
+    fluence: float
+    polarized: bool
+    kahn_factor: float
     oversample: int
     recommended_oversample: int
-    fluence: float
-    interpolate: bool
-    roi: ROI
-    mask: np.ndarray | None
-    shape: tuple[int, int]
-    first_pixel: tuple[int, int]
-    panels: tuple[PlacedPanel, ...] | None
     coarsest: DetectorGeometry
     dmin: float
+    samples: int
     water: float
-    steps: int
-    cell_vectors: np.ndarray
-    first_cell_vectors: np.ndarray | None
-    notices: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
     @property
-    def physical(self) -> bool:
-        """Physical semantics instead of the C program's."""
-        return self.experiment.semantics == "physical"
+    def orientations(self) -> int:
+        """Spindle steps times mosaic domains."""
+        return self.cell_axes.shape[0] * self.cell_axes.shape[1]
+
+    def panel_at(self, fast: int, slow: int) -> PanelPlan | None:
+        """The panel that holds a pixel of the image; ``None`` where no panel with pixels to render does."""
+        for panel in self.panels:
+            rows, columns = panel.window
+            if rows.start <= slow < rows.stop and columns.start <= fast < columns.stop:
+                return panel
+        return None
 
 
-def make_plan(experiment: Experiment) -> RenderPlan:
+def make_plan(experiment: Experiment) -> Plan:
     """Resolve an experiment.
 
     Raises
@@ -116,21 +144,21 @@ def make_plan(experiment: Experiment) -> RenderPlan:
         # Cells as given: a size in mm is turned into cells only after this choice.
         wanted = min(crystal.cells) <= 2
     fluence = beam.photons_per_m2()
-    vectors, first_vectors = oriented_cells(lattice, mosaic, angles, geometry.spindle, experiment.semantics)
+    axes, first_axes = oriented_cells(lattice, mosaic, angles, geometry.spindle, experiment.semantics)
     shape = detector.shape()
     roi, mask = sampling.region(shape), _live(experiment)
-    layers = detector.layers(detector.sensor(), geometry, experiment.semantics)
-    plan = RenderPlan(
-        experiment=experiment, geometry=geometry, layers=layers, lattice=lattice, cells=cells,
-        sources=sources, mosaic=mosaic, phi=phi, phi_angles=angles, oversample=oversample,
-        recommended_oversample=recommended, fluence=fluence, interpolate=wanted and grid is not None,
-        roi=roi, mask=mask, shape=shape, first_pixel=(0, 0),
-        panels=placed_panels(experiment, geometry, geometries, roi, mask), coarsest=decisive,
+    plan = Plan(
+        rules=rules_of(experiment), shape=shape, roi=roi, mask=mask, geometry=geometry,
+        panels=panel_plans(detector, geometry, geometries, experiment.semantics, roi, mask),
+        detector_panels=panel_places(detector, geometries), curved=detector.curved,
+        point_pixel=detector.point_pixel, lattice=lattice, cells=cells, crystal_shape=crystal.shape,
+        fudge=crystal.fudge, mosaic=mosaic, phi=phi, phi_angles=angles, cell_axes=axes,
+        first_cell_axes=first_axes, factors=experiment.structure_factors, interpolate=wanted and grid is not None,
+        sources=sources, wavelength=wavelength, fluence=fluence, polarized=beam.polarized, kahn_factor=beam.kahn_factor,
+        oversample=oversample, recommended_oversample=recommended, coarsest=decisive,
         dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),
-        steps=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample,
-        cell_vectors=vectors, first_cell_vectors=first_vectors, notices=())
-    object.__setattr__(plan, "notices", tuple(_notices(plan, clipped)))
-    return plan
+        samples=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample)
+    return replace(plan, notices=(*clipped, *plan_warnings(experiment, plan)))
 
 
 def _live(experiment: Experiment) -> np.ndarray | None:
@@ -162,24 +190,6 @@ def _water(experiment: Experiment, fluence: float) -> float:
             * units.WATER_DENSITY_G_PER_M3 * units.AVOGADRO_PER_MOL / units.WATER_MW_G_PER_MOL)
 
 
-def carried_rotations(angles: list[float]) -> tuple[list[float], list[float]]:
-    """The spindle angle that nanoBragg.c really uses at each step: later passes, and the first pass.
-
-    In C a phi of exactly 0 means "keep the vectors"; they are those of the last step that
-    turned them, in the previous pass through the phi loop if need be. Only a leading 0 of
-    the very first pass finds them unturned.
-    """
-    turned = [angle for angle in angles if angle != 0.0]
-    passes = []
-    for last in (turned[-1] if turned else 0.0, 0.0):
-        used = []
-        for angle in angles:
-            last = angle if angle != 0.0 else last
-            used.append(last)
-        passes.append(used)
-    return passes[0], passes[1]
-
-
 def oriented_cells(lattice: Lattice, mosaic: Mosaic, angles: list[float], spindle: Vector, semantics: str
                   ) -> tuple[np.ndarray, np.ndarray | None]:
     """Cell vectors of every (phi, domain); the second array is that of the first pass."""
@@ -198,79 +208,3 @@ def _rotated(lattice: Lattice, mosaic: Mosaic, angles: list[float], spindle: Vec
     x = turned[:, None, :, None]  # [phi, 1, axis, 1, column]
     # Products are summed by columns, as the C program does; matmul may round otherwise.
     return np.ascontiguousarray(domains[..., 0] * x[..., 0] + domains[..., 1] * x[..., 1] + domains[..., 2] * x[..., 2])
-
-
-def _notices(plan: RenderPlan, clipped: list[str]) -> list[str]:
-    """Where the rules would surprise."""
-    experiment = plan.experiment
-    found = list(clipped)
-    if plan.oversample < plan.recommended_oversample:
-        found.append(f"oversample {plan.oversample} is too coarse for this crystal: intensity may vary across a "
-                     f"sub-pixel; -oversample {plan.recommended_oversample} resolves it")
-    if plan.mosaic.defaulted:
-        found.append(f"mosaic spread without a number of domains: {len(plan.mosaic.rotations)} domains are used")
-    if plan.mosaic.collapsed:
-        found.append(f"{experiment.crystal.mosaic_domains} mosaic domains without a spread: one domain is used")
-    depths_um = {1e6 / sensor.mu_per_m for sensor in experiment.detector.panel_sensors() if sensor.depth_defaulted}
-    found += [f"sensor thickness without an attenuation depth: a depth of {depth:g} um is used"
-              for depth in sorted(depths_um)]
-    found += _beam_notices(plan)
-    return found + ([] if plan.physical else _quirk_notices(plan))
-
-
-def _beam_notices(plan: RenderPlan) -> list[str]:
-    """Sweeps of the beam that ended otherwise than the flags suggest."""
-    beam, sources = plan.experiment.beam, plan.sources
-    found: list[str] = []
-    if sources.from_list:
-        return found
-    for name, axis, sweep in (("horizontal", "hdiv", sources.horizontal), ("vertical", "vdiv", sources.vertical)):
-        span, step = getattr(beam, f"{axis}_range_mrad"), getattr(beam, f"{axis}_step_mrad")
-        steps = getattr(beam, f"{axis}_steps") or 0
-        if (steps > 1 or span or step) and sweep.count == 1:
-            found.append(f"{name} divergence comes to nothing: a range, a step > 0 and two points at least are needed")
-        if steps > 0 and span is None and not step:
-            found.append(f"{name} divergence has steps but no range: 1 rad is used")
-    if (beam.dispersion_steps or 0) > 1 and plan.sources.dispersion.count == 1:
-        found.append("dispersion steps without a dispersion: one wavelength is used")
-    return found
-
-
-def _quirk_notices(plan: RenderPlan) -> list[str]:
-    """Rules of nanobragg semantics that physical semantics leaves out."""
-    experiment, detector, sampling = plan.experiment, plan.experiment.detector, plan.experiment.sampling
-    found = []
-    crystal = experiment.crystal
-    if crystal.cell is not None and crystal.mosflm_matrix is None:
-        error = crystal.angle_error_deg(plan.lattice)
-        if error > _ANGLE_ERROR_DEG:
-            found.append(f"nanoBragg makes cells with three oblique angles up to {error:.3g} deg off; "
-                         "--semantics physical keeps the angles")
-    if detector.pivot not in (None, plan.geometry.pivot):
-        found.append(f"pivot {detector.pivot} is without effect: the {detector.convention} convention "
-                     f"always pivots about the {plan.geometry.pivot}")
-    if detector.pix0_m is not None:
-        found.append("pix0_vector is without effect beyond selecting the custom convention; "
-                     "--semantics physical listens to it")
-    if detector.curved and abs(plan.geometry.beam[0]) < 0.5:
-        found.append("the curved detector assumes a beam along x: with this convention the image lies "
-                     "near two-theta 57 deg")
-    if plan.first_cell_vectors is not None or any(
-            used != angle for used, angle in zip(carried_rotations(plan.phi_angles)[0], plan.phi_angles, strict=True)):
-        found.append("the phi step at exactly 0 keeps the rotation of the step before it (the last one, for the first "
-                     "step); a phi of 1e-9 deg or --semantics physical avoids that")
-    weights = plan.sources.weight
-    if plan.sources.from_list and not np.all(weights == weights[0]):
-        found.append("source weights are ignored: every source counts the same; --semantics physical uses them")
-    if sampling.water_um > 0.0:
-        found.append("water is scaled by r_e^2 * fluence twice and divided by the number of steps"
-                     + (f" (harmless at the default fluence but for the {plan.steps} steps)"
-                        if plan.fluence == DEFAULT_FLUENCE else ""))
-    sensors = detector.panel_sensors()
-    if sampling.oversample_thick and any(sensor.thickness_m == 0.0 for sensor in sensors):
-        found.append("oversample_thick without a sensor thickness multiplies by 0: the image will be zero")
-    if sampling.oversample_polar and not experiment.beam.polarized:
-        found.append("oversample_polar switches the polarization correction back on")
-    if any(sensor.thickness_m > 0.0 and sensor.mu_per_m == 0.0 for sensor in sensors):
-        found.append("a sensor thickness with an infinite attenuation depth absorbs nothing: the image will be zero")
-    return found

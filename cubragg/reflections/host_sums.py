@@ -1,98 +1,94 @@
-"""Whose light is it, by the host-compiled kernels: the account of `Attribution.everything`, as fast as the image."""
+"""Per-reflection sums by the host-compiled kernels: those of `NumpySums`, as fast as the image."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 
 from cubragg.engine import kernel_params
-from cubragg.engine.host.host_engine import CpuRenderer, available_cores, first_place, place_pixel
-from cubragg.engine.panel_parts import Progress, place_count
-from cubragg.engine.reference.numpy_engine import Rules
-from cubragg.plan.plan import RenderPlan
-from cubragg.reflections.reflection_sums import SUMS, Attribution, Codes, Sums, add_up
+from cubragg.engine.host.host_engine import HostEngine, available_cores
+from cubragg.engine.order_dependent import first_index
+from cubragg.engine.panel_loop import Progress
+from cubragg.engine.reference.numpy_engine import BlockState
+from cubragg.plan.panel_plan import PanelPlan
+from cubragg.plan.plan import Plan
+from cubragg.reflections.reflection_sums import SUMS, NumpySums, ReflectionCodes, ReflectionSums, add_up
 
 
-class CpuAttribution(CpuRenderer):
-    """The account of a plan, panel after panel; for plans without running products (`oversample_omega` and its kin).
-
-    Parameters
-    ----------
-    plan
-        Of the whole image.
-    part
-        Its first run; see `panel_parts`.
+class HostSums(HostEngine):
+    """Adds up the photons of panels by reflection; for plans without running products.
 
     Raises
     ------
     BackendUnavailable, KernelBuildError
-        As `CpuRenderer`.
+        As `HostEngine`.
     """
 
     _entry = "attribute"
 
-    def __init__(self, plan: RenderPlan, part: RenderPlan) -> None:
+    def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self._part, self._reference = part, Attribution(part)
+        self._reference = NumpySums(plan)
 
     @property
-    def codes(self) -> Codes:
-        """How reflections are numbered on the panel in turn."""
+    def codes(self) -> ReflectionCodes:
+        """How reflections are numbered on the current panel."""
         return self._reference.codes
 
-    def go_to(self, part: RenderPlan) -> None:
-        """Go on with another panel of the same detector."""
-        self._part = part
-        self._reference.go_to(part)
+    def set_panel(self, panel: PanelPlan) -> None:
+        """Go on with another panel of the plan."""
+        self._panel = panel
+        self._reference.set_panel(panel)
 
-    def everything(self, threads: int | None, progress: Progress | None = None) -> Sums:
-        """The account of the panel in turn: every sample of every pixel."""
+    def panel_sums(self, threads: int | None, progress: Progress | None = None) -> ReflectionSums:
+        """The sums of the current panel, over every sample of every pixel."""
         self._kernel.threads = threads or available_cores()
-        part, reference = self._part, self._reference
-        first = first_place(part)
-        stop = self._stop_place(part, kernel_params.mask_of(part), first)
-        lone = sorted({place for place in (first, stop) if place is not None})
-        kept = _without(part, lone)
-        with _account(self._kernel.library) as account:
+        panel, reference = self._panel, self._reference
+        first = first_index(self._plan, panel)
+        stop = self._stop_index(panel, first)
+        separate = sorted({index for index in (first, stop) if index is not None})
+        kept = _without(panel, separate)
+        with _table(self._kernel.library) as table:
             self._sweep(kept, stop, kernel_params.mask_of(kept), (
-                reference.turns, reference.codes.reach.astype(np.float64), reference.rim.view(np.uint8),
-                np.array(account.value, dtype=np.uint64)), progress)
-            found = _read(self._kernel.library, account)
-        interpolated_to = (place_count(part) if stop is None else stop) if part.interpolate else -1
-        return add_up([found, *(reference.alone(place, Rules(place <= interpolated_to, place == first, place == stop))
-                                for place in lone)])
+                reference.orientation_table, reference.codes.reach.astype(np.float64), reference.edge.view(np.uint8),
+                np.array(table.value, dtype=np.uint64)), progress)
+            found = _read(self._kernel.library, table)
+        interpolated_to = -1
+        if self._plan.interpolate:
+            interpolated_to = panel.pixel_count if stop is None else stop
+        return add_up([found, *(reference.pixel_sums(index, BlockState(index <= interpolated_to, index == first,
+                                                                       index == stop)) for index in separate)])
 
 
-def _without(plan: RenderPlan, places: list[int]) -> RenderPlan:
-    """The plan with the pixels at some places of its region masked."""
-    if not places:
-        return plan
-    mask = np.ones(plan.shape, dtype=bool) if plan.mask is None else plan.mask.copy()
-    for place in places:
-        fast, slow = place_pixel(plan, place)
+def _without(panel: PanelPlan, indices: list[int]) -> PanelPlan:
+    """The panel with the pixels at some roi indices masked."""
+    if not indices:
+        return panel
+    mask = np.ones(panel.shape, dtype=bool) if panel.mask is None else panel.mask.copy()
+    for index in indices:
+        fast, slow = panel.pixel_at(index)
         mask[slow, fast] = False
-    return replace(plan, mask=mask)
+    return panel._replace(mask=mask)
 
 
 @contextmanager
-def _account(library: ctypes.CDLL) -> Iterator[ctypes.c_void_p]:
-    """An empty account of `kernels/accounts.cuh`."""
+def _table(library: ctypes.CDLL) -> Iterator[ctypes.c_void_p]:
+    """An empty table of sums of `kernels/accounts.cuh`."""
     library.accounts_open.restype = ctypes.c_void_p
-    account = ctypes.c_void_p(library.accounts_open())
+    table = ctypes.c_void_p(library.accounts_open())
     try:
-        yield account
+        yield table
     finally:
-        library.accounts_close(account)
+        library.accounts_close(table)
 
 
-def _read(library: ctypes.CDLL, account: ctypes.c_void_p) -> Sums:
+def _read(library: ctypes.CDLL, table: ctypes.c_void_p) -> ReflectionSums:
     library.accounts_size.restype = ctypes.c_longlong
-    count = library.accounts_size(account)
+    count = library.accounts_size(table)
     code, values = np.zeros(count, dtype=np.int64), np.zeros((count, SUMS))
-    library.accounts_read(account, ctypes.c_void_p(code.ctypes.data), ctypes.c_void_p(values.ctypes.data))
+    library.accounts_read(table, ctypes.c_void_p(code.ctypes.data), ctypes.c_void_p(values.ctypes.data))
     order = np.argsort(code)
-    return Sums(code[order], values[order])
+    return ReflectionSums(code[order], values[order])

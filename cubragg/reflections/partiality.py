@@ -13,24 +13,25 @@ import numpy as np
 from cubragg import units
 from cubragg.crystallography.vectors import rotate_axis
 from cubragg.engine.reference import lattice
+from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
-from cubragg.reflections.ewald import cell_volume, placed_on_sphere, profile_of
-from cubragg.reflections.reflection_sums import rotates
+from cubragg.reflections.ewald import cell_volume, offset_on_sphere, profile_metric
+from cubragg.reflections.reflection_sums import is_rotation
 
 #: Below this sine of the angle between beam and path of a node, its passage is grazing and has no partiality.
 _GRAZING = 0.01
 
 
-def partiality(plan: RenderPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, fast: np.ndarray, slow: np.ndarray,
-               photons: np.ndarray) -> np.ndarray:
+def partiality(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, fast: np.ndarray,
+               slow: np.ndarray, photons: np.ndarray) -> np.ndarray:
     """Partiality [n]; NaN where it has no meaning.
 
     Parameters
     ----------
-    plan
-        Of the panel that holds the light.
+    plan, panel
+        The image, and the panel with the reflections.
     hkl, F
         Reflections [n, 3] and their structure factors [n].
     phi, fast, slow, photons
@@ -38,44 +39,44 @@ def partiality(plan: RenderPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray
     """
     if not len(hkl):
         return np.zeros(0)
-    if not rotates(plan):
+    if not is_rotation(plan):
         return _still(plan, hkl)
-    whole = _passage(plan, hkl, F, phi, fast, slow)
+    whole = _passage(plan, panel, hkl, F, phi, fast, slow)
     return np.divide(photons, whole, out=np.full(len(hkl), np.nan), where=whole > 0.0)
 
 
-def _still(plan: RenderPlan, hkl: np.ndarray) -> np.ndarray:
+def _still(plan: Plan, hkl: np.ndarray) -> np.ndarray:
     """Mean over orientations of the squared lattice factor where the sphere passes, as a share of its peak [n]."""
-    metric, sources = profile_of(plan).metric, plan.sources
-    weights = sources.weight if plan.physical else np.ones(len(sources.weight))
+    metric, sources = profile_metric(plan), plan.sources
+    weights = sources.weight if plan.rules.per_sample else np.ones(len(sources.weight))
     total = np.zeros(len(hkl))
-    orientations = plan.cell_vectors.reshape(-1, 3, 3)
+    orientations = plan.cell_axes.reshape(-1, 3, 3)
     work = Workspace(len(hkl))
     for weight, incident, wavelength in zip(weights, sources.incident, sources.wavelength_m.tolist(), strict=True):
-        for vectors in orientations:
-            nodes, _ = placed_on_sphere(hkl, vectors, incident, wavelength, metric)
-            total += weight * _height(plan, nodes.offset.T, work)
+        for axes in orientations:
+            offset = offset_on_sphere(hkl, axes, incident, wavelength, metric)
+            total += weight * _height(plan, offset.T, work)
     return total / (weights.sum() * len(orientations))
 
 
-def _height(plan: RenderPlan, offset: np.ndarray, work: Workspace) -> np.ndarray:
+def _height(plan: Plan, offset: np.ndarray, work: Workspace) -> np.ndarray:
     """Squared lattice factor over its peak [n] at ``offset`` [3, n] from a node; 0 nearer to another node."""
-    crystal, cells = plan.experiment.crystal, plan.cells
+    cells = plan.cells
     inside = np.all(np.abs(offset) <= 0.5, axis=0)
     offset = np.where(inside, offset, 0.0)
-    if crystal.shape == "square":
+    if plan.crystal_shape == "square":
         counts = np.array(cells)[:, None]
         amplitude, peak = lattice.square(offset, np.zeros_like(offset), counts, work), float(np.prod(counts))
     else:
         stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
-        both = [lattice.COMPACT[crystal.shape](place, cells, stars, crystal.fudge)
+        both = [lattice.COMPACT[plan.crystal_shape](place, cells, stars, plan.fudge)
                 for place in (offset, np.zeros((3, 1)))]
         amplitude, peak = both[0], float(both[1][0])
     return np.where(inside, np.square(amplitude / peak), 0.0)
 
 
-def _passage(plan: RenderPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, fast: np.ndarray, slow: np.ndarray
-             ) -> np.ndarray:
+def _passage(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, fast: np.ndarray,
+             slow: np.ndarray) -> np.ndarray:
     """Photons [n] of a whole passage through the sphere, at the rate of this image.
 
     With d3q = dOmega / lambda^2 |(m x r).n| dphi for a node r that turns about m and leaves along n, the
@@ -83,7 +84,7 @@ def _passage(plan: RenderPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, 
     over index space.
     """
     geometry, sources = plan.geometry, plan.sources
-    weights = sources.weight if plan.physical else np.ones(len(sources.weight))
+    weights = sources.weight if plan.rules.per_sample else np.ones(len(sources.weight))
     incident = np.array(geometry.beam) if not sources.from_list else np.average(sources.incident, 0, weights)
     wavelength = float(np.average(sources.wavelength_m, weights=weights)) / units.ANGSTROM_M
     stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
@@ -97,39 +98,39 @@ def _passage(plan: RenderPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, 
     with np.errstate(divide="ignore"):
         integral = wavelength * wavelength / (cell_volume(plan) * speed) * profile_integral(plan)
     whole = (units.THOMSON_CROSS_SECTION_M2 * plan.fluence / plan.phi.span * F * F * integral
-             * _corrections(plan, fast, slow))
+             * _corrections(plan, panel, fast, slow))
     whole[grazing] = np.nan
     return whole
 
 
-def profile_integral(plan: RenderPlan) -> float:
+def profile_integral(plan: Plan) -> float:
     """Integral of the squared lattice factor over index space, of one reflection."""
-    total, crystal = math.prod(plan.cells), plan.experiment.crystal
-    if crystal.shape == "square":
+    total = math.prod(plan.cells)
+    if plan.crystal_shape == "square":
         return total
-    fudge = max(crystal.fudge, 1e-30)
-    if crystal.shape == "round":
+    fudge = max(plan.fudge, 1e-30)
+    if plan.crystal_shape == "round":
         return total / fudge ** 1.5
     volume = cell_volume(plan)
-    if crystal.shape == "gauss":
+    if plan.crystal_shape == "gauss":
         return volume / total * (0.63 * math.pi / (2.0 * fudge)) ** 1.5
     return volume / total * 4.0 / 3.0 * math.pi * (0.3969 / fudge) ** 1.5
 
 
-def _corrections(plan: RenderPlan, fast: np.ndarray, slow: np.ndarray) -> np.ndarray:
+def _corrections(plan: Plan, panel: PanelPlan, fast: np.ndarray, slow: np.ndarray) -> np.ndarray:
     """Polarization, absorption in all layers, and the pixel's solid angle over the true one [n], at places [pixel]."""
-    n, layers, geometry = plan.oversample, plan.layers, plan.geometry
-    counted = range(layers.count) if plan.physical else range(layers.count - 1, layers.count)
+    n, layers, normal = plan.oversample, panel.layers, panel.normal
+    counted = range(layers.count) if plan.rules.per_sample else range(layers.count - 1, layers.count)
     factor = np.zeros(len(fast))
     for layer in counted:
-        sub = SubPixels(plan, fast - 0.5 / n, slow - 0.5 / n, layer, 0, 0, Workspace(len(fast)))
+        sub = SubPixels(plan, panel, fast - 0.5 / n, slow - 0.5 / n, layer, 0, 0, Workspace(len(fast)))
         x, y, z = sub.direction
-        towards = x * geometry.normal[0] + y * geometry.normal[1] + z * geometry.normal[2]
-        here = sub.solid_angle() * sub.path ** 2 / (geometry.pixel_size * geometry.slow_pixel_size * towards)
+        towards = x * normal[0] + y * normal[1] + z * normal[2]
+        here = sub.solid_angle() * sub.path ** 2 / (panel.edges[0] * panel.edges[1] * towards)
         if layers.thickness_m > 0.0:
             here = here * sub.capture_fraction()
-        if plan.experiment.beam.polarized:
+        if plan.polarized:
             here = here * sub.polarization(plan.geometry.beam)
         factor += here
     # In nanobragg semantics every layer counts as much as the last one.
-    return factor if plan.physical else factor * layers.count
+    return factor if plan.rules.per_sample else factor * layers.count

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -14,21 +13,18 @@ import numpy as np
 from cubragg import units
 from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.vectors import rotate_axis
-from cubragg.engine.panel_parts import Progress, counted_on, panel_parts, place_count
+from cubragg.engine.panel_loop import Progress, counted_on
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
-from cubragg.experiment.detector import DetectorGeometry
+from cubragg.plan.panel_plan import PanelPlace, PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
-from cubragg.reflections.ewald import Windows
-from cubragg.reflections.host_sums import CpuAttribution
+from cubragg.reflections.host_sums import HostSums
 from cubragg.reflections.partiality import partiality
-from cubragg.reflections.reflection_sums import Attribution, Codes, Sums, rotates
+from cubragg.reflections.reflection_sums import NumpySums, ReflectionCodes, ReflectionSums, is_rotation
 
 #: Photons that a reflection needs to be listed.
 MIN_PHOTONS = 1.0
-#: Samples (pixels x sub-pixels x layers x sources x orientations) up to which NumPy looks at every one.
-EXACT_SAMPLES = 20_000_000
 _CUT_SHARE = 0.01
 _OVERLAP_SHARE = 0.05
 
@@ -40,15 +36,6 @@ class Flags(IntFlag):
     CUT = 2  #: more than 1 % of its light falls beside pixels that are not rendered, or on the panel's edge
     DIRECT_BEAM = 4  #: 0 0 0
     ENTERING = 8  #: it moves into the Ewald sphere as phi grows (rotation images)
-
-
-@dataclass(frozen=True)
-class PanelPlace:
-    """A panel: its name, where its first pixel lies in the image (fast, slow) [pixel], and its geometry."""
-
-    name: str
-    offset: tuple[int, int]
-    geometry: DetectorGeometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +87,6 @@ class Truth:
         float64 [n, 3], unit vector from crystal to centroid.
     panels, orientation, plan
         What the numbers refer to.
-    exact
-        Every sample of the image was looked at.
     min_photons
         Reflections with less are left out.
     """
@@ -123,8 +108,7 @@ class Truth:
     beam: np.ndarray
     panels: tuple[PanelPlace, ...]
     orientation: Orientation
-    plan: RenderPlan
-    exact: bool
+    plan: Plan
     min_photons: float
 
     def __len__(self) -> int:
@@ -137,106 +121,71 @@ class Truth:
         return self.fast_px + offsets[:, 0], self.slow_px + offsets[:, 1]
 
 
-def require_accounts(plan: RenderPlan) -> None:
-    """Make sure that the light of an image can be told apart.
+def require_reflection_sums(plan: Plan) -> None:
+    """Make sure that the photons of an image can be added up by reflection.
 
     Raises
     ------
     ConfigError
-        For running products: they leave a pixel's light to its last terms.
+        For running products: they scale the terms before them, so that a pixel's photons belong to no reflection.
     """
-    sampling = plan.experiment.sampling
     for name in ("thick", "polar", "omega"):
-        if getattr(sampling, f"oversample_{name}") and not plan.physical:
-            raise ConfigError(f"sampling.oversample_{name}", "multiplies the running sum of a pixel, so that its light "
-                              "belongs to no reflection; predicted reflections need --semantics physical or none of "
-                              "these")
+        if getattr(plan.rules, f"running_{name}"):
+            raise ConfigError(f"sampling.oversample_{name}", "multiplies the running sum of a pixel, whose photons "
+                              "then belong to no reflection; predicted reflections need --semantics physical or none "
+                              "of these")
 
 
-def predict(plan: RenderPlan, *, exact: bool | None = None, min_photons: float = MIN_PHOTONS,
-            threads: int | None = None, backend: str = "auto", progress: Progress | None = None) -> Truth:
+def predict(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: int | None = None, backend: str = "auto",
+            progress: Progress | None = None) -> Truth:
     """List the reflections of an image.
 
     Parameters
     ----------
     plan
         From `make_plan`.
-    exact
-        Look at every sample. Otherwise, with NumPy and only where reflections are expected. ``None``: where the
-        kernels do it, where there are few samples, and where expectations are not to be had (curved detectors,
-        interpolated structure factors).
     min_photons
         Leave out reflections with fewer photons on their panel.
     threads
         CPU threads; all cores if ``None``.
     backend
-        ``numpy``; with any other, the kernels compiled by this machine's C++ compiler look at every sample, if it has
-        one.
+        ``numpy``; with any other, the kernels compiled by this machine's C++ compiler, if it has one.
     progress
         Called with (pixels done, pixels in all) now and then.
 
     Raises
     ------
     ConfigError
-        As `require_accounts`.
+        As `require_reflection_sums`.
     """
-    require_accounts(plan)
-    wide = plan.interpolate or plan.experiment.detector.curved
-    runs = _numbered(plan)
-    account = _account(plan, runs[0][1], backend if exact is not False or wide else "numpy") if runs else None
-    if exact is None:
-        exact = isinstance(account, CpuAttribution) or _samples(plan) <= EXACT_SAMPLES
-    exact = exact or wide
+    require_reflection_sums(plan)
+    engine = _summing_engine(plan, backend)
     parts: list[dict[str, np.ndarray]] = []
-    before, total = 0, sum(place_count(part) for _, part in runs)
-    for number, part in runs:
-        assert account is not None
-        account.go_to(part)
-        told = counted_on(progress, before, total)
-        if isinstance(account, CpuAttribution) or exact:
-            sums = account.everything(threads, told)
-        else:
-            sums = account.around(Windows(part).places, threads or os.cpu_count() or 1, told)
-        before += place_count(part)
-        parts.append(_columns(number, part, account.codes, sums, min_photons))
+    before, total = 0, sum(panel.pixel_count for panel in plan.panels)
+    for panel in plan.panels:
+        engine.set_panel(panel)
+        sums = engine.panel_sums(threads, counted_on(progress, before, total))
+        before += panel.pixel_count
+        parts.append(_columns(plan, panel, engine.codes, sums, min_photons))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     order = np.argsort(-columns["photons"], kind="stable")
-    return Truth(**{name: column[order] for name, column in columns.items()}, panels=panel_places(plan),
-                 orientation=orientation(plan), plan=plan, exact=exact, min_photons=min_photons)
+    return Truth(**{name: column[order] for name, column in columns.items()}, panels=plan.detector_panels,
+                 orientation=orientation(plan), plan=plan, min_photons=min_photons)
 
 
-def _account(plan: RenderPlan, part: RenderPlan, backend: str) -> CpuAttribution | Attribution:
-    """What keeps account of a plan, given its first run: the kernels, else NumPy."""
+def _summing_engine(plan: Plan, backend: str) -> HostSums | NumpySums:
+    """What adds up photons by reflection: the kernels, else NumPy."""
     if backend != "numpy":
         try:
-            return CpuAttribution(plan, part)
+            return HostSums(plan)
         except (BackendUnavailable, KernelBuildError):
             pass  # NumPy finds the same, later
-    return Attribution(part)
+    return NumpySums(plan)
 
 
-def panel_places(plan: RenderPlan) -> tuple[PanelPlace, ...]:
-    """The panels of the detector, those without a pixel to render too; the detector itself if it has none."""
-    detector = plan.experiment.detector
-    if not detector.panels:
-        return (PanelPlace("", (0, 0), plan.geometry),)
-    return tuple(PanelPlace(panel.name, panel.offset, geometry) for panel, geometry in zip(
-        detector.panels, detector.panel_geometries(plan.geometry), strict=True))
-
-
-def _numbered(plan: RenderPlan) -> list[tuple[int, RenderPlan]]:
-    """The runs of a plan and the numbers of their panels."""
-    numbers = [0] if plan.panels is None else [panel.number for panel in plan.panels]
-    return [(number, part.plan) for number, part in zip(numbers, panel_parts(plan), strict=True)]
-
-
-def _samples(plan: RenderPlan) -> int:
-    return sum(place_count(part) * part.layers.count for _, part in _numbered(plan)) * plan.steps
-
-
-def _columns(panel: int, plan: RenderPlan, codes: Codes, sums: Sums, min_photons: float
+def _columns(plan: Plan, panel: PanelPlan, codes: ReflectionCodes, sums: ReflectionSums, min_photons: float
              ) -> dict[str, np.ndarray]:
-    """The columns of a truth for one panel."""
+    """The columns of the reflections on one panel."""
     bright = (sums.values[:, 0] >= min_photons) & (sums.values[:, 0] > 0.0)
     code, values = sums.code[bright], sums.values[bright]
     photons = values[:, 0]
@@ -248,20 +197,21 @@ def _columns(panel: int, plan: RenderPlan, codes: Codes, sums: Sums, min_photons
         spacing = 1.0 / np.linalg.norm(hkl @ stars, axis=1)
     flags = (Flags.OVERLAP * (foreign > _OVERLAP_SHARE) + Flags.CUT * (rim > _CUT_SHARE)
              + Flags.DIRECT_BEAM * ~hkl.any(axis=1) + Flags.ENTERING * entering).astype(np.int64)
-    sub = SubPixels(plan, fast - 0.5 / plan.oversample, slow - 0.5 / plan.oversample, 0, 0, 0, Workspace(len(fast)))
+    sub = SubPixels(plan, panel, fast - 0.5 / plan.oversample, slow - 0.5 / plan.oversample, 0, 0, 0,
+                    Workspace(len(fast)))
     return {
-        "hkl": hkl, "panel": np.full(len(hkl), panel), "fast_px": fast, "slow_px": slow,
-        "fast_mm": fast * plan.geometry.pixel_size * 1000.0, "slow_mm": slow * plan.geometry.slow_pixel_size * 1000.0,
+        "hkl": hkl, "panel": np.full(len(hkl), panel.number), "fast_px": fast, "slow_px": slow,
+        "fast_mm": fast * panel.edges[0] * 1000.0, "slow_mm": slow * panel.edges[1] * 1000.0,
         "pixel_fast": pixel_fast, "pixel_slow": pixel_slow,
         "phi_deg": np.array([units.deg_from_rad(angle) for angle in phi.tolist()]), "photons": photons, "F": F,
-        "partiality": partiality(plan, hkl, F, phi, fast, slow, photons), "d_A": spacing, "flags": flags,
+        "partiality": partiality(plan, panel, hkl, F, phi, fast, slow, photons), "d_A": spacing, "flags": flags,
         "beam": sub.direction.T.copy(),
     }
 
 
-def structure_factors(plan: RenderPlan, hkl: np.ndarray) -> np.ndarray:
+def structure_factors(plan: Plan, hkl: np.ndarray) -> np.ndarray:
     """F [n] of whole indices [n, 3]."""
-    factors = plan.experiment.structure_factors
+    factors = plan.factors
     F = np.full(len(hkl), factors.default_F)
     if factors.grid is not None:
         place = hkl - np.array(factors.origin)
@@ -270,13 +220,13 @@ def structure_factors(plan: RenderPlan, hkl: np.ndarray) -> np.ndarray:
     return F
 
 
-def orientation(plan: RenderPlan) -> Orientation:
+def orientation(plan: Plan) -> Orientation:
     """The crystal's orientation of a plan."""
     lattice = plan.lattice
     axes, stars = (np.array(rows) for rows in ((lattice.a, lattice.b, lattice.c),
                                                (lattice.a_star, lattice.b_star, lattice.c_star)))
     angles = plan.phi_angles
-    middle = angles[0] + (plan.phi.span / 2.0 if rotates(plan) else 0.0)
+    middle = angles[0] + (plan.phi.span / 2.0 if is_rotation(plan) else 0.0)
     mid = np.array([rotate_axis(tuple(row), plan.geometry.spindle, middle) for row in stars.tolist()])
     # Real axes in the standard setting are lower triangular rows; QR of the rotated ones finds it.
     q, r = np.linalg.qr(axes.T)

@@ -1,37 +1,37 @@
-"""Whose light is it: the NumPy renderer with an account for every reflection.
+"""Per-reflection sums of an image: the NumPy engine with its photons added up by reflection.
 
-A sample's light belongs to the reflection whose indices are nearest, h0 = ceil(h - 1/2). Its
-photons are those that the renderer adds to the pixel, so that all accounts together make the
-image without its water. `specs/truth.md`
+The photons of a sample belong to the reflection whose indices are nearest, h0 = ceil(h - 1/2). They are those that
+the engine adds to the pixel, so that the sums of all reflections make the image without its water. `specs/truth.md`
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+import os
 from typing import NamedTuple
 
 import numpy as np
 
 from cubragg import units
 from cubragg.crystallography.vectors import cross
-from cubragg.engine.panel_parts import Progress, place_count
+from cubragg.engine.panel_loop import Progress
 from cubragg.engine.reference.lattice import nearest
-from cubragg.engine.reference.numpy_engine import NumpyRenderer, Pixels, Rules, Workers
+from cubragg.engine.reference.numpy_engine import BlockState, NumpyEngine, Pixels, Workers
+from cubragg.nanobragg.phi_zero import carried_rotations
+from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
-from cubragg.plan.plan import RenderPlan, carried_rotations
+from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
 
-#: Entries that a ledger collects before it adds up those of one pixel and reflection.
-_LEDGER_ENTRIES = 1_000_000
-#: Columns of `Sums`.
+#: Entries that `KeyedSums` collects before it adds up those with the same key.
+_COLLECTED = 1_000_000
+#: Columns of `ReflectionSums`.
 SUMS = 8
 #: Points along each edge of the detector at which the largest scattering vector is looked for.
 _GRID = 33
 _GRID_MARGIN = 1.03
 
 
-class Codes:
+class ReflectionCodes:
     """Reflections as whole numbers: h, k, l and whether it enters the Ewald sphere.
 
     Attributes
@@ -60,44 +60,31 @@ class Codes:
         return hkl, entering.astype(bool)
 
 
-class Shares(NamedTuple):
-    """The light of reflections in pixels.
+class ReflectionSums(NamedTuple):
+    """Sums over pixels for each reflection, by ``code`` [n], ascending.
 
-    ``flat`` int64 [n] place in the image, ``code`` int64 [n], and ``values`` [n, 4]: photons; photons times fast,
-    slow place in the pixel, and phi [rad].
-    """
-
-    flat: np.ndarray
-    code: np.ndarray
-    values: np.ndarray
-
-
-class Sums(NamedTuple):
-    """Sums over pixels for each ``code`` [n], ascending.
-
-    Columns of ``values`` [n, SUMS]: photons; photons times fast, slow [pixel], phi [rad]; the same with the middles of
-    the pixels, fast, slow; photons in pixels beside one that is not rendered; photons times the part of their
-    pixel's light that is others'.
+    Columns of ``values`` [n, SUMS]: photons; photons times fast, slow [pixel], phi [rad]; photons times the centres of
+    the pixels, fast, slow; photons in pixels beside one that is not rendered; photons times the fraction of their
+    pixel's photons that belong to other reflections.
     """
 
     code: np.ndarray
     values: np.ndarray
 
 
-class Ledger:
-    """Adds up what bears the same key, in bounded memory."""
+class KeyedSums:
+    """Adds up rows of values with the same key, in bounded memory."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[np.ndarray, np.ndarray]] = []
         self._count = 0
 
     def add(self, key: np.ndarray, values: np.ndarray) -> None:
-        """Take down entries: keys [n] and their values [n, 4]."""
+        """Add rows of values [n, 4] to their keys [n]."""
         self._entries.append((key, values))
         self._count += len(key)
-        if self._count > _LEDGER_ENTRIES:
-            total = self.total()
-            self._entries, self._count = [total], 0
+        if self._count > _COLLECTED:
+            self._entries, self._count = [self.total()], 0
 
     def total(self) -> tuple[np.ndarray, np.ndarray]:
         """Keys, ascending and each once, and their sums."""
@@ -108,190 +95,161 @@ class Ledger:
 
 def _added(key: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Keys, ascending and each once, and the sums of their rows [n, columns]."""
-    key, place = np.unique(key, return_inverse=True)
-    return key, np.stack([np.bincount(place, column, len(key)) for column in values.T], axis=1)
+    key, inverse = np.unique(key, return_inverse=True)
+    return key, np.stack([np.bincount(inverse, column, len(key)) for column in values.T], axis=1)
 
 
-class Tally:
-    """Adds up the light of a block of pixels: neighbouring samples of a pixel are mostly one reflection's, and only
-    where that changes does an entry go to the ledger."""
+class PixelSums:
+    """Adds up the photons of a block of pixels by reflection.
+
+    Neighbouring samples of a pixel mostly belong to one reflection, and only where that changes a row goes to the
+    `KeyedSums`.
+    """
 
     def __init__(self, pixels: int, codes: int) -> None:
         self._codes = codes
         self._code = np.full(pixels, -1.0)
         self._sums = np.zeros((4, pixels))
-        self._ledger = Ledger()
+        self._finished = KeyedSums()
 
     def add(self, code: np.ndarray, photons: np.ndarray, moments: tuple[float, float, float]) -> None:
-        """Take down a sample of each pixel: whose it is [n], its photons [n], and what these are weighted with."""
+        """Add a sample of each pixel: its reflection [n], its photons [n], and what these are weighted with."""
         where = np.flatnonzero((code != self._code) & (photons > 0.0))
         if len(where):
-            self._enter(where)
+            self._finish(where)
             self._code[where] = code[where]
             self._sums[:, where] = 0.0
         self._sums[0] += photons
         for total, moment in zip(self._sums[1:], moments, strict=True):
             total += photons * moment
 
-    def _enter(self, where: np.ndarray) -> None:
-        lit = where[self._sums[0, where] > 0.0]
-        self._ledger.add(lit * self._codes + self._code[lit].astype(np.int64), self._sums[:, lit].T)
+    def _finish(self, where: np.ndarray) -> None:
+        bright = where[self._sums[0, where] > 0.0]
+        self._finished.add(bright * self._codes + self._code[bright].astype(np.int64), self._sums[:, bright].T)
 
     def total(self) -> tuple[np.ndarray, np.ndarray]:
         """Pixel times the number of codes plus code, ascending and each once, and their sums [n, 4]."""
-        self._enter(np.arange(len(self._code)))
+        self._finish(np.arange(len(self._code)))
         self._sums[:] = 0.0
-        return self._ledger.total()
+        return self._finished.total()
 
 
-class Attribution(NumpyRenderer):
-    """Renders a run (see `panel_parts`) and keeps account; for plans without running products (`oversample_omega`
-    and its kin)."""
+class NumpySums(NumpyEngine):
+    """Renders panels and adds up their photons by reflection; for plans without running products."""
 
     every_index = True
 
-    def __init__(self, plan: RenderPlan) -> None:
+    def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self._first_orientation = 0
-        self._finished: list[tuple[int, Sums]] = []
-        angles = plan.phi_angles if plan.physical else carried_rotations(plan.phi_angles)[0]
-        domains = plan.cell_vectors.shape[1]
-        self._phi = np.repeat(angles, domains)
-        self.reciprocal = np.linalg.inv(self._vectors).transpose(0, 2, 1)
-        self._crossing = self.reciprocal @ np.array(cross(plan.geometry.beam, plan.geometry.spindle))
-        self._turning = rotates(plan)
-        self.go_to(plan)
+        self._finished: list[tuple[int, ReflectionSums]] = []
+        angles = plan.phi_angles if plan.rules.per_sample else carried_rotations(plan.phi_angles)[0]
+        self._phi = np.repeat(angles, plan.cell_axes.shape[1])
+        reciprocal = np.linalg.inv(self._axes).transpose(0, 2, 1)
+        self._crossing = reciprocal @ np.array(cross(plan.geometry.beam, plan.geometry.spindle))
+        self._rotating = is_rotation(plan)
 
-    def go_to(self, plan: RenderPlan) -> None:
-        """Go on with another panel of the same detector."""
-        self.turn(plan)
-        self.codes = Codes(index_reach(plan))
-        self.rim = _rim(plan)
+    def set_panel(self, panel: PanelPlan) -> None:
+        """Go on with another panel of the plan."""
+        super().set_panel(panel)
+        self.codes = ReflectionCodes(index_reach(self._plan, panel))
+        self.edge = _edge_pixels(panel)
 
     @property
-    def turns(self) -> np.ndarray:
-        """The table of orientations float64 [orientation, TURN_COLUMNS] of `kernels/accounts.cuh`."""
-        return np.column_stack([self._crossing * self._turning, self._phi])
+    def orientation_table(self) -> np.ndarray:
+        """float64 [orientation, 4]: speed out of the Ewald sphere per index, or 0; spindle angle [rad]."""
+        return np.column_stack([self._crossing * self._rotating, self._phi])
 
-    @property
-    def orientations(self) -> int:
-        """Spindle steps times domains."""
-        return len(self._phi)
-
-    def everything(self, threads: int | None, progress: Progress | None = None) -> Sums:
-        """The account of the whole image: every sample of every pixel."""
+    def panel_sums(self, threads: int | None, progress: Progress | None = None) -> ReflectionSums:
+        """The sums of the panel, over every sample of every pixel."""
         self._finished = []
-        self.render(threads, progress)
+        with Workers(threads or os.cpu_count() or 1) as workers:
+            self._render_panel(workers, progress)
         return add_up([sums for _, sums in sorted(self._finished, key=lambda item: item[0])])
 
-    def alone(self, place: int, rules: Rules) -> Sums:
-        """The account of the pixel at a place of the region."""
-        return self._sums(self._shares(Pixels(self._plan, place, place + 1), rules)[1])
+    def pixel_sums(self, index: int, state: BlockState) -> ReflectionSums:
+        """The sums of the pixel with a roi index."""
+        return self._sums(*self._block_sums(Pixels(self._panel, index, index + 1), state)[1:])
 
-    def around(self, places: Callable[[int], np.ndarray], threads: int, progress: Progress | None = None) -> Sums:
-        """The account of pixels chosen for each orientation by its number, as places in the region [n]."""
-        def one(orientation: int) -> tuple[np.ndarray, np.ndarray]:
-            renderer, ledger = copy.copy(self), Ledger()
-            renderer._vectors = self._vectors[orientation:orientation + 1]
-            renderer._first_orientation = orientation
-            chosen = places(orientation)
-            for start in range(0, len(chosen), self._block_pixels):
-                pixels = Pixels(self._plan, 0, 0)
-                pixels.locate(self._plan, chosen[start:start + self._block_pixels])
-                if len(pixels):
-                    _, shares = renderer._shares(pixels, Rules(interpolate=False))
-                    ledger.add(shares.flat * self.codes.size + shares.code, shares.values)
-            return ledger.total()
-
-        ledger, pixels = Ledger(), place_count(self._plan)
-        with Workers(threads) as workers:
-            for number, entries in enumerate(workers.in_order(one, range(self.orientations)), start=1):
-                ledger.add(*entries)
-                if progress is not None:
-                    progress(number * pixels // self.orientations, pixels)
-        key, values = ledger.total()
-        flat, code = np.divmod(key, self.codes.size)
-        return self._sums(Shares(flat, code, values))
-
-    def _fill(self, image: np.ndarray, pixels: Pixels, rules: Rules) -> None:
+    def _fill(self, image: np.ndarray, pixels: Pixels, state: BlockState) -> None:
         if len(pixels):
-            image.reshape(-1)[pixels.flat], shares = self._shares(pixels, rules)
-            self._finished.append((int(pixels.place[0]), self._sums(shares)))
+            image.reshape(-1)[pixels.flat], *sums = self._block_sums(pixels, state)
+            self._finished.append((int(pixels.index[0]), self._sums(*sums)))
 
-    def _shares(self, pixels: Pixels, rules: Rules) -> tuple[np.ndarray, Shares]:
-        """Photons [n] of a block, and whose they are."""
+    def _block_sums(self, pixels: Pixels, state: BlockState
+                    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Photons [n] of a block; then place in the panel [m], code [m] and sums [m, 4] of its pixels' reflections."""
         plan = self._plan
-        self._local.tally = Tally(len(pixels), self.codes.size)
-        photons = (self._physical_photons if plan.physical else self._photons)(pixels, rules)
-        key, values = self._local.tally.total()
+        self._local.sums = PixelSums(len(pixels), self.codes.size)
+        photons = (self._physical_photons if plan.rules.per_sample else self._nanobragg_photons)(pixels, state)
+        key, values = self._local.sums.total()
         pixel, code = np.divmod(key, self.codes.size)
-        if plan.physical:
+        if plan.rules.per_sample:
             scale = np.full(len(pixels), units.THOMSON_CROSS_SECTION_M2 * plan.fluence
-                            / (self.orientations * plan.oversample * plan.oversample))
+                            / (plan.orientations * plan.oversample * plan.oversample))
         else:
             # Factors are the pixel's here, known only when its sum is complete.
             total = plan.water + np.bincount(pixel, values[:, 0], len(pixels))
             scale = np.divide(photons, total, out=np.zeros(len(pixels)), where=total > 0.0)
-        return photons, Shares(pixels.flat[pixel], code, values * scale[pixel, None])
+        return photons, pixels.flat[pixel], code, values * scale[pixel, None]
 
-    def _credit(self, sub: SubPixels, orientation: int, term: np.ndarray, keep: np.ndarray | None,
-                factor: np.ndarray | None) -> None:
-        orientation += self._first_orientation
+    def _record_term(self, sub: SubPixels, orientation: int, term: np.ndarray, keep: np.ndarray | None,
+                     factor: np.ndarray | None) -> None:
         hkl = nearest(self._work.take("index", 3, len(term)), self._work)
         entering: np.ndarray | bool = False
-        if self._turning:
+        if self._rotating:
             x, y, z = self._crossing[orientation]
             entering = x * hkl[0] + y * hkl[1] + z * hkl[2] < 0.0
         photons = term if factor is None else term * factor
         if keep is not None:
             photons = np.where(keep, photons, 0.0)
-        self._local.tally.add(self.codes.pack(hkl, entering), photons, (*sub.place, float(self._phi[orientation])))
+        self._local.sums.add(self.codes.pack(hkl, entering), photons, (*sub.place, float(self._phi[orientation])))
 
-    def _sums(self, shares: Shares) -> Sums:
-        pixel, pixel_place = np.unique(shares.flat, return_inverse=True)
-        in_pixel = np.bincount(pixel_place, shares.values[:, 0], len(pixel))[pixel_place]
-        slow, fast = np.divmod(shares.flat, self._plan.shape[1])
-        photons, in_fast, in_slow, photons_phi = shares.values.T
+    def _sums(self, flat: np.ndarray, code: np.ndarray, values: np.ndarray) -> ReflectionSums:
+        pixel, inverse = np.unique(flat, return_inverse=True)
+        in_pixel = np.bincount(inverse, values[:, 0], len(pixel))[inverse]
+        slow, fast = np.divmod(flat, self._panel.shape[1])
+        photons, in_fast, in_slow, photons_phi = values.T
         foreign = np.divide(in_pixel - photons, in_pixel, out=np.zeros(len(photons)), where=in_pixel > 0.0)
         columns = (photons, photons * fast + in_fast, photons * slow + in_slow, photons_phi, photons * (fast + 0.5),
-                   photons * (slow + 0.5), photons * self.rim[shares.flat], photons * foreign)
-        return Sums(*_added(shares.code, np.stack(columns, axis=1)))
+                   photons * (slow + 0.5), photons * self.edge[flat], photons * foreign)
+        return ReflectionSums(*_added(code, np.stack(columns, axis=1)))
 
 
-def add_up(sums: list[Sums]) -> Sums:
-    """Sums of several parts of an image."""
+def add_up(sums: list[ReflectionSums]) -> ReflectionSums:
+    """The sums of several parts of an image together."""
     if not sums:
-        return Sums(np.zeros(0, dtype=np.int64), np.zeros((0, SUMS)))
-    return Sums(*_added(np.concatenate([part.code for part in sums]), np.concatenate([part.values for part in sums])))
+        return ReflectionSums(np.zeros(0, dtype=np.int64), np.zeros((0, SUMS)))
+    return ReflectionSums(*_added(np.concatenate([part.code for part in sums]),
+                                  np.concatenate([part.values for part in sums])))
 
 
-def rotates(plan: RenderPlan) -> bool:
-    """A rotation image: several spindle steps over a range."""
+def is_rotation(plan: Plan) -> bool:
+    """Whether the image is a rotation image: several spindle steps over a range."""
     return plan.phi.count > 1 and plan.phi.span > 0.0
 
 
-def index_reach(plan: RenderPlan) -> np.ndarray:
-    """int64 [3]: bounds of the indices that the detector sees."""
-    fast_min, fast_max, slow_min, slow_max = plan.roi
+def index_reach(plan: Plan, panel: PanelPlan) -> np.ndarray:
+    """int64 [3]: bounds of the indices that the panel sees."""
+    fast_min, fast_max, slow_min, slow_max = panel.roi
     fast, slow = (axis.reshape(-1) for axis in np.meshgrid(np.linspace(fast_min, fast_max + 1, _GRID),
                                                            np.linspace(slow_min, slow_max + 1, _GRID)))
-    sub = SubPixels(plan, fast, slow, 0, 0, 0, Workspace(len(fast)))
+    sub = SubPixels(plan, panel, fast, slow, 0, 0, 0, Workspace(len(fast)))
     sources = zip(plan.sources.incident.tolist(), plan.sources.wavelength_m.tolist(), strict=True)
     longest = max(float(np.linalg.norm(sub.scattering(tuple(incident), wavelength), axis=0).max())
                   for incident, wavelength in sources)
-    edges = np.linalg.norm(plan.cell_vectors[0, 0], axis=1)
+    edges = np.linalg.norm(plan.cell_axes[0, 0], axis=1)
     return np.ceil(edges * longest * _GRID_MARGIN).astype(np.int64) + 1
 
 
-def _rim(plan: RenderPlan) -> np.ndarray:
-    """bool [pixels of the image]: rendered pixels beside one that is not, or beside nothing."""
-    fast_min, fast_max, slow_min, slow_max = plan.roi
-    live = np.zeros((plan.shape[0] + 2, plan.shape[1] + 2), dtype=bool)
+def _edge_pixels(panel: PanelPlan) -> np.ndarray:
+    """bool [pixels of the panel]: rendered pixels beside one that is not, or on the edge."""
+    fast_min, fast_max, slow_min, slow_max = panel.roi
+    live = np.zeros((panel.shape[0] + 2, panel.shape[1] + 2), dtype=bool)
     inner = live[1:-1, 1:-1]
     region = np.s_[slow_min:slow_max + 1, fast_min:fast_max + 1]
-    inner[region] = True if plan.mask is None else plan.mask[region]
+    inner[region] = True if panel.mask is None else panel.mask[region]
     surrounded = live[1:-1, 1:-1].copy()
     for i in range(3):
         for j in range(3):
-            surrounded &= live[i:i + plan.shape[0], j:j + plan.shape[1]]
+            surrounded &= live[i:i + panel.shape[0], j:j + panel.shape[1]]
     return (inner & ~surrounded).reshape(-1)

@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from cubragg import units
 from cubragg.crystallography.vectors import Vector
-from cubragg.engine.panel_parts import Progress
-from cubragg.engine.select import Choice, choose
+from cubragg.engine.panel_loop import Progress
+from cubragg.engine.select import Selection, select_backend
 from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.experiment.experiment import Experiment
-from cubragg.plan.plan import RenderPlan, make_plan, oriented_cells
-from cubragg.run.render import Image, image_of
+from cubragg.plan.plan import Plan, make_plan, oriented_cells
+from cubragg.run.image import Image
+from cubragg.run.render import image_of
 
 #: A matrix further than this from a rotation is refused.
 _ROTATION_ERROR = 1e-6
@@ -44,7 +45,7 @@ def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend:
         Misset angles about x, then y, then z [n, 3] [deg], or rotation matrices [n, 3, 3] that
         turn the crystal's untouched orientation; they are taken apart into such angles.
     backend, precision, device, cull
-        What renders, and which terms it may leave out; see `backends.choose`.
+        What renders, and which terms it may leave out; see `select_backend`.
     threads
         CPU threads to use; all cores if ``None``.
     on_device
@@ -70,11 +71,11 @@ def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend:
     first = next(plans, None)
     if first is None:
         return iter(())
-    # Here, and not with the first image: what cannot run is told at once.
-    choice = choose(first, backend, precision, device, cull)
-    if on_device and choice.backend != "cuda":
-        raise BackendUnavailable(f"on_device: the backend {choice.backend} renders on the host; it takes cuda")
-    return _images(choice, itertools.chain([first], plans), device, cull, threads, on_device)
+    # Here, and not with the first image: what cannot run is an error at once.
+    selected = select_backend(first, backend, precision, device, cull)
+    if on_device and selected.backend != "cuda":
+        raise BackendUnavailable(f"on_device: the backend {selected.backend} renders on the host; it takes cuda")
+    return _images(selected, itertools.chain([first], plans), device, cull, threads, on_device)
 
 
 def render_series(experiment: Experiment, images: int, *, backend: str = "auto", precision: str = "auto",
@@ -92,7 +93,7 @@ def render_series(experiment: Experiment, images: int, *, backend: str = "auto",
     images
         How many.
     backend, precision, device, cull
-        What renders, and which terms it may leave out; see `backends.choose`.
+        What renders, and which terms it may leave out; see `select_backend`.
     threads
         CPU threads to use; all cores if ``None``.
     progress
@@ -115,14 +116,15 @@ def render_series(experiment: Experiment, images: int, *, backend: str = "auto",
     range_deg = units.deg_from_rad(experiment.goniometer.sweep().span)
     if images > 1 and not range_deg > 0.0:
         raise ConfigError("images", f"got {images} images that would turn by 0 deg; a series needs -osc > 0 deg")
-    plans = (make_plan(_turned_on(experiment, number, range_deg)) for number in range(images))
+    experiments = [_rotated(experiment, number, range_deg) for number in range(images)]
+    plans: Iterator[Plan] = map(make_plan, experiments)
     first = next(plans)
-    choice = choose(first, backend, precision, device, cull)
-    told, rendered = itertools.tee(itertools.chain([first], plans))
-    return _series(choice, told, _images(choice, rendered, device, cull, threads, False, progress))
+    selected = select_backend(first, backend, precision, device, cull)
+    plans, rendered = itertools.tee(itertools.chain([first], plans))
+    return _series(selected, experiments, plans, _images(selected, rendered, device, cull, threads, False, progress))
 
 
-def _turned_on(experiment: Experiment, number: int, range_deg: float) -> Experiment:
+def _rotated(experiment: Experiment, number: int, range_deg: float) -> Experiment:
     """The experiment of image ``number`` of a series."""
     if number == 0:
         return experiment
@@ -130,10 +132,11 @@ def _turned_on(experiment: Experiment, number: int, range_deg: float) -> Experim
     return dataclasses.replace(experiment, goniometer=dataclasses.replace(experiment.goniometer, phi_deg=phi))
 
 
-def _series(choice: Choice, plans: Iterator[RenderPlan], images: Iterator[np.ndarray]) -> Iterator[Image]:
+def _series(selected: Selection, experiments: Iterable[Experiment], plans: Iterator[Plan],
+            images: Iterator[np.ndarray]) -> Iterator[Image]:
     start = time.perf_counter()
-    for photons in images:
-        yield image_of(choice, next(plans), photons, time.perf_counter() - start)
+    for experiment, photons in zip(experiments, images, strict=True):
+        yield image_of(experiment, next(plans), selected, photons, time.perf_counter() - start)
         start = time.perf_counter()
 
 
@@ -174,9 +177,9 @@ def _angles(m: np.ndarray) -> Vector:
     return tuple(units.deg_from_rad(float(angle)) for angle in (about_x, about_y, about_z))  # type: ignore[return-value]
 
 
-def _plans(experiment: Experiment, angles: Iterable[Vector]) -> Iterator[RenderPlan]:
+def _plans(experiment: Experiment, angles: Iterable[Vector]) -> Iterator[Plan]:
     """The plan of each orientation."""
-    plan: RenderPlan | None = None
+    plan: Plan | None = None
     for misset in angles:
         crystal = dataclasses.replace(experiment.crystal, misset_deg=misset, misset_seed=None)
         turned = dataclasses.replace(experiment, crystal=crystal)
@@ -184,7 +187,7 @@ def _plans(experiment: Experiment, angles: Iterable[Vector]) -> Iterator[RenderP
         yield plan
 
 
-def _turned(plan: RenderPlan, experiment: Experiment) -> RenderPlan:
+def _turned(plan: Plan, experiment: Experiment) -> Plan:
     """The plan of an experiment that differs from the plan's in its misset only."""
     crystal, sampling = experiment.crystal, experiment.sampling
     wavelength = units.m_from_angstrom(experiment.beam.wavelength_A)
@@ -193,24 +196,23 @@ def _turned(plan: RenderPlan, experiment: Experiment) -> RenderPlan:
     # Lengths of the turned axes differ in their last bits, which may turn a rounded-up count over.
     if any(size > 0.0 for size in crystal.sample_size_mm) or recommended != plan.recommended_oversample:
         return make_plan(experiment)
-    vectors, first = oriented_cells(lattice, plan.mosaic, plan.phi_angles, plan.geometry.spindle, experiment.semantics)
-    return dataclasses.replace(plan, experiment=experiment, lattice=lattice, cell_vectors=vectors,
-                               first_cell_vectors=first)
+    axes, first = oriented_cells(lattice, plan.mosaic, plan.phi_angles, plan.geometry.spindle, experiment.semantics)
+    return dataclasses.replace(plan, lattice=lattice, cell_axes=axes, first_cell_axes=first)
 
 
-def _images(choice: Choice, plans: Iterator[RenderPlan], device: int, cull: float | None, threads: int | None,
+def _images(selected: Selection, plans: Iterator[Plan], device: int, cull: float | None, threads: int | None,
             on_device: bool, progress: Progress | None = None) -> Iterator[Any]:
-    """One renderer for each run of plans that share everything but the orientation: as a rule, a single one."""
+    """One engine for each run of plans that share everything but the orientation: as a rule, a single one."""
     for number, (_, run) in enumerate(itertools.groupby(plans, key=lambda plan: (plan.cells, plan.oversample))):
         alike = iter(run)
         if number > 0:
             first = next(alike)
-            choice = choose(first, choice.backend, choice.precision, device, cull)
+            selected = select_backend(first, selected.backend, selected.precision, device, cull)
             alike = itertools.chain([first], alike)
-        renderer: Any = choice.renderer
-        if choice.backend == "cuda":
-            yield from renderer.images(alike, on_device=on_device, progress=progress)
+        engine: Any = selected.engine
+        if selected.backend == "cuda":
+            yield from engine.images(alike, on_device=on_device, progress=progress)
         else:
             for plan in alike:
-                renderer.turn(plan)
-                yield renderer.render(threads, progress)
+                engine.set_plan(plan)
+                yield engine.render(threads, progress)

@@ -74,7 +74,7 @@ def resolution_map(geometry: DetectorGeometry, wavelength_A: float, *, curved: b
         along_slow = geometry.slow_pixel_size * (np.repeat(numbers, fast_pixels) + 0.5)
         position = fast_axis * np.tile(along_fast, len(numbers)) + slow_axis * along_slow + pix0
         if curved:
-            position = on_cylinder(geometry, position)
+            position = on_cylinder(geometry, geometry.beam, position)
         q = position / np.sqrt((position * position).sum(axis=0)) - beam
         with np.errstate(divide="ignore"):
             spacing = wavelength_A / np.sqrt((q * q).sum(axis=0))

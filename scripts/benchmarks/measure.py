@@ -33,10 +33,9 @@ def told(**figures):
 """
 _IMAGE = _BEGIN + """
 from dataclasses import replace
-from cubragg.plan.plan import make_plan
-from cubragg.run.render import render
+from cubragg.run.render import simulate
 job = build(parse(asked["line"]))
-image = render(make_plan(job.experiment), asked["backend"], asked["threads"], **keywords)
+image = simulate(job.experiment, backend=asked["backend"], threads=asked["threads"], **keywords)
 rendered = time.perf_counter()
 if asked["write"]:
     from cubragg.cli.outputs import Output, Writer

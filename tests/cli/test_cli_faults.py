@@ -231,7 +231,7 @@ def test_write_protection_is_found_before_rendering(closed, reason, run, folder,
         (folder / "a.bin").write_bytes(b"earlier")
     # The superuser may write everywhere, so the answer is made up.
     monkeypatch.setattr(os, "access", lambda path, mode: str(path) != closed)
-    monkeypatch.setattr(cubragg.cli.simulate, "render", None)
+    monkeypatch.setattr(cubragg.cli.simulate, "simulate", None)
     result = run(f"{SMALL} -floatfile {target}")
     assert (result.exit_code, result.stderr) == (1, f"Error: -floatfile: cannot write '{target}': {reason}\n")
 
@@ -248,7 +248,7 @@ def test_a_backend_that_cannot_run(run, monkeypatch):
     def unavailable(*_, **__):
         raise BackendUnavailable("backend cuda: not today")
 
-    monkeypatch.setattr(cubragg.cli.simulate, "render", unavailable)
+    monkeypatch.setattr(cubragg.cli.simulate, "simulate", unavailable)
     result = run(f"{SMALL} --quiet")
     assert (result.exit_code, result.stderr) == (1, "Error: backend cuda: not today\n")
 
@@ -257,7 +257,7 @@ def test_out_of_memory(run, monkeypatch):
     def hungry(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(cubragg.cli.simulate, "render", hungry)
+    monkeypatch.setattr(cubragg.cli.simulate, "simulate", hungry)
     result = run(f"{SMALL} --quiet")
     assert result.exit_code == 1
     assert result.stderr == "Error: not enough memory for this run; a smaller detector or list needs less\n"
@@ -267,7 +267,7 @@ def test_a_bug_keeps_its_traceback(run, monkeypatch):
     def bug(*_, **__):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(cubragg.cli.simulate, "render", bug)
+    monkeypatch.setattr(cubragg.cli.simulate, "simulate", bug)
     with pytest.raises(ZeroDivisionError):
         run(SMALL)
 

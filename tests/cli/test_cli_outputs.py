@@ -203,7 +203,7 @@ def test_verbose_tells_what_was_chosen(run):
     result = run(f"{SMALL} --backend numpy -v")
     assert result.stderr.splitlines()[-4:] == [
         "Choices", "  backend           numpy in double precision", "  tile              none",
-        "  terms             all are evaluated: the numpy backend goes through all of them"]
+        "  terms             all are evaluated: the numpy backend evaluates all of them"]
 
 
 def test_verbose_tells_of_culling(run):

@@ -208,7 +208,7 @@ def test_a_file_that_outgrows_the_disk_leaves_nothing(folder):
 def test_the_same_from_python():
     experiment = build(parse(f"{SMALL} -phi 3 -osc 2".split())).experiment
     images = list(render_series(experiment, 2, backend="numpy"))
-    assert [image.plan.experiment.goniometer.phi_deg for image in images] == [3.0, 5.0]
+    assert [image.experiment.goniometer.phi_deg for image in images] == [3.0, 5.0]
     assert images[0].figures.max_photons > 0.0
     with pytest.raises(ConfigError, match=r"^images: got 0; a series has at least 1 image$"):
         render_series(experiment, 0)

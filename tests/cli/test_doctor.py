@@ -12,7 +12,7 @@ from cubragg.cli import doctor as module
 from cubragg.cli.doctor import doctor
 from cubragg.device import host_build
 from cubragg.device.host_build import find_compiler
-from cubragg.engine.host import host_engine as cpu_renderer
+from cubragg.engine.host import host_engine
 from cubragg.errors import KernelBuildError
 
 
@@ -57,7 +57,7 @@ def test_numpy_alone_is_enough(capsys, no_compiler):
 def test_kernels_that_do_not_compile_are_told(capsys, monkeypatch):
     def fail(*args):
         raise KernelBuildError("backend cpu: c++ cannot compile the kernels: render.cu:9: no")
-    monkeypatch.setattr(cpu_renderer, "CpuRenderer", fail)
+    monkeypatch.setattr(host_engine, "HostEngine", fail)
     assert doctor() == 0
     assert "cpu             not usable: c++ cannot compile the kernels: render.cu:9: no" in capsys.readouterr().out
 
@@ -69,7 +69,7 @@ class Wrong:
         self._plan, self._precision = plan, precision
 
     def render(self, threads=None, progress=None):
-        image = module.NumpyRenderer(self._plan).render()
+        image = module.NumpyEngine(self._plan).render()
         image[3, 4] += np.float32({"double": 0.0, "mixed": 4e-6, "single": self.off}[self._precision]) * image.max()
         return image
 
@@ -77,7 +77,7 @@ class Wrong:
 @pytest.mark.parametrize("off", [1e-3, float("nan")])
 def test_a_backend_that_disagrees(capsys, monkeypatch, off):
     monkeypatch.setattr(Wrong, "off", off, raising=False)
-    monkeypatch.setattr(cpu_renderer, "CpuRenderer", Wrong)
+    monkeypatch.setattr(host_engine, "HostEngine", Wrong)
     assert doctor() == 1
     text = capsys.readouterr().out
     assert text.count("WRONG") == 1
@@ -89,7 +89,7 @@ def test_a_backend_that_fails(capsys, monkeypatch):
     class Failing(Wrong):
         def render(self, threads=None, progress=None):
             raise BackendUnavailable("backend cpu: gone")
-    monkeypatch.setattr(cpu_renderer, "CpuRenderer", Failing)
+    monkeypatch.setattr(host_engine, "HostEngine", Failing)
     assert doctor() == 1
     assert "cpu double      FAILS: backend cpu: gone" in capsys.readouterr().out
 

@@ -24,9 +24,9 @@ from cubragg import (
 from cubragg.cli.doctor import doctor
 from cubragg.device import cuda_device
 from cubragg.device.cuda_device import auto_precision, describe_devices, device_count
-from cubragg.engine.cuda import cuda_engine as cuda_renderer
-from cubragg.engine.cuda.cuda_engine import CudaRenderer
-from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.cuda import cuda_engine
+from cubragg.engine.cuda.cuda_engine import CudaEngine
+from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import KernelBuildError
 from cubragg.plan.plan import make_plan
@@ -66,7 +66,7 @@ def equal_bits(one, other) -> bool:
 @pytest.fixture
 def renderer():
     """The kernels on the device."""
-    return CudaRenderer
+    return CudaEngine
 
 
 # Against NumPy, beside the shared bodies
@@ -80,14 +80,14 @@ def test_error_against_cells(precision, cells):
         StructureFactors(100.0), detector=Detector(fast_pixels=1024, slow_pixels=1024),
         goniometer=Goniometer(1.0, 1.0, phi_steps=2), sampling=Sampling(oversample=1))
     plan = make_plan(experiment)
-    error = share_of_maximum(CudaRenderer(plan, precision).render(), CudaRenderer(plan, "double").render())
+    error = share_of_maximum(CudaEngine(plan, precision).render(), CudaEngine(plan, "double").render())
     assert error <= (OF_MAXIMUM_BELOW_200 if cells <= 200 else OF_MAXIMUM_BELOW_1000)[precision]
 
 
 @pytest.mark.parametrize("name", MANY)
 def test_many_tiles(name):
     plan = make_plan(large(**MANY[name]))
-    assert_double(CudaRenderer(plan, "double").render(), NumpyRenderer(plan).render(1), name)
+    assert_double(CudaEngine(plan, "double").render(), NumpyEngine(plan).render(1), name)
 
 
 @pytest.mark.parametrize("reach", [3, 5, 12])
@@ -96,7 +96,7 @@ def test_interpolation_stops_at_the_same_pixel(reach):
     experiment = dataclasses.replace(large(sampling={"interpolate": True}, detector={"distance_mm": 150.0}),
                                      structure_factors=factors)
     plan = make_plan(experiment)
-    numpys, ours = NumpyRenderer(plan), CudaRenderer(plan, "double")
+    numpys, ours = NumpyEngine(plan), CudaEngine(plan, "double")
     assert_double(ours.render(), numpys.render(1), reach)
     assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at
 
@@ -105,8 +105,8 @@ def test_masked_tiles():
     mask = np.zeros((70, 150), dtype=bool)
     mask[3:50, 40:44] = True
     plan = make_plan(large(sampling={"mask": mask}))
-    image = CudaRenderer(plan, "double").render()
-    assert_double(image, NumpyRenderer(plan).render(1), "mask")
+    image = CudaEngine(plan, "double").render()
+    assert_double(image, NumpyEngine(plan).render(1), "mask")
     assert not image[~mask].any()
 
 
@@ -124,10 +124,10 @@ def grid_experiment(**sampling) -> Experiment:
 @every_precision
 def test_two_runs_are_equal_to_the_bit(precision):
     plan = make_plan(grid_experiment())
-    renderer = CudaRenderer(plan, precision)
+    renderer = CudaEngine(plan, precision)
     image = renderer.render()
     assert equal_bits(renderer.render(), image)
-    assert equal_bits(CudaRenderer(plan, precision).render(), image)
+    assert equal_bits(CudaEngine(plan, precision).render(), image)
 
 
 @every_precision
@@ -135,7 +135,7 @@ def test_two_runs_are_equal_to_the_bit(precision):
 @pytest.mark.parametrize("memory_bytes", [0, 300_000])
 def test_pieces_smaller_than_the_image_touch_no_bit(precision, interpolate, memory_bytes):
     plan = make_plan(grid_experiment(interpolate=interpolate))
-    whole, pieces = CudaRenderer(plan, precision), CudaRenderer(plan, precision, memory_bytes=memory_bytes)
+    whole, pieces = CudaEngine(plan, precision), CudaEngine(plan, precision, memory_bytes=memory_bytes)
     assert len(whole._pieces) == 1
     assert len(pieces._pieces) > 1
     assert pieces.table_on_host == (memory_bytes == 0)
@@ -145,10 +145,10 @@ def test_pieces_smaller_than_the_image_touch_no_bit(precision, interpolate, memo
 @every_precision
 def test_launches_touch_no_bit(precision, monkeypatch):
     plan = make_plan(grid_experiment())
-    expected = CudaRenderer(plan, precision).render()
-    monkeypatch.setattr(cuda_renderer, "_LAUNCH_S", 0.0)  # a launch for every row of tiles
+    expected = CudaEngine(plan, precision).render()
+    monkeypatch.setattr(cuda_engine, "_LAUNCH_S", 0.0)  # a launch for every row of tiles
     told = []
-    assert equal_bits(CudaRenderer(plan, precision).render(None, lambda done, total: told.append(done)), expected)
+    assert equal_bits(CudaEngine(plan, precision).render(None, lambda done, total: told.append(done)), expected)
     assert len(told) > 10
     assert told == sorted(told)
 
@@ -194,10 +194,10 @@ def test_out_of_memory():
     pool.set_limit(size=pool.used_bytes() + 4096)
     try:
         with pytest.raises(BackendUnavailable, match="backend cuda: device 0 is out of memory"):
-            CudaRenderer(make_plan(grid_experiment()), memory_bytes=10**9).render()
+            CudaEngine(make_plan(grid_experiment()), memory_bytes=10**9).render()
     finally:
         pool.set_limit(size=0)
-    assert CudaRenderer(make_plan(grid_experiment())).render().any()
+    assert CudaEngine(make_plan(grid_experiment())).render().any()
 
 
 def test_a_kernel_that_does_not_compile(monkeypatch):
@@ -206,12 +206,12 @@ def test_a_kernel_that_does_not_compile(monkeypatch):
     monkeypatch.setattr(cuda_device, "kernel_text", lambda: broken)
     cuda_device.kernel_module.cache_clear()
     with pytest.raises(KernelBuildError, match=r"NVRTC cannot compile the kernels: lattice\.cuh:\d+: "):
-        CudaRenderer(make_plan(small_experiment()))
+        CudaEngine(make_plan(small_experiment()))
 
 
 def test_a_device_that_is_not_there():
     with pytest.raises(BackendUnavailable, match=f"got device {device_count()}; this machine has"):
-        CudaRenderer(make_plan(small_experiment()), device=device_count())
+        CudaEngine(make_plan(small_experiment()), device=device_count())
 
 
 def test_devices():
@@ -224,7 +224,7 @@ def test_devices():
 
 
 def test_kernel_time():
-    renderer = CudaRenderer(make_plan(grid_experiment()), "double")
+    renderer = CudaEngine(make_plan(grid_experiment()), "double")
     renderer.render()
     assert 0.0 < renderer.kernel_seconds < 60.0
 
@@ -248,7 +248,7 @@ def test_panels(on_device, memory_bytes):
         large(sampling={"interpolate": True, "roi": (0, 94, 0, 65)}, detector={"panels": panels}),
         goniometer=Goniometer(0.0, 2.0, phi_steps=2), structure_factors=random_grid(np.random.default_rng(8), 5))
     plan = make_plan(experiment)
-    cuda, numpys = CudaRenderer(plan, "double", memory_bytes=memory_bytes), NumpyRenderer(plan)
+    cuda, numpys = CudaEngine(plan, "double", memory_bytes=memory_bytes), NumpyEngine(plan)
     (image,) = cuda.images([plan], on_device=on_device)
     assert_double(image.get() if on_device else image, numpys.render(), "panels")
     assert cuda.interpolation_stopped_at == numpys.interpolation_stopped_at

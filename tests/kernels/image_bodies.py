@@ -16,7 +16,7 @@ from conftest import random_experiment
 from cubragg import ConfigError
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
-from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.plan.plan import make_plan
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))
@@ -92,7 +92,7 @@ def test_golden_in_less(renderer, case_id, precision):
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_random_double(renderer, chunk):
     for seed, plan in experiments(chunk):
-        numpys, ours = NumpyRenderer(plan), renderer(plan, "double")
+        numpys, ours = NumpyEngine(plan), renderer(plan, "double")
         assert_double(ours.render(2), numpys.render(1), f"seed {seed}")
         assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at, f"seed {seed}"
 

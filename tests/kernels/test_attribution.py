@@ -1,4 +1,4 @@
-"""The kernels' account of reflections: NumPy's, whatever the experiment, and on any number of threads."""
+"""Per-reflection sums by the kernels: those of NumPy, for any experiment and any number of threads."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from conftest import random_experiment, random_grid, small_experiment
 
 from cubragg import Experiment, Panel
 from cubragg.engine.culling import Culling
-from cubragg.engine.host import host_engine as cpu_renderer
-from cubragg.engine.panel_parts import panel_parts
+from cubragg.engine.host import host_engine
 from cubragg.plan.plan import make_plan
 from cubragg.reflections import predict
-from cubragg.reflections.host_sums import CpuAttribution
-from cubragg.reflections.reflection_sums import Attribution, Sums
+from cubragg.reflections.host_sums import HostSums
+from cubragg.reflections.reflection_sums import NumpySums, ReflectionSums
 
 #: Sums run in another order, by sub-pixel and tile; on curved detectors NumPy's sine and the kernels' differ in their
 #: last bits, which a sample beside a zero of its profile magnifies.
@@ -28,23 +27,22 @@ def with_sampling(experiment: Experiment, **sampling) -> Experiment:
     return dataclasses.replace(experiment, sampling=dataclasses.replace(experiment.sampling, **sampling))
 
 
-def accounts(experiment: Experiment, threads: int = 2) -> list[tuple[Sums, Sums]]:
+def panel_sums(experiment: Experiment, threads: int = 2) -> list[tuple[ReflectionSums, ReflectionSums]]:
     """Of each panel, by NumPy and by the kernels."""
     plan = make_plan(experiment)
-    runs = [part.plan for part in panel_parts(plan)]
-    reference, kernels, found = Attribution(runs[0]), CpuAttribution(plan, runs[0]), []
-    for run in runs:
-        reference.go_to(run)
-        kernels.go_to(run)
-        found.append((reference.everything(threads), kernels.everything(threads)))
+    reference, kernels, found = NumpySums(plan), HostSums(plan), []
+    for panel in plan.panels:
+        reference.set_panel(panel)
+        kernels.set_panel(panel)
+        found.append((reference.panel_sums(threads), kernels.panel_sums(threads)))
     return found
 
 
 def check(experiment: Experiment) -> int:
-    """Compare the accounts; how many reflections they have."""
+    """Compare the sums; how many reflections they have."""
     rel = CURVED_REL if experiment.detector.curved else SUMS_REL
     count = 0
-    for expected, found in accounts(experiment):
+    for expected, found in panel_sums(experiment):
         np.testing.assert_array_equal(found.code, expected.code)
         # Sums of parts of both signs, and of the light of others, are as good as the photons that they are made of.
         rounding = rel * expected.values[:, :1] * max(experiment.detector.shape())
@@ -64,7 +62,7 @@ def test_any_experiment(seed, semantics):
 @pytest.mark.parametrize("tile", [(4, 4), (16, 8)])
 @pytest.mark.parametrize("seed", [3, 5, 6, 11, 14, 20])
 def test_left_out_terms_of_0_are_nobodys(seed, tile, semantics, monkeypatch):
-    monkeypatch.setattr(cpu_renderer, "choose_culling", lambda *_: Culling(True, tile))
+    monkeypatch.setattr(host_engine, "choose_culling", lambda *_: Culling(True, tile))
     check(with_sampling(random_experiment(seed, semantics), **RUNNING))
 
 
@@ -95,8 +93,10 @@ def test_threads_and_launches_change_no_bit(monkeypatch):
     plan = make_plan(experiment)
     found = []
     for threads, seconds in ((1, 0.2), (2, 1e-9), (5, 1e9)):
-        monkeypatch.setattr(cpu_renderer, "_LAUNCH_S", seconds)
-        found.append(CpuAttribution(plan, plan).everything(threads))
+        monkeypatch.setattr(host_engine, "_LAUNCH_S", seconds)
+        sums = HostSums(plan)
+        sums.set_panel(plan.panels[0])
+        found.append(sums.panel_sums(threads))
     for other in found[1:]:
         np.testing.assert_array_equal(other.code, found[0].code)
         np.testing.assert_array_equal(other.values, found[0].values)
@@ -106,7 +106,7 @@ def test_the_truth_is_that_of_numpy():
     experiment = small_experiment(goniometer={"osc_deg": 1.0, "phi_steps": 3}, beam={"fluence": 1e26})
     plan = make_plan(dataclasses.replace(experiment, structure_factors=random_grid(np.random.default_rng(1), 8)))
     told: list[tuple[int, int]] = []
-    numpy, kernels = (predict.predict(plan, exact=True, backend=backend, progress=lambda *args: told.append(args))
+    numpy, kernels = (predict.predict(plan, backend=backend, progress=lambda *args: told.append(args))
                       for backend in ("numpy", "cpu"))
     assert told[-1] == (480, 480)
     assert len(numpy) > 10
@@ -116,14 +116,8 @@ def test_the_truth_is_that_of_numpy():
         np.testing.assert_allclose(getattr(kernels, name), getattr(numpy, name), rtol=1e-11)
 
 
-def test_without_a_compiler_numpy_is_asked(monkeypatch):
-    """Which looks near reflections only where there are many samples."""
+def test_without_a_compiler_numpy_adds_up(monkeypatch):
     plan = make_plan(small_experiment(beam={"fluence": 1e26}))
-    monkeypatch.setattr(predict, "EXACT_SAMPLES", 100)
-    whole = predict.predict(plan)
+    kernels = predict.predict(plan)
     monkeypatch.setenv("CXX", "no-such-compiler")
-    near = predict.predict(plan)
-    assert whole.exact
-    assert not near.exact
-    assert predict.predict(plan, exact=True).photons.sum() == pytest.approx(whole.photons.sum(), rel=1e-12)
-    assert not predict.predict(plan, backend="numpy").exact
+    assert predict.predict(plan).photons.sum() == pytest.approx(kernels.photons.sum(), rel=1e-12)

@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 from conftest import small_experiment
 
-from cubragg import Panel, StructureFactors, simulate
+from cubragg import Experiment, Panel, StructureFactors, simulate
 from cubragg.crystallography.vectors import rotate_xyz
-from cubragg.engine import cull_cost_model as cull_choice
-from cubragg.engine import culling
+from cubragg.engine import cull_cost_model, culling
 from cubragg.engine.cull_cost_model import choose_culling
 from cubragg.engine.culling import Culling
-from cubragg.engine.host import host_engine as cpu_renderer
-from cubragg.engine.host.host_engine import CpuRenderer
-from cubragg.engine.panel_parts import panel_parts
-from cubragg.plan.plan import RenderPlan, make_plan
+from cubragg.engine.host import host_engine
+from cubragg.engine.host.host_engine import HostEngine
+from cubragg.plan.plan import Plan, make_plan
 from cubragg.run.batch import render_many
 
 TILT_RAD = 0.3
@@ -42,7 +40,7 @@ def panels(count: int = 2, *, tilted: bool, pixels: int = 13) -> list[Panel]:
     return found
 
 
-def plan_of(shape: str, *, tilted: bool, count: int = 2, pixels: int = 13, **sampling: object) -> RenderPlan:
+def experiment_of(shape: str, *, tilted: bool, count: int = 2, pixels: int = 13, **sampling: object) -> Experiment:
     rng = np.random.default_rng(3)
     grid = np.where(rng.random((15, 15, 15)) < 0.4, rng.uniform(1.0, 100.0, (15, 15, 15)), 0.0)
     cells = (60, 40, 50) if shape in ("square", "round") else (5, 4, 6)
@@ -51,7 +49,11 @@ def plan_of(shape: str, *, tilted: bool, count: int = 2, pixels: int = 13, **sam
         detector={"pixel_size_mm": 0.1, "panels": tuple(panels(count, tilted=tilted, pixels=pixels)), "thick_steps": 2,
                   "thickness_um": 300.0, "attenuation_um": 200.0},
         sampling={"oversample": 2, "interpolate": False, **sampling}, goniometer={"phi_deg": 1.0, "osc_deg": 1.0})
-    return make_plan(dataclasses.replace(experiment, structure_factors=StructureFactors(0.0, grid, (-7, -7, -7))))
+    return dataclasses.replace(experiment, structure_factors=StructureFactors(0.0, grid, (-7, -7, -7)))
+
+
+def plan_of(shape: str, **settings: object) -> Plan:
+    return make_plan(experiment_of(shape, **settings))
 
 
 @pytest.mark.parametrize("precision", ["double", "single"])
@@ -59,7 +61,7 @@ def plan_of(shape: str, *, tilted: bool, count: int = 2, pixels: int = 13, **sam
 @pytest.mark.parametrize("shape", ["square", "gauss"])
 def test_terms_of_0_change_no_bit(shape, tilted, precision):
     plan = plan_of(shape, tilted=tilted)
-    every, culled = (CpuRenderer(plan, precision, culling=Culling(True, (4, 4), exact=exact)).render(2)
+    every, culled = (HostEngine(plan, precision, culling=Culling(True, (4, 4), exact=exact)).render(2)
                      for exact in (False, True))
     assert every.any()
     assert every.tobytes() == culled.tobytes()
@@ -69,35 +71,32 @@ def test_terms_of_0_change_no_bit(shape, tilted, precision):
 def test_what_a_tolerance_drops_on_panels(tilted):
     """At most the tolerance times an image all of whose terms are the peak's."""
     plan, tolerance = plan_of("square", tilted=tilted), 1e-5
-    every, culled = (CpuRenderer(plan, "double", culling=how).render(2).astype(float)
+    every, culled = (HostEngine(plan, "double", culling=how).render(2).astype(float)
                      for how in (Culling(), Culling(True, (4, 4), tolerance)))
-    bright = [CpuRenderer(dataclasses.replace(plan, panels=None, experiment=dataclasses.replace(
-        plan.experiment, structure_factors=StructureFactors(culling.largest_factor(plan))), cells=(1, 1, 1),
-        **{name: getattr(part.plan, name) for name in ("geometry", "layers", "first_pixel", "shape", "roi", "mask")}),
-        "double").render(2) for part in panel_parts(plan)]
+    bright = HostEngine(dataclasses.replace(plan, factors=StructureFactors(culling.largest_factor(plan)),
+                                            cells=(1, 1, 1)), "double").render(2)
     lost = every - culled
     assert (lost >= -1e-6 * every).all()
     assert lost.max() > 0.0
-    for part, most in zip(panel_parts(plan), bright, strict=True):
-        # Rendered with an amplitude of 1 in place of Na Nb Nc.
-        assert (lost[part.window] <= 1.01 * tolerance * most * math.prod(plan.cells) ** 2).all()
+    # Rendered with an amplitude of 1 in place of Na Nb Nc.
+    assert (lost <= 1.01 * tolerance * bright * math.prod(plan.cells) ** 2).all()
 
 
 def test_256_panels_cost_one_choice_and_one_table(monkeypatch):
     plan = plan_of("gauss", tilted=True, count=16, pixels=9, oversample=6)
     made: list[str] = []
-    for module, name in ((cpu_renderer, "choose_culling"), (cpu_renderer, "limits_of"), (cpu_renderer, "axes_of"),
-                         (cpu_renderer, "struct_values"), (cull_choice, "kept_share")):
+    for module, name in ((host_engine, "choose_culling"), (host_engine, "limits_of"), (host_engine, "axes_of"),
+                         (host_engine, "struct_values"), (cull_cost_model, "kept_fraction")):
         original = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, original=original, name=name: made.append(name)
                             or original(*args))
-    assert len(panel_parts(plan)) == 256
-    renderer = CpuRenderer(plan)
+    assert len(plan.panels) == 256
+    renderer = HostEngine(plan)
     image = renderer.render(2)
     assert renderer.culling.culled
     assert [made.count(name) for name in ("choose_culling", "limits_of", "axes_of", "struct_values")] == [1] * 4
-    assert made.count("kept_share") <= 8 * len(cull_choice.TILES["cpu"])
-    assert image.tobytes() == CpuRenderer(plan, culling=Culling()).render(2).tobytes()
+    assert made.count("kept_fraction") <= 8 * len(cull_cost_model.TILES["cpu"])
+    assert image.tobytes() == HostEngine(plan, culling=Culling()).render(2).tobytes()
 
 
 def test_the_choice_counts_the_terms_of_all_panels():
@@ -109,9 +108,9 @@ def test_the_choice_counts_the_terms_of_all_panels():
 
 
 def test_every_term_may_be_asked_for():
-    plan = plan_of("gauss", tilted=True, count=10, oversample=6)
-    assert simulate(plan.experiment, backend="cpu").culling.culled
-    asked = simulate(plan.experiment, backend="cpu", cull=None)
+    experiment = experiment_of("gauss", tilted=True, count=10, oversample=6)
+    assert simulate(experiment, backend="cpu").culling.culled
+    asked = simulate(experiment, backend="cpu", cull=None)
     assert (asked.culling.culled, asked.culling.why) == (False, "every term is asked for")
-    image, = render_many(plan.experiment, [plan.experiment.crystal.misset_deg], backend="cpu", cull=None)
+    image, = render_many(experiment, [experiment.crystal.misset_deg], backend="cpu", cull=None)
     assert image.tobytes() == asked.photons.tobytes()

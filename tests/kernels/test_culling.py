@@ -18,17 +18,16 @@ from hypothesis import strategies as st
 from cubragg import Beam, ConfigError, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
-from cubragg.engine import cull_cost_model as cull_choice
+from cubragg.engine import cull_cost_model, kernel_params
 from cubragg.engine import culling as rules
-from cubragg.engine import kernel_params
-from cubragg.engine.cull_cost_model import TILES, choose_culling, kept_share
+from cubragg.engine.cull_cost_model import TILES, choose_culling, kept_fraction
 from cubragg.engine.culling import Culling
-from cubragg.engine.host.host_engine import CpuRenderer
+from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.reference import lattice
 from cubragg.engine.reference.factor_table import StructureFactorTable
 from cubragg.engine.variant import host_variant
 from cubragg.plan.pixel_factors import SubPixels
-from cubragg.plan.plan import RenderPlan, make_plan
+from cubragg.plan.plan import Plan, make_plan
 from cubragg.plan.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "host"))
@@ -59,7 +58,7 @@ def random_cell(rng: random.Random) -> tuple[float, ...]:
             return (*edges, *angles)
 
 
-def random_crystal(seed: int, shape: str) -> RenderPlan:
+def random_crystal(seed: int, shape: str) -> Plan:
     """Anything that matters to the bound."""
     rng, numbers = random.Random(seed), np.random.default_rng(seed)
     thick = rng.random() < 0.3
@@ -91,45 +90,45 @@ def random_crystal(seed: int, shape: str) -> RenderPlan:
                                 rng.choice(["nanobragg", "physical"])))
 
 
-def contributions(plan: RenderPlan, precision: str, tile: tuple[int, int], tolerance: float, first: tuple[int, int],
+def contributions(plan: Plan, precision: str, tile: tuple[int, int], tolerance: float, first: tuple[int, int],
                   source: int) -> np.ndarray:
     """bool [orientation]: what the kernel would evaluate."""
     culling = Culling(True, tile, tolerance)
-    params = kernel_params.params_of(plan, precision)
+    params = kernel_params.params_of(plan, plan.panels[0], precision)
     for name, value in rules.struct_values(plan, precision, culling).items():
         params[name] = value
     variant = dataclasses.replace(host_variant(plan, precision), tile=tile, culled=True)
-    count = plan.cell_vectors.shape[0] * plan.cell_vectors.shape[1]
+    count = plan.cell_axes.shape[0] * plan.cell_axes.shape[1]
     return call(variant, "contributions", 1, count, params, np.array(first, dtype=float),
                 np.ascontiguousarray(kernel_params.sources_of(plan)[source]), kernel_params.table_of(plan, precision),
                 rules.limits_of(plan), rules.axes_of(plan))[0] != 0.0
 
 
-def envelope(plan: RenderPlan, fraction: np.ndarray, reciprocal: np.ndarray) -> np.ndarray:
+def envelope(plan: Plan, fraction: np.ndarray, reciprocal: np.ndarray) -> np.ndarray:
     """The lattice amplitude [n], with every sine of a fringe at its largest: an error in an interval shows."""
-    crystal, cells = plan.experiment.crystal, np.array(plan.cells)[:, None]
-    if crystal.shape == "square":
+    shape, cells = plan.crystal_shape, np.array(plan.cells)[:, None]
+    if shape == "square":
         return (cells / np.maximum(cells * np.abs(np.sin(np.pi * fraction)), 1.0)).prod(axis=0)
-    if crystal.shape == "round":
-        x = np.maximum(np.pi * np.sqrt(crystal.fudge * ((fraction * cells) ** 2).sum(axis=0)), 1e-3)
+    if shape == "round":
+        x = np.maximum(np.pi * np.sqrt(plan.fudge * ((fraction * cells) ** 2).sum(axis=0)), 1e-3)
         return math.prod(plan.cells) * 0.723601254558268 * np.minimum(3.0 * np.sqrt(1.0 + x * x) / x**3, 1.0)
-    return lattice.COMPACT[crystal.shape](fraction, plan.cells, reciprocal, crystal.fudge)
+    return lattice.COMPACT[shape](fraction, plan.cells, reciprocal, plan.fudge)
 
 
-def largest_terms(plan: RenderPlan, tile: tuple[int, int], first: tuple[int, int], source: int) -> np.ndarray:
+def largest_terms(plan: Plan, tile: tuple[int, int], first: tuple[int, int], source: int) -> np.ndarray:
     """The largest term of each orientation over all samples of a tile, in NumPy's double precision."""
     fast, slow = (axis.ravel().astype(float) for axis in np.meshgrid(
         np.arange(tile[0]) + first[0], np.arange(tile[1]) + first[1]))
     work, table, n = Workspace(len(fast)), plan.sources, plan.oversample
     incident, wavelength = tuple(table.incident[source].tolist()), float(table.wavelength_m[source])
     q = np.concatenate([
-        SubPixels(plan, fast, slow, layer, i, j, work).scattering(incident, wavelength).copy()
-        for layer in range(plan.layers.count) for i in range(n) for j in range(n)], axis=1)
-    factors = StructureFactorTable(plan.experiment.structure_factors)
+        SubPixels(plan, plan.panels[0], fast, slow, layer, i, j, work).scattering(incident, wavelength).copy()
+        for layer in range(plan.panels[0].layers.count) for i in range(n) for j in range(n)], axis=1)
+    factors = StructureFactorTable(plan.factors)
     work = Workspace(q.shape[1])
     reciprocal = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
     largest = []
-    for vectors in plan.cell_vectors.reshape(-1, 3, 3):
+    for vectors in plan.cell_axes.reshape(-1, 3, 3):
         index = lattice.miller_indices(vectors, q, work)
         whole = lattice.nearest(index, work)
         amplitude = envelope(plan, index - whole, reciprocal)
@@ -179,8 +178,8 @@ def test_bound_on_random_crystals(shape, precision, tile):
 
 def test_limits_are_the_largest_factors_around():
     plan = next(plan for seed in range(50) if (plan := random_crystal(seed, "square")).interpolate is False
-                and plan.experiment.structure_factors.grid is not None)
-    factors, limits = plan.experiment.structure_factors, rules.limits_of(plan)
+                and plan.factors.grid is not None)
+    factors, limits = plan.factors, rules.limits_of(plan)
     padded = np.pad(factors.grid, 3, constant_values=factors.default_F) ** 2 / rules.largest_factor(plan) ** 2
     expected = np.max([padded[i:i + limits.shape[0], j:j + limits.shape[1], k:k + limits.shape[2]]
                        for i in range(3) for j in range(3) for k in range(3)], axis=0)
@@ -193,14 +192,14 @@ def test_limits_are_the_largest_factors_around():
 # Terms that are 0 change no bit
 
 
-def renders_the_same(plan: RenderPlan, precision: str, tile: tuple[int, int], name: object) -> None:
+def renders_the_same(plan: Plan, precision: str, tile: tuple[int, int], name: object) -> None:
     if rules.obstacle(plan):
         return
-    every, culled = (CpuRenderer(plan, precision, culling=Culling(True, tile, exact=exact)).render(2)
+    every, culled = (HostEngine(plan, precision, culling=Culling(True, tile, exact=exact)).render(2)
                      for exact in (False, True))
     assert every.tobytes() == culled.tobytes(), name
     if precision != "single":  # where tiles do not enter into the sum
-        assert every.tobytes() == CpuRenderer(plan, precision, culling=Culling()).render(2).tobytes(), name
+        assert every.tobytes() == HostEngine(plan, precision, culling=Culling()).render(2).tobytes(), name
 
 
 def precisions_and_tiles(number: int) -> list[tuple[str, tuple[int, int]]]:
@@ -292,7 +291,7 @@ def test_tolerance_keeps_totals_and_strong_spots(name, kind, tilted):
     detector = Detector(pixel_size_mm=0.172, fast_pixels=400, slow_pixels=240, distance_mm=200.0, **tilts)
     plan = make_plan(Experiment(crystal, reflections(np.random.default_rng(5), kind), Beam(wavelength_A=1.0), detector,
                                 Goniometer(0.1, 0.1, phi_steps=3), Sampling(oversample=2)))
-    every, *culled = (CpuRenderer(plan, "double", culling=how).render(2).astype(float)
+    every, *culled = (HostEngine(plan, "double", culling=how).render(2).astype(float)
                       for how in (Culling(), Culling(True, (4, 4), 1e-8), Culling(True, (4, 4), 1e-10)))
     spots = strong_spots(every)
     assert len(spots) > 10
@@ -313,14 +312,18 @@ def test_tolerances_out_of_range(value):
 # The choice
 
 
-def workload(shape="square", grid=False, size=512, **sections) -> RenderPlan:
+def workload_experiment(shape="square", grid=False, size=512, **sections) -> Experiment:
     crystal = Crystal(cell=(79.0, 79.0, 38.0, 90.0, 90.0, 90.0), cells=(100, 100, 100) if shape == "square" else
                       (20, 20, 20), shape=shape, mosaic_spread_deg=0.5, mosaic_domains=sections.pop("domains", 50))
     factors = reflections(np.random.default_rng(1), "uniform") if grid else StructureFactors(100.0)
-    return make_plan(Experiment(
+    return Experiment(
         crystal, factors, Beam(wavelength_A=1.0), Detector(pixel_size_mm=0.172, fast_pixels=size, slow_pixels=size,
                                                            distance_mm=200.0),
-        Goniometer(0.1, 0.1, phi_steps=4), Sampling(oversample=sections.pop("oversample", 2), **sections)))
+        Goniometer(0.1, 0.1, phi_steps=4), Sampling(oversample=sections.pop("oversample", 2), **sections))
+
+
+def workload(*args, **kwargs) -> Plan:
+    return make_plan(workload_experiment(*args, **kwargs))
 
 
 def test_small_work_is_not_asked_about():
@@ -342,7 +345,8 @@ def test_a_few_terms_are_asked_about_where_most_may_go():
 
 def test_larger_tiles_are_not_looked_at_where_small_ones_keep_all(monkeypatch):
     looked = []
-    monkeypatch.setattr(cull_choice, "kept_share", lambda part, tile, *tables: looked.append(tile) or 0.95)
+    monkeypatch.setattr(cull_cost_model, "kept_fraction",
+                        lambda plan, panel, tile, *tables: looked.append(tile) or 0.95)
     chosen = choose_culling(workload(grid=True), "cpu", "double")
     assert (chosen.culled, looked) == (False, [(4, 4)])
     assert chosen.why == "tiles of 4 x 4 pixels would keep 95 % of the terms, too many to pay for asking"
@@ -361,7 +365,7 @@ def test_the_estimate_is_near_what_the_kernel_keeps():
     plan = workload(grid=True)
     for tile in ((4, 4), (8, 8)):
         values = rules.struct_values(plan, "double", Culling(tolerance=1e-8))
-        estimate = kept_share(plan, tile, rules.limits_of(plan), rules.axes_of(plan), values)
+        estimate = kept_fraction(plan, plan.panels[0], tile, rules.limits_of(plan), rules.axes_of(plan), values)
         rng = random.Random(1)
         kept = np.mean([contributions(plan, "double", tile, 1e-8, (rng.randrange(500), rng.randrange(500)), 0).mean()
                         for _ in range(300)])
@@ -369,10 +373,11 @@ def test_the_estimate_is_near_what_the_kernel_keeps():
 
 
 def test_the_choice_is_told_and_made_again_with_the_plan():
-    plan = workload("gauss", size=200)
-    renderer = CpuRenderer(plan)
+    experiment = workload_experiment("gauss", size=200)
+    plan = make_plan(experiment)
+    renderer = HostEngine(plan)
     assert renderer.culling == choose_culling(plan, "cpu", "double")
-    renderer.turn(make_plan(dataclasses.replace(plan.experiment, crystal=dataclasses.replace(
-        plan.experiment.crystal, misset_deg=(30.0, 20.0, 10.0)))))
+    renderer.set_plan(make_plan(dataclasses.replace(experiment, crystal=dataclasses.replace(
+        experiment.crystal, misset_deg=(30.0, 20.0, 10.0)))))
     assert renderer.culling.culled
-    assert renderer.render().tobytes() == CpuRenderer(renderer._plan).render().tobytes()
+    assert renderer.render().tobytes() == HostEngine(renderer._plan).render().tobytes()

@@ -89,10 +89,10 @@ def crystal_plan(shape, cells=(5, 4, 3), fudge=1.0):
 
 
 def amplitudes(plan, precision, fractions):
-    params = kernel_params.params_of(plan, precision)
-    chosen = variant(precision, plan.experiment.crystal.shape)
+    params = kernel_params.params_of(plan, plan.panels[0], precision)
+    chosen = variant(precision, plan.crystal_shape)
     value, alive = call(chosen, "amplitudes", 2, fractions.shape[1], params, np.ascontiguousarray(fractions))
-    if precision != "double" and plan.experiment.crystal.shape != "square":
+    if precision != "double" and plan.crystal_shape != "square":
         value = value * math.prod(plan.cells)
     return value, alive != 0.0
 
@@ -154,12 +154,12 @@ def test_geometry_is_numpys(precision, name):
     plan = make_plan(small_experiment(detector=GEOMETRIES[name], beam={"kahn_factor": 0.8},
                                       sampling={"oversample": 3}))
     fast, slow = (places.ravel() for places in np.meshgrid(np.arange(24), np.arange(20)))
-    layer, sub_fast, sub_slow = plan.layers.count - 1, 1, 2
+    layer, sub_fast, sub_slow = plan.panels[0].layers.count - 1, 1, 2
     places = np.array([fast, slow, *(np.full(len(fast), value) for value in (layer, sub_fast, sub_slow))], dtype=float)
     sources = kernel_params.sources_of(plan)
-    path, x, y, z, omega, capture, polar = call(
-        variant(precision), "geometry", 7, len(fast), kernel_params.params_of(plan, precision), places, sources)
-    sub = SubPixels(plan, fast, slow, layer, sub_slow, sub_fast, Workspace(len(fast)))
+    params = kernel_params.params_of(plan, plan.panels[0], precision)
+    path, x, y, z, omega, capture, polar = call(variant(precision), "geometry", 7, len(fast), params, places, sources)
+    sub = SubPixels(plan, plan.panels[0], fast, slow, layer, sub_slow, sub_fast, Workspace(len(fast)))
     exact = precision != "single" and name != "curved"
     relative = 0.0 if exact else DOUBLE if precision != "single" else SINGLE
     close(path, sub.path, relative)
@@ -174,7 +174,7 @@ def test_geometry_is_numpys(precision, name):
 def test_direct_beam_of_the_curved_detector():
     plan = make_plan(small_experiment(detector={"curved": True}))
     places = np.array([[0.0], [0.0], [0.0], [0.0], [0.0]])
-    path = call(variant(), "geometry", 7, 1, kernel_params.params_of(plan, "double"), places,
+    path = call(variant(), "geometry", 7, 1, kernel_params.params_of(plan, plan.panels[0], "double"), places,
                 kernel_params.sources_of(plan))[0]
     close(path, np.array([plan.geometry.distance]), DOUBLE)  # every pixel of a cylinder is as far
 
@@ -189,8 +189,9 @@ def test_structure_factors_are_numpys():
     numpys = StructureFactorTable(factors)
     hkl = np.random.default_rng(6).uniform(-7.0, 7.0, (3, 4000))
     hkl[:, :3] = [[0.5, -4.0, 2.0], [-0.5, 4.0, -2.0], [1.5, 0.0, 0.0]]
-    entry, value, leaves = call(variant("double", "square", "tricubic"), "factors", 3, hkl.shape[1],
-                                kernel_params.params_of(plan, "double"), hkl, kernel_params.table_of(plan, "double"))
+    params = kernel_params.params_of(plan, plan.panels[0], "double")
+    entry, value, leaves = call(variant("double", "square", "tricubic"), "factors", 3, hkl.shape[1], params, hkl,
+                                kernel_params.table_of(plan, "double"))
     whole = np.ceil(hkl - 0.5)
     assert (entry * entry == numpys.nearest_squares(whole, Workspace(hkl.shape[1]))).all()
     assert (leaves == numpys.leaves_grid(hkl)).all()
@@ -202,7 +203,7 @@ def test_structure_factors_are_numpys():
 def test_interpolation_meets_the_grid(precision):
     factors = random_grid(np.random.default_rng(7), 4)
     plan = make_plan(dataclasses.replace(small_experiment(sampling={"interpolate": True}), structure_factors=factors))
-    params = kernel_params.params_of(plan, precision)
+    params = kernel_params.params_of(plan, plan.panels[0], precision)
     scale = 60.0 if precision != "double" else 1.0  # what tables of square crystals are divided by
     hkl = np.array([[-2.0], [1.0], [0.0]])
     entry, value, leaves = call(variant(precision, "square", "tricubic"), "factors", 3, 1, params, hkl,

@@ -16,7 +16,7 @@ from conftest import small_experiment
 from cubragg.device import host_build
 from cubragg.device.host_build import build, find_compiler
 from cubragg.device.kernel_source import inlined, kernel_folder, kernel_text
-from cubragg.engine.host.host_engine import CpuRenderer
+from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.kernel_params import PARAMS
 from cubragg.errors import BackendUnavailable, KernelBuildError
 from cubragg.plan.plan import make_plan
@@ -266,7 +266,7 @@ def test_cache_where_nothing_may_run(cache, monkeypatch):
 
 def test_renders_without_a_cache(cache, monkeypatch):
     monkeypatch.setattr(host_build, "usable_cache", host_build._private_folder)
-    assert CpuRenderer(make_plan(small_experiment())).render(1).max() > 0.0
+    assert HostEngine(make_plan(small_experiment())).render(1).max() > 0.0
 
 
 # Sanitizers

@@ -13,10 +13,10 @@ from conftest import random_grid, small_experiment
 from cubragg import Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.device import host_build
 from cubragg.engine import kernel_params
-from cubragg.engine.host import host_engine as cpu_renderer
-from cubragg.engine.host.host_engine import CpuRenderer
+from cubragg.engine.host import host_engine
+from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.host.launch import host_kernel
-from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.engine.variant import host_variant
 from cubragg.plan.plan import make_plan
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 @pytest.fixture
 def renderer():
     """The kernels compiled for the CPU."""
-    return CpuRenderer
+    return HostEngine
 
 
 @precisions
@@ -48,7 +48,7 @@ def test_error_against_cells(precision, cells):
         StructureFactors(100.0), detector=Detector(fast_pixels=1024, slow_pixels=1024),
         goniometer=Goniometer(1.0, 1.0, phi_steps=2), sampling=Sampling(oversample=1, roi=(0, 1023, 480, 543)))
     plan = make_plan(experiment)
-    error = share_of_maximum(CpuRenderer(plan, precision).render(), CpuRenderer(plan).render())
+    error = share_of_maximum(HostEngine(plan, precision).render(), HostEngine(plan).render())
     assert error <= (OF_MAXIMUM_BELOW_200 if cells <= 200 else OF_MAXIMUM_BELOW_1000)[precision]
 
 
@@ -73,7 +73,7 @@ MANY = {
 @pytest.mark.parametrize("name", MANY)
 def test_many_tiles(name):
     plan = make_plan(large(**MANY[name]))
-    assert_double(CpuRenderer(plan).render(2), NumpyRenderer(plan).render(1), name)
+    assert_double(HostEngine(plan).render(2), NumpyEngine(plan).render(1), name)
 
 
 @pytest.mark.parametrize("reach", [3, 5, 12])
@@ -82,7 +82,7 @@ def test_interpolation_stops_at_the_same_pixel(reach):
     experiment = dataclasses.replace(large(sampling={"interpolate": True}, detector={"distance_mm": 150.0}),
                                      structure_factors=factors)
     plan = make_plan(experiment)
-    numpys, ours = NumpyRenderer(plan), CpuRenderer(plan)
+    numpys, ours = NumpyEngine(plan), HostEngine(plan)
     assert_double(ours.render(2), numpys.render(1), reach)
     assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at
 
@@ -91,32 +91,32 @@ def test_masked_tiles():
     mask = np.zeros((70, 150), dtype=bool)
     mask[3:50, 40:44] = True
     plan = make_plan(large(sampling={"mask": mask}))
-    image = CpuRenderer(plan).render(2)
-    assert_double(image, NumpyRenderer(plan).render(1), "mask")
+    image = HostEngine(plan).render(2)
+    assert_double(image, NumpyEngine(plan).render(1), "mask")
     assert not image[~mask].any()
 
 
 def test_wide_grid_indices():
     experiment = dataclasses.replace(large(), structure_factors=random_grid(np.random.default_rng(9), 5))
     plan = make_plan(experiment)
-    ours = CpuRenderer(plan)
+    ours = HostEngine(plan)
     narrow = ours.render(1)
     wide = dataclasses.replace(host_variant(plan, "double"), wide_grid=True)
     image = np.zeros_like(narrow)
-    args = (kernel_params.params_of(plan, "double"), kernel_params.table_of(plan, "double"),
-            kernel_params.vectors_of(plan), kernel_params.sources_of(plan), kernel_params.mask_of(plan),
+    args = (kernel_params.params_of(plan, plan.panels[0], "double"), kernel_params.table_of(plan, "double"),
+            kernel_params.axes_of_cells(plan), kernel_params.sources_of(plan), kernel_params.mask_of(plan.panels[0]),
             np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32), image)
-    host_kernel(wide, "render")(kernel_params.grid_of(plan, wide.tile), (wide.block,), args)
+    host_kernel(wide, "render")(kernel_params.grid_of(plan.panels[0], wide.tile), (wide.block,), args)
     assert (image == narrow).all()
 
 
 @pytest.mark.parametrize("precision", ["double", "mixed", "single"])
 def test_threads_and_launches_do_not_touch_a_bit(precision, monkeypatch):
     plan = make_plan(large(goniometer={"osc_deg": 2.0, "phi_steps": 70, "phi_deg": 1.0}))
-    one = CpuRenderer(plan, precision).render(1)
+    one = HostEngine(plan, precision).render(1)
     told = []
-    monkeypatch.setattr(cpu_renderer, "_LAUNCH_S", 0.0)  # a launch for every row of tiles
-    rows = CpuRenderer(plan, precision).render(3, lambda done, total: told.append((done, total)))
+    monkeypatch.setattr(host_engine, "_LAUNCH_S", 0.0)  # a launch for every row of tiles
+    rows = HostEngine(plan, precision).render(3, lambda done, total: told.append((done, total)))
     assert one.tobytes() == rows.tobytes()
     assert told == [(min(8 * 150 * row, 150 * 70), 150 * 70) for row in range(1, 10)]
 
@@ -128,12 +128,13 @@ def launch(**changed):
     """Launch with arguments replaced by name."""
     plan = make_plan(small_experiment())
     variant = host_variant(plan, "double")
-    args = {"params": kernel_params.params_of(plan, "double"), "table": kernel_params.table_of(plan, "double"),
-            "vectors": kernel_params.vectors_of(plan), "sources": kernel_params.sources_of(plan),
-            "mask": kernel_params.mask_of(plan), "limits": np.zeros(1, dtype=np.float32),
+    args = {"params": kernel_params.params_of(plan, plan.panels[0], "double"),
+            "table": kernel_params.table_of(plan, "double"),
+            "vectors": kernel_params.axes_of_cells(plan), "sources": kernel_params.sources_of(plan),
+            "mask": kernel_params.mask_of(plan.panels[0]), "limits": np.zeros(1, dtype=np.float32),
             "axes": np.zeros(1, dtype=np.float32), "image": np.zeros(plan.shape, dtype=np.float32)} | changed
     block = args.pop("block", (variant.block,))
-    host_kernel(variant, "render")(kernel_params.grid_of(plan, variant.tile), block, tuple(args.values()))
+    host_kernel(variant, "render")(kernel_params.grid_of(plan.panels[0], variant.tile), block, tuple(args.values()))
 
 
 @pytest.mark.parametrize(("changed", "error", "message"), [
@@ -151,7 +152,8 @@ def test_launcher_checks_its_arguments(changed, error, message):
 
 
 def test_launcher_refuses_a_region_above_the_image():
-    params = kernel_params.params_of(make_plan(small_experiment()), "double")
+    plan = make_plan(small_experiment())
+    params = kernel_params.params_of(plan, plan.panels[0], "double")
     params["first_row"] = 3
     with pytest.raises(ValueError, match="rows of the image"):
         launch(params=params)

@@ -18,8 +18,7 @@ from cubragg.io.geometry.experiment_models import models_of
 from cubragg.io.geometry.expt import read_expt
 from cubragg.io.geometry.expt_out import expt_text
 from cubragg.io.geometry.sniff import read_models
-from cubragg.plan.plan import make_plan
-from cubragg.run.render import render
+from cubragg.run.render import simulate
 from readers.conftest import dials_python, ran, simulated
 
 #: Rounding of what two programs compute in double precision from lengths of some 100 mm.
@@ -246,10 +245,10 @@ def centroid(job, place, **detector):
     phi = 20.0 + 0.5 * z
     base = job.experiment
     roi = (int(x) - 14, int(x) + 14, int(y) - 14, int(y) + 14)
-    image = render(make_plan(dataclasses.replace(
+    image = simulate(dataclasses.replace(
         base, goniometer=dataclasses.replace(base.goniometer, phi_deg=phi - 1.5, osc_deg=3.0, phi_steps=150),
         detector=dataclasses.replace(base.detector, **detector),
-        sampling=dataclasses.replace(base.sampling, roi=roi))), "auto").photons
+        sampling=dataclasses.replace(base.sampling, roi=roi))).photons
     spot = np.asarray(image, dtype=np.float64)[roi[2]:roi[3] + 1, roi[0]:roi[1] + 1]
     spot = np.where(spot > 1e-3 * spot.max(), spot, 0.0)
     slow, fast = np.indices(spot.shape)

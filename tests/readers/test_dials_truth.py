@@ -67,7 +67,7 @@ def answers(request, tmp_path_factory):
                  rotx_deg=3.0, roty_deg=-5.0, rotz_deg=4.0),
         Goniometer(20.0, 2.4, None, 48), Sampling(oversample=3), "physical")
     plan = make_plan(experiment)
-    truth = predict(plan, exact=False)
+    truth = predict(plan)
     path = tmp_path_factory.mktemp("truth") / "truth.refl"
     write_truth(path, truth)
     geometry, turn = plan.geometry, plan.geometry.dials_rotation()

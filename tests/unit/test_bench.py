@@ -178,15 +178,15 @@ def test_every_line_is_understood(quick, tmp_path, monkeypatch):
     for each in sweeps(quick):
         for point, (number, _) in enumerate(each.points):
             plan = make_plan(build(parse(each.line(point).split())).experiment)
-            assert number == {"pixels": plan.shape[0] * plan.shape[1], "samples": plan.steps, "N": plan.cells[0],
-                              "domains": plan.cell_vectors.shape[1]}[each.name.removesuffix("-gauss")]
+            assert number == {"pixels": plan.shape[0] * plan.shape[1], "samples": plan.samples, "N": plan.cells[0],
+                              "domains": plan.cell_axes.shape[1]}[each.name.removesuffix("-gauss")]
     plan = make_plan(build(parse(stills(quick).flags.split())).experiment)
     assert plan.shape == ((32, 32) if quick else (1024, 1024))
     if not quick:
         assert plans["R16-whole"].shape == (4371, 4150)
         # Whole columns: programs that give rows to threads share them out evenly.
         assert [plans[name].roi for name in ("W3", "R16")] == [(1104, 1199, 0, 2526), (1600, 1615, 0, 4370)]
-        assert {name: plan.steps for name, plan in plans.items()} == {
+        assert {name: plan.samples for name, plan in plans.items()} == {
             "W1": 1, "W1b": 1, "W2": 200, "W2-gauss": 200,
             "W3": 400, "W3-whole": 400, "R16": 2000, "R16-whole": 2000, "large": 40,
             "start": 1}

@@ -22,11 +22,11 @@ from cubragg.device import cuda_device
 from cubragg.device.cuda_device import auto_precision, describe_devices, device_count
 from cubragg.device.host_build import call_host, find_compiler, load
 from cubragg.engine import kernel_params
-from cubragg.engine.cuda.cuda_engine import CudaRenderer
+from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.culling import Culling
-from cubragg.engine.host.host_engine import CpuRenderer
-from cubragg.engine.select import choose
+from cubragg.engine.host.host_engine import HostEngine
+from cubragg.engine.select import select_backend
 from cubragg.engine.variant import TILE
 from cubragg.errors import KernelBuildError
 from cubragg.plan.plan import make_plan
@@ -265,7 +265,7 @@ def test_no_cupy(monkeypatch):
         device_count()
     expected = "backend cuda: cupy is not installed; pip install 'cubragg[cuda12]'"
     assert message(device_count) == expected
-    assert message(lambda: CudaRenderer(make_plan(small_experiment()))) == expected
+    assert message(lambda: CudaEngine(make_plan(small_experiment()))) == expected
     assert message(lambda: simulate(small_experiment(), backend="cuda")) == expected
 
 
@@ -289,11 +289,11 @@ def test_no_driver(cupy):
     def fail():
         raise CUDARuntimeError(35, "cudaErrorInsufficientDriver: CUDA driver version is insufficient")
     cupy.cuda.runtime.getDeviceCount = fail
-    for call in (device_count, describe_devices, auto_precision, lambda: CudaRenderer(make_plan(small_experiment())),
+    for call in (device_count, describe_devices, auto_precision, lambda: CudaEngine(make_plan(small_experiment())),
                  lambda: simulate(small_experiment(), backend="cuda")):
         assert message(call) == ("backend cuda: no device can be used (cudaErrorInsufficientDriver: CUDA driver "
                                  "version is insufficient)")
-    assert choose(make_plan(small_experiment()), "auto").backend in ("cpu", "numpy")
+    assert select_backend(make_plan(small_experiment()), "auto").backend in ("cpu", "numpy")
 
 
 def test_no_device(cupy):
@@ -303,12 +303,12 @@ def test_no_device(cupy):
 
 def test_device_numbers(cupy):
     plan = make_plan(small_experiment())
-    told = message(lambda: CudaRenderer(plan, device=2))
+    told = message(lambda: CudaEngine(plan, device=2))
     assert told == "backend cuda: got device 2; this machine has devices 0 to 1"
     with pytest.raises(ConfigError, match=r"^device: got -1; devices are numbered from 0$"):
-        CudaRenderer(plan, device=-1)
+        CudaEngine(plan, device=-1)
     with pytest.raises(ConfigError, match="precision: got 'half'"):
-        CudaRenderer(plan, "half")
+        CudaEngine(plan, "half")
 
 
 @pytest.mark.parametrize(("ratio", "precision"), [(2, "mixed"), (32, "single"), (64, "single")])
@@ -326,7 +326,7 @@ def test_out_of_memory_where_an_array_is_allocated(cupy):
     def fail(shape, dtype):
         raise OutOfMemoryError("Out of memory allocating 1,024 bytes")
     cupy.empty = fail
-    told = message(lambda: CudaRenderer(make_plan(small_experiment())))
+    told = message(lambda: CudaEngine(make_plan(small_experiment())))
     assert told.startswith("backend cuda: device 0 is out of memory (1.00 of its 2.00 GB are free); ")
 
 
@@ -340,7 +340,7 @@ def test_errors_of_a_launch(cupy, error, told):
     def fail(number):
         raise error
     cupy.at_launch = fail
-    renderer = CudaRenderer(make_plan(small_experiment()))
+    renderer = CudaEngine(make_plan(small_experiment()))
     assert message(renderer.render).startswith(told)
 
 
@@ -358,8 +358,8 @@ def test_a_kernel_that_does_not_compile(cupy, log, told):
         raise CompileException(log)
     cupy.RawModule = lambda code, options: types.SimpleNamespace(get_function=fail)
     with pytest.raises(KernelBuildError):
-        CudaRenderer(make_plan(small_experiment()))
-    assert message(lambda: CudaRenderer(make_plan(small_experiment()))) == (
+        CudaEngine(make_plan(small_experiment()))
+    assert message(lambda: CudaEngine(make_plan(small_experiment()))) == (
         f"backend cuda: NVRTC cannot compile the kernels: {told}")
 
 
@@ -367,7 +367,7 @@ def test_no_nvrtc(cupy):
     def fail(entry):
         raise DynamicLibNotFoundError('Failure finding "libnvrtc.so": No such file\n  listdir("/usr/lib"):\n')
     cupy.RawModule = lambda code, options: types.SimpleNamespace(get_function=fail)
-    told = message(lambda: CudaRenderer(make_plan(small_experiment())))
+    told = message(lambda: CudaEngine(make_plan(small_experiment())))
     assert told.startswith("backend cuda: NVRTC, which compiles the kernels, is not found (")
     assert told.endswith("pip install 'cubragg[cuda12]'")
 
@@ -378,7 +378,7 @@ def test_a_kernel_is_compiled_once_for_each_variant_and_device(cupy):
     cupy.RawModule = lambda code, options: compiled.append(options) or make(code, options)
     plan = make_plan(small_experiment())
     for precision, device in (("mixed", 0), ("mixed", 0), ("double", 0), ("mixed", 1), ("mixed", 1)):
-        CudaRenderer(plan, precision, device)
+        CudaEngine(plan, precision, device)
     assert len(compiled) == 3
     assert all("-std=c++17" in options for options in compiled)
 
@@ -392,7 +392,7 @@ def test_a_kernel_is_compiled_once_for_each_variant_and_device(cupy):
 def test_pieces_and_launches_cover_all_rows_exactly_once(cupy, roi, memory_bytes, milliseconds):
     cupy.milliseconds = milliseconds
     plan = make_plan(small_experiment(detector={"fast_pixels": 64, "slow_pixels": 200}, sampling={"roi": roi}))
-    CudaRenderer(plan, memory_bytes=memory_bytes).render()
+    CudaEngine(plan, memory_bytes=memory_bytes).render()
     height = TILE[1]
     slow_min, slow_max = plan.roi[2:]
     rows = [row for _, first, count, _ in cupy.launches for row in range(first, first + count)]
@@ -405,12 +405,12 @@ def test_pieces_and_launches_cover_all_rows_exactly_once(cupy, roi, memory_bytes
 
 
 def test_arguments_are_checked_before_a_launch(cupy, monkeypatch):
-    renderer = CudaRenderer(make_plan(small_experiment()), "mixed")
+    renderer = CudaEngine(make_plan(small_experiment()), "mixed")
     renderer._table = renderer._table.astype(np.float64)
     with pytest.raises(TypeError, match="table is float64; it must be float32"):
         renderer.render()
     assert not cupy.launches
-    renderer = CudaRenderer(make_plan(small_experiment()), "mixed")
+    renderer = CudaEngine(make_plan(small_experiment()), "mixed")
     renderer._sources = renderer._sources[:, :3]
     with pytest.raises(ValueError, match="sources"):
         renderer.render()
@@ -420,9 +420,9 @@ def test_arguments_are_checked_before_a_launch(cupy, monkeypatch):
 def test_progress_rises_to_the_whole(cupy):
     plan = make_plan(small_experiment(detector={"fast_pixels": 40, "slow_pixels": 100}))
     told = []
-    CudaRenderer(plan, memory_bytes=0).render(progress=lambda done, total: told.append((done, total)))
+    CudaEngine(plan, memory_bytes=0).render(progress=lambda done, total: told.append((done, total)))
     cupy.milliseconds = 1e6
-    CudaRenderer(plan).render(progress=lambda done, total: told.append((done, total)))
+    CudaEngine(plan).render(progress=lambda done, total: told.append((done, total)))
     assert {total for _, total in told} == {4000}
     assert told.count((4000, 4000)) == 2
     done = [count for count, _ in told]
@@ -439,7 +439,7 @@ def test_an_interrupt_waits_for_what_is_under_way(cupy):
     cupy.cuda.Stream = lambda non_blocking: streams.append(make()) or streams[-1]
     cupy.at_launch = interrupt
     plan = make_plan(small_experiment(detector={"fast_pixels": 40, "slow_pixels": 100}))
-    renderer = CudaRenderer(plan, memory_bytes=0)
+    renderer = CudaEngine(plan, memory_bytes=0)
     with pytest.raises(KeyboardInterrupt):
         renderer.render()
     assert len(streams) == 2
@@ -487,7 +487,7 @@ def experiments():
 @pytest.mark.parametrize("name", experiments())
 def test_image_is_that_of_the_cpu(running_cupy, name, memory_bytes):
     plan = make_plan(experiments()[name])
-    cpu, cuda = CpuRenderer(plan, "double"), CudaRenderer(plan, "double", memory_bytes=memory_bytes)
+    cpu, cuda = HostEngine(plan, "double"), CudaEngine(plan, "double", memory_bytes=memory_bytes)
     expected = cpu.render()
     np.testing.assert_array_equal(cuda.render().view(np.uint32), expected.view(np.uint32))
     assert cuda.interpolation_stopped_at == cpu.interpolation_stopped_at
@@ -499,8 +499,8 @@ def test_image_is_that_of_the_cpu(running_cupy, name, memory_bytes):
 @pytest.mark.parametrize("precision", ["mixed", "single"])
 def test_image_of_other_precisions(running_cupy, precision):
     plan = make_plan(experiments()["plain"])
-    expected = CpuRenderer(plan, precision).render()
-    np.testing.assert_array_equal(CudaRenderer(plan, precision).render(), expected)
+    expected = HostEngine(plan, precision).render()
+    np.testing.assert_array_equal(CudaEngine(plan, precision).render(), expected)
 
 
 @pytest.mark.parametrize("memory_bytes", [None, 12_000])
@@ -508,8 +508,8 @@ def test_image_of_other_precisions(running_cupy, precision):
 def test_culled_image_is_that_of_the_cpu(running_cupy, name, memory_bytes):
     plan = make_plan(experiments()[name])
     culling = Culling(True, TILES["cuda"][0], 1e-3)
-    cuda = CudaRenderer(plan, "single", memory_bytes=memory_bytes, culling=culling)
-    cpu = CpuRenderer(plan, "single", culling=culling)
+    cuda = CudaEngine(plan, "single", memory_bytes=memory_bytes, culling=culling)
+    cpu = HostEngine(plan, "single", culling=culling)
     np.testing.assert_array_equal(cuda.render().view(np.uint32), cpu.render().view(np.uint32))
     assert cuda.interpolation_stopped_at == cpu.interpolation_stopped_at
 
@@ -518,9 +518,9 @@ def test_a_culled_batch(running_cupy):
     experiment, culling = experiments()["nearest"], Culling(True, TILES["cuda"][0], 1e-3)
     plans = [make_plan(dataclasses.replace(experiment, crystal=dataclasses.replace(
         experiment.crystal, misset_deg=(10.0 * number, -5.0, 3.0)))) for number in range(4)]
-    images = list(CudaRenderer(plans[0], "single", culling=culling).images(plans))
+    images = list(CudaEngine(plans[0], "single", culling=culling).images(plans))
     for image, plan in zip(images, plans, strict=True):
-        np.testing.assert_array_equal(image, CpuRenderer(plan, "single", culling=culling).render())
+        np.testing.assert_array_equal(image, HostEngine(plan, "single", culling=culling).render())
 
 
 def test_panels_share_tables_and_buffers(cupy, monkeypatch):
@@ -529,7 +529,7 @@ def test_panels_share_tables_and_buffers(cupy, monkeypatch):
     monkeypatch.setattr(kernel_params, "table_of", lambda *args: tables.append(args) or table(*args))
     cupy.cuda.Stream = lambda non_blocking: slots.append(stream()) or slots[-1]
     experiment = experiments()["panels without a mask"]
-    image = CudaRenderer(make_plan(experiment)).render(progress=lambda done, total: told.append((done, total)))
+    image = CudaEngine(make_plan(experiment)).render(progress=lambda done, total: told.append((done, total)))
     assert image.shape == (53, 35)
     assert (len(tables), len(slots)) == (1, 2)
     assert {total for _, total in told} == {16 * 30 + 19 * 50 + 16 * 20 + 30 * 2}
@@ -550,7 +550,7 @@ def test_no_panel_to_render(cupy, on_device):
 def test_structure_factors_larger_than_the_memory(running_cupy):
     experiment = experiments()["nearest"]
     plan = make_plan(experiment)
-    small, large = CudaRenderer(plan, "double", memory_bytes=2000), CudaRenderer(plan, "double", memory_bytes=10**7)
+    small, large = CudaEngine(plan, "double", memory_bytes=2000), CudaEngine(plan, "double", memory_bytes=10**7)
     assert small.table_on_host
     assert not large.table_on_host
     np.testing.assert_array_equal(small.render(), large.render())
@@ -559,7 +559,7 @@ def test_structure_factors_larger_than_the_memory(running_cupy):
         raise CUDARuntimeError(2, "cudaErrorMemoryAllocation: out of memory")
     running_cupy.cuda.PinnedMemory = fail
     assert "fit neither into device 0 nor into page-locked host memory" in message(
-        lambda: CudaRenderer(plan, "double", memory_bytes=2000))
+        lambda: CudaEngine(plan, "double", memory_bytes=2000))
 
 
 @pytest.mark.parametrize("name", ["mask and phi 0", "interpolation", "panels"])
@@ -568,15 +568,15 @@ def test_structure_factors_larger_than_the_memory(running_cupy):
 def test_batches(running_cupy, monkeypatch, name, on_device, memory_bytes):
     experiment = experiments()[name]
     angles = [(10.0 * number, -5.0, 3.0 + number) for number in range(5)]
-    make = CudaRenderer.__init__
-    monkeypatch.setattr(CudaRenderer, "__init__", lambda self, plan, precision, device, cull: make(
+    make = CudaEngine.__init__
+    monkeypatch.setattr(CudaEngine, "__init__", lambda self, plan, precision, device, cull: make(
         self, plan, precision, device, memory_bytes, cull))
     images = list(render_many(experiment, angles, backend="cuda", precision="double", on_device=on_device))
     assert all(isinstance(image, Array) == on_device for image in images)
     for image, misset in zip(images, angles, strict=True):
         crystal = dataclasses.replace(experiment.crystal, misset_deg=misset)
         plan = make_plan(dataclasses.replace(experiment, crystal=crystal))
-        np.testing.assert_array_equal(np.asarray(image).view(np.uint32), CpuRenderer(plan).render().view(np.uint32))
+        np.testing.assert_array_equal(np.asarray(image).view(np.uint32), HostEngine(plan).render().view(np.uint32))
 
 
 def test_a_batch_is_one_image_ahead_and_uploads_once(cupy, monkeypatch):
@@ -621,5 +621,5 @@ def test_cupy_without_a_driver():
     real = pytest.importorskip("cupy")
     if real.is_available():
         pytest.skip("there is a device")
-    told = message(lambda: CudaRenderer(make_plan(small_experiment())))
+    told = message(lambda: CudaEngine(make_plan(small_experiment())))
     assert told.startswith("backend cuda: no device can be used (cudaError")

@@ -17,10 +17,9 @@ from cubragg import ConfigError, CubraggError, Experiment, Goniometer, Panel, si
 from cubragg.crystallography.vectors import rotate_xyz
 from cubragg.device.host_build import find_compiler
 from cubragg.engine import kernel_params
-from cubragg.engine.host.host_engine import CpuRenderer
-from cubragg.engine.panel_parts import panel_parts
-from cubragg.engine.reference import numpy_engine as numpy_renderer
-from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.host.host_engine import HostEngine
+from cubragg.engine.reference import numpy_engine
+from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.experiment.panel import check_overlaps, grid_place, live_pixels
 from cubragg.parity.pixel_trace import trace_pixel, trace_steps
 from cubragg.plan.plan import make_plan
@@ -149,13 +148,13 @@ def test_the_grid_of_a_detector(origin, pixel, place):
 # tilted panels and rectangular pixels
 
 
-def by_formula(plan):
+def by_formula(plan, panels):
     """Photons [slow, fast] from the geometry's definition, NumPy's linear algebra and the textbook's factors."""
     image = np.zeros(plan.shape)
     frame = np.array([plan.geometry.fast, plan.geometry.slow, np.cross(plan.geometry.fast, plan.geometry.slow)])
     frame[2] *= np.sign(frame[2] @ plan.geometry.normal)
     wavelength, beam = plan.sources.wavelength_m[0], np.array(plan.geometry.beam)
-    for panel in plan.experiment.detector.panels:
+    for panel in panels:
         corner = np.array(plan.geometry.pix0) + np.array(panel.origin_mm) / 1e3 @ frame
         fast, slow = np.array(panel.fast) @ frame, np.array(panel.slow) @ frame
         i, j = np.arange(panel.fast_pixels) + 0.5, np.arange(panel.slow_pixels) + 0.5
@@ -164,9 +163,9 @@ def by_formula(plan):
         path = np.linalg.norm(r, axis=2)
         direction = r / path[..., None]
         omega = width * height * np.abs(direction @ np.cross(fast, slow)) / path**2
-        hkl = (direction - beam) / wavelength @ plan.cell_vectors[0, 0].T
+        hkl = (direction - beam) / wavelength @ plan.cell_axes[0, 0].T
         amplitude = np.prod(np.sin(np.pi * hkl * plan.cells) / np.sin(np.pi * hkl), axis=2)
-        factors = plan.experiment.structure_factors.default_F ** 2 * (1.0 + (direction @ beam) ** 2) / 2.0
+        factors = plan.factors.default_F ** 2 * (1.0 + (direction @ beam) ** 2) / 2.0
         image[panel.window] = (units.THOMSON_CROSS_SECTION_M2 * plan.fluence * factors * amplitude**2 * omega)
     return image
 
@@ -176,8 +175,8 @@ def test_tilted_panels_against_the_formula(backend, convention):
     experiment = small_experiment(detector={"convention": convention, "rotx_deg": 8.0, "roty_deg": -5.0,
                                             "twotheta_deg": 12.0})
     plan = make_plan(with_panels(experiment, tilted_panels()))
-    image = (NumpyRenderer if backend == "numpy" else CpuRenderer)(plan).render()
-    expected = by_formula(plan)
+    image = (NumpyEngine if backend == "numpy" else HostEngine)(plan).render()
+    expected = by_formula(plan, tilted_panels())
     np.testing.assert_allclose(image, expected, rtol=FORMULA, atol=FORMULA * expected.max())
     assert np.count_nonzero(image) == sum(panel.fast_pixels * panel.slow_pixels for panel in tilted_panels())
 
@@ -192,7 +191,7 @@ def test_rectangular_pixels_agree_with_the_scalar_program(seed):
         return  # the sample lies in a panel's plane
     plan, peak = image.plan, image.figures.max_photons
     rng = random.Random(seed)
-    for panel in plan.experiment.detector.panels:
+    for panel in image.experiment.detector.panels:
         for fast, slow in [(0, 0)] + [(rng.randrange(12), rng.randrange(10)) for _ in range(2)]:
             fast, slow = fast + panel.offset[0], slow + panel.offset[1]
             traced = trace_pixel(plan, fast, slow)
@@ -255,11 +254,12 @@ def test_oversampling_is_that_of_the_panel_that_needs_most():
 
 
 def runs_of(plan, monkeypatch):
-    """How often the renderer is turned to each window."""
+    """The regions of the panels that are rendered."""
     seen = []
-    original = NumpyRenderer._run
-    monkeypatch.setattr(NumpyRenderer, "_run", lambda self, *args: seen.append(self._plan.roi) or original(self, *args))
-    NumpyRenderer(plan).render()
+    original = NumpyEngine._render_panel
+    monkeypatch.setattr(NumpyEngine, "_render_panel",
+                        lambda self, *args: seen.append(self._panel.roi) or original(self, *args))
+    NumpyEngine(plan).render()
     return seen
 
 
@@ -278,7 +278,7 @@ def test_a_panel_outside_the_region_or_masked_is_not_rendered(monkeypatch):
     nothing = dataclasses.replace(masked, roi=(0, 11, 0, 9))
     plan = make_plan(dataclasses.replace(with_panels(experiment, panels), sampling=nothing))
     assert runs_of(plan, monkeypatch) == []
-    assert not NumpyRenderer(plan).render().any()
+    assert not NumpyEngine(plan).render().any()
 
 
 def test_masks_of_panels_and_of_the_image_join(backend):
@@ -319,7 +319,7 @@ def test_the_brightest_pixel_is_named_on_its_panel():
 
 def test_tables_are_made_once(backend, monkeypatch):
     made = []
-    for module, name in ((kernel_params, "table_of"), (numpy_renderer, "StructureFactorTable")):
+    for module, name in ((kernel_params, "table_of"), (numpy_engine, "StructureFactorTable")):
         original = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, original=original, name=name: made.append(name)
                             or original(*args))
@@ -361,12 +361,11 @@ def test_interpolation_stops_panel_by_panel(backend):
     assert "on every panel from the first such pixel of its own" in told[0]
 
 
-def test_parts_of_a_plan():
-    plan = make_plan(small_experiment())
-    assert [part.plan for part in panel_parts(plan)] == [plan]
-    parts = panel_parts(make_plan(with_panels(small_experiment(), tilted_panels())))
-    assert [part.plan.shape for part in parts] == [(10, 12)] * 4
-    assert all(part.plan.panels is None for part in parts)
+def test_panels_of_a_plan():
+    single = make_plan(small_experiment()).panels
+    assert [(panel.shape, panel.window) for panel in single] == [((20, 24), (slice(0, 20), slice(0, 24)))]
+    four = make_plan(with_panels(small_experiment(), tilted_panels())).panels
+    assert [panel.shape for panel in four] == [(10, 12)] * 4
 
 
 # traces

@@ -24,7 +24,7 @@ from cubragg import (
     simulate,
 )
 from cubragg.crystallography.vectors import cross, norm, rotate_axis, unit
-from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.parity.pixel_trace import trace_pixel
 from cubragg.plan.plan import carried_rotations, make_plan
 
@@ -40,8 +40,8 @@ def bits(image):
 @given(SEEDS, st.sampled_from(["nanobragg", "physical"]), st.integers(1, 40), st.integers(1, 4))
 def test_blocks_and_threads_change_no_bit(seed, semantics, block, threads):
     plan = make_plan(random_experiment(seed, semantics))
-    expected = NumpyRenderer(plan).render(threads=1)
-    np.testing.assert_array_equal(bits(NumpyRenderer(plan, block).render(threads)), bits(expected))
+    expected = NumpyEngine(plan).render(threads=1)
+    np.testing.assert_array_equal(bits(NumpyEngine(plan, block).render(threads)), bits(expected))
 
 
 @given(SEEDS)
@@ -224,7 +224,7 @@ def test_interpolation_stops_at_the_first_sample_outside():
     assert "interpolation of structure factors is off from pixel" in " ".join(image.notices)
     def other(wanted):
         return simulate(dataclasses.replace(experiment, sampling=Sampling(oversample=1, interpolate=wanted))).photons
-    renderer = NumpyRenderer(image.plan)
+    renderer = NumpyEngine(image.plan)
     renderer.render(1)
     fast, slow = renderer.interpolation_stopped_at
     place = slow * 24 + fast

@@ -12,7 +12,7 @@ from conftest import random_experiment, small_experiment
 from cubragg import StructureFactors
 from cubragg.experiment import Detector
 from cubragg.plan.plan import make_plan
-from cubragg.run.render import render
+from cubragg.run.render import simulate
 from cubragg.view.resolution import beam_spot, resolution_map
 
 SPINDLE = (0.0, 0.0, 1.0)
@@ -68,7 +68,7 @@ def test_the_renderer_cuts_where_the_map_says(seed):
     spacing = resolution_map(plan.geometry, whole.beam.wavelength_A, curved=detector.curved)
     middle = float(np.sort(spacing.ravel())[spacing.size // 2]) * (1.0 + 1e-9)
     cut = dataclasses.replace(whole, sampling=dataclasses.replace(whole.sampling, dmin_A=middle))
-    lit, left = (render(make_plan(experiment), "numpy").photons > 0.0 for experiment in (whole, cut))
+    lit, left = (simulate(experiment, backend="numpy").photons > 0.0 for experiment in (whole, cut))
     np.testing.assert_array_equal(left, lit & (spacing > middle))
     assert 0 < left.sum() < lit.sum()
 

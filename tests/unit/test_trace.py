@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import random_experiment, small_experiment
 
-from cubragg.engine.reference.numpy_engine import NumpyRenderer
+from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.errors import ConfigError, FormatError
 from cubragg.parity import trace_compare as traces
 from cubragg.parity.pixel_trace import MAX_SAMPLES, PixelTrace, Step, format_trace, trace_pixel, trace_steps
@@ -42,6 +42,15 @@ def changed(plan, **parts):
     return dataclasses.replace(plan, **parts)
 
 
+def changed_panel(plan, **parts):
+    """The plan with some numbers of its panel replaced."""
+    return changed(plan, panels=(plan.panels[0]._replace(**parts),))
+
+
+def parted_on_panel(plan, steps, **parts):
+    return first_divergence(trace_steps(changed_panel(plan, **parts), FAST, SLOW)[1], steps)
+
+
 def parted(plan, steps, **parts):
     return first_divergence(trace_steps(changed(plan, **parts), FAST, SLOW)[1], steps)
 
@@ -53,8 +62,9 @@ def values_of(steps, name, place=None):
 # what a trace holds
 
 def test_every_sample_is_there(plan, steps):
-    sub_pixels = plan.layers.count * plan.oversample ** 2
-    assert (plan.layers.count, plan.oversample, len(plan.sources.wavelength_m)) == (2, 2, 2)
+    layers = plan.panels[0].layers.count
+    sub_pixels = layers * plan.oversample ** 2
+    assert (layers, plan.oversample, len(plan.sources.wavelength_m)) == (2, 2, 2)
     assert len(values_of(steps, "position")) == sub_pixels == 8
     assert len(values_of(steps, "scattering vector")) == 2 * sub_pixels
     assert len(values_of(steps, "hkl")) == len(values_of(steps, "I")) - 1 == 8 * sub_pixels
@@ -84,7 +94,7 @@ def test_steps_follow_from_one_another(plan, steps):
 
 
 def test_it_ends_at_the_pixel_of_the_image(plan, steps):
-    assert values_of(steps, "photons")[0][0] == float(NumpyRenderer(plan).render(1)[SLOW, FAST])
+    assert values_of(steps, "photons")[0][0] == float(NumpyEngine(plan).render(1)[SLOW, FAST])
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -173,11 +183,11 @@ def test_equal_traces_do_not_part(plan, steps):
 
 
 def test_planted_distance(plan, steps):
-    geometry = plan.geometry
-    found = parted(plan, steps, geometry=geometry._replace(distance=geometry.distance * (1.0 + 1e-6)))
+    panel = plan.panels[0]
+    found = parted_on_panel(plan, steps, distance=panel.distance * (1.0 + 1e-6))
     assert found[:3] == ("detector", "distance", "m")
     assert found.relative == pytest.approx(1e-6, rel=1e-5)
-    assert found.absolute == pytest.approx(1e-6 * geometry.distance, rel=1e-5)
+    assert found.absolute == pytest.approx(1e-6 * panel.distance, rel=1e-5)
 
 
 def test_planted_distance_as_a_user_would(steps):
@@ -186,11 +196,11 @@ def test_planted_distance_as_a_user_would(steps):
 
 
 def test_planted_swapped_axes(plan, steps):
-    geometry = plan.geometry
-    found = parted(plan, steps, geometry=geometry._replace(fast=geometry.slow, slow=geometry.fast))
+    panel = plan.panels[0]
+    found = parted_on_panel(plan, steps, fast=panel.slow, slow=panel.fast)
     assert found[:2] == ("detector", "fast axis")
-    assert found.ours == geometry.slow
-    assert found.theirs == geometry.fast
+    assert found.ours == panel.slow
+    assert found.theirs == panel.fast
 
 
 def test_planted_wavelengths(plan, steps):
@@ -205,16 +215,16 @@ def test_planted_wavelengths(plan, steps):
 
 
 def test_planted_orientation_of_one_domain(plan, steps):
-    vectors = plan.cell_vectors.copy()
+    vectors = plan.cell_axes.copy()
     vectors[1, 0, 2] *= 1.0 + 1e-6
-    found = parted(plan, steps, cell_vectors=vectors)
+    found = parted(plan, steps, cell_axes=vectors)
     assert found[:2] == ("layer 0, sub-pixel 0 0 (slow fast), source 0, phi 1, domain 0", "c")
 
 
 def test_planted_fluence_and_pix0(plan, steps):
     assert parted(plan, steps, fluence=plan.fluence * (1.0 + 1e-6))[:2] == ("beam", "fluence")
-    x, y, z = plan.geometry.pix0
-    found = parted(plan, steps, geometry=plan.geometry._replace(pix0=(x, y + 1e-6, z)))
+    x, y, z = plan.panels[0].origin
+    found = parted_on_panel(plan, steps, origin=(x, y + 1e-6, z))
     assert found[:2] == ("detector", "pix0")
     assert found.absolute == pytest.approx(1e-6, rel=1e-5)
 
@@ -233,8 +243,7 @@ def test_planted_errors_in_the_formulas(plan, steps, monkeypatch):
 
 
 def test_rounding_is_no_divergence(plan, steps):
-    geometry = plan.geometry
-    assert parted(plan, steps, geometry=geometry._replace(distance=math.nextafter(geometry.distance, 1.0))) is None
+    assert parted_on_panel(plan, steps, distance=math.nextafter(plan.panels[0].distance, 1.0)) is None
 
 
 def test_another_number_of_steps_is_a_divergence(steps):

@@ -26,11 +26,12 @@ from cubragg.device.stream_buffers import Piece, Slot, rows_of
 from cubragg.engine import kernel_params
 from cubragg.engine.cull_cost_model import choose_culling
 from cubragg.engine.culling import Culling, axes_of, limits_of, struct_values
-from cubragg.engine.host.host_engine import first_place, lone_pixel, lone_pixel_stops, place_pixel, region_width
-from cubragg.engine.panel_parts import PanelPart, Progress, in_image, panel_parts, place_count
+from cubragg.engine.order_dependent import first_index, pixel_photons, stops_interpolation
+from cubragg.engine.panel_loop import Progress
 from cubragg.engine.variant import PRECISIONS, cuda_variant
 from cubragg.errors import BackendUnavailable, ConfigError
-from cubragg.plan.plan import RenderPlan
+from cubragg.plan.panel_plan import PanelPlan
+from cubragg.plan.plan import Plan
 
 #: A launch lasts about this long [s]: between launches Ctrl-C is heard and progress told.
 _LAUNCH_S = 0.2
@@ -72,7 +73,7 @@ class _Target:
     """
 
     number: int
-    plan: RenderPlan
+    plan: Plan
     pixels: Any
     ready: Any
     total: int
@@ -93,43 +94,53 @@ class _Job:
     last
         Its last piece; with that of the last panel the image is complete.
     first, stop
-        Places that the two rules across pixels concern.
-    lone
-        Slow, fast and photons of the pixels there.
+        Roi indices of the order-dependent pixels.
+    patches
+        Slow, fast and photons of these pixels.
     """
 
     target: _Target
-    part: PanelPart
+    panel: PanelPlan
     params: np.ndarray
     before: int
     last: Piece
     completes: bool
     first: int | None
     stop: int | None
-    lone: list[tuple[int, int, np.float32]] = field(default_factory=list)
+    patches: list[tuple[int, int, np.float32]] = field(default_factory=list)
 
     @property
     def direct(self) -> bool:
         """The kernels write into the image itself, which stays on the device."""
-        return self.target.ready is not None and self.target.plan.panels is None
+        return self.target.ready is not None and whole_image(self.target.plan)
 
     def rows(self, piece: Piece) -> Any:
         """What a piece fills of the image: a view."""
-        rows, columns = self.part.window
+        rows, columns = self.panel.window
         return self.target.pixels[rows.start + piece.first_row:rows.start + piece.end_row, columns]
 
 
-def _render_lone_pixels(job: _Job) -> None:
+def whole_image(plan: Plan) -> bool:
+    """Whether a single panel fills the image."""
+    return len(plan.panels) == 1 and plan.panels[0].shape == plan.shape
+
+
+def _render_order_dependent_pixels(job: _Job) -> None:
     """The host's share of a panel, while the device works."""
-    plan = job.part.plan
-    for place in {job.first, job.stop} - {None}:
-        assert place is not None
-        fast, slow = place_pixel(plan, place)
-        job.lone.append((slow, fast, lone_pixel(plan, place, first_pass=place == job.first)))
+    for index in {job.first, job.stop} - {None}:
+        assert index is not None
+        fast, slow = job.panel.pixel_at(index)
+        job.patches.append((slow, fast, pixel_photons(job.target.plan, job.panel, index,
+                                                      first_pass=index == job.first)))
 
 
-class CudaRenderer:
-    """Renders a plan on a GPU; the interface of `NumpyRenderer`.
+def _masked(plan: Plan) -> bool:
+    """Whether any panel has pixels that are not rendered."""
+    return any(panel.mask is not None for panel in plan.panels)
+
+
+class CudaEngine:
+    """Renders a plan on a GPU; the interface of `NumpyEngine`.
 
     After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel that switched
     interpolation off, or ``None``, and ``kernel_seconds`` the time of the kernels by CUDA's
@@ -159,7 +170,7 @@ class CudaRenderer:
         If the kernels do not compile.
     """
 
-    def __init__(self, plan: RenderPlan, precision: str = "mixed", device: int = 0,
+    def __init__(self, plan: Plan, precision: str = "mixed", device: int = 0,
                  memory_bytes: int | None = None, cull: float | None = 0.0, culling: Culling | None = None) -> None:
         if precision not in PRECISIONS:
             raise ConfigError("precision", f"got {precision!r}; accepted are {', '.join(PRECISIONS)}")
@@ -182,10 +193,10 @@ class CudaRenderer:
         sources = kernel_params.sources_of(plan)
         budget = int(_MEMORY_SHARE * self._free_memory()) if memory_bytes is None else memory_bytes
         limits = limits_of_plan() if self.culling.culled else np.zeros(1, dtype=np.float32)
-        budget -= sources.nbytes + limits.nbytes + 2 * (kernel_params.vectors_of(plan).nbytes + self._axes(plan).nbytes)
-        parts = panel_parts(plan)
-        pixel_bytes = self._variant.tile[1] * (np.dtype(np.float32).itemsize + (plan.mask is not None))
-        row_bytes = pixel_bytes * max((part.plan.shape[1] for part in parts), default=0)
+        budget -= sources.nbytes + limits.nbytes
+        budget -= 2 * (kernel_params.axes_of_cells(plan).nbytes + self._axes(plan).nbytes)
+        pixel_bytes = self._variant.tile[1] * (np.dtype(np.float32).itemsize + _masked(plan))
+        row_bytes = pixel_bytes * max((panel.shape[1] for panel in plan.panels), default=0)
         self.table_on_host = table.nbytes > budget - 2 * row_bytes
         self._table = self._mapped(table) if self.table_on_host else self._uploaded(table)
         self._sources, self._limits = self._uploaded(sources), self._uploaded(limits)
@@ -194,21 +205,21 @@ class CudaRenderer:
         # Slots work on streams that do not wait for this one.
         self._cupy.cuda.get_current_stream().synchronize()
         share = min(budget // 2, _PIECE_BYTES)
-        return [self._cut(number, part.plan, max(1, share // (pixel_bytes * part.plan.shape[1])))
-                for number, part in enumerate(parts)]
+        return [self._cut(number, panel, max(1, share // (pixel_bytes * panel.shape[1])))
+                for number, panel in enumerate(plan.panels)]
 
-    def _cut(self, panel: int, plan: RenderPlan, rows: int) -> list[Piece]:
+    def _cut(self, number: int, panel: PanelPlan, rows: int) -> list[Piece]:
         """The pieces of a panel, ``rows`` rows of tiles each."""
-        height, tile_rows = self._variant.tile[1], kernel_params.grid_of(plan, self._variant.tile)[1]
-        slow_min, slow_max = plan.roi[2:]
+        height, tile_rows = self._variant.tile[1], kernel_params.grid_of(panel, self._variant.tile)[1]
+        slow_min, slow_max = panel.roi[2:]
         pieces = []
         for first in range(0, tile_rows, rows):
             end = min(first + rows, tile_rows)
-            pieces.append(Piece(panel, first, end, slow_min + first * height,
+            pieces.append(Piece(number, first, end, slow_min + first * height,
                                  min(slow_min + end * height, slow_max + 1)))
         return pieces
 
-    def _axes(self, plan: RenderPlan) -> np.ndarray:
+    def _axes(self, plan: Plan) -> np.ndarray:
         """What culling asks of each orientation; [1, 1] where it asks nothing."""
         return axes_of(plan) if self.culling.culled else np.zeros((1, 1), dtype=np.float32)
 
@@ -237,12 +248,16 @@ class CudaRenderer:
         unowned = cuda.UnownedMemory(memory.ptr, array.nbytes, memory, self._device)
         return self._cupy.ndarray(array.shape, array.dtype, cuda.MemoryPointer(unowned, 0))
 
+    def set_plan(self, plan: Plan) -> None:
+        """Go on with a plan that differs in the crystal's orientation only."""
+        self._plan = plan
+
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The float32 image [slow, fast] in photons. ``threads`` is of no use here."""
         (image,) = self.images([self._plan], progress=progress)
         return image
 
-    def images(self, plans: Iterable[RenderPlan], *, on_device: bool = False, progress: Progress | None = None
+    def images(self, plans: Iterable[Plan], *, on_device: bool = False, progress: Progress | None = None
                ) -> Iterator[Any]:
         """The images of plans that differ from the renderer's in orientation only, one after the other.
 
@@ -267,7 +282,7 @@ class CudaRenderer:
         try:
             for number, plan in enumerate(plans):
                 target = self._target(plan, number, on_device)
-                for part, pieces in zip(panel_parts(plan), self._pieces, strict=True):
+                for panel, pieces in zip(plan.panels, self._pieces, strict=True):
                     job: _Job | None = None
                     for piece in pieces:
                         if len(pending) == 2:
@@ -276,12 +291,12 @@ class CudaRenderer:
                             if started == len(slots) < 2:
                                 slots.append(self._slot(on_device))
                             slot = slots[started % 2]
-                            job = job or self._job(target, part, pieces[-1], slot)
+                            job = job or self._job(target, panel, pieces[-1], slot)
                             self._start(job, piece, slot, progress)
                         pending.append((job, piece, slot))
                         started += 1
                     assert job is not None  # a region has pixels
-                    _render_lone_pixels(job)
+                    _render_order_dependent_pixels(job)
                 if not self._pieces:  # no panel to render
                     if target.ready is not None:
                         target.ready.synchronize()
@@ -295,16 +310,15 @@ class CudaRenderer:
                     slot.stream.synchronize()
 
     def _slot(self, on_device: bool) -> Slot:
-        pixels = max((piece.end_row - piece.first_row) * part.plan.shape[1]
-                     for part, pieces in zip(panel_parts(self._plan), self._pieces, strict=True) for piece in pieces)
-        orientations = self._plan.cell_vectors.shape[0] * self._plan.cell_vectors.shape[1]
-        return Slot(self._cupy, orientations, self._axes(self._plan).shape, pixels,
-                     image=not on_device or self._plan.panels is not None, host=not on_device,
-                     masked=self._plan.mask is not None)
+        plan = self._plan
+        pixels = max((piece.end_row - piece.first_row) * panel.shape[1]
+                     for panel, pieces in zip(plan.panels, self._pieces, strict=True) for piece in pieces)
+        return Slot(self._cupy, plan.orientations, self._axes(plan).shape, pixels,
+                    image=not on_device or not whole_image(plan), host=not on_device, masked=_masked(plan))
 
-    def _target(self, plan: RenderPlan, number: int, on_device: bool) -> _Target:
+    def _target(self, plan: Plan, number: int, on_device: bool) -> _Target:
         """An image to be rendered, all 0 to begin with."""
-        total = sum(place_count(part.plan) for part in panel_parts(plan))
+        total = sum(panel.pixel_count for panel in plan.panels)
         values = struct_values(plan, self._precision, self.culling) if self.culling.culled else {}
         if not on_device:
             return _Target(number, plan, np.zeros(plan.shape, dtype=np.float32), None, total, values)
@@ -313,66 +327,66 @@ class CudaRenderer:
             image = self._cupy.zeros(plan.shape, dtype=np.float32)
             return _Target(number, plan, image, self._cupy.cuda.get_current_stream().record(), total, values)
 
-    def _job(self, target: _Target, part: PanelPart, last: Piece, slot: Slot) -> _Job:
-        """A panel to be rendered, and the pixels that the two rules across pixels concern."""
-        plan = part.plan
-        first = first_place(plan)
-        stop = self._stop_place(target.number, plan, last.panel, slot, first)
-        params = kernel_params.params_of(plan, self._precision)
+    def _job(self, target: _Target, panel: PanelPlan, last: Piece, slot: Slot) -> _Job:
+        """A panel to be rendered, and its order-dependent pixels."""
+        plan = target.plan
+        first = first_index(plan, panel)
+        stop = self._stop_index(target, panel, last.panel, slot, first)
+        params = kernel_params.params_of(plan, panel, self._precision)
         for name, value in target.cull_values.items():
             params[name] = value
         if stop is not None:
             params["interpolated_to"] = stop
-            target.stopped_at = target.stopped_at or in_image(part, *place_pixel(plan, stop))
+            target.stopped_at = target.stopped_at or panel.in_image(*panel.pixel_at(stop))
         before = target.done
-        target.done += place_count(plan)
-        return _Job(target, part, params, before, last, last.panel == len(self._pieces) - 1, first, stop)
+        target.done += panel.pixel_count
+        return _Job(target, panel, params, before, last, last.panel == len(self._pieces) - 1, first, stop)
 
     def _start(self, job: _Job, piece: Piece, slot: Slot, progress: Progress | None) -> None:
         """Queue a piece on its slot's stream: tables, kernels, and the copy to the image."""
-        plan, target = job.part.plan, job.target
+        panel, target = job.panel, job.target
         job.params["first_row"] = piece.first_row
-        per_row = self._variant.tile[1] * region_width(plan)
+        per_row = self._variant.tile[1] * panel.width
         with slot.stream:
-            mask = self._prepare(slot, plan, target.number, piece)
+            mask = self._prepare(slot, target, panel, piece)
             if target.ready is not None:
                 slot.stream.wait_event(target.ready)
             if job.direct:
                 image = job.rows(piece)
             else:
-                image = rows_of(slot.image, piece, plan.shape[1])
+                image = rows_of(slot.image, piece, panel.shape[1])
                 image.data.memset_async(0, image.nbytes, slot.stream)  # masked pixels, and those beside the region
             arrays = (self._table, slot.vectors, self._sources, mask, self._limits, slot.axes, image)
 
             def launch(count: int) -> None:
-                self._launch(self._kernel, "render", self._precision, (self._columns(plan), count),
+                self._launch(self._kernel, "render", self._precision, (self._columns(panel), count),
                              (job.params, *arrays))
 
             for done in self._launches(piece, job.params, launch, target.timed):
                 if progress is not None:
-                    progress(job.before + min(done * per_row, place_count(plan)), target.total)
+                    progress(job.before + min(done * per_row, panel.pixel_count), target.total)
             if target.ready is None:
-                image.get(stream=slot.stream, out=rows_of(slot.host, piece, plan.shape[1]), blocking=False)
+                image.get(stream=slot.stream, out=rows_of(slot.host, piece, panel.shape[1]), blocking=False)
             elif not job.direct:
                 job.rows(piece)[:] = image
             slot.done.record(slot.stream)
 
-    def _columns(self, plan: RenderPlan) -> int:
-        return kernel_params.grid_of(plan, self._variant.tile)[0]
+    def _columns(self, panel: PanelPlan) -> int:
+        return kernel_params.grid_of(panel, self._variant.tile)[0]
 
-    def _prepare(self, slot: Slot, plan: RenderPlan, number: int, piece: Piece) -> Any:
-        """Queue the copies of an image's vectors and a piece's mask, unless the slot has them; the mask."""
-        if slot.number != number:
-            slot.host_vectors[:] = kernel_params.vectors_of(plan)
+    def _prepare(self, slot: Slot, target: _Target, panel: PanelPlan, piece: Piece) -> Any:
+        """Queue the copies of an image's axes and a piece's mask, unless the slot has them; the mask."""
+        if slot.number != target.number:
+            slot.host_vectors[:] = kernel_params.axes_of_cells(target.plan)
             slot.vectors.set(slot.host_vectors, stream=slot.stream)
-            slot.host_axes[:] = self._axes(plan)
+            slot.host_axes[:] = self._axes(target.plan)
             slot.axes.set(slot.host_axes, stream=slot.stream)
-            slot.number = number
-        if plan.mask is None:
+            slot.number = target.number
+        if panel.mask is None:
             return slot.mask
-        mask = rows_of(slot.mask, piece, plan.shape[1])
+        mask = rows_of(slot.mask, piece, panel.shape[1])
         if slot.piece != piece:
-            mask.set(kernel_params.mask_of(plan)[piece.first_row:piece.end_row], stream=slot.stream)
+            mask.set(kernel_params.mask_of(panel)[piece.first_row:piece.end_row], stream=slot.stream)
             slot.piece = piece
         return mask
 
@@ -407,7 +421,7 @@ class CudaRenderer:
         with current_device(self._cupy, self._device):
             slot.done.synchronize()
             if target.ready is None:
-                job.rows(piece)[:] = rows_of(slot.host, piece, job.part.plan.shape[1])
+                job.rows(piece)[:] = rows_of(slot.host, piece, job.panel.shape[1])
             if piece == job.last:
                 self._patch(job, slot)
             if complete:
@@ -419,35 +433,36 @@ class CudaRenderer:
             yield target.pixels
 
     def _patch(self, job: _Job, slot: Slot) -> None:
-        """Put in the pixels that were rendered alone."""
-        pixels = job.target.pixels[job.part.window]
-        for slow, fast, photons in job.lone:
+        """Put in the order-dependent pixels."""
+        pixels = job.target.pixels[job.panel.window]
+        for slow, fast, photons in job.patches:
             if job.target.ready is None:
                 pixels[slow, fast] = photons
             else:
                 pixels[slow, fast:fast + 1].set(np.array([photons]), stream=slot.stream)
                 slot.stream.synchronize()
 
-    def _stop_place(self, number: int, plan: RenderPlan, panel: int, slot: Slot, first: int | None) -> int | None:
-        """Place of the pixel that stops interpolation; ``first`` is looked at alone, with its own vectors."""
-        if not plan.interpolate or plan.physical:
+    def _stop_index(self, target: _Target, panel: PanelPlan, number: int, slot: Slot, first: int | None) -> int | None:
+        """Roi index of the pixel that stops interpolation; ``first`` is examined by itself, with its own axes."""
+        plan = target.plan
+        if not plan.interpolate or plan.rules.per_sample:
             return None
-        if first is not None and lone_pixel_stops(plan, first):
+        if first is not None and stops_interpolation(plan, panel, first):
             return first
         variant = replace(self._variant, precision="double", culled=False)
         kernel = kernel_module(variant.defines(), self._device).get_function("find_outside")
-        params = kernel_params.params_of(plan, "double")
+        params = kernel_params.params_of(plan, panel, "double")
         params["skipped_place"] = -1 if first is None else first
-        per_row = self._variant.tile[1] * region_width(plan)
+        per_row = self._variant.tile[1] * panel.width
         with slot.stream:
-            for piece in self._pieces[panel]:
-                mask = self._prepare(slot, plan, number, piece)
+            for piece in self._pieces[number]:
+                mask = self._prepare(slot, target, panel, piece)
                 params["first_row"] = piece.first_row
                 row = piece.first
                 while row < piece.end:
                     part = piece._replace(first=row, end=min(row + self._search_pace.rows, piece.end))
                     found = self._search(kernel, params, part, (slot.vectors, self._sources, mask),
-                                         (self._columns(plan), part.end - part.first), per_row)
+                                         (self._columns(panel), part.end - part.first), per_row)
                     if found.any():
                         return part.first * per_row + int(found.argmax())
                     row = part.end

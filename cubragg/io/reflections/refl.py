@@ -13,7 +13,7 @@ import numpy as np
 from cubragg import units
 from cubragg.io.files.atomic import write_bytes
 from cubragg.reflections.predict import Flags, Truth
-from cubragg.reflections.reflection_sums import rotates
+from cubragg.reflections.reflection_sums import is_rotation
 
 _IDENTIFIER, _VERSION = "dials::af::reflection_table", 1
 #: Bits of the column ``flags``: predicted, observed, indexed, strong.
@@ -51,12 +51,12 @@ def _columns(truth: Truth, image: int) -> dict[str, tuple[str, np.ndarray]]:
     plan, count = truth.plan, len(truth)
     phi_rad = np.array([units.rad_from_deg(angle) for angle in truth.phi_deg.tolist()])
     frames = np.full(count, image + 0.5)
-    if rotates(plan):
+    if is_rotation(plan):
         frames = image + (phi_rad - plan.phi_angles[0]) / plan.phi.span
     edges = np.array([(panel.geometry.pixel_size, panel.geometry.slow_pixel_size) for panel in truth.panels]) * 1000.0
     counted = np.stack([truth.pixel_fast, truth.pixel_slow, frames], axis=1)
     turn = np.array(plan.geometry.dials_rotation()).reshape(3, 3)
-    exit_beam = truth.beam @ turn.T / plan.experiment.beam.wavelength_A
+    exit_beam = truth.beam @ turn.T / units.angstrom_from_m(plan.wavelength)
     return {
         "miller_index": ("cctbx::miller::index<>", truth.hkl),
         "id": ("int", np.zeros(count)), "imageset_id": ("int", np.zeros(count)),

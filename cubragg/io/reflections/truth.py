@@ -77,13 +77,12 @@ def columns(truth: Truth) -> dict[str, np.ndarray]:
 def _settings(truth: Truth, image: int) -> dict[str, tuple[object, str]]:
     """What the numbers refer to: name -> value and unit."""
     plan, orientation = truth.plan, truth.orientation
-    goniometer = plan.experiment.goniometer
     turned = orientation_in_dials_frame(truth)
     found: dict[str, tuple[object, str]] = {
         "program": (f"cubragg {cubragg.__version__}", ""),
-        "wavelength": (plan.experiment.beam.wavelength_A, "A"),
+        "wavelength": (units.angstrom_from_m(plan.wavelength), "A"),
         "image": (image + 1, ""),
-        "phi_start": (goniometer.phi_deg, "deg"),
+        "phi_start": (units.deg_from_rad(plan.phi_angles[0]), "deg"),
         "osc": (units.deg_from_rad(plan.phi.span), "deg"),
         "phi_steps": (plan.phi.count, ""),
         "spindle": (np.array(plan.geometry.spindle), ""),
@@ -91,7 +90,6 @@ def _settings(truth: Truth, image: int) -> dict[str, tuple[object, str]]:
         "mosaic_domains": (len(plan.mosaic.rotations), ""),
         "sources": (len(plan.sources.wavelength_m), ""),
         "min_photons": (truth.min_photons, "photons"),
-        "every_sample": (truth.exact, ""),
         "cell": (np.array(orientation.cell), "A, deg"),
         "A": (orientation.A, "1/A"), "A_mid": (orientation.A_mid, "1/A"), "U": (orientation.U, ""),
         "B": (orientation.B, "1/A"), "A_dials": (turned["A"], "1/A"), "U_dials": (turned["U"], ""),

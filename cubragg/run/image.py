@@ -1,0 +1,106 @@
+"""A rendered image and the figures that nanoBragg prints of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from cubragg.engine.culling import Culling
+from cubragg.experiment.detector import DetectorGeometry
+from cubragg.experiment.experiment import Experiment
+from cubragg.plan.plan import Plan
+
+
+class Figures(NamedTuple):
+    """Figures of an image as nanoBragg prints them [photons/pixel, m].
+
+    ``max_fast_m``, ``max_slow_m`` are those of the last sub-pixel of the first pixel that
+    holds the maximum, on its own panel. ``mean`` and ``rms`` are over the rendered pixels,
+    ``rmsd`` over the whole region, where masked pixels and those between panels count as 0.
+    """
+
+    max_photons: float
+    max_fast_m: float
+    max_slow_m: float
+    mean: float
+    rms: float
+    rmsd: float
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A rendered image.
+
+    Attributes
+    ----------
+    photons
+        float32 [slow, fast], photons per pixel; 0 outside the region, where masked and between panels.
+    experiment, plan
+        What was simulated, and every number that was derived from it.
+    figures, geometry
+        The figures that nanoBragg prints; the detector as placed.
+    backend, precision, seconds
+        What rendered it, in which precision, and the wall time of the rendering alone [s].
+    notices
+        Sentences about rules that surprise.
+    culling
+        How the backend went about its terms.
+    """
+
+    photons: np.ndarray
+    figures: Figures
+    experiment: Experiment
+    plan: Plan
+    backend: str
+    precision: str
+    seconds: float
+    notices: tuple[str, ...]
+    culling: Culling
+
+    @property
+    def geometry(self) -> DetectorGeometry:
+        """The detector as placed."""
+        return self.plan.geometry
+
+    @property
+    def max_pixel(self) -> tuple[int, int]:
+        """The first pixel (fast, slow) that holds the maximum; 0 0 in an image of zeros."""
+        return _brightest(self.photons, self.plan) if self.figures.max_photons > 0.0 else (0, 0)
+
+
+def figures_of(photons: np.ndarray, plan: Plan) -> Figures:
+    """The figures of a float32 image [slow, fast]."""
+    fast_min, fast_max, slow_min, slow_max = plan.roi
+    region = photons[slow_min:slow_max + 1, fast_min:fast_max + 1]
+    rendered = region if plan.mask is None else region[plan.mask[slow_min:slow_max + 1, fast_min:fast_max + 1]]
+    with np.errstate(over="ignore", invalid="ignore"):  # of an image with infinite pixels
+        return _figures(photons, region, rendered, plan)
+
+
+def _brightest(photons: np.ndarray, plan: Plan) -> tuple[int, int]:
+    fast_min, fast_max, slow_min, slow_max = plan.roi
+    region = photons[slow_min:slow_max + 1, fast_min:fast_max + 1]
+    row, column = divmod(int(region.argmax()), region.shape[1])
+    return column + fast_min, row + slow_min
+
+
+def _figures(photons: np.ndarray, region: np.ndarray, rendered: np.ndarray, plan: Plan) -> Figures:
+    total = float(rendered.sum(dtype=np.float64))
+    mean = total / max(rendered.size, 1)
+    # Squares are rounded to single before they are summed, as in C.
+    rms = math.sqrt(np.square(rendered).sum(dtype=np.float64) / (max(rendered.size, 2) - 1))
+    spread = region - np.float64(mean)
+    rmsd = math.sqrt(np.square(spread).sum() / (max(region.size, 2) - 1))
+    peak = float(region.max())
+    if not peak > 0.0:
+        return Figures(0.0, 0.0, 0.0, mean, rms, rmsd)
+    pixel = _brightest(photons, plan)
+    panel = plan.panel_at(*pixel)
+    assert panel is not None  # it was rendered
+    n = plan.oversample
+    fast, slow = (edge / n * ((place - axis.start) * n + n - 1) + edge / n / 2.0 for place, axis, edge in zip(
+        pixel, panel.window[::-1], panel.edges, strict=True))
+    return Figures(peak, fast, slow, mean, rms, rmsd)
