@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cubragg import checks
+from cubragg import checks, units
 from cubragg.cli.factors import FileCell, cell_notices, listed_factors
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.cli.imports import Imported
@@ -18,8 +18,9 @@ from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.named_detectors import settle_model
 from cubragg.cli.parser import Given
 from cubragg.cli.settings_builder import Replay
+from cubragg.crystallography.vectors import Matrix, Vector, scale
 from cubragg.errors import ConfigError
-from cubragg.experiment import Detector, Experiment, Panel, StructureFactors
+from cubragg.experiment import Beam, Detector, Experiment, Panel, StructureFactors
 from cubragg.nanobragg.random_stream import MAX_SEED
 from cubragg.view.colours import Style
 
@@ -240,12 +241,11 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
                                 if name not in ("input", "output", "picture", "run")}
     document["semantics"] = replay.get("run.semantics", Experiment.semantics)
-    imported.true_matrix(document)
     matrix, sources = _input(replay, "matrix"), _input(replay, "sources")
     if matrix is not None:
         with reading(matrix):
-            document["crystal"]["mosflm_matrix"] = read_matrix(matrix.path)
-        replay.origins["crystal.mosflm_matrix"] = matrix.named_by
+            document["crystal"]["a_matrix"] = _over_wavelength(replay, read_matrix(matrix.path))
+        replay.origins["crystal.a_matrix"] = matrix.named_by
     parts: dict[str, Any] = {}
     if factors is not None:
         # The arrays join afterwards: from_dict takes them packed only, and asks for something to render.
@@ -264,6 +264,15 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
         if mask is not None:
             parts["sampling"] = replace(experiment.sampling, mask=mask)
         return replace(experiment, **parts) if parts else experiment
+
+
+def _over_wavelength(replay: Replay, m: Matrix) -> tuple[Vector, Vector, Vector]:
+    """The A matrix [1/A] of a MOSFLM matrix, which is that times the wavelength; divided as the C program does."""
+    wavelength = replay.get("beam.wavelength_A", Beam.wavelength_A)
+    with replay.naming():
+        checks.number("beam.wavelength_A", "wavelength", wavelength, "A", above=0.0)
+    per_wavelength = units.ANGSTROM_M / units.m_from_angstrom(wavelength)
+    return scale(m[0:3], per_wavelength), scale(m[3:6], per_wavelength), scale(m[6:9], per_wavelength)
 
 
 def _centres_without_effect(replay: Replay, experiment: Experiment) -> Iterator[str]:

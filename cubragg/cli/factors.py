@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cubragg import units
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.settings_builder import Replay
 from cubragg.crystallography.cell import cell_of_axes
@@ -12,7 +11,7 @@ from cubragg.experiment import Experiment, StructureFactors
 
 #: Cells that differ by more, of lengths relative and of angles in degrees, are said to.
 _LENGTHS, _ANGLES_DEG = 1e-3, 0.05
-_CRYSTAL = ("crystal.cell", "crystal.mosflm_matrix", "input.matrix")
+_CRYSTAL = ("crystal.cell", "crystal.a_matrix", "input.matrix")
 
 
 class FileCell(NamedTuple):
@@ -46,7 +45,7 @@ def cell_notices(own: FileCell | None, experiment: Experiment) -> list[str]:
     """What to tell if the crystal has another cell than its reflection file."""
     if own is None or not own.overruled_by:
         return []
-    lattice = experiment.crystal.lattice(units.m_from_angstrom(experiment.beam.wavelength_A), experiment.semantics)
+    lattice = experiment.crystal.lattice(experiment.semantics)
     cell = cell_of_axes(lattice.a, lattice.b, lattice.c)
     same = (all(abs(a - b) <= _LENGTHS * b for a, b in zip(cell[:3], own.cell[:3], strict=True))
             and all(abs(a - b) <= _ANGLES_DEG for a, b in zip(cell[3:], own.cell[3:], strict=True)))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from cubragg.cli.inputs import InputFile, numbered, reading
 from cubragg.cli.parser import Given
 from cubragg.cli.settings_builder import Replay
 from cubragg.errors import ConfigError, FormatError
-from cubragg.experiment import Beam
 from cubragg.io.geometry.experiment_models import CrystalModel, Models, cell_of
 from cubragg.io.geometry.to_detector import PLACES, settings_of
 
 #: With fewer phi steps an image is told to stand early.
 _FEW_STEPS = 5
 _ROTATION = ("phi_deg", "osc_deg", "phi_step_deg")
-_ORIENTATION = ("cell", "mosflm_matrix", "misset_deg", "misset_seed")
+_ORIENTATION = ("cell", "a_matrix", "misset_deg", "misset_seed")
 
 
 class Imported:
@@ -68,7 +66,8 @@ class Imported:
         gone += [f"goniometer.{name}" for name in _ROTATION if models.scan]
         gone += [f"crystal.{name}" for name in _ORIENTATION if models.crystal] + ["input.matrix"] * bool(models.crystal)
         if models.crystal and models.crystal.a_matrix:
-            settings["crystal.mosflm_matrix"] = models.crystal.a_matrix
+            m = models.crystal.a_matrix
+            settings["crystal.a_matrix"] = (m[0:3], m[3:6], m[6:9])
         part_of = {"detector": "panels", "beam": "beam", "goniometer": "scan", "crystal": "crystal"}
         replay.take_models(gone, {
             setting: (value, f"{self._names.get(part_of[setting.partition('.')[0]], '--from')}: {setting}")
@@ -111,13 +110,6 @@ class Imported:
         if replay.get("detector.thickness_um") and replay.get("run.semantics") != "physical":
             yield ("nanobragg semantics counts all sensor layers alike; with --semantics physical each absorbs its "
                    "share, as spot positions of other programs expect")
-
-    def true_matrix(self, document: dict[str, Any]) -> None:
-        """Put the wavelength in force into an A matrix that came from a file."""
-        crystal = self.models.crystal
-        if crystal and crystal.a_matrix and document["crystal"].get("mosflm_matrix") == crystal.a_matrix:
-            wavelength = document["beam"].get("wavelength_A", Beam.wavelength_A)
-            document["crystal"]["mosflm_matrix"] = tuple(element * wavelength for element in crystal.a_matrix)
 
 
 def _told(models: Models) -> Iterator[str]:

@@ -31,7 +31,7 @@ _RIVALS = {
     "detector.distance_mm": ("detector.close_distance_mm",),
     "detector.fast_size_mm": ("detector.fast_pixels",),
     "detector.slow_size_mm": ("detector.slow_pixels",),
-    "input.matrix": ("crystal.cell", "crystal.mosflm_matrix"),
+    "input.matrix": ("crystal.cell", "crystal.a_matrix"),
 }
 
 #: (what is overruled, by what), whichever comes first.

@@ -55,8 +55,8 @@ class Crystal:
     ----------
     cell
         a, b, c [A], alpha, beta, gamma [deg]. A length <= 0 but the first becomes a, an angle <= 0 becomes 90.
-    mosflm_matrix
-        Nine numbers, rows x, y, z; columns a*, b*, c* times the wavelength (a MOSFLM A matrix).
+    a_matrix
+        3 x 3 [1/A], rows x, y, z of the laboratory; columns a*, b*, c* (A = U B; a MOSFLM matrix over the wavelength).
         With ``cell`` as well, it gives the directions and the cell the lengths.
     misset_deg
         Rotation about x, then y, then z [deg], of whatever orientation the above gave.
@@ -73,7 +73,7 @@ class Crystal:
     """
 
     cell: tuple[float, float, float, float, float, float] | None = None
-    mosflm_matrix: Matrix | None = None
+    a_matrix: tuple[Vector, Vector, Vector] | None = None
     misset_deg: Vector | None = None
     misset_seed: int | None = None
     cells: tuple[int, int, int] = (1, 1, 1)
@@ -85,10 +85,12 @@ class Crystal:
     mosaic_seed: int = DEFAULT_MOSAIC_SEED
 
     def __post_init__(self) -> None:
-        if self.cell is None and self.mosflm_matrix is None:
+        if self.cell is None and self.a_matrix is None:
             raise ConfigError("crystal.cell", "no unit cell; give a cell (-cell) or an orientation matrix (-mat)")
         checks.vector("crystal.cell", "the cell", self.cell, length=6, optional=True)
-        checks.vector("crystal.mosflm_matrix", "the matrix", self.mosflm_matrix, length=9, optional=True)
+        if self.a_matrix is not None:
+            rows = checks.matrix("crystal.a_matrix", "the A matrix", self.a_matrix, "1/A")
+            object.__setattr__(self, "a_matrix", rows)
         checks.vector("crystal.misset_deg", "misset", self.misset_deg, "deg", optional=True)
         if self.misset_deg is not None and self.misset_seed is not None:
             raise ConfigError("crystal.misset_seed", "got misset angles and a seed for random ones; give one of them")
@@ -157,15 +159,13 @@ class Crystal:
             volume,
         )
 
-    def lattice(self, wavelength_m: float, semantics: str = "nanobragg") -> Lattice:
-        """The oriented lattice; the wavelength is taken out of a MOSFLM matrix."""
+    def lattice(self, semantics: str = "nanobragg") -> Lattice:
+        """The oriented lattice at phi = 0."""
         volume = 0.0
         if self.cell is not None:
             a_star, b_star, c_star, volume = self._reciprocal_cell(semantics)
-        if self.mosflm_matrix is not None:
-            m = self.mosflm_matrix
-            without_wavelength = units.ANGSTROM_M / wavelength_m
-            a_star, b_star, c_star = (scale((m[i], m[3 + i], m[6 + i]), without_wavelength) for i in range(3))
+        if self.a_matrix is not None:
+            a_star, b_star, c_star = zip(*self.a_matrix, strict=True)
 
         misset = self._misset_rad()
         if misset is not None:
@@ -174,7 +174,7 @@ class Crystal:
         b_cross_c, c_cross_a, a_cross_b = cross(b_star, c_star), cross(c_star, a_star), cross(a_star, b_star)
         v_star = dot(a_star, b_cross_c)
         if not abs(v_star) > 0.0:
-            raise ConfigError("crystal.mosflm_matrix", "got a matrix whose three reciprocal vectors lie in one plane; "
+            raise ConfigError("crystal.a_matrix", "got a matrix whose three reciprocal vectors lie in one plane; "
                               "they must span a volume")
         if self.cell is not None:
             lengths = self.full_cell()

@@ -128,7 +128,7 @@ def make_plan(experiment: Experiment) -> Plan:
     sampling, goniometer = experiment.sampling, experiment.goniometer
     wavelength = units.m_from_angstrom(beam.wavelength_A)
     geometry = detector.geometry(goniometer.axis, experiment.semantics)
-    lattice = crystal.lattice(wavelength, experiment.semantics)
+    lattice = crystal.lattice(experiment.semantics)
     sample_size, clipped = _clipped_sample(experiment)
     cells = crystal.cell_counts(lattice, sample_size)
     geometries = detector.panel_geometries(geometry)

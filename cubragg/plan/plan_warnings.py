@@ -56,7 +56,7 @@ def _nanobragg_warnings(experiment: Experiment, plan: Plan) -> list[str]:
     """Rules of nanoBragg.c that change the image and that physical semantics leaves out."""
     crystal, detector, sampling = experiment.crystal, experiment.detector, experiment.sampling
     found = []
-    if crystal.cell is not None and crystal.mosflm_matrix is None:
+    if crystal.cell is not None and crystal.a_matrix is None:
         error = crystal.angle_error_deg(plan.lattice)
         if error > _ANGLE_ERROR_DEG:
             found.append(f"nanoBragg makes cells with three oblique angles up to {error:.3g} deg off; "

@@ -191,7 +191,7 @@ def _turned(plan: Plan, experiment: Experiment) -> Plan:
     """The plan of an experiment that differs from the plan's in its misset only."""
     crystal, sampling = experiment.crystal, experiment.sampling
     wavelength = units.m_from_angstrom(experiment.beam.wavelength_A)
-    lattice = crystal.lattice(wavelength, experiment.semantics)
+    lattice = crystal.lattice(experiment.semantics)
     recommended = sampling.recommended_oversample(lattice, plan.cells, plan.coarsest, wavelength)
     # Lengths of the turned axes differ in their last bits, which may turn a rounded-up count over.
     if any(size > 0.0 for size in crystal.sample_size_mm) or recommended != plan.recommended_oversample:

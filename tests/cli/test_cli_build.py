@@ -165,7 +165,8 @@ def test_files(inputs):
     assert built.from_hkl
     assert experiment.structure_factors.grid.shape == (5, 5, 5)
     assert experiment.structure_factors.default_F == 3.0
-    assert experiment.crystal.mosflm_matrix == (0.062, 0, 0, 0, 0.062, 0, 0, 0, 0.062)
+    # A.mat is times the wavelength of 6.2 A.
+    np.testing.assert_allclose(experiment.crystal.a_matrix, np.diag([0.01] * 3), rtol=1e-15)
     assert [source.weight for source in experiment.beam.sources] == [1.0, 2.0]
     assert int((~experiment.sampling.mask).sum()) == 1
     assert not experiment.sampling.mask[3, 4]
@@ -267,7 +268,7 @@ detector = {fast_pixels = 12, slow_pixels = 12}
     experiment = built.experiment
     assert experiment.structure_factors.grid.shape == (5, 5, 5)
     assert experiment.structure_factors.default_F == 4.0
-    assert experiment.crystal.mosflm_matrix[0] == 0.062
+    assert experiment.crystal.a_matrix[0] == pytest.approx((0.062 / experiment.beam.wavelength_A, 0.0, 0.0))
     assert len(experiment.beam.sources) == 2
     assert not experiment.sampling.mask[3, 4]
     # Only the mask's pixels count here, not its header.
@@ -287,8 +288,8 @@ detector = {fast_pixels = 12, slow_pixels = 12}
     ("crystal.misset_seed = 5", "-seed 6", "crystal", {"misset_seed": 5}),
     ("crystal.cell = [50, 60, 70, 80, 90, 100]", "-cell 40", "crystal", {"cell": (40.0, 0.0, 0.0, 0.0, 0.0, 0.0)}),
     # A matrix without a cell says all; a cell beside a matrix sets the lengths.
-    ("crystal.mosflm_matrix = [1, 0, 0, 0, 1, 0, 0, 0, 1]", "-cell 40", "crystal",
-     {"mosflm_matrix": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)}),
+    ("crystal.a_matrix = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]", "-cell 40", "crystal",
+     {"a_matrix": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))}),
     ("crystal.cell = [50, 60, 70, 80, 90, 100]", "-mat A.mat", "crystal", {"cell": None}),
     ("detector = {convention = 'custom', pivot = 'sample'}", "-distance 80", "detector", {"pivot": "sample"}),
     ("detector = {convention = 'custom', pivot = 'sample'}", "-pivot beam", "detector", {"pivot": "beam"}),
@@ -297,7 +298,7 @@ detector = {fast_pixels = 12, slow_pixels = 12}
 def test_a_flag_replaces_what_would_overrule_it_in_a_config(config, line, section, expected, inputs):
     (inputs / "exp.toml").write_text(f"structure_factors.default_F = 1\n{config}\n"
                                      + ("" if "cell" in line + config or "mat" in line else
-                                        "crystal.mosflm_matrix = [0.02, 0, 0, 0, 0.02, 0, 0, 0, 0.02]\n"))
+                                        "crystal.a_matrix = [[0.02, 0, 0], [0, 0.02, 0], [0, 0, 0.02]]\n"))
     part = getattr(job(f"--config exp.toml {line}", "").experiment, section)
     assert {name: getattr(part, name) for name in expected} == expected
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cubragg import ConfigError, Crystal
+from cubragg import Beam, ConfigError, Crystal, Experiment, StructureFactors
+from cubragg.plan.plan import make_plan
 
 LENGTHS, ANGLES = st.floats(3.0, 500.0), st.floats(40.0, 140.0)
 
@@ -25,7 +27,7 @@ def test_lattice_has_the_cell_it_was_given(a, b, c, alpha, beta, gamma, misset):
     except ConfigError as error:
         assert "no cell has them" in str(error)  # noqa: PT017
         return
-    lattice = crystal.lattice(1e-10, "physical")
+    lattice = crystal.lattice("physical")
     assume(lattice.volume > 0.05 * a * b * c)  # a flat cell amplifies rounding
     real, reciprocal = vectors(lattice)
     np.testing.assert_allclose(real @ reciprocal.T, np.eye(3), atol=1e-9)
@@ -39,29 +41,41 @@ def test_nanobragg_makes_oblique_cells_with_other_angles():
     # Printed by the C program for -cell 60 60 60 70 70 70: "Unit Cell: 60 60 60 69.4671 69.4671 69.7251",
     # and its vectors to eight digits.
     crystal = Crystal(cell=(60.0, 60.0, 60.0, 70.0, 70.0, 70.0))
-    real, reciprocal = vectors(crystal.lattice(1e-10))
+    real, reciprocal = vectors(crystal.lattice())
     np.testing.assert_allclose(real, [[54.33288641, 14.31984192, 21.04470436], [0.0, 56.18825872, 21.04470436],
                                       [0.0, 0.0, 60.0]], atol=5e-9)
-    assert crystal.angle_error_deg(crystal.lattice(1e-10)) == pytest.approx(70.0 - 69.4671, abs=1e-4)
-    assert crystal.angle_error_deg(crystal.lattice(1e-10, "physical")) < 1e-9
+    assert crystal.angle_error_deg(crystal.lattice()) == pytest.approx(70.0 - 69.4671, abs=1e-4)
+    assert crystal.angle_error_deg(crystal.lattice("physical")) < 1e-9
     np.testing.assert_allclose(reciprocal, [[0.01827908, 0.0, 0.0], [-0.00465851, 0.01767549, 0.0],
                                             [-0.00477735, -0.00619959, 0.01655258]], atol=5e-9)
 
 
 def test_standard_setting():
-    _, reciprocal = vectors(Crystal(cell=(70.0, 80.0, 90.0, 75.0, 85.0, 95.0)).lattice(1e-10))
+    _, reciprocal = vectors(Crystal(cell=(70.0, 80.0, 90.0, 75.0, 85.0, 95.0)).lattice())
     np.testing.assert_allclose([reciprocal[0, 1], reciprocal[0, 2], reciprocal[1, 2]], 0.0, atol=1e-18)
 
 
-def test_matrix_is_freed_of_its_wavelength():
-    matrix = (0.02, 0.0, 0.0, 0.0, 0.01, 0.0, 0.0, 0.0, 0.005)
-    real, _ = vectors(Crystal(mosflm_matrix=matrix).lattice(2e-10))
-    np.testing.assert_allclose(real, np.diag([100.0, 200.0, 400.0]), rtol=1e-15)
+@pytest.mark.parametrize("kind", [tuple, np.array])
+def test_a_matrix(kind):
+    """Columns a*, b*, c* of A = U B, in 1/A: real axes are the rows of its inverse."""
+    matrix = np.array([[0.01, 0.002, 0.0], [0.0, 0.005, 0.001], [0.0, 0.0, 0.0025]])
+    crystal = Crystal(a_matrix=kind(tuple(map(tuple, matrix.tolist()))))
+    real, reciprocal = vectors(crystal.lattice())
+    np.testing.assert_allclose(real, np.linalg.inv(matrix), rtol=1e-14, atol=1e-12)
+    np.testing.assert_allclose(reciprocal.T, matrix, rtol=1e-14, atol=1e-17)
+    assert crystal == Crystal(a_matrix=matrix)
+
+
+def test_a_wavelength_scan_keeps_the_cell():
+    experiment = Experiment(Crystal(a_matrix=np.diag([0.01, 0.01, 0.01])), StructureFactors(1.0))
+    for wavelength in (1.0, 1.05, 0.7):
+        scanned = dataclasses.replace(experiment, beam=Beam(wavelength_A=wavelength))
+        np.testing.assert_allclose(np.linalg.norm(make_plan(scanned).cell_axes[0, 0], axis=1), 100e-10, rtol=1e-14)
 
 
 def test_cell_gives_the_lengths_and_matrix_the_directions():
-    matrix = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # a* along y, b* along z, c* along x
-    real, _ = vectors(Crystal(cell=(50.0, 60.0, 70.0, 90.0, 90.0, 90.0), mosflm_matrix=matrix).lattice(1e-10))
+    matrix = ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))  # a* along y, b* along z, c* along x
+    real, _ = vectors(Crystal(cell=(50.0, 60.0, 70.0, 90.0, 90.0, 90.0), a_matrix=matrix).lattice())
     np.testing.assert_allclose(real, [[0, 50, 0], [0, 0, 60], [70, 0, 0]], atol=1e-12)
 
 
@@ -72,7 +86,7 @@ def test_missing_lengths_and_angles():
 
 def test_sizes_in_mm_overrule_cells():
     crystal = Crystal(cell=(100.0,) * 3 + (90.0,) * 3, cells=(2, 0, 7), sample_size_mm=(0.0, 0.0, 1e-4))
-    lattice = crystal.lattice(1e-10)
+    lattice = crystal.lattice()
     assert crystal.cell_counts(lattice, (0.0, 0.0, 1.01e-7)) == (2.0, 1.0, 11.0)
 
 
@@ -90,7 +104,7 @@ def test_number_of_domains(spread, domains, count):
     ({"cell": (50, 50, 50, 30, 30, 90)}, "crystal.cell: got angles 30, 30, 90 deg; no cell has them (each must be "
      "< 180 deg, below the sum of the other two, and all three below 360 deg together)"),
     ({"cell": (50, 50, 50, 90, 90, math.nan)}, "crystal.cell: got nan; the cell must be a finite number"),
-    ({"mosflm_matrix": (1.0,) * 8}, "crystal.mosflm_matrix: got 8 numbers; the matrix needs 9"),
+    ({"a_matrix": (1.0,) * 9}, f"crystal.a_matrix: got {(1.0,) * 9}; the A matrix needs 3 rows of 3 numbers"),
     ({"cell": (50,) * 3 + (90,) * 3, "cells": (5, -1, 5)},
      "crystal.cells: got -1; the number of unit cells must be >= 0"),
     ({"cell": (50,) * 3 + (90,) * 3, "shape": "cube"},
@@ -107,4 +121,4 @@ def test_bad_values(settings, message):
 @pytest.mark.parametrize("cell", [None, (50.0,) * 3 + (90.0,) * 3])
 def test_a_flat_matrix(cell):
     with pytest.raises(ConfigError, match="whose three reciprocal vectors lie in one plane"):
-        Crystal(cell=cell, mosflm_matrix=(1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0)).lattice(1e-10)
+        Crystal(cell=cell, a_matrix=((1.0, 2.0, 3.0), (1.0, 2.0, 3.0), (0.0, 0.0, 0.0))).lattice()

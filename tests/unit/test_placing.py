@@ -73,8 +73,8 @@ def simulated(wanted: Models) -> Experiment:
     for setting, value in settings.items():
         section, _, name = setting.partition(".")
         sections[section][name] = value
-    matrix = tuple(element * wanted.beam.wavelength_A for element in wanted.crystal.a_matrix)
-    return Experiment(Crystal(mosflm_matrix=matrix), StructureFactors(1.0), Beam(**sections["beam"]),
+    m = wanted.crystal.a_matrix
+    return Experiment(Crystal(a_matrix=(m[0:3], m[3:6], m[6:9])), StructureFactors(1.0), Beam(**sections["beam"]),
                       Detector(**sections["detector"]), Goniometer(**sections["goniometer"]))
 
 

@@ -74,9 +74,8 @@ def test_turning_everything_together_changes_nothing(seed, axis, angle):
 
     def image(turn):
         vectors = [turn(x) for x in star]
-        matrix = tuple(vectors[column][row] for row in range(3) for column in range(3))
         return simulate(Experiment(
-            Crystal(mosflm_matrix=matrix, cells=(6, 5, 4)), StructureFactors(100.0), Beam(kahn_factor=0.9),
+            Crystal(a_matrix=np.array(vectors).T, cells=(6, 5, 4)), StructureFactors(100.0), Beam(kahn_factor=0.9),
             Detector(convention="custom", pixel_size_mm=0.5, fast_pixels=16, slow_pixels=12, distance_mm=80.0,
                      **{name: turn(x) for name, x in axes.items()}),
             Goniometer(10.0, 2.0, phi_steps=2, axis=turn((0.0, 1.0, 1.0))), Sampling(oversample=2))).photons

@@ -112,7 +112,7 @@ def models_of(experiment: Experiment) -> Models:
         raise ConfigError("detector.curved", "got a curved detector; files describe flat panels only")
     geometry = detector.geometry(goniometer.axis, experiment.semantics)
     turn = geometry.dials_rotation()
-    lattice = experiment.crystal.lattice(units.m_from_angstrom(beam.wavelength_A), experiment.semantics)
+    lattice = experiment.crystal.lattice(experiment.semantics)
     # Where nanoBragg's rules leave the reciprocal axes a little off, those of the image are dual to the real axes.
     axes = [to_frame(turn, axis) for axis in dual_axes(lattice.a, lattice.b, lattice.c)]
     span = goniometer.sweep().span
