@@ -58,16 +58,16 @@ def workloads(scale: int = 1) -> dict[str, Experiment]:
     """W1, W2 and W3 of performance.md; ``scale`` divides the numbers of pixels."""
     w1 = Experiment(Crystal(cell=(100.0, 100.0, 100.0, 90.0, 90.0, 90.0), cells=(5, 5, 5)), StructureFactors(100.0),
                     Beam(wavelength_A=6.2), _detector(1024 // scale, 1024 // scale, 0.1, 100.0),
-                    sampling=Sampling(oversample=1))
+                    sampling=Sampling(oversample=1), semantics="nanobragg")
     crystal = Crystal(cell=(79.0, 79.0, 38.0, 90.0, 90.0, 90.0), cells=(20, 20, 20), mosaic_spread_deg=0.5,
                       mosaic_domains=50)
     w2 = Experiment(crystal, StructureFactors(100.0), Beam(wavelength_A=1.0),
                     _detector(1024 // scale, 1024 // scale, 0.1, 100.0), Goniometer(1.0, 1.0, phi_steps=4),
-                    Sampling(oversample=1))
+                    Sampling(oversample=1), "nanobragg")
     w3 = Experiment(replace(crystal, cells=(100, 100, 100), mosaic_spread_deg=0.1, mosaic_domains=20),
                     _list_to_1_8_angstrom(), Beam(wavelength_A=1.0),
                     _detector(2463 // scale, 2527 // scale, 0.172, 200.0), Goniometer(0.1, 0.1, phi_steps=5),
-                    Sampling(oversample=2, interpolate=False))
+                    Sampling(oversample=2, interpolate=False), "nanobragg")
     return {"W1": w1, "W2": w2, "W3": w3}
 
 

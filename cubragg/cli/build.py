@@ -21,6 +21,7 @@ from cubragg.cli.settings_builder import Replay
 from cubragg.crystallography.vectors import Matrix, Vector, scale
 from cubragg.errors import ConfigError
 from cubragg.experiment import Beam, Detector, Experiment, Panel, StructureFactors
+from cubragg.experiment.experiment import Semantics
 from cubragg.nanobragg.random_stream import MAX_SEED
 from cubragg.view.colours import Style
 
@@ -115,8 +116,13 @@ class Job(NamedTuple):
     taken: Sequence[str] = ()
 
 
-def build(line: Sequence[Given]) -> Job:
+def build(line: Sequence[Given], semantics: Semantics = "nanobragg") -> Job:
     """Replay a command line.
+
+    Parameters
+    ----------
+    semantics
+        Where neither flag nor experiment file names them.
 
     Raises
     ------
@@ -145,6 +151,8 @@ def build(line: Sequence[Given]) -> Job:
     panels = settle_model(replay)
     settings = _settings(replay)
     factors, from_hkl, file_cell = _structure_factors(replay)
+    if replay.get("run.semantics") is None:
+        replay.sections["run"]["semantics"] = semantics
     experiment = _experiment(replay, imported, factors, _mask(replay, mask), panels)
     replay.notices += cell_notices(file_cell, experiment)
     replay.notices += _centres_without_effect(replay, experiment)
@@ -240,7 +248,7 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
 
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
                                 if name not in ("input", "output", "picture", "run")}
-    document["semantics"] = replay.get("run.semantics", Experiment.semantics)
+    document["semantics"] = replay.get("run.semantics")
     matrix, sources = _input(replay, "matrix"), _input(replay, "sources")
     if matrix is not None:
         with reading(matrix):

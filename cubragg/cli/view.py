@@ -246,7 +246,7 @@ def _from_config(config: str) -> Scene:
     from cubragg.cli.build import build
     from cubragg.cli.parser import parse
 
-    job = build(parse(["--config", config]))
+    job = build(parse(["--config", config]), "physical")
     experiment = job.experiment
     with job.replay.naming():
         geometry = experiment.detector.geometry(experiment.goniometer.axis, experiment.semantics)

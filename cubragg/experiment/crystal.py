@@ -159,7 +159,7 @@ class Crystal:
             volume,
         )
 
-    def lattice(self, semantics: str = "nanobragg") -> Lattice:
+    def lattice(self, semantics: str = "physical") -> Lattice:
         """The oriented lattice at phi = 0."""
         volume = 0.0
         if self.cell is not None:

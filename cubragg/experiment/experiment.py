@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from cubragg.experiment.panel import Panel
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
 
-SEMANTICS = ("nanobragg", "physical")
+Semantics = Literal["nanobragg", "physical"]
+SEMANTICS: tuple[Semantics, ...] = get_args(Semantics)
 _SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer": Goniometer,
              "sampling": Sampling, "structure_factors": StructureFactors}
 
@@ -35,8 +36,8 @@ class Experiment:
     crystal, structure_factors, beam, detector, goniometer, sampling
         The parts; see their classes.
     semantics
-        ``nanobragg`` repeats the C program with its quirks, ``physical`` does without
-        them; `specs/physical.md` lists the differences.
+        ``physical`` follows the textbook; ``nanobragg`` repeats the C program with its quirks, which
+        `specs/physical.md` lists.
 
     Raises
     ------
@@ -50,7 +51,7 @@ class Experiment:
     detector: Detector = field(default_factory=Detector)
     goniometer: Goniometer = field(default_factory=Goniometer)
     sampling: Sampling = field(default_factory=Sampling)
-    semantics: str = "nanobragg"
+    semantics: Semantics = "physical"
 
     def __post_init__(self) -> None:
         checks.choice("semantics", "semantics", self.semantics, SEMANTICS)
@@ -72,7 +73,13 @@ class Experiment:
 
     @classmethod
     def from_toml(cls, text: str) -> Experiment:
-        """From TOML text as `to_toml` writes it; settings left out take their defaults."""
+        """From TOML text as `to_toml` writes it; settings left out take their defaults.
+
+        Raises
+        ------
+        ConfigError
+            For text that is not TOML, and as the class.
+        """
         import tomllib
 
         try:
@@ -94,7 +101,7 @@ class Experiment:
             _known(section, list(hints), f"{name}.")
             parts[name] = section_class(**{key: _typed(f"{name}.{key}", value, str(hints[key]))
                                            for key, value in section.items()})
-        return cls(semantics=document.get("semantics", "nanobragg"), **parts)
+        return cls(semantics=document.get("semantics", cls.semantics), **parts)
 
 
 def _known(table: dict[str, Any], accepted: list[str], prefix: str) -> None:

@@ -319,7 +319,7 @@ def workload_experiment(shape="square", grid=False, size=512, **sections) -> Exp
     return Experiment(
         crystal, factors, Beam(wavelength_A=1.0), Detector(pixel_size_mm=0.172, fast_pixels=size, slow_pixels=size,
                                                            distance_mm=200.0),
-        Goniometer(0.1, 0.1, phi_steps=4), Sampling(oversample=sections.pop("oversample", 2), **sections))
+        Goniometer(0.1, 0.1, phi_steps=4), Sampling(oversample=sections.pop("oversample", 2), **sections), "nanobragg")
 
 
 def workload(*args, **kwargs) -> Plan:

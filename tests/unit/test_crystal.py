@@ -27,7 +27,7 @@ def test_lattice_has_the_cell_it_was_given(a, b, c, alpha, beta, gamma, misset):
     except ConfigError as error:
         assert "no cell has them" in str(error)  # noqa: PT017
         return
-    lattice = crystal.lattice("physical")
+    lattice = crystal.lattice()
     assume(lattice.volume > 0.05 * a * b * c)  # a flat cell amplifies rounding
     real, reciprocal = vectors(lattice)
     np.testing.assert_allclose(real @ reciprocal.T, np.eye(3), atol=1e-9)
@@ -41,11 +41,11 @@ def test_nanobragg_makes_oblique_cells_with_other_angles():
     # Printed by the C program for -cell 60 60 60 70 70 70: "Unit Cell: 60 60 60 69.4671 69.4671 69.7251",
     # and its vectors to eight digits.
     crystal = Crystal(cell=(60.0, 60.0, 60.0, 70.0, 70.0, 70.0))
-    real, reciprocal = vectors(crystal.lattice())
+    real, reciprocal = vectors(crystal.lattice("nanobragg"))
     np.testing.assert_allclose(real, [[54.33288641, 14.31984192, 21.04470436], [0.0, 56.18825872, 21.04470436],
                                       [0.0, 0.0, 60.0]], atol=5e-9)
-    assert crystal.angle_error_deg(crystal.lattice()) == pytest.approx(70.0 - 69.4671, abs=1e-4)
-    assert crystal.angle_error_deg(crystal.lattice("physical")) < 1e-9
+    assert crystal.angle_error_deg(crystal.lattice("nanobragg")) == pytest.approx(70.0 - 69.4671, abs=1e-4)
+    assert crystal.angle_error_deg(crystal.lattice()) < 1e-9
     np.testing.assert_allclose(reciprocal, [[0.01827908, 0.0, 0.0], [-0.00465851, 0.01767549, 0.0],
                                             [-0.00477735, -0.00619959, 0.01655258]], atol=5e-9)
 
