@@ -1,4 +1,4 @@
-"""cubragg: the X-ray diffraction image of a small crystal on a pixel detector."""
+"""cubragg: X-ray diffraction images of crystals on pixel detectors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, FormatError
 
 if TYPE_CHECKING:
+    from cubragg.crystallography.orientations import random_orientations
     from cubragg.experiment import (
         Beam,
         Crystal,
@@ -26,15 +27,32 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "BackendUnavailable", "Beam", "ConfigError", "Crystal", "CubraggError", "Detector", "Experiment", "FormatError",
-    "Goniometer", "Image", "Panel", "Sampling", "Source", "StructureFactors", "Truth", "predict", "render_many",
-    "render_series", "simulate",
+    "BackendUnavailable",
+    "Beam",
+    "ConfigError",
+    "Crystal",
+    "CubraggError",
+    "Detector",
+    "Experiment",
+    "FormatError",
+    "Goniometer",
+    "Image",
+    "Panel",
+    "Sampling",
+    "Source",
+    "StructureFactors",
+    "Truth",
+    "predict",
+    "random_orientations",
+    "render_many",
+    "render_series",
+    "simulate",
 ]
 
 #: Where a public name lives that is not of `experiment`.
 _HOMES = {"Image": "cubragg.run.image", "Truth": "cubragg.reflections.predict",
-          "predict": "cubragg.reflections.predict", "render_many": "cubragg.run.batch",
-          "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render"}
+          "predict": "cubragg.reflections.predict", "random_orientations": "cubragg.crystallography.orientations",
+          "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render"}
 
 if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:

@@ -19,6 +19,7 @@ from cubragg.cli.named_detectors import settle_model
 from cubragg.cli.parser import Given
 from cubragg.cli.settings_builder import Replay
 from cubragg.crystallography.vectors import Matrix, Vector, scale
+from cubragg.engine.select import Backend, Precision
 from cubragg.errors import ConfigError
 from cubragg.experiment import Beam, Detector, Experiment, Panel, StructureFactors
 from cubragg.experiment.experiment import Semantics
@@ -82,8 +83,8 @@ class Settings:
     seed: int = 1
     seed_drawn: bool = False
     noise_rng: str = "numpy"
-    backend: str = "auto"
-    precision: str = "auto"
+    backend: Backend = "auto"
+    precision: Precision = "auto"
     device: int = 0
     threads: int | None = None
     cull: float = 0.0

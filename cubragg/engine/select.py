@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
 from cubragg.plan.plan import Plan
 
+Backend = Literal["auto", "cuda", "cpu", "numpy"]
+Precision = Literal["auto", "double", "mixed", "single"]
 #: In the order in which ``auto`` tries them.
 BACKENDS = ("cuda", "cpu", "numpy")
 

@@ -8,28 +8,24 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from cubragg import units
+from cubragg.crystallography.orientations import Orientations, misset_angles
 from cubragg.crystallography.vectors import Vector
 from cubragg.engine.panel_loop import Progress
-from cubragg.engine.select import Selection, select_backend
+from cubragg.engine.select import Backend, Precision, Selection, select_backend
 from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan, make_plan, oriented_cells
 from cubragg.run.image import Image
 from cubragg.run.render import image_of
 
-#: A matrix further than this from a rotation is refused.
-_ROTATION_ERROR = 1e-6
-#: Below this cosine of the angle about y, the angles about x and z are one rotation: z is set to 0.
-_GIMBAL_LOCK = 1e-12
+#: An experiment and its plan.
+Planned = tuple[Experiment, Plan]
 
 
-def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend: str = "auto", precision: str = "auto",
-                device: int = 0, cull: float | None = 0.0, threads: int | None = None,
-                on_device: bool = False) -> Iterator[Any]:
+def render_many(experiment: Experiment, orientations: Orientations, *, backend: Backend = "auto",
+                precision: Precision = "auto", device: int = 0, threads: int | None = None, cull: float | None = 0.0,
+                progress: Progress | None = None, on_device: bool = False) -> Iterator[Image]:
     """Render one image for each orientation of the crystal.
 
     What the images share is set up once: detector, sources, structure factors, compiled
@@ -42,20 +38,23 @@ def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend:
     experiment
         Its misset, if it has one, is replaced.
     orientations
-        Misset angles about x, then y, then z [n, 3] [deg], or rotation matrices [n, 3, 3] that
-        turn the crystal's untouched orientation; they are taken apart into such angles.
+        Misset angles about x, then y, then z [n, 3] [deg], rotation matrices [n, 3, 3], unit quaternions x, y, z, w
+        [n, 4] or SciPy's Rotation, which turn the crystal's orientation without a misset. All but the angles are
+        taken apart into such angles. See `random_orientations`.
     backend, precision, device, cull
         What renders, and which terms it may leave out; see `select_backend`.
     threads
         CPU threads to use; all cores if ``None``.
+    progress
+        Called with (pixels done, pixels in all) of the current image.
     on_device
-        Yield CuPy arrays (with DLPack) that never leave the GPU, in place of NumPy's. They are
-        complete when they are yielded, and the caller's to keep.
+        Leave ``photons`` on the GPU, as CuPy arrays (with DLPack). They are complete when they are yielded, and the
+        caller's to keep.
 
     Returns
     -------
-    Iterator of float32 [slow, fast] images in photons, in the order of the orientations. Each
-    is rendered when it is asked for; a GPU is one image ahead.
+    Iterator of images, in the order of the orientations. Each is rendered when it is asked for; a GPU is one image
+    ahead.
 
     Raises
     ------
@@ -67,20 +66,20 @@ def render_many(experiment: Experiment, orientations: npt.ArrayLike, *, backend:
     angles = misset_angles(orientations)
     if threads is not None and threads < 1:
         raise ConfigError("threads", f"got {threads}; threads must be >= 1")
-    plans = _plans(experiment, angles)
-    first = next(plans, None)
+    planned = _plans(experiment, angles)
+    first = next(planned, None)
     if first is None:
         return iter(())
     # Here, and not with the first image: what cannot run is an error at once.
-    selected = select_backend(first, backend, precision, device, cull)
+    selected = select_backend(first[1], backend, precision, device, cull)
     if on_device and selected.backend != "cuda":
         raise BackendUnavailable(f"on_device: the backend {selected.backend} renders on the host; it takes cuda")
-    return _images(selected, itertools.chain([first], plans), device, cull, threads, on_device)
+    return _images(selected, itertools.chain([first], planned), device, cull, threads, on_device, progress)
 
 
-def render_series(experiment: Experiment, images: int, *, backend: str = "auto", precision: str = "auto",
-                  device: int = 0, threads: int | None = None, progress: Progress | None = None,
-                  cull: float | None = 0.0) -> Iterator[Image]:
+def render_series(experiment: Experiment, images: int, *, backend: Backend = "auto", precision: Precision = "auto",
+                  device: int = 0, threads: int | None = None, cull: float | None = 0.0,
+                  progress: Progress | None = None) -> Iterator[Image]:
     """Render a rotation series: image i covers the experiment's oscillation range from phi + i * range on.
 
     Each is the image of an experiment of its own with that phi, to the bit on the backends numpy and cpu;
@@ -92,12 +91,9 @@ def render_series(experiment: Experiment, images: int, *, backend: str = "auto",
         Its phi is where the series starts.
     images
         How many.
-    backend, precision, device, cull
-        What renders, and which terms it may leave out; see `select_backend`.
-    threads
-        CPU threads to use; all cores if ``None``.
-    progress
-        Called with (pixels done, pixels in all) of the current image.
+    backend, precision, device, threads, cull, progress
+        As for `render_many`.
+
     Returns
     -------
     Iterator of images, each rendered when it is asked for; a GPU is one image ahead.
@@ -105,7 +101,7 @@ def render_series(experiment: Experiment, images: int, *, backend: str = "auto",
     Raises
     ------
     ConfigError
-        For less than one image, more than one without a range to turn by, and as `make_plan`.
+        For less than one image, more than one without a range to rotate by, and as `make_plan`.
     BackendUnavailable, KernelBuildError
         If the backend asked for cannot run here.
     """
@@ -116,12 +112,11 @@ def render_series(experiment: Experiment, images: int, *, backend: str = "auto",
     range_deg = units.deg_from_rad(experiment.goniometer.sweep().span)
     if images > 1 and not range_deg > 0.0:
         raise ConfigError("images", f"got {images} images that would turn by 0 deg; a series needs -osc > 0 deg")
-    experiments = [_rotated(experiment, number, range_deg) for number in range(images)]
-    plans: Iterator[Plan] = map(make_plan, experiments)
-    first = next(plans)
-    selected = select_backend(first, backend, precision, device, cull)
-    plans, rendered = itertools.tee(itertools.chain([first], plans))
-    return _series(selected, experiments, plans, _images(selected, rendered, device, cull, threads, False, progress))
+    rotated = (_rotated(experiment, number, range_deg) for number in range(images))
+    planned = ((one, make_plan(one)) for one in rotated)
+    first = next(planned)
+    selected = select_backend(first[1], backend, precision, device, cull)
+    return _images(selected, itertools.chain([first], planned), device, cull, threads, False, progress)
 
 
 def _rotated(experiment: Experiment, number: int, range_deg: float) -> Experiment:
@@ -132,59 +127,14 @@ def _rotated(experiment: Experiment, number: int, range_deg: float) -> Experimen
     return dataclasses.replace(experiment, goniometer=dataclasses.replace(experiment.goniometer, phi_deg=phi))
 
 
-def _series(selected: Selection, experiments: Iterable[Experiment], plans: Iterator[Plan],
-            images: Iterator[np.ndarray]) -> Iterator[Image]:
-    start = time.perf_counter()
-    for experiment, photons in zip(experiments, images, strict=True):
-        yield image_of(experiment, next(plans), selected, photons, time.perf_counter() - start)
-        start = time.perf_counter()
-
-
-def misset_angles(orientations: npt.ArrayLike) -> list[Vector]:
-    """Misset angles [deg] of angles [n, 3] or rotation matrices [n, 3, 3].
-
-    Raises
-    ------
-    ConfigError
-        For another shape, numbers that are not finite, and matrices that are no rotations.
-    """
-    array = np.asarray(orientations, dtype=np.float64)
-    if array.shape == (0,):
-        return []
-    if array.shape[1:] not in ((3,), (3, 3)):
-        raise ConfigError("orientations", f"got an array of shape {array.shape}; accepted are misset angles [n, 3] "
-                          "[deg] and rotation matrices [n, 3, 3]")
-    if not np.isfinite(array).all():
-        raise ConfigError("orientations", "got NaN or inf; orientations must be finite")
-    if array.ndim == 2:
-        return [tuple(row) for row in array.tolist()]
-    error = np.abs(array @ array.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2), initial=0.0)
-    wrong = np.flatnonzero((error > _ROTATION_ERROR) | (np.linalg.det(array) < 0.0))
-    if wrong.size:
-        raise ConfigError("orientations", f"matrix {wrong[0]} is no rotation; rows must be orthogonal unit vectors, "
-                          "and the determinant 1")
-    return [_angles(matrix) for matrix in array]
-
-
-def _angles(m: np.ndarray) -> Vector:
-    """Angles about x, then y, then z [deg], of a rotation: m = Rz Ry Rx."""
-    cosine = np.hypot(m[0, 0], m[1, 0])
-    about_y = np.arctan2(-m[2, 0], cosine)
-    if cosine > _GIMBAL_LOCK:
-        about_x, about_z = np.arctan2(m[2, 1], m[2, 2]), np.arctan2(m[1, 0], m[0, 0])
-    else:
-        about_x, about_z = np.arctan2(-m[1, 2], m[1, 1]), 0.0
-    return tuple(units.deg_from_rad(float(angle)) for angle in (about_x, about_y, about_z))  # type: ignore[return-value]
-
-
-def _plans(experiment: Experiment, angles: Iterable[Vector]) -> Iterator[Plan]:
-    """The plan of each orientation."""
+def _plans(experiment: Experiment, angles: Iterable[Vector]) -> Iterator[Planned]:
+    """The experiment and the plan of each orientation."""
     plan: Plan | None = None
     for misset in angles:
         crystal = dataclasses.replace(experiment.crystal, misset_deg=misset, misset_seed=None)
         turned = dataclasses.replace(experiment, crystal=crystal)
         plan = make_plan(turned) if plan is None else _turned(plan, turned)
-        yield plan
+        yield turned, plan
 
 
 def _turned(plan: Plan, experiment: Experiment) -> Plan:
@@ -200,19 +150,31 @@ def _turned(plan: Plan, experiment: Experiment) -> Plan:
     return dataclasses.replace(plan, lattice=lattice, cell_axes=axes, first_cell_axes=first)
 
 
-def _images(selected: Selection, plans: Iterator[Plan], device: int, cull: float | None, threads: int | None,
-            on_device: bool, progress: Progress | None = None) -> Iterator[Any]:
+def _images(selected: Selection, planned: Iterable[Planned], device: int, cull: float | None, threads: int | None,
+            on_device: bool, progress: Progress | None) -> Iterator[Image]:
     """One engine for each run of plans that share everything but the orientation: as a rule, a single one."""
-    for number, (_, run) in enumerate(itertools.groupby(plans, key=lambda plan: (plan.cells, plan.oversample))):
+    alike_in = itertools.groupby(planned, key=lambda one: (one[1].cells, one[1].oversample))
+    for number, (_, run) in enumerate(alike_in):
         alike = iter(run)
         if number > 0:
             first = next(alike)
-            selected = select_backend(first, selected.backend, selected.precision, device, cull)
+            selected = select_backend(first[1], selected.backend, selected.precision, device, cull)
             alike = itertools.chain([first], alike)
-        engine: Any = selected.engine
-        if selected.backend == "cuda":
-            yield from engine.images(alike, on_device=on_device, progress=progress)
-        else:
-            for plan in alike:
-                engine.set_plan(plan)
-                yield engine.render(threads, progress)
+        experiments, plans = itertools.tee(alike)
+        start = time.perf_counter()
+        for (experiment, plan), photons in zip(experiments, _photons(selected, (one[1] for one in plans), threads,
+                                                                     on_device, progress), strict=True):
+            yield image_of(experiment, plan, selected, photons, time.perf_counter() - start)
+            start = time.perf_counter()
+
+
+def _photons(selected: Selection, plans: Iterator[Plan], threads: int | None, on_device: bool,
+             progress: Progress | None) -> Iterator[Any]:
+    """The photons of plans that one engine can render."""
+    engine: Any = selected.engine
+    if selected.backend == "cuda":
+        yield from engine.images(plans, on_device=on_device, progress=progress)
+        return
+    for plan in plans:
+        engine.set_plan(plan)
+        yield engine.render(threads, progress)

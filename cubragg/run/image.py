@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from cubragg.engine.culling import Culling
 from cubragg.experiment.detector import DetectorGeometry
@@ -30,35 +32,63 @@ class Figures(NamedTuple):
     rmsd: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Image:
-    """A rendered image.
+    """A rendered image. ``np.asarray(image)`` is its photons.
 
     Attributes
     ----------
     photons
-        float32 [slow, fast], photons per pixel; 0 outside the region, where masked and between panels.
+        float32 [slow, fast], photons per pixel; 0 outside the region, where masked and between panels. A CuPy array
+        where it was left on the GPU.
     experiment, plan
         What was simulated, and every number that was derived from it.
-    figures, geometry
-        The figures that nanoBragg prints; the detector as placed.
     backend, precision, seconds
         What rendered it, in which precision, and the wall time of the rendering alone [s].
-    notices
-        Sentences about rules that surprise.
     culling
-        How the backend went about its terms.
+        Which terms the backend left out.
+    render_notices
+        Warnings of plan and backend; `notices` has those about the pixels too.
     """
 
     photons: np.ndarray
-    figures: Figures
     experiment: Experiment
     plan: Plan
     backend: str
     precision: str
     seconds: float
-    notices: tuple[str, ...]
     culling: Culling
+    render_notices: tuple[str, ...] = ()
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        """The photons, float32 [slow, fast], on the host."""
+        return np.array(self._on_host, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        slow, fast = self.photons.shape
+        return (f"<cubragg.Image {fast} x {slow} pixels, {self.figures.mean * self.photons.size:.4g} photons, "
+                f"max {self.figures.max_photons:.4g}, {self.experiment.semantics} semantics, "
+                f"{self.backend} {self.precision}>")
+
+    @property
+    def _on_host(self) -> np.ndarray:
+        return self.photons if isinstance(self.photons, np.ndarray) else self.photons.get()
+
+    @cached_property
+    def figures(self) -> Figures:
+        """The figures that nanoBragg prints."""
+        return figures_of(self._on_host, self.plan)
+
+    @cached_property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences about what may surprise in the image."""
+        found = list(self.render_notices)
+        if self.figures.max_photons == 0.0:
+            found.append("the image is zero everywhere")
+        beyond = int(np.count_nonzero(~np.isfinite(self._on_host)))
+        if beyond:
+            found.append(f"{beyond} pixels are beyond the largest single-precision number")
+        return tuple(found)
 
     @property
     def geometry(self) -> DetectorGeometry:
@@ -68,7 +98,7 @@ class Image:
     @property
     def max_pixel(self) -> tuple[int, int]:
         """The first pixel (fast, slow) that holds the maximum; 0 0 in an image of zeros."""
-        return _brightest(self.photons, self.plan) if self.figures.max_photons > 0.0 else (0, 0)
+        return _brightest(self._on_host, self.plan) if self.figures.max_photons > 0.0 else (0, 0)
 
 
 def figures_of(photons: np.ndarray, plan: Plan) -> Figures:

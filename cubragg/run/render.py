@@ -7,14 +7,14 @@ import time
 import numpy as np
 
 from cubragg.engine.panel_loop import Progress
-from cubragg.engine.select import Selection, select_backend
+from cubragg.engine.select import Backend, Precision, Selection, select_backend
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan, make_plan
-from cubragg.run.image import Image, figures_of
+from cubragg.run.image import Image
 
 
-def simulate(experiment: Experiment, *, backend: str = "auto", precision: str = "auto", device: int = 0,
+def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Precision = "auto", device: int = 0,
              threads: int | None = None, cull: float | None = 0.0, progress: Progress | None = None,
              plan: Plan | None = None) -> Image:
     """Simulate an experiment.
@@ -49,7 +49,7 @@ def simulate(experiment: Experiment, *, backend: str = "auto", precision: str = 
 
 
 def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float) -> Image:
-    """The image of photons that the selected engine has just rendered, with its figures and warnings."""
+    """The image of photons that the selected engine has just rendered."""
     engine = selected.engine
     notices = list(plan.notices)
     if selected.fallback:
@@ -60,11 +60,5 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
         notices.append(f"interpolation of structure factors is off from pixel {fast} {slow} (fast slow) on{others}: "
                        "its neighbourhood leaves the list; -nointerpolate or --semantics physical treats all pixels "
                        "alike")
-    figures = figures_of(photons, plan)
-    if figures.max_photons == 0.0:
-        notices.append("the image is zero everywhere")
-    beyond = int(np.count_nonzero(~np.isfinite(photons)))
-    if beyond:
-        notices.append(f"{beyond} pixels are beyond the largest single-precision number")
-    return Image(photons, figures, experiment, plan, selected.backend, selected.precision, seconds, tuple(notices),
-                 engine.culling)
+    return Image(photons, experiment, plan, selected.backend, selected.precision, seconds, engine.culling,
+                 tuple(notices))

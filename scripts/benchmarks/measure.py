@@ -46,12 +46,9 @@ if asked["write"]:
 told(setup_s=rendered - begin - image.seconds, render_s=image.seconds, write_s=time.perf_counter() - rendered)
 """
 _BATCH = _BEGIN + """
-import numpy as np
 from cubragg.run.batch import render_many
-# Uniformly distributed rotations: F. Mezzadri, Notices Am. Math. Soc. 54 (2007) 592.
-turned, corner = np.linalg.qr(np.random.default_rng(1).normal(size=(asked["images"], 3, 3)))
-turned *= np.sign(np.diagonal(corner, axis1=1, axis2=2))[:, None]
-turned *= np.linalg.det(turned)[:, None, None].round()
+from cubragg.crystallography.orientations import random_orientations
+turned = random_orientations(asked["images"], 1)
 images = render_many(build(parse(asked["line"])).experiment, turned, backend=asked["backend"],
                      threads=asked["threads"], **keywords)
 next(images)

@@ -113,4 +113,4 @@ def test_every_term_may_be_asked_for():
     asked = simulate(experiment, backend="cpu", cull=None)
     assert (asked.culling.culled, asked.culling.why) == (False, "every term is asked for")
     image, = render_many(experiment, [experiment.crystal.misset_deg], backend="cpu", cull=None)
-    assert image.tobytes() == asked.photons.tobytes()
+    assert image.photons.tobytes() == asked.photons.tobytes()

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, StructureFactors, simulate
+from cubragg.crystallography.orientations import misset_angles
 from cubragg.crystallography.vectors import rotate_xyz
 from cubragg.device.host_build import find_compiler
 from cubragg.engine import kernel_params
 from cubragg.engine.reference import factor_table as structure_factor
 from cubragg.plan.plan import make_plan
 from cubragg.run import batch
-from cubragg.run.batch import misset_angles, render_many
+from cubragg.run.batch import render_many
 from cubragg.units import rad_from_deg
 
 ANGLES = st.lists(st.tuples(*[st.floats(-360.0, 360.0)] * 3), min_size=1, max_size=4)
@@ -38,8 +39,9 @@ def rotation(misset) -> np.ndarray:
 def assert_equal_to_simulate(experiment, angles, backend, images):
     for image, misset in zip(images, angles, strict=True):
         expected = simulate(with_misset(experiment, misset), backend=backend).photons
-        assert (image.dtype, image.shape) == (expected.dtype, expected.shape)
-        np.testing.assert_array_equal(image.view(np.uint32), expected.view(np.uint32))
+        assert (image.photons.dtype, image.photons.shape) == (expected.dtype, expected.shape)
+        np.testing.assert_array_equal(image.photons.view(np.uint32), expected.view(np.uint32))
+        assert image.experiment.crystal.misset_deg == tuple(misset)
 
 
 @pytest.mark.parametrize(("backend", "module"), [("numpy", structure_factor), ("cpu", kernel_params)])
@@ -113,7 +115,7 @@ def test_rotations_where_two_axes_meet(about_y):
 def test_rotations_and_angles_give_the_same_image():
     experiment = small_experiment(crystal={"misset_deg": None})
     misset = (31.0, -12.0, 77.0)
-    images = [next(render_many(experiment, orientations, backend="numpy"))
+    images = [next(render_many(experiment, orientations, backend="numpy")).photons
               for orientations in ([misset], [rotation(misset)])]
     np.testing.assert_allclose(images[1], images[0], rtol=1e-6, atol=1e-9 * images[0].max())
 
@@ -131,7 +133,8 @@ def test_nothing_to_render():
 
 @pytest.mark.parametrize(("orientations", "told"), [
     ([1.0, 2.0, 3.0], r"got an array of shape \(3,\); accepted are misset angles"),
-    (np.zeros((2, 4)), r"got an array of shape \(2, 4\)"),
+    (np.zeros((2, 5)), r"got an array of shape \(2, 5\)"),
+    (np.ones((2, 4)), "quaternion 0 has length 2"),
     (np.zeros((2, 3, 4)), r"got an array of shape \(2, 3, 4\)"),
     ([(0.0, float("nan"), 0.0)], "got NaN or inf"),
     ([np.eye(3), 1.01 * np.eye(3)], "matrix 1 is no rotation"),
