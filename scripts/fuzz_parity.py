@@ -32,8 +32,8 @@ from cubragg.cli.build import Job, build
 from cubragg.cli.exit_errors import CommandLineFault
 from cubragg.cli.flags import FLAGS
 from cubragg.cli.parser import parse
-from cubragg.detect.noise import noise_counts, noise_image
-from cubragg.detect.quantize import int_image, pgm_image
+from cubragg.detect.nanobragg_images import int_image, noise_image, pgm_image
+from cubragg.detect.noise import noise_counts
 from cubragg.errors import CubraggError
 from cubragg.io.images.pgm import read_pgm
 from cubragg.io.images.smv import smv_header

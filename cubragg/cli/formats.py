@@ -13,7 +13,7 @@ import numpy as np
 
 from cubragg import units
 from cubragg.cli.build import Output, Settings
-from cubragg.detect.counts import MAX_COUNT
+from cubragg.detect.quantize import MAX_COUNT
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.experiment import Experiment

@@ -15,8 +15,10 @@ import numpy as np
 from cubragg.cli import formats, geometry_out
 from cubragg.cli.build import MARKS, Job, Output, Settings
 from cubragg.cli.flags import DEFAULT_NAMES, flag_for_field
-from cubragg.detect.noise import noise_counts, noise_image
-from cubragg.detect.quantize import int_image, int_scale, pgm_image
+from cubragg.detect.nanobragg_images import int_image, int_scale, noise_image, pgm_image
+from cubragg.detect.noise import noise_counts
+from cubragg.detect.quantize import MAX_COUNT
+from cubragg.detect.stored_pixels import PixelType, stored_pixels
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.nanobragg.random_stream import MAX_SEED
 
@@ -332,25 +334,27 @@ class Writer:
         write_smv(path, counts, self._formats.smv_header(1.0, self.job.settings.adc))
 
     def _write_cbf(self, path: str) -> None:
-        from cubragg.detect.counts import MAX_COUNT, pixels_of
         from cubragg.io.images.cbf import write_cbf
 
         live = self._formats.cbf_live()
-        counts = pixels_of(*self._counted("int32"), live, "int32", MAX_COUNT, -1, where=path)
+        values, scale = self._counted("int32")
+        counts = stored_pixels(values, PixelType("int32", MAX_COUNT, -1), live, scale=scale, where=path)
         write_cbf(path, counts, self._formats.cbf_header(int((~live).sum())))
 
     def _write_tiff(self, path: str) -> None:
-        from cubragg.io.images.tiff import tiff_pixels, write_tiff
+        from cubragg.io.images.tiff import TYPES, write_tiff
 
         kind = self.job.settings.tiff_type
-        write_tiff(path, tiff_pixels(*self._counted(kind), self._formats.live, kind, where=path))
+        values, scale = self._counted(kind)
+        write_tiff(path, stored_pixels(values, TYPES[kind], self._formats.live, scale=scale, where=path))
 
     def _write_nxmx(self, path: str) -> None:
-        from cubragg.io.images.nxmx import nxmx_pixels
+        from cubragg.io.images.nxmx import TYPES
 
         assert self.nxmx is not None
         kind = self.job.settings.nxmx_type
-        self.nxmx.append(nxmx_pixels(*self._counted(kind), self._formats.live, kind, where=path))
+        values, scale = self._counted(kind)
+        self.nxmx.append(stored_pixels(values, TYPES[kind], self._formats.live, scale=scale, where=path))
 
     def _write_png(self, path: str) -> None:
         from cubragg.view.figure import write_picture

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cubragg.detect.quantize import SATURATION, region_bands, region_slices
+from cubragg.detect.quantize import region_bands, region_slices
 from cubragg.experiment.sampling import ROI
 from cubragg.nanobragg.random_stream import ReferenceStream
 
@@ -45,17 +45,6 @@ def noise_counts(photons: np.ndarray, roi: ROI, seed: int, rng: str = "numpy") -
 
 def _finite(means: np.ndarray) -> np.ndarray:
     return np.nan_to_num(means, nan=_LARGEST_POISSON_MEAN, posinf=_LARGEST_POISSON_MEAN)
-
-
-def noise_image(counts: np.ndarray, adc: float, roi: ROI) -> tuple[np.ndarray, float, int]:
-    """uint16 image of counts plus ``adc``, the sum of the counts, and the number of clipped pixels."""
-    overloads = 0
-    image = np.zeros(counts.shape, dtype=np.uint16)
-    for band in region_bands(roi):
-        values = counts[band] + adc
-        overloads += int(np.count_nonzero(values > SATURATION))
-        image[band] = np.clip(values, 0.0, SATURATION, out=values).astype(np.uint16)
-    return image, float(counts[region_slices(roi)].sum()), overloads
 
 
 def _single(x: float | np.floating) -> float:

@@ -1,22 +1,87 @@
-"""Scaled integer images of a float image, as nanoBragg makes them.
+"""Numbers as the integers of a file: one way to scale, round and bound them.
 
-Images are [slow, fast]; outside the region of interest (fast_min, fast_max, slow_min,
-slow_max, both ends included) they are 0. Source: nanoBragg.c, "output as ints" and "output as pgm".
+Arrays are [slow, fast]. A region of interest is (fast_min, fast_max, slow_min, slow_max), both ends included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from cubragg.errors import FormatError
 from cubragg.experiment.sampling import ROI
 
-SATURATION = 65535.0
-_AUTOSCALE_MAX = 55000.0
-_GRAY_MAX = 255.0
-_GRAY_PER_RMSD = 250.0 / 5.0
+#: The highest count of formats with signed 32-bit integers.
+MAX_COUNT = 2**31 - 1
+#: Rows that fit the processor's cache together.
 _BAND_ROWS = 16
+
+#: ``even``: to the nearest, halves to even; ``down``: to the next lower; ``half_up_single``: to the nearest, as the
+#: C program does it, adding 0.5 in double precision and rounding the sum to single before the floor.
+Rounding = Literal["even", "down", "half_up_single"]
+
+
+def quantize(values: np.ndarray, dtype: npt.DTypeLike, *, scale: float = 1.0, offset: float = 0.0,
+             highest: float | None = None, rounding: Rounding = "even", clip: bool = False, roi: ROI | None = None,
+             where: str = "counts") -> np.ndarray:
+    """Integers [slow, fast] of ``values * scale + offset``, computed in double precision.
+
+    Parameters
+    ----------
+    values
+        Any real type [slow, fast].
+    dtype
+        Integer type of the result.
+    highest
+        Largest integer; ``None``: that of ``dtype``. The smallest is 0.
+    rounding
+        See `Rounding`.
+    clip
+        Cut numbers below 0 and above ``highest``, where NaN goes too; else they are an error.
+    roi
+        Pixels outside are 0; ``None``: all are quantized.
+    where
+        What an error starts with.
+
+    Raises
+    ------
+    FormatError
+        Without ``clip``, naming the first pixel in scan order that is NaN, negative or above ``highest``.
+    """
+    counts = np.zeros(values.shape, dtype=dtype)
+    top = float(np.iinfo(counts.dtype).max if highest is None else highest)
+    for rows, columns in region_bands((0, values.shape[1] - 1, 0, values.shape[0] - 1) if roi is None else roi):
+        band = values[rows, columns].astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            band *= scale
+            band += offset
+        if clip:
+            band = np.fmax(np.fmin(band, top, out=band), 0.0, out=band)
+        rounded = _rounded(band, rounding)
+        if not clip:
+            _check_bounds(band, rounded, top, (rows.start, columns.start), where)
+        counts[rows, columns] = rounded
+    return counts
+
+
+def _rounded(values: np.ndarray, rounding: Rounding) -> np.ndarray:
+    if rounding == "even":
+        return np.rint(values)
+    if rounding == "half_up_single":
+        values = (values + 0.5).astype(np.float32)
+    return np.floor(values)
+
+
+def _check_bounds(values: np.ndarray, rounded: np.ndarray, top: float, first: tuple[int, int], where: str) -> None:
+    # NaN fails every comparison.
+    wrong = ~((values >= 0.0) & (rounded <= top))
+    if wrong.any():
+        slow, fast = np.unravel_index(wrong.argmax(), wrong.shape)
+        raise FormatError(f"{where}: got {values[slow, fast]:.10g} at pixel {first[1] + fast} fast, {first[0] + slow} "
+                          f"slow; counts are 0 to {top:.0f}")
 
 
 def region_slices(roi: ROI) -> tuple[slice, slice]:
@@ -24,52 +89,8 @@ def region_slices(roi: ROI) -> tuple[slice, slice]:
     return slice(roi[2], roi[3] + 1), slice(roi[0], roi[1] + 1)
 
 
-def int_scale(photons: np.ndarray, scale: float | None, roi: ROI) -> float:
-    """The scale of `int_image`: as given or, if ``None`` or <= 0, what makes the maximum 55000."""
-    if scale is not None and scale > 0.0:
-        return scale
-    peak = float(photons[region_slices(roi)].max())
-    return _AUTOSCALE_MAX / peak if peak > 0.0 else 1.0
-
-
-def int_image(photons: np.ndarray, scale: float | None, adc: float, roi: ROI) -> tuple[np.ndarray, float]:
-    """uint16 image and the scale used, that of `int_scale`.
-
-    Values are ``photons * scale + adc`` clipped to 16 bits and rounded to nearest,
-    the half added in double and rounded to single before the floor.
-    """
-    scale = int_scale(photons, scale, roi)
-    counts = np.zeros(photons.shape, dtype=np.uint16)
-    for band in region_bands(roi):
-        values = _bounded(photons[band], scale, adc, SATURATION)
-        values += 0.5
-        # Of numbers >= 0 the cast is the floor.
-        counts[band] = values.astype(np.float32).astype(np.uint16)
-    return counts, scale
-
-
-def pgm_image(photons: np.ndarray, scale: float | None, int_scale: float, rmsd: float, roi: ROI
-               ) -> tuple[np.ndarray, float]:
-    """uint8 image and the scale used; ``None`` or <= 0: five rmsd become 250, ``int_scale`` if rmsd is 0."""
-    if scale is None or not scale > 0.0:
-        scale = _GRAY_PER_RMSD / rmsd if rmsd > 0.0 else int_scale
-    gray = np.zeros(photons.shape, dtype=np.uint8)
-    for band in region_bands(roi):
-        gray[band] = _bounded(photons[band], scale, 0.0, _GRAY_MAX).astype(np.uint8)
-    return gray, scale
-
-
 def region_bands(roi: ROI) -> Iterator[tuple[slice, slice]]:
-    """Indices of rows of the region that stay in the processor's cache together, and need little memory."""
+    """Indices of the region's rows, a few at a time: they stay in the processor's cache and need little memory."""
     rows, columns = region_slices(roi)
     for start in range(rows.start, rows.stop, _BAND_ROWS):
         yield slice(start, min(start + _BAND_ROWS, rows.stop)), columns
-
-
-def _bounded(photons: np.ndarray, scale: float, offset: float, top: float) -> np.ndarray:
-    """``photons * scale + offset`` in double, cut to 0 and ``top``, which NaN becomes too."""
-    values = photons.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        values *= scale
-        values += offset
-    return np.fmax(np.fmin(values, top, out=values), 0.0, out=values)

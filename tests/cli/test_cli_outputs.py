@@ -17,8 +17,8 @@ from cli.conftest import SMALL, smv
 from cubragg import CubraggError, simulate
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
-from cubragg.detect.noise import noise_counts, noise_image
-from cubragg.detect.quantize import int_image, pgm_image
+from cubragg.detect.nanobragg_images import int_image, noise_image, pgm_image
+from cubragg.detect.noise import noise_counts
 from cubragg.device.host_build import find_compiler
 from cubragg.io.images.cbf import read_cbf
 from cubragg.io.images.pgm import read_pgm

@@ -9,8 +9,8 @@ from golden_set import arguments, cases, reference, stored
 from cubragg import simulate
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
-from cubragg.detect.noise import noise_counts, noise_image
-from cubragg.detect.quantize import int_image, pgm_image
+from cubragg.detect.nanobragg_images import int_image, noise_image, pgm_image
+from cubragg.detect.noise import noise_counts
 from cubragg.io.images.smv import smv_header
 from cubragg.parity.pixel_trace import trace_pixel
 from cubragg.units import deg_from_rad

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cubragg.detect.noise import noise_counts, noise_image
-from cubragg.detect.quantize import int_image, pgm_image
+from cubragg.detect.nanobragg_images import int_image, noise_image, pgm_image
+from cubragg.detect.noise import noise_counts
 
 ROI = (1, 3, 0, 1)
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as arrays
 
-from cubragg.detect.counts import counts_from_photons
+from cubragg.detect.quantize import quantize
 from cubragg.errors import FormatError
 from cubragg.experiment import Detector
 from cubragg.io.images.cbf import MiniCbfHeader, minicbf_header, read_cbf, write_cbf
@@ -122,14 +122,14 @@ def test_two_theta_is_that_of_the_geometry():
 
 def test_counts_are_scaled_and_rounded():
     photons = np.array([[0.0, 0.2, 0.25], [1.0, 10.4, 1e5]], np.float32)
-    counts = counts_from_photons(photons, 2.0, 1.0)
+    counts = quantize(photons, np.int32, scale=2.0, offset=1.0)
     assert counts.dtype == np.int32
     assert counts.tolist() == [[1, 1, 2], [3, 22, 200001]]
 
 
 def test_largest_count():
-    assert counts_from_photons(np.array([[2.0**31 - 1]]), 1.0).tolist() == [[2**31 - 1]]
-    assert counts_from_photons(np.array([[1000.4]]), 1.0, count_cutoff=1000).tolist() == [[1000]]
+    assert quantize(np.array([[2.0**31 - 1]]), np.int32).tolist() == [[2**31 - 1]]
+    assert quantize(np.array([[1000.4]]), np.int32, highest=1000).tolist() == [[1000]]
 
 
 @pytest.mark.parametrize(("value", "shown"), [
@@ -137,12 +137,12 @@ def test_largest_count():
 def test_counts_that_do_not_fit_name_the_first_pixel(value, shown):
     photons = np.ones((3, 4))
     photons[1, 2] = photons[2, 0] = value
-    assert said(counts_from_photons, photons, 1.0) == (
+    assert said(quantize, photons, np.int32) == (
         f"counts: got {shown} at pixel 2 fast, 1 slow; counts are 0 to 2147483647")
 
 
 def test_counts_above_the_cutoff():
-    assert said(counts_from_photons, np.array([[1.0, 6.0]]), 2.0, 1.0, count_cutoff=12, where="a.cbf") == (
+    assert said(quantize, np.array([[1.0, 6.0]]), np.int32, scale=2.0, offset=1.0, highest=12, where="a.cbf") == (
         "a.cbf: got 13 at pixel 1 fast, 0 slow; counts are 0 to 12")
 
 

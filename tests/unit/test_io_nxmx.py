@@ -16,10 +16,11 @@ import nxmx
 import pytest
 
 from cubragg import Detector, Panel
+from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import FormatError
 from cubragg.io.files.hdf5_sink import Sink
 from cubragg.io.images.image_panels import live, tiles_of
-from cubragg.io.images.nxmx import TYPES, NxmxScene, NxmxWriter, nxmx_pixels
+from cubragg.io.images.nxmx import TYPES, NxmxScene, NxmxWriter
 
 DETECTOR = Detector("mosflm", 0.2, 21, 17, distance_mm=120.0, xbeam_mm=1.5, ybeam_mm=2.25, rotx_deg=3.0, roty_deg=-2.0,
                     twotheta_deg=9.0)
@@ -46,7 +47,7 @@ def written(name: str = "a.h5", type_name: str = "uint32", counts: np.ndarray = 
     described = scene(**changes)
     with NxmxWriter(name, described, len(counts), type_name) as writer:
         for image in counts:
-            writer.append(nxmx_pixels(image, 1.0, described.live, type_name))
+            writer.append(stored_pixels(image, TYPES[type_name], described.live))
     assert writer.complete
 
 
@@ -54,7 +55,7 @@ def append_to(writer: NxmxWriter, counts: np.ndarray, last: np.ndarray | None) -
     """Append good images and then ``last``, or have Ctrl-C pressed."""
     with writer:
         for image in counts:
-            writer.append(nxmx_pixels(image, 1.0, scene().live, "uint32"))
+            writer.append(stored_pixels(image, TYPES["uint32"], scene().live))
         if last is None:
             raise KeyboardInterrupt
         writer.append(last)
@@ -193,7 +194,7 @@ def test_stills_have_no_spindle():
 def test_types_keep_their_highest_count_and_mark_what_is_absent(type_name):
     kind = TYPES[type_name]
     values = np.array([[0.0, kind.highest, 5.4]])
-    pixels = nxmx_pixels(values, 1.0, np.array([[True, True, False]]), type_name)
+    pixels = stored_pixels(values, kind, np.array([[True, True, False]]))
     assert pixels.dtype == type_name
     assert pixels.tolist() == [[0.0, kind.highest, kind.absent]]
 
@@ -202,7 +203,7 @@ def test_types_keep_their_highest_count_and_mark_what_is_absent(type_name):
 def test_counts_above_the_range_name_the_first_pixel(type_name, value):
     highest = int(TYPES[type_name].highest)
     with pytest.raises(FormatError) as caught:
-        nxmx_pixels(np.array([[1.0, value]]), 1.0, np.ones((1, 2), bool), type_name, where="a.h5")
+        stored_pixels(np.array([[1.0, value]]), TYPES[type_name], np.ones((1, 2), bool), where="a.h5")
     assert str(caught.value) == f"a.h5: got {value:.0f} at pixel 1 fast, 0 slow; counts are 0 to {highest}"
 
 

@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from cubragg import Detector, Panel
+from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import FormatError
 from cubragg.io.images import pilatus
 from cubragg.io.images.image_panels import facing_geometry, live, sensor_of, tiles_of, trusted_of
 from cubragg.io.images.smv import adsc_header, header_value, write_smv
-from cubragg.io.images.tiff import TYPES, tiff_pixels, write_tiff
+from cubragg.io.images.tiff import TYPES, write_tiff
 
 
 def facing(detector: Detector, *, rotating: bool = True):
@@ -136,10 +137,10 @@ def test_no_whole_modules(shape):
 
 @pytest.mark.parametrize("type_name", TYPES)
 def test_tiff_is_read_by_fabio_and_pillow(type_name, tmp_path):
-    highest, absent = TYPES[type_name]
+    _, highest, absent = TYPES[type_name]
     values = np.array([[0.0, 1.4, 1000.0], [7.0, min(highest, 1e30), 3.0]])
     mask = np.array([[True, True, True], [True, True, False]])
-    pixels = tiff_pixels(values, 1.0, mask, type_name)
+    pixels = stored_pixels(values, TYPES[type_name], mask)
     path = tmp_path / "a_0001.tif"
     write_tiff(path, pixels)
     expected = values.astype(np.float32) if type_name == "float32" else np.rint(values)
@@ -154,9 +155,9 @@ def test_tiff_is_read_by_fabio_and_pillow(type_name, tmp_path):
     ("uint16", 65536.0, "65536"), ("int32", 2.0**31, "2147483648"), ("int32", math.nan, "nan")])
 def test_tiff_names_the_first_pixel_out_of_range(type_name, value, shown):
     with pytest.raises(FormatError) as caught:
-        tiff_pixels(np.array([[1.0], [value]]), 1.0, np.ones((2, 1), bool), type_name, where="a.tif")
+        stored_pixels(np.array([[1.0], [value]]), TYPES[type_name], np.ones((2, 1), bool), where="a.tif")
     assert str(caught.value) == (f"a.tif: got {shown} at pixel 0 fast, 1 slow; counts are 0 to "
-                                 f"{int(TYPES[type_name][0])}")
+                                 f"{TYPES[type_name].highest}")
 
 
 def test_tiff_refuses_other_types(tmp_path):

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cubragg import units
-from cubragg.detect.counts import MAX_COUNT
+from cubragg.detect.quantize import MAX_COUNT
 from cubragg.errors import FormatError
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.io.files.arrays import checked_image

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cubragg.crystallography.frames import to_frame
 from cubragg.crystallography.vectors import Vector, dot, norm, scale
-from cubragg.detect.counts import pixels_of
+from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path
@@ -40,21 +40,11 @@ _NO_SENSOR_M = 1e-9
 _GAP = 1
 
 
-class PixelType(NamedTuple):
-    """How pixels are kept: highest count, and the value of pixels that are not there.
-
-    dxtbx reads whole numbers as signed ones and takes the two highest for marks; XDS takes what is no positive
-    32-bit integer for one.
-    """
-
-    highest: float
-    absent: float
-
-
-TYPES = {
-    "uint32": PixelType(2**31 - 3, 2**32 - 1), "int32": PixelType(2**31 - 3, -1),
-    "uint16": PixelType(2**16 - 3, 2**16 - 1), "float32": PixelType(float(np.finfo(np.float32).max), -1),
-}
+#: Types of pixels by name. dxtbx reads integers as signed ones and takes the two highest for marks; XDS takes what is
+#: no positive 32-bit integer for one.
+TYPES = {kind.name: kind for kind in (
+    PixelType("uint32", 2**31 - 3, 2**32 - 1), PixelType("int32", 2**31 - 3, -1),
+    PixelType("uint16", 2**16 - 3, 2**16 - 1), PixelType("float32", float(np.finfo(np.float32).max), -1))}
 
 
 @dataclass(frozen=True)
@@ -97,12 +87,6 @@ class NxmxScene:
     kahn_factor: float = 0.0
     counts_per_photon: float = 1.0
     trusted: tuple[float, float] | None = None
-
-
-def nxmx_pixels(values: np.ndarray, factor: float, live: np.ndarray, type_name: str, *, where: str = "counts"
-                ) -> np.ndarray:
-    """Pixels [slow, fast] of a type of `TYPES`, as `counts.pixels_of` makes them."""
-    return pixels_of(values, factor, live, type_name, *TYPES[type_name], where=where)
 
 
 class NxmxWriter:
@@ -172,7 +156,7 @@ class NxmxWriter:
             self._stack = stack.pop_all()
 
     def append(self, image: np.ndarray) -> None:
-        """Add an image [slow, fast] of the file's type, as `nxmx_pixels` makes it.
+        """Add an image [slow, fast] of the file's type, as `stored_pixels` makes it.
 
         Raises
         ------

@@ -6,21 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from cubragg.detect.counts import pixels_of
+from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path, require_size
 
-#: Types of pixels: the highest count, and the value of pixels that are not there.
-TYPES = {"int32": (2.0**31 - 1.0, -1.0), "uint16": (2.0**16 - 1.0, 0.0), "float32": (np.inf, -1.0)}
+#: Types of pixels by name.
+TYPES = {kind.name: kind for kind in (
+    PixelType("int32", 2**31 - 1, -1), PixelType("uint16", 2**16 - 1, 0), PixelType("float32", np.inf, -1))}
 #: Offsets in a TIFF have 32 bits; the rest is for the tags.
 _MAX_PIXEL_BYTES = 2**32 - 2**16
-
-
-def tiff_pixels(values: np.ndarray, factor: float, live: np.ndarray, type_name: str, *, where: str = "counts"
-                ) -> np.ndarray:
-    """Pixels [slow, fast] of a type of `TYPES`, as `counts.pixels_of` makes them."""
-    return pixels_of(values, factor, live, type_name, *TYPES[type_name], where=where)
 
 
 def write_tiff(path: Path | str, image: np.ndarray) -> None:
