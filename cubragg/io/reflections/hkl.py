@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg.errors import FormatError
-from cubragg.io.files import hkl_cache
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.compression import unpacked
 from cubragg.io.files.decimals import leading_columns
@@ -39,8 +38,6 @@ class HklList(NamedTuple):
 def read_hkl(path: Path | str) -> HklList:
     """Read ``h k l F`` a line; further columns (sigma, phase), blank lines and comments are skipped.
 
-    Of a large list a binary copy is left beside it, for the next time; see `hkl_cache`.
-
     Raises
     ------
     FormatError
@@ -50,25 +47,13 @@ def read_hkl(path: Path | str) -> HklList:
         If the file cannot be read.
     """
     data = unpacked(path)
-    key = hkl_cache.key_of(path, data)
-    recalled = hkl_cache.recall(key) if key else None
-    if recalled is not None:
-        return HklList(*recalled)
     if not data.isascii() or b"\r" in data or b"\0" in data:
         data = text_of(path, data).encode("utf-8")
-    found = _parsed(path, data)
-    if key:
-        hkl_cache.keep(key, *found)
-    return found
-
-
-def _parsed(path: Path | str, text: bytes) -> HklList:
-    """What a text in UTF-8 holds, its lines ended by line feeds."""
     tables = []
-    for start, block in _blocks(text):
+    for start, block in _blocks(data):
         table = _table_at_once(block)
         if table is None:
-            table = _table_by_line(path, block.decode("utf-8"), text.count(b"\n", 0, start) + 1)
+            table = _table_by_line(path, block.decode("utf-8"), data.count(b"\n", 0, start) + 1)
         if len(table):
             # A view would keep the table.
             tables.append((table[:, :3].astype(np.int32, order="C"), table[:, 3].copy()))
