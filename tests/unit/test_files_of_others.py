@@ -280,8 +280,9 @@ def test_unmerged_rows_of_xds_as_gemmi_reads_them():
     (XDS.replace("=   19", "=  290"), "got SPACE_GROUP_NUMBER 290; 1 to 230 are accepted"),
     (XDS.partition("!END_OF_HEADER")[0], "no reflections"),
     (XDS.replace("!UNIT_CELL", "!CELL"), "got 0 numbers for UNIT_CELL_CONSTANTS; 6 are needed"),
-    (XDS.replace("9.000E+00  1.000E+00", "9"), "a.HKL:13: got 4 columns; h, k, l, an intensity and its sigma"),
-    (XDS.replace("     1     2     3", "   1.5     2     3"), "an index that is not a whole number"),
+    (XDS.replace("9.000E+00  1.000E+00", "9"), r"a\.HKL:13: got 4 columns; a reflection needs h k l I sigma"),
+    (XDS.replace("     1     2     3", "   1.5     2     3"), r"a\.HKL:13: got 1\.5; h must be a whole number"),
+    (XDS.replace("2.500E+01", "nan"), r"a\.HKL:14: got nan; I must be a finite number"),
 ])
 def test_lists_of_xds_that_cannot_be_used(text, message):
     """AT-STR-018"""
