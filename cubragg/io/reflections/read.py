@@ -231,7 +231,7 @@ def _amplitudes(listed: Listed, merged: Merged, symmetry: Symmetry) -> tuple[np.
         values = np.sqrt(np.maximum(values, 0.0))
     else:
         values = np.abs(values)
-    absent = symmetry.absent(merged.hkl) & (values > 0.0)
+    absent = symmetry.operations.systematic_absences(merged.hkl) & (values > 0.0)
     if absent.any():
         notices.append(f"{int(absent.sum())} systematic absences of {symmetry.name} are listed with |F| > 0; "
                        "they are taken as 0")

@@ -12,7 +12,7 @@ import gemmi
 import numpy as np
 
 from cubragg.crystallography.cell import checked_cell
-from cubragg.crystallography.symmetry import symmetry_of
+from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import FormatError
 from cubragg.io.files.compression import unpacked
 from cubragg.io.files.text import number, text_of
@@ -48,7 +48,7 @@ def read_xds(path: Path | str, column: str | None = None) -> Listed:
     notices = (f"{misfits} misfits, with a sigma below 0, are left out",) if misfits else ()
     return Listed(hkl[good], values[good, 0], True, kind, (),
                   checked_cell(path, gemmi.UnitCell(*_header(path, text, "UNIT_CELL_CONSTANTS"))),
-                  symmetry_of(group.operations(), group.xhm()), notices)
+                  Symmetry(group.xhm(), group.operations()), notices)
 
 
 def _header(path: Path | str, text: str, key: str) -> list[float]:
