@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from cubragg.crystallography.symmetry import IndexBox
 from cubragg.errors import FormatError
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.compression import unpacked
@@ -49,16 +49,10 @@ def read_hkl(path: Path | str) -> HklList:
 
 def _repeated(hkl: np.ndarray) -> np.ndarray:
     """Places of the rows that occurred before."""
-    low = [int(column.min()) for column in hkl.T]
-    sides = [int(column.max()) - least + 1 for column, least in zip(hkl.T, low, strict=True)]
-    if math.prod(sides) <= _BOX_POINTS * len(hkl):
-        place = np.zeros(len(hkl), dtype=np.int64)
-        for column, least, side in zip(hkl.T, low, sides, strict=True):
-            place *= side
-            place += column
-            place -= least
-        seen = np.zeros(math.prod(sides), dtype=np.bool_)
-        seen[place] = True
+    box = IndexBox.of(hkl)
+    if box.size <= _BOX_POINTS * len(hkl):
+        seen = np.zeros(box.size, dtype=np.bool_)
+        seen[box.keys(hkl)] = True
         if np.count_nonzero(seen) == len(hkl):
             return np.empty(0, dtype=np.intp)
     # lexsort is stable: of equal rows the first in the file comes first.
