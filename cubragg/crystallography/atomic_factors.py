@@ -17,7 +17,7 @@ import numpy as np
 from cubragg import checks, units
 from cubragg.crystallography.p1_grid import MAX_GRID_POINTS, ReflectionGrid, Sphere, expand
 from cubragg.crystallography.structure import AtomicModel
-from cubragg.crystallography.symmetry import Symmetry, symmetry_of
+from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import ConfigError, CubraggError
 
 #: Usual bulk solvent: density [electrons/A^3] and B [A^2].
@@ -68,7 +68,7 @@ class ModelFactors:
     @property
     def symmetry(self) -> Symmetry:
         """The space group."""
-        return symmetry_of(self.model.group.operations(), self.model.group.xhm())
+        return Symmetry(self.model.group.xhm(), self.model.group.operations())
 
     def expanded(self) -> ReflectionGrid:
         """|F| of every reflection in P1, Friedel mates with their own, absences 0."""

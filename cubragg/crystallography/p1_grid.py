@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cubragg.crystallography.symmetry import TRANSLATION_UNIT, IndexBox, Symmetry, inverse_d_squared
+from cubragg.crystallography.symmetry import IndexBox, Symmetry
 from cubragg.errors import ConfigError
+
+if TYPE_CHECKING:
+    import gemmi
 
 #: Grid points that are still worth allocating (8 bytes each: 4 GB).
 MAX_GRID_POINTS = 500_000_000
@@ -86,6 +88,11 @@ class ReflectionGrid(NamedTuple):
         keys = np.flatnonzero(~np.isnan(values))
         return self.box.hkl(keys), values[keys]
 
+    def holds(self, hkl: np.ndarray) -> np.ndarray:
+        """Whether the values at indices [n, 3] are known, bool [n]."""
+        values = self.values.reshape(-1).take(self.box.keys(hkl), mode="clip")
+        return self.box.contains(hkl) & ~np.isnan(values)
+
     def filled(self, default_F: float = 0.0) -> tuple[np.ndarray, tuple[int, int, int]]:
         """Amplitudes float64 [h, k, l], ``default_F`` [electrons] where nothing is known, and the first indices."""
         h, k, m = (-int(n) for n in self.box.reach)
@@ -104,9 +111,8 @@ def expand(hkl: np.ndarray, amplitudes: np.ndarray, symmetry: Symmetry) -> Refle
     """
     box = _box(hkl, symmetry)
     values = np.full(box.size, np.nan)
-    indices = hkl.astype(np.float64)
     for rotation in symmetry.point_group:
-        values[box.keys(indices, rotation)] = amplitudes
+        values[box.keys(hkl, rotation)] = amplitudes
     # The key of -h counts from the other end.
     half = box.size // 2
     lower, upper = values[:half + 1], values[half:][::-1]
@@ -117,87 +123,66 @@ def expand(hkl: np.ndarray, amplitudes: np.ndarray, symmetry: Symmetry) -> Refle
 
 
 class Sphere(NamedTuple):
-    """All indices down to the resolution of a list, against those that it holds.
+    """Reciprocal space down to the resolution of a list, against what the list holds.
 
-    ``hkl`` int [n, 3] is merged (`merge`), ``present`` bool on ``box`` says what its expansion holds, ``metric`` is
-    G* [1/A^2] and ``finest`` the largest 1 / d^2 [1/A^2].
+    ``hkl`` int32 [n, 3] is the merged list (`merge`) and ``finest`` its largest 1 / d^2 [1/A^2] in ``cell``, freed of
+    misfit. Of each Friedel pair that is not in its expansion one is in ``missing`` int32 [m, 3], or in ``absent``
+    int32 [a, 3] if it is a systematic absence.
     """
 
     hkl: np.ndarray
-    box: IndexBox
-    present: np.ndarray
     symmetry: Symmetry
-    metric: np.ndarray
+    cell: gemmi.UnitCell
     finest: float
+    missing: np.ndarray
+    absent: np.ndarray
 
     @classmethod
     def around(cls, hkl: np.ndarray, grid: ReflectionGrid, symmetry: Symmetry, cell: tuple[float, ...]) -> Sphere:
         """For a merged list and its expansion; ``cell``: a, b, c [A], alpha, beta, gamma [deg]."""
-        metric = symmetry.metric(cell)
-        finest = float(inverse_d_squared(hkl, metric).max())
-        # |h| is at most |a| / d.
-        reach = np.floor(np.sqrt(np.diag(np.linalg.inv(metric)) * finest) + _ROUNDING)
-        box = IndexBox(np.maximum(reach, grid.box.reach).astype(np.int64))
-        present = np.zeros(box.shape, dtype=bool)
-        inner = tuple(slice(int(a - b), int(a + b) + 1) for a, b in zip(box.reach, grid.box.reach, strict=True))
-        np.logical_not(np.isnan(grid.values), out=present[inner])
-        return cls(hkl, box, present, symmetry, metric, finest)
+        import gemmi
+
+        fitted = symmetry.fitted(cell)
+        finest = float(fitted.calculate_1_d2_array(hkl).max())
+        # What lies on the very limit may have been left out by rounding: not listed, it is not missed.
+        half = gemmi.make_miller_array(fitted, gemmi.SpaceGroup("P 1"), (finest * (1.0 - _ROUNDING)) ** -0.5)
+        unlisted = half[~grid.holds(half)]
+        absent = symmetry.operations.systematic_absences(unlisted)
+        return cls(hkl, symmetry, fitted, finest, unlisted[~absent], unlisted[absent])
 
     def shells(self) -> tuple[Shell, ...]:
         """What is listed and what could be, by shells of equal volume.
 
         0 0 0 and systematic absences are not counted; symmetry and Friedel mates are one reflection.
         """
-        missing = np.concatenate(list(self._left_out(absent=False)))
-        # One of each orbit is enough, and there are few to test for absence then.
-        first = self.box.first_of_orbit(missing, self.symmetry, friedel=True) == self.box.keys(missing)
-        missing = missing[first]
-        _, first = np.unique(self.box.first_of_orbit(self.hkl, self.symmetry, friedel=True), return_index=True)
-        listed = self.hkl[first]
-        listed = listed[~self.symmetry.absent(listed) & listed.any(axis=1)]
-        return _shells(listed, missing[~self.symmetry.absent(missing)], self.metric, self.finest)
+        counted = ~self.symmetry.operations.systematic_absences(self.hkl) & self.hkl.any(axis=1)
+        listed, missing = (self.cell.calculate_1_d2_array(_unique(hkl, self.symmetry))
+                           for hkl in (self.hkl[counted], self.missing))
+        return _shells(listed, missing, self.finest)
 
     def enter_absences(self, grid: ReflectionGrid) -> None:
         """Write 0 into the grid for every systematic absence down to the resolution of the list."""
-        for absent in self._left_out(absent=True):
-            inside = absent[(np.abs(absent) <= grid.box.reach).all(axis=1)]
-            for mates in (inside, -inside):
-                grid.values.reshape(-1)[grid.box.keys(mates)] = 0.0
-
-    def _left_out(self, *, absent: bool) -> Iterator[np.ndarray]:
-        """Indices int32 [n, 3] of one half of the sphere that are not in the list, plane by plane, without 0 0 0.
-
-        The absent ones, or those that the centring does not make absent.
-        """
-        metric, reach = self.metric, self.box.reach
-        k, m = (np.arange(-n, n + 1) for n in reach[1:])
-        plane = (metric[1, 1] * k * k)[:, None] + (metric[2, 2] * m * m)[None, :] + 2 * metric[1, 2] * np.outer(k, m)
-        slope = 2 * (metric[0, 1] * k[:, None] + metric[0, 2] * m[None, :])
-        for h in range(int(reach[0]) + 1):
-            # What lies on the very limit may have been left out by rounding: not listed, it is not missed.
-            free = (plane + (h * slope + metric[0, 0] * h * h) < self.finest * (1.0 - _ROUNDING))
-            free &= ~self.present[h + reach[0]]
-            if h == 0:
-                free.reshape(-1)[:free.size // 2 + 1] = False
-            for t in [] if absent else self.symmetry.centrings:
-                free &= (h * t[0] + (k * t[1])[:, None] + (m * t[2])[None, :]) % TRANSLATION_UNIT == 0
-            rows = np.flatnonzero(free)
-            indices = np.empty((len(rows), 3), dtype=np.int32)
-            indices[:, 0] = h
-            indices[:, 1], indices[:, 2] = np.divmod(rows, len(m))
-            indices[:, 1:] -= reach[1:].astype(np.int32)
-            yield indices[self.symmetry.absent(indices)] if absent else indices
+        inside = self.absent[grid.box.contains(self.absent)]
+        for mates in (inside, -inside):
+            grid.values.reshape(-1)[grid.box.keys(mates)] = 0.0
 
 
-def _shells(listed: np.ndarray, missing: np.ndarray, metric: np.ndarray, finest: float) -> tuple[Shell, ...]:
-    """Shells of equal volume."""
-    here, gone = inverse_d_squared(listed, metric), inverse_d_squared(missing, metric)
-    both = np.concatenate([here, gone])
+def _unique(hkl: np.ndarray, symmetry: Symmetry) -> np.ndarray:
+    """One of each set of symmetry and Friedel mates among indices int32 [n, 3]."""
+    if not len(hkl):
+        return hkl
+    _, first = np.unique(IndexBox.around(hkl, symmetry).first_of_orbit(hkl, symmetry, friedel=True), return_index=True)
+    return hkl[first]
+
+
+def _shells(listed: np.ndarray, missing: np.ndarray, finest: float) -> tuple[Shell, ...]:
+    """Shells of equal volume, from 1 / d^2 [1/A^2] of unique reflections."""
+    both = np.concatenate([listed, missing])
     if not len(both):
         return ()
     edges = np.linspace(float(both.min()) ** 1.5, finest ** 1.5, SHELLS + 1) ** (2.0 / 3.0)
     edges[0], edges[-1] = 0.0, np.inf
     bounds = [float(both.min()) ** -0.5, *(edges[1:-1] ** -0.5).tolist(), finest ** -0.5]
-    counts, gaps = np.histogram(here, edges)[0], np.histogram(gone, edges)[0]
+    counts, gaps = np.histogram(listed, edges)[0], np.histogram(missing, edges)[0]
     return tuple(Shell(bounds[i], bounds[i + 1], int(counts[i]), int(counts[i] + gaps[i]))
                  for i in range(SHELLS) if counts[i] + gaps[i])

@@ -15,89 +15,55 @@ import numpy as np
 if TYPE_CHECKING:
     import gemmi
 
-#: Translations are kept in whole 24ths of an axis.
-TRANSLATION_UNIT = 24
 #: Rows whose keys under all operations stay in the cache.
 _CHUNK_ROWS = 1 << 12
 
 
-def reciprocal_metric(cell: tuple[float, ...]) -> np.ndarray:
-    """G* float64 [3, 3] [1/A^2] of a cell a, b, c [A], alpha, beta, gamma [deg]: 1 / d^2 = h G* h."""
-    lengths, cosines = np.array(cell[:3]), np.cos(np.radians(cell[3:]))
-    direct = np.outer(lengths, lengths) * np.array([[1.0, cosines[2], cosines[1]], [cosines[2], 1.0, cosines[0]],
-                                                    [cosines[1], cosines[0], 1.0]])
-    return np.linalg.inv(direct)
-
-
-def inverse_d_squared(hkl: np.ndarray, metric: np.ndarray) -> np.ndarray:
-    """1 / d^2 float64 [n] [1/A^2] of indices [n, 3]."""
-    indices = hkl.astype(np.float64)
-    return np.einsum("ni,ni->n", indices @ metric, indices)
-
-
 @dataclass(frozen=True, eq=False)
 class Symmetry:
-    """A space group: its name and all its operations, centring included.
+    """A space group, which gemmi's table need not know.
 
     Attributes
     ----------
     name
         Hermann-Mauguin symbol, or what a file calls it.
-    rotations
-        int64 [n, 3, 3], x' = R x + t on fractional coordinates.
-    translations
-        int64 [n, 3] in 24ths of an axis.
+    operations
+        gemmi's operations x' = R x + t on fractional coordinates, centring included.
     """
 
     name: str
-    rotations: np.ndarray
-    translations: np.ndarray
+    operations: gemmi.GroupOps
 
     @cached_property
     def point_group(self) -> np.ndarray:
-        """The different rotations, int64 [m, 3, 3]."""
-        return np.unique(self.rotations.reshape(-1, 9), axis=0).reshape(-1, 3, 3)
+        """The different rotations R, int64 [m, 3, 3]."""
+        import gemmi
 
-    @cached_property
-    def centrings(self) -> np.ndarray:
-        """The translations of the identity other than 0, int64 [c, 3] in 24ths."""
-        identity = (self.rotations == np.eye(3, dtype=np.int64)).all(axis=(1, 2))
-        return self.translations[identity & self.translations.any(axis=1)]
+        return np.array([op.rot for op in self.operations.sym_ops], dtype=np.int64) // gemmi.Op.DEN
 
-    @cached_property
-    def _screws_and_glides(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of each rotation one operation, if it cannot be had without translation."""
-        order = np.lexsort(self.translations.T[::-1])
-        rotations, translations = self.rotations[order], self.translations[order]
-        _, first = np.unique(rotations.reshape(-1, 9), axis=0, return_index=True)
-        shifted = first[translations[first].any(axis=1)]
-        return rotations[shifted], translations[shifted]
+    def _metric(self, cell: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """G* float64 [3, 3] [1/A^2], 1 / d^2 = h G* h, and its mean over the point group."""
+        import gemmi
 
-    def metric(self, cell: tuple[float, ...]) -> np.ndarray:
-        """G* float64 [3, 3] of a cell, freed of what rounding or error takes from its symmetry."""
-        return (self.point_group @ reciprocal_metric(cell) @ self.point_group.transpose(0, 2, 1)).mean(axis=0)
+        metric = np.array(gemmi.UnitCell(*cell).reciprocal_metric_tensor().as_mat33().tolist())
+        return metric, (self.point_group @ metric @ self.point_group.transpose(0, 2, 1)).mean(axis=0)
 
     def misfit(self, cell: tuple[float, ...]) -> float:
-        """How far the operations change the metric of a cell, as a share of its largest element."""
-        metric = reciprocal_metric(cell)
-        return float(np.abs(self.metric(cell) - metric).max() / np.abs(metric).max())
+        """How far the operations change the metric of a cell, as a share of its largest element.
 
-    def absent(self, hkl: np.ndarray) -> np.ndarray:
-        """Whether each of the indices [n, 3] is systematically absent, bool [n]."""
-        result = np.zeros(len(hkl), dtype=bool)
-        rotations, translations = self._screws_and_glides
-        if not len(hkl) or not len(rotations) + len(self.centrings):
-            return result
-        # One number for h R - h, 0 only where all three differences are; products of floats are quicker, and exact.
-        span = 16.0 * np.abs(hkl).max() + 1.0
-        changes = ((rotations - np.eye(3)) @ [span * span, span, 1.0]).T
-        for start in range(0, len(hkl), _CHUNK_ROWS):
-            rows = slice(start, start + _CHUNK_ROWS)
-            indices = hkl[rows].astype(np.float64)
-            result[rows] = ((indices @ self.centrings.T) % TRANSLATION_UNIT).any(axis=1)
-            shifted = (indices @ translations.T) % TRANSLATION_UNIT != 0.0
-            result[rows] |= ((indices @ changes == 0.0) & shifted).any(axis=1)
-        return result
+        ``cell`` is a, b, c [A], alpha, beta, gamma [deg].
+        """
+        metric, mean = self._metric(cell)
+        return float(np.abs(mean - metric).max() / np.abs(metric).max())
+
+    def fitted(self, cell: tuple[float, ...]) -> gemmi.UnitCell:
+        """The cell freed of what rounding or error takes from its symmetry."""
+        import gemmi
+
+        direct = np.linalg.inv(self._metric(cell)[1])
+        lengths = np.sqrt(np.diag(direct))
+        cosines = (direct / np.outer(lengths, lengths))[[1, 0, 0], [2, 2, 1]]
+        return gemmi.UnitCell(*lengths.tolist(), *np.degrees(np.arccos(cosines)).tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,16 +73,19 @@ class IndexBox:
     reach: np.ndarray
 
     @classmethod
+    def of(cls, hkl: np.ndarray) -> IndexBox:
+        """The box that holds indices [n, 3] and their Friedel mates."""
+        return cls(np.array([np.abs(column).max() for column in hkl.T], dtype=np.int64))
+
+    @classmethod
     def around(cls, hkl: np.ndarray, symmetry: Symmetry) -> IndexBox:
         """The box that holds the orbits of indices [n, 3] and of their Friedel mates."""
-        corner = np.abs(hkl).max(axis=0).astype(np.float64)
-        # Most groups permute axes and turn signs, so that the corner alone tells; oblique ones need every index.
+        corner = cls.of(hkl).reach
+        # Most groups permute axes and turn signs, so that the corner is enough; oblique ones need every index.
         if (np.abs(symmetry.point_group).sum(axis=1) == 1).all():
-            return cls((np.abs(symmetry.point_group).transpose(0, 2, 1) @ corner).max(axis=0).astype(np.int64))
-        reach = corner
-        for rotation in symmetry.point_group:
-            reach = np.maximum(reach, np.abs(hkl @ rotation).max(axis=0))
-        return cls(reach.astype(np.int64))
+            return cls((np.abs(symmetry.point_group).transpose(0, 2, 1) @ corner).max(axis=0))
+        reaches = [cls.of(hkl @ rotation).reach for rotation in symmetry.point_group]
+        return cls(np.max(reaches, axis=0))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -135,21 +104,19 @@ class IndexBox:
         """What a step of h, k, l adds to the key, float64 [3]: exact, and quicker to multiply than integers."""
         return np.array([self.shape[1] * self.shape[2], self.shape[2], 1], dtype=np.float64)
 
+    def contains(self, hkl: np.ndarray) -> np.ndarray:
+        """Whether each of the indices [n, 3] is in the box, bool [n]."""
+        return np.logical_and.reduce([np.abs(column) <= n for column, n in zip(hkl.T, self.reach, strict=True)])
+
     def keys(self, hkl: np.ndarray, rotation: np.ndarray | None = None) -> np.ndarray:
         """Keys int64 [n] of indices [n, 3], or of what a rotation makes of them."""
         weights = self.weights if rotation is None else rotation @ self.weights
-        return (hkl @ weights).astype(np.int64) + self.size // 2
+        return np.einsum("ni,i->n", hkl, weights.astype(np.int64)) + self.size // 2
 
     def hkl(self, keys: np.ndarray) -> np.ndarray:
         """Indices int32 [n, 3] of keys [n]."""
-        indices = np.empty((len(keys), 3), dtype=np.int32)
-        # 32-bit division is twice as quick.
-        rest = keys.astype(np.uint32)
-        for column in (2, 1):
-            rest, indices[:, column] = np.divmod(rest, np.uint32(self.shape[column]))
-        indices[:, 0] = rest
-        indices -= self.reach.astype(np.int32)
-        return indices
+        places = np.unravel_index(keys, self.shape)
+        return np.stack([(place - n).astype(np.int32) for place, n in zip(places, self.reach, strict=True)], axis=1)
 
     def first_of_orbit(self, hkl: np.ndarray, symmetry: Symmetry, *, friedel: bool) -> np.ndarray:
         """Largest key int64 [n] among the mates of each of the indices [n, 3]: the same for all of an orbit."""
@@ -162,8 +129,9 @@ class IndexBox:
         return largest + self.size // 2
 
 
-def symmetry_of(operations: gemmi.GroupOps, name: str) -> Symmetry:
-    """Symmetry on arrays from gemmi's operations, whose unit is the same 24th."""
-    listed = list(operations)
-    return Symmetry(name, np.array([op.rot for op in listed], dtype=np.int64) // TRANSLATION_UNIT,
-                    np.array([op.tran for op in listed], dtype=np.int64) % TRANSLATION_UNIT)
+def group_name(operations: gemmi.GroupOps) -> str:
+    """The extended Hermann-Mauguin symbol of operations that are in gemmi's table, else nothing."""
+    import gemmi
+
+    group = gemmi.find_spacegroup_by_ops(operations)
+    return group.xhm() if group else ""

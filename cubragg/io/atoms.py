@@ -106,8 +106,8 @@ def _from_small(path: Path | str, block: gemmi.cif.Block) -> gemmi.Structure:
         small.determine_and_set_spacegroup("1")
     if small.spacegroup is None:
         named = f"space group {symmetry.name!r}, " if symmetry.name else ""
-        raise FormatError(f"{path}: got {named}{len(symmetry.rotations)} symmetry operations; no space group has these "
-                          "in a setting that is known")
+        raise FormatError(f"{path}: got {named}{len(symmetry.operations)} symmetry operations; no space group has "
+                          "these in a setting that is known")
     small.setup_cell_images()
     small.change_occupancies_to_crystallographic()
     structure = gemmi.Structure()

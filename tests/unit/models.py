@@ -6,7 +6,6 @@ import gemmi
 import numpy as np
 
 from cubragg.crystallography.structure import AtomicModel
-from cubragg.crystallography.symmetry import symmetry_of
 
 
 def random_model(atoms: int, cell: tuple[float, ...], group: str, seed: int = 1,
@@ -41,7 +40,7 @@ def summed_by_hand(model: AtomicModel, hkl: np.ndarray, energy_eV: float | None)
     fractional = np.array(cell.frac.mat.tolist())
     inverse_d = hkl @ fractional
     s2 = (inverse_d ** 2).sum(axis=1)
-    symmetry = symmetry_of(model.group.operations(), model.group.xhm())
+    operations = [(np.array(op.rot) // op.DEN, np.array(op.tran) / op.DEN) for op in model.group.operations()]
     total = np.zeros(len(hkl), dtype=complex)
     for atom in model.atoms():
         form = atom.element.it92
@@ -53,8 +52,8 @@ def summed_by_hand(model: AtomicModel, hkl: np.ndarray, energy_eV: float | None)
         u = np.eye(3) * atom.b_iso / (8 * np.pi**2)
         if atom.aniso.nonzero():
             u = np.array(atom.aniso.as_mat33().tolist())
-        for rotation, translation in zip(symmetry.rotations, symmetry.translations, strict=True):
-            phase = np.exp(2j * np.pi * (hkl @ (rotation @ place + translation / 24.0)))
+        for rotation, translation in operations:
+            phase = np.exp(2j * np.pi * (hkl @ (rotation @ place + translation)))
             # The copy's displacements: h R stands for h in the frame of the atom itself.
             s = (hkl @ rotation) @ fractional
             total += atom.occ * f * np.exp(-2 * np.pi**2 * np.einsum("ni,ij,nj->n", s, u, s)) * phase

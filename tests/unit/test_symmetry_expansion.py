@@ -6,8 +6,8 @@ import gemmi
 import numpy as np
 import pytest
 
-from cubragg.crystallography.p1_grid import Sphere, expand, merge
-from cubragg.crystallography.symmetry import Symmetry, symmetry_of
+from cubragg.crystallography.p1_grid import ReflectionGrid, Sphere, expand, merge
+from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import ConfigError
 
 CUBIC, HEXAGONAL = (30.0, 30.0, 30.0, 90.0, 90.0, 90.0), (30.0, 30.0, 41.0, 90.0, 90.0, 120.0)
@@ -25,7 +25,7 @@ DMIN_A = 4.0
 
 
 def symmetry(name: str) -> Symmetry:
-    return symmetry_of(gemmi.SpaceGroup(name).operations(), name)
+    return Symmetry(name, gemmi.SpaceGroup(name).operations())
 
 
 def unique(name: str, dmin: float = DMIN_A) -> np.ndarray:
@@ -67,11 +67,59 @@ def test_one_hand_stands_for_both(name):
                                                                                                 name)
 
 
-@pytest.mark.parametrize("name", GROUPS)
-def test_absences_are_gemmi_s(name):
-    indices = np.array(list(np.ndindex(13, 13, 13)), dtype=np.int32) - 6
-    expected = gemmi.SpaceGroup(name).operations().systematic_absences(indices)
-    np.testing.assert_array_equal(symmetry(name).absent(indices), expected)
+def whole(name: str) -> tuple[Sphere, ReflectionGrid]:
+    """Every reflection to `DMIN_A` but the absences, expanded."""
+    hkl = unique(name)
+    grid = expand(hkl, np.ones(len(hkl)), symmetry(name))
+    return Sphere.around(hkl, grid, symmetry(name), GROUPS[name]), grid
+
+
+#: Reflections h k l that are not there by International Tables A.
+ABSENT = {
+    "P 1 21/c 1": lambda h, k, m: ((h == 0) & (m == 0) & (k % 2 == 1)) | ((k == 0) & (m % 2 == 1)),
+    "I 1 2 1": lambda h, k, m: (h + k + m) % 2 == 1,
+    "P 21 21 21": lambda h, k, m: ((h == 0).astype(int) + (k == 0) + (m == 0) == 2) & ((h + k + m) % 2 == 1),
+    "F d d 2": lambda h, k, m: (((h + k) % 2 == 1) | ((k + m) % 2 == 1) | ((h == 0) & ((k + m) % 4 != 0))
+                                | ((k == 0) & ((h + m) % 4 != 0))),
+    "P 41 21 2": lambda h, k, m: (((h == 0) & (k == 0) & (m % 4 != 0))
+                                  | ((m == 0) & ((h == 0) | (k == 0)) & ((h + k) % 2 == 1))),
+    "R 3:H": lambda h, k, m: (-h + k + m) % 3 != 0,
+    "P 61 2 2": lambda h, k, m: (h == 0) & (k == 0) & (m % 6 != 0),
+    "F d -3 m:2": lambda h, k, m: (((h + k) % 2 == 1) | ((k + m) % 2 == 1) | ((h == 0) & ((k + m) % 4 != 0))
+                                   | ((k == 0) & ((h + m) % 4 != 0)) | ((m == 0) & ((h + k) % 4 != 0))),
+}
+
+
+@pytest.mark.parametrize("name", ABSENT)
+def test_absences_are_those_of_international_tables(name):
+    sphere, grid = whole(name)
+    sphere.enter_absences(grid)
+    hkl, amplitudes = grid.rows()
+    cell = gemmi.UnitCell(*GROUPS[name])
+    inside = gemmi.make_miller_array(cell, gemmi.SpaceGroup("P 1"), DMIN_A, 0.0, False)
+    inside = inside[(cell.calculate_1_d2_array(inside) < sphere.finest * (1 - 1e-6)) & grid.box.contains(inside)]
+    expected = {tuple(index) for index in inside[ABSENT[name](*inside.T)].tolist()}
+    assert len(expected) > 5
+    assert {tuple(index) for index in hkl[amplitudes == 0.0].tolist()} == expected
+
+
+@pytest.mark.parametrize("name", ["P 1 21/c 1", "F d d 2", "P 43 21 2", "R -3 c:H", "I a -3 d"])
+def test_another_origin_that_no_table_knows_changes_nothing(name):
+    operations = gemmi.SpaceGroup(name).operations()
+    operations.change_basis_forward(gemmi.Op("x+1/8,y+1/12,z+1/6"))
+    assert gemmi.find_spacegroup_by_ops(operations) is None
+    moved = Symmetry("moved", operations)
+    hkl = unique(name)[3:]
+    rows, values = np.concatenate([hkl, -hkl]), np.random.default_rng(7).uniform(1.0, 9.0, 2 * len(hkl))
+    found = []
+    for each in (symmetry(name), moved):
+        merged = merge(rows, values, each)
+        grid = expand(merged.hkl, merged.values, each)
+        sphere = Sphere.around(merged.hkl, grid, each, GROUPS[name])
+        sphere.enter_absences(grid)
+        found.append((merged.repeated, sphere.shells(), grid.values))
+    assert found[0][:2] == found[1][:2]
+    np.testing.assert_array_equal(found[0][2], found[1][2])
 
 
 @pytest.mark.parametrize("name", GROUPS)

@@ -11,7 +11,7 @@ import gemmi
 import numpy as np
 
 from cubragg.crystallography.cell import Cell, checked_cell
-from cubragg.crystallography.symmetry import Symmetry, symmetry_of
+from cubragg.crystallography.symmetry import Symmetry, group_name
 from cubragg.errors import FormatError
 from cubragg.io.files.compression import unpacked
 from cubragg.io.reflections.columns import Column, Listed, choose, signed_rows
@@ -128,13 +128,7 @@ def cell_and_symmetry(path: Path | str, block: gemmi.cif.Block) -> tuple[Cell, S
             raise
         raise FormatError(f"{path}: got {gemmi.cif.as_string(operations[0]) if operations else hall!r} for a symmetry "
                           f"operation or a Hall symbol: {error}") from None
-    return cell, symmetry_of(group_ops, group_name(group_ops) or name or hall)
-
-
-def group_name(operations: gemmi.GroupOps) -> str:
-    """The extended Hermann-Mauguin symbol of operations that are in gemmi's table, else nothing."""
-    group = gemmi.find_spacegroup_by_ops(operations)
-    return group.xhm() if group else ""
+    return cell, Symmetry(group_name(group_ops) or name or hall, group_ops)
 
 
 def _value(block: gemmi.cif.Block, tags: tuple[str, ...]) -> str:

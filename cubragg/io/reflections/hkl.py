@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from cubragg.crystallography.symmetry import IndexBox
 from cubragg.errors import FormatError
-from cubragg.io.files import hkl_cache
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.compression import unpacked
-from cubragg.io.files.decimals import leading_columns
-from cubragg.io.files.text import data_lines, number, text_of
+from cubragg.io.files.text import text_of
+from cubragg.io.reflections.reflection_lines import reflection_rows
 
-MAX_INDEX = 2**30
-_BLOCK_BYTES = 2**19
 #: A box of so many points for each reflection is faster to mark than rows are to sort.
 _BOX_POINTS = 64
 
@@ -39,110 +34,25 @@ class HklList(NamedTuple):
 def read_hkl(path: Path | str) -> HklList:
     """Read ``h k l F`` a line; further columns (sigma, phase), blank lines and comments are skipped.
 
-    Of a large list a binary copy is left beside it, for the next time; see `hkl_cache`.
-
     Raises
     ------
     FormatError
-        If a line has fewer columns, text for a number, an index that is not whole
-        or beyond 2^30, or an amplitude that is not finite; or if there is no line.
+        If it is not text, or not a list (`reflection_rows`).
     OSError
         If the file cannot be read.
     """
-    data = unpacked(path)
-    key = hkl_cache.key_of(path, data)
-    recalled = hkl_cache.recall(key) if key else None
-    if recalled is not None:
-        return HklList(*recalled)
-    if not data.isascii() or b"\r" in data or b"\0" in data:
-        data = text_of(path, data).encode("utf-8")
-    found = _parsed(path, data)
-    if key:
-        hkl_cache.keep(key, *found)
-    return found
-
-
-def _parsed(path: Path | str, text: bytes) -> HklList:
-    """What a text in UTF-8 holds, its lines ended by line feeds."""
-    tables = []
-    for start, block in _blocks(text):
-        table = _table_at_once(block)
-        if table is None:
-            table = _table_by_line(path, block.decode("utf-8"), text.count(b"\n", 0, start) + 1)
-        if len(table):
-            # A view would keep the table.
-            tables.append((table[:, :3].astype(np.int32, order="C"), table[:, 3].copy()))
-    if not tables:
-        raise FormatError(f"{path}: no reflections; a list needs lines of h k l F")
-    hkl, amplitudes = (np.concatenate(column) for column in zip(*tables, strict=True))
+    hkl, values = reflection_rows(path, text_of(path, unpacked(path)), ("F",))
     again = _repeated(hkl)
     first = " ".join(str(index) for index in hkl[again.min()]) if again.size else None
-    return HklList(hkl, amplitudes, len(again), first)
-
-
-def _blocks(text: bytes) -> Iterator[tuple[int, bytes]]:
-    """The text in pieces of whole lines and where they start: a wrong line need only be looked for in its piece."""
-    start = 0
-    while start < len(text):
-        end = text.find(b"\n", start + _BLOCK_BYTES) + 1 or len(text)
-        yield start, text[start:end]
-        start = end
-
-
-def _table_at_once(text: bytes) -> np.ndarray | None:
-    """h, k, l, F float64 [n, 4], or ``None`` where anything is wrong: fast readers cannot name the line."""
-    table = leading_columns(text, 4)
-    if table is None:
-        table = _loaded(text.decode("utf-8"))
-    if table is None:
-        return None
-    indices = table[:, :3]
-    # NaN fails the first comparison.
-    right = (indices == np.rint(indices)).all() and (np.abs(indices) <= MAX_INDEX).all()
-    return table if right and np.isfinite(table[:, 3]).all() else None
-
-
-def _loaded(text: str) -> np.ndarray | None:
-    """The table with comments, exponents and the like, 5 times slower than plain decimals."""
-    if not next(data_lines(text), None):
-        return None
-    stream = io.StringIO(text.replace(",", " ").replace("!", "#"))
-    try:
-        return np.loadtxt(stream, usecols=(0, 1, 2, 3), comments="#", ndmin=2)
-    except ValueError:
-        return None
-
-
-def _table_by_line(path: Path | str, text: str, first_line: int) -> np.ndarray:
-    """What `_table_at_once` gives, 50 times slower, or the error with its line."""
-    return np.array([_reflection(f"{path}:{line_number}", columns)
-                     for line_number, columns in data_lines(text, first_line)]).reshape(-1, 4)
-
-
-def _reflection(where: str, columns: list[str]) -> tuple[float, float, float, float]:
-    if len(columns) < 4:
-        raise FormatError(f"{where}: got {len(columns)} columns; a reflection needs h k l F")
-    h, k, l_, amplitude = (number(where, name, token) for name, token in zip("hklF", columns, strict=False))
-    for name, index in zip("hkl", (h, k, l_), strict=True):
-        if index != round(index):
-            raise FormatError(f"{where}: got {index:g}; {name} must be a whole number")
-        if abs(index) > MAX_INDEX:
-            raise FormatError(f"{where}: got {index:.0f}; {name} must be {-MAX_INDEX} to {MAX_INDEX}")
-    return h, k, l_, amplitude
+    return HklList(hkl, values[:, 0], len(again), first)
 
 
 def _repeated(hkl: np.ndarray) -> np.ndarray:
     """Places of the rows that occurred before."""
-    low = [int(column.min()) for column in hkl.T]
-    sides = [int(column.max()) - least + 1 for column, least in zip(hkl.T, low, strict=True)]
-    if math.prod(sides) <= _BOX_POINTS * len(hkl):
-        place = np.zeros(len(hkl), dtype=np.int64)
-        for column, least, side in zip(hkl.T, low, sides, strict=True):
-            place *= side
-            place += column
-            place -= least
-        seen = np.zeros(math.prod(sides), dtype=np.bool_)
-        seen[place] = True
+    box = IndexBox.of(hkl)
+    if box.size <= _BOX_POINTS * len(hkl):
+        seen = np.zeros(box.size, dtype=np.bool_)
+        seen[box.keys(hkl)] = True
         if np.count_nonzero(seen) == len(hkl):
             return np.empty(0, dtype=np.intp)
     # lexsort is stable: of equal rows the first in the file comes first.

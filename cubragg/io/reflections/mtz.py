@@ -10,7 +10,7 @@ import gemmi
 import numpy as np
 
 from cubragg.crystallography.cell import Cell, checked_cell
-from cubragg.crystallography.symmetry import symmetry_of
+from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import FormatError
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.compression import unpacked
@@ -49,7 +49,7 @@ def read_mtz(path: Path | str, column: str | None = None) -> Listed:
                               [_values(mtz, mtz.column_with_label(name)) for name in chosen.names])
     return Listed(hkl, values, chosen.intensities, chosen, others,
                   checked_cell(path, cell if cell.is_crystal() else mtz.cell),
-                  symmetry_of(mtz.spacegroup.operations(), mtz.spacegroup.xhm()))
+                  Symmetry(mtz.spacegroup.xhm(), mtz.spacegroup.operations()))
 
 
 def _is_unmerged(mtz: gemmi.Mtz) -> bool:

@@ -192,8 +192,8 @@ def _shelx(path: Path | str, column: str | None) -> Listed:
 def _expanded(path: Path | str, listed: Listed) -> Reflections:
     """A unique list, merged, made amplitudes and expanded to P1."""
     symmetry, cell = listed.symmetry, listed.cell
-    if not len(listed.hkl):
-        raise FormatError(f"{path}: {listed.column} has no value in any row")
+    if not listed.hkl.any():
+        raise FormatError(f"{path}: {listed.column} has no value in any row{' but 0 0 0' * bool(len(listed.hkl))}")
     if symmetry.misfit(cell) > MAX_MISFIT:
         raise FormatError(f"{path}: got the cell {_shown(cell)} and the space group {symmetry.name}, which do not go "
                           "together")
@@ -231,7 +231,7 @@ def _amplitudes(listed: Listed, merged: Merged, symmetry: Symmetry) -> tuple[np.
         values = np.sqrt(np.maximum(values, 0.0))
     else:
         values = np.abs(values)
-    absent = symmetry.absent(merged.hkl) & (values > 0.0)
+    absent = symmetry.operations.systematic_absences(merged.hkl) & (values > 0.0)
     if absent.any():
         notices.append(f"{int(absent.sum())} systematic absences of {symmetry.name} are listed with |F| > 0; "
                        "they are taken as 0")

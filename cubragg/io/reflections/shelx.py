@@ -12,7 +12,7 @@ import gemmi
 import numpy as np
 
 from cubragg.crystallography.cell import Cell, checked_cell
-from cubragg.crystallography.symmetry import Symmetry, symmetry_of
+from cubragg.crystallography.symmetry import Symmetry, group_name
 from cubragg.errors import FormatError
 from cubragg.io.files.text import read_text
 from cubragg.io.reflections.columns import Column
@@ -93,5 +93,4 @@ def read_instructions(path: Path | str) -> tuple[Cell, Symmetry, int]:
     if inverted:
         group.add_inversion()
     group.add_missing_elements()
-    known = gemmi.find_spacegroup_by_ops(group)
-    return checked_cell(path, cell), symmetry_of(group, known.xhm() if known else "of SYMM"), kind
+    return checked_cell(path, cell), Symmetry(group_name(group) or "of SYMM", group), kind

@@ -5,7 +5,6 @@ Format: https://xds.mr.mpg.de/html_doc/xds_files.html
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 
@@ -13,17 +12,15 @@ import gemmi
 import numpy as np
 
 from cubragg.crystallography.cell import checked_cell
-from cubragg.crystallography.symmetry import symmetry_of
+from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import FormatError
 from cubragg.io.files.compression import unpacked
-from cubragg.io.files.text import data_lines, number, text_of
-from cubragg.io.reflections.columns import Column, Listed, choose, signed_rows
+from cubragg.io.files.text import number, text_of
+from cubragg.io.reflections.columns import Column, Listed, choose
+from cubragg.io.reflections.reflection_lines import reflection_rows
 
 _SCALED = "!FORMAT=XDS_ASCII"
 _NUMBERS = {"SPACE_GROUP_NUMBER": 1, "UNIT_CELL_CONSTANTS": 6}
-#: Of each row: h, k, l, intensity and its sigma.
-_COLUMNS = 5
-_MAX_INDEX = 2**15
 
 
 def read_xds(path: Path | str, column: str | None = None) -> Listed:
@@ -45,12 +42,13 @@ def read_xds(path: Path | str, column: str | None = None) -> Listed:
     group = gemmi.find_spacegroup_by_number(int(group_number))
     if group is None:
         raise FormatError(f"{path}: got SPACE_GROUP_NUMBER {group_number:g}; 1 to 230 are accepted")
-    rows = _rows(path, text)
-    good = rows[rows[:, 4] > 0.0]
-    notices = (f"{len(rows) - len(good)} misfits, with a sigma below 0, are left out",) if len(good) < len(rows) else ()
-    return Listed(*signed_rows(good[:, :3].astype(np.int32), [good[:, 3]]), True, kind, (),
+    hkl, values = reflection_rows(path, text, ("I", "sigma"))
+    good = values[:, 1] > 0.0
+    misfits = len(good) - np.count_nonzero(good)
+    notices = (f"{misfits} misfits, with a sigma below 0, are left out",) if misfits else ()
+    return Listed(hkl[good], values[good, 0], True, kind, (),
                   checked_cell(path, gemmi.UnitCell(*_header(path, text, "UNIT_CELL_CONSTANTS"))),
-                  symmetry_of(group.operations(), group.xhm()), notices)
+                  Symmetry(group.xhm(), group.operations()), notices)
 
 
 def _header(path: Path | str, text: str, key: str) -> list[float]:
@@ -60,28 +58,3 @@ def _header(path: Path | str, text: str, key: str) -> list[float]:
     if len(words) != _NUMBERS[key]:
         raise FormatError(f"{path}: got {len(words)} numbers for {key}; {_NUMBERS[key]} are needed")
     return [number(f"{path}: {key}", "it", word) for word in words]
-
-
-def _rows(path: Path | str, text: str) -> np.ndarray:
-    """float64 [n, 5]"""
-    if not next(data_lines(text), None):
-        raise FormatError(f"{path}: no reflections")
-    try:
-        rows = np.loadtxt(io.StringIO(text), comments="!", usecols=range(_COLUMNS), ndmin=2)
-    except ValueError:
-        rows = _rows_by_line(path, text)
-    if not np.isfinite(rows).all() or (rows[:, :3] != np.rint(rows[:, :3])).any() or (
-            np.abs(rows[:, :3]).max() > _MAX_INDEX):
-        raise FormatError(f"{path}: got an index that is not a whole number of at most {_MAX_INDEX}, or no number")
-    return rows
-
-
-def _rows_by_line(path: Path | str, text: str) -> np.ndarray:
-    """The same, slower, or the error with its line."""
-    table = []
-    for line_number, words in data_lines(text):
-        if len(words) < _COLUMNS:
-            raise FormatError(f"{path}:{line_number}: got {len(words)} columns; h, k, l, an intensity and its sigma "
-                              "are needed")
-        table.append([number(f"{path}:{line_number}", "a column", word) for word in words[:_COLUMNS]])
-    return np.array(table)
