@@ -19,9 +19,10 @@ if TYPE_CHECKING:
         Source,
         StructureFactors,
     )
-    from cubragg.reflections.predict import Truth, predict
+    from cubragg.reflections.reflection_table import ReflectionTable
     from cubragg.run.batch import render_many, render_series
     from cubragg.run.image import Image
+    from cubragg.run.predict import predict
     from cubragg.run.render import simulate
 
     __version__: str
@@ -38,10 +39,10 @@ __all__ = [
     "Goniometer",
     "Image",
     "Panel",
+    "ReflectionTable",
     "Sampling",
     "Source",
     "StructureFactors",
-    "Truth",
     "predict",
     "random_orientations",
     "render_many",
@@ -50,8 +51,8 @@ __all__ = [
 ]
 
 #: Where a public name lives that is not of `experiment`.
-_HOMES = {"Image": "cubragg.run.image", "Truth": "cubragg.reflections.predict",
-          "predict": "cubragg.reflections.predict", "random_orientations": "cubragg.crystallography.orientations",
+_HOMES = {"Image": "cubragg.run.image", "ReflectionTable": "cubragg.reflections.reflection_table",
+          "predict": "cubragg.run.predict", "random_orientations": "cubragg.crystallography.orientations",
           "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render"}
 
 if not TYPE_CHECKING:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cubragg.experiment.experiment import Experiment
     from cubragg.io.images.nxmx import NxmxWriter
     from cubragg.plan.plan import Plan
-    from cubragg.reflections.predict import Truth
+    from cubragg.reflections.reflection_table import ReflectionTable
     from cubragg.run.image import Image
     from cubragg.view.figure import Spots
 
@@ -171,9 +171,9 @@ def _pixel_type(kind: str, settings: Settings) -> str:
     return {"nxmx": settings.nxmx_type, "tiff": settings.tiff_type}.get(kind, "int32")
 
 
-def _spots(truth: Truth) -> Spots:
+def _spots(truth: ReflectionTable) -> Spots:
     """The brightest reflections for a picture, without the direct beam."""
-    from cubragg.reflections.predict import Flags
+    from cubragg.reflections.reflection_table import Flags
     from cubragg.view.figure import Spots
 
     shown = np.flatnonzero((truth.flags & Flags.DIRECT_BEAM) == 0)[:_MOST_SPOTS]
@@ -252,11 +252,11 @@ class Writer:
         return int_scale(self.image.photons, self.job.settings.scale, self.image.plan.roi)
 
     @cached_property
-    def _truth(self) -> Truth:
-        from cubragg.reflections.predict import predict
+    def _truth(self) -> ReflectionTable:
+        from cubragg.reflections.predict import reflection_table
 
         settings = self.job.settings
-        return predict(self.image.plan, min_photons=settings.truth_min, threads=settings.threads,
+        return reflection_table(self.image.plan, min_photons=settings.truth_min, threads=settings.threads,
                        backend=self.image.backend, progress=self.progress)
 
     @cached_property

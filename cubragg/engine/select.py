@@ -18,6 +18,8 @@ from cubragg.plan.plan import Plan
 
 Backend = Literal["auto", "cuda", "cpu", "numpy"]
 Precision = Literal["auto", "double", "mixed", "single"]
+#: How photons are computed: ``sampled`` evaluates the lattice transform at every sample of a pixel.
+Method = Literal["sampled"]
 #: In the order in which ``auto`` tries them.
 BACKENDS = ("cuda", "cpu", "numpy")
 
@@ -46,6 +48,18 @@ class Selection(NamedTuple):
     backend: str
     precision: str
     fallback: str
+
+
+def check_method(method: str) -> None:
+    """Refuse a method of another name than those of `Method`.
+
+    Raises
+    ------
+    ConfigError
+        Naming those that are accepted.
+    """
+    if method != "sampled":
+        raise ConfigError("method", f"got {method!r}; accepted is sampled")
 
 
 def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", device: int = 0,

@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntFlag
-
 import numpy as np
 
 from cubragg import units
@@ -15,110 +12,19 @@ from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.vectors import rotate_axis
 from cubragg.engine.panel_loop import Progress, counted_on
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
-from cubragg.plan.panel_plan import PanelPlace, PanelPlan
+from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
 from cubragg.reflections.host_sums import HostSums
 from cubragg.reflections.partiality import partiality
 from cubragg.reflections.reflection_sums import NumpySums, ReflectionCodes, ReflectionSums, is_rotation
+from cubragg.reflections.reflection_table import Flags, Orientation, ReflectionTable
 
 #: Photons that a reflection needs to be listed.
 MIN_PHOTONS = 1.0
 _CUT_SHARE = 0.01
 _OVERLAP_SHARE = 0.05
-
-
-class Flags(IntFlag):
-    """What is special about a reflection; values are sums of these."""
-
-    OVERLAP = 1  #: more than 5 % of the light under it, weighted with its own, is that of other reflections
-    CUT = 2  #: more than 1 % of its light falls beside pixels that are not rendered, or on the panel's edge
-    DIRECT_BEAM = 4  #: 0 0 0
-    ENTERING = 8  #: it moves into the Ewald sphere as phi grows (rotation images)
-
-
-@dataclass(frozen=True, eq=False)
-class Orientation:
-    """The crystal's orientation in the laboratory.
-
-    Attributes
-    ----------
-    A, A_mid
-        float64 [3, 3], a*, b*, c* in columns [1/A]: at phi = 0, and in the middle of the rotation range.
-    U, B
-        A = U B at phi = 0, with B of a crystal whose a lies along x and b in the xy plane.
-    cell
-        a, b, c [A], alpha, beta, gamma [deg].
-    misset_deg
-        Rotations about x, y, z asked for [deg], or ``None``.
-    """
-
-    A: np.ndarray
-    A_mid: np.ndarray
-    U: np.ndarray
-    B: np.ndarray
-    cell: tuple[float, ...]
-    misset_deg: tuple[float, ...] | None
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """The reflections of an image, brightest first.
-
-    Attributes
-    ----------
-    hkl
-        int64 [n, 3].
-    panel
-        int64 [n], number in ``panels``.
-    fast_px, slow_px, fast_mm, slow_mm
-        float64 [n], centroid of the light on the panel; the middle of its first pixel is 0.5, 0.5.
-    pixel_fast, pixel_slow
-        float64 [n], centroid of the counts on the panel [pixel], all of a pixel's taken to be at its middle. The same
-        but for spots narrower than a pixel.
-    phi_deg
-        float64 [n], mean spindle angle of the light.
-    photons, F, partiality, d_A
-        float64 [n], expected photons, structure factor [electrons], part of the reflection in the image, spacing.
-    flags
-        int64 [n], see `Flags`.
-    beam
-        float64 [n, 3], unit vector from crystal to centroid.
-    panels, orientation, plan
-        What the numbers refer to.
-    min_photons
-        Reflections with less are left out.
-    """
-
-    hkl: np.ndarray
-    panel: np.ndarray
-    fast_px: np.ndarray
-    slow_px: np.ndarray
-    fast_mm: np.ndarray
-    slow_mm: np.ndarray
-    pixel_fast: np.ndarray
-    pixel_slow: np.ndarray
-    phi_deg: np.ndarray
-    photons: np.ndarray
-    F: np.ndarray
-    partiality: np.ndarray
-    d_A: np.ndarray
-    flags: np.ndarray
-    beam: np.ndarray
-    panels: tuple[PanelPlace, ...]
-    orientation: Orientation
-    plan: Plan
-    min_photons: float
-
-    def __len__(self) -> int:
-        return len(self.photons)
-
-    @property
-    def image_px(self) -> tuple[np.ndarray, np.ndarray]:
-        """Centroids in the image, fast and slow [pixel]."""
-        offsets = np.array([panel.offset for panel in self.panels], dtype=np.float64)[self.panel]
-        return self.fast_px + offsets[:, 0], self.slow_px + offsets[:, 1]
 
 
 def require_reflection_sums(plan: Plan) -> None:
@@ -136,8 +42,8 @@ def require_reflection_sums(plan: Plan) -> None:
                               "of these")
 
 
-def predict(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: int | None = None, backend: str = "auto",
-            progress: Progress | None = None) -> Truth:
+def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: int | None = None, backend: str = "auto",
+            progress: Progress | None = None) -> ReflectionTable:
     """List the reflections of an image.
 
     Parameters
@@ -169,7 +75,7 @@ def predict(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: int | None
         parts.append(_columns(plan, panel, engine.codes, sums, min_photons))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     order = np.argsort(-columns["photons"], kind="stable")
-    return Truth(**{name: column[order] for name, column in columns.items()}, panels=plan.detector_panels,
+    return ReflectionTable(**{name: column[order] for name, column in columns.items()}, panels=plan.detector_panels,
                  orientation=orientation(plan), plan=plan, min_photons=min_photons)
 
 

@@ -12,7 +12,7 @@ from cubragg import units
 from cubragg.crystallography.orientations import Orientations, misset_angles
 from cubragg.crystallography.vectors import Vector
 from cubragg.engine.panel_loop import Progress
-from cubragg.engine.select import Backend, Precision, Selection, select_backend
+from cubragg.engine.select import Backend, Method, Precision, Selection, check_method, select_backend
 from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan, make_plan, oriented_cells
@@ -24,8 +24,9 @@ Planned = tuple[Experiment, Plan]
 
 
 def render_many(experiment: Experiment, orientations: Orientations, *, backend: Backend = "auto",
-                precision: Precision = "auto", device: int = 0, threads: int | None = None, cull: float | None = 0.0,
-                progress: Progress | None = None, on_device: bool = False) -> Iterator[Image]:
+                precision: Precision = "auto", device: int = 0, threads: int | None = None, method: Method = "sampled",
+                cull: float | None = 0.0, progress: Progress | None = None, on_device: bool = False
+                ) -> Iterator[Image]:
     """Render one image for each orientation of the crystal.
 
     What the images share is set up once: detector, sources, structure factors, compiled
@@ -45,6 +46,8 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
         What renders, and which terms it may leave out; see `select_backend`.
     threads
         CPU threads to use; all cores if ``None``.
+    method
+        ``sampled``.
     progress
         Called with (pixels done, pixels in all) of the current image.
     on_device
@@ -63,6 +66,7 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
     BackendUnavailable, KernelBuildError
         If the backend asked for cannot run here, or ``on_device`` is asked of another one than cuda.
     """
+    check_method(method)
     angles = misset_angles(orientations)
     if threads is not None and threads < 1:
         raise ConfigError("threads", f"got {threads}; threads must be >= 1")
@@ -78,7 +82,7 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
 
 
 def render_series(experiment: Experiment, images: int, *, backend: Backend = "auto", precision: Precision = "auto",
-                  device: int = 0, threads: int | None = None, cull: float | None = 0.0,
+                  device: int = 0, threads: int | None = None, method: Method = "sampled", cull: float | None = 0.0,
                   progress: Progress | None = None) -> Iterator[Image]:
     """Render a rotation series: image i covers the experiment's oscillation range from phi + i * range on.
 
@@ -91,7 +95,7 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
         Its phi is where the series starts.
     images
         How many.
-    backend, precision, device, threads, cull, progress
+    backend, precision, device, threads, method, cull, progress
         As for `render_many`.
 
     Returns
@@ -105,6 +109,7 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
     BackendUnavailable, KernelBuildError
         If the backend asked for cannot run here.
     """
+    check_method(method)
     if images < 1:
         raise ConfigError("images", f"got {images}; a series has at least 1 image")
     if threads is not None and threads < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,12 @@ from cubragg.engine.culling import Culling
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from cubragg.reflections.reflection_table import ReflectionTable
+
+#: Longest edge of the picture that notebooks show [pixel].
+_NOTEBOOK_EDGE = 800
 
 
 class Figures(NamedTuple):
@@ -69,6 +75,33 @@ class Image:
         return (f"<cubragg.Image {fast} x {slow} pixels, {self.figures.mean * self.photons.size:.4g} photons, "
                 f"max {self.figures.max_photons:.4g}, {self.experiment.semantics} semantics, "
                 f"{self.backend} {self.precision}>")
+
+    def counts(self, seed: int = 0) -> np.ndarray:
+        """Photon counts drawn around the expected photons: int32 [slow, fast], 0 where nothing was rendered.
+
+        The same seed gives the same counts, those that ``cubragg simulate -seed`` writes.
+
+        Raises
+        ------
+        FormatError
+            For more than 2^31 - 1 photons in a pixel.
+        """
+        from cubragg.detect.noise import noise_counts
+        from cubragg.detect.quantize import quantize
+
+        return quantize(noise_counts(self._on_host, self.plan.roi, seed), np.int32)
+
+    def reflections(self, min_photons: float = 1.0) -> ReflectionTable:
+        """The reflections of the image with ``min_photons`` at least, brightest first; see `cubragg.predict`."""
+        from cubragg.reflections.predict import reflection_table
+
+        return reflection_table(self.plan, min_photons=min_photons, backend=self.backend)
+
+    def _repr_png_(self) -> bytes:
+        """The picture that notebooks show: dark spots on white, on a square-root scale."""
+        from cubragg.view.png import picture, png_bytes
+
+        return png_bytes(picture(self._on_host, mask=self.plan.mask, longest_edge=_NOTEBOOK_EDGE))
 
     @property
     def _on_host(self) -> np.ndarray:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from cubragg.engine.panel_loop import Progress
-from cubragg.engine.select import Backend, Precision, Selection, select_backend
+from cubragg.engine.select import Backend, Method, Precision, Selection, check_method, select_backend
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan, make_plan
@@ -15,8 +15,8 @@ from cubragg.run.image import Image
 
 
 def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Precision = "auto", device: int = 0,
-             threads: int | None = None, cull: float | None = 0.0, progress: Progress | None = None,
-             plan: Plan | None = None) -> Image:
+             threads: int | None = None, method: Method = "sampled", cull: float | None = 0.0,
+             progress: Progress | None = None, plan: Plan | None = None) -> Image:
     """Simulate an experiment.
 
     Parameters
@@ -27,6 +27,8 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
         What renders, and which terms it may leave out; see `select_backend`.
     threads
         CPU threads to use; all cores if ``None``. The image does not depend on it.
+    method
+        ``sampled``.
     progress
         Called with (pixels done, pixels in all) now and then.
     plan
@@ -39,6 +41,7 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     BackendUnavailable, KernelBuildError
         If the backend named cannot run here.
     """
+    check_method(method)
     if threads is not None and threads < 1:
         raise ConfigError("threads", f"got {threads}; threads must be >= 1")
     plan = make_plan(experiment) if plan is None else plan

@@ -17,7 +17,7 @@ from PIL import Image
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.cli.simulate import _progress
-from cubragg.reflections.predict import predict
+from cubragg.reflections.predict import reflection_table
 
 LINE = ("-cell 60 62 66 90 95 90 -default_F 100 -lambda 1.1 -N 12 -gauss_xtal -fudge 0.2 -distance 110 -pixel 0.3 "
         "-detpixels 80 -misset 11 23 37 -fluence 1e28 -phi 0.05 -osc 0.6 -phisteps 4 -oversample 2 -floatfile a.bin ")
@@ -86,10 +86,10 @@ def test_spots_of_the_picture_are_the_truth(run, folder, monkeypatch):
 
     def count(*arguments, **settings):
         predicted.append(arguments)
-        return predict(*arguments, **settings)
+        return reflection_table(*arguments, **settings)
 
     monkeypatch.setattr("cubragg.view.figure.write_picture", remember)
-    monkeypatch.setattr("cubragg.reflections.predict.predict", count)
+    monkeypatch.setattr("cubragg.reflections.predict.reflection_table", count)
     monkeypatch.setattr("cubragg.cli.outputs._MOST_SPOTS", 20)
     assert run(LINE + "--png p.png --png-spots --truth t.csv --truth-min 20").exit_code == 0
     assert len(predicted) == 1

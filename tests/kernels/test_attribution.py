@@ -106,7 +106,7 @@ def test_the_truth_is_that_of_numpy():
     experiment = small_experiment(goniometer={"osc_deg": 1.0, "phi_steps": 3}, beam={"fluence": 1e26})
     plan = make_plan(dataclasses.replace(experiment, structure_factors=random_grid(np.random.default_rng(1), 8)))
     told: list[tuple[int, int]] = []
-    numpy, kernels = (predict.predict(plan, backend=backend, progress=lambda *args: told.append(args))
+    numpy, kernels = (predict.reflection_table(plan, backend=backend, progress=lambda *args: told.append(args))
                       for backend in ("numpy", "cpu"))
     assert told[-1] == (480, 480)
     assert len(numpy) > 10
@@ -118,6 +118,6 @@ def test_the_truth_is_that_of_numpy():
 
 def test_without_a_compiler_numpy_adds_up(monkeypatch):
     plan = make_plan(small_experiment(beam={"fluence": 1e26}))
-    kernels = predict.predict(plan)
+    kernels = predict.reflection_table(plan)
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert predict.predict(plan).photons.sum() == pytest.approx(kernels.photons.sum(), rel=1e-12)
+    assert predict.reflection_table(plan).photons.sum() == pytest.approx(kernels.photons.sum(), rel=1e-12)

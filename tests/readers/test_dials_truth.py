@@ -14,7 +14,8 @@ from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, S
 from cubragg.crystallography.frames import to_frame
 from cubragg.io.reflections.truth import write_truth
 from cubragg.plan.plan import make_plan
-from cubragg.reflections.predict import Flags, predict
+from cubragg.reflections.predict import reflection_table
+from cubragg.reflections.reflection_table import Flags
 
 #: The interpreter that DIALS was installed for.
 DIALS_PYTHON = shutil.which("dials.python") or "/usr/bin/python3"
@@ -67,7 +68,7 @@ def answers(request, tmp_path_factory):
                  rotx_deg=3.0, roty_deg=-5.0, rotz_deg=4.0),
         Goniometer(20.0, 2.4, None, 48), Sampling(oversample=3), "physical")
     plan = make_plan(experiment)
-    truth = predict(plan)
+    truth = reflection_table(plan)
     path = tmp_path_factory.mktemp("truth") / "truth.refl"
     write_truth(path, truth)
     geometry, turn = plan.geometry, plan.geometry.dials_rotation()

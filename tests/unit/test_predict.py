@@ -18,7 +18,8 @@ from cubragg.experiment.catalog import find
 from cubragg.experiment.panel import Panel
 from cubragg.parity.pixel_trace import trace_steps
 from cubragg.plan.plan import make_plan
-from cubragg.reflections.predict import Flags, Truth, predict
+from cubragg.reflections.predict import reflection_table
+from cubragg.reflections.reflection_table import Flags, ReflectionTable
 from cubragg.run.render import simulate
 
 #: A pixel is rounded to single precision, its sums are not.
@@ -37,7 +38,7 @@ def photons_without_water(experiment: Experiment) -> np.ndarray:
     return simulate(dry, backend="numpy").photons.astype(np.float64)
 
 
-def rows(truth: Truth) -> dict[tuple[int, ...], int]:
+def rows(truth: ReflectionTable) -> dict[tuple[int, ...], int]:
     """(h, k, l, entering, panel) -> row."""
     entering = (truth.flags & Flags.ENTERING) != 0
     return {(*hkl, int(one), int(panel)): row for row, (hkl, one, panel) in enumerate(
@@ -61,7 +62,7 @@ def protein(shape: str = "gauss", *, cells: int = 12, pixels: int = 120, oversam
 @pytest.mark.parametrize("seed", range(24))
 def test_sums_add_up_to_the_image(seed, semantics):
     experiment = without_running_products(random_experiment(seed, semantics))
-    truth = predict(make_plan(experiment), min_photons=0.0)
+    truth = reflection_table(make_plan(experiment), min_photons=0.0)
     assert truth.photons.sum() == pytest.approx(photons_without_water(experiment).sum(), rel=SINGLE)
 
 
@@ -80,7 +81,7 @@ def test_every_sample_belongs_to_the_nearest_reflection():
                 hkl0 = tuple(int(value) for value in step.values)
             if step.name == "term":
                 expected[hkl0] = expected.get(hkl0, 0.0) + step.values[0] / trace.intensity * trace.photons
-    truth = predict(plan, min_photons=0.0)
+    truth = reflection_table(plan, min_photons=0.0)
     found: dict[tuple[int, ...], float] = {}
     for hkl, photons in zip(truth.hkl.tolist(), truth.photons, strict=True):
         found[tuple(hkl)] = found.get(tuple(hkl), 0.0) + photons
@@ -91,7 +92,7 @@ def test_every_sample_belongs_to_the_nearest_reflection():
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
 def test_isolated_spots_are_where_the_image_has_them(semantics):
     experiment = protein(semantics=semantics)
-    truth = predict(make_plan(experiment))
+    truth = reflection_table(make_plan(experiment))
     image = photons_without_water(experiment)
     middle = np.arange(120) + 0.5
     compared = 0
@@ -122,7 +123,7 @@ def test_sums_with_any_beam_and_detector(section, semantics):
     for name, settings in section.items():
         experiment = dataclasses.replace(experiment, **{
             name: dataclasses.replace(getattr(experiment, name), **settings)})
-    truth = predict(make_plan(experiment), min_photons=0.0)
+    truth = reflection_table(make_plan(experiment), min_photons=0.0)
     assert truth.photons.sum() == pytest.approx(photons_without_water(experiment).sum(), rel=1e-5)
 
 
@@ -143,7 +144,7 @@ def test_crossings_by_hand():
     """Spindle angle, place and sense of crossing of every fully swept reflection, from the equation of the sphere."""
     experiment = protein(goniometer=Goniometer(0.05, 2.4, None, 48), oversample=4)
     plan = make_plan(experiment)
-    truth = predict(plan)
+    truth = reflection_table(plan)
     geometry = plan.geometry
     pix0, fast, slow, normal, beam, spindle = (np.array(vector) for vector in (
         geometry.pix0, geometry.fast, geometry.slow, geometry.normal, geometry.beam, geometry.spindle))
@@ -178,7 +179,7 @@ def test_partialities_of_adjacent_images_reach_one(shape, semantics):
                              oversample=4 if shape == "gauss" else 6, pixels=110 if fringes else 160,
                              goniometer=Goniometer(start, 0.8, None, 8 if fringes else 16))
         plan = make_plan(experiment)
-        truth = predict(plan, min_photons=0.0)
+        truth = reflection_table(plan, min_photons=0.0)
         across = np.cross(truth.beam, np.array(plan.geometry.beam))
         zeta = np.abs(across @ np.array(plan.geometry.spindle)) / np.linalg.norm(across, axis=1)
         for (*hkl, entering, _), row in rows(truth).items():
@@ -203,7 +204,7 @@ def test_partialities_of_adjacent_images_reach_one(shape, semantics):
 def test_partiality_of_a_still():
     """1 on the sphere; the height of the Gauss profile off it."""
     plan = make_plan(protein(goniometer=Goniometer(0.0), oversample=2))
-    truth = predict(plan, min_photons=0.0)
+    truth = reflection_table(plan, min_photons=0.0)
     stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
     kept = np.flatnonzero(truth.flags & Flags.DIRECT_BEAM == 0)
     off = np.linalg.norm(truth.hkl[kept] @ stars + np.array(plan.geometry.beam) / 1.1, axis=1) - 1 / 1.1
@@ -215,7 +216,7 @@ def test_partiality_of_a_still():
 def test_a_light_that_crosses_twice_has_two_rows():
     experiment = protein(goniometer=Goniometer(0.05, 200.0, None, 100), pixels=60, oversample=1)
     detector = dataclasses.replace(experiment.detector, twotheta_deg=0.0)
-    truth = predict(make_plan(dataclasses.replace(experiment, detector=detector)))
+    truth = reflection_table(make_plan(dataclasses.replace(experiment, detector=detector)))
     keys = [tuple(hkl) for hkl in truth.hkl.tolist()]
     assert len(keys) > len(set(keys))
     assert len(rows(truth)) == len(truth)
@@ -231,7 +232,7 @@ def test_panels_share_the_photons_of_a_plane():
     cut = dataclasses.replace(whole, detector=dataclasses.replace(whole.detector, panels=panels))
     image = photons_without_water(whole)
     image[40:60, 80:90] = 0.0
-    truth = predict(make_plan(cut), min_photons=0.0)
+    truth = reflection_table(make_plan(cut), min_photons=0.0)
     for panel, part in enumerate((image[:, :70], image[:, 70:])):
         mine = truth.panel == panel
         assert truth.photons[mine].sum() == pytest.approx(part.sum(), rel=1e-5)
@@ -256,10 +257,10 @@ def modules(layout: str, fast: int, slow: int) -> tuple[Panel, ...]:
     return tuple(panels)
 
 
-def check_panels(experiment: Experiment) -> Truth:
+def check_panels(experiment: Experiment) -> ReflectionTable:
     """Hold light and its centre on each panel against the rendered image; return the truth."""
     plan = make_plan(experiment)
-    truth = predict(plan, min_photons=0.0)
+    truth = reflection_table(plan, min_photons=0.0)
     image = photons_without_water(experiment)
     assert truth.photons.sum() == pytest.approx(image.sum(), rel=SINGLE)
     slow, fast = np.indices(image.shape) + 0.5
@@ -296,7 +297,7 @@ def test_spots_on_panels_are_where_the_image_has_them(layout):
     experiment = dataclasses.replace(whole, detector=dataclasses.replace(
         whole.detector, panels=modules(layout, 38, 37)))
     plan = make_plan(experiment)
-    truth, image = predict(plan), photons_without_water(experiment)
+    truth, image = reflection_table(plan), photons_without_water(experiment)
     image_fast, image_slow = truth.image_px
     compared = 0
     for row in np.flatnonzero(truth.flags & (Flags.CUT | Flags.OVERLAP) == 0)[:40]:
@@ -333,22 +334,22 @@ def test_a_named_detector_with_gaps():
 
 def test_flags():
     experiment = protein(pixels=100)
-    truth = predict(make_plan(experiment))
+    truth = reflection_table(make_plan(experiment))
     whole = {key: row for key, row in rows(truth).items() if truth.flags[row] & ~Flags.ENTERING == 0}
     mask = np.ones((100, 100), dtype=bool)
     key = min(whole, key=lambda key: whole[key])  # the brightest one
     mask[:, int(truth.fast_px[whole[key]]):] = False
-    masked = predict(make_plan(dataclasses.replace(
+    masked = reflection_table(make_plan(dataclasses.replace(
         experiment, sampling=dataclasses.replace(experiment.sampling, mask=mask))))
     assert masked.flags[rows(masked)[key]] & Flags.CUT
     crowded = protein(pixels=100, cells=5)
-    overlapping = predict(make_plan(crowded)).flags & Flags.OVERLAP != 0
+    overlapping = reflection_table(make_plan(crowded)).flags & Flags.OVERLAP != 0
     assert overlapping.mean() > 0.1 > (truth.flags & Flags.OVERLAP != 0).mean()
 
 
 def test_threshold_and_order():
     plan = make_plan(protein(pixels=100))
-    everything, bright = predict(plan, min_photons=0.0), predict(plan, min_photons=100.0)
+    everything, bright = reflection_table(plan, min_photons=0.0), reflection_table(plan, min_photons=100.0)
     assert bright.photons.min() >= 100.0
     assert len(bright) == np.count_nonzero(everything.photons >= 100.0) < len(everything)
     assert np.all(np.diff(everything.photons) <= 0.0)
@@ -358,7 +359,7 @@ def test_structure_factors_are_those_of_the_list():
     experiment = protein(pixels=100)
     hkl = np.array(list(itertools.product(range(-3, 4), repeat=3)))
     factors = StructureFactors.from_list(hkl, 10.0 + hkl @ (1.0, 2.0, 3.0) + 20.0, default_F=5.0)
-    truth = predict(make_plan(dataclasses.replace(experiment, structure_factors=factors)), min_photons=0.0)
+    truth = reflection_table(make_plan(dataclasses.replace(experiment, structure_factors=factors)), min_photons=0.0)
     listed = np.all(np.abs(truth.hkl) <= 3, axis=1)
     assert listed.any()
     assert not listed.all()
@@ -367,7 +368,7 @@ def test_structure_factors_are_those_of_the_list():
 
 def test_orientation():
     plan = make_plan(protein(pixels=10))
-    orientation = predict(plan).orientation
+    orientation = reflection_table(plan).orientation
     np.testing.assert_allclose(orientation.U @ orientation.B, orientation.A, atol=1e-15)
     np.testing.assert_allclose(orientation.U @ orientation.U.T, np.eye(3), atol=1e-12)
     np.testing.assert_allclose(orientation.cell, (58.0, 62.0, 66.0, 90.0, 95.0, 90.0))
@@ -384,11 +385,11 @@ def test_orientation():
 @pytest.mark.parametrize("name", ["thick", "polar", "omega"])
 def test_running_products_are_refused(name):
     with pytest.raises(ConfigError, match=f"sampling.oversample_{name}: multiplies the running sum"):
-        predict(make_plan(small_experiment(sampling={f"oversample_{name}": True})))
+        reflection_table(make_plan(small_experiment(sampling={f"oversample_{name}": True})))
 
 
 def test_threads_change_no_bit():
     plan = make_plan(protein(pixels=60))
-    one, many = (predict(plan, threads=threads) for threads in (1, 5))
+    one, many = (reflection_table(plan, threads=threads) for threads in (1, 5))
     np.testing.assert_array_equal(one.photons, many.photons)
     np.testing.assert_array_equal(one.fast_px, many.fast_px)

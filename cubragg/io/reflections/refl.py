@@ -12,8 +12,8 @@ import numpy as np
 
 from cubragg import units
 from cubragg.io.files.atomic import write_bytes
-from cubragg.reflections.predict import Flags, Truth
 from cubragg.reflections.reflection_sums import is_rotation
+from cubragg.reflections.reflection_table import Flags, ReflectionTable
 
 _IDENTIFIER, _VERSION = "dials::af::reflection_table", 1
 #: Bits of the column ``flags``: predicted, observed, indexed, strong.
@@ -23,13 +23,13 @@ _TYPES = {"int": "<i4", "std::size_t": "<u8", "double": "<f8", "vec3<double>": "
           "cctbx::miller::index<>": "<i4"}
 
 
-def orientation_in_dials_frame(truth: Truth) -> dict[str, np.ndarray]:
+def orientation_in_dials_frame(truth: ReflectionTable) -> dict[str, np.ndarray]:
     """A [1/A] and U [3, 3] at phi = 0 in the frame of DIALS."""
     turn = np.array(truth.plan.geometry.dials_rotation()).reshape(3, 3)
     return {"A": turn @ truth.orientation.A, "U": turn @ truth.orientation.U}
 
 
-def write_refl(path: Path | str, truth: Truth, image: int = 0) -> None:
+def write_refl(path: Path | str, truth: ReflectionTable, image: int = 0) -> None:
     """Write the reflections of an image, without the direct beam, as image number ``image`` (from 0) of a scan.
 
     Raises
@@ -46,7 +46,7 @@ def write_refl(path: Path | str, truth: Truth, image: int = 0) -> None:
     write_bytes(path, msgpack.packb(table, use_bin_type=True))
 
 
-def _columns(truth: Truth, image: int) -> dict[str, tuple[str, np.ndarray]]:
+def _columns(truth: ReflectionTable, image: int) -> dict[str, tuple[str, np.ndarray]]:
     """Column name -> type and values."""
     plan, count = truth.plan, len(truth)
     phi_rad = np.array([units.rad_from_deg(angle) for angle in truth.phi_deg.tolist()])

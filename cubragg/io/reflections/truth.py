@@ -15,7 +15,7 @@ from cubragg import units
 from cubragg.errors import FormatError
 from cubragg.io.files.atomic import atomic_path, write_bytes
 from cubragg.io.reflections.refl import orientation_in_dials_frame, write_refl
-from cubragg.reflections.predict import Flags, Truth
+from cubragg.reflections.reflection_table import ReflectionTable
 
 #: Column -> unit.
 _UNITS: Mapping[str, str] = MappingProxyType({
@@ -40,7 +40,7 @@ def ending_of(path: Path | str) -> str:
     return form
 
 
-def write_truth(path: Path | str, truth: Truth, image: int = 0) -> None:
+def write_truth(path: Path | str, truth: ReflectionTable, image: int = 0) -> None:
     """Write a truth in the form that the name asks for.
 
     Parameters
@@ -55,26 +55,12 @@ def write_truth(path: Path | str, truth: Truth, image: int = 0) -> None:
     OSError
         If the file cannot be written.
     """
-    writers: dict[str, Callable[[Path | str, Truth, int], None]] = {
+    writers: dict[str, Callable[[Path | str, ReflectionTable, int], None]] = {
         "csv": _write_csv, "hdf5": _write_hdf5, "refl": write_refl}
     writers[ending_of(path)](path, truth, image)
 
 
-def columns(truth: Truth) -> dict[str, np.ndarray]:
-    """The table by column, [n] each, in the units of the files."""
-    image_fast, image_slow = truth.image_px
-    flags = {name: (truth.flags & flag) != 0 for name, flag in (
-        ("overlap", Flags.OVERLAP), ("cut", Flags.CUT), ("direct_beam", Flags.DIRECT_BEAM),
-        ("entering", Flags.ENTERING))}
-    h, k, l = truth.hkl.T  # noqa: E741
-    return {"h": h, "k": k, "l": l, "panel": truth.panel, "fast": truth.fast_px, "slow": truth.slow_px,
-            "pixel_fast": truth.pixel_fast, "pixel_slow": truth.pixel_slow,
-            "image_fast": image_fast, "image_slow": image_slow, "x": truth.fast_mm, "y": truth.slow_mm,
-            "phi": truth.phi_deg, "photons": truth.photons, "F": truth.F, "partiality": truth.partiality,
-            "d": truth.d_A, **flags}
-
-
-def _settings(truth: Truth, image: int) -> dict[str, tuple[object, str]]:
+def _settings(truth: ReflectionTable, image: int) -> dict[str, tuple[object, str]]:
     """What the numbers refer to: name -> value and unit."""
     plan, orientation = truth.plan, truth.orientation
     turned = orientation_in_dials_frame(truth)
@@ -105,7 +91,7 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _write_csv(path: Path | str, truth: Truth, image: int) -> None:
+def _write_csv(path: Path | str, truth: ReflectionTable, image: int) -> None:
     """Comment lines, a line of names with units, a line for each reflection."""
     text = io.StringIO()
     for name, (value, unit) in _settings(truth, image).items():
@@ -113,7 +99,7 @@ def _write_csv(path: Path | str, truth: Truth, image: int) -> None:
     for number, panel in enumerate(truth.panels):
         if panel.name:
             text.write(f"# panel {number}: {panel.name}, at {panel.offset[0]} {panel.offset[1]} (fast slow) px\n")
-    table = columns(truth)
+    table = truth.as_dict()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([f"{name} [{unit}]" if unit else name for name, unit in _UNITS.items()])
     shown = []
@@ -124,13 +110,13 @@ def _write_csv(path: Path | str, truth: Truth, image: int) -> None:
     write_bytes(path, text.getvalue().encode("utf-8"))
 
 
-def _write_hdf5(path: Path | str, truth: Truth, image: int) -> None:
+def _write_hdf5(path: Path | str, truth: ReflectionTable, image: int) -> None:
     """``/reflections`` (a data set for each column), ``/settings``, ``/panels``; every number with its unit."""
     import h5py
 
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         group = file.create_group("reflections")
-        for name, column in columns(truth).items():
+        for name, column in truth.as_dict().items():
             group.create_dataset(name, data=column).attrs["units"] = _UNITS[name]
         settings = file.create_group("settings")
         for name, (value, unit) in _settings(truth, image).items():
