@@ -36,7 +36,7 @@ def test_the_seed_decides_the_counts(image):
 def test_counts_beyond_32_bits_are_refused(image):
     from dataclasses import replace
 
-    with pytest.raises(cb.FormatError, match="pixel .* fast.*2147483647"):
+    with pytest.raises(cb.FormatError, match=r"pixel .* fast.*2147483647"):
         replace(image, photons=image.photons * np.float32(1e12)).counts()
 
 
