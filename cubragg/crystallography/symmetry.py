@@ -36,10 +36,13 @@ class Symmetry:
 
     @cached_property
     def point_group(self) -> np.ndarray:
-        """The different rotations R, int64 [m, 3, 3]."""
+        """The different rotations R, int64 [m, 3, 3], in an order of their own.
+
+        Of mates whose values differ by rounding the last is kept: the order of a file must not choose which.
+        """
         import gemmi
 
-        return np.array([op.rot for op in self.operations.sym_ops], dtype=np.int64) // gemmi.Op.DEN
+        return np.unique(np.array([op.rot for op in self.operations.sym_ops], dtype=np.int64) // gemmi.Op.DEN, axis=0)
 
     def _metric(self, cell: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
         """G* float64 [3, 3] [1/A^2], 1 / d^2 = h G* h, and its mean over the point group."""

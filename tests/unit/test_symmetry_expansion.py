@@ -149,6 +149,15 @@ def test_what_is_missing_is_counted(name):
     assert len(zeros) == absent.sum()
 
 
+@pytest.mark.parametrize("name", ["P 21 21 21", "P 61 2 2", "F 4 3 2"])
+def test_the_order_of_operations_changes_no_bit(name):
+    """Mates of centric reflections that were calculated apart differ in their last bits."""
+    hkl = unique(name)
+    rows, values = np.concatenate([hkl, -hkl]), np.random.default_rng(8).uniform(1.0, 9.0, 2 * len(hkl))
+    backwards = Symmetry(name, gemmi.GroupOps(list(gemmi.SpaceGroup(name).operations())[::-1]))
+    np.testing.assert_array_equal(expand(rows, values, backwards).values, expand(rows, values, symmetry(name)).values)
+
+
 def test_rows_of_one_orbit_are_averaged():
     hkl = np.array([[1, 2, 3], [-1, -2, 3], [1, 2, 3], [-1, -2, -3], [2, 0, 0]])
     merged = merge(hkl, np.array([4.0, 4.02, 4.04, 9.0, 1.0]), symmetry("P 21 21 21"))
