@@ -34,7 +34,7 @@ PARTS = {
     "cubragg.detect.stored_pixels:stored_pixels": "whole counts",
     "cubragg.reflections.predict:predict": "truth",
     "cubragg.io.reflections.read:Reflections.structure_factors": "grid of structure factors",
-    "cubragg.cli.outputs:Writer._write_*": "write",
+    "cubragg.cli.outputs:ImageFiles._write_*": "write",
     "cubragg.cli.summary:summary": "summary",
 }
 IMPORTS, OTHER = "imports", "everything else"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,15 +17,16 @@ from cubragg.cli.build import MARKS, Job, Output, Settings
 from cubragg.cli.flags import DEFAULT_NAMES, flag_for_field
 from cubragg.detect.nanobragg_images import int_image, int_scale, noise_image, pgm_image
 from cubragg.detect.noise import noise_counts
-from cubragg.detect.quantize import MAX_COUNT
-from cubragg.detect.stored_pixels import PixelType, stored_pixels
+from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.nanobragg.random_stream import MAX_SEED
+from cubragg.run.scene import scene_of
 
 if TYPE_CHECKING:
     from cubragg.engine.panel_loop import Progress
     from cubragg.experiment.experiment import Experiment
-    from cubragg.io.images.nxmx import NxmxWriter
+    from cubragg.io.images.scene import Scene
+    from cubragg.io.images.writer import Writer
     from cubragg.plan.plan import Plan
     from cubragg.reflections.reflection_table import ReflectionTable
     from cubragg.run.image import Image
@@ -102,8 +103,8 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
     Raises
     ------
     ConfigError
-        If two outputs, or an output and an input, are one file; counts for a file are not defined, or it cannot say
-        the geometry; the truth has a name of no known ending; or a picture is described that is
+        If two outputs, or an output and an input, are one file; counts for a file are not defined, or it cannot
+        describe the geometry; the truth has a name of no known ending; or a picture is described that is
         not written, or that cannot be drawn here.
     CubraggError
         If a file cannot be written where it is to be.
@@ -195,15 +196,15 @@ def _problem(path: Path) -> str:
 
 
 @dataclass
-class Writer:
+class ImageFiles:
     """Makes the files of one image.
 
     Attributes
     ----------
     number
         Its place in a series, from 0; the seed of the noise is as much higher.
-    nxmx
-        The NXmx file that it is appended to.
+    series
+        The open files that hold all images of the run, by kind.
     progress
         Told how far the truth is.
     written
@@ -215,7 +216,7 @@ class Writer:
     job: Job
     image: Image
     number: int = 0
-    nxmx: NxmxWriter | None = None
+    series: Mapping[str, Writer] = field(default_factory=dict)
     progress: Progress | None = None
     written: list[str] = field(default_factory=list)
     figures: dict[str, str] = field(default_factory=dict)
@@ -231,12 +232,13 @@ class Writer:
         for kind in ("dump", "config", *_IMAGES, "truth"):
             if kind not in targets or (self.number > 0 and kind in ("dump", "config")):
                 continue
-            path, named_by = targets[kind]
-            try:
-                getattr(self, f"_write_{kind}")(path)
-            except OSError as error:
-                raise CubraggError(f"{named_by}: cannot write {path!r}: {error.strerror or error}") from error
-            if kind != "nxmx":  # complete with the last image only
+            path = targets[kind].path
+            with formats.naming_file(targets[kind]):
+                if kind in formats.ENDINGS:
+                    self._write_format(kind, path)
+                else:
+                    getattr(self, f"_write_{kind}")(path)
+            if kind not in self.series:  # complete with the last image only
                 self.written.append(path)
         if self.number == 0:
             for kind, text in geometry_out.texts(self.job, targets).items():
@@ -267,15 +269,22 @@ class Writer:
         return noise_counts(image.photons, image.plan.roi, seed, settings.noise_rng)
 
     @cached_property
-    def _formats(self) -> formats.Formats:
-        return formats.Formats(self.job.settings, self.image.experiment, self.image.plan)
+    def _scene(self) -> Scene:
+        return scene_of(self.image.experiment, self.image.plan)
 
-    def _counted(self, type_name: str) -> tuple[np.ndarray, float]:
-        """What becomes pixels of formats without an automatic scale, and its factor."""
-        scale = self.job.settings.scale
-        if scale or type_name == "float32":
-            return self.image.photons, scale or 1.0
-        return self._noisy, 1.0
+    def _write_format(self, kind: str, path: str) -> None:
+        """A file of one of `formats.ENDINGS`: counts with noise, or photons times the scale where one is given."""
+        settings = self.job.settings
+        writer = self.series.get(kind) or formats.writer_for(kind, settings, self.image.experiment, self.image.plan)
+        pixel_type = writer.pixel_type("counts")
+        noisy = not settings.scale and pixel_type.name != "float32"
+        pixels = stored_pixels(self._noisy if noisy else self.image.photons, pixel_type, writer.live,
+                               scale=1.0 if noisy else settings.scale or 1.0, where=path)
+        if kind not in self.series:
+            writer.open(path, 1, pixel_type.name)
+        writer.append(pixels)
+        if kind not in self.series:
+            writer.close()
 
     def _write_dump(self, path: str) -> None:
         from cubragg.io.reflections.fdump import write_fdump
@@ -287,10 +296,8 @@ class Writer:
     def _write_text(self, target: Output, text: str) -> None:
         from cubragg.io.files.atomic import write_bytes
 
-        try:
+        with formats.naming_file(target):
             write_bytes(target.path, text.encode("utf-8"))
-        except OSError as error:
-            raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {error.strerror or error}") from error
         self.written.append(target.path)
 
     def _write_config(self, path: str) -> None:
@@ -311,11 +318,11 @@ class Writer:
         write_float(path, self.image.photons)
 
     def _write_int(self, path: str) -> None:
-        from cubragg.io.images.smv import write_smv
+        from cubragg.io.images.smv import scene_header, write_smv
 
         adc = self.job.settings.adc
         counts, _ = int_image(self.image.photons, self._int_scale, adc, self.image.plan.roi)
-        write_smv(path, counts, self._formats.smv_header(self._int_scale, adc))
+        write_smv(path, counts, scene_header(self._scene, self.job.settings.smv_flavor, self._int_scale, adc))
 
     def _write_pgm(self, path: str) -> None:
         from cubragg.io.images.pgm import write_pgm
@@ -327,34 +334,12 @@ class Writer:
         write_pgm(path, gray, scale)
 
     def _write_noise(self, path: str) -> None:
-        from cubragg.io.images.smv import write_smv
+        from cubragg.io.images.smv import scene_header, write_smv
 
         counts, photons, overloads = noise_image(self._noisy, self.job.settings.adc, self.image.plan.roi)
         self.figures["noise"] = f"{photons:.0f} photons, {overloads} overload{'s' * (overloads != 1)}"
-        write_smv(path, counts, self._formats.smv_header(1.0, self.job.settings.adc))
-
-    def _write_cbf(self, path: str) -> None:
-        from cubragg.io.images.cbf import write_cbf
-
-        live = self._formats.cbf_live()
-        values, scale = self._counted("int32")
-        counts = stored_pixels(values, PixelType("int32", MAX_COUNT, -1), live, scale=scale, where=path)
-        write_cbf(path, counts, self._formats.cbf_header(int((~live).sum())))
-
-    def _write_tiff(self, path: str) -> None:
-        from cubragg.io.images.tiff import TYPES, write_tiff
-
-        kind = self.job.settings.tiff_type
-        values, scale = self._counted(kind)
-        write_tiff(path, stored_pixels(values, TYPES[kind], self._formats.live, scale=scale, where=path))
-
-    def _write_nxmx(self, path: str) -> None:
-        from cubragg.io.images.nxmx import TYPES
-
-        assert self.nxmx is not None
-        kind = self.job.settings.nxmx_type
-        values, scale = self._counted(kind)
-        self.nxmx.append(stored_pixels(values, TYPES[kind], self._formats.live, scale=scale, where=path))
+        settings = self.job.settings
+        write_smv(path, counts, scene_header(self._scene, settings.smv_flavor, 1.0, settings.adc))
 
     def _write_png(self, path: str) -> None:
         from cubragg.view.figure import write_picture

@@ -62,17 +62,17 @@ def run(line: Sequence[Given]) -> None:
         for block in _traces(job, plan):
             click.echo(block)
         with (job.replay.naming(), _progress(job) as bar,
-              formats.nxmx_file(targets.get("nxmx"), settings, job.experiment, plan, written) as nxmx):
+              formats.series_writers(targets, settings, job.experiment, plan, written) as series):
             for number, image in enumerate(_images(job, plan, bar and partial(bar, "rendering"))):
                 _warn(job, told, image.notices)
-                writer = outputs.Writer(job, image, number, nxmx, bar and partial(bar, "truth"), written)
-                writer.write(targets if settings.images == 1 else outputs.numbered(targets, number + 1))
+                files = outputs.ImageFiles(job, image, number, series, bar and partial(bar, "truth"), written)
+                files.write(targets if settings.images == 1 else outputs.numbered(targets, number + 1))
     except KeyboardInterrupt as stop:
         done = f"{outputs.listed(written)} complete, no other file" if written else "no file"
         raise Interrupted(stop, f"{done} was written.") from None
     if not settings.quiet:
         seconds = time.perf_counter() - start
-        click.echo(summary.summary(image, writer.figures, outputs.listed(written), seconds), err=True)
+        click.echo(summary.summary(image, files.figures, outputs.listed(written), seconds), err=True)
         if settings.verbose:
             click.echo(summary.choices(image), err=True)
 

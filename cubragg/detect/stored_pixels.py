@@ -10,16 +10,29 @@ from cubragg.detect.quantize import quantize
 
 
 class PixelType(NamedTuple):
-    """How a format stores pixels: the type's name, the highest count, and the value of pixels without a count."""
+    """How a format stores pixels.
+
+    Attributes
+    ----------
+    name
+        The type, as NumPy names it.
+    highest
+        The highest value.
+    absent
+        The value of pixels without a count.
+    saturates
+        Whether brighter pixels are stored as ``highest``, which readers take for overloaded; else they are an error.
+    """
 
     name: str
     highest: float
     absent: float
+    saturates: bool = False
 
 
-def stored_pixels(values: np.ndarray, kind: PixelType, live: np.ndarray, *, scale: float = 1.0, where: str = "counts"
-                  ) -> np.ndarray:
-    """Pixels [slow, fast] as a file stores them: ``values * scale``, floats as they are, else the nearest integers.
+def stored_pixels(values: np.ndarray, kind: PixelType, live: np.ndarray, *, scale: float = 1.0, offset: float = 0.0,
+                  where: str = "counts") -> np.ndarray:
+    """Pixels [slow, fast] as a file stores them: ``values * scale + offset``, of integer types the nearest integers.
 
     Parameters
     ----------
@@ -35,11 +48,12 @@ def stored_pixels(values: np.ndarray, kind: PixelType, live: np.ndarray, *, scal
     Raises
     ------
     FormatError
-        If a live pixel is negative, not a number or above ``kind.highest``: nothing is cut.
+        If a live pixel is negative, not a number or, unless the type saturates, above ``kind.highest``.
     """
     if np.dtype(kind.name).kind == "f":
-        pixels = (np.asarray(values, dtype=np.float64) * scale).astype(kind.name)
+        pixels = (np.asarray(values, dtype=np.float64) * scale + offset).astype(kind.name)
     else:
-        pixels = quantize(np.where(live, values, 0.0), kind.name, scale=scale, highest=kind.highest, where=where)
+        pixels = quantize(np.where(live, values, 0.0), kind.name, scale=scale, offset=offset,
+                          highest=kind.highest, clip=kind.saturates, where=where)
     pixels[~live] = np.array(kind.absent).astype(pixels.dtype)
     return pixels

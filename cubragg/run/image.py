@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan
 
 if TYPE_CHECKING:
+    from cubragg.io.images.writer import What
     from cubragg.reflections.reflection_table import ReflectionTable
 
 #: Longest edge of the picture that notebooks show [pixel].
@@ -90,6 +92,32 @@ class Image:
         from cubragg.detect.quantize import quantize
 
         return quantize(noise_counts(self._on_host, self.plan.roi, seed), np.int32)
+
+    def save(self, path: Path | str, seed: int = 0, what: What = "counts") -> None:
+        """Write the image in the format of the name's ending.
+
+        ``.cbf`` ``.img`` ``.nxs`` ``.h5`` ``.tif`` ``.npy`` ``.png``, and ``.bin`` for expected photons. CBF, SMV and
+        NXmx files also describe beam, detector and goniometer.
+
+        Parameters
+        ----------
+        path
+            The file, which is written whole or not at all.
+        seed
+            Of the counting noise, as for `counts`.
+        what
+            ``counts``, or ``photons`` for the expected photons without noise. A picture always shows photons.
+
+        Raises
+        ------
+        FormatError
+            For an ending of no format, and where the format cannot describe the geometry or store the pixels.
+        OSError
+            If the file cannot be written.
+        """
+        from cubragg.run.save import save_image
+
+        save_image(self, path, seed, what)
 
     def reflections(self, min_photons: float = 1.0) -> ReflectionTable:
         """The reflections of the image with ``min_photons`` at least, brightest first; see `cubragg.predict`."""

@@ -145,12 +145,12 @@ def test_conventions_of_cbf(flags, convention, gap, run):
     ("--cbf-convention pilatus -cbffile a.cbf", 2,
      "--cbf-convention: got pilatus for 12 x 12 pixels; that header needs whole modules of 487 x 195 pixels with gaps "
      "of 7 and 17 between them"),
-    ("-curved_det -cbffile a.cbf", 2, "-cbffile: got a curved detector, which a miniCBF header cannot say; --tiff and "
-                                      "-floatfile hold the pixels alone"),
-    ("-curved_det --nxmx a.h5", 2, "--nxmx: got a curved detector, which an NXmx file cannot say; --tiff and "
+    ("-curved_det -cbffile a.cbf", 2, "-cbffile: got a curved detector, which a miniCBF header cannot describe; --tiff "
+                                      "and -floatfile hold the pixels alone"),
+    ("-curved_det --nxmx a.h5", 2, "--nxmx: got a curved detector, which an NXmx file cannot describe; --tiff and "
                                    "-floatfile hold the pixels alone"),
     ("-twotheta 3 --smv-flavor adsc -noisefile a.img", 2,
-     "-noisefile: got a detector that does not face the beam, which an ADSC header cannot say; --nxmx can"),
+     "-noisefile: got a detector that does not face the beam, which an ADSC header cannot describe; --nxmx can"),
     ("-osc 1 --images 2 -floatfile a.bin --tiff a.bin", 2,
      "--tiff: got 'a_0001.bin', which -floatfile writes; every file needs its own name"),
 ])

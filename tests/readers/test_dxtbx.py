@@ -15,7 +15,8 @@ from cubragg.cli.parser import parse
 from cubragg.detect.noise import noise_counts
 from cubragg.io.images.cbf import minicbf_header, write_cbf
 from cubragg.io.images.image_panels import facing_geometry, live, tiles_of
-from cubragg.io.images.nxmx import NxmxScene, NxmxWriter
+from cubragg.io.images.nxmx import NxmxWriter
+from cubragg.io.images.scene import Scene
 from cubragg.io.images.smv import read_smv
 from readers.conftest import read_by_dxtbx, simulated
 
@@ -116,7 +117,8 @@ def test_geometry(convention, tilted, form, read, tmp_path, monkeypatch):
         flag, words = FORMS[form]
         reason = "got a detector that does not face the beam" if tilted else UNSAID[convention]
         code, said = simulated(line + FILES[form].format("a"))
-        assert (code, said.splitlines()[-1]) == (2, f"Error: {flag}: {reason}, which {words} cannot say; --nxmx can")
+        assert (code, said.splitlines()[-1]) == (
+            2, f"Error: {flag}: {reason}, which {words} cannot describe; --nxmx can")
         assert list(tmp_path.iterdir()) == []
         return
     model = read[0].models[names_of(name, form)]
@@ -233,7 +235,7 @@ def panel_counts(detector: Detector, number: int) -> np.ndarray:
 
 def panel_files() -> list[str]:
     geometry = PANELS.geometry(None, "nanobragg")
-    scene = NxmxScene(tiles_of(PANELS, geometry), live(PANELS, None), 1.2, 10.0, 0.25, 0.1, datetime(2026, 1, 2),
+    scene = Scene(tiles_of(PANELS, geometry), geometry, live(PANELS, None), 1.2, 10.0, 0.25, 0.1, datetime(2026, 1, 2),
                       trusted=(0.0, 900.0))
     with NxmxWriter("panels.h5", scene, 3, "int32") as writer:
         for number in range(2):  # fewer than were announced

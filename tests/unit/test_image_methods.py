@@ -72,3 +72,76 @@ def test_methods_and_precisions_that_do_not_exist(image):
         name, value = next(iter(keyword.items()))
         with pytest.raises(cb.ConfigError, match=f"{name}.*{value}.*accepted"):
             call(image.experiment, **keyword)
+
+
+# Files
+
+@pytest.mark.parametrize("name", ["a.cbf", "a.img", "a.nxs", "a.h5", "a.tif", "a.npy"])
+def test_saved_counts_are_read_back(image, name, tmp_path):
+    from cubragg.io.images.read_image import read_image
+
+    image.save(tmp_path / name, seed=5)
+    if name == "a.npy":
+        pixels = np.load(tmp_path / name)
+    else:
+        pixels = read_image(tmp_path / name).pixels - 40 * (name == "a.img")
+    np.testing.assert_array_equal(pixels, image.counts(seed=5))
+
+
+@pytest.mark.parametrize("name", ["a.nxs", "a.tif", "a.npy", "a.bin"])
+def test_saved_photons_are_read_back(image, name, tmp_path):
+    from cubragg.io.images.read_image import read_image
+
+    image.save(tmp_path / name, what="photons")
+    pixels = (np.load(tmp_path / name) if name == "a.npy" else
+              read_image(tmp_path / name, shape=image.photons.shape).pixels)
+    np.testing.assert_array_equal(pixels, image.photons)
+
+
+@pytest.mark.parametrize("name", ["a.cbf", "a.nxs", "a.img"])
+def test_saved_files_describe_the_experiment(image, name, tmp_path):
+    from cubragg.io.geometry.sniff import read_header
+
+    image.save(tmp_path / name)
+    models = read_header(tmp_path / name)
+    assert models.beam.wavelength_A == pytest.approx(1.0, abs=1e-9)
+
+
+def test_bright_pixels_saturate_an_smv_image_and_are_refused_elsewhere(image, tmp_path):
+    from dataclasses import replace
+
+    from cubragg.io.images.smv import read_smv
+
+    bright = replace(image, photons=image.photons * np.float32(1e7))
+    bright.save(tmp_path / "a.img")
+    assert read_smv(tmp_path / "a.img").pixels.max() == 65535
+    with pytest.raises(cb.FormatError, match=r"a\.cbf: .*pixel.*2147483647"):
+        replace(image, photons=image.photons * np.float32(1e12)).save(tmp_path / "a.cbf")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.img"]
+
+
+@pytest.mark.parametrize(("name", "what", "words"), [
+    ("a.xyz", "counts", r"a\.xyz: .*\.cbf.*accepted"), ("a.cbf", "photons", r"a\.cbf: .*counts"),
+    ("a.img", "photons", r"a\.img: .*counts"), ("a.bin", "counts", r"a\.bin: .*photons"),
+    ("a.cbf", "light", r"what: got 'light'.*counts and photons")])
+def test_what_a_format_does_not_hold(image, name, what, words, tmp_path):
+    with pytest.raises(cb.FormatError, match=words):
+        image.save(tmp_path / name, what=what)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_geometry_that_a_format_cannot_describe(image, tmp_path):
+    from dataclasses import replace
+
+    experiment = image.experiment
+    detector = replace(experiment.detector, twotheta_deg=20.0)
+    tilted = cb.simulate(replace(experiment, detector=detector), backend="numpy")
+    with pytest.raises(cb.FormatError, match=r"a\.cbf: got a detector that does not face the beam"):
+        tilted.save(tmp_path / "a.cbf")
+    tilted.save(tmp_path / "a.nxs")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nxs"]
+
+
+def test_a_saved_picture(image, tmp_path):
+    image.save(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -20,7 +20,8 @@ from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import FormatError
 from cubragg.io.files.hdf5_sink import Sink
 from cubragg.io.images.image_panels import live, tiles_of
-from cubragg.io.images.nxmx import TYPES, NxmxScene, NxmxWriter
+from cubragg.io.images.nxmx import TYPES, NxmxWriter
+from cubragg.io.images.scene import Scene
 
 DETECTOR = Detector("mosflm", 0.2, 21, 17, distance_mm=120.0, xbeam_mm=1.5, ybeam_mm=2.25, rotx_deg=3.0, roty_deg=-2.0,
                     twotheta_deg=9.0)
@@ -30,9 +31,10 @@ RNG = np.random.default_rng(4)
 COUNTS = RNG.integers(0, 60000, (3, 17, 21))
 
 
-def scene(detector: Detector = DETECTOR, mask: np.ndarray | None = None, **changes) -> NxmxScene:
-    made = NxmxScene(tiles_of(detector, detector.geometry(None, "nanobragg")), live(detector, mask), 0.97, 5.0, 0.25,
-                     0.2, datetime(2026, 3, 4, 5, 6, 7), flux=1e12, beamsize_m=5e-5, kahn_factor=0.9)
+def scene(detector: Detector = DETECTOR, mask: np.ndarray | None = None, **changes) -> Scene:
+    geometry = detector.geometry(None, "nanobragg")
+    made = Scene(tiles_of(detector, geometry), geometry, live(detector, mask), 0.97, 5.0, 0.25,
+                 0.2, datetime(2026, 3, 4, 5, 6, 7), flux=1e12, beamsize_m=5e-5, kahn_factor=0.9)
     return dataclasses.replace(made, **changes)
 
 

@@ -13,17 +13,23 @@ import io
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from cubragg import units
 from cubragg.detect.quantize import MAX_COUNT
-from cubragg.errors import FormatError
+from cubragg.detect.stored_pixels import PixelType
+from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.files.compression import unpacked
+from cubragg.io.images import pilatus
+from cubragg.io.images.image_panels import sensor_of
+from cubragg.io.images.scene import Scene
+from cubragg.io.images.writer import OneImageWriter, What
 
 #: The header conventions by our names, and the name of the detector that goes with each.
 CONVENTIONS = {"generic": "GENERIC_MINI", "pilatus": "PILATUS_1.2"}
@@ -38,6 +44,8 @@ _STARTER = b"\x0c\x1a\x04\xd5"
 _ELEMENT = "signed 32-bit integer"
 _COMPRESSION = "x-CBF_BYTE_OFFSET"
 _LINE = re.compile(r"[ -~]*")
+#: Names of sensor materials in miniCBF headers, where they differ from the formula.
+_SENSORS = {"Si": "Silicon"}
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,70 @@ def write_cbf(path: Path | str, counts: np.ndarray, header: MiniCbfHeader) -> No
     image.header[_CONTENTS_KEY] = "\r\n".join(lines)
     with atomic_path(path) as temporary:
         image.write(temporary)
+
+
+class CbfWriter(OneImageWriter):
+    """Writes counts of a flat detector that faces the beam, under a short header.
+
+    Parameters
+    ----------
+    scene
+        What the header describes.
+    convention
+        ``generic``, ``pilatus``, or ``auto``: pilatus for images of whole modules with pixels of 0.172 mm.
+    """
+
+    title = "a CBF image"
+
+    def __init__(self, scene: Scene, convention: str = "auto") -> None:
+        super().__init__(scene)
+        self._wanted = convention
+
+    @cached_property
+    def _convention(self) -> str:
+        geometry, shape = self.scene.facing(), self.scene.live.shape
+        if self._wanted == "pilatus" and pilatus.gaps(shape) is None:
+            slow, fast = pilatus.MODULE
+            raise ConfigError("--cbf-convention", f"got pilatus for {shape[1]} x {shape[0]} pixels; that header needs "
+                              f"whole modules of {fast} x {slow} pixels with gaps of {pilatus.GAP[1]} and "
+                              f"{pilatus.GAP[0]} between them")
+        if self._wanted == "auto":
+            sizes = geometry.pixel_size, geometry.slow_pixel_size
+            return "pilatus" if pilatus.looks_like_pilatus(shape, sizes) else "generic"
+        return self._wanted
+
+    @cached_property
+    def live(self) -> np.ndarray:  # type: ignore[override]
+        """As the scene's; a Pilatus detector has no pixels in its gaps either."""
+        gaps = pilatus.gaps(self.scene.live.shape) if self._convention == "pilatus" else None
+        return self.scene.live if gaps is None else self.scene.live & ~gaps
+
+    def check(self) -> None:
+        """Refuse what is not one flat detector that faces the beam."""
+        if self.scene.curved:
+            raise FormatError("got a curved detector")
+        self._header()
+
+    def pixel_type(self, what: What) -> PixelType:
+        """int32; expected photons are refused."""
+        if what == "photons":
+            raise FormatError("got expected photons, and a CBF image holds counts; what='counts' is accepted")
+        return PixelType("int32", MAX_COUNT, -1)
+
+    def _header(self) -> MiniCbfHeader:
+        scene = self.scene
+        material, thickness = sensor_of(scene.tiles)
+        return minicbf_header(
+            scene.facing(), wavelength_A=scene.wavelength_A, start_angle_deg=scene.start_deg,
+            angle_increment_deg=scene.range_deg, exposure_s=scene.exposure_s, timestamp=scene.timestamp,
+            count_cutoff=MAX_COUNT if scene.trusted is None else min(MAX_COUNT, int(scene.trusted[1])),
+            n_excluded_pixels=int(np.count_nonzero(~self.live)),
+            sensor_thickness_m=thickness if thickness > 0.0 else None, sensor=_SENSORS.get(material, material),
+            flux=scene.flux, polarization=None if scene.kahn_factor is None else (1.0 + scene.kahn_factor) / 2.0,
+            convention=self._convention)
+
+    def _write(self, path: Path | str, pixels: np.ndarray) -> None:
+        write_cbf(path, pixels, self._header())
 
 
 class _NamedStream(io.BytesIO):

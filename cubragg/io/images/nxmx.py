@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 import sys
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +25,8 @@ from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.files.hdf5_sink import Sink, undisturbed
 from cubragg.io.images.image_panels import Tile, sensor_of
+from cubragg.io.images.scene import Scene
+from cubragg.io.images.writer import What
 
 if TYPE_CHECKING:
     import h5py
@@ -45,48 +46,6 @@ _GAP = 1
 TYPES = {kind.name: kind for kind in (
     PixelType("uint32", 2**31 - 3, 2**32 - 1), PixelType("int32", 2**31 - 3, -1),
     PixelType("uint16", 2**16 - 3, 2**16 - 1), PixelType("float32", float(np.finfo(np.float32).max), -1))}
-
-
-@dataclass(frozen=True)
-class NxmxScene:
-    """What a file says besides its pixels.
-
-    Attributes
-    ----------
-    tiles
-        The panels, of one sensor.
-    live
-        bool [slow, fast]; False pixels are gaps or masked.
-    wavelength_A
-        Wavelength [A].
-    start_deg, range_deg
-        Spindle at the start of the first image, and how far it turns in each [deg]; a range of 0 makes stills.
-    exposure_s
-        Exposure of an image [s].
-    timestamp
-        When the first image was made.
-    flux, beamsize_m
-        Photons/s and edge of the beam [m]; ``None``: not known.
-    kahn_factor
-        Polarization along the beam's own polarization axis, -1 to 1.
-    counts_per_photon
-        What photons were multiplied by.
-    trusted
-        Lowest and highest count to trust; ``None``: all that the type of the pixels can hold.
-    """
-
-    tiles: tuple[Tile, ...]
-    live: np.ndarray
-    wavelength_A: float
-    start_deg: float
-    range_deg: float
-    exposure_s: float
-    timestamp: datetime
-    flux: float | None = None
-    beamsize_m: float | None = None
-    kahn_factor: float = 0.0
-    counts_per_photon: float = 1.0
-    trusted: tuple[float, float] | None = None
 
 
 class NxmxWriter:
@@ -119,7 +78,7 @@ class NxmxWriter:
         If the file cannot be written.
     """
 
-    def __init__(self, path: Path | str, scene: NxmxScene, images: int, type_name: str = "uint32") -> None:
+    def __init__(self, path: Path | str, scene: Scene, images: int, type_name: str = "uint32") -> None:
         sensor_of(scene.tiles)
         self.done, self.complete = 0, False
         self._path, self._scene, self._images, self._type = path, scene, images, type_name
@@ -193,7 +152,46 @@ class NxmxWriter:
         self.complete = True
 
 
-def _describe(file: h5py.File, scene: NxmxScene, images: int, type_name: str) -> None:
+class NxmxImageWriter:
+    """Writes counts as uint32, expected photons as float32, or either as the type of pixels that is given."""
+
+    title: ClassVar[str] = "an NXmx file"
+    holds_series: ClassVar[bool] = True
+    offset = 0.0
+
+    def __init__(self, scene: Scene, type_name: str | None = None) -> None:
+        self.scene, self.live, self._type = scene, scene.live, type_name
+        self.file: NxmxWriter | None = None
+
+    def check(self) -> None:
+        """Refuse curved detectors, and panels with different sensors."""
+        if self.scene.curved:
+            raise FormatError("got a curved detector")
+        sensor_of(self.scene.tiles)
+
+    def pixel_type(self, what: What) -> PixelType:
+        """One of `TYPES`."""
+        return TYPES[self._type or ("uint32" if what == "counts" else "float32")]
+
+    def open(self, path: Path | str, images: int, type_name: str) -> None:
+        """Start a file beside ``path``."""
+        self.file = NxmxWriter(path, self.scene, images, type_name)
+        self.file.__enter__()
+
+    def append(self, pixels: np.ndarray) -> None:
+        """Add an image [slow, fast] of the file's type."""
+        assert self.file is not None, "open comes first"
+        self.file.append(pixels)
+
+    def close(self, keep: bool = True) -> bool:
+        """Finish the file; without ``keep``, and without images, remove it."""
+        assert self.file is not None, "open comes first"
+        error = None if keep and self.file.done else KeyboardInterrupt if keep else OSError
+        self.file.__exit__(error, None, None)
+        return self.file.complete
+
+
+def _describe(file: h5py.File, scene: Scene, images: int, type_name: str) -> None:
     """Everything but the pixels."""
     _say(file, NX_class="NXroot", default="entry")
     entry = file["entry"]
@@ -256,18 +254,18 @@ def _axis(group: h5py.Group, name: str, value: Any, kind: str, vector: Vector, d
     _say(group[name], transformation_type=kind, offset_units="m", depends_on=depends_on)
 
 
-def _beam(beam: h5py.Group, scene: NxmxScene, frame: _Frame) -> None:
+def _beam(beam: h5py.Group, scene: Scene, frame: _Frame) -> None:
     _field(beam, "incident_wavelength", scene.wavelength_A, "angstrom")
     if scene.flux is not None:
         _field(beam, "total_flux", scene.flux, "Hz")
     if scene.beamsize_m is not None:
         _field(beam, "incident_beam_size", np.full(2, scene.beamsize_m), "m")
     angle = 2.0 * math.atan2(frame.polar[1], frame.polar[0])
-    stokes = (1.0, scene.kahn_factor * math.cos(angle), scene.kahn_factor * math.sin(angle), 0.0)
+    stokes = (1.0, (scene.kahn_factor or 0.0) * math.cos(angle), (scene.kahn_factor or 0.0) * math.sin(angle), 0.0)
     beam["incident_polarization_stokes"] = np.array(stokes)
 
 
-def _sample(sample: h5py.Group, scene: NxmxScene, images: int, frame: _Frame) -> None:
+def _sample(sample: h5py.Group, scene: Scene, images: int, frame: _Frame) -> None:
     sample["name"] = "crystal, simulated"
     if not scene.range_deg > 0.0:
         sample["depends_on"] = "."
@@ -290,7 +288,7 @@ def _reference(tiles: tuple[Tile, ...]) -> Tile:
     return min(tiles, key=off_middle)
 
 
-def _detector(detector: h5py.Group, scene: NxmxScene, images: int, type_name: str, frame: _Frame) -> None:
+def _detector(detector: h5py.Group, scene: Scene, images: int, type_name: str, frame: _Frame) -> None:
     reference = _reference(scene.tiles)
     geometry, (fast_offset, slow_offset) = reference.geometry, reference.offset
     material, thickness = sensor_of(scene.tiles)
@@ -328,7 +326,7 @@ def _detector(detector: h5py.Group, scene: NxmxScene, images: int, type_name: st
         _module(_group(detector, name, "NXdetector_module"), tile, depth, frame)
 
 
-def _specific(specific: h5py.Group, scene: NxmxScene, images: int) -> None:
+def _specific(specific: h5py.Group, scene: Scene, images: int) -> None:
     """Where detectors of Dectris keep things, and the plugins of XDS look for them."""
     slow, fast = scene.live.shape
     specific["nimages"] = images

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import write_bytes
+from cubragg.io.images.writer import OneImageWriter, What
 
 
 def write_float(path: Path | str, photons: np.ndarray) -> None:
@@ -40,3 +42,18 @@ def read_float(path: Path | str, shape: tuple[int, int]) -> np.ndarray:
         raise FormatError(f"{path}: got {len(data)} bytes; a float image of {fast} x {slow} pixels "
                           f"has {4 * slow * fast} bytes")
     return np.frombuffer(data, "<f4").reshape(shape).astype(np.float32)
+
+
+class FloatWriter(OneImageWriter):
+    """Writes expected photons as a float image."""
+
+    title = "a float image"
+
+    def pixel_type(self, what: What) -> PixelType:
+        """float32; counts are refused."""
+        if what == "counts":
+            raise FormatError("got counts, and a float image holds expected photons; what='photons' is accepted")
+        return PixelType("float32", np.inf, 0)
+
+    def _write(self, path: Path | str, pixels: np.ndarray) -> None:
+        write_float(path, pixels)

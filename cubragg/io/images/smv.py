@@ -14,11 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cubragg import units
+from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
 from cubragg.experiment.detector import DetectorGeometry
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path, require_size
 from cubragg.io.files.compression import start_of, unpacked
+from cubragg.io.images.scene import Scene
+from cubragg.io.images.writer import OneImageWriter, What
 
 _START = b"{\nHEADER_BYTES="
 #: Headers longer than this are taken for damage.
@@ -186,6 +190,62 @@ def write_smv(path: Path | str, counts: np.ndarray, header: Mapping[str, str]) -
             if error.errno is not None:
                 raise
         require_size(temporary, size)
+
+
+class SmvWriter(OneImageWriter):
+    """Writes counts of a flat detector that faces the beam, with a pedestal, under the header of an ADSC detector.
+
+    Counts that do not fit 16 bits become 65535, as a detector of this kind saturates.
+
+    Parameters
+    ----------
+    scene
+        What the header describes.
+    pedestal
+        Added to each count.
+    """
+
+    title = "an SMV image"
+
+    def __init__(self, scene: Scene, pedestal: float = 40.0) -> None:
+        super().__init__(scene)
+        self.offset = pedestal
+
+    def check(self) -> None:
+        """Refuse what is not one flat detector of square pixels that faces the beam."""
+        if self.scene.curved:
+            raise FormatError("got a curved detector")
+        self._header()
+
+    def pixel_type(self, what: What) -> PixelType:
+        """uint16; expected photons are refused."""
+        if what == "photons":
+            raise FormatError("got expected photons, and an SMV image holds counts; what='counts' is accepted")
+        return PixelType("uint16", 2**16 - 1, 0, saturates=True)
+
+    def _header(self) -> dict[str, str]:
+        return scene_header(self.scene, "adsc", self.scene.counts_per_photon, self.offset)
+
+    def _write(self, path: Path | str, pixels: np.ndarray) -> None:
+        write_smv(path, pixels, self._header())
+
+
+def scene_header(scene: Scene, flavor: str, counts_per_photon: float, pedestal: float) -> dict[str, str]:
+    """The header of a flavor (``nanobragg``, ``adsc``), over pixels that are photons * counts_per_photon + pedestal.
+
+    Raises
+    ------
+    FormatError
+        If an ADSC header cannot describe the scene.
+    """
+    if flavor == "adsc":
+        return adsc_header(scene.facing(), wavelength_A=scene.wavelength_A, phi_deg=scene.start_deg,
+                           osc_deg=scene.range_deg, exposure_s=scene.exposure_s, pedestal=pedestal,
+                           counts_per_photon=counts_per_photon)
+    slow, fast = scene.live.shape
+    return smv_header(scene.frame._replace(fast_pixels=fast, slow_pixels=slow), wavelength_A=scene.wavelength_A,
+                      phi_deg=units.deg_from_rad(units.rad_from_deg(scene.start_deg)), osc_deg=scene.range_deg,
+                      twotheta_deg=units.deg_from_rad(scene.frame.twotheta))
 
 
 def _fitted_header(path: Path | str, counts: np.ndarray, header: Mapping[str, str]) -> dict[str, str]:

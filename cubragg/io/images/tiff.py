@@ -10,6 +10,8 @@ from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path, require_size
+from cubragg.io.images.scene import Scene
+from cubragg.io.images.writer import OneImageWriter, What
 
 #: Types of pixels by name.
 TYPES = {kind.name: kind for kind in (
@@ -37,3 +39,20 @@ def write_tiff(path: Path | str, image: np.ndarray) -> None:
     with atomic_path(path) as temporary:
         TifImage(data=image).write(temporary)
         require_size(temporary, image.nbytes)
+
+
+class TiffWriter(OneImageWriter):
+    """Writes counts as int32, expected photons as float32, or either as the type of pixels that is given."""
+
+    title = "a TIFF image"
+
+    def __init__(self, scene: Scene, type_name: str | None = None) -> None:
+        super().__init__(scene)
+        self._type = type_name
+
+    def pixel_type(self, what: What) -> PixelType:
+        """One of `TYPES`."""
+        return TYPES[self._type or ("int32" if what == "counts" else "float32")]
+
+    def _write(self, path: Path | str, pixels: np.ndarray) -> None:
+        write_tiff(path, pixels)

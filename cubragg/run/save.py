@@ -1,0 +1,48 @@
+"""Writes an image in the format of a file's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cubragg.detect.noise import noise_counts
+from cubragg.detect.stored_pixels import stored_pixels
+from cubragg.errors import FormatError
+from cubragg.io.images.writer import What, writer_class
+from cubragg.run.scene import scene_of
+
+if TYPE_CHECKING:
+    from cubragg.run.image import Image
+
+
+def save_image(image: Image, path: Path | str, seed: int, what: What) -> None:
+    """As `Image.save`."""
+    if what not in ("counts", "photons"):
+        raise FormatError(f"what: got {what!r}; counts and photons are accepted")
+    photons = np.asarray(image)
+    if Path(path).suffix.lower() == ".png":
+        from cubragg.view.png import write_png
+
+        write_png(path, photons, mask=image.plan.mask)
+        return
+    writer = writer_class(path)(scene_of(image.experiment, image.plan))
+    try:
+        kind = writer.pixel_type(what)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from None
+    try:
+        writer.check()
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}, which {writer.title} cannot describe; .tif and .npy hold the pixels "
+                          "alone") from None
+    values = photons if what == "photons" else noise_counts(photons, image.plan.roi, seed)
+    pixels = stored_pixels(values, kind, writer.live, offset=writer.offset, where=str(path))
+    writer.open(path, 1, kind.name)
+    try:
+        writer.append(pixels)
+    except BaseException:
+        writer.close(keep=False)
+        raise
+    writer.close()
