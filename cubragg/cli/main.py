@@ -11,6 +11,7 @@ import click
 from cubragg.cli import parser, usage
 from cubragg.cli.base_command import HELP_NAMES, BaseCommand
 from cubragg.cli.compare import command as compare_command
+from cubragg.cli.doctor import command as doctor_command
 from cubragg.cli.exit_errors import CommandLineFault, Interrupted, RunFault, end_cleanly
 from cubragg.cli.sf import command as sf_command
 from cubragg.cli.trace import command as trace_command
@@ -103,13 +104,7 @@ def _simulate(line: Sequence[parser.Given]) -> None:
     run(line)
 
 
-@cli.command("doctor", short_help="Say which backends can run here, and whether they agree.")
-def _doctor() -> None:
-    from cubragg.cli.doctor import doctor
-
-    click.get_current_context().exit(doctor())
-
-
+cli.add_command(doctor_command)
 cli.add_command(compare_command)
 cli.add_command(sf_command)
 cli.add_command(trace_command)
