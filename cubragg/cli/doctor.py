@@ -1,46 +1,12 @@
-"""``cubragg doctor``: what was found, which backends can run and why not, and whether they agree."""
+"""``cubragg doctor``: which backends can run here, and whether they agree."""
 
 from __future__ import annotations
 
-import os
-import platform
-import stat
-import sys
-import time
-from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any, NamedTuple
-
 import click
-import numpy as np
 
-from cubragg.device import host_build
-from cubragg.engine.reference.numpy_engine import NumpyEngine
-from cubragg.engine.variant import PRECISIONS
-from cubragg.errors import CubraggError
-from cubragg.experiment import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.cli.base_command import HELP_NAMES
 
-#: Largest difference from numpy, as a share of the image's maximum, for up to 200 cells along an axis:
-#: README, Precision. In double the order of operations is numpy's but for the square root's and sine's last bits.
-AGREEMENT = {"double": 2e-7, "mixed": 5e-6, "single": 5e-5}
-_PACKAGES = ("numpy", "fabio", "click", "cupy", "cupy-cuda12x", "cupy-cuda13x")
 _LABEL_WIDTH = 16
-
-
-class _Trial(NamedTuple):
-    """A backend in one precision, and how to make its renderer."""
-
-    backend: str
-    precision: str
-    device: int | None
-    make: Callable[[], Any]
-
-    @property
-    def label(self) -> str:
-        """Backend, device and precision."""
-        return f"{self.backend}{'' if self.device is None else f' {self.device}'} {self.precision}"
 
 
 def doctor() -> int:
@@ -50,142 +16,31 @@ def doctor() -> int:
     -------
     0 if numpy renders and every backend that can run agrees with it, else 1.
     """
-    plan = make_plan(small_experiment())
-    for title, rows in (("Versions", _versions()), ("Cache of compiled kernels", _cache())):
-        _section(title, rows)
-    trials = [_Trial("numpy", "double", None, lambda: NumpyEngine(plan))]
-    backends = []
-    for name, find in (("cuda", _cuda), ("cpu", _cpu)):
-        try:
-            found, more = find(plan)
-        except CubraggError as error:
-            backends.append((name, f"not usable: {str(error).removeprefix(f'backend {name}: ')}"))
-        else:
-            backends += [(name, f"usable: {text}") for text in found]
-            trials += more
-    _section("Backends", [*backends, ("numpy", "usable")])
-    slow, fast = plan.shape
-    lines, agree = _compare(trials)
-    _section(f"A {fast} x {slow} image on each: largest difference from numpy / maximum, seconds", lines)
+    from cubragg.run.diagnosis import diagnose
+
+    agree = True
+    for section in diagnose():
+        click.echo(section.title)
+        for label, text in section.rows:
+            click.echo(f"  {label:<{_LABEL_WIDTH}}{text}")
+        click.echo()
+        agree = agree and section.passed
     click.echo("All backends that can run agree." if agree else "Backends disagree or fail: see above.")
     return 0 if agree else 1
 
 
-def _section(title: str, rows: Any) -> None:
-    click.echo(title)
-    for label, text in rows:
-        click.echo(f"  {label:<{_LABEL_WIDTH}}{text}")
-    click.echo()
+_NOTES = """\b
+  cubragg doctor
+  CXX=clang++ cubragg doctor
+
+Exit status: 0 if numpy renders and every backend that can run agrees with it, 1 if not, 2 for an error in the command
+line."""
 
 
-def small_experiment() -> Experiment:
-    """An image of 96 x 80 pixels with mosaic domains, phi steps and sub-pixels; a fraction of a second with numpy."""
-    return Experiment(
-        Crystal(cell=(70.0, 80.0, 90.0, 85.0, 95.0, 100.0), misset_deg=(10.0, 20.0, 30.0), cells=(12, 10, 8),
-                mosaic_spread_deg=0.5, mosaic_domains=3), StructureFactors(100.0), Beam(wavelength_A=1.0),
-        Detector(pixel_size_mm=0.5, fast_pixels=96, slow_pixels=80, distance_mm=100.0),
-        Goniometer(10.0, 1.0, phi_steps=2), Sampling(oversample=2))
-
-
-# What was found
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    from cubragg import __version__
-
-    yield "cubragg", __version__
-    yield "Python", f"{platform.python_version()} ({sys.executable})"
-    yield "machine", f"{platform.platform()}, {os.cpu_count()} cores"
-    found = {name: text for name in _PACKAGES if (text := _version(name))}
-    cupy = [name for name in found if name.startswith("cupy")]
-    for name in _PACKAGES[:3]:
-        yield name, found.get(name, "not installed")
-    yield "cupy", ", ".join(f"{name} {found[name]}" for name in cupy) or "not installed"
-    if len(cupy) > 1:
-        yield "", "more than one cupy is installed; keep one of them"
-    yield "C++ compiler", _compiler()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
-def _compiler() -> str:
-    try:
-        compiler = host_build.find_compiler()
-    except CubraggError as error:
-        return str(error).removeprefix("backend cpu: ")
-    return f"{' '.join(compiler.command)} {compiler.version}"
-
-
-def _cache() -> Iterator[tuple[str, str]]:
-    folder = host_build.cache_folder()
-    yield "folder", str(folder)
-    try:
-        status = folder.stat()
-    except OSError as error:
-        yield "state", "not there yet" if isinstance(error, FileNotFoundError) else f"not readable ({error.strerror})"
-        return
-    libraries = [path for path in folder.glob("kernels-*/*") if path.is_file()]
-    used = sum(path.stat().st_size for path in libraries)
-    yield "content", f"{len({path.parent for path in libraries})} libraries, {used / 1e6:.1f} MB"
-    writable = "writable" if os.access(folder, os.W_OK) else "not writable"
-    yield "permissions", f"{stat.filemode(status.st_mode)}, {writable}"
-    private = Path(host_build.usable_cache()) != folder
-    yield "state", ("not used: others can write to it or you cannot; kernels are compiled for every run" if private
-                    else "used")
-
-
-def _cpu(plan: Plan) -> tuple[list[str], list[_Trial]]:
-    from cubragg.engine.host.host_engine import HostEngine, available_cores
-
-    HostEngine(plan)  # compiles
-    return [f"{_compiler()}, {available_cores()} threads"], [
-        _Trial("cpu", precision, None, lambda precision=precision: HostEngine(plan, precision))  # type: ignore[misc]
-        for precision in PRECISIONS]
-
-
-def _cuda(plan: Plan) -> tuple[list[str], list[_Trial]]:
-    from cubragg.device.cuda_device import auto_precision, describe_devices
-    from cubragg.engine.cuda.cuda_engine import CudaEngine
-
-    devices = describe_devices()
-    for device in devices:
-        CudaEngine(plan, "double", device.number)  # compiles
-    lines = [f"device {device.number}: {device.name}, {device.memory_bytes / 2**30:.1f} GiB, compute capability "
-             f"{device.compute_capability}, double:single 1:{device.single_to_double}, auto is "
-             f"{auto_precision(device.number)}" for device in devices]
-    return lines, [
-        _Trial("cuda", precision, device.number,
-               lambda precision=precision, number=device.number: CudaEngine(plan, precision, number))  # type: ignore[misc]
-        for device in devices for precision in PRECISIONS]
-
-
-# Whether it is right
-
-
-def _compare(trials: list[_Trial]) -> tuple[list[tuple[str, str]], bool]:
-    """One line each; numpy comes first. Whether all are right."""
-    expected: np.ndarray | None = None
-    rows, agree = [], True
-    for trial in trials:
-        try:
-            renderer = trial.make()
-            start = time.perf_counter()
-            image = renderer.render()
-            seconds = time.perf_counter() - start
-        except CubraggError as error:
-            rows.append((trial.label, f"FAILS: {error}"))
-            agree = False
-            continue
-        if expected is None:
-            expected = image
-        difference = float(np.abs(image.astype(np.float64) - expected).max()) / float(expected.max())
-        right = difference <= AGREEMENT[trial.precision]  # not so for NaN
-        agree = agree and right
-        verdict = "" if right else f"  WRONG: at most {AGREEMENT[trial.precision]:.0e} is right"
-        rows.append((trial.label, f"{difference:8.1e} {seconds:9.4f}{verdict}"))
-    return rows, agree
+@click.command("doctor", context_settings={"help_option_names": list(HELP_NAMES)}, epilog=_NOTES,
+               short_help="Print which backends can run here, and whether they agree.")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Print versions, the cache of compiled kernels, which backends can run here and why the others cannot, and
+    render a small image on each, in every precision, to compare it with numpy's."""
+    ctx.exit(doctor())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import signal
+from collections.abc import Iterable
 from types import FrameType
 from typing import IO, Any
 
@@ -25,6 +27,13 @@ class RunFault(click.ClickException):
     """The run failed."""
 
     exit_code = 1
+
+
+def unknown_option(word: str, spellings: Iterable[str], command: str) -> str:
+    """The message about an option that ``command`` does not have: the nearest of its ``spellings``, or its help."""
+    near = difflib.get_close_matches(word.partition("=")[0], spellings, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"'{command} --help' lists them all."
+    return f"No such option {word!r}. {hint}"
 
 
 class Signalled(KeyboardInterrupt):

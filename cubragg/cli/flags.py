@@ -1,126 +1,28 @@
-"""Every flag of ``simulate`` as data: spellings, values, unit, default, help and the setting it makes.
+"""Every flag of ``simulate``, a row each.
 
-No code here knows what a flag means beyond that: `legacy` reads a command line
-with this table, `build` replays it, `usage` prints it.
+Nothing here knows what a flag means beyond its row: `parser` reads a command line with this table, `settings_builder`
+turns it into settings, `usage` prints it, `c_line` hands it on to nanoBragg.c.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+
+from cubragg.cli.flag_kinds import HANDED_ON, LEFT_OUT, Flag
+from cubragg.cli.flag_kinds import choice as _choice
+from cubragg.cli.flag_kinds import count as _count
+from cubragg.cli.flag_kinds import file as _file
+from cubragg.cli.flag_kinds import name as _name
+from cubragg.cli.flag_kinds import number as _number
+from cubragg.cli.flag_kinds import switch as _switch
+from cubragg.cli.flag_kinds import vector as _vector
 
 #: Files that nanoBragg writes when none is named.
 DEFAULT_NAMES: Mapping[str, str] = MappingProxyType({
     "dump": "Fdump.bin", "float": "floatimage.bin", "int": "intimage.img", "pgm": "image.pgm",
     "noise": "noiseimage.img"})
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One flag.
-
-    Attributes
-    ----------
-    names
-        Spellings; the first is the one that help and messages use. Each is also read with one more dash.
-    group
-        Heading in the help.
-    help
-        One line; empty where the flag goes with the one before it.
-    kind
-        ``switch``, ``number``, ``count`` (whole number), ``file``, ``name`` or ``choice``.
-    least, most
-        How many values it takes.
-    metavar
-        Its values in the help.
-    unit
-        Unit of its numbers.
-    default
-        In words, for the help; empty where there is none.
-    choices
-        What a ``choice`` accepts.
-    words
-        Words accepted in place of the numbers, by their beginning (nanoBragg's ``-misset rand``).
-    fields
-        The settings that each receive the value (``beam.wavelength_A``, ``crystal.cells[0]``). Sections besides
-        those of an experiment: ``input``, ``output``, ``picture``, ``run``.
-    value
-        What a switch sets.
-    also
-        Further settings that come with it.
-    pivot
-        The pivot that goes with it under the CUSTOM convention.
-    """
-
-    names: tuple[str, ...]
-    group: str
-    help: str
-    kind: str = "switch"
-    least: int = 0
-    most: int = 0
-    metavar: str = ""
-    unit: str = ""
-    default: str = ""
-    choices: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ()
-    value: object = True
-    also: tuple[tuple[str, object], ...] = ()
-    pivot: str = ""
-
-    @property
-    def name(self) -> str:
-        """The spelling that help and messages use."""
-        return self.names[0]
-
-    def accepted(self) -> str:
-        """What it takes, as the end of an error message."""
-        noun = {"number": "number", "count": "whole number", "file": "file name", "name": "name"}.get(self.kind, "")
-        unit = f" of {self.unit}" if self.unit and "," not in self.unit else f" ({self.unit})" if self.unit else ""
-        if self.kind == "choice":
-            *others, last = self.choices
-            return f"{', '.join(others)} or {last} is accepted"
-        if self.most == 1:
-            return f"a {noun}{unit} is accepted"
-        amount = f"{self.most}" if self.least == self.most else f"{self.least} to {self.most}"
-        words = "".join(f" or {word!r}" for word in self.words)
-        return f"{amount} {noun}s{unit}{words} are accepted"
-
-
-def _flag(kind: str, names: str, help_: str, fields: tuple[str, ...], settings: dict[str, Any]) -> Flag:
-    return Flag(tuple(names.split()), "", help_, kind, fields=fields, **settings)
-
-
-def _switch(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    return _flag("switch", names, help_, fields, settings)
-
-
-def _number(names: str, unit: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    defaults = {"least": 1, "most": 1, "unit": unit, "metavar": f"<{unit or 'x'}>"}
-    return _flag("number", names, help_, fields, {**defaults, **settings})
-
-
-def _vector(names: str, unit: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    return _number(names, unit, help_, *fields, **{"least": 3, "most": 3, "metavar": "<x y z>", **settings})
-
-
-def _count(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    return _flag("count", names, help_, fields, {"least": 1, "most": 1, "metavar": "<n>", **settings})
-
-
-def _file(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    return _flag("file", names, help_, fields, {"least": 1, "most": 1, "metavar": "<file>", **settings})
-
-
-def _name(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    return _flag("name", names, help_, fields, {"least": 1, "most": 1, "metavar": "<name>", **settings})
-
-
-def _choice(names: str, choices: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    return _flag("choice", names, help_, fields, {"least": 1, "most": 1, "metavar": choices,
-                                                  "choices": tuple(choices.split("|")), **settings})
 
 
 _CUSTOM = (("detector.convention", "custom"),)
@@ -162,7 +64,8 @@ _ORIENTATION = (
 
 _FACTORS = (
     _file("-hkl", "reflections: lines of h k l F, MTZ, CIF, SHELX", "input.hkl"),
-    _file("--column", "its column of F or I (see Notes)", "run.column", metavar="<name>"),
+    _file("--column", "its column of F or I (see Notes)", "run.column", metavar="<name>",
+          c_program="-hkl with lines of h k l F"),
     _number("-default_F", "electrons", "F of every reflection not in the list", "structure_factors.default_F",
             default="0", metavar="<F>"),
     _file("-dump", "its binary, to write or read", "output.dump", default="Fdump.bin"),
@@ -214,9 +117,10 @@ _GEOMETRY = (
     _number("-detsize_f", "mm", "the same, fast or slow", "detector.fast_size_mm"),
     _number("-detsize_s", "mm", "", "detector.slow_size_mm"),
     _name("--detector", "pixels and panels of a known detector; list: print all", "run.detector",
-          metavar="<name>|list"),
+          metavar="<name>|list", c_program="-pixel, -detpixels_f and -detpixels_s"),
     _file("-img", "take the geometry from this SMV header", "input.image"),
-    _file("--from", "true models of .expt, .geom, .cell, NXmx, CBF, SMV (see Notes)", "input.models"),
+    _file("--from", "true models of .expt, .geom, .cell, NXmx, CBF, SMV (see Notes)", "input.models",
+          c_program="-lambda, -distance, -pixel, -Xbeam, -Ybeam, -mat and what else the file gives"),
     _switch("-mosflm", "MOSFLM: beam along x, pivot beam (default)", "detector.convention", value="mosflm",
             pivot="beam"),
     _switch("-denzo", "DENZO: as MOSFLM, centre half a pixel off", "detector.convention", value="denzo",
@@ -251,7 +155,7 @@ _GEOMETRY = (
     _vector("-twotheta_axis", "", "axis of -twotheta, before it", "detector.twotheta_axis",
             default="0 1 0", also=_CUSTOM, pivot="sample"),
     _vector("-pix0_vector", "", "first pixel [m] (--semantics physical only)", "detector.pix0_m",
-            also=_CUSTOM),
+            also=_CUSTOM, c_program="-distance with -Xbeam and -Ybeam"),
 )
 
 _PHYSICS = (
@@ -272,7 +176,8 @@ _ROTATION = (
     _count("-phisteps", "steps over the range", "goniometer.phi_steps", default="2 with -osc, else 1"),
     _vector("-spindle_axis", "", "axis; selects the custom convention", "goniometer.axis", default="0 0 1",
             also=_CUSTOM),
-    _count("--images", "a series: image i from phi + i osc on, files name_0001", "run.images", default="1"),
+    _count("--images", "a series: image i from phi + i osc on, files name_0001", "run.images", default="1",
+           c_program="the -phi and -osc of one image"),
 )
 
 _SAMPLING = (
@@ -345,7 +250,8 @@ _NOISE = (
 )
 
 _PROGRAM = (
-    _file("--config", "experiment in TOML; flags override it", "input.config"),
+    _file("--config", "experiment in TOML; flags override it", "input.config",
+          c_program="its settings as flags"),
     _file("--save-config", "write the experiment as TOML", "output.config"),
     _choice("--semantics", "nanobragg|physical", "with quirks or without",
             "run.semantics", default="nanobragg"),
@@ -372,15 +278,29 @@ _IGNORED = (
     _number("-MW -molecular_weight", "g/mol", "molecular weight"),
 )
 
-_GROUPS: tuple[tuple[str, tuple[Flag, ...]], ...] = (
-    ("Crystal", _CRYSTAL), ("Orientation", _ORIENTATION), ("Structure factors", _FACTORS), ("Beam", _BEAM),
-    ("Sources", _SOURCES), ("Detector geometry", _GEOMETRY), ("Detector physics", _PHYSICS),
-    ("Rotation", _ROTATION), ("Sampling", _SAMPLING), ("Output", _OUTPUT), ("Pictures", _PICTURES), ("Noise", _NOISE),
-    ("Program", _PROGRAM), (NO_EFFECT, _IGNORED),
+_GROUPS: tuple[tuple[str, str, tuple[Flag, ...]], ...] = (
+    ("Crystal", HANDED_ON, _CRYSTAL), ("Orientation", HANDED_ON, _ORIENTATION),
+    ("Structure factors", HANDED_ON, _FACTORS), ("Beam", HANDED_ON, _BEAM), ("Sources", HANDED_ON, _SOURCES),
+    ("Detector geometry", HANDED_ON, _GEOMETRY), ("Detector physics", HANDED_ON, _PHYSICS),
+    ("Rotation", HANDED_ON, _ROTATION), ("Sampling", HANDED_ON, _SAMPLING), ("Output", LEFT_OUT, _OUTPUT),
+    ("Pictures", LEFT_OUT, _PICTURES), ("Noise", LEFT_OUT, _NOISE), ("Program", LEFT_OUT, _PROGRAM),
+    (NO_EFFECT, LEFT_OUT, _IGNORED),
 )
 
+
+def _in_group(flag: Flag, group: str, c_program: str) -> Flag:
+    """The flag under its heading, with what its group's flags are to the C program where its row does not say.
+
+    A flag with two dashes is none of the C program's: its row says what to type instead.
+    """
+    if c_program == HANDED_ON and flag.name.startswith("--"):
+        c_program = ""
+    return replace(flag, group=group, c_program=flag.c_program or c_program)
+
+
 #: Every flag, in the order of the help.
-FLAGS: tuple[Flag, ...] = tuple(replace(flag, group=group) for group, flags in _GROUPS for flag in flags)
+FLAGS: tuple[Flag, ...] = tuple(_in_group(flag, group, c_program) for group, c_program, flags in _GROUPS
+                                for flag in flags)
 
 
 def _spellings() -> dict[str, Flag]:

@@ -9,25 +9,23 @@ from typing import Any
 import click
 
 from cubragg.cli import parser, usage
+from cubragg.cli.base_command import HELP_NAMES, BaseCommand
 from cubragg.cli.compare import command as compare_command
+from cubragg.cli.doctor import command as doctor_command
 from cubragg.cli.exit_errors import CommandLineFault, Interrupted, RunFault, end_cleanly
 from cubragg.cli.sf import command as sf_command
 from cubragg.cli.trace import command as trace_command
 from cubragg.cli.view import command as view_command
 from cubragg.errors import ConfigError, CubraggError
 
-_HELP_NAMES = ("-h", "-help", "--help")
 _VERSION_NAMES = ("--version", "-version")
 
 
-class SimulateCommand(click.Command):
-    """A command that reads its arguments with `parser` in place of Click's parser."""
+class SimulateCommand(BaseCommand):
+    """A command that reads its flags with `parser` in place of Click's parser."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Everything on the line goes into one parameter; help wins over faults."""
-        if not args or any(name in args for name in _HELP_NAMES):
-            click.echo(ctx.get_help(), err=not args, color=ctx.color)
-            ctx.exit(0 if args else 2)
+    def read_line(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Everything on the line goes into one parameter."""
         ctx.params["line"] = parser.parse(args)
         ctx.args = []
         return []
@@ -44,7 +42,7 @@ class DefaultGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command in where a flag stands first."""
-        if args and args[0].startswith("-") and args[0] not in (*_HELP_NAMES, *_VERSION_NAMES):
+        if args and args[0].startswith("-") and args[0] not in (*HELP_NAMES, *_VERSION_NAMES):
             args = [self.default_command, *args]
         return super().parse_args(ctx, args)
 
@@ -91,7 +89,7 @@ A line that begins with a flag is for simulate, so nanoBragg's command lines wor
 'cubragg simulate -h' lists the flags."""
 
 
-@click.group(cls=DefaultGroup, context_settings={"help_option_names": list(_HELP_NAMES), "max_content_width": 100},
+@click.group(cls=DefaultGroup, context_settings={"help_option_names": list(HELP_NAMES), "max_content_width": 100},
              epilog=_EPILOG)
 @click.option(*_VERSION_NAMES, is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
               help="Print the version.")
@@ -106,13 +104,7 @@ def _simulate(line: Sequence[parser.Given]) -> None:
     run(line)
 
 
-@cli.command("doctor", short_help="Say which backends can run here, and whether they agree.")
-def _doctor() -> None:
-    from cubragg.cli.doctor import doctor
-
-    click.get_current_context().exit(doctor())
-
-
+cli.add_command(doctor_command)
 cli.add_command(compare_command)
 cli.add_command(sf_command)
 cli.add_command(trace_command)

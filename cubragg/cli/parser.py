@@ -7,12 +7,11 @@ arguments from here.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from cubragg.cli.exit_errors import CommandLineFault
+from cubragg.cli.exit_errors import CommandLineFault, unknown_option
 from cubragg.cli.flags import SPELLINGS, Flag
 from cubragg.errors import ConfigError
 
@@ -30,8 +29,15 @@ class Given(NamedTuple):
     values: tuple[Value, ...]
 
 
-def parse(args: Sequence[str]) -> list[Given]:
+def parse(args: Sequence[str], options: Collection[str] = ()) -> list[Given]:
     """The flags of a command line in their order.
+
+    Parameters
+    ----------
+    args
+        The words of the line.
+    options
+        Further options that the command has: read elsewhere, but an unknown word may have meant one of them.
 
     Raises
     ------
@@ -48,7 +54,9 @@ def parse(args: Sequence[str]) -> list[Given]:
         place += 1
         flag = SPELLINGS.get(token)
         if flag is None:
-            raise _unknown(token, given[-1] if given else None)
+            if token.startswith("-") and not _NUMBER.fullmatch(token):
+                raise CommandLineFault(unknown_option(token, [*options, *SPELLINGS], "cubragg simulate"))
+            raise _unexpected(token, given[-1] if given else None)
         words = _values(flag, args, place)
         place += len(words)
         given.append(Given(flag, token, _converted(flag, token, words, args[place:place + 1])))
@@ -100,12 +108,9 @@ def _value(flag: Flag, spelling: str, word: str) -> Value:
     raise ConfigError(spelling, f"got {word!r}; {flag.accepted()}")
 
 
-def _unknown(token: str, before: Given | None) -> CommandLineFault:
-    if not token.startswith("-") or _NUMBER.fullmatch(token):
-        if before is None:
-            return CommandLineFault(f"Unexpected argument {token!r}; values follow a flag.")
-        takes = {0: "no value", 1: "one value"}.get(before.flag.most, f"at most {before.flag.most} values")
-        return CommandLineFault(f"Unexpected argument {token!r}; {before.spelling} before it takes {takes}.")
-    near = difflib.get_close_matches(token, SPELLINGS, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "'cubragg simulate --help' lists them all."
-    return CommandLineFault(f"No such option {token!r}. {hint}")
+def _unexpected(token: str, before: Given | None) -> CommandLineFault:
+    """The error about a word that is no flag and no value."""
+    if before is None:
+        return CommandLineFault(f"Unexpected argument {token!r}; values follow a flag.")
+    takes = {0: "no value", 1: "one value"}.get(before.flag.most, f"at most {before.flag.most} values")
+    return CommandLineFault(f"Unexpected argument {token!r}; {before.spelling} before it takes {takes}.")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cubragg.compare.metrics import Metrics
+from cubragg.compare.metrics import Metrics, compare_images
 from cubragg.experiment.sampling import ROI
 
 
@@ -85,3 +86,18 @@ class Comparison:
             return "The correlation is not defined: an image is constant, and the images differ."
         relation = "reaches" if self.passed else "is below"
         return f"The correlation {self.metrics.correlation:.10f} {relation} {self.threshold:.10g}."
+
+
+def compare_sides(a: Side, b: Side, *, threshold: float, arguments: Sequence[str], roi: ROI | None = None,
+                  mask: np.ndarray | None = None, notes: Sequence[str] = ()) -> Comparison:
+    """Compare two images where ``mask``, bool [slow, fast], is True; see `Comparison`.
+
+    Raises
+    ------
+    ConfigError
+        For a region that is not inside the images.
+    ShapesDiffer
+        If the images have two shapes.
+    """
+    return Comparison(a, b, compare_images(a.pixels, b.pixels, roi=roi, mask=mask), threshold, tuple(arguments), roi,
+                      tuple(notes))

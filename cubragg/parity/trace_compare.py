@@ -117,6 +117,17 @@ def from_json(path: Path | str) -> tuple[int, int, list[Step]]:
                           "wrote is accepted") from None
 
 
+def is_trace(path: Path | str) -> bool:
+    """Whether a path is that of a trace: by its ending .json, else by its first character."""
+    if str(path).endswith(".json"):
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(1) == b"{"
+    except OSError:
+        return False
+
+
 def first_divergence(ours: Sequence[Step], theirs: Sequence[Step], tolerance: float = TOLERANCE) -> Divergence | None:
     """The first step that differs, in order of computation; ``None`` if all agree.
 

@@ -38,8 +38,8 @@ found.structure_factors()
 count = sum(shell.listed for shell in found.shells)
 """ + _END
 _COMPUTE = _BEGIN + """
-from cubragg.cli.sf import parse, sf
-sf(parse(["model.pdb", "-o", "F.mtz", "--dmin", sys.argv[1], "--quiet"]))
+from cubragg.cli.sf import command
+command(["model.pdb", "-o", "F.mtz", "--dmin", sys.argv[1], "--quiet"], standalone_mode=False)
 import gemmi
 count = gemmi.read_mtz_file("F.mtz").nreflections
 """ + _END

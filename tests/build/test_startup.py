@@ -32,7 +32,8 @@ def test_the_package_alone_loads_nothing(tmp_path):
     assert {name for name in modules if name.startswith("cubragg")} == {"cubragg", "cubragg.errors"}
 
 
-@pytest.mark.parametrize("line", ["-h", "--version", "simulate -h", "compare -h", "trace -h", "doctor -h"])
+@pytest.mark.parametrize("line", ["-h", "--version", "simulate -h", "compare -h", "trace -h", "sf -h", "doctor -h",
+                                  "compare --c-bin nb -phi 5 -help"])
 def test_help_and_version_load_no_numpy(tmp_path, line):
     modules = loaded(command(line), tmp_path)
     assert not modules & FOREIGN

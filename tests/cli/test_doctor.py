@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from cubragg import BackendUnavailable, CubraggError
-from cubragg.cli import doctor as module
 from cubragg.cli.doctor import doctor
 from cubragg.device import host_build
 from cubragg.device.host_build import find_compiler
 from cubragg.engine.host import host_engine
 from cubragg.errors import KernelBuildError
+from cubragg.run import diagnosis
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ class Wrong:
         self._plan, self._precision = plan, precision
 
     def render(self, threads=None, progress=None):
-        image = module.NumpyEngine(self._plan).render()
+        image = diagnosis.NumpyEngine(self._plan).render()
         image[3, 4] += np.float32({"double": 0.0, "mixed": 4e-6, "single": self.off}[self._precision]) * image.max()
         return image
 
@@ -92,6 +92,13 @@ def test_a_backend_that_fails(capsys, monkeypatch):
     monkeypatch.setattr(host_engine, "HostEngine", Failing)
     assert doctor() == 1
     assert "cpu double      FAILS: backend cpu: gone" in capsys.readouterr().out
+
+
+def test_python_has_the_report_section_by_section(no_compiler):
+    titles, rows, passed = zip(*diagnosis.diagnose(), strict=True)
+    assert titles[:3] == ("Versions", "Cache of compiled kernels", "Backends")
+    assert dict(rows[2])["numpy"] == "usable"
+    assert passed == (True,) * 4
 
 
 @pytest.mark.parametrize("state", ["absent", "ours", "open to others"])

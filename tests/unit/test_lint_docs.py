@@ -25,6 +25,7 @@ MATRIX, PLAN, CASES = "specs/parity-matrix.md", "specs/fix-plan.md", "tests/pari
 def tree(tmp_path):
     """A copy of the documents, with the rest of the project behind links."""
     shutil.copytree(ROOT / "specs", tmp_path / "specs")
+    shutil.copyfile(ROOT / "CHANGELOG.md", tmp_path / "CHANGELOG.md")
     for folder in ("scripts", "kernels"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     shutil.copytree(ROOT / "cubragg", tmp_path / "cubragg", ignore=shutil.ignore_patterns("__pycache__"))

@@ -39,6 +39,18 @@ def unpacked(path: Path | str) -> bytes:
     return data
 
 
+def is_packed(path: Path | str) -> bool:
+    """Whether a file is packed.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return file.read(len(_BZIP2)).startswith((_GZIP, _BZIP2))
+
+
 def start_of(path: Path | str, count: int) -> bytes:
     """The first bytes, of what is inside where the file is packed; as they stand where that is damaged.
 
