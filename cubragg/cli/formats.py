@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from cubragg.cli.build import Output, Settings
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.experiment.experiment import Experiment
-from cubragg.io.images.writer import Writer, writer_class
+from cubragg.io.images.writer import Writer, writer_of
 from cubragg.plan.plan import Plan
 from cubragg.run.scene import scene_of
 
@@ -23,7 +23,7 @@ def writer_for(kind: str, settings: Settings, experiment: Experiment, plan: Plan
     """The writer for a kind of output, a key of `ENDINGS`."""
     options = {"cbf": {"convention": settings.cbf_convention}, "nxmx": {"type_name": settings.nxmx_type},
                "tiff": {"type_name": settings.tiff_type}}[kind]
-    return writer_class(ENDINGS[kind])(scene_of(experiment, plan, settings.scale or 1.0), **options)
+    return writer_of(ENDINGS[kind])(scene_of(experiment, plan, settings.scale or 1.0), **options)
 
 
 def check(targets: Mapping[str, Output], settings: Settings, experiment: Experiment, plan: Plan) -> None:

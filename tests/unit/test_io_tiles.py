@@ -137,7 +137,7 @@ def test_no_whole_modules(shape):
 
 @pytest.mark.parametrize("type_name", TYPES)
 def test_tiff_is_read_by_fabio_and_pillow(type_name, tmp_path):
-    _, highest, absent = TYPES[type_name]
+    _, highest, absent, _ = TYPES[type_name]
     values = np.array([[0.0, 1.4, 1000.0], [7.0, min(highest, 1e30), 3.0]])
     mask = np.array([[True, True, True], [True, True, False]])
     pixels = stored_pixels(values, TYPES[type_name], mask)

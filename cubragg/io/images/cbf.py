@@ -228,8 +228,8 @@ class CbfWriter(OneImageWriter):
             return "pilatus" if pilatus.looks_like_pilatus(shape, sizes) else "generic"
         return self._wanted
 
-    @cached_property
-    def live(self) -> np.ndarray:  # type: ignore[override]
+    @property
+    def live(self) -> np.ndarray:
         """As the scene's; a Pilatus detector has no pixels in its gaps either."""
         gaps = pilatus.gaps(self.scene.live.shape) if self._convention == "pilatus" else None
         return self.scene.live if gaps is None else self.scene.live & ~gaps

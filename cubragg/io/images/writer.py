@@ -42,7 +42,9 @@ class Writer(Protocol):
     title: ClassVar[str]
     holds_series: ClassVar[bool]
     offset: float
-    live: np.ndarray
+
+    @property
+    def live(self) -> np.ndarray: ...
 
     def __init__(self, scene: Scene, **options: Any) -> None: ...
 
@@ -70,8 +72,12 @@ class OneImageWriter:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self.live = scene.live
         self._path: Path | str = ""
+
+    @property
+    def live(self) -> np.ndarray:
+        """The scene's."""
+        return self.scene.live
 
     def check(self) -> None:
         """Formats that hold nothing but pixels describe every scene."""
@@ -115,10 +121,15 @@ def writer_class(path: Path | str) -> type[Writer]:
     FormatError
         For an ending of no format.
     """
-    named = WRITERS.get(Path(path).suffix.lower())
-    if named is None:
+    ending = Path(path).suffix.lower()
+    if ending not in WRITERS:
         raise FormatError(f"{path}: got a name without the ending of an image format; {', '.join(WRITERS)} are "
                           "accepted")
-    module, name = named.split(":")
+    return writer_of(ending)
+
+
+def writer_of(ending: str) -> type[Writer]:
+    """The writer of an ending, a key of `WRITERS`."""
+    module, name = WRITERS[ending].split(":")
     found: type[Writer] = getattr(import_module(f"cubragg.io.images.{module}"), name)
     return found
