@@ -203,6 +203,7 @@ _OUTPUT = (
           "output.cbf"),
     _choice("--cbf-convention", "auto|generic|pilatus", "its header (auto: pilatus for whole modules)",
             "run.cbf_convention", default="auto"),
+    _file("--save", "counts in the format of the ending: .cbf .img .nxs .h5 .tif .npy", "output.save"),
     _file("--nxmx", "NXmx (HDF5), all images of a series, any geometry", "output.nxmx"),
     _choice("--nxmx-type", "uint32|int32|uint16|float32", "its pixels; float32: noiseless", "run.nxmx_type",
             default="uint32"),

@@ -4,26 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from cubragg.cli.build import Output, Settings
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.experiment.experiment import Experiment
-from cubragg.io.images.writer import Writer, writer_of
+from cubragg.io.images.writer import Writer, writer_class, writer_of
 from cubragg.plan.plan import Plan
 from cubragg.run.scene import scene_of
 
-#: Kind of output -> ending of the format's name in the registry.
-ENDINGS = {"cbf": ".cbf", "tiff": ".tif", "nxmx": ".nxs"}
+#: Kinds of output that a writer of the registry makes, and the ending under which it is registered; empty: that of
+#: the file's name.
+ENDINGS = {"cbf": ".cbf", "tiff": ".tif", "nxmx": ".nxs", "save": ""}
 _PIXELS_ONLY = "--tiff and -floatfile hold the pixels alone"
 #: What cannot describe a geometry, and what can.
 _DESCRIBES = {"cbf": ("a miniCBF header", "--nxmx can"), "nxmx": ("an NXmx file", _PIXELS_ONLY)}
 
 
-def writer_for(kind: str, settings: Settings, experiment: Experiment, plan: Plan) -> Writer:
-    """The writer for a kind of output, a key of `ENDINGS`."""
-    options = {"cbf": {"convention": settings.cbf_convention}, "nxmx": {"type_name": settings.nxmx_type},
-               "tiff": {"type_name": settings.tiff_type}}[kind]
-    return writer_of(ENDINGS[kind])(scene_of(experiment, plan, settings.scale or 1.0), **options)
+def writer_for(kind: str, target: Output, settings: Settings, experiment: Experiment, plan: Plan) -> Writer:
+    """The writer for a file of a kind that is a key of `ENDINGS`.
+
+    Raises
+    ------
+    ConfigError
+        For a name without the ending of a format.
+    """
+    options: dict[str, dict[str, object]] = {
+        ".cbf": {"convention": settings.cbf_convention}, ".img": {"pedestal": settings.adc},
+        ".nxs": {"type_name": settings.nxmx_type}, ".h5": {"type_name": settings.nxmx_type},
+        ".tif": {"type_name": settings.tiff_type}, ".tiff": {"type_name": settings.tiff_type},
+    }
+    ending = ENDINGS[kind] or Path(target.path).suffix.lower()
+    scene = scene_of(experiment, plan, settings.scale or 1.0)
+    return _class_for(kind, target)(scene, **options.get(ending, {}))
+
+
+def _class_for(kind: str, target: Output) -> type[Writer]:
+    try:
+        return writer_of(ENDINGS[kind]) if ENDINGS[kind] else writer_class(target.path)
+    except FormatError as error:
+        raise ConfigError(target.named_by, str(error)) from None
+
+
+def holds_series(kind: str, target: Output) -> bool:
+    """Whether one file of a kind of output holds all images of a run.
+
+    Raises
+    ------
+    ConfigError
+        For a name without the ending of a format.
+    """
+    return kind in ENDINGS and _class_for(kind, target).holds_series
 
 
 def check(targets: Mapping[str, Output], settings: Settings, experiment: Experiment, plan: Plan) -> None:
@@ -35,9 +66,11 @@ def check(targets: Mapping[str, Output], settings: Settings, experiment: Experim
         Naming the flag of the file, what it cannot describe, and a format that can.
     """
     for kind in ENDINGS.keys() & targets.keys():
-        form, instead = _DESCRIBES.get(kind, ("", ""))
+        writer = writer_for(kind, targets[kind], settings, experiment, plan)
+        form, instead = _DESCRIBES.get(kind, (writer.title, "--nxmx can"))
         with _refusing(targets[kind].named_by, form, instead):
-            writer_for(kind, settings, experiment, plan).check()
+            writer.check()
+        _check_pixels(targets[kind], writer, settings)
     for kind in ("int", "noise"):
         if kind in targets and settings.smv_flavor == "adsc":
             from cubragg.io.images.smv import scene_header
@@ -47,6 +80,17 @@ def check(targets: Mapping[str, Output], settings: Settings, experiment: Experim
                 if scene.curved:
                     raise FormatError("got a curved detector")
                 scene_header(scene, "adsc", 1.0, 0.0)
+
+
+def _check_pixels(target: Output, writer: Writer, settings: Settings) -> None:
+    try:
+        type_name = writer.pixel_type("counts").name
+    except FormatError:
+        raise ConfigError(target.named_by, f"got {target.path!r}, and {writer.title} holds expected photons; "
+                          "-floatfile writes it") from None
+    if type_name != "float32" and not (settings.noise or settings.scale):
+        raise ConfigError(target.named_by, f"{writer.title} with {type_name} pixels holds counts; with -nonoise, give "
+                          "-scale to say how photons become counts")
 
 
 @contextmanager
@@ -70,8 +114,8 @@ def series_writers(targets: Mapping[str, Output], settings: Settings, experiment
     CubraggError
         Where a file cannot be written.
     """
-    writers = {kind: writer for kind in ENDINGS if kind in targets
-               if (writer := writer_for(kind, settings, experiment, plan)).holds_series}
+    writers = {kind: writer_for(kind, target, settings, experiment, plan) for kind, target in targets.items()
+               if holds_series(kind, target)}
     opened: list[str] = []
     try:
         for kind, writer in writers.items():

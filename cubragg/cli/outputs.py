@@ -32,15 +32,14 @@ if TYPE_CHECKING:
     from cubragg.run.image import Image
     from cubragg.view.figure import Spots
 
-_IMAGES = ("float", "int", "pgm", "noise", "cbf", "tiff", "nxmx", "png")
+_IMAGES = ("float", "int", "pgm", "noise", *formats.ENDINGS, "png")
 #: Made anew, and numbered, for each image of a series.
-_NUMBERED_KINDS = (*(kind for kind in _IMAGES if kind != "nxmx"), "truth")
+_NUMBERED_KINDS = (*_IMAGES, "truth")
 #: Settings that only files of these kinds listen to.
 _LISTENERS = {
-    "scale": ("int", "pgm", "cbf", "nxmx", "tiff"), "adc": ("int", "noise"), "pgm_scale": ("pgm",),
-    "noise_rng": ("noise", "cbf", "nxmx", "tiff"), "smv_flavor": ("int", "noise"), "cbf_convention": ("cbf",),
+    "scale": ("int", "pgm", "cbf", "nxmx", "tiff", "save"), "adc": ("int", "noise", "save"), "pgm_scale": ("pgm",),
+    "noise_rng": ("noise", "cbf", "nxmx", "tiff", "save"), "smv_flavor": ("int", "noise"), "cbf_convention": ("cbf",),
     "nxmx_type": ("nxmx",), "tiff_type": ("tiff",)}
-_WHOLE_COUNTS = {"cbf": "CBF", "tiff": "TIFF of this type", "nxmx": "NXmx of this type"}
 _NUMBERED = re.compile(r"(.*_)(\d{4,})(\.[^./]*)?")
 #: A picture marks at most so many spots, the brightest ones.
 _MOST_SPOTS = 1000
@@ -76,7 +75,8 @@ def numbered(targets: dict[str, Output], number: int) -> dict[str, Output]:
             return path
         stem, suffix = os.path.splitext(path)
         return f"{stem}_{number:04d}{suffix}"
-    return {kind: target._replace(path=name(target.path)) if kind in _NUMBERED_KINDS else target
+    return {kind: target._replace(path=name(target.path))
+            if kind in _NUMBERED_KINDS and not formats.holds_series(kind, target) else target
             for kind, target in targets.items()}
 
 
@@ -134,10 +134,6 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
             from cubragg.view.figure import require_matplotlib
 
             require_matplotlib(flag)
-    for kind, form in _WHOLE_COUNTS.items():
-        if kind in targets and not (settings.noise or settings.scale or _pixel_type(kind, settings) == "float32"):
-            raise ConfigError(targets[kind].named_by, f"{form} holds whole counts; with -nonoise, give -scale "
-                              "to say how photons become counts")
     formats.check(targets, settings, experiment, plan)
 
 
@@ -166,10 +162,6 @@ def notices(targets: dict[str, Output], job: Job) -> Iterator[str]:
         if f"run.{setting}" in replay.flagged and not targets.keys() & set(kinds):
             files = ", ".join(str(flag_for_field(f"output.{kind}")) for kind in kinds)
             yield f"{replay.origins[f'run.{setting}']} is without effect: no such file is written ({files})"
-
-
-def _pixel_type(kind: str, settings: Settings) -> str:
-    return {"nxmx": settings.nxmx_type, "tiff": settings.tiff_type}.get(kind, "int32")
 
 
 def _spots(truth: ReflectionTable) -> Spots:
@@ -235,7 +227,7 @@ class ImageFiles:
             path = targets[kind].path
             with formats.naming_file(targets[kind]):
                 if kind in formats.ENDINGS:
-                    self._write_format(kind, path)
+                    self._write_format(kind, targets[kind])
                 else:
                     getattr(self, f"_write_{kind}")(path)
             if kind not in self.series:  # complete with the last image only
@@ -272,16 +264,17 @@ class ImageFiles:
     def _scene(self) -> Scene:
         return scene_of(self.image.experiment, self.image.plan)
 
-    def _write_format(self, kind: str, path: str) -> None:
+    def _write_format(self, kind: str, target: Output) -> None:
         """A file of one of `formats.ENDINGS`: counts with noise, or photons times the scale where one is given."""
         settings = self.job.settings
-        writer = self.series.get(kind) or formats.writer_for(kind, settings, self.image.experiment, self.image.plan)
+        image = self.image
+        writer = self.series.get(kind) or formats.writer_for(kind, target, settings, image.experiment, image.plan)
         pixel_type = writer.pixel_type("counts")
         noisy = not settings.scale and pixel_type.name != "float32"
-        pixels = stored_pixels(self._noisy if noisy else self.image.photons, pixel_type, writer.live,
-                               scale=1.0 if noisy else settings.scale or 1.0, where=path)
+        pixels = stored_pixels(self._noisy if noisy else image.photons, pixel_type, writer.live,
+                               scale=1.0 if noisy else settings.scale or 1.0, offset=writer.offset, where=target.path)
         if kind not in self.series:
-            writer.open(path, 1, pixel_type.name)
+            writer.open(target.path, 1, pixel_type.name)
         writer.append(pixels)
         if kind not in self.series:
             writer.close()

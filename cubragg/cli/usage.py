@@ -21,8 +21,9 @@ _NOTES = (
     "-hkl reads lines of h k l F as nanoBragg does. MTZ, mmCIF, .fcf and SHELX .hkl (beside its .ins, .res or .cif) "
     "are expanded by their space group, Bijvoet differences kept, and bring the cell, unless -cell or -mat gives one. "
     "--column names the column; by itself cubragg takes calculated F, then F(+) and F(-), F, I(+) and I(-), I.",
-    "--cbffile holds whole counts. With -scale they are photons * scale, rounded, without noise; otherwise those of "
-    "the noise image (-seed), without -adc; with -nonoise, -scale is needed. Masked pixels are -1.",
+    "--cbffile holds counts. With -scale they are photons * scale, rounded, without noise; otherwise those of "
+    "the noise image (-seed), without -adc; with -nonoise, -scale is needed. Masked pixels are -1. --save writes the "
+    "same in the format of the file's ending; .img adds -adc.",
     "A --config file is a TOML experiment as --save-config writes it, and may name hkl_file (in structure_factors), "
     "mask_file (sampling), source_file (beam) and matrix_file (crystal), relative to itself.",
     "--from reads beam, detector, spindle, scan and crystal as the file has them, and may be repeated: later files lie "

@@ -149,7 +149,8 @@ def write_bad_files(folder) -> None:
     ("-img zero.img -lambda 1 -pgmfile zero.img", COMMAND,
      "-pgmfile: got 'zero.img', which -img reads; every file needs its own name"),
     ("-cbffile c.cbf -nonoise", COMMAND,
-     "-cbffile: CBF holds whole counts; with -nonoise, give -scale to say how photons become counts"),
+     "-cbffile: a CBF image with int32 pixels holds counts; with -nonoise, give -scale to say how photons become "
+     "counts"),
 ])
 def test_exact_sentence(line, status, sentence, run, folder):
     write_bad_files(folder)

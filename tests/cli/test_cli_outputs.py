@@ -22,6 +22,7 @@ from cubragg.detect.noise import noise_counts
 from cubragg.device.host_build import find_compiler
 from cubragg.io.images.cbf import read_cbf
 from cubragg.io.images.pgm import read_pgm
+from cubragg.io.images.read_image import read_image
 from cubragg.io.images.smv import read_smv
 from cubragg.io.reflections.fdump import read_fdump
 
@@ -287,10 +288,10 @@ def test_a_float_image_needs_no_file_libraries(folder):
 
 
 @pytest.mark.parametrize(("line", "notice"), [
-    ("-adc 3", "-adc is without effect: no such file is written (-intfile, -noisefile)"),
+    ("-adc 3", "-adc is without effect: no such file is written (-intfile, -noisefile, --save)"),
     ("--truth-min 3", "--truth-min is without effect: no such file is written (--truth)"),
     ("--tiff-type uint16", "--tiff-type is without effect: no such file is written (--tiff)"),
-    ("-scale 3", "-scale is without effect: no such file is written (-intfile, -pgmfile, --cbffile, --nxmx, --tiff)"),
+    ("-scale 3", "-scale is without effect: no such file is written (-intfile, -pgmfile, --cbffile, --nxmx, --tiff, --save)"),
     ("-noisefile n.img -nonoise", "-noisefile is without effect: -nonoise comes after it"),
     ("-pgmfile p.pgm -nopgm", "-pgmfile is without effect: -nopgm comes after it"),
 ])
@@ -305,3 +306,29 @@ def test_flags_about_files_that_are_written(run, folder):
                  "-noisefile m.img")
     assert "without effect" not in result.stderr
     assert [path.name for path in folder.iterdir()] == ["m.img"]
+
+
+@pytest.mark.parametrize("name", ["a.cbf", "a.img", "a.nxs", "a.tif", "a.npy"])
+def test_save_writes_the_format_of_the_ending(name, run, image, folder):
+    assert run(f"{SMALL} --save {name} --noise-rng reference -adc 7").exit_code == 0
+    assert names(folder) == {name}
+    expected = image()
+    counts = noise_counts(expected.photons, expected.plan.roi, 1, "reference")
+    pixels = np.load(name) if name == "a.npy" else read_image(name).pixels
+    np.testing.assert_array_equal(pixels, counts + 7 * (name == "a.img"))
+
+
+@pytest.mark.parametrize(("name", "word"), [("a.xyz", ".cbf"), ("a", ".npy"), ("a.bin", "-floatfile")])
+def test_save_refuses_other_endings(name, word, run, folder):
+    result = run(f"{SMALL} --save {name}")
+    assert (result.exit_code, names(folder)) == (2, set())
+    assert result.stderr.startswith("Error: --save:")
+    assert repr(name)[1:-1] in result.stderr
+    assert word in result.stderr
+
+
+def test_save_numbers_the_images_of_a_series_that_need_a_file_each(run, folder):
+    assert run(f"{SMALL} -osc 1 --images 2 --save a.npy").exit_code == 0
+    assert names(folder) == {"a_0001.npy", "a_0002.npy"}
+    assert run(f"{SMALL} -osc 1 --images 2 --save a.h5").exit_code == 0
+    assert names(folder) == {"a_0001.npy", "a_0002.npy", "a.h5"}

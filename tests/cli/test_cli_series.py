@@ -135,10 +135,10 @@ def test_conventions_of_cbf(flags, convention, gap, run):
     ("--images 0", 2, "--images: got 0; the number of images must be >= 1"),
     ("--images 2", 2, "--images: got 2 images that would turn by 0 deg; a series needs -osc > 0 deg"),
     ("--images 1.5 -osc 1", 2, None),
-    ("--nxmx a.h5 -nonoise", 2, "--nxmx: NXmx of this type holds whole counts; with -nonoise, give -scale to say how "
-                                "photons become counts"),
-    ("--tiff a.tif -nonoise", 2, "--tiff: TIFF of this type holds whole counts; with -nonoise, give -scale to say how "
-                                 "photons become counts"),
+    ("--nxmx a.h5 -nonoise", 2, "--nxmx: an NXmx file with uint32 pixels holds counts; with -nonoise, give -scale "
+                                "to say how photons become counts"),
+    ("--tiff a.tif -nonoise", 2, "--tiff: a TIFF image with int32 pixels holds counts; with -nonoise, give -scale to "
+                                 "say how photons become counts"),
     ("--nxmx no/a.h5", 1, "--nxmx: cannot write 'no/a.h5': there is no folder 'no'"),
     ("--nxmx a.h5 -scale 1e12", 1, None),
     ("--tiff a.tif --tiff-type uint16 -scale 1e6", 1, None),
