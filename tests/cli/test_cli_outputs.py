@@ -291,7 +291,8 @@ def test_a_float_image_needs_no_file_libraries(folder):
     ("-adc 3", "-adc is without effect: no such file is written (-intfile, -noisefile, --save)"),
     ("--truth-min 3", "--truth-min is without effect: no such file is written (--truth)"),
     ("--tiff-type uint16", "--tiff-type is without effect: no such file is written (--tiff)"),
-    ("-scale 3", "-scale is without effect: no such file is written (-intfile, -pgmfile, --cbffile, --nxmx, --tiff, --save)"),
+    ("-scale 3", "-scale is without effect: no such file is written (-intfile, -pgmfile, --cbffile, --nxmx, --tiff, "
+                 "--save)"),
     ("-noisefile n.img -nonoise", "-noisefile is without effect: -nonoise comes after it"),
     ("-pgmfile p.pgm -nopgm", "-pgmfile is without effect: -nopgm comes after it"),
 ])
