@@ -1,4 +1,4 @@
-// What a launch is told: choices made at compile time, and one struct by value.
+// Parameters of a launch: choices made at compile time, and one struct by value.
 //
 // Compile-time choices, set with -D by cubragg/engine/variant.py:
 //   PRECISION  DOUBLE; MIXED: Miller indices double, lattice factors single; SINGLE: double at tile centres only
@@ -6,7 +6,6 @@
 //   FACTORS    CONSTANT: no grid; NEAREST: the nearest reflection; TRICUBIC: interpolation
 //   WIDE_GRID  1 where the padded grid has 2^31 points or more
 //   CULLED     1: terms that cannot matter to a tile are left out; not with RUNNING
-//   CREDITED   1: sums for each reflection in place of the image; host only, DOUBLE, not with RUNNING
 //   PHYSICAL, RUNNING  fixed on the GPU (0 or 1); on the CPU read from the struct, so that one library serves both
 // The struct is mirrored by cubragg/engine/kernel_params.py; PARAMS_SIZE is its size as NumPy sees it.
 #ifndef CUBRAGG_PARAMS_CUH

@@ -1,12 +1,13 @@
 // The one switch between the compilers: NVRTC and nvcc for the GPU, g++ or clang++ for the CPU.
 //
-// A block owns a tile of pixels. On the GPU it has one thread a pixel, and FOR_T is that thread's
-// turn; on the CPU it is one OpenMP task, and FOR_T is a vector loop over the pixels. What a pixel
-// keeps from one FOR_T to the next is declared with PRIV and named L(): a register there, an element
-// of an array here. Loops over sub-pixels, sources and orientations stand outside FOR_T, so that on
-// the CPU the pixels are the innermost loop. FOR_ROWS, with L_ROWS, is FOR_T row by row: what it reads and
-// writes in an image lies side by side. FOR_COUNT shares out any number of things among a block. VOTE asks up to
-// CHUNK yes-or-no questions and keeps the answers as bits of 32-bit words; `listed` lists the set ones.
+// A block owns a tile of pixels. On the GPU it has one thread a pixel, and FOR_T is executed once by that thread; on the
+// CPU a block is one OpenMP task, and FOR_T is a vector loop over the pixels. What a pixel keeps from one FOR_T to the
+// next, in a function or a struct, is declared with PRIV and named L(): a register there, an element of an array here;
+// PRIV_ARGUMENT is a function's parameter of that kind. A function that uses `t` begins with THREAD. Loops over
+// sub-pixels, sources and orientations are outside FOR_T, so that on the CPU the pixels are the innermost loop. FOR_ROWS,
+// with L_ROWS, is FOR_T row by row: what it reads and writes in an image lies side by side. FOR_COUNT shares out any
+// number of things among a block. VOTE evaluates up to CHUNK conditions and keeps the results as bits of 32-bit words;
+// `listed` lists the set ones. Launches on the CPU are in cubragg/device/host_launch.hpp.
 //
 // No system header is included: NVRTC from a wheel has none. Contraction to fused multiply-adds is
 // off in every compiler (-ffp-contract=off, --fmad=false); fma_() asks for one where it may round
@@ -36,7 +37,6 @@ typedef int FLAG;
 
 #define DEVICE __device__ __forceinline__
 #define ENTRY(name) extern "C" __global__ void __launch_bounds__(BLOCK, MIN_BLOCKS) name
-#define HOST_KERNEL(name)
 #define THREAD const int t = (int)threadIdx.x
 #define FOR_T for (bool once = true; once; once = false)
 #define FOR_ROWS \
@@ -44,6 +44,7 @@ typedef int FLAG;
 #define FOR_COUNT(i, count) for (int i = (int)threadIdx.x; i < (count); i += BLOCK)
 #define PRIV(type, name) type name
 #define PRIV3(type, name) type name[3]
+#define PRIV_ARGUMENT(type, name) type &name
 #define L(name) name
 #define L_ROWS(name) name
 #define L3(name, axis) name[axis]
@@ -114,6 +115,7 @@ DEVICE float quotient(float above, float below) { return __fdividef(above, below
 #define FOR_COUNT(i, count) _Pragma("omp simd") for (int i = 0; i < (count); ++i)
 #define PRIV(type, name) alignas(64) type name[BLOCK]
 #define PRIV3(type, name) alignas(64) type name[3][BLOCK]
+#define PRIV_ARGUMENT(type, name) type (&name)[BLOCK]
 #define L(name) name[t]
 #define L_ROWS(name) name[row * TILE_FAST + column]
 #define L3(name, axis) name[axis][t]
@@ -187,40 +189,9 @@ DEVICE bool any_lane(const FLAG (&flags)[BLOCK])
     return found != 0;
 }
 
-// A launch: blocks in any order on `threads` threads, arguments as CUDA takes them, each by its address.
+// Of the block in turn, as CUDA names it.
 struct BlockIndex { int x, y; };
 static thread_local BlockIndex blockIdx;
-
-template <typename T> struct Bare { typedef T type; };
-template <typename T> struct Bare<const T> { typedef T type; };
-template <int... I> struct Places {};
-template <int N, int... I> struct PlacesTo : PlacesTo<N - 1, N - 1, I...> {};
-template <int... I> struct PlacesTo<0, I...> { typedef Places<I...> type; };
-
-template <typename... Args, int... I>
-static void call(void (*kernel)(Args...), void **arguments, Places<I...>)
-{
-    kernel(*static_cast<typename Bare<Args>::type *>(arguments[I])...);
-}
-
-template <typename... Args>
-static void launch(void (*kernel)(Args...), int columns, int rows, int threads, void **arguments)
-{
-    const long long blocks = (long long)columns * rows;
-    (void)threads;
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-    for (long long block = 0; block < blocks; ++block) {
-        blockIdx.x = (int)(block % columns);
-        blockIdx.y = (int)(block / columns);
-        call(kernel, arguments, typename PlacesTo<sizeof...(Args)>::type());
-    }
-}
-
-#define HOST_KERNEL(name) \
-    extern "C" void host_##name(int columns, int rows, int threads, void **arguments) \
-    { \
-        launch(name, columns, rows, threads, arguments); \
-    }
 
 #endif
 

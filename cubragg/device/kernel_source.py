@@ -31,6 +31,12 @@ def kernel_text(name: str = "render.cu") -> str:
     return inlined(name, [kernel_folder()])
 
 
+@functools.cache
+def host_text(name: str, package: str) -> str:
+    """The text of a package's C++ source for the CPU; it may include kernels and `host_launch.hpp`."""
+    return inlined(name, [files(package), files("cubragg.device"), kernel_folder()])
+
+
 def inlined(name: str, folders: Sequence[Traversable]) -> str:
     """The text of a file, its quoted includes looked for in ``folders``.
 

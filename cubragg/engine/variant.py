@@ -30,8 +30,6 @@ class Variant:
         Pixels of a tile (fast, slow).
     culled
         Terms that cannot matter to a tile are left out; see `cubragg.engine.culling`.
-    credited
-        Sums for each reflection take the place of the image; on the CPU, in double precision.
     physical, running
         Semantics, and whether factors are multiplied into the running sum; ``None``: read at run time.
     """
@@ -42,7 +40,6 @@ class Variant:
     wide_grid: bool = False
     tile: tuple[int, int] = TILE
     culled: bool = False
-    credited: bool = False
     physical: bool | None = None
     running: bool | None = None
 
@@ -62,7 +59,7 @@ class Variant:
             "PRECISION": PRECISIONS.index(self.precision), "SHAPE": _SHAPES.index(self.shape),
             "FACTORS": _FACTORS.index(self.factors), "WIDE_GRID": int(self.wide_grid),
             "TILE_FAST": self.tile[0], "TILE_SLOW": self.tile[1], "CULLED": int(self.culled),
-            "CREDITED": int(self.credited), "PARAMS_SIZE": PARAMS.itemsize,
+            "PARAMS_SIZE": PARAMS.itemsize,
         }
         values |= {name: int(value) for name, value in (("PHYSICAL", self.physical), ("RUNNING", self.running))
                    if value is not None}

@@ -1,4 +1,4 @@
-"""Per-reflection sums by the host-compiled kernels: those of `NumpySums`, as fast as the image."""
+"""Per-reflection sums by the host-compiled kernels: those of `NumpySums`, about as fast as the image."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from cubragg.device.kernel_source import host_text
 from cubragg.engine import kernel_params
-from cubragg.engine.host.host_engine import HostEngine, available_cores
+from cubragg.engine.host.host_engine import available_cores
+from cubragg.engine.host.panel_launches import PanelLaunches
 from cubragg.engine.order_dependent import first_index
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.reference.numpy_engine import BlockState
@@ -18,7 +20,7 @@ from cubragg.plan.plan import Plan
 from cubragg.reflections.reflection_sums import SUMS, NumpySums, ReflectionCodes, ReflectionSums, add_up
 
 
-class HostSums(HostEngine):
+class HostSums:
     """Adds up the photons of panels by reflection; for plans without running products.
 
     Raises
@@ -27,11 +29,9 @@ class HostSums(HostEngine):
         As `HostEngine`.
     """
 
-    _entry = "attribute"
-
     def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
-        self._reference = NumpySums(plan)
+        self._plan, self._reference = plan, NumpySums(plan)
+        self._launches = PanelLaunches(plan, "reflection_sums", host_text("reflection_sums.cpp", __package__))
 
     @property
     def codes(self) -> ReflectionCodes:
@@ -45,17 +45,18 @@ class HostSums(HostEngine):
 
     def panel_sums(self, threads: int | None, progress: Progress | None = None) -> ReflectionSums:
         """The sums of the current panel, over every sample of every pixel."""
-        self._kernel.threads = threads or available_cores()
+        kernel = self._launches.kernel
+        kernel.threads = threads or available_cores()
         panel, reference = self._panel, self._reference
         first = first_index(self._plan, panel)
-        stop = self._stop_index(panel, first)
+        stop = self._launches.stop_index(panel, first)
         separate = sorted({index for index in (first, stop) if index is not None})
         kept = _without(panel, separate)
-        with _table(self._kernel.library) as table:
-            self._sweep(kept, stop, kernel_params.mask_of(kept), (
+        with _table(kernel.library) as table:
+            self._launches.run(kept, stop, kernel_params.mask_of(kept), (
                 reference.orientation_table, reference.codes.reach.astype(np.float64), reference.edge.view(np.uint8),
                 np.array(table.value, dtype=np.uint64)), progress)
-            found = _read(self._kernel.library, table)
+            found = _read(kernel.library, table)
         interpolated_to = -1
         if self._plan.interpolate:
             interpolated_to = panel.pixel_count if stop is None else stop
@@ -76,19 +77,19 @@ def _without(panel: PanelPlan, indices: list[int]) -> PanelPlan:
 
 @contextmanager
 def _table(library: ctypes.CDLL) -> Iterator[ctypes.c_void_p]:
-    """An empty table of sums of `kernels/accounts.cuh`."""
-    library.accounts_open.restype = ctypes.c_void_p
-    table = ctypes.c_void_p(library.accounts_open())
+    """An empty reflection table of `reflection_sums.cpp`."""
+    library.reflection_table_new.restype = ctypes.c_void_p
+    table = ctypes.c_void_p(library.reflection_table_new())
     try:
         yield table
     finally:
-        library.accounts_close(table)
+        library.reflection_table_delete(table)
 
 
 def _read(library: ctypes.CDLL, table: ctypes.c_void_p) -> ReflectionSums:
-    library.accounts_size.restype = ctypes.c_longlong
-    count = library.accounts_size(table)
+    library.reflection_table_size.restype = ctypes.c_longlong
+    count = library.reflection_table_size(table)
     code, values = np.zeros(count, dtype=np.int64), np.zeros((count, SUMS))
-    library.accounts_read(table, ctypes.c_void_p(code.ctypes.data), ctypes.c_void_p(values.ctypes.data))
+    library.reflection_table_read(table, ctypes.c_void_p(code.ctypes.data), ctypes.c_void_p(values.ctypes.data))
     order = np.argsort(code)
     return ReflectionSums(code[order], values[order])

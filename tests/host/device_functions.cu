@@ -8,6 +8,7 @@
 #include "lattice.cuh"
 #include "structure_factor.cuh"
 #include "culling.cuh"
+#include "host_launch.hpp"
 
 #define FOR_ELEMENTS \
     for (int t = 0, i = (int)blockIdx.x * BLOCK; t < BLOCK && i < n; ++t, ++i)
@@ -24,7 +25,7 @@ ENTRY(mathematics)(const int n, const double *x, double *out)
         out[3 * n + i] = (double)exponential((REAL)x[i]);
     }
 }
-HOST_KERNEL(mathematics)
+HOST_ENTRY(mathematics)
 
 // Fractions of h, k, l -> amplitude, alive.
 ENTRY(amplitudes)(const Params p, const int n, const double *fractions, double *out)
@@ -36,7 +37,7 @@ ENTRY(amplitudes)(const Params p, const int n, const double *fractions, double *
         out[n + i] = a.alive ? 1.0 : 0.0;
     }
 }
-HOST_KERNEL(amplitudes)
+HOST_ENTRY(amplitudes)
 
 // fast, slow, layer, sub_fast, sub_slow -> path, x, y, z of the direction, solid angle, capture, polarization.
 ENTRY(geometry)(const Params p, const int n, const double *places, const double *source, double *out)
@@ -61,7 +62,7 @@ ENTRY(geometry)(const Params p, const int n, const double *places, const double 
         out[6 * n + i] = (double)polarization(p, source, (INDEX)x, (INDEX)y, (INDEX)z);
     }
 }
-HOST_KERNEL(geometry)
+HOST_ENTRY(geometry)
 
 // first_fast, first_slow of a tile -> whether each orientation contributes to it.
 ENTRY(contributions)(const Params p, const int n, const double *tile, const double *source, const REAL *table,
@@ -70,7 +71,7 @@ ENTRY(contributions)(const Params p, const int n, const double *tile, const doub
     const Region region = tile_scattering(p, tile_directions(p, (int)tile[0], (int)tile[1]), source);
     FOR_ELEMENTS out[i] = contributes(p, table, limits, axes, i, region) ? 1.0 : 0.0;
 }
-HOST_KERNEL(contributions)
+HOST_ENTRY(contributions)
 
 #if FACTORS == TRICUBIC
 
@@ -88,6 +89,6 @@ ENTRY(factors)(const Params p, const int n, const double *hkl, const REAL *table
                          || leaves_axis(l, low_l, p.grid_size[2]);
     }
 }
-HOST_KERNEL(factors)
+HOST_ENTRY(factors)
 
 #endif

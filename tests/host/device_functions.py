@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from cubragg.engine.variant import Variant
 
 @functools.cache
 def _text() -> str:
-    return inlined("device_functions.cu", [Path(__file__).parent, kernel_folder()])
+    return inlined("device_functions.cu", [Path(__file__).parent, files("cubragg.device"), kernel_folder()])
 
 
 def call(variant: Variant, entry: str, rows: int, count: int, *args: np.ndarray) -> np.ndarray:

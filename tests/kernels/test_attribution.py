@@ -10,7 +10,7 @@ from conftest import random_experiment, random_grid, small_experiment
 
 from cubragg import Experiment, Panel
 from cubragg.engine.culling import Culling
-from cubragg.engine.host import host_engine
+from cubragg.engine.host import panel_launches
 from cubragg.plan.plan import make_plan
 from cubragg.reflections import predict
 from cubragg.reflections.host_sums import HostSums
@@ -62,7 +62,7 @@ def test_any_experiment(seed, semantics):
 @pytest.mark.parametrize("tile", [(4, 4), (16, 8)])
 @pytest.mark.parametrize("seed", [3, 5, 6, 11, 14, 20])
 def test_left_out_terms_of_0_are_nobodys(seed, tile, semantics, monkeypatch):
-    monkeypatch.setattr(host_engine, "choose_culling", lambda *_: Culling(True, tile))
+    monkeypatch.setattr(panel_launches, "choose_culling", lambda *_: Culling(True, tile))
     check(with_sampling(random_experiment(seed, semantics), **RUNNING))
 
 
@@ -93,7 +93,7 @@ def test_threads_and_launches_change_no_bit(monkeypatch):
     plan = make_plan(experiment)
     found = []
     for threads, seconds in ((1, 0.2), (2, 1e-9), (5, 1e9)):
-        monkeypatch.setattr(host_engine, "_LAUNCH_S", seconds)
+        monkeypatch.setattr(panel_launches, "_LAUNCH_S", seconds)
         sums = HostSums(plan)
         sums.set_panel(plan.panels[0])
         found.append(sums.panel_sums(threads))

@@ -14,7 +14,7 @@ from cubragg.crystallography.vectors import rotate_xyz
 from cubragg.engine import cull_cost_model, culling
 from cubragg.engine.cull_cost_model import choose_culling
 from cubragg.engine.culling import Culling
-from cubragg.engine.host import host_engine
+from cubragg.engine.host import panel_launches
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.plan.plan import Plan, make_plan
 from cubragg.run.batch import render_many
@@ -85,8 +85,8 @@ def test_what_a_tolerance_drops_on_panels(tilted):
 def test_256_panels_cost_one_choice_and_one_table(monkeypatch):
     plan = plan_of("gauss", tilted=True, count=16, pixels=9, oversample=6)
     made: list[str] = []
-    for module, name in ((host_engine, "choose_culling"), (host_engine, "limits_of"), (host_engine, "axes_of"),
-                         (host_engine, "struct_values"), (cull_cost_model, "kept_fraction")):
+    for module, name in ((panel_launches, "choose_culling"), (panel_launches, "limits_of"), (panel_launches, "axes_of"),
+                         (panel_launches, "struct_values"), (cull_cost_model, "kept_fraction")):
         original = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, original=original, name=name: made.append(name)
                             or original(*args))

@@ -13,7 +13,7 @@ from conftest import random_grid, small_experiment
 from cubragg import Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.device import host_build
 from cubragg.engine import kernel_params
-from cubragg.engine.host import host_engine
+from cubragg.engine.host import panel_launches
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.host.launch import host_kernel
 from cubragg.engine.reference.numpy_engine import NumpyEngine
@@ -115,7 +115,7 @@ def test_threads_and_launches_do_not_touch_a_bit(precision, monkeypatch):
     plan = make_plan(large(goniometer={"osc_deg": 2.0, "phi_steps": 70, "phi_deg": 1.0}))
     one = HostEngine(plan, precision).render(1)
     told = []
-    monkeypatch.setattr(host_engine, "_LAUNCH_S", 0.0)  # a launch for every row of tiles
+    monkeypatch.setattr(panel_launches, "_LAUNCH_S", 0.0)  # a launch for every row of tiles
     rows = HostEngine(plan, precision).render(3, lambda done, total: told.append((done, total)))
     assert one.tobytes() == rows.tobytes()
     assert told == [(min(8 * 150 * row, 150 * 70), 150 * 70) for row in range(1, 10)]

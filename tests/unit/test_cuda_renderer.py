@@ -21,11 +21,13 @@ from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, P
 from cubragg.device import cuda_device
 from cubragg.device.cuda_device import auto_precision, describe_devices, device_count
 from cubragg.device.host_build import call_host, find_compiler, load
+from cubragg.device.kernel_source import kernel_text
 from cubragg.engine import kernel_params
 from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.culling import Culling
 from cubragg.engine.host.host_engine import HostEngine
+from cubragg.engine.host.launch import engine_text
 from cubragg.engine.select import select_backend
 from cubragg.engine.variant import TILE
 from cubragg.errors import KernelBuildError
@@ -161,7 +163,8 @@ class Kernel:
             Stream.current[-1].queue.append(lambda: self.run(grid, (struct, *args[1:])))
 
     def run(self, grid, args) -> None:
-        function = getattr(load(self.code, [option for option in self.options if option.startswith("-D")]),
+        assert self.code == kernel_text()
+        function = getattr(load(engine_text(), [option for option in self.options if option.startswith("-D")]),
                            f"host_{self.entry}")
         call_host(function, grid, 2, [args[0], *(array.view(np.ndarray) for array in args[1:])])
 

@@ -6,13 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from cubragg.device.host_build import HostKernel
-from cubragg.device.kernel_source import kernel_text
+from cubragg.device.kernel_source import host_text
 from cubragg.engine.kernel_params import check_arguments
 from cubragg.engine.variant import Variant
 
 
-def host_kernel(variant: Variant, entry: str, threads: int = 1) -> HostKernel:
+def engine_text() -> str:
+    """The source text of the engine's entry points."""
+    return host_text("host_entries.cpp", __package__)
+
+
+def host_kernel(variant: Variant, entry: str, threads: int = 1, text: str | None = None) -> HostKernel:
     """The entry point of a variant, compiled unless it is in the cache; launches are checked by `check_arguments`.
+
+    Parameters
+    ----------
+    variant, entry, threads
+        As `HostKernel`; at first so many threads.
+    text
+        Source text of the entry point; the engine's if ``None``.
 
     Raises
     ------
@@ -24,4 +36,4 @@ def host_kernel(variant: Variant, entry: str, threads: int = 1) -> HostKernel:
             raise ValueError(f"{entry}: got a block of {tuple(block)}; it was compiled for {variant.block}")
         check_arguments(entry, variant.tile, variant.precision, grid, args, variant.limit_pad)
 
-    return HostKernel(kernel_text(), variant.defines(), entry, check, threads)
+    return HostKernel(text or engine_text(), variant.defines(), entry, check, threads)

@@ -1,0 +1,8 @@
+// The entry points of kernels/render.cu for the CPU.
+#include "render.cu"
+#include "host_launch.hpp"
+
+HOST_ENTRY(render)
+#if FACTORS == TRICUBIC && PRECISION == DOUBLE
+HOST_ENTRY(find_outside)
+#endif

@@ -1,0 +1,142 @@
+"""Launches of a host-compiled entry point over the panels of a plan, each short enough for Ctrl-C and progress."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cubragg.device.host_build import HostKernel
+from cubragg.engine import kernel_params
+from cubragg.engine.cull_cost_model import choose_culling
+from cubragg.engine.culling import Culling, axes_of, limits_of, struct_values
+from cubragg.engine.host.launch import host_kernel
+from cubragg.engine.order_dependent import stops_interpolation
+from cubragg.engine.panel_loop import Progress
+from cubragg.engine.variant import host_variant
+from cubragg.plan.panel_plan import PanelPlan
+from cubragg.plan.plan import Plan
+
+#: A launch lasts about this long [s]: between launches Ctrl-C takes effect and progress is reported.
+_LAUNCH_S = 0.2
+
+
+class PanelLaunches:
+    """An entry point that takes the struct, the arrays of an image, and arrays of its own after them.
+
+    Attributes
+    ----------
+    kernel
+        The compiled entry point.
+    culling
+        Which terms are left out, and how.
+
+    Parameters
+    ----------
+    plan, precision, cull, culling
+        As `HostEngine`.
+    entry, text
+        Name of the entry point, and its source text; the engine's if ``None``.
+
+    Raises
+    ------
+    BackendUnavailable, KernelBuildError
+        As `HostEngine`.
+    """
+
+    kernel: HostKernel
+    culling: Culling
+
+    def __init__(self, plan: Plan, entry: str, text: str | None = None, precision: str = "double",
+                 cull: float | None = 0.0, culling: Culling | None = None) -> None:
+        self._entry, self._text = entry, text
+        self._variant, self._cull, self._given = host_variant(plan, precision), cull, culling
+        self._limits = functools.cache(partial(limits_of, plan))
+        self._table = kernel_params.table_of(plan, precision)
+        self._sources = kernel_params.sources_of(plan)
+        self._rows: dict[str, int] = {}
+        self.set_plan(plan)
+
+    def set_plan(self, plan: Plan) -> None:
+        """Go on with a plan that differs in the crystal's orientation only; table and limits stay."""
+        self._plan, precision = plan, self._variant.precision
+        self.culling = self._given or choose_culling(plan, "cpu", precision, self._cull, self._limits)
+        self._variant = replace(self._variant, tile=self.culling.tile, culled=self.culling.culled)
+        self.kernel = host_kernel(self._variant, self._entry, text=self._text)
+        self._axes = kernel_params.axes_of_cells(plan)
+        self._cull_tables = np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
+        self._cull_values: dict[str, Any] = {}
+        if self.culling.culled:
+            self._cull_tables = self._limits(), axes_of(plan)
+            self._cull_values = struct_values(plan, precision, self.culling)
+
+    def run(self, panel: PanelPlan, stop: int | None, mask: np.ndarray, arrays: tuple[np.ndarray, ...],
+            progress: Progress | None) -> None:
+        """Launch over a panel.
+
+        Parameters
+        ----------
+        stop
+            Roi index of the first pixel that does not interpolate; ``None``: all may.
+        mask
+            uint8 [slow, fast], of `kernel_params.mask_of`.
+        arrays
+            The entry's own.
+        """
+        variant = self._variant
+        params = kernel_params.params_of(self._plan, panel, variant.precision)
+        for name, value in self._cull_values.items():
+            params[name] = value
+        if stop is not None:
+            params["interpolated_to"] = stop
+        total = panel.pixel_count
+        columns, end = kernel_params.grid_of(panel, variant.tile)
+        for rows in self._launches(self._entry, params, end):
+            self.kernel((columns, rows), (variant.block,), (
+                params, self._table, self._axes, self._sources, mask, *self._cull_tables, *arrays))
+            if progress is not None:
+                done = (int(params["first_tile_row"]) + rows) * variant.tile[1] * panel.width
+                progress(min(done, total), total)
+
+    def _launches(self, entry: str, params: np.ndarray, end: int) -> Iterator[int]:
+        """Rows of tiles of each launch, from the first to the last; sets ``first_tile_row``.
+
+        The next launch's rows follow from the last one's time, also from panel to panel.
+        """
+        row = 0
+        while row < end:
+            rows = min(self._rows.get(entry, 1), end - row)
+            params["first_tile_row"] = row
+            start = time.perf_counter()
+            yield rows
+            seconds = time.perf_counter() - start
+            row += rows
+            self._rows[entry] = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-9)), 8 * rows))
+
+    def stop_index(self, panel: PanelPlan, first: int | None) -> int | None:
+        """Roi index of the pixel that stops interpolation, or ``None``.
+
+        ``first`` is the roi index of the first pixel where it is order-dependent: it has cell axes of its own.
+        """
+        plan = self._plan
+        if not plan.interpolate or plan.rules.per_sample:
+            return None
+        if first is not None and stops_interpolation(plan, panel, first):
+            return first
+        variant = host_variant(plan, "double")
+        columns, end = kernel_params.grid_of(panel, variant.tile)
+        kernel = host_kernel(variant, "find_outside", self.kernel.threads)
+        params, mask = kernel_params.params_of(plan, panel, "double"), kernel_params.mask_of(panel)
+        params["skipped_place"] = -1 if first is None else first
+        per_row = variant.tile[1] * panel.width
+        for rows in self._launches("find_outside", params, end):
+            found = np.zeros(rows * per_row, dtype=np.uint8)
+            kernel((columns, rows), (variant.block,), (params, self._axes, self._sources, mask, found))
+            if found.any():
+                return int(params["first_tile_row"]) * per_row + int(found.argmax())
+        return None

@@ -1,0 +1,313 @@
+// Per-reflection sums of a panel, in place of an image; for the CPU, in double precision, without running products.
+// specs/truth.md
+//
+//   sums of a reflection = sum over pixels and samples of photons * (1; fast, slow, phi; fast, slow of the pixel's
+//                          centre; pixel on an edge; share of other reflections in the pixel)
+//   photons of a sample  = r_e^2 fluence / steps * w F^2 latt^2 P omega capture (symbols: kernels/image_sum.cuh)
+//
+// A sample belongs to the reflection nearest to it, h0 = ceil(h - 1/2). Consecutive samples of a pixel mostly belong to
+// one reflection: `PixelSums` adds those up, and only where the reflection changes a row goes to the tile's `KeyedSums`
+// of pixels and reflections. When a tile is complete, the factors of its pixels are known, and its rows go to the
+// reflections of its segment, a run of tiles with a fixed place in the image. Segments are added in their order: the
+// number of threads changes no bit.
+//
+// Mapping: a thread takes a segment, its tiles in turn; a tile is a block of kernels/tile.cuh.
+// Arrays beside those of kernels/inputs.cuh: crossings [orientation, CROSSING_COLUMNS] double, reach [h, k, l] double
+// and edge uint8 [slow - first_row, fast].
+#include <cstddef>
+#include <vector>
+#include "portable.cuh"
+#include "params.cuh"
+#include "inputs.cuh"
+#include "tile.cuh"
+#include "sample.cuh"
+#include "pixel_factors.cuh"
+#include "selection.cuh"
+#include "sample_loop.cuh"
+#include "host_launch.hpp"
+
+// Tiles of a segment.
+#define SEGMENT_TILES (256 / TILE_FAST)
+
+// Sums of a few columns by key, in the order in which keys came: a hash table with open addressing.
+template <int COLUMNS> class KeyedSums {
+public:
+    struct Row {
+        long long key;
+        double sums[COLUMNS];
+        std::size_t slot;
+    };
+
+    std::vector<Row> rows;
+
+    // The row of a key; zeros if it is new.
+    Row &at(long long key)
+    {
+        if (last < rows.size() && rows[last].key == key) return rows[last];
+        if (2 * rows.size() >= slots.size()) grow();
+        std::size_t slot = home(key);
+        while (slots[slot] != FREE && rows[slots[slot]].key != key) slot = (slot + 1) % slots.size();
+        if (slots[slot] == FREE) {
+            slots[slot] = rows.size();
+            rows.push_back({key, {}, slot});
+        }
+        last = slots[slot];
+        return rows[last];
+    }
+
+    void clear()
+    {
+        for (const Row &row : rows) slots[row.slot] = FREE;
+        rows.clear();
+    }
+
+private:
+    static constexpr std::size_t FREE = ~std::size_t(0);
+    std::vector<std::size_t> slots;  // a power of 2 of them: numbers of rows
+    std::size_t last = 0;            // row of the key before
+    int shift = 64;
+
+    // The golden ratio's multiples spread keys over all slots.
+    std::size_t home(long long key) const { return (unsigned long long)key * 0x9E3779B97F4A7C15ull >> shift; }
+
+    void grow()
+    {
+        shift = slots.empty() ? 64 - 6 : shift - 1;
+        slots.assign(std::size_t(1) << (64 - shift), FREE);
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            std::size_t slot = home(rows[i].key);
+            while (slots[slot] != FREE) slot = (slot + 1) % slots.size();
+            slots[slot] = i;
+            rows[i].slot = slot;
+        }
+    }
+};
+
+// Columns: photons; photons times fast, slow in the pixel, and phi.
+#define PIXEL_COLUMNS 4
+typedef KeyedSums<PIXEL_COLUMNS> TileSums;
+// Columns: photons; photons times fast, slow [pixel], phi [rad]; times fast and slow of the pixels' centres; photons in
+// pixels on an edge; photons times the share of other reflections in their pixel.
+#define REFLECTION_COLUMNS 8
+typedef KeyedSums<REFLECTION_COLUMNS> Reflections;
+
+struct Segment {
+    TileSums pixels;  // of the tile in turn
+    Reflections reflections;
+};
+
+// What launches add to; made and read by the `reflection_table_` functions.
+struct ReflectionTable {
+    int columns;  // segments of a row of tiles
+    std::vector<Segment> segments;
+    Reflections total;
+};
+
+// Columns of `crossings`: an index's scalar product with the first three is the speed out of the Ewald sphere, or 0;
+// spindle angle [rad].
+#define CROSSING_PHI 3
+#define CROSSING_COLUMNS 4
+
+// The number of a reflection; `reach` holds the largest index of each axis. reflection_sums.py: ReflectionCodes
+DEVICE double clipped(double index, double reach) { return index < -reach ? -reach : index > reach ? reach : index; }
+DEVICE double code_of(const double *reach, const double *crossing, double h, double k, double l)
+{
+    const double entering = crossing[0] * h + crossing[1] * k + crossing[2] * l < 0.0 ? 1.0 : 0.0;
+    const double row = (clipped(h, reach[0]) + reach[0]) * (2.0 * reach[1] + 1.0) + clipped(k, reach[1]) + reach[1];
+    return (row * (2.0 * reach[2] + 1.0) + clipped(l, reach[2]) + reach[2]) * 2.0 + entering;
+}
+
+// 32-bit words for a tile's pixels.
+#define PIXEL_WORDS ((BLOCK + 31) / 32)
+
+// Of each pixel of a tile its current reflection, and the sums since it came: a `Sum` of kernels/sample_loop.cuh.
+struct PixelSums {
+    alignas(64) double code[BLOCK];
+    alignas(64) double sums[PIXEL_COLUMNS][BLOCK];
+    alignas(64) double part[2][BLOCK];  // terms of the current sub-pixel and source, and times phi; not yet in `sums`
+    alignas(64) double term[BLOCK], next[BLOCK];
+    alignas(64) FLAG changes[PIXEL_WORDS * 32];
+    alignas(64) double factor[BLOCK];  // what the terms of the current sub-pixel and source have in common
+    double in_fast, in_slow;           // the current sub-pixel's place in its pixel
+    const double *crossings, *reach;
+    TileSums *finished;
+};
+
+DEVICE void begin(PixelSums &sum)
+{
+    FOR_T
+    {
+        sum.code[t] = -1.0;
+        sum.sums[0][t] = sum.sums[1][t] = sum.sums[2][t] = sum.sums[3][t] = 0.0;
+        sum.part[0][t] = sum.part[1][t] = 0.0;
+    }
+    for (FLAG &changes : sum.changes) changes = 0;
+}
+
+// Add the part of the current sub-pixel and source to a pixel's sums.
+DEVICE void add_part(PixelSums &sum, int t)
+{
+    const double photons = sum.factor[t] * sum.part[0][t];
+    sum.sums[0][t] += photons;
+    sum.sums[1][t] += photons * sum.in_fast;
+    sum.sums[2][t] += photons * sum.in_slow;
+    sum.sums[3][t] += sum.factor[t] * sum.part[1][t];
+    sum.part[0][t] = sum.part[1][t] = 0.0;
+}
+
+// Add a pixel's sums to the row of the pixel and its reflection.
+DEVICE void finish_reflection(PixelSums &sum, int t)
+{
+    if (!(sum.sums[0][t] > 0.0)) return;
+    double *sums = sum.finished->at((long long)sum.code[t] * BLOCK + t).sums;
+    for (int column = 0; column < PIXEL_COLUMNS; ++column) sums[column] += sum.sums[column][t];
+}
+
+// Go on with another reflection in the pixels whose last term belongs to one.
+static void change_reflections(PixelSums &sum, double phi)
+{
+    for (int word = 0; word < PIXEL_WORDS; ++word) {
+        for (unsigned bits = ballot(sum.changes + 32 * word); bits != 0; bits &= bits - 1) {
+            const int t = 32 * word + __builtin_ctz(bits);
+            add_part(sum, t);
+            finish_reflection(sum, t);
+            for (int column = 0; column < PIXEL_COLUMNS; ++column) sum.sums[column][t] = 0.0;
+            sum.code[t] = sum.next[t];
+            sum.part[0][t] = sum.term[t];
+            sum.part[1][t] = sum.term[t] * phi;
+        }
+    }
+}
+
+DEVICE void start_source(const Params &p, const SampleIndex &at, const PixelFactors &factors, PixelSums &sum)
+{
+    sum.in_fast = (at.sub_fast + 0.5) / p.oversample;
+    sum.in_slow = (at.sub_slow + 0.5) / p.oversample;
+    FOR_T
+    {
+        sum.factor[t] = PHYSICAL ? at.source[WEIGHT] * factors.omega[t] * factors.polar[t] * factors.capture[t] : 1.0;
+    }
+}
+
+DEVICE void start_chunk(PixelSums &) {}
+
+DEVICE void add_terms(const Params &p, const Inputs &in, const Tile &tile, const PixelFactors &factors,
+                      const Orientation &o, int number, PixelSums &sum)
+{
+    const double *crossing = sum.crossings + (long long)number * CROSSING_COLUMNS;
+    const double phi = crossing[CROSSING_PHI];
+    FOR_T
+    {
+        const Sample s = sample(p, in.table, o, factors.q[0][t], factors.q[1][t], factors.q[2][t],
+                                tile.any_interpolates, tile.interpolates[t]);
+        const double any_term = s.squares * s.amplitude.value * s.amplitude.value;
+        const double term = factors.keep[t] && tile.active[t] ? any_term : 0.0;
+        const double code = code_of(sum.reach, crossing, s.h, s.k, s.l);
+        const bool changes = term > 0.0 && code != sum.code[t];
+        const double same = changes ? 0.0 : term;
+        sum.term[t] = term, sum.next[t] = code, sum.changes[t] = changes;
+        sum.part[0][t] += same;
+        sum.part[1][t] += same * phi;
+    }
+    change_reflections(sum, phi);
+}
+
+DEVICE void finish_chunk(const Params &, const SampleIndex &, const PixelFactors &, PixelSums &) {}
+
+DEVICE void finish_source(PixelSums &sum)
+{
+    FOR_T add_part(sum, t);
+}
+
+// Move the rows of a complete tile to its segment's reflections; photons are terms times `scale` of their pixel.
+static void finish_tile(const Params &p, Segment &segment, const double *scale, const unsigned char *edge,
+                        const Tile &tile)
+{
+    double total[BLOCK] = {};
+    for (const TileSums::Row &row : segment.pixels.rows) total[row.key % BLOCK] += row.sums[0];
+    for (const TileSums::Row &row : segment.pixels.rows) {
+        const int t = (int)(row.key % BLOCK);
+        const int fast = tile.fast[t], slow = tile.slow[t];
+        const double in_pixel = total[t] * scale[t], photons = row.sums[0] * scale[t];
+        const bool on_edge = edge[buffer_index(p, slow, fast, 0)] != 0;
+        double *sums = segment.reflections.at(row.key / BLOCK).sums;
+        sums[0] += photons;
+        sums[1] += photons * fast + row.sums[1] * scale[t];
+        sums[2] += photons * slow + row.sums[2] * scale[t];
+        sums[3] += row.sums[3] * scale[t];
+        sums[4] += photons * (fast + 0.5);
+        sums[5] += photons * (slow + 0.5);
+        sums[6] += on_edge ? photons : 0.0;
+        sums[7] += in_pixel > 0.0 ? photons * ((in_pixel - photons) / in_pixel) : 0.0;
+    }
+    segment.pixels.clear();
+}
+
+ENTRY(reflection_sums)(const Params p, const REAL *RESTRICT table, const double *RESTRICT vectors,
+                       const double *RESTRICT sources, const unsigned char *RESTRICT mask,
+                       const float *RESTRICT limits, const float *RESTRICT axes, const double *RESTRICT crossings,
+                       const double *RESTRICT reach, const unsigned char *RESTRICT edge, ReflectionTable *reflections)
+{
+    const Inputs in = {table, vectors, sources, limits, axes};
+    Tile tile;
+    if (!set_up_tile(p, mask, tile)) return;
+    SHARED(Workspace, workspace, 1);
+    SHARED(Region, region, 1);
+    Selection selection = {workspace[0], region[0]};
+    if (!select_orientations(p, in, tile, selection)) return;
+
+    Segment &segment = reflections->segments[(std::size_t)blockIdx.y * reflections->columns
+                                             + blockIdx.x / SEGMENT_TILES];
+    PixelFactors factors;
+    PixelSums sum;
+    sum.crossings = crossings, sum.reach = reach, sum.finished = &segment.pixels;
+    begin(p, factors);
+    begin(sum);
+    add_samples(p, in, tile, selection, factors, sum);
+
+    alignas(64) double scale[BLOCK];
+    FOR_T scale[t] = p.scale * (PHYSICAL ? 1.0 : factors.capture[t] * factors.polar[t] * factors.omega[t]);
+    for (int t = 0; t < BLOCK; ++t) finish_reflection(sum, t);
+    finish_tile(p, segment, scale, edge, tile);
+}
+
+static void add_segments(ReflectionTable &table)
+{
+    for (const Segment &segment : table.segments) {
+        for (const Reflections::Row &row : segment.reflections.rows) {
+            double *sums = table.total.at(row.key).sums;
+            for (int column = 0; column < REFLECTION_COLUMNS; ++column) sums[column] += row.sums[column];
+        }
+    }
+    table.segments.clear();
+}
+
+// As `launch`, a thread for each segment; the table is the last argument.
+extern "C" void host_reflection_sums(int columns, int rows, int threads, void **arguments)
+{
+    ReflectionTable &table = **static_cast<ReflectionTable **>(arguments[argument_count(reflection_sums) - 1]);
+    table.columns = (columns + SEGMENT_TILES - 1) / SEGMENT_TILES;
+    table.segments.resize((std::size_t)table.columns * rows);
+    const long long segments = (long long)table.segments.size();
+    (void)threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (long long number = 0; number < segments; ++number) {
+        const int first = (int)(number % table.columns) * SEGMENT_TILES;
+        for (int column = first; column < columns && column < first + SEGMENT_TILES; ++column) {
+            run_block(reflection_sums, column, (int)(number / table.columns), arguments);
+        }
+        table.segments[number].pixels = TileSums();
+    }
+    add_segments(table);
+}
+
+extern "C" ReflectionTable *reflection_table_new() { return new ReflectionTable(); }
+extern "C" long long reflection_table_size(const ReflectionTable *table) { return (long long)table->total.rows.size(); }
+extern "C" void reflection_table_read(const ReflectionTable *table, long long *codes, double *values)
+{
+    for (const Reflections::Row &row : table->total.rows) {
+        *codes++ = row.key;
+        for (double sum : row.sums) *values++ = sum;
+    }
+}
+extern "C" void reflection_table_delete(ReflectionTable *table) { delete table; }

@@ -1,0 +1,72 @@
+// The sum over layers, sub-pixels, sources, phi and domains, in this order, of each pixel of a tile.
+// specs/core-physics.md, specs/physical.md
+//
+// What becomes of the terms F^2 latt^2 is the affair of a `Sum`, a type with these functions (image_sum.cuh):
+//   start_source(p, sample, factors, sum)      a sub-pixel's source begins, before a cut by dmin
+//   start_chunk(sum)                           a chunk of orientations begins
+//   add_terms(p, in, tile, factors, orientation, number, sum)   a term of each pixel, for orientation `number`
+//   finish_chunk(p, sample, factors, sum)
+//   finish_source(sum)
+// Thread mapping: tile.cuh.
+#ifndef CUBRAGG_SAMPLE_LOOP_CUH
+#define CUBRAGG_SAMPLE_LOOP_CUH
+
+#include "portable.cuh"
+#include "params.cuh"
+#include "inputs.cuh"
+#include "tile.cuh"
+#include "geometry.cuh"
+#include "pixel_factors.cuh"
+#include "selection.cuh"
+
+// The layer, sub-pixel (in all, along fast, along slow) and source in turn.
+struct SampleIndex {
+    int layer, sub, sub_fast, sub_slow, number;
+    const double *source;  // row of the table of sources
+};
+
+// The sum over phi and domains.
+template <typename Sum>
+DEVICE void add_orientations(const Params &p, const Inputs &in, const Tile &tile, const SampleIndex &at,
+                             const Origin &origin, const PixelFactors &factors, Selection &selection, Sum &sum)
+{
+    for (int start = 0; start < p.orientations; start += CHUNK) {
+        const int count = select_chunk(p, in, selection, at.number, start);
+        prepare_chunk(p, in, selection, origin, at.sub, start, count);
+        start_chunk(sum);
+        for (int i = 0; i < count; ++i) {
+            add_terms(p, in, tile, factors, selected_orientation(p, in, selection, start, i),
+                      selected(selection, start, i), sum);
+        }
+        finish_chunk(p, at, factors, sum);
+    }
+}
+
+// The sum over everything.
+template <typename Sum>
+DEVICE void add_samples(const Params &p, const Inputs &in, const Tile &tile, Selection &selection,
+                        PixelFactors &factors, Sum &sum)
+{
+    for (int layer = 0; layer < p.layers; ++layer) {
+        const Centre centre = tile_centre(p, tile.first_fast, tile.first_slow, layer);
+        for (int sub = 0; sub < p.oversample * p.oversample; ++sub) {
+            const int sub_slow = sub / p.oversample, sub_fast = sub % p.oversample;
+            start_sub_pixel(selection);
+            set_directions(p, tile, centre, layer, sub_fast, sub_slow, factors);
+            set_pixel_factors(p, centre, layer, sub, factors);
+            for (int number = 0; number < p.sources; ++number) {
+                const double *source = in.sources + number * SOURCE_COLUMNS;
+                const SampleIndex at = {layer, sub, sub_fast, sub_slow, number, source};
+                if (PHYSICAL) set_polarization(p, centre, source, factors);
+                start_source(p, at, factors, sum);
+                const Origin origin = set_scattering(centre, source, factors);
+                if (!within_resolution(p, origin, factors)) continue;
+                if (!PHYSICAL) set_missing_polarization(p, centre, source, factors);
+                add_orientations(p, in, tile, at, origin, factors, selection, sum);
+                finish_source(sum);
+            }
+        }
+    }
+}
+
+#endif
