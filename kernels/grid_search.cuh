@@ -1,7 +1,8 @@
 // The search for samples whose interpolation would leave the grid of structure factors. specs/core-physics.md
 //
-// A sample leaves it where one of its 4 x 4 x 4 neighbouring nodes is outside, the padding not counted. Samples that are
-// cut by dmin, and terms that the C program skips since their lattice amplitude is 0, do not count.
+// A sample leaves it where one of its 4 x 4 x 4 neighbouring nodes is outside, the padding not counted. Samples that
+// are cut by dmin, and terms that the C program skips since their lattice amplitude is 0, do not count.
+// Thread mapping: tile.cuh.
 #ifndef CUBRAGG_GRID_SEARCH_CUH
 #define CUBRAGG_GRID_SEARCH_CUH
 #if FACTORS == TRICUBIC && PRECISION == DOUBLE

@@ -1,8 +1,8 @@
 // Of each pixel of a tile the sample in turn: its direction, its scattering vector, and the factors that all its
 // orientations share. specs/core-physics.md, specs/physical.md, specs/geometry.md
 //
-//   nanobragg  solid angle omega [sr], capture and polarization P of the pixel's first sub-pixel, layer and source; where
-//              the running sum is multiplied by one of them (running_*), anew for each sub-pixel, layer or source
+//   nanobragg  solid angle omega [sr], capture and polarization P of the pixel's first sub-pixel, layer and source;
+//              where the running sum is multiplied by one of them (running_*), anew for each of these
 //   physical   each at its own sub-pixel, layer and source
 //   d: direction of the diffracted beam; q = (d - i) / lambda [1/m], i: unit vector of the incident beam
 //

@@ -1,13 +1,13 @@
 // The one switch between the compilers: NVRTC and nvcc for the GPU, g++ or clang++ for the CPU.
 //
-// A block owns a tile of pixels. On the GPU it has one thread a pixel, and FOR_T is executed once by that thread; on the
-// CPU a block is one OpenMP task, and FOR_T is a vector loop over the pixels. What a pixel keeps from one FOR_T to the
-// next, in a function or a struct, is declared with PRIV and named L(): a register there, an element of an array here;
-// PRIV_ARGUMENT is a function's parameter of that kind. A function that uses `t` begins with THREAD. Loops over
-// sub-pixels, sources and orientations are outside FOR_T, so that on the CPU the pixels are the innermost loop. FOR_ROWS,
-// with L_ROWS, is FOR_T row by row: what it reads and writes in an image lies side by side. FOR_COUNT shares out any
-// number of things among a block. VOTE evaluates up to CHUNK conditions and keeps the results as bits of 32-bit words;
-// `listed` lists the set ones. Launches on the CPU are in cubragg/device/host_launch.hpp.
+// A block owns a tile of pixels. On the GPU it has one thread a pixel, and FOR_T is executed once by that thread; on
+// the CPU a block is one OpenMP task, and FOR_T is a vector loop over the pixels. What a pixel keeps from one FOR_T to
+// the next, in a function or a struct, is declared with PRIV and named L(): a register there, an element of an array
+// here; PRIV_ARGUMENT is a function's parameter of that kind. A function that uses `t` itself begins with THREAD. Loops
+// over sub-pixels, sources and orientations are outside FOR_T, so that on the CPU the pixels are the innermost loop.
+// FOR_ROWS, with L_ROWS, is FOR_T row by row: what it reads and writes in an image lies side by side. FOR_COUNT shares
+// out any number of things among a block. VOTE evaluates up to CHUNK conditions and keeps the results as bits of 32-bit
+// words; `listed` lists the set ones. Launches on the CPU are in cubragg/device/host_launch.hpp.
 //
 // No system header is included: NVRTC from a wheel has none. Contraction to fused multiply-adds is
 // off in every compiler (-ffp-contract=off, --fmad=false); fma_() asks for one where it may round

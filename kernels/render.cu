@@ -11,8 +11,8 @@
 #include "grid_search.cuh"
 
 // Expected photons of the region, `image` [slow - first_row, fast]. Pixels that are masked, outside the region or
-// without a term are not written: the image holds 0 before. Between `expected_photons` and `write_tile` is the place of
-// an epilogue, which turns the photons of a tile into something else.
+// without a term are not written: the image holds 0 before. An epilogue (background, detector response) takes its place
+// between `expected_photons` and `write_tile`.
 ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT vectors,
               const double *RESTRICT sources, const unsigned char *RESTRICT mask,
               const float *RESTRICT limits, const float *RESTRICT axes, float *RESTRICT image)

@@ -1,12 +1,13 @@
 // The sum over layers, sub-pixels, sources, phi and domains, in this order, of each pixel of a tile.
 // specs/core-physics.md, specs/physical.md
 //
-// What becomes of the terms F^2 latt^2 is the affair of a `Sum`, a type with these functions (image_sum.cuh):
-//   start_source(p, sample, factors, sum)      a sub-pixel's source begins, before a cut by dmin
-//   start_chunk(sum)                           a chunk of orientations begins
-//   add_terms(p, in, tile, factors, orientation, number, sum)   a term of each pixel, for orientation `number`
-//   finish_chunk(p, sample, factors, sum)
-//   finish_source(sum)
+// The loop is shared by all entry points that add up terms F^2 latt^2. What they add them to is a type `Sum` with the
+// functions below; image_sum.cuh has those of the image, cubragg/reflections/reflection_sums.cpp those of reflections.
+//   start_source(p, at, factors, sum)     before the first chunk of a sub-pixel and source, and before the cut by dmin
+//   start_chunk(sum)                      before the first orientation of a chunk
+//   add_terms(p, in, tile, factors, orientation, number, sum)   a term of each pixel, of the orientation `number`
+//   finish_chunk(p, at, factors, sum)     after the last orientation of a chunk
+//   finish_source(sum)                    after the last chunk
 // Thread mapping: tile.cuh.
 #ifndef CUBRAGG_SAMPLE_LOOP_CUH
 #define CUBRAGG_SAMPLE_LOOP_CUH

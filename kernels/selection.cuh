@@ -5,7 +5,7 @@
 // together (culling.cuh), and remembers the votes as bits where they fit into its workspace; else it votes again for
 // each sub-pixel and layer. In single precision the block prepares the selected orientations of a chunk for the tile's
 // centre (lattice.cuh: orientation_at); all of a layer's stay for its sub-pixels where they fit.
-// Thread mapping: the threads of a block share the orientations of a chunk out among them.
+// Thread mapping: the threads of a block share out the orientations of a chunk.
 #ifndef CUBRAGG_SELECTION_CUH
 #define CUBRAGG_SELECTION_CUH
 
@@ -43,7 +43,7 @@ struct Workspace {
 
 struct Selection {
     Workspace &work;
-    Region &region;  // of the source in turn; shared, as a part of the workspace it costs 8 % more instructions on a GPU
+    Region &region;  // of the source in turn, shared; as a field of the workspace it cost 8 % more instructions
 #if CULLED
     int source_words;  // words of a source's votes
     bool remembered;   // the votes of all sources

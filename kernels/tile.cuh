@@ -31,8 +31,8 @@ DEVICE int roi_index(const Params &p, int fast, int slow)
     return (slow - p.slow_min) * region_width(p) + fast - p.fast_min;
 }
 
-// Where a pixel is in the buffers of image and mask [slow - first_row, fast]; `fast` = first_fast + column. In this order
-// of additions nothing of it stays in a register from the mask to the image.
+// Where pixel first_fast + column of a row is in the buffers of image and mask [slow - first_row, fast]. In this order
+// of additions NVRTC computes it twice; in another it keeps it in a register from mask to image, and spills others.
 DEVICE long long buffer_index(const Params &p, int slow, int first_fast, int column)
 {
     return (long long)(slow - p.first_row) * p.fast_pixels + first_fast + column;
@@ -88,7 +88,8 @@ DEVICE bool set_up_tile(const Params &p, const unsigned char *RESTRICT mask, Til
 }
 
 // Write a value of each active pixel into a buffer [slow - first_row, fast].
-template <typename T> DEVICE void write_tile(const Params &p, const Tile &tile, PRIV_ARGUMENT(T, values), T *RESTRICT buffer)
+template <typename T>
+DEVICE void write_tile(const Params &p, const Tile &tile, PRIV_ARGUMENT(T, values), T *RESTRICT buffer)
 {
     FOR_ROWS
     {

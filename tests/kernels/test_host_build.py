@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -137,9 +138,16 @@ def test_struct_and_its_mirror_must_agree(cache):
         build(kernel_text(), ["-DPARAMS_SIZE=8", "-DPRECISION=0", "-DSHAPE=0", "-DFACTORS=0"])
 
 
+def test_kernels_are_what_a_gpu_compiles():
+    """No file is for the CPU alone, and none includes a header of the system."""
+    text = kernel_text()
+    assert set(re.findall(r'#line 1 "(.+)"', text)) == {
+        path.name for path in kernel_folder().iterdir() if path.name.endswith((".cu", ".cuh"))}
+    assert "#include" not in text
+
+
 def test_includes_are_inlined_once():
     text = kernel_text()
-    assert "#include" not in text
     assert text.count('#line 1 "portable.cuh"') == 1
     with pytest.raises(FileNotFoundError, match=r"nothing\.cu: no such kernel file"):
         inlined("nothing.cu", [kernel_folder()])

@@ -43,18 +43,13 @@ class HostEngine:
     def __init__(self, plan: Plan, precision: str = "double", cull: float | None = 0.0,
                  culling: Culling | None = None) -> None:
         self._launches = PanelLaunches(plan, "render", precision=precision, cull=cull, culling=culling)
-        self._plan = plan
+        self._plan, self.culling = plan, self._launches.culling
         self.interpolation_stopped_at: tuple[int, int] | None = None
-
-    @property
-    def culling(self) -> Culling:
-        """Which terms are left out, and how."""
-        return self._launches.culling
 
     def set_plan(self, plan: Plan) -> None:
         """Go on with a plan that differs in the crystal's orientation only; table and limits stay."""
-        self._plan = plan
         self._launches.set_plan(plan)
+        self._plan, self.culling = plan, self._launches.culling
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The float32 image [slow, fast] in photons."""
