@@ -47,8 +47,7 @@ PARAMS = np.dtype([
 #: Entry point -> its arrays after the struct.
 ENTRIES = {
     "render": ("table", "vectors", "sources", "mask", "limits", "axes", "image"),
-    "reflection_sums": ("table", "vectors", "sources", "mask", "limits", "axes", "crossings", "reach", "edge",
-                        "reflections"),
+    "reflection_sums": ("table", "vectors", "sources", "mask", "limits", "axes", "crossings", "reach", "edge", "sums"),
     "find_outside": ("vectors", "sources", "mask", "found"),
 }
 
@@ -176,13 +175,13 @@ def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Seq
         "limits": math.prod(size + 2 * limit_pad for size in p["grid_size"]) if limit_pad and p["grid_size"][0] else 1,
         "axes": 18 * -(-p["orientations"] // CHUNK) * CHUNK if limit_pad else 1,
         "found": (last - first) * width, "crossings": p["orientations"] * CROSSING_COLUMNS, "reach": 3,
-        "edge": rows * p["fast_pixels"], "reflections": 1,
+        "edge": rows * p["fast_pixels"], "sums": 1,
     }
     if p["first_row"] > p["slow_min"] + first or p["fast_max"] >= p["fast_pixels"]:
         raise ValueError(f"{entry}: the region does not lie inside the rows of the image")
     dtypes = {"table": real(precision), "vectors": np.float64, "sources": np.float64, "mask": np.uint8,
               "limits": np.float32, "axes": np.float32, "image": np.float32, "found": np.uint8,
-              "crossings": np.float64, "reach": np.float64, "edge": np.uint8, "reflections": np.uint64}
+              "crossings": np.float64, "reach": np.float64, "edge": np.uint8, "sums": np.uint64}
     for name, array in zip(names, args[1:], strict=True):
         if array.dtype != dtypes[name]:
             raise TypeError(f"{entry}: {name} is {array.dtype}; it must be {np.dtype(dtypes[name])}")

@@ -52,11 +52,11 @@ class HostSums:
         stop = self._launches.stop_index(panel, first)
         separate = sorted({index for index in (first, stop) if index is not None})
         kept = _without(panel, separate)
-        with _table(kernel.library) as table:
+        with _empty_sums(kernel.library) as sums:
             self._launches.run(kept, stop, kernel_params.mask_of(kept), (
                 reference.orientation_table, reference.codes.reach.astype(np.float64), reference.edge.view(np.uint8),
-                np.array(table.value, dtype=np.uint64)), progress)
-            found = _read(kernel.library, table)
+                np.array(sums.value, dtype=np.uint64)), progress)
+            found = _read(kernel.library, sums)
         interpolated_to = -1
         if self._plan.interpolate:
             interpolated_to = panel.pixel_count if stop is None else stop
@@ -76,20 +76,20 @@ def _without(panel: PanelPlan, indices: list[int]) -> PanelPlan:
 
 
 @contextmanager
-def _table(library: ctypes.CDLL) -> Iterator[ctypes.c_void_p]:
-    """An empty reflection table of `reflection_sums.cpp`."""
-    library.reflection_table_new.restype = ctypes.c_void_p
-    table = ctypes.c_void_p(library.reflection_table_new())
+def _empty_sums(library: ctypes.CDLL) -> Iterator[ctypes.c_void_p]:
+    """Empty sums, a `PanelSums` of `reflection_sums.cpp`."""
+    library.panel_sums_new.restype = ctypes.c_void_p
+    sums = ctypes.c_void_p(library.panel_sums_new())
     try:
-        yield table
+        yield sums
     finally:
-        library.reflection_table_delete(table)
+        library.panel_sums_delete(sums)
 
 
-def _read(library: ctypes.CDLL, table: ctypes.c_void_p) -> ReflectionSums:
-    library.reflection_table_size.restype = ctypes.c_longlong
-    count = library.reflection_table_size(table)
+def _read(library: ctypes.CDLL, sums: ctypes.c_void_p) -> ReflectionSums:
+    library.panel_sums_size.restype = ctypes.c_longlong
+    count = library.panel_sums_size(sums)
     code, values = np.zeros(count, dtype=np.int64), np.zeros((count, SUMS))
-    library.reflection_table_read(table, ctypes.c_void_p(code.ctypes.data), ctypes.c_void_p(values.ctypes.data))
+    library.panel_sums_read(sums, ctypes.c_void_p(code.ctypes.data), ctypes.c_void_p(values.ctypes.data))
     order = np.argsort(code)
     return ReflectionSums(code[order], values[order])

@@ -96,8 +96,8 @@ struct Segment {
     Reflections reflections;
 };
 
-// What launches add to; made and read by the `reflection_table_` functions.
-struct ReflectionTable {
+// What the launches over a panel add to; made and read by the `panel_sums_` functions.
+struct PanelSums {
     int columns;  // segments of a row of tiles
     std::vector<Segment> segments;
     Reflections total;
@@ -129,7 +129,8 @@ struct PixelSums {
     alignas(64) FLAG changes[PIXEL_WORDS * 32];
     alignas(64) double factor[BLOCK];  // what the terms of the current sub-pixel and source have in common
     double in_fast, in_slow;           // the current sub-pixel's place in its pixel
-    const double *crossings, *reach;
+    double reach[3];
+    const double *crossings;
     TileSums *finished;
 };
 
@@ -194,8 +195,8 @@ DEVICE void start_chunk(PixelSums &) {}
 DEVICE void add_terms(const Params &p, const Inputs &in, const Tile &tile, const PixelFactors &factors,
                       const Orientation &o, int number, PixelSums &sum)
 {
-    const double *crossing = sum.crossings + (long long)number * CROSSING_COLUMNS;
-    const double phi = crossing[CROSSING_PHI];
+    const double *row = sum.crossings + (long long)number * CROSSING_COLUMNS;
+    const double crossing[3] = {row[0], row[1], row[2]}, phi = row[CROSSING_PHI];
     FOR_T
     {
         const Sample s = sample(p, in.table, o, factors.q[0][t], factors.q[1][t], factors.q[2][t],
@@ -221,13 +222,13 @@ DEVICE void finish_source(PixelSums &sum)
 
 // Move the rows of a complete tile to its segment's reflections; photons are terms times `scale` of their pixel.
 static void finish_tile(const Params &p, Segment &segment, const double *scale, const unsigned char *edge,
-                        const Tile &tile)
+                        int first_fast, int first_slow)
 {
     double total[BLOCK] = {};
     for (const TileSums::Row &row : segment.pixels.rows) total[row.key % BLOCK] += row.sums[0];
     for (const TileSums::Row &row : segment.pixels.rows) {
         const int t = (int)(row.key % BLOCK);
-        const int fast = tile.fast[t], slow = tile.slow[t];
+        const int fast = first_fast + t % TILE_FAST, slow = first_slow + t / TILE_FAST;
         const double in_pixel = total[t] * scale[t], photons = row.sums[0] * scale[t];
         const bool on_edge = edge[buffer_index(p, slow, fast, 0)] != 0;
         double *sums = segment.reflections.at(row.key / BLOCK).sums;
@@ -246,7 +247,7 @@ static void finish_tile(const Params &p, Segment &segment, const double *scale, 
 ENTRY(reflection_sums)(const Params p, const REAL *RESTRICT table, const double *RESTRICT vectors,
                        const double *RESTRICT sources, const unsigned char *RESTRICT mask,
                        const float *RESTRICT limits, const float *RESTRICT axes, const double *RESTRICT crossings,
-                       const double *RESTRICT reach, const unsigned char *RESTRICT edge, ReflectionTable *reflections)
+                       const double *RESTRICT reach, const unsigned char *RESTRICT edge, PanelSums *sums)
 {
     const Inputs in = {table, vectors, sources, limits, axes};
     Tile tile;
@@ -256,11 +257,11 @@ ENTRY(reflection_sums)(const Params p, const REAL *RESTRICT table, const double 
     Selection selection = {workspace[0], region[0]};
     if (!select_orientations(p, in, tile, selection)) return;
 
-    Segment &segment = reflections->segments[(std::size_t)blockIdx.y * reflections->columns
-                                             + blockIdx.x / SEGMENT_TILES];
+    Segment &segment = sums->segments[(std::size_t)blockIdx.y * sums->columns + blockIdx.x / SEGMENT_TILES];
     PixelFactors factors;
     PixelSums sum;
-    sum.crossings = crossings, sum.reach = reach, sum.finished = &segment.pixels;
+    sum.crossings = crossings, sum.finished = &segment.pixels;
+    for (int axis = 0; axis < 3; ++axis) sum.reach[axis] = reach[axis];
     begin(p, factors);
     begin(sum);
     add_samples(p, in, tile, selection, factors, sum);
@@ -268,46 +269,46 @@ ENTRY(reflection_sums)(const Params p, const REAL *RESTRICT table, const double 
     alignas(64) double scale[BLOCK];
     FOR_T scale[t] = p.scale * (PHYSICAL ? 1.0 : factors.capture[t] * factors.polar[t] * factors.omega[t]);
     for (int t = 0; t < BLOCK; ++t) finish_reflection(sum, t);
-    finish_tile(p, segment, scale, edge, tile);
+    finish_tile(p, segment, scale, edge, tile.first_fast, tile.first_slow);
 }
 
-static void add_segments(ReflectionTable &table)
+static void add_segments(PanelSums &panel)
 {
-    for (const Segment &segment : table.segments) {
+    for (const Segment &segment : panel.segments) {
         for (const Reflections::Row &row : segment.reflections.rows) {
-            double *sums = table.total.at(row.key).sums;
+            double *sums = panel.total.at(row.key).sums;
             for (int column = 0; column < REFLECTION_COLUMNS; ++column) sums[column] += row.sums[column];
         }
     }
-    table.segments.clear();
+    panel.segments.clear();
 }
 
-// As `launch`, a thread for each segment; the table is the last argument.
+// As `launch`, a thread for each segment; the sums are the last argument.
 extern "C" void host_reflection_sums(int columns, int rows, int threads, void **arguments)
 {
-    ReflectionTable &table = **static_cast<ReflectionTable **>(arguments[argument_count(reflection_sums) - 1]);
-    table.columns = (columns + SEGMENT_TILES - 1) / SEGMENT_TILES;
-    table.segments.resize((std::size_t)table.columns * rows);
-    const long long segments = (long long)table.segments.size();
+    PanelSums &sums = **static_cast<PanelSums **>(arguments[argument_count(reflection_sums) - 1]);
+    sums.columns = (columns + SEGMENT_TILES - 1) / SEGMENT_TILES;
+    sums.segments.resize((std::size_t)sums.columns * rows);
+    const long long segments = (long long)sums.segments.size();
     (void)threads;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (long long number = 0; number < segments; ++number) {
-        const int first = (int)(number % table.columns) * SEGMENT_TILES;
+        const int first = (int)(number % sums.columns) * SEGMENT_TILES;
         for (int column = first; column < columns && column < first + SEGMENT_TILES; ++column) {
-            run_block(reflection_sums, column, (int)(number / table.columns), arguments);
+            run_block(reflection_sums, column, (int)(number / sums.columns), arguments);
         }
-        table.segments[number].pixels = TileSums();
+        sums.segments[number].pixels = TileSums();
     }
-    add_segments(table);
+    add_segments(sums);
 }
 
-extern "C" ReflectionTable *reflection_table_new() { return new ReflectionTable(); }
-extern "C" long long reflection_table_size(const ReflectionTable *table) { return (long long)table->total.rows.size(); }
-extern "C" void reflection_table_read(const ReflectionTable *table, long long *codes, double *values)
+extern "C" PanelSums *panel_sums_new() { return new PanelSums(); }
+extern "C" long long panel_sums_size(const PanelSums *sums) { return (long long)sums->total.rows.size(); }
+extern "C" void panel_sums_read(const PanelSums *sums, long long *codes, double *values)
 {
-    for (const Reflections::Row &row : table->total.rows) {
+    for (const Reflections::Row &row : sums->total.rows) {
         *codes++ = row.key;
         for (double sum : row.sums) *values++ = sum;
     }
 }
-extern "C" void reflection_table_delete(ReflectionTable *table) { delete table; }
+extern "C" void panel_sums_delete(PanelSums *sums) { delete sums; }
