@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
+from conftest import small_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cubragg import ConfigError, Detector
-from cubragg.experiment.detector import CONVENTIONS, MAX_PIXELS
+from cubragg.experiment.conventions import CONVENTIONS
+from cubragg.experiment.panel import MAX_PIXELS
+from cubragg.plan.plan import make_plan
 
 NAMED = [name for name in CONVENTIONS if name != "custom"]
 
@@ -87,8 +91,9 @@ def test_close_distance_rules_over_distance():
 
 
 def layers_of(semantics="nanobragg", **settings):
-    detector = Detector(**settings)
-    return detector.layers(detector.sensor(), detector.geometry(None, semantics), semantics)
+    experiment = small_experiment(semantics=semantics)
+    panel, = make_plan(dataclasses.replace(experiment, detector=Detector(**settings))).panels
+    return panel.layers
 
 
 def test_sensor_layers():
