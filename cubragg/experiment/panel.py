@@ -249,25 +249,30 @@ def overlaps_in_space(panels: Sequence[Panel]) -> list[Overlap]:
     centres = corners.mean(axis=1)
     radii = np.linalg.norm(corners - centres[:, None], axis=2).max(axis=1)
     close = np.linalg.norm(centres[:, None] - centres, axis=2) < radii[:, None] + radii
-    found = [Overlap(_name(panels[j], j), _name(panels[i], i), _depth_px(panels[j], panels[i]))
-             for i, j in np.argwhere(np.tril(close, -1)).tolist()]
-    return sorted((overlap for overlap in found if overlap.pixels > _TOLERATED_OVERLAP),
-                  key=lambda overlap: -overlap.pixels)
+    later, earlier = np.nonzero(np.tril(close, -1))
+    depths = _depths_px(panels, corners, earlier, later)
+    found = [Overlap(_name(panels[j], j), _name(panels[i], i), float(depth))
+             for i, j, depth in zip(later.tolist(), earlier.tolist(), depths, strict=True)
+             if depth > _TOLERATED_OVERLAP]
+    return sorted(found, key=lambda overlap: -overlap.pixels)
 
 
 def _name(panel: Panel, number: int) -> str:
     return panel.name or str(number)
 
 
-def _depth_px(one: Panel, other: Panel) -> float:
-    """How far two panels of one plane reach into one another [pixel], by separating axes; 0 for other planes."""
-    pixel = min(one.pixel_mm)
-    normal, between = one.normal, combine((1.0, other.origin_mm), (-1.0, one.origin_mm))
-    if norm(cross(normal, other.normal)) > _SAME_NORMAL or abs(dot(between, normal)) > _SAME_PLANE * pixel:
-        return 0.0
-    shared = []
-    for edge in (one.fast, one.slow, other.fast, other.slow):
-        across = cross(normal, edge)
-        spans = [[dot(across, corner) for corner in panel.corners_mm] for panel in (one, other)]
-        shared.append(min(map(max, spans)) - max(map(min, spans)))
-    return max(min(shared), 0.0) / pixel
+def _depths_px(panels: Sequence[Panel], corners: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How far pairs of panels reach into one another [pixel], by separating axes; 0 for those of different planes.
+
+    ``corners`` float64 [panel, 4, 3] [mm], ``one`` and ``other`` int [pair].
+    """
+    edges = np.array([(panel.fast, panel.slow) for panel in panels])
+    normals = np.array([panel.normal for panel in panels])
+    pixels = np.array([min(panel.pixel_mm) for panel in panels])[one]
+    between = np.einsum("pa,pa->p", corners[other, 0] - corners[one, 0], normals[one])
+    turned = np.linalg.norm(np.cross(normals[one], normals[other]), axis=1)
+    across = np.cross(normals[one][:, None], np.concatenate([edges[one], edges[other]], axis=1))
+    spans = [np.einsum("pka,pca->pkc", across, corners[number]) for number in (one, other)]
+    shared = np.minimum(*(span.max(axis=2) for span in spans)) - np.maximum(*(span.min(axis=2) for span in spans))
+    coplanar = (turned <= _SAME_NORMAL) & (np.abs(between) <= _SAME_PLANE * pixels)
+    return np.where(coplanar, np.maximum(shared.min(axis=1), 0.0) / pixels, 0.0)
