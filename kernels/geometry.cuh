@@ -177,7 +177,7 @@ DEVICE REAL solid_angle(const Params &p, INDEX path)
 {
     const INDEX inverse = INDEX(1) / path;
     const INDEX flat = inverse * inverse;
-    return (REAL)(p.point_pixel ? flat : (INDEX)(p.pixel_size[0] * p.pixel_size[1] * p.close_distance) * flat * inverse);
+    return (REAL)(p.point_pixel ? flat : (INDEX)(p.area * p.close_distance) * flat * inverse);
 }
 
 // Fraction of the photons that a layer absorbs, for a direction's cosine with the normal. In physical semantics the

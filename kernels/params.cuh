@@ -45,6 +45,7 @@ struct Params {
     // Panel: corner of the first pixel and axes [m, unit vectors]; edges of pixel and sub-pixel, fast and slow [m].
     double pix0[3], fast[3], slow[3], normal[3], beam[3];
     double pixel_size[2], sub_pixel_size[2], close_distance, distance;
+    double area;  // of a pixel [m^2]
     double layer_step, first_depth, sensor_end, mu;  // sensor layers: see geometry.cuh [m, 1/m]
     double kahn, dmin;      // polarization factor; resolution limit [m]
     // nanobragg: start value of the sum, and r_e^2 fluence / steps as two factors and a divisor.

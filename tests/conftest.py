@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, Source, StructureFactors
+from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Sampling, Source, StructureFactors
 from cubragg.errors import FormatError
 
 pytest.register_assert_rewrite("image_bodies")
@@ -58,6 +58,57 @@ def small_experiment(**sections) -> Experiment:
     return Experiment(Crystal(**base["crystal"]), StructureFactors(**base["structure_factors"]), Beam(**base["beam"]),
                       Detector(**base["detector"]), Goniometer(**base["goniometer"]), Sampling(**base["sampling"]),
                       sections.get("semantics", "nanobragg"))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Hung:
+    """A panel as it hangs in a detector's frame: its corner [mm] from the frame's own corner, and the directions of its
+    axes, along the frame's fast, slow and normal."""
+
+    fast_pixels: int
+    slow_pixels: int
+    pixel_fast_mm: float
+    pixel_slow_mm: float
+    origin_mm: tuple = (0.0, 0.0, 0.0)
+    fast: tuple = (1.0, 0.0, 0.0)
+    slow: tuple = (0.0, 1.0, 0.0)
+    offset: tuple = (0, 0)
+    name: str = ""
+    thickness_um: float | None = None
+    attenuation_um: float | None = None
+    material: str = ""
+    mask: np.ndarray | None = None
+    trusted: tuple | None = None
+
+    @property
+    def window(self):
+        """Where it is in the image: slow, fast."""
+        fast, slow = self.offset
+        return slice(slow, slow + self.slow_pixels), slice(fast, fast + self.fast_pixels)
+
+    def placed(self, frame) -> Panel:
+        """The panel in the laboratory of a detector's frame."""
+        across = np.cross(frame.fast, frame.slow)
+        axes = np.array([frame.fast, frame.slow, across * np.sign(across @ np.array(frame.normal))])
+        origin = 1000.0 * np.array(frame.pix0) + np.array(self.origin_mm) @ axes
+        fast, slow = (edge * np.array(axis) / np.linalg.norm(axis) @ axes for edge, axis in (
+            (self.pixel_fast_mm, self.fast), (self.pixel_slow_mm, self.slow)))
+        return Panel(self.fast_pixels, self.slow_pixels, *(tuple(x.tolist()) for x in (origin, fast, slow)),
+                     self.offset, self.name, self.thickness_um, self.attenuation_um, self.material, self.mask,
+                     self.trusted)
+
+
+def hung(detector: Detector, panels, semantics: str = "nanobragg", **changes) -> Detector:
+    """A detector of panels that hang in the frame of another one, with what else is of that."""
+    frame = detector.placed(semantics=semantics).frame
+    kept = {name: getattr(detector, name) for name in ("convention", "point_pixel", "thickness_um", "attenuation_um",
+                                                       "thick_steps")}
+    return Detector(**{**kept, "panels": tuple(panel.placed(frame) for panel in panels), **changes})
+
+
+def hang(experiment: Experiment, panels, **changes) -> Experiment:
+    """The experiment with panels that hang in its detector's frame in place of the detector's pixels."""
+    return dataclasses.replace(experiment, detector=hung(experiment.detector, panels, experiment.semantics, **changes))
 
 
 def random_grid(rng: np.random.Generator, reach: int) -> StructureFactors:

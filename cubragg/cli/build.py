@@ -15,13 +15,14 @@ from cubragg.cli.factors import FileCell, cell_notices, listed_factors
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.cli.imports import Imported
 from cubragg.cli.inputs import InputFile, reading
-from cubragg.cli.named_detectors import settle_model
+from cubragg.cli.overrides import move_panels
 from cubragg.cli.parser import Given
 from cubragg.cli.settings_builder import Replay
 from cubragg.crystallography.vectors import Matrix, Vector, scale
 from cubragg.engine.select import Backend, Precision
 from cubragg.errors import ConfigError
-from cubragg.experiment import Beam, Detector, Experiment, Panel, StructureFactors
+from cubragg.experiment import Beam, Detector, Experiment, StructureFactors
+from cubragg.experiment.conventions import pivot_in_force
 from cubragg.experiment.experiment import Semantics
 from cubragg.nanobragg.random_stream import MAX_SEED
 from cubragg.view.colours import Style
@@ -149,12 +150,13 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg") -> Job:
         replay.take_flag(given)
     replay.settle(secrets.randbelow(MAX_SEED) + 1)
     imported.check(replay)
-    panels = settle_model(replay)
+    if not imported.models.panels and replay.get("detector.panels") and replay.get("detector.model") is None:
+        move_panels(replay, replay.origins["detector.panels"].partition(": ")[0])
     settings = _settings(replay)
     factors, from_hkl, file_cell = _structure_factors(replay)
     if replay.get("run.semantics") is None:
         replay.sections["run"]["semantics"] = semantics
-    experiment = _experiment(replay, imported, factors, _mask(replay, mask), panels)
+    experiment = _experiment(replay, imported, factors, _mask(replay, mask))
     replay.notices += cell_notices(file_cell, experiment)
     replay.notices += _centres_without_effect(replay, experiment)
     return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl, replay.taken)
@@ -241,8 +243,7 @@ def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
         return read_smv(source.path).pixels != 0
 
 
-def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | None, mask: np.ndarray | None,
-                panels: tuple[Panel, ...]
+def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | None, mask: np.ndarray | None
                 ) -> Experiment:
     from cubragg.io.geometry.matrix import read_matrix
     from cubragg.io.geometry.sources import read_sources
@@ -268,8 +269,6 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
             with reading(sources):
                 listed = read_sources(sources.path)
             parts["beam"] = replace(experiment.beam, sources=listed)
-        if panels:
-            parts["detector"] = replace(experiment.detector, panels=panels)
         if mask is not None:
             parts["sampling"] = replace(experiment.sampling, mask=mask)
         return replace(experiment, **parts) if parts else experiment
@@ -286,11 +285,13 @@ def _over_wavelength(replay: Replay, m: Matrix) -> tuple[Vector, Vector, Vector]
 
 def _centres_without_effect(replay: Replay, experiment: Experiment) -> Iterator[str]:
     """Beam centres on the command line that move nothing: nanoBragg takes only those of the pivot in force."""
-    detector, axis, semantics = experiment.detector, experiment.goniometer.axis, experiment.semantics
+    detector, semantics = experiment.detector, experiment.semantics
+    if detector.panels:
+        return
 
     def corner(candidate: Detector) -> tuple[float, ...] | None:
         try:
-            return candidate.geometry(axis, semantics).pix0
+            return replace(experiment, detector=candidate).placed().frame.pix0
         except ConfigError:
             return None
 
@@ -299,9 +300,9 @@ def _centres_without_effect(replay: Replay, experiment: Experiment) -> Iterator[
             if f"detector.{name}" in replay.flagged
             and corner(replace(detector, **{name: getattr(detector, name) + 1.0})) == placed]
     if idle and placed is not None:
-        pivot = detector.pivot_in_force(semantics)
-        heard = "-ORGX, -ORGY" if pivot == "sample" and detector.convention != "custom" else "-Xbeam, -Ybeam"
+        pivot = pivot_in_force(detector, semantics)
+        takes = "-ORGX, -ORGY" if pivot == "sample" and detector.convention != "custom" else "-Xbeam, -Ybeam"
         if semantics == "physical" and detector.pix0_m is not None:
-            heard = "-pix0_vector"
+            takes = "-pix0_vector"
         yield (f"{', '.join(idle)} without effect on the image: the {detector.convention} convention pivots about "
-               f"the {pivot} and listens to {heard}")
+               f"the {pivot} and takes {takes}")

@@ -10,6 +10,7 @@ from cubragg.cli.build import Output, Settings
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.experiment.experiment import Experiment
 from cubragg.io.images.writer import Writer, writer_class, writer_of
+from cubragg.io.perpendicular import obliqueness
 from cubragg.plan.plan import Plan
 from cubragg.run.scene import scene_of
 
@@ -100,6 +101,15 @@ def _refusing(flag: str, form: str, instead: str) -> Iterator[None]:
     except FormatError as error:
         other = _PIXELS_ONLY if "curved" in str(error) else instead
         raise ConfigError(flag, f"{error}, which {form} cannot describe; {other}") from None
+
+
+def notices(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
+    """What files change of oblique panels."""
+    changed = obliqueness(plan.detector_panels)
+    flags = [target.named_by for kind, target in targets.items()
+             if kind in ("expt", "xds") or (kind in ENDINGS and _class_for(kind, target) is writer_of(".nxs"))]
+    if changed and flags:
+        yield f"{', '.join(flags)}: {changed}"
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def texts(job: Job, targets: Mapping[str, Output]) -> dict[str, str]:
 
 def notices(job: Job, targets: Mapping[str, Output]) -> Iterator[str]:
     """What the files cannot say of the image."""
-    count = len(job.experiment.detector.panels)
+    count = len(job.experiment.placed().panels)
     if "expt" in targets and count > 1 and "nxmx" not in targets:
         yield (f"{targets['expt'].named_by}: DIALS predicts with its {count} panels, but reads SMV and miniCBF images "
                "as a single one")

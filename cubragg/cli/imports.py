@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cubragg.cli.inputs import InputFile, numbered, reading
+from cubragg.cli.overrides import move_panels
 from cubragg.cli.parser import Given
 from cubragg.cli.settings_builder import Replay
 from cubragg.errors import ConfigError, FormatError
 from cubragg.io.geometry.experiment_models import CrystalModel, Models, cell_of
-from cubragg.io.geometry.to_detector import PLACES, settings_of
+from cubragg.io.geometry.model_settings import PLACES, settings_of
 
 #: With fewer phi steps an image is told to stand early.
 _FEW_STEPS = 5
@@ -62,7 +63,7 @@ class Imported:
             raise FormatError(f"{next(iter(self._names.values()))}: {error.what}") from None
         models = self.models
         sensor = "detector.thickness_um" in settings
-        gone = ["detector.thick_steps"] * sensor + [f"detector.{name}" for name in PLACES if models.panels]
+        gone = ["detector.thick_steps"] * sensor + [*PLACES] * bool(models.panels)
         gone += [f"goniometer.{name}" for name in _ROTATION if models.scan]
         gone += [f"crystal.{name}" for name in _ORIENTATION if models.crystal] + ["input.matrix"] * bool(models.crystal)
         if models.crystal and models.crystal.a_matrix:
@@ -85,7 +86,7 @@ class Imported:
         Raises
         ------
         ConfigError
-            For the flag of a convention: the files bring their own axes.
+            For the flag of a convention, as the files bring their own axes, and those that cannot move placed panels.
         FormatError
             If no file and no flag says the wavelength or the distance.
         """
@@ -99,6 +100,7 @@ class Imported:
                               "give -lambda or -energy")
         if self.models.unplaced and not replay.flagged & {"detector.distance_mm", "detector.close_distance_mm"}:
             raise FormatError(f"{self.models.unplaced}; give -distance, that of the panel which the beam hits")
+        move_panels(replay, self._names["panels"])
         replay.notices += self._surprises(replay)
 
     def _surprises(self, replay: Replay) -> Iterator[str]:
@@ -134,7 +136,7 @@ def _told(models: Models) -> Iterator[str]:
 
 def _detector(models: Models) -> str:
     sizes = dict.fromkeys(f"{panel.fast_pixels} x {panel.slow_pixels} pixels of "
-                          f"{_edges(panel.pixel_fast_mm, panel.pixel_slow_mm)} mm" for panel in models.panels)
+                          f"{_edges(*panel.pixel_mm)} mm" for panel in models.panels)
     count = f"{len(models.panels)} panels of " if len(models.panels) > 1 else ""
     sensor = next((panel for panel in models.panels if panel.thickness_um), None)
     told = f", sensor {sensor.thickness_um:g} um {sensor.material}".rstrip() if sensor else ""
@@ -142,7 +144,9 @@ def _detector(models: Models) -> str:
 
 
 def _edges(fast: float, slow: float) -> str:
-    return f"{fast:g}" if fast == slow else f"{fast:g} x {slow:g}"
+    """Of a pixel [mm]; steps of refined geometries have lengths that differ further back."""
+    along, across = f"{fast:.5g}", f"{slow:.5g}"
+    return along if along == across else f"{along} x {across}"
 
 
 def _crystal(crystal: CrystalModel) -> str:

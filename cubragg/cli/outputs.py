@@ -339,8 +339,8 @@ class ImageFiles:
         from cubragg.view.picture_notes import notes_for
 
         experiment = self.job.experiment
-        notes = notes_for(self.job.settings.picture, experiment.detector, self.image.geometry,
-                          experiment.beam.wavelength_A, title=Path(path).name)
+        notes = notes_for(self.job.settings.picture, self.image.plan.detector_panels, self.image.geometry,
+                          experiment.beam.wavelength_A, curved=experiment.detector.curved, title=Path(path).name)
         if "spots" in self.job.settings.picture:
             notes = replace(notes, spots=_spots(self._truth))
         write_picture(path, self.image.photons, self.job.settings.style, notes, self.image.plan.mask)

@@ -17,7 +17,8 @@ from cubragg.cli.flags import NO_EFFECT, flag_for_field
 from cubragg.cli.inputs import InputFile, header_settings, load_config, numbered, reading
 from cubragg.cli.parser import Given
 from cubragg.errors import ConfigError
-from cubragg.experiment import Crystal, Detector
+from cubragg.experiment import Crystal
+from cubragg.experiment.conventions import PIXEL_MM
 
 _EXPERIMENT = ("beam", "crystal", "detector", "goniometer", "sampling", "structure_factors")
 _OWN = ("input", "output", "picture", "run")
@@ -29,6 +30,7 @@ _RIVALS = {
     "crystal.cells": ("crystal.sample_size_mm",),
     "crystal.misset_deg": ("crystal.misset_seed",),
     "detector.distance_mm": ("detector.close_distance_mm",),
+    "detector.model": ("detector.panels",),
     "detector.fast_size_mm": ("detector.fast_pixels",),
     "detector.slow_size_mm": ("detector.slow_pixels",),
     "input.matrix": ("crystal.cell", "crystal.a_matrix"),
@@ -42,8 +44,8 @@ _OVERRULED = (
     ("detector.fast_size_mm", "detector.fast_pixels"),
     ("detector.slow_size_mm", "detector.slow_pixels"),
 )
-_CUSTOM_AXES = ("detector.beam_axis", "detector.fast_axis", "detector.slow_axis", "detector.normal_axis",
-                "detector.polar_axis", "detector.twotheta_axis", "goniometer.axis")
+_CUSTOM_AXES = ("beam.direction", "detector.fast_axis", "detector.slow_axis", "detector.normal_axis",
+                "beam.polarization_axis", "detector.twotheta_axis", "goniometer.axis")
 
 
 class Replay:
@@ -106,9 +108,6 @@ class Replay:
         self.config_path = source.path
         if "semantics" in document:
             self.set("run.semantics", document.pop("semantics"), f"{source.path}: semantics")
-        model = document.get("detector", {}).pop("model", None)
-        if model is not None:
-            self.set("run.detector", model, f"{source.path}: detector.model")
         for section, settings in document.items():
             if section in _OWN:
                 raise ConfigError(f"{source.path}: {section}", "no such section; accepted are "
@@ -142,7 +141,7 @@ class Replay:
 
         with reading(source):
             image = read_smv(source.path)
-        pixel_size = self.get("detector.pixel_size_mm", Detector.pixel_size_mm)
+        pixel_size = self.get("detector.pixel_size_mm", PIXEL_MM)
         with self.naming():
             checks.number("detector.pixel_size_mm", "the pixel size", pixel_size, "mm", above=0.0)
         for key, setting, value in header_settings(image, is_mask=is_mask, pixel_size_mm=pixel_size):

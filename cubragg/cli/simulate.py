@@ -56,7 +56,7 @@ def run(line: Sequence[Given]) -> None:
         for taken in job.taken:
             click.echo(taken, err=True)
     _warn(job, told, [*job.notices, *geometry_out.notices(job, targets), *plan.notices,
-                      *outputs.notices(targets, job)])
+                      *formats.notices(targets, plan), *outputs.notices(targets, job)])
     written: list[str] = []
     try:
         for block in _traces(job, plan):

@@ -10,7 +10,7 @@ from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.vectors import Vector, norm
 
 if TYPE_CHECKING:
-    from cubragg.experiment.detector import DetectorGeometry
+    from cubragg.experiment.conventions import DetectorFrame
     from cubragg.experiment.experiment import Experiment
     from cubragg.experiment.sensor import Layers
     from cubragg.plan.plan import Plan
@@ -112,15 +112,14 @@ def _sensor(layers: Layers) -> str:
 
 
 def _panels(experiment: Experiment, plan: Plan) -> list[Row]:
-    """The image of a detector of panels, and the first of these."""
-    panels = experiment.detector.panels
-    if not panels:
+    """The image of a detector of panels, and the first of these with their corners in the laboratory."""
+    detector, panels = experiment.detector, plan.detector_panels
+    if not detector.panels and detector.model is None:
         return []
     rows = [("panels", f"{len(panels)}, {len(plan.panels)} rendered, in an image of "
                        f"{plan.shape[1]} x {plan.shape[0]} pixels")]
     for number, panel in enumerate(panels[:_PANELS_LISTED]):
-        edges = panel.pixel_fast_mm, panel.pixel_slow_mm
-        size = _numbers(edges[0]) if edges[0] == edges[1] else f"{_numbers(edges[0])} x {_numbers(edges[1])}"
+        size = " x ".join(dict.fromkeys(f"{edge:.5g}" for edge in panel.pixel_mm))
         rows.append((f"  {panel.name or number} ", f"{panel.fast_pixels} x {panel.slow_pixels} pixels of {size} mm, "
                      f"at {' '.join(f'{component:.6g}' for component in panel.origin_mm)} mm"
                      f"{f', {panel.material}' if panel.material else ''}"))
@@ -129,7 +128,7 @@ def _panels(experiment: Experiment, plan: Plan) -> list[Row]:
     return rows
 
 
-def _axes(geometry: DetectorGeometry) -> list[Row]:
+def _axes(geometry: DetectorFrame) -> list[Row]:
     return [
         ("fast axis", _numbers(*geometry.fast)),
         ("slow axis", _numbers(*geometry.slow)),
@@ -191,7 +190,7 @@ def _sampling(experiment: Experiment, plan: Plan) -> list[Row]:
                            f"{''.join(f' +{name}' for name in running)}"),
             ("region", "{} to {} fast, {} to {} slow".format(*plan.roi))]
     if plan.mask is not None:
-        between = " or between panels" if experiment.detector.panels else ""
+        between = " or between panels" if experiment.detector.panels or experiment.detector.model else ""
         rows.append(("mask", f"{_plural(int((~plan.mask).sum()), 'pixel')} skipped{between}"))
     if sampling.dmin_A > 0.0:
         rows.append(("resolution", f"down to {sampling.dmin_A:g} A"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cubragg.cli.inputs import InputFile, numbered, reading
+from cubragg.crystallography.vectors import Vector, combine, scale
 from cubragg.errors import ConfigError, CubraggError, FormatError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from cubragg.experiment.detector import Detector, DetectorGeometry
+    from cubragg.experiment.detector import Placed
+    from cubragg.experiment.panel import Panel
     from cubragg.io.geometry.experiment_models import Models
     from cubragg.io.images.read_image import ReadImage
     from cubragg.view.colours import Style
@@ -28,13 +31,13 @@ _FLAGS = {"wavelength_A": "-lambda", "distance_mm": "-distance", "pixel_size_mm"
 
 
 class Scene(NamedTuple):
-    """Detector and beam of an image, where they were learnt from, and what to say of that."""
+    """Detector and beam of an image, where they come from, and warnings about that."""
 
-    detector: Detector
-    geometry: DetectorGeometry
+    placed: Placed
     wavelength_A: float
-    told: str
+    source: str
     remarks: tuple[str, ...] = ()
+    curved: bool = False
 
 
 class Given(NamedTuple):
@@ -88,13 +91,13 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
     if scene is None:
         notes = Notes(title=title, unit=unit, zoom="zoom" in marks)
     else:
-        notes = notes_for(marks, scene.detector, scene.geometry, scene.wavelength_A, title=title, unit=unit)
+        notes = notes_for(marks, *scene.placed, scene.wavelength_A, curved=scene.curved, title=title, unit=unit)
     for name, text in _summary(image, mask):
         click.echo(f"{name:<18}{text}")
     if scene is None:
         click.echo(f"{'geometry':<18}not known: {found}")
     else:
-        click.echo(f"{'geometry':<18}{notes.facts}\n{'taken from':<18}{scene.told}")
+        click.echo(f"{'geometry':<18}{notes.facts}\n{'taken from':<18}{scene.source}")
         for remark in scene.remarks:
             click.echo(f"{'note':<18}{remark}")
     if output is None and _has_display():
@@ -114,7 +117,7 @@ def _mask(image: ReadImage, scene: Scene | None) -> np.ndarray | None:
 
     signed = image.mask is None and image.stored.kind == "i"
     masks = [image.pixels >= 0.0 if signed else image.mask,
-             live_pixels(scene.detector.panels) if scene is not None and scene.detector.panels else None]
+             live_pixels(scene.placed.panels) if scene is not None else None]
     known = [mask for mask in masks if mask is not None]
     return None if not known else known[0] if len(known) == 1 else known[0] & known[1]
 
@@ -205,41 +208,46 @@ def _facing(given: Given, shape: tuple[int, ...]) -> Models:
     from cubragg.io.geometry.experiment_models import BeamModel, Models
 
     pixel, beam = given.pixel_size_mm or 0.0, given.beam_px or (0.0, 0.0)
-    panel = Panel(shape[1], shape[0], pixel, pixel, (-beam[0] * pixel, beam[1] * pixel, -(given.distance_mm or 0.0)),
-                  slow=(0.0, -1.0, 0.0))
+    panel = Panel(shape[1], shape[0], (-beam[0] * pixel, beam[1] * pixel, -(given.distance_mm or 0.0)),
+                  (pixel, 0.0, 0.0), (0.0, -pixel, 0.0))
     return Models(BeamModel((0.0, 0.0, -1.0), given.wavelength_A), (panel,))
 
 
 def _from_models(models: Models, given: Given, source: str, wavelength_A: float | None) -> Scene:
     """The scene of models from ``source`` under the numbers given; ``wavelength_A`` is for models without one."""
+    from cubragg.experiment.panel import panel_in_beam
     from cubragg.io.geometry.experiment_models import BeamModel
-    from cubragg.io.geometry.to_detector import detector_of
+    from cubragg.io.geometry.model_settings import placed_models
 
     beam = models.beam or BeamModel((0.0, 0.0, -1.0))
     wavelength = given.wavelength_A or beam.wavelength_A or wavelength_A
     if wavelength is None:
         raise FormatError(f"{models.unsaid or f'{source}: there is no wavelength'}; give -lambda")
     models = replace(models, beam=beam)
-    detector, geometry = detector_of(models)
-    changes: dict[str, float | None] = {}
-    pixel = detector.pixel_size_mm
+    motion: dict[str, object] = {}
     if source and given.pixel_size_mm is not None:
-        if detector.panels:
-            raise ConfigError("-pixel", f"got {given.pixel_size_mm:g} mm beside the panels of {source}, which have "
-                              "pixels of their own; leave it out")
-        share = given.pixel_size_mm / pixel
-        pixel = given.pixel_size_mm
-        changes = {"pixel_size_mm": pixel, "xbeam_mm": (detector.xbeam_mm or 0.0) * share,
-                   "ybeam_mm": (detector.ybeam_mm or 0.0) * share}
-    if given.distance_mm is not None:
-        changes |= {"distance_mm": given.distance_mm, "close_distance_mm": None}
-    if given.beam_px is not None:
-        slow_mm = models.panels[0].pixel_slow_mm if detector.panels else pixel
-        changes |= {"xbeam_mm": given.beam_px[0] * pixel, "ybeam_mm": given.beam_px[1] * slow_mm}
-    if source and changes:
-        detector, geometry = detector_of(models, **changes)
-    told = f"{source}, but {given.flags}" if source and given.flags else source or given.flags
-    return Scene(detector, geometry, wavelength, told, models.remarks)
+        models = replace(models, panels=(_scaled(models.panels, beam.direction, given.pixel_size_mm, source),))
+    if source and given.distance_mm is not None:
+        motion["distance_mm"] = given.distance_mm
+    if source and given.beam_px is not None:
+        hit = panel_in_beam(models.panels, beam.direction)
+        motion["beam_centre_mm"] = tuple((place - before) * edge for place, before, edge in zip(
+            given.beam_px, hit.offset, hit.pixel_mm, strict=True))
+    named = f"{source}, but {given.flags}" if source and given.flags else source or given.flags
+    return Scene(placed_models(models, **motion), wavelength, named, models.remarks)
+
+
+def _scaled(panels: Sequence[Panel], beam: Vector, pixel_mm: float, source: str) -> Panel:
+    """A lone panel with other pixels, hit by the beam on the pixel that it hits now."""
+    if len(panels) > 1:
+        raise ConfigError("-pixel", f"got {pixel_mm:g} mm beside the panels of {source}, which have "
+                          "pixels of their own; leave it out")
+    panel = panels[0]
+    spot = panel.spot(beam)
+    held = (0.0, 0.0) if spot is None else (spot.fast_px, spot.slow_px)
+    fast, slow = scale(panel.fast, pixel_mm), scale(panel.slow, pixel_mm)
+    corner = combine((1.0, panel.place_mm(*held)), (-held[0], fast), (-held[1], slow))
+    return replace(panel, origin_mm=corner, fast_mm=fast, slow_mm=slow)
 
 
 def _from_config(config: str) -> Scene:
@@ -249,13 +257,15 @@ def _from_config(config: str) -> Scene:
     job = build(parse(["--config", config]), "physical")
     experiment = job.experiment
     with job.replay.naming():
-        geometry = experiment.detector.geometry(experiment.goniometer.axis, experiment.semantics)
-    return Scene(experiment.detector, geometry, experiment.beam.wavelength_A, config)
+        placed = experiment.placed()
+    return Scene(placed, experiment.beam.wavelength_A, config, curved=experiment.detector.curved)
 
 
 def _fitting(scene: Scene, source: str, shape: tuple[int, ...]) -> Scene:
     """The scene, if its detector has as many pixels as the image."""
-    slow, fast = scene.detector.shape()
+    from cubragg.experiment.panel import image_shape
+
+    slow, fast = image_shape(scene.placed.panels)
     if (slow, fast) != shape:
         raise ConfigError(source, f"got a detector of {fast} x {slow} pixels; the image has {shape[1]} x {shape[0]}")
     return scene

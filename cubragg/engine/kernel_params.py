@@ -28,7 +28,8 @@ _VECTOR = (np.float64, 3)
 PARAMS = np.dtype([
     ("pix0", *_VECTOR), ("fast", *_VECTOR), ("slow", *_VECTOR), ("normal", *_VECTOR), ("beam", *_VECTOR),
     ("pixel_size", np.float64, 2), ("sub_pixel_size", np.float64, 2), ("close_distance", np.float64),
-    ("distance", np.float64), ("layer_step", np.float64), ("first_depth", np.float64), ("sensor_end", np.float64),
+    ("distance", np.float64), ("area", np.float64), ("layer_step", np.float64), ("first_depth", np.float64),
+    ("sensor_end", np.float64),
     ("mu", np.float64), ("kahn", np.float64), ("dmin", np.float64), ("water", np.float64), ("scale", np.float64),
     ("cells", *_VECTOR), ("reciprocal", np.float64, (3, 3)), ("fudge", np.float64),
     ("constant", np.float64), ("term_scale", np.float64),
@@ -61,7 +62,7 @@ def params_of(plan: Plan, panel: PanelPlan, precision: str) -> np.ndarray:
     """The struct of a panel, 0-dimensional; every tile row, nothing skipped, interpolation everywhere."""
     layers, lattice, rules = panel.layers, plan.lattice, plan.rules
     params = np.zeros((), dtype=PARAMS)
-    for name in ("fast", "slow", "normal", "distance", "close_distance", "first_pixel"):
+    for name in ("fast", "slow", "normal", "distance", "close_distance", "area", "first_pixel"):
         params[name] = getattr(panel, name)
     per_pixel = plan.oversample * plan.oversample
     cells = plan.cells[0] * plan.cells[1] * plan.cells[2]

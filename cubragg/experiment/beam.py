@@ -77,6 +77,9 @@ class Beam:
         Full width of the spectrum in percent of the wavelength, and its points.
     sources
         A list of sources that replaces the generated ones.
+    direction, polarization_axis
+        Directions of the beam and of its E vector, for the CUSTOM convention and for placed panels; ``None``: those of
+        the convention. The other conventions bring their own.
     """
 
     wavelength_A: float = 1.0
@@ -96,6 +99,8 @@ class Beam:
     dispersion_percent: float = 0.0
     dispersion_steps: int | None = None
     sources: tuple[Source, ...] = ()
+    direction: Vector | None = None
+    polarization_axis: Vector | None = None
 
     def __post_init__(self) -> None:
         checks.number("beam.wavelength_A", "wavelength", self.wavelength_A, "A", above=0.0)
@@ -120,6 +125,8 @@ class Beam:
             raise ConfigError("beam.dispersion_percent",
                               f"got {self.dispersion_percent:g} %; dispersion must be < 200 % "
                               "to keep wavelengths positive")
+        for name in ("direction", "polarization_axis"):
+            checks.vector(f"beam.{name}", "an axis", getattr(self, name), optional=True, nonzero=True)
         for number_, source in enumerate(self.sources, start=1):
             self._check_source(f"beam.sources[{number_}]", source)
 

@@ -10,12 +10,11 @@ import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from cubragg.errors import ConfigError
-from cubragg.experiment.panel import Panel
 
 #: (fast, slow) places of modules in the image [pixel].
 Places = tuple[tuple[int, int], ...]
@@ -30,6 +29,19 @@ class Module(NamedTuple):
     material: str
     sensor_um: float | None
     highest: int | None
+
+
+class Cut(NamedTuple):
+    """A panel of a detector of the catalog: its pixels, their place in the image, sensor, mask and trusted range. The
+    sensor is named; its absorption is up to the detector's settings."""
+
+    fast_pixels: int
+    slow_pixels: int
+    offset: tuple[int, int]
+    name: str
+    material: str
+    mask: np.ndarray | None
+    trusted: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -61,28 +73,20 @@ class Model:
         return (max(slow for _, slow in self.places) + self.module.slow_pixels,
                 max(fast for fast, _ in self.places) + self.module.fast_pixels)
 
-    def panels(self) -> tuple[Panel, ...]:
-        """Its panels, in the detector's frame. The sensor is named; absorption is up to the detector's settings."""
+    def modules(self) -> tuple[Cut, ...]:
+        """What it is cut out of one flat detector as."""
         module = self.module
         trusted = None if module.highest is None else (0.0, float(module.highest))
-        common: dict[str, Any] = {"pixel_fast_mm": module.pixel_mm, "pixel_slow_mm": module.pixel_mm,
-                                  "material": module.material, "trusted": trusted}
         if self.separate:
-            return tuple(
-                Panel(module.fast_pixels, module.slow_pixels, name=f"m{number}", offset=(fast, slow),
-                      origin_mm=(fast * module.pixel_mm, slow * module.pixel_mm, 0.0), **common)
-                for number, (fast, slow) in enumerate(self.places))
+            size = module.fast_pixels, module.slow_pixels
+            return tuple(Cut(*size, place, f"m{number}", module.material, None, trusted)
+                         for number, place in enumerate(self.places))
         live = np.zeros(self.shape, dtype=bool)
         for fast, slow in self.places:
             live[slow:slow + module.slow_pixels, fast:fast + module.fast_pixels] = True
         slow_pixels, fast_pixels = self.shape
-        return (Panel(fast_pixels, slow_pixels, name=self.name, mask=None if live.all() else live, **common),)
-
-    def settings(self) -> dict[str, Any]:
-        """What it fixes of a `Detector`: the panels, and the frame that they hang in, in whose middle the beam is."""
-        slow_pixels, fast_pixels = self.shape
-        return {"pixel_size_mm": self.module.pixel_mm, "fast_pixels": fast_pixels, "slow_pixels": slow_pixels,
-                "panels": self.panels()}
+        mask = None if live.all() else live
+        return (Cut(fast_pixels, slow_pixels, (0, 0), self.name, module.material, mask, trusted),)
 
 
 def _grid(module: Module, fast_gap: int, slow_gap: int, columns: int, rows: int) -> Places:
@@ -91,8 +95,9 @@ def _grid(module: Module, fast_gap: int, slow_gap: int, columns: int, rows: int)
 
 
 _SI_320, _SI_450 = ("Si", 320.0), ("Si", 450.0)
-#: Counters of 20 bits.
-_PILATUS = Module(487, 195, 0.172, *_SI_320, 2**20 - 1)
+#: Counters of 20 bits; and pixels between modules along fast and slow.
+PILATUS = Module(487, 195, 0.172, *_SI_320, 2**20 - 1)
+PILATUS_GAPS = (7, 17)
 #: Frames summed to 32 bits, the highest number marking pixels without a count.
 _EIGER = Module(1030, 514, 0.075, *_SI_450, 2**32 - 2)
 _EIGER2 = Module(1028, 512, 0.075, *_SI_450, 2**32 - 2)
@@ -123,7 +128,7 @@ _CCDS = (
 
 def _models() -> Iterator[Model]:
     for name, title, columns, rows in _PILATUS_GRIDS:
-        yield Model(name, title, _PILATUS, _grid(_PILATUS, 7, 17, columns, rows))
+        yield Model(name, title, PILATUS, _grid(PILATUS, *PILATUS_GAPS, columns, rows))
     for prefix, family, module, gaps in (("eiger", "EIGER", _EIGER, (10, 37)),
                                          ("eiger2-", "EIGER2", _EIGER2, (12, 38))):
         for name, title, columns, rows in _EIGER_GRIDS:

@@ -14,8 +14,9 @@ import numpy as np
 from cubragg import checks
 from cubragg.errors import ConfigError
 from cubragg.experiment.beam import Beam, Source
+from cubragg.experiment.conventions import Directions
 from cubragg.experiment.crystal import Crystal
-from cubragg.experiment.detector import Detector
+from cubragg.experiment.detector import Detector, Placed
 from cubragg.experiment.goniometer import Goniometer
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.sampling import Sampling
@@ -58,6 +59,17 @@ class Experiment:
         shape = self.detector.shape()
         self.sampling.region(shape)
         self.sampling.checked_mask(shape)
+
+    def placed(self) -> Placed:
+        """The detector's panels in the laboratory of the experiment, and the figures that nanoBragg prints of it.
+
+        Raises
+        ------
+        ConfigError
+            As `Detector.placed`.
+        """
+        given = Directions(self.beam.direction, self.beam.polarization_axis, self.goniometer.axis)
+        return self.detector.placed(given, self.semantics)
 
     def to_toml(self) -> str:
         """The experiment as TOML text, self-contained; `from_toml` gives back an equal one."""
@@ -122,7 +134,7 @@ def _plain(value: Any) -> Any:
         rest = {key: item for key, item in vars(value).items() if key != "position" and item is not None}
         return {"position": position, **rest}
     if isinstance(value, Panel):
-        return {key: _plain(item) for key, item in vars(value).items() if item is not None}
+        return {key: _plain(item) for key, item in vars(value).items() if item is not None and key != "made_by"}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
@@ -135,8 +147,7 @@ def _typed(where: str, value: Any, hint: str) -> Any:
     if where == "beam.sources":
         return tuple(_source(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
     if where == "detector.panels":
-        return tuple(table if isinstance(table, Panel) else _panel(f"{where}[{number}]", table)
-                     for number, table in enumerate(value))
+        return panels_of(where, value)
     if "bool" in hint and not isinstance(value, bool):
         raise ConfigError(where, f"got {value!r}; it must be true or false")
     if isinstance(value, list):
@@ -155,11 +166,25 @@ def _source(where: str, table: dict[str, Any]) -> Source:
     return Source(position, table.get("weight"), table.get("wavelength_m"))
 
 
+def panels_of(where: str, value: Any) -> tuple[Panel, ...]:
+    """Panels from the list of tables that a TOML file has, or from panels.
+
+    Raises
+    ------
+    ConfigError
+        For a table that is no panel; ``where`` names the list.
+    """
+    if not isinstance(value, list | tuple) or not all(isinstance(table, Panel | dict) for table in value):
+        raise ConfigError(where, f"got {value!r:.60}; it must be a list of tables")
+    return tuple(table if isinstance(table, Panel) else _panel(f"{where}[{number}]", table)
+                 for number, table in enumerate(value))
+
+
 def _panel(where: str, table: dict[str, Any]) -> Panel:
-    hints = get_type_hints(Panel)
+    accepted = [part for part in dataclasses.fields(Panel) if part.init]
+    hints = {part.name: part.type for part in accepted}
     _known(table, list(hints), f"{where}.")
-    lacking = [part.name for part in dataclasses.fields(Panel)
-               if part.default is dataclasses.MISSING and part.name not in table]
+    lacking = [part.name for part in accepted if part.default is dataclasses.MISSING and part.name not in table]
     if lacking:
         raise ConfigError(where, f"a panel without {', '.join(lacking)}")
     return Panel(**{key: _typed(f"{where}.{key}", value, str(hints[key])) for key, value in table.items()})

@@ -22,7 +22,7 @@ class Goniometer:
         Range [deg], step [deg] and number of steps; ``None`` is filled in by `sweep.fill_phi`.
         Step i stands at phi + i * step: at the start of its interval, not in its middle.
     axis
-        Rotation axis; used with the CUSTOM convention, the others bring their own.
+        Rotation axis, for the CUSTOM convention and for placed panels; the other conventions bring their own.
     """
 
     phi_deg: float = 0.0

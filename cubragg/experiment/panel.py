@@ -1,30 +1,34 @@
-"""Panels: the flat rectangles of pixels that a detector is made of.
-
-A panel is placed in its detector's frame, so that distance, beam centre and tilts of the
-detector move all of its panels together. `specs/panels.md`
-"""
+"""Placed panels: the flat parallelograms of pixels that a detector is made of, in the laboratory. `specs/panels.md`"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cubragg import checks, units
-from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, unit
+from cubragg import checks
+from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, scale, unit
 from cubragg.errors import ConfigError
 
-#: Cosine between fast and slow axis of a panel from which it counts as skewed, not as badly measured.
-_SKEW = 0.02
+if TYPE_CHECKING:
+    from cubragg.experiment.conventions import DetectorFrame
+
+#: Step vectors whose angle has a smaller sine are taken for one direction.
+_FLAT_ANGLE = 0.1
 #: Planes whose normals differ by less, and which lie closer than this share of a pixel, are one plane.
 _SAME_NORMAL = 1e-3
 _SAME_PLANE = 0.5
-#: What rounding makes of a whole number of pixels, relative to it and at least.
-_GRID = 1e-9
-#: Panels of one plane may reach this far into one another [pixel]: measured positions are not exact.
-_TOLERATED_OVERLAP = 1.0
+#: Panels side by side may reach this far into one another [pixel]: measured positions are not exact.
+_TOLERATED_OVERLAP = 0.1
+#: A plane is met by a line if this share of the line's direction or more is across it.
+_GRAZING = 1e-6
+#: A plane that passes the crystal at less than this [mm] holds it.
+_HOLDS_CRYSTAL_MM = 1e-9
+#: More pixels than this cannot be addressed by the file formats (32-bit counts of bytes).
+MAX_PIXELS = 2**29
 
 
 def same_arrays(a: np.ndarray | None, b: np.ndarray | None) -> bool:
@@ -32,19 +36,36 @@ def same_arrays(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
 
+class MadeBy(NamedTuple):
+    """The frame on which a convention made a panel, and the fast and slow pixel of the frame that is its first one."""
+
+    frame: DetectorFrame
+    first_pixel: tuple[int, int]
+
+
+class Spot(NamedTuple):
+    """Where a line from the crystal meets a panel's plane: along fast and slow from its corner [pixel], and how far
+    along the line [mm]."""
+
+    fast_px: float
+    slow_px: float
+    distance_mm: float
+
+
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A flat rectangle of pixels.
+    """A flat parallelogram of pixels, placed in the laboratory.
+
+    The middle of pixel i, j is origin + (i + 1/2) fast + (j + 1/2) slow.
 
     Attributes
     ----------
-    fast_pixels, slow_pixels, pixel_fast_mm, pixel_slow_mm
-        Its size [pixel] and the edges of a pixel [mm].
+    fast_pixels, slow_pixels
+        Its size [pixel].
     origin_mm
-        Outer corner of the first pixel: along the detector's fast, slow and normal axes, from the detector's own
-        first corner [mm].
-    fast, slow
-        Directions of its axes, as components along the detector's fast, slow and normal axes; made unit vectors.
+        Outer corner of its first pixel, from the crystal [mm].
+    fast_mm, slow_mm
+        Steps from a pixel to the next one along fast and slow [mm]: neither unit vectors nor necessarily perpendicular.
     offset
         Fast and slow place of its first pixel in the image [pixel].
     name
@@ -57,15 +78,15 @@ class Panel:
         bool [slow, fast]; False pixels are gaps or dead: they are skipped and stay 0.
     trusted
         Lowest and highest count that can be trusted; ``None``: not known.
+    made_by
+        The convention's frame that it was cut out of; ``None`` for a panel given as such, and after any change.
     """
 
     fast_pixels: int
     slow_pixels: int
-    pixel_fast_mm: float
-    pixel_slow_mm: float
-    origin_mm: Vector = (0.0, 0.0, 0.0)
-    fast: Vector = (1.0, 0.0, 0.0)
-    slow: Vector = (0.0, 1.0, 0.0)
+    origin_mm: Vector
+    fast_mm: Vector
+    slow_mm: Vector
     offset: tuple[int, int] = (0, 0)
     name: str = ""
     thickness_um: float | None = None
@@ -73,23 +94,23 @@ class Panel:
     material: str = ""
     mask: np.ndarray | None = field(default=None, repr=False)
     trusted: tuple[float, float] | None = None
+    made_by: MadeBy | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         where = f"panel {self.name}" if self.name else "panel"
         for axis in ("fast", "slow"):
             checks.integer(f"{where}: {axis}_pixels", "the size in pixels", getattr(self, f"{axis}_pixels"), at_least=1)
-            checks.number(f"{where}: pixel_{axis}_mm", "the pixel size", getattr(self, f"pixel_{axis}_mm"), "mm",
-                          above=0.0)
-            checks.vector(f"{where}: {axis}", "an axis", getattr(self, axis), nonzero=True)
-            object.__setattr__(self, axis, _unit(getattr(self, axis)))
+            checks.vector(f"{where}: {axis}_mm", "a step from pixel to pixel", getattr(self, f"{axis}_mm"), "mm",
+                          nonzero=True)
         checks.vector(f"{where}: origin_mm", "the origin", self.origin_mm, "mm")
         if len(self.offset) != 2:
             raise ConfigError(f"{where}: offset", f"got {len(self.offset)} numbers; an offset needs 2")
         for place in self.offset:
             checks.integer(f"{where}: offset", "the place in the image", place, at_least=0)
-        if abs(dot(self.fast, self.slow)) > _SKEW:
-            raise ConfigError(f"{where}: slow", f"got axes whose cosine is {dot(self.fast, self.slow):.3g}; "
-                              "the slow axis must be perpendicular to the fast one")
+        sine = norm(cross(self.fast, self.slow))
+        if not sine > _FLAT_ANGLE:
+            raise ConfigError(f"{where}: slow_mm", f"got a step {math.degrees(math.asin(sine)):.3g} deg from the line "
+                              "of fast_mm; fast and slow must span a plane")
         checks.number(f"{where}: thickness_um", "the sensor thickness", self.thickness_um, "um", optional=True,
                       at_least=0.0)
         if self.attenuation_um is not None and not math.isinf(self.attenuation_um):
@@ -107,8 +128,31 @@ class Panel:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Panel):
             return NotImplemented
-        mine, theirs = ({name: value for name, value in vars(part).items() if name != "mask"} for part in (self, other))
+        mine, theirs = ({name: value for name, value in vars(part).items() if name not in ("mask", "made_by")}
+                        for part in (self, other))
         return mine == theirs and same_arrays(self.mask, other.mask)
+
+    @property
+    def pixel_mm(self) -> tuple[float, float]:
+        """Edges of a pixel along fast and slow [mm], without what rounding left of turned steps."""
+        fast, slow = (float(f"{norm(step):.15g}") for step in (self.fast_mm, self.slow_mm))
+        return fast, slow
+
+    @property
+    def fast(self) -> Vector:
+        """Direction of its fast axis, a unit vector."""
+        return unit(self.fast_mm)
+
+    @property
+    def slow(self) -> Vector:
+        """Direction of its slow axis, a unit vector."""
+        return unit(self.slow_mm)
+
+    @property
+    def normal(self) -> Vector:
+        """Unit normal of its plane, away from the crystal."""
+        normal = unit(cross(self.fast, self.slow))
+        return scale(normal, -1.0) if dot(self.origin_mm, normal) < 0.0 else normal
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -118,27 +162,33 @@ class Panel:
 
     @property
     def corners_mm(self) -> list[Vector]:
-        """Its corners in the detector's frame, in a ring [mm]."""
-        width, height = self.fast_pixels * self.pixel_fast_mm, self.slow_pixels * self.pixel_slow_mm
-        return [combine((1.0, self.origin_mm), (f, self.fast), (s, self.slow))
-                for f, s in ((0.0, 0.0), (width, 0.0), (width, height), (0.0, height))]
+        """Its corners in the laboratory, in a ring [mm]."""
+        return [self.place_mm(fast, slow) for fast, slow in (
+            (0.0, 0.0), (self.fast_pixels, 0.0), (self.fast_pixels, self.slow_pixels), (0.0, self.slow_pixels))]
+
+    def place_mm(self, fast_px: float, slow_px: float) -> Vector:
+        """A place on it in the laboratory [mm]; ``fast_px`` and ``slow_px`` count from its corner."""
+        return combine((1.0, self.origin_mm), (fast_px, self.fast_mm), (slow_px, self.slow_mm))
+
+    def spot(self, along: Vector) -> Spot | None:
+        """Where the line from the crystal along a unit vector meets its plane; ``None`` where it runs beside it."""
+        matrix = np.array([scale(self.fast_mm, -1.0), scale(self.slow_mm, -1.0), along]).T
+        if abs(np.linalg.det(matrix)) < _GRAZING * norm(self.fast_mm) * norm(self.slow_mm):
+            return None
+        return Spot(*(float(x) for x in np.linalg.solve(matrix, self.origin_mm)))
 
 
-def grid_place(panel: Panel, pixel_mm: float) -> tuple[int, int] | None:
-    """Fast and slow place of a panel's first pixel in its detector's own grid of pixels; ``None``: it lies off it."""
-    if (panel.fast, panel.slow) != ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)) or panel.origin_mm[2] != 0.0:
-        return None
-    if not panel.pixel_fast_mm == panel.pixel_slow_mm == pixel_mm:
-        return None
-    places = [component / pixel_mm for component in panel.origin_mm[:2]]
-    fast, slow = map(round, places)
-    errors = abs(places[0] - fast) / max(abs(fast), 1), abs(places[1] - slow) / max(abs(slow), 1)
-    return None if max(errors) > _GRID else (fast, slow)
+def panel_in_beam(panels: Sequence[Panel], beam: Vector) -> Panel:
+    """The panel that the beam hits, or whose edge is nearest to it; the first where it misses all their planes."""
+    def miss(panel: Panel) -> float:
+        spot = panel.spot(beam)
+        if spot is None or spot.distance_mm <= 0.0:
+            return math.inf
+        fast_mm, slow_mm = panel.pixel_mm
+        return math.hypot(fast_mm * max(0.0, -spot.fast_px, spot.fast_px - panel.fast_pixels),
+                          slow_mm * max(0.0, -spot.slow_px, spot.slow_px - panel.slow_pixels))
 
-
-def _unit(x: Vector) -> Vector:
-    """A unit vector; one that is a unit vector but for rounding keeps its bits."""
-    return x if abs(norm(x) - 1.0) < 1e-15 else unit(x)
+    return min(panels, key=miss)
 
 
 def image_shape(panels: Sequence[Panel]) -> tuple[int, int]:
@@ -146,67 +196,83 @@ def image_shape(panels: Sequence[Panel]) -> tuple[int, int]:
     return max(panel.window[0].stop for panel in panels), max(panel.window[1].stop for panel in panels)
 
 
-def check_overlaps(panels: Sequence[Panel]) -> None:
-    """Demand that no two panels share a pixel of the image or a place in space.
+def live_pixels(panels: Sequence[Panel], mask: np.ndarray | None = None) -> np.ndarray | None:
+    """bool [slow, fast] of the image: pixels that exist and that neither their panel's mask nor ``mask`` leaves out;
+    ``None``: all of them."""
+    live = np.zeros(image_shape(panels), dtype=bool)
+    for panel in panels:
+        live[panel.window] = True if panel.mask is None else panel.mask
+    if mask is not None:
+        live &= mask
+    return None if live.all() else live
+
+
+def check_panels(panels: Sequence[Panel]) -> None:
+    """Demand an image that file formats can hold, each pixel of which belongs to one panel, and that no panel's plane
+    holds the crystal.
 
     Raises
     ------
     ConfigError
-        Naming the first two that do.
+        Naming the first panels of which that is not so.
     """
-    for i, j in _close_pairs(panels):
-        one, other, where = panels[i], panels[j], f"detector.panels[{i}]"
-        names = f"{_name(other, j)} and {_name(one, i)} overlap"
-        if all(a.start < b.stop and b.start < a.stop for a, b in zip(one.window, other.window, strict=True)):
-            raise ConfigError(where, f"panels {names} in the image; every panel needs pixels of its own")
-        if _overlap_in_space(one, other):
-            raise ConfigError(where, f"panels {names} in space; they must lie side by side")
+    if panels:
+        slow, fast = image_shape(panels)
+        if slow * fast > MAX_PIXELS:
+            raise ConfigError("detector.panels", f"got {fast} x {slow} pixels; at most {MAX_PIXELS} pixels fit into "
+                              "the file formats")
+    for number, panel in enumerate(panels):
+        close = dot(panel.origin_mm, panel.normal)
+        if not close > _HOLDS_CRYSTAL_MM:
+            raise ConfigError(f"detector.panels[{number}]", f"got a panel whose plane passes {close:g} mm from "
+                              "the crystal; the crystal must not lie in it")
+    windows = np.array([[(axis.start, axis.stop) for axis in panel.window] for panel in panels]).reshape(-1, 2, 2)
+    shared = (windows[:, None, :, 0] < windows[None, :, :, 1]).all(axis=2)
+    for i, j in np.argwhere(np.tril(shared & shared.T, -1)):
+        raise ConfigError(f"detector.panels[{i}]", f"panels {_name(panels[j], j)} and {_name(panels[i], i)} overlap in "
+                          "the image; every panel needs pixels of its own")
 
 
-def _close_pairs(panels: Sequence[Panel]) -> list[tuple[int, int]]:
-    """Pairs, the later one first, whose windows overlap or whose enclosing spheres do: few of very many."""
+class Overlap(NamedTuple):
+    """Two panels, by name or number, and how far they reach into one another [pixel]."""
+
+    one: str
+    other: str
+    pixels: float
+
+
+def overlaps_in_space(panels: Sequence[Panel]) -> list[Overlap]:
+    """Panels of one plane that reach into one another, the worst first."""
     if len(panels) < 2:
         return []
     corners = np.array([panel.corners_mm for panel in panels])
     centres = corners.mean(axis=1)
     radii = np.linalg.norm(corners - centres[:, None], axis=2).max(axis=1)
-    windows = np.array([[(axis.start, axis.stop) for axis in panel.window] for panel in panels])
-    close = (windows[:, None, :, 0] < windows[None, :, :, 1]).all(axis=2)
-    close &= close.T
-    close |= np.linalg.norm(centres[:, None] - centres, axis=2) < radii[:, None] + radii
-    return [(int(i), int(j)) for i, j in np.argwhere(np.tril(close, -1))]
+    close = np.linalg.norm(centres[:, None] - centres, axis=2) < radii[:, None] + radii
+    later, earlier = np.nonzero(np.tril(close, -1))
+    depths = _depths_px(panels, corners, earlier, later)
+    found = [Overlap(_name(panels[j], j), _name(panels[i], i), float(depth))
+             for i, j, depth in zip(later.tolist(), earlier.tolist(), depths, strict=True)
+             if depth > _TOLERATED_OVERLAP]
+    return sorted(found, key=lambda overlap: -overlap.pixels)
 
 
 def _name(panel: Panel, number: int) -> str:
     return panel.name or str(number)
 
 
-def _overlap_in_space(one: Panel, other: Panel) -> bool:
-    """Two panels of one plane that reach into one another by more than a pixel (separating axes)."""
-    pixel = min(one.pixel_fast_mm, one.pixel_slow_mm)
-    normal, between = unit(cross(one.fast, one.slow)), combine((1.0, other.origin_mm), (-1.0, one.origin_mm))
-    if norm(cross(normal, unit(cross(other.fast, other.slow)))) > _SAME_NORMAL:
-        return False
-    if abs(dot(between, normal)) > _SAME_PLANE * pixel:
-        return False
-    for axis in (one.fast, one.slow, other.fast, other.slow):
-        spans = [[dot(axis, corner) for corner in panel.corners_mm] for panel in (one, other)]
-        if min(map(max, spans)) - max(map(min, spans)) < _TOLERATED_OVERLAP * pixel:
-            return False
-    return True
+def _depths_px(panels: Sequence[Panel], corners: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How far pairs of panels reach into one another [pixel], by separating axes; 0 for those of different planes.
 
-
-def live_pixels(panels: Sequence[Panel]) -> np.ndarray | None:
-    """bool [slow, fast] of the image: pixels that exist and are not masked; ``None``: all of them."""
-    live = np.zeros(image_shape(panels), dtype=bool)
-    for panel in panels:
-        live[panel.window] = True if panel.mask is None else panel.mask
-    return None if live.all() else live
-
-
-def placed(panel: Panel, pix0: Vector, axes: tuple[Vector, Vector, Vector]) -> tuple[Vector, Vector, Vector]:
-    """Corner [m], fast and slow axis of a panel in the laboratory; ``pix0`` [m] and ``axes`` are its detector's."""
-    origin = (units.m_from_mm(component) for component in panel.origin_mm)
-    corner = combine((1.0, pix0), *zip(origin, axes, strict=True))
-    fast, slow = (combine(*zip(components, axes, strict=True)) for components in (panel.fast, panel.slow))
-    return corner, fast, slow
+    ``corners`` float64 [panel, 4, 3] [mm], ``one`` and ``other`` int [pair].
+    """
+    edges = np.array([(panel.fast, panel.slow) for panel in panels])
+    normals = np.array([panel.normal for panel in panels])
+    pixels = np.array([min(panel.pixel_mm) for panel in panels])[one]
+    between = np.einsum("pa,pa->p", corners[other, 0] - corners[one, 0], normals[one])
+    turned = np.linalg.norm(np.cross(normals[one], normals[other]), axis=1)
+    across = np.cross(normals[one][:, None], np.concatenate([edges[one], edges[other]], axis=1))
+    spans = [np.einsum("pka,pca->pkc", across, corners[number]) for number in (one, other)]
+    shared = np.minimum(*(span.max(axis=2) for span in spans)) - np.maximum(*(span.min(axis=2) for span in spans))
+    coplanar = (turned <= _SAME_NORMAL) & (np.abs(between) <= _SAME_PLANE * pixels)
+    return np.where(coplanar, np.maximum(shared.min(axis=1), 0.0) / pixels, 0.0)

@@ -10,8 +10,8 @@ import numpy as np
 from cubragg import checks, units
 from cubragg.crystallography.vectors import Vector, norm, scale
 from cubragg.errors import ConfigError
+from cubragg.experiment.conventions import DetectorFrame
 from cubragg.experiment.crystal import Lattice
-from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.panel import same_arrays
 
 ROI = tuple[int, int, int, int]
@@ -112,12 +112,12 @@ class Sampling:
         return self.oversample or recommended
 
     @staticmethod
-    def recommended_oversample(lattice: Lattice, cells: Vector, geometry: DetectorGeometry,
+    def recommended_oversample(lattice: Lattice, cells: Vector, frame: DetectorFrame,
                                wavelength_m: float) -> int:
         """Sub-pixels that resolve the finest fringe of the crystal: ceil(3 size / (lambda distance / pixel))."""
         longest = max(norm(scale(axis, units.ANGSTROM_M)) * count
                       for axis, count in zip((lattice.a, lattice.b, lattice.c), cells, strict=True))
-        reciprocal_pixel = wavelength_m * geometry.distance / max(geometry.pixel_size, geometry.slow_pixel_size)
+        reciprocal_pixel = wavelength_m * frame.distance / max(frame.pixel_size, frame.slow_pixel_size)
         # Beyond what anyone would render the number itself is of no interest, and may not even be finite.
         wanted = 3.0 * longest / reciprocal_pixel if reciprocal_pixel > 0.0 else math.inf
         return max(math.ceil(min(wanted, 1e9)), 1)

@@ -62,6 +62,15 @@ class Sensor(NamedTuple):
     depth_defaulted: bool = False
 
 
+def sensor_of(thickness_um: float, attenuation_um: float | None) -> Sensor:
+    """The sensor of a thickness and attenuation depth [um]; a depth that is not given is the thickness."""
+    thickness = units.m_from_um(thickness_um)
+    if attenuation_um is None:
+        return Sensor(thickness, 1.0 / thickness, True) if thickness > 0.0 else Sensor(thickness, -1.0)
+    transparent = attenuation_um == 0.0 or math.isinf(attenuation_um)
+    return Sensor(thickness, 0.0 if transparent else 1.0 / units.m_from_um(attenuation_um))
+
+
 class View(NamedTuple):
     """How the sample sees a panel: ``cosine`` of its most oblique ray with the normal; a pixel's smaller edge [m]."""
 

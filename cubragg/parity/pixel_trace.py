@@ -18,6 +18,7 @@ from cubragg import units
 from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, rotate_axis, scale, unit
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.errors import ConfigError
+from cubragg.experiment.conventions import frame_of
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
@@ -196,9 +197,8 @@ def _panel_steps(plan: Plan, panel: PanelPlan) -> Iterator[Step]:
 
 
 def _detector_steps(plan: Plan, panel: PanelPlan) -> Iterator[Step]:
-    geometry, layers = plan.detector_panels[panel.number].geometry, panel.layers
-    if panel.first_pixel != (0, 0):
-        geometry = plan.geometry
+    geometry = frame_of(plan.detector_panels[panel.number], plan.geometry.laboratory)
+    layers = panel.layers
     yield Step("experiment", "wavelength", (plan.wavelength,), "m")
     yield Step("detector", "convention", (geometry.convention,))
     yield Step("detector", "pivot", (geometry.pivot,))
@@ -292,7 +292,7 @@ class _Tracer:
         path = norm(trace.position_m)
         direction = unit(trace.position_m)
         if trace.omega == 0.0 or rules.running_omega:
-            trace.omega = panel.edges[0] * panel.edges[1] / path / path * panel.close_distance / path
+            trace.omega = panel.area / path / path * panel.close_distance / path
             if plan.point_pixel:
                 trace.omega = 1.0 / path / path
         if trace.capture_fraction == 0.0 or rules.running_thick:

@@ -1,6 +1,6 @@
 """The panels of a detector, cut to what is rendered, in SI units.
 
-A panel on its detector's own grid of pixels keeps the detector's geometry and counts its pixels
+A panel that a convention made keeps the convention's frame, in nanoBragg's order of arithmetic, and counts its pixels
 from its place there: the bits are those that the undivided detector has. `specs/panels.md`
 """
 
@@ -10,22 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cubragg.crystallography.vectors import Vector, combine, norm
-from cubragg.experiment.detector import Detector, DetectorGeometry
-from cubragg.experiment.panel import Panel, grid_place
+from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, unit
+from cubragg.experiment.conventions import DetectorFrame, Laboratory, frame_of
+from cubragg.experiment.detector import Detector, Placed
+from cubragg.experiment.panel import Panel
 from cubragg.experiment.sampling import ROI
-from cubragg.experiment.sensor import Layers, Sensor
+from cubragg.experiment.sensor import Layers, View, nanobragg_layers, physical_layers, sensor_of
 
+#: More oblique rays count as having this cosine with the normal.
+_GRAZING = 0.1
 #: Slow and fast pixels of the image.
 Window = tuple[slice, slice]
-
-
-class PanelPlace(NamedTuple):
-    """A panel of the detector: its name, where its first pixel is in the image (fast, slow) [pixel], its geometry."""
-
-    name: str
-    offset: tuple[int, int]
-    geometry: DetectorGeometry
 
 
 class PanelPlan(NamedTuple):
@@ -40,9 +35,9 @@ class PanelPlan(NamedTuple):
     origin
         Outer corner of pixel 0 0 of its geometry, from the crystal [m].
     fast, slow, normal
-        Unit vectors along its edges, and away from the crystal.
-    edges
-        Edges of a pixel along fast and slow [m].
+        Unit vectors along its edges, which need not be perpendicular, and away from the crystal.
+    edges, area
+        Edges of a pixel along fast and slow [m], and its area [m^2].
     distance, close_distance
         To its plane along the beam, which is the radius of a curved detector; and along the normal [m].
     first_pixel
@@ -61,6 +56,7 @@ class PanelPlan(NamedTuple):
     slow: Vector
     normal: Vector
     edges: tuple[float, float]
+    area: float
     distance: float
     close_distance: float
     first_pixel: tuple[int, int]
@@ -94,20 +90,11 @@ class PanelPlan(NamedTuple):
         return fast + self.window[1].start, slow + self.window[0].start
 
 
-def panel_plans(detector: Detector, geometry: DetectorGeometry, geometries: tuple[DetectorGeometry, ...],
-                semantics: str, roi: ROI, mask: np.ndarray | None) -> tuple[PanelPlan, ...]:
-    """The panels with a pixel to render.
-
-    Parameters
-    ----------
-    geometry, geometries
-        The detector as placed, and its panels.
-    roi, mask
-        Of the image.
-    """
+def panel_plans(detector: Detector, placed: Placed, semantics: str, roi: ROI, mask: np.ndarray | None
+                ) -> tuple[PanelPlan, ...]:
+    """The panels with a pixel to render; ``roi`` and ``mask`` are those of the image."""
     found = []
-    sensors = detector.panel_sensors()
-    for number, (panel, own, sensor) in enumerate(zip(_panels(detector), geometries, sensors, strict=True)):
+    for number, panel in enumerate(placed.panels):
         region = _region(panel, roi)
         if region[0] > region[1] or region[2] > region[3]:
             continue
@@ -117,22 +104,8 @@ def panel_plans(detector: Detector, geometry: DetectorGeometry, geometries: tupl
             if not inside.any():
                 continue
             live = None if inside.all() else live
-        place = grid_place(panel, detector.pixel_size_mm)
-        found.append(_plan(number, panel, own if place is None else geometry, place or (0, 0), region, live,
-                           detector, sensor, semantics))
+        found.append(_plan(number, panel, placed.frame.laboratory, region, live, detector, semantics))
     return tuple(found)
-
-
-def panel_places(detector: Detector, geometries: tuple[DetectorGeometry, ...]) -> tuple[PanelPlace, ...]:
-    """All panels of a detector, ``geometries`` being where they are."""
-    return tuple(PanelPlace(panel.name, panel.offset, geometry)
-                 for panel, geometry in zip(_panels(detector), geometries, strict=True))
-
-
-def _panels(detector: Detector) -> tuple[Panel, ...]:
-    """The panels of a detector; one that has none is a panel itself."""
-    slow_pixels, fast_pixels = detector.shape()
-    return detector.panels or (Panel(fast_pixels, slow_pixels, detector.pixel_size_mm, detector.pixel_size_mm),)
 
 
 def _region(panel: Panel, roi: ROI) -> ROI:
@@ -142,25 +115,51 @@ def _region(panel: Panel, roi: ROI) -> ROI:
             max(roi[2], slow) - slow, min(roi[3] + 1, rows.stop) - 1 - slow)
 
 
-def _plan(number: int, panel: Panel, placed: DetectorGeometry, first_pixel: tuple[int, int], roi: ROI,
-          mask: np.ndarray | None, detector: Detector, sensor: Sensor, semantics: str) -> PanelPlan:
-    return PanelPlan(number, panel.name, panel.window, placed.pix0, placed.fast, placed.slow, placed.normal,
-                     (placed.pixel_size, placed.slow_pixel_size), placed.distance, placed.close_distance, first_pixel,
-                     detector.layers(sensor, placed, semantics), roi, mask)
+def _plan(number: int, panel: Panel, laboratory: Laboratory, roi: ROI, mask: np.ndarray | None, detector: Detector,
+          semantics: str) -> PanelPlan:
+    frame = frame_of(panel, laboratory)
+    edges = frame.pixel_size, frame.slow_pixel_size
+    area, first_pixel = edges[0] * edges[1], (0, 0)
+    if panel.made_by is None:
+        area *= norm(cross(frame.fast, frame.slow))
+    else:
+        first_pixel = panel.made_by.first_pixel
+    return PanelPlan(number, panel.name, panel.window, frame.pix0, frame.fast, frame.slow, frame.normal, edges, area,
+                     frame.distance, frame.close_distance, first_pixel, _layers(panel, frame, detector, semantics), roi,
+                     mask)
 
 
-def coarsest(detector: Detector, geometry: DetectorGeometry, geometries: tuple[DetectorGeometry, ...]
-             ) -> DetectorGeometry:
-    """The geometry whose pixels span the largest angle; its ``distance`` is that of the panel's nearest point.
+def _layers(panel: Panel, frame: DetectorFrame, detector: Detector, semantics: str) -> Layers:
+    """Layers of a panel's sensor."""
+    sensor = sensor_of(panel.thickness_um or 0.0, panel.attenuation_um)
+    if semantics != "physical":
+        return nanobragg_layers(sensor, detector.thick_steps)
+    # A curved detector faces the sample everywhere.
+    cosine = 1.0 if detector.curved else _least_cosine(frame)
+    return physical_layers(sensor, detector.thick_steps, View(cosine, min(frame.pixel_size, frame.slow_pixel_size)))
 
-    The detector's own, distance along the beam, for a detector without panels and for panels on its grid.
+
+def _least_cosine(frame: DetectorFrame) -> float:
+    """Cosine with the normal of the ray to the corner that is seen most obliquely."""
+    corners = [combine((1.0, frame.pix0), (fast, frame.fast), (slow, frame.slow))
+               for fast in (0.0, frame.detsize_fast) for slow in (0.0, frame.detsize_slow)]
+    return max(min(dot(unit(corner), frame.normal) for corner in corners), _GRAZING)
+
+
+def coarsest(placed: Placed) -> DetectorFrame:
+    """The frame whose pixels span the largest angle.
+
+    Its ``distance`` is that along the beam for panels of a convention, else that of the panel's nearest point.
     """
-    found = [own._replace(distance=_nearest_m(own)) if grid_place(panel, detector.pixel_size_mm) is None else geometry
-             for panel, own in zip(detector.panels, geometries, strict=True)] if detector.panels else [geometry]
-    return max(found, key=lambda own: max(own.pixel_size, own.slow_pixel_size) / own.distance)
+    def seen(panel: Panel) -> DetectorFrame:
+        frame = frame_of(panel, placed.frame.laboratory)
+        return frame if panel.made_by is not None else frame._replace(distance=_nearest_m(frame))
+
+    return max(map(seen, placed.panels),
+               key=lambda frame: max(frame.pixel_size, frame.slow_pixel_size) / frame.distance)
 
 
-def _nearest_m(panel: DetectorGeometry) -> float:
+def _nearest_m(frame: DetectorFrame) -> float:
     """From the sample to the nearest point of a panel [m]."""
-    fast, slow = min(max(panel.fclose, 0.0), panel.detsize_fast), min(max(panel.sclose, 0.0), panel.detsize_slow)
-    return norm(combine((1.0, panel.pix0), (fast, panel.fast), (slow, panel.slow)))
+    fast, slow = min(max(frame.fclose, 0.0), frame.detsize_fast), min(max(frame.sclose, 0.0), frame.detsize_slow)
+    return norm(combine((1.0, frame.pix0), (fast, frame.fast), (slow, frame.slow)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from cubragg.crystallography.vectors import Vector, cross, unit
-from cubragg.experiment.detector import DetectorGeometry
+from cubragg.experiment.conventions import DetectorFrame
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
@@ -27,7 +27,7 @@ def _rotate_axis(vectors: np.ndarray, axis: Vector, angle: np.ndarray) -> np.nda
     ])
 
 
-def on_cylinder(panel: PanelPlan | DetectorGeometry, beam: Vector, flat: np.ndarray) -> np.ndarray:
+def on_cylinder(panel: PanelPlan | DetectorFrame, beam: Vector, flat: np.ndarray) -> np.ndarray:
     """Positions [3, n] on a curved detector: flat y and z become angles about the slow and fast axes."""
     start = np.empty_like(flat)
     start[:] = np.array([panel.distance * component for component in beam])[:, None]
@@ -87,8 +87,7 @@ class SubPixels:
         """Of the whole pixel, seen from here [sr]; 1 / path^2 for a point pixel."""
         if self._plan.point_pixel:
             return 1.0 / self.path / self.path
-        fast_edge, slow_edge = self._panel.edges
-        return fast_edge * slow_edge / self.path / self.path * self._panel.close_distance / self.path
+        return self._panel.area / self.path / self.path * self._panel.close_distance / self.path
 
     def capture_fraction(self) -> np.ndarray:
         """Fraction of the photons that this layer absorbs."""

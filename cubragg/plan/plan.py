@@ -9,15 +9,15 @@ import numpy as np
 from cubragg import units
 from cubragg.crystallography.vectors import Vector, rotate_axis, scale
 from cubragg.experiment.beam import SourceTable
+from cubragg.experiment.conventions import DetectorFrame
 from cubragg.experiment.crystal import Lattice, Mosaic
-from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.experiment import Experiment
-from cubragg.experiment.panel import live_pixels
+from cubragg.experiment.panel import Panel, live_pixels
 from cubragg.experiment.sampling import ROI
 from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.nanobragg.fill_range import Sweep
 from cubragg.nanobragg.phi_zero import carried_rotations
-from cubragg.plan.panel_plan import PanelPlace, PanelPlan, coarsest, panel_places, panel_plans
+from cubragg.plan.panel_plan import PanelPlan, coarsest, panel_plans
 from cubragg.plan.plan_warnings import plan_warnings
 from cubragg.plan.rules import Rules, rules_of
 
@@ -71,11 +71,11 @@ class Plan:
 
     rules: Rules
     panels: tuple[PanelPlan, ...]
-    detector_panels: tuple[PanelPlace, ...]
+    detector_panels: tuple[Panel, ...]
     shape: tuple[int, int]
     roi: ROI
     mask: np.ndarray | None
-    geometry: DetectorGeometry
+    geometry: DetectorFrame
     curved: bool
     point_pixel: bool
     lattice: Lattice
@@ -96,7 +96,7 @@ class Plan:
     kahn_factor: float
     oversample: int
     recommended_oversample: int
-    coarsest: DetectorGeometry
+    coarsest: DetectorFrame
     dmin: float
     samples: int
     water: float
@@ -127,12 +127,12 @@ def make_plan(experiment: Experiment) -> Plan:
     beam, crystal, detector = experiment.beam, experiment.crystal, experiment.detector
     sampling, goniometer = experiment.sampling, experiment.goniometer
     wavelength = units.m_from_angstrom(beam.wavelength_A)
-    geometry = detector.geometry(goniometer.axis, experiment.semantics)
+    placed = experiment.placed()
+    geometry = placed.frame
     lattice = crystal.lattice(experiment.semantics)
     sample_size, clipped = _clipped_sample(experiment)
     cells = crystal.cell_counts(lattice, sample_size)
-    geometries = detector.panel_geometries(geometry)
-    decisive = coarsest(detector, geometry, geometries)
+    decisive = coarsest(placed)
     recommended = sampling.recommended_oversample(lattice, cells, decisive, wavelength)
     oversample = sampling.subpixels(recommended)
     sources = beam.source_table(geometry.beam, geometry.polar, geometry.vert)
@@ -146,11 +146,11 @@ def make_plan(experiment: Experiment) -> Plan:
     fluence = beam.photons_per_m2()
     axes, first_axes = oriented_cells(lattice, mosaic, angles, geometry.spindle, experiment.semantics)
     shape = detector.shape()
-    roi, mask = sampling.region(shape), _live(experiment)
+    roi, mask = sampling.region(shape), live_pixels(placed.panels, sampling.mask)
     plan = Plan(
         rules=rules_of(experiment), shape=shape, roi=roi, mask=mask, geometry=geometry,
-        panels=panel_plans(detector, geometry, geometries, experiment.semantics, roi, mask),
-        detector_panels=panel_places(detector, geometries), curved=detector.curved,
+        panels=panel_plans(detector, placed, experiment.semantics, roi, mask), detector_panels=placed.panels,
+        curved=detector.curved,
         point_pixel=detector.point_pixel, lattice=lattice, cells=cells, crystal_shape=crystal.shape,
         fudge=crystal.fudge, mosaic=mosaic, phi=phi, phi_angles=angles, cell_axes=axes,
         first_cell_axes=first_axes, factors=experiment.structure_factors, interpolate=wanted and grid is not None,
@@ -159,15 +159,6 @@ def make_plan(experiment: Experiment) -> Plan:
         dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),
         samples=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample)
     return replace(plan, notices=(*clipped, *plan_warnings(experiment, plan)))
-
-
-def _live(experiment: Experiment) -> np.ndarray | None:
-    """The pixels that exist on the detector and that the mask lets through, bool [slow, fast]; ``None``: all."""
-    panels, mask = experiment.detector.panels, experiment.sampling.mask
-    live = live_pixels(panels) if panels else None
-    if live is None or mask is None:
-        return mask if live is None else live
-    return live & mask
 
 
 def _clipped_sample(experiment: Experiment) -> tuple[Vector, list[str]]:

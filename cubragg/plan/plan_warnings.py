@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cubragg.experiment.beam import DEFAULT_FLUENCE
 from cubragg.experiment.experiment import Experiment
+from cubragg.experiment.panel import overlaps_in_space
+from cubragg.experiment.sensor import Sensor, sensor_of
 from cubragg.nanobragg.phi_zero import carried_rotations
 
 if TYPE_CHECKING:
@@ -27,11 +30,27 @@ def plan_warnings(experiment: Experiment, plan: Plan) -> list[str]:
         found.append(f"mosaic spread without a number of domains: {len(plan.mosaic.rotations)} domains are used")
     if plan.mosaic.collapsed:
         found.append(f"{experiment.crystal.mosaic_domains} mosaic domains without a spread: one domain is used")
-    depths_um = {1e6 / sensor.mu_per_m for sensor in experiment.detector.panel_sensors() if sensor.depth_defaulted}
+    depths_um = {1e6 / sensor.mu_per_m for sensor in _sensors(plan) if sensor.depth_defaulted}
     found += [f"sensor thickness without an attenuation depth: a depth of {depth:g} um is used"
               for depth in sorted(depths_um)]
+    found += _overlaps(plan)
     found += _beam_warnings(experiment, plan)
     return found + ([] if plan.rules.per_sample else _nanobragg_warnings(experiment, plan))
+
+
+def _sensors(plan: Plan) -> set[Sensor]:
+    return {sensor_of(panel.thickness_um or 0.0, panel.attenuation_um) for panel in plan.detector_panels}
+
+
+def _overlaps(plan: Plan) -> Iterator[str]:
+    """Placed panels that reach into one another: pixels are rendered as if each panel stood alone."""
+    if any(panel.made_by is not None for panel in plan.detector_panels):
+        return
+    overlaps = overlaps_in_space(plan.detector_panels)
+    if overlaps:
+        others = f" ({len(overlaps)} pairs of panels in all, the worst named)" if len(overlaps) > 1 else ""
+        yield (f"panels {overlaps[0].one} and {overlaps[0].other} overlap in space by {overlaps[0].pixels:.3g} pixels"
+               f"{others}: their pixels there record the same photons")
 
 
 def _beam_warnings(experiment: Experiment, plan: Plan) -> list[str]:
@@ -81,7 +100,7 @@ def _nanobragg_warnings(experiment: Experiment, plan: Plan) -> list[str]:
         found.append("water is scaled by r_e^2 * fluence twice and divided by the number of steps"
                      + (f" (harmless at the default fluence but for the {plan.samples} steps)"
                         if plan.fluence == DEFAULT_FLUENCE else ""))
-    sensors = detector.panel_sensors()
+    sensors = _sensors(plan)
     if sampling.oversample_thick and any(sensor.thickness_m == 0.0 for sensor in sensors):
         found.append("oversample_thick without a sensor thickness multiplies by 0: the image will be zero")
     if sampling.oversample_polar and not experiment.beam.polarized:

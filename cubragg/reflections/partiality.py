@@ -126,7 +126,7 @@ def _corrections(plan: Plan, panel: PanelPlan, fast: np.ndarray, slow: np.ndarra
         sub = SubPixels(plan, panel, fast - 0.5 / n, slow - 0.5 / n, layer, 0, 0, Workspace(len(fast)))
         x, y, z = sub.direction
         towards = x * normal[0] + y * normal[1] + z * normal[2]
-        here = sub.solid_angle() * sub.path ** 2 / (panel.edges[0] * panel.edges[1] * towards)
+        here = sub.solid_angle() * sub.path ** 2 / (panel.area * towards)
         if layers.thickness_m > 0.0:
             here = here * sub.capture_fraction()
         if plan.polarized:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cubragg.plan.panel_plan import PanelPlace
+from cubragg.experiment.panel import Panel
 from cubragg.plan.plan import Plan
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class ReflectionTable:
     d_A: np.ndarray
     flags: np.ndarray
     beam: np.ndarray
-    panels: tuple[PanelPlace, ...]
+    panels: tuple[Panel, ...]
     orientation: Orientation
     plan: Plan
     min_photons: float

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cubragg.engine.culling import Culling
-from cubragg.experiment.detector import DetectorGeometry
+from cubragg.experiment.conventions import DetectorFrame
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan
 
@@ -152,7 +152,7 @@ class Image:
         return tuple(found)
 
     @property
-    def geometry(self) -> DetectorGeometry:
+    def geometry(self) -> DetectorFrame:
         """The detector as placed."""
         return self.plan.geometry
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import numpy as np
+
 from cubragg import units
 from cubragg.experiment.experiment import Experiment
-from cubragg.io.images import image_panels
+from cubragg.io.images.image_panels import trusted_of
 from cubragg.io.images.scene import Scene
 from cubragg.plan.plan import Plan
 
 
 def scene_of(experiment: Experiment, plan: Plan, counts_per_photon: float = 1.0) -> Scene:
     """The scene of an image, or of the first one of a series, made now."""
-    beam, detector = experiment.beam, experiment.detector
+    beam = experiment.beam
+    live = np.ones(plan.shape, dtype=bool) if plan.mask is None else plan.mask
     return Scene(
-        image_panels.tiles_of(detector, plan.geometry), plan.geometry, image_panels.live(detector, plan.mask),
-        beam.wavelength_A, experiment.goniometer.phi_deg,
+        plan.detector_panels, plan.geometry, live, beam.wavelength_A, experiment.goniometer.phi_deg,
         units.deg_from_rad(plan.phi.span), beam.exposure_s, datetime.now(), flux=beam.flux or None,
         beamsize_m=units.m_from_mm(beam.beamsize_mm) if beam.flux else None,
         kahn_factor=beam.kahn_factor if beam.polarized else None, counts_per_photon=counts_per_photon,
-        trusted=image_panels.trusted_of(detector), curved=detector.curved)
+        trusted=trusted_of(plan.detector_panels), curved=experiment.detector.curved)

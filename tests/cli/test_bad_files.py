@@ -57,7 +57,7 @@ def bad(run, folder) -> Path:
     for name, change in (
             ("nodetector", {"experiment": [{**good["experiment"][0], "detector": None}]}),
             ("overlap", {"detector": [{"panels": [{**panel, "name": "a"},
-                                                  {**panel, "name": "b", "raw_image_offset": [12, 0]}]}]}),
+                                                  {**panel, "name": "b", "raw_image_offset": [1, 0]}]}]}),
             ("huge", {"detector": [{"panels": [{**panel, "image_size": [40000, 40000],
                                                 "pixel_size": [1e-4, 1e-4]}]}]})):
         (folder / f"{name}.expt").write_text(json.dumps({**good, **change}))
@@ -79,7 +79,7 @@ def bad(run, folder) -> Path:
     ("--from nodetector.expt -default_F 1",
      "nodetector.expt: experiment 0 has no detector; it needs beam and detector"),
     ("--from overlap.expt -default_F 1",
-     "overlap.expt: panels a and b overlap in space; they must lie side by side"),
+     "overlap.expt: panels a and b overlap in the image; every panel needs pixels of its own"),
     ("--from overlap.geom -default_F 1 -cell 50",
      "overlap.geom: panels p and q overlap in the image; every panel needs pixels of its own"),
     ("--from nobeam.h5 -default_F 1 -cell 50",

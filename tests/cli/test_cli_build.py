@@ -131,11 +131,11 @@ def test_misset_seed():
     ("-fluence 1e20 -flux 1e10", "-flux overrules -fluence"),
     ("-xtalsize 0.0001", "-xtalsize overrules -N"),
     ("-ORGX 3 -Yclose 2", "-Yclose, -ORGX without effect on the image: the mosflm convention pivots about the beam "
-                          "and listens to -Xbeam, -Ybeam"),
+                          "and takes -Xbeam, -Ybeam"),
     ("-xds -Xbeam 3", "-Xbeam without effect on the image: the xds convention pivots about the sample "
-                      "and listens to -ORGX, -ORGY"),
+                      "and takes -ORGX, -ORGY"),
     ("-pix0_vector 0.1 0 0 -Xbeam 3 --semantics physical",
-     "-Xbeam without effect on the image: the custom convention pivots about the beam and listens to -pix0_vector"),
+     "-Xbeam without effect on the image: the custom convention pivots about the beam and takes -pix0_vector"),
     ("-sourcefile s.txt -divergence 1 -dispsteps 3",
      "-dispsteps, -divergence without effect: -sourcefile lists the sources"),
     ("-hkl dup.hkl", "dup.hkl: 2 duplicate reflections; the last of each counts (first: 1 0 0)"),
@@ -272,7 +272,7 @@ detector = {fast_pixels = 12, slow_pixels = 12}
     assert len(experiment.beam.sources) == 2
     assert not experiment.sampling.mask[3, 4]
     # Only the mask's pixels count here, not its header.
-    assert experiment.detector.distance_mm == 100.0
+    assert experiment.placed().frame.distance == 0.1
     assert Experiment.from_toml(experiment.to_toml()) == experiment
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cli.conftest import smv
-from cubragg import Panel
+from cubragg import Detector, Panel
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.experiment.catalog import MODELS
@@ -45,6 +46,14 @@ def test_gaps_are_minus_1_in_cbf_and_0_elsewhere(run):
     assert header["Count_cutoff"] == "1048575 counts"
 
 
+def test_a_saved_experiment_names_its_detector(run):
+    """AT-MODEL-006: and does not spell out its modules."""
+    assert run(f"{LINE}{REGION}--detector PILATUS_300K -floatfile a.bin --save-config a.toml").exit_code == 0
+    text = Path("a.toml").read_text()
+    assert 'model = "pilatus300k"' in text
+    assert "panels" not in text
+
+
 @pytest.mark.parametrize("name", ["pilatus300k", "jungfrau4m"])
 def test_a_saved_experiment_renders_the_same_image(run, name):
     flags = f"{LINE}-roi 900 1100 500 560 " if name == "jungfrau4m" else LINE + REGION
@@ -74,10 +83,10 @@ def test_every_flag_of_the_geometry_works():
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    ("-pixel 0.1", "-pixel: got 0.1 mm; --detector pilatus300k has 0.172 mm, give one of the two"),
-    ("-detpixels 487", "-detpixels: got 487; --detector pilatus300k has 619, give one of the two"),
-    ("-detsize_f 100", "-detsize_f: got 100 mm; --detector pilatus300k has 83.764 mm, give one of the two"),
-    ("-img i.img", "i.img: PIXEL_SIZE: got 0.1 mm; --detector pilatus300k has 0.172 mm, give one of the two"),
+    ("-pixel 0.1", "-pixel: got 0.1 mm; the detector pilatus300k has 0.172 mm, give one of the two"),
+    ("-detpixels 487", "-detpixels: got 487; the detector pilatus300k has 619, give one of the two"),
+    ("-detsize_f 100", "-detsize_f: got 100 mm; the detector pilatus300k has 83.764 mm, give one of the two"),
+    ("-img i.img", "i.img: PIXEL_SIZE: got 0.1 mm; the detector pilatus300k has 0.172 mm, give one of the two"),
     ("-curved_det", "-curved_det: got a curved detector with panels; panels are flat"),
     ("-roi 0 487 0 700", "-roi: got 0 487 0 700; the region must lie on the detector, 0 to 486 fast and 0 to 618 slow"),
 ])
@@ -94,23 +103,16 @@ def test_the_same_size_said_twice_is_none(run):
     assert run(line).exit_code == 0
 
 
-def test_sizes_do_not_reach_the_panels_of_a_file(run):
-    assert run(f"{LINE}{REGION}--detector pilatus300k -floatfile a.bin --save-config a.toml").exit_code == 0
-    result = run("--config a.toml -pixel 0.1 -detpixels 100 -floatfile b.bin")
-    assert ("warning: -pixel, -detpixels without effect on the panels of a.toml: only the beam centre follows"
-            in result.stderr.splitlines())
-
-
 def test_another_detector_replaces_the_panels_of_a_file(run):
     assert run(f"{LINE}{REGION}--detector pilatus300k -floatfile a.bin --save-config a.toml").exit_code == 0
     taken = build(parse(["--config", "a.toml", "--detector", "pilatus300k"])).experiment.detector
-    assert [panel.name for panel in taken.panels] == ["pilatus300k"]
+    assert (taken.model, taken.panels) == ("pilatus300k", ())
 
 
 def test_the_summary_lists_panels(run):
     result = run(LINE.replace("--quiet", "") + "-roi 0 9 0 9 --detector jungfrau4m -floatfile a.bin")
     assert "  panels            8, 1 rendered, in an image of 2068 x 2164 pixels" in result.stderr
-    assert "    m1              1030 x 514 pixels of 0.075 mm, at 77.85 0 0 mm, Si" in result.stderr.splitlines()
+    assert "    m1              1030 x 514 pixels of 0.075 mm, at 200 81.225 0.225 mm, Si" in result.stderr.splitlines()
     assert "skipped or between panels" in result.stderr
 
 
@@ -140,12 +142,12 @@ def test_masks_join_the_gaps(run, folder):
     assert (counts == -1).sum() == 34 * 487 + 10
 
 
-def test_a_panel_without_a_name_or_trusted_range_is_listed(run, replace):
+def test_a_panel_without_a_name_or_trusted_range_is_listed(run):
     experiment = build(parse(LINE.split())).experiment
-    panel = Panel(8, 6, 0.5, 0.4, offset=(2, 1))
-    Path("e.toml").write_text(replace(experiment, "detector", panels=(panel,)).to_toml())
+    panel = Panel(8, 6, (100.0, 1.0, -1.0), (0.0, 0.0, 0.5), (0.0, -0.4, 0.0), offset=(2, 1))
+    Path("e.toml").write_text(dataclasses.replace(experiment, detector=Detector(panels=(panel,))).to_toml())
     result = run("--config e.toml -seed 1 --cbffile x.cbf -intfile x.img")
-    assert "    0               8 x 6 pixels of 0.5 x 0.4 mm, at 0 0 0 mm" in result.stderr.splitlines()
+    assert "    0               8 x 6 pixels of 0.5 x 0.4 mm, at 100 1 -1 mm" in result.stderr.splitlines()
     counts, header = read_cbf("x.cbf")
     assert counts.shape == read_smv("x.img").pixels.shape == (7, 10)
     assert header["Count_cutoff"] == "2147483647 counts"

@@ -11,6 +11,7 @@ import pytest
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.errors import FormatError
+from cubragg.experiment.sensor import sensor_of
 from cubragg.io.geometry.experiment_models import models_of
 from cubragg.io.geometry.expt import read_expt
 from cubragg.io.images.raw import read_float
@@ -99,6 +100,8 @@ def test_files_lie_over_a_config_and_flags_over_files(described):
     alone = experiment("--from a.expt -default_F 7 -N 4 -fluence 1e20 -distance 200")
     assert both == alone
     assert both.detector.distance_mm == 200.0
+    assert models_of(both).panels[0].origin_mm[2] != models_of(experiment("--from a.expt -default_F 7")
+                                                               ).panels[0].origin_mm[2]
     assert (both.beam.wavelength_A, both.beam.kahn_factor, both.goniometer.phi_deg) == (1.5, pytest.approx(0.9), 7.0)
 
 
@@ -177,9 +180,6 @@ def test_a_mask_gives_its_pixels_but_no_geometry(described):
 def test_notices(run, described):
     """AT-FROM-056: what a user would not expect."""
     (described / "x.geom").write_text(GEOM + "bad/min_fs = 1\nbad/max_fs = 2\nbad/min_ss = 1\nbad/max_ss = 1\n")
-    line = "--from x.geom -cell 50 -default_F 1 -detpixels 30 -pixel 0.1"
-    notices = build(parse(line.split(" "))).notices
-    assert "-pixel, -detpixels without effect on the panels of x.geom: only the beam centre follows" in notices
     early = ("phi steps stand at the start of what they cover: with 2 the image is 0.125 deg early, more -phisteps "
              "come nearer to the scan")
     for steps, told in (("", True), (" -phisteps 10", False)):
@@ -204,9 +204,8 @@ def test_flags_change_the_sensor_of_panels(described):
     for flags, expected in (("", (300e-6, 4000.0)), ("-detector_thick 0", (0.0, 4000.0)),
                             ("-detector_thick 450 -detector_abs 500", (450e-6, 2000.0))):
         detector = experiment(f"--from thick.expt -default_F 1 {flags}").detector
-        assert len(detector.panels) == 1
-        (sensor,) = detector.panel_sensors()
-        assert sensor[:2] == pytest.approx(expected)
+        panel, = detector.placed().panels
+        assert sensor_of(panel.thickness_um, panel.attenuation_um)[:2] == pytest.approx(expected)
 
 
 def test_a_sensor_brings_physical_semantics(run, described):
@@ -238,6 +237,61 @@ def test_a_sensor_brings_physical_semantics(run, described):
     assert "--semantics, for the sensor of thick.expt: got physical" in refused.stderr
 
 
+@pytest.mark.parametrize(("flags", "motion"), [
+    ("-distance 200", {"distance_mm": 200.0}), ("-close_distance 150", {"close_distance_mm": 150.0}),
+    ("-Xbeam 3 -Ybeam 2", {"beam_centre_mm": (3.0, 2.0)}),
+    ("-detector_rotx 5 -detector_rotz 20", {"rotation_deg": (5.0, 0.0, 20.0)}),
+    ("-detector_rotx 5 -twotheta_axis 1 0 0 -twotheta 12", {"rotation_deg": (17.0, 0.0, 0.0)}),
+    ("-pivot sample -detector_roty 5", {"rotation_deg": (0.0, 5.0, 0.0), "pivot": "sample"})])
+def test_flags_that_place_a_detector_move_that_of_a_file(described, flags, motion):
+    """AT-FROM-005: by name; and of a saved experiment too."""
+    found = experiment(f"--from a.expt -default_F 1 {flags}").detector
+    for name, value in motion.items():
+        assert getattr(found, name) == pytest.approx(value, abs=1e-12)
+    saved = experiment("--from a.expt -default_F 1")
+    Path("saved.toml").write_text(saved.to_toml())
+    assert experiment(f"--config saved.toml {flags}").detector == found
+
+
+def test_one_beam_coordinate_leaves_the_other(described):
+    """AT-FROM-005"""
+    placed = experiment("--from a.expt -default_F 1 -Xbeam 3").placed()
+    before = experiment("--from a.expt -default_F 1").placed()
+    assert placed.frame.fbeam == pytest.approx(3e-3, abs=1e-15)
+    assert placed.frame.sbeam == pytest.approx(before.frame.sbeam, abs=1e-15)
+
+
+def test_a_lone_panel_takes_other_pixels(described):
+    """AT-FROM-005: its corner and its axes stay."""
+    before, = experiment("--from a.expt -default_F 1").detector.panels
+    after, = experiment("--from a.expt -default_F 1 -pixel 0.25 -detpixels 7").detector.panels
+    assert after.origin_mm == before.origin_mm
+    assert after.fast == pytest.approx(before.fast, abs=1e-15)
+    assert (after.pixel_mm, after.fast_pixels, after.slow_pixels) == ((0.25, 0.25), 7, 7)
+
+
+def test_oblique_panels_are_written_with_a_warning(run, folder):
+    """AT-FROM-067: in NXmx, .expt and XDS.INP; a .geom has them as they are."""
+    (folder / "x.geom").write_text(GEOM.replace("ss = y", "ss = 1.0y +0.02x"))
+    line = "--from x.geom -cell 50 -default_F 1 -N 3 -osc 1 -fluence 1e27 -seed 1 "
+    told = run(line + "--nxmx a.h5 --expt a.expt --geom b.geom --xds-inp X").stderr
+    warning, = (row for row in told.splitlines() if "not perpendicular" in row)
+    assert warning.startswith("warning: --nxmx, --expt, --xds-inp: panel axes that are not perpendicular")
+    assert "pixels are off by 0." in warning
+    oblique, = experiment("--from x.geom -cell 50 -default_F 1").detector.panels
+    again, = experiment("--from b.geom -cell 50 -default_F 1").detector.panels
+    assert again.slow_mm == pytest.approx(oblique.slow_mm, abs=1e-12)
+    for name in ("a.h5", "a.expt"):
+        panel, = experiment(f"--from {name} -cell 50 -default_F 1").detector.panels
+        assert abs(sum(a * b for a, b in zip(panel.fast, panel.slow, strict=True))) < 1e-12
+    assert "not perpendicular" not in run(line + "--geom b.geom --quiet -floatfile f.bin").stderr
+    (folder / "x.geom").write_text(GEOM.replace("ss = y", "ss = 1.0y +0.5x"))
+    for flag, code in (("--nxmx c.h5", 2), ("--expt c.expt", 1), ("--xds-inp Y", 1)):
+        result = run(line + flag)
+        assert result.exit_code == code
+        assert "axes that are not perpendicular; the nearest perpendicular ones are" in result.stderr
+
+
 @pytest.mark.parametrize(("line", "code", "message"), [
     ("--from nowhere.expt", 2, "--from: got 'nowhere.expt'; there is no such file"),
     ("--from .", 2, "that is a folder"),
@@ -247,7 +301,11 @@ def test_a_sensor_brings_physical_semantics(run, described):
     ("--from a.geom#0", 1, "only an .expt holds several experiments"),
     ("--from empty", 1, "empty: the file is empty"),
     ("--from cut.expt", 1, "cut.expt:5: not JSON"),
-    ("--from behind.expt", 1, "behind.expt: got a panel whose plane holds the sample"),
+    ("--from behind.expt", 1, "behind.expt: got a panel whose plane passes 0 mm from the crystal"),
+    ("--from a.expt -ORGX 3", 2, "-ORGX: got 3.0 beside the panels of a.expt, which are placed already"),
+    ("--from a.expt -fdet_vector 1 0 0", 2, "-fdet_vector: got 1.0 0.0 0.0 beside the panels of a.expt"),
+    ("--from a.expt --detector pilatus6m", 2, "--detector: got pilatus6m beside the panels of a.expt"),
+    ("--from a.geom --from b.geom -pixel 0.1", 2, "-pixel: got another pixel or size than the panels of b.geom have"),
     ("--from a.expt --expt a.expt", 2, "--expt: got 'a.expt', which --from reads"),
     ("--from a.expt -phi 3 -osc 0 --xds-inp X", 1, "--xds-inp: got an image without rotation"),
     ("--from a.expt -curved_det --expt b.expt", 2, "-curved_det: got a curved detector"),
@@ -261,6 +319,7 @@ def test_refusals_come_before_rendering(run, described, line, code, message):
     document = json.loads(text)
     document["detector"][0]["panels"][0]["origin"] = [0, 0, 0]
     (described / "behind.expt").write_text(json.dumps(document))
+    (described / "b.geom").write_text(TWO_PANELS)
     before = sorted(path.name for path in described.iterdir())
     result = run(line + " -default_F 1 -N 3 --quiet")
     assert result.exit_code == code

@@ -233,7 +233,7 @@ def test_panels_of_a_file(run, folder, monkeypatch):
     maps = []
     genuine = pictures.image_resolution
     monkeypatch.setattr(pictures, "image_resolution",
-                        lambda *given: maps.append(genuine(*given)) or maps[-1])
+                        lambda *given, **known: maps.append(genuine(*given, **known)) or maps[-1])
     (folder / "two.geom").write_text(TWO_PANELS)
     line = "--from two.geom -cell 50 -default_F 100 -N 3 -oversample 1 --quiet --nxmx a.h5 -seed 1"
     assert run(line).exit_code == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_grid, small_experiment
+from conftest import Hung, hang, random_grid, small_experiment
 
 from cubragg import (
     BackendUnavailable,
@@ -16,7 +16,6 @@ from cubragg import (
     Detector,
     Experiment,
     Goniometer,
-    Panel,
     Sampling,
     StructureFactors,
     simulate,
@@ -241,13 +240,14 @@ def test_doctor():
 def test_panels(on_device, memory_bytes):
     """Tilted panels, one masked, with both rules across pixels; and none that a region leaves out."""
     mask = np.random.default_rng(2).random((30, 40)) < 0.7
-    panels = (Panel(40, 30, 0.2, 0.2, (0.03, 0.0, 1.0), (1.0, 0.05, 0.02), (-0.05, 1.0, 0.0), mask=mask),
-              Panel(50, 60, 0.2, 0.1, (10.0, 0.0, 0.0), offset=(45, 0)),
-              Panel(30, 10, 0.2, 0.2, (0.0, 12.0, 0.0), offset=(0, 70)))
+    panels = (Hung(40, 30, 0.2, 0.2, (0.03, 0.0, 1.0), (1.0, 0.05, 0.02), (-0.05, 1.0, 0.0), mask=mask),
+              Hung(50, 60, 0.2, 0.1, (10.0, 0.0, 0.0), offset=(45, 0)),
+              Hung(30, 10, 0.2, 0.2, (0.0, 12.0, 0.0), offset=(0, 70)))
     experiment = dataclasses.replace(
-        large(sampling={"interpolate": True, "roi": (0, 94, 0, 65)}, detector={"panels": panels}),
+        hang(large(sampling={"interpolate": True}), panels),
         goniometer=Goniometer(0.0, 2.0, phi_steps=2), structure_factors=random_grid(np.random.default_rng(8), 5))
-    plan = make_plan(experiment)
+    sampling = dataclasses.replace(experiment.sampling, roi=(0, 94, 0, 65))
+    plan = make_plan(dataclasses.replace(experiment, sampling=sampling))
     cuda, numpys = CudaEngine(plan, "double", memory_bytes=memory_bytes), NumpyEngine(plan)
     (image,) = cuda.images([plan], on_device=on_device)
     assert_double(image.get() if on_device else image, numpys.render(), "panels")

@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import random_experiment, random_grid, small_experiment
+from conftest import Hung, hang, random_experiment, random_grid, small_experiment
 
-from cubragg import Experiment, Panel
+from cubragg import Experiment
 from cubragg.engine.culling import Culling
 from cubragg.engine.host import panel_launches
 from cubragg.plan.plan import make_plan
@@ -70,11 +70,12 @@ def test_left_out_terms_of_0_are_nobodys(seed, tile, semantics, monkeypatch):
 def test_panels_masks_and_the_rim(semantics):
     mask = np.ones((40, 30), dtype=bool)
     mask[10:20, 5:9] = False
-    panels = (Panel(30, 40, 0.5, 0.5, name="left", mask=mask),
-              Panel(30, 40, 0.5, 0.4, origin_mm=(18.0, 0.0, 2.0), offset=(35, 0), name="right"))
+    panels = (Hung(30, 40, 0.5, 0.5, name="left", mask=mask),
+              Hung(30, 40, 0.5, 0.4, origin_mm=(18.0, 0.0, 2.0), offset=(35, 0), name="right"))
     experiment = small_experiment(
-        detector={"panels": panels}, sampling={"oversample": 2, "roi": (3, 60, 2, 38)}, semantics=semantics,
+        detector={}, sampling={"oversample": 2}, semantics=semantics,
         goniometer={"osc_deg": 1.0, "phi_steps": 3}, crystal={"mosaic_spread_deg": 0.5, "mosaic_domains": 3})
+    experiment = with_sampling(hang(experiment, panels), roi=(3, 60, 2, 38))
     assert check(experiment) > 20
 
 

@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import pytest
-from conftest import small_experiment
+from conftest import Hung, hang, small_experiment
 
-from cubragg import Experiment, Panel, StructureFactors, simulate
+from cubragg import Experiment, StructureFactors, simulate
 from cubragg.crystallography.vectors import rotate_xyz
 from cubragg.engine import cull_cost_model, culling
 from cubragg.engine.cull_cost_model import choose_culling
@@ -22,7 +22,7 @@ from cubragg.run.batch import render_many
 TILT_RAD = 0.3
 
 
-def panels(count: int = 2, *, tilted: bool, pixels: int = 13) -> list[Panel]:
+def panels(count: int = 2, *, tilted: bool, pixels: int = 13) -> list[Hung]:
     """A square of panels, pixels of 0.1 x 0.06 mm or each its own height, the last one on the detector's own grid."""
     found = []
     for number in range(count * count):
@@ -30,7 +30,7 @@ def panels(count: int = 2, *, tilted: bool, pixels: int = 13) -> list[Panel]:
         turn = [TILT_RAD * math.sin(7.0 * number + axis) * tilted for axis in range(3)]
         fast, slow = (rotate_xyz(axis, turn) for axis in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)))
         height = 0.06 + 0.02 * (number % 3) * tilted
-        found.append(Panel(pixels, pixels - 2, 0.1, height, (0.11 * pixels * column, 0.12 * pixels * row,
+        found.append(Hung(pixels, pixels - 2, 0.1, height, (0.11 * pixels * column, 0.12 * pixels * row,
                                                              math.sin(number) * tilted), fast, slow,
                            (pixels * column, pixels * row)))
     last = found[-1]
@@ -46,9 +46,9 @@ def experiment_of(shape: str, *, tilted: bool, count: int = 2, pixels: int = 13,
     cells = (60, 40, 50) if shape in ("square", "round") else (5, 4, 6)
     experiment = small_experiment(
         crystal={"cells": cells, "shape": shape, "mosaic_spread_deg": 1.0, "mosaic_domains": 12},
-        detector={"pixel_size_mm": 0.1, "panels": tuple(panels(count, tilted=tilted, pixels=pixels)), "thick_steps": 2,
-                  "thickness_um": 300.0, "attenuation_um": 200.0},
+        detector={"pixel_size_mm": 0.1, "thick_steps": 2, "thickness_um": 300.0, "attenuation_um": 200.0},
         sampling={"oversample": 2, "interpolate": False, **sampling}, goniometer={"phi_deg": 1.0, "osc_deg": 1.0})
+    experiment = hang(experiment, panels(count, tilted=tilted, pixels=pixels))
     return dataclasses.replace(experiment, structure_factors=StructureFactors(0.0, grid, (-7, -7, -7)))
 
 

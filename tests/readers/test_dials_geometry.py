@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Hung, hung
 from nexus_file import write
 
-from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, StructureFactors
+from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, StructureFactors
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.detect.noise import noise_counts
@@ -54,19 +55,20 @@ print(json.dumps(told))
 """
 
 
-def some_panels() -> tuple[Panel, ...]:
+def some_panels() -> tuple[Hung, ...]:
     """Three modules that are not quite where they should be."""
     mask = np.ones((60, 80), dtype=bool)
     mask[10:20, 5:9] = False
     mask[55:, 70:] = False
-    return (Panel(80, 60, 0.1, 0.1, (0.0, 0.0, 0.0), mask=mask, trusted=(-1.0, 1000.0)),
-            Panel(80, 60, 0.1, 0.1, (8.7, 0.02, 0.3), (0.999, 0.02, 0.01), (-0.02, 0.999, 0.0), (87, 0)),
-            Panel(80, 60, 0.1, 0.1, (0.1, 6.9, -0.2), (1.0, 0.0, 0.03), (0.0, 1.0, 0.0), (0, 69), name="low"))
+    return (Hung(80, 60, 0.1, 0.1, (0.0, 0.0, 0.0), mask=mask, trusted=(-1.0, 1000.0)),
+            Hung(80, 60, 0.1, 0.1, (8.7, 0.02, 0.3), (0.999, 0.02, 0.01), (-0.02, 0.999, 0.0), (87, 0)),
+            Hung(80, 60, 0.1, 0.1, (0.1, 6.9, -0.2), (1.0, 0.0, 0.03), (0.0, 1.0, 0.0), (0, 69), name="low"))
 
 
-def experiment(convention: str, panels: tuple[Panel, ...] = (), **goniometer) -> Experiment:
+def experiment(convention: str, panels: tuple[Hung, ...] = (), **goniometer) -> Experiment:
     detector = Detector(convention=convention, rotx_deg=3.0, roty_deg=-2.0, twotheta_deg=10.0, fast_pixels=180,
-                        slow_pixels=150, distance_mm=150.0, panels=panels, thickness_um=320.0, attenuation_um=250.0)
+                        slow_pixels=150, distance_mm=150.0, thickness_um=320.0, attenuation_um=250.0)
+    detector = hung(detector, panels) if panels else detector
     return Experiment(Crystal((50.0, 60.0, 70.0, 80.0, 85.0, 95.0), misset_deg=(10.0, 20.0, 30.0)),
                       StructureFactors(100.0), Beam(wavelength_A=0.97, kahn_factor=0.9), detector,
                       Goniometer(**goniometer))
@@ -93,7 +95,7 @@ def test_dials_has_our_models(tmp_path, convention, panels):
         for name, mine in (("origin", panel.origin_mm), ("fast", panel.fast), ("slow", panel.slow)):
             assert np.allclose(told[name], mine, rtol=0, atol=SAME)
         assert told["size"] == [panel.fast_pixels, panel.slow_pixels]
-        assert told["pixel"] == [panel.pixel_fast_mm, panel.pixel_slow_mm]
+        assert told["pixel"] == [*panel.pixel_mm]
         assert told["offset"] == list(panel.offset)
         assert told["strategy"] == "ParallaxCorrectedPxMmStrategy"
         assert (told["thickness"], told["mu"]) == (pytest.approx(0.32), pytest.approx(4.0))
@@ -222,7 +224,7 @@ with h5py.File("a.nxs") as file:
     for panel, told in zip(models.panels, theirs["panels"], strict=True):
         for name, mine in (("origin", panel.origin_mm), ("fast", panel.fast), ("slow", panel.slow)):
             assert np.allclose(told[name], mine, rtol=0, atol=SAME)
-        assert told["pixel"] == pytest.approx([panel.pixel_fast_mm, panel.pixel_slow_mm])
+        assert told["pixel"] == pytest.approx([*panel.pixel_mm])
         assert told["thickness"] == pytest.approx(panel.thickness_um / 1000.0)
 
 

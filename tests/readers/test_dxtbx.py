@@ -8,13 +8,16 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from conftest import Hung, hung
 
-from cubragg import Detector, Panel, simulate
+from cubragg import Detector, simulate
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.detect.noise import noise_counts
+from cubragg.experiment.conventions import panel_frame
+from cubragg.experiment.panel import live_pixels
 from cubragg.io.images.cbf import minicbf_header, write_cbf
-from cubragg.io.images.image_panels import facing_geometry, live, tiles_of
+from cubragg.io.images.image_panels import facing_frame
 from cubragg.io.images.nxmx import NxmxWriter
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.smv import read_smv
@@ -215,18 +218,19 @@ def test_stills_of_any_spindle(name, read):
 
 # many panels
 
-PANELS = Detector(
-    "xds", distance_mm=90.0, fast_pixels=60, slow_pixels=50, pixel_size_mm=0.5, rotx_deg=3.0, twotheta_deg=8.0,
-    panels=(
-        Panel(20, 16, 0.1, 0.3, name="left", material="CdTe"),
-        Panel(30, 10, 0.25, 0.2, origin_mm=(12.0, 1.0, 0.4), fast=(0.8, 0.6, 0.0), slow=(-0.6, 0.8, 0.0),
+PANELS = hung(
+    Detector("xds", distance_mm=90.0, fast_pixels=60, slow_pixels=50, pixel_size_mm=0.5, rotx_deg=3.0,
+             twotheta_deg=8.0),
+    (
+        Hung(20, 16, 0.1, 0.3, name="left", material="CdTe"),
+        Hung(30, 10, 0.25, 0.2, origin_mm=(12.0, 1.0, 0.4), fast=(0.8, 0.6, 0.0), slow=(-0.6, 0.8, 0.0),
               offset=(25, 3), name="turned", material="CdTe"),
-        Panel(12, 11, 0.2, 0.2, origin_mm=(2.0, 12.0, -3.0), fast=(1.0, 0.0, 0.0), slow=(0.0, 0.6, 0.8),
+        Hung(12, 11, 0.2, 0.2, origin_mm=(2.0, 12.0, -3.0), fast=(1.0, 0.0, 0.0), slow=(0.0, 0.6, 0.8),
               offset=(2, 18), name="leaning", material="CdTe")))
-GRID = Detector(
-    "mosflm", distance_mm=90.0, pixel_size_mm=0.2, fast_pixels=50, slow_pixels=40,
-    panels=(Panel(20, 16, 0.2, 0.2, name="a"), Panel(24, 16, 0.2, 0.2, origin_mm=(26 * 0.2, 0.0, 0.0), offset=(26, 0)),
-            Panel(50, 20, 0.2, 0.2, origin_mm=(0.0, 20 * 0.2, 0.0), offset=(0, 20))))
+GRID = hung(
+    Detector("mosflm", distance_mm=90.0, pixel_size_mm=0.2, fast_pixels=50, slow_pixels=40),
+    (Hung(20, 16, 0.2, 0.2, name="a"), Hung(24, 16, 0.2, 0.2, origin_mm=(26 * 0.2, 0.0, 0.0), offset=(26, 0)),
+     Hung(50, 20, 0.2, 0.2, origin_mm=(0.0, 20 * 0.2, 0.0), offset=(0, 20))))
 
 
 def panel_counts(detector: Detector, number: int) -> np.ndarray:
@@ -234,22 +238,22 @@ def panel_counts(detector: Detector, number: int) -> np.ndarray:
 
 
 def panel_files() -> list[str]:
-    geometry = PANELS.geometry(None, "nanobragg")
-    scene = Scene(tiles_of(PANELS, geometry), geometry, live(PANELS, None), 1.2, 10.0, 0.25, 0.1, datetime(2026, 1, 2),
+    scene = Scene(*PANELS.placed(), live_pixels(PANELS.panels), 1.2, 10.0, 0.25, 0.1, datetime(2026, 1, 2),
                       trusted=(0.0, 900.0))
     with NxmxWriter("panels.h5", scene, 3, "int32") as writer:
         for number in range(2):  # fewer than were announced
             writer.append(np.where(scene.live, panel_counts(PANELS, number), -1).astype(np.int32))
-    whole = facing_geometry(tiles_of(GRID, GRID.geometry(None, "nanobragg")), GRID.shape(), rotating=True)
+    panels, frame = GRID.placed()
+    whole = facing_frame(panels, frame.laboratory, rotating=True)
     header = minicbf_header(whole, wavelength_A=1.2, start_angle_deg=0.0, angle_increment_deg=0.5, exposure_s=0.1,
                             timestamp=datetime(2026, 1, 2))
-    write_cbf("grid_0001.cbf", np.where(live(GRID, None), panel_counts(GRID, 0), -1).astype(np.int32), header)
+    write_cbf("grid_0001.cbf", np.where(live_pixels(GRID.panels), panel_counts(GRID, 0), -1).astype(np.int32), header)
     return ["panels.h5", "grid_0001.cbf"]
 
 
 def test_panels_of_nxmx(read):
     model = read[0].models["panels.h5"]
-    placed = PANELS.panel_geometries(PANELS.geometry(None, "nanobragg"))
+    placed = [panel_frame(panel, PANELS.placed().frame.laboratory) for panel in PANELS.panels]
     assert (len(model["panels"]), model["images"], model["oscillation_deg"]) == (3, 2, [10.0, 0.25])
     for number, (panel, geometry, ours) in enumerate(zip(model["panels"], placed, PANELS.panels, strict=True)):
         check_panel(panel, geometry, Z_BEAM)
@@ -264,4 +268,4 @@ def test_panels_on_one_grid_make_one_picture(read):
     geometry = GRID.geometry(None, "nanobragg")
     (panel,) = read[0].models["grid_0001.cbf"]["panels"]
     np.testing.assert_allclose(panel["origin_mm"], 1000.0 * np.array(X_BEAM) @ geometry.pix0, rtol=0, atol=EXACT_MM)
-    np.testing.assert_array_equal(read[0].pixels["mask-grid_0001.cbf-0-0"], live(GRID, None))
+    np.testing.assert_array_equal(read[0].pixels["mask-grid_0001.cbf-0-0"], live_pixels(GRID.panels))

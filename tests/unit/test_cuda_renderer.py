@@ -15,9 +15,9 @@ from importlib.machinery import ModuleSpec
 
 import numpy as np
 import pytest
-from conftest import random_grid, small_experiment
+from conftest import Hung, hung, random_grid, small_experiment
 
-from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, Panel, simulate
+from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, simulate
 from cubragg.device import cuda_device
 from cubragg.device.cuda_device import auto_precision, describe_devices, device_count
 from cubragg.device.host_build import call_host, find_compiler, load
@@ -455,10 +455,10 @@ def test_an_interrupt_waits_for_what_is_under_way(cupy):
 def tilted(mask, gap=2):
     """Three panels of different sizes, the first masked, and one that a region from row 2 on leaves out."""
     tilt = {"fast": (1.0, 0.05, 0.02), "slow": (-0.05, 1.0, 0.0)}
-    return (Panel(16, 30, 1.0, 1.0, (0.3, 3.0, 1.0), offset=(0, 3), mask=None if mask is None else mask[20:50, :16],
-                  **tilt), Panel(19 - gap, 50, 1.0, 0.5, (16.5 + gap, 3.0, 0.0), offset=(16 + gap, 3), name="b"),
-            Panel(16, 20, 1.0, 1.0, (0.0, 33.0, 0.0), offset=(0, 33)),
-            Panel(30, 2, 1.0, 1.0, (0.0, -3.0, 0.0), offset=(0, 0)))
+    return (Hung(16, 30, 1.0, 1.0, (0.3, 3.0, 1.0), offset=(0, 3), mask=None if mask is None else mask[20:50, :16],
+                  **tilt), Hung(19 - gap, 50, 1.0, 0.5, (16.5 + gap, 3.0, 0.0), offset=(16 + gap, 3), name="b"),
+            Hung(16, 20, 1.0, 1.0, (0.0, 33.0, 0.0), offset=(0, 33)),
+            Hung(30, 2, 1.0, 1.0, (0.0, -3.0, 0.0), offset=(0, 0)))
 
 
 def experiments():
@@ -478,10 +478,10 @@ def experiments():
         "interpolation": dataclasses.replace(grid, goniometer=zero_phi, sampling=dataclasses.replace(
             base.sampling, interpolate=True)),
         "panels": dataclasses.replace(
-            grid, goniometer=zero_phi, detector=dataclasses.replace(base.detector, panels=tilted(mask)),
+            grid, goniometer=zero_phi, detector=hung(base.detector, tilted(mask)),
             sampling=dataclasses.replace(base.sampling, interpolate=True, roi=(0, 34, 2, 52))),
         "panels without a mask": dataclasses.replace(
-            base, detector=dataclasses.replace(base.detector, panels=tilted(None, gap=0))),
+            base, detector=hung(base.detector, tilted(None, gap=0))),
         "nearest": dataclasses.replace(grid, sampling=dataclasses.replace(base.sampling, interpolate=False)),
     }
 

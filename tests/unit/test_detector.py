@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
+from conftest import small_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cubragg import ConfigError, Detector
-from cubragg.experiment.detector import CONVENTIONS, MAX_PIXELS
+from cubragg.experiment.conventions import CONVENTIONS, Directions
+from cubragg.experiment.panel import MAX_PIXELS, panel_in_beam
+from cubragg.plan.plan import make_plan
 
 NAMED = [name for name in CONVENTIONS if name != "custom"]
 
@@ -87,8 +91,9 @@ def test_close_distance_rules_over_distance():
 
 
 def layers_of(semantics="nanobragg", **settings):
-    detector = Detector(**settings)
-    return detector.layers(detector.sensor(), detector.geometry(None, semantics), semantics)
+    experiment = small_experiment(semantics=semantics)
+    panel, = make_plan(dataclasses.replace(experiment, detector=Detector(**settings))).panels
+    return panel.layers
 
 
 def test_sensor_layers():
@@ -128,6 +133,56 @@ def test_bad_values(settings, message):
     with pytest.raises(ConfigError) as caught:
         Detector(**settings)
     assert str(caught.value) == message
+
+
+def test_a_detector_by_name():
+    """AT-MODEL-006"""
+    detector = Detector.named("EIGER2 4M", distance_mm=150, convention="xds", thickness_um=450.0)
+    assert (detector.model, detector.shape()) == ("eiger2-4m", (2162, 2068))
+    panel, = detector.placed().panels
+    assert (panel.origin_mm[2], panel.thickness_um, panel.material) == (150.0, 450.0, "Si")
+    moved = dataclasses.replace(detector, distance_mm=200.0).placed().panels[0]
+    assert moved.origin_mm[2] == 200.0
+    with pytest.raises(ConfigError, match=r"^detector.model: got 'eiger5', which is no detector known here"):
+        Detector.named("eiger5")
+
+
+@pytest.mark.parametrize("settings", [{}, {"model": "jungfrau4m"}])
+@pytest.mark.parametrize("convention", ["mosflm", "adxv", "dials"])
+def test_motions_of_a_convention_s_detector(convention, settings):
+    """AT-PANEL-011: along its axes and the beam; about the beam spot. Without one nothing changes."""
+    rest = Detector(convention=convention, distance_mm=80.0, **settings)
+    frame = rest.placed().frame
+    fast, slow, beam = (np.array(x) for x in (frame.fast, frame.slow, frame.beam))
+    moved = dataclasses.replace(rest, shift_mm=(1.0, -2.0, 3.0)).placed()
+    for before, after in zip(rest.placed().panels, moved.panels, strict=True):
+        assert before.made_by is not None
+        assert after.made_by is None
+        np.testing.assert_allclose(np.subtract(after.origin_mm, before.origin_mm), fast - 2.0 * slow + 3.0 * beam,
+                                   atol=1e-12)
+    centred = dataclasses.replace(rest, beam_centre_mm=(4.0, 5.0)).placed()
+    hit = panel_in_beam(rest.placed().panels, frame.beam)
+    number = rest.placed().panels.index(hit)
+    spot = centred.panels[number].spot(frame.beam)
+    edges = hit.pixel_mm
+    assert (spot.fast_px * edges[0], spot.slow_px * edges[1]) == pytest.approx((4.0, 5.0), abs=1e-9)
+    turned = dataclasses.replace(rest, rotation_deg=(0.0, 0.0, 30.0)).placed()
+    spots = [one.panels[number].spot(frame.beam) for one in (rest.placed(), turned)]
+    assert tuple(spots[0]) == pytest.approx(tuple(spots[1]), abs=1e-9)
+
+
+def test_the_laboratory_of_placed_panels():
+    """AT-PANEL-012: the convention's, but for directions that beam and goniometer give."""
+    panel, = Detector("xds").placed().panels
+    frame = Detector("xds", panels=(panel,)).placed().frame
+    assert (frame.beam, frame.polar, frame.spindle) == CONVENTIONS["xds"][:1] + CONVENTIONS["xds"][-2:]
+    given_ = Directions(beam=(0.0, 0.1, 1.0), spindle=(0.0, 1.0, 1.0))
+    frame = Detector("mosflm", panels=(panel,)).placed(given_).frame
+    assert np.linalg.norm(frame.polar) == pytest.approx(1.0)
+    assert np.dot(frame.polar, frame.beam) == pytest.approx(0.0, abs=1e-15)
+    assert np.cross(frame.spindle, frame.beam) @ frame.polar == pytest.approx(0.0, abs=1e-15)
+    frame = Detector("mosflm", panels=(panel,)).placed(given_._replace(polar=(0.0, 3.0, 0.0))).frame
+    assert frame.polar == (0.0, 1.0, 0.0)
 
 
 def test_a_detector_behind_the_sample():

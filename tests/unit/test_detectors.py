@@ -11,7 +11,7 @@ import pytest
 
 from cubragg import ConfigError, Detector
 from cubragg.experiment.catalog import MODELS, find
-from cubragg.experiment.panel import live_pixels
+from cubragg.experiment.panel import image_shape, live_pixels
 
 #: A Python that has pyFAI, which need not be this one.
 PYFAI_PYTHON = os.environ.get("PYFAI_PYTHON", "/usr/bin/python3")
@@ -66,18 +66,19 @@ def pyfai():
 
 
 def live(model):
-    mask = live_pixels(model.panels())
+    mask = live_pixels(Detector(model=model.name).placed().panels)
     return np.ones(model.shape, dtype=bool) if mask is None else mask
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_sizes(name):
     width, height, pixel_mm = PUBLISHED[name]
-    detector = Detector(**find("name", name).settings())
-    assert detector.shape() == (height, width)
-    assert (detector.fast_pixels, detector.slow_pixels) == (width, height)
-    assert {panel.pixel_fast_mm for panel in detector.panels} == {detector.pixel_size_mm}
-    assert detector.pixel_size_mm == pytest.approx(pixel_mm, rel=1e-6)
+    detector = Detector.named(name)
+    panels, frame = detector.placed()
+    assert detector.shape() == image_shape(panels) == (height, width)
+    assert (frame.fast_pixels, frame.slow_pixels) == (width, height)
+    for panel in panels:
+        assert panel.pixel_mm == pytest.approx((pixel_mm, pixel_mm), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", PYFAI)
@@ -110,9 +111,9 @@ def test_numbers_of_live_pixels():
 
 
 def test_highest_counts():
-    assert MODELS["pilatus2m"].panels()[0].trusted == (0.0, 1048575.0)
-    assert MODELS["adsc-q315-2x2"].panels()[0].trusted == (0.0, 65535.0)
-    assert MODELS["jungfrau4m"].panels()[0].trusted is None
+    assert MODELS["pilatus2m"].modules()[0].trusted == (0.0, 1048575.0)
+    assert MODELS["adsc-q315-2x2"].modules()[0].trusted == (0.0, 65535.0)
+    assert MODELS["jungfrau4m"].modules()[0].trusted is None
 
 
 @pytest.mark.parametrize(("spelled", "name"), [
@@ -138,6 +139,6 @@ def test_the_beam_goes_to_the_middle():
     for name in ("pilatus6m", "jungfrau16m"):
         model = MODELS[name]
         for convention in ("mosflm", "denzo", "adxv", "xds", "dials"):
-            geometry = Detector(convention=convention, **model.settings()).geometry(None, "nanobragg")
+            geometry = Detector.named(name, convention=convention).geometry(None, "nanobragg")
             place = geometry.fbeam / geometry.pixel_size, geometry.sbeam / geometry.pixel_size
             assert place == pytest.approx((model.shape[1] / 2, model.shape[0] / 2), abs=1.01)

@@ -17,14 +17,14 @@ from cubragg.experiment import Detector
 from cubragg.view.annotations import ring_resolutions
 from cubragg.view.colours import COLOUR_MAPS, Style
 from cubragg.view.figure import Notes, Spots, draw, require_matplotlib, write_picture
-from cubragg.view.resolution import beam_spot, resolution_map
+from cubragg.view.resolution import beam_spot, image_resolution
 
 LAMBDA = 1.0
 
 
-def geometry(fast=400, slow=300, **settings):
+def placed_detector(fast=400, slow=300, **settings):
     return Detector(**{"pixel_size_mm": 0.2, "fast_pixels": fast, "slow_pixels": slow, "distance_mm": 100.0,
-                       **settings}).geometry((0.0, 0.0, 1.0), "physical")
+                       **settings}).placed()
 
 
 def drawn(image, notes, style=None, mask=None):
@@ -36,8 +36,8 @@ def drawn(image, notes, style=None, mask=None):
 
 
 def noted(placed, **settings):
-    spot = beam_spot(placed)
-    return Notes(resolution_A=resolution_map(placed, LAMBDA), beam_px=(spot.fast_px, spot.slow_px), **settings)
+    spot = beam_spot(*placed)
+    return Notes(resolution_A=image_resolution(*placed, LAMBDA), beam_px=(spot.fast_px, spot.slow_px), **settings)
 
 
 def spotted(shape, seed=1):
@@ -47,20 +47,20 @@ def spotted(shape, seed=1):
 
 
 def test_rings_lie_where_braggs_law_puts_them():
-    placed = geometry()
+    placed = placed_detector()
     axes = drawn(spotted((300, 400)), noted(placed)).axes[0]
     rings = [artist for artist in axes.collections if isinstance(artist, ContourSet)]
     labels = [float(text.get_text().removesuffix(" Å")) for text in axes.texts]
     assert len(rings) == len(labels) == 5
     for ring, spacing in zip(rings, labels, strict=True):
         points = np.concatenate([line for line in ring.allsegs[0] if len(line)])
-        radius_mm = 0.2 * np.hypot(points[:, 0] - placed.fbeam / 2e-4, points[:, 1] - placed.sbeam / 2e-4)
+        radius_mm = 0.2 * np.hypot(points[:, 0] - placed.frame.fbeam / 2e-4, points[:, 1] - placed.frame.sbeam / 2e-4)
         expected = 100.0 * np.tan(2.0 * np.arcsin(LAMBDA / (2.0 * spacing)))
         np.testing.assert_allclose(radius_mm, expected, atol=0.01)  # a twentieth of a pixel
 
 
 def test_texts_keep_apart_and_inside():
-    placed = geometry(twotheta_deg=20.0)
+    placed = placed_detector(twotheta_deg=20.0)
     rng = np.random.default_rng(4)
     spots = Spots(rng.uniform(0, 400, 250), rng.uniform(0, 300, 250), rng.integers(-40, 40, (250, 3)))
     figure = drawn(spotted((300, 400)), noted(placed, spots=spots, zoom=True))
@@ -83,9 +83,9 @@ def test_indices_stand_beside_their_spots():
 
 
 def test_the_close_up_is_of_the_brightest_spot_away_from_the_beam():
-    placed = geometry()
+    placed = placed_detector()
     image = np.ones((300, 400), np.float32)
-    image[int(placed.sbeam / 2e-4), int(placed.fbeam / 2e-4)] = 1e6
+    image[int(placed.frame.sbeam / 2e-4), int(placed.frame.fbeam / 2e-4)] = 1e6
     image[70, 90], image[71, 90] = 50.0, 25.0
     titles = [axes.get_title() for axes in drawn(image, noted(placed, zoom=True)).axes]
     assert [title for title in titles if title] == ["50 at 90, 70"]
@@ -102,7 +102,7 @@ IMAGES = {
 @pytest.mark.parametrize("name", IMAGES)
 def test_images_of_every_kind(tmp_path, name, scale):
     image = IMAGES[name]
-    placed = geometry(fast=image.shape[1], slow=image.shape[0])
+    placed = placed_detector(fast=image.shape[1], slow=image.shape[0])
     write_picture(tmp_path / "a.png", image, Style("sea", scale), noted(placed, zoom=True))
     with Image.open(tmp_path / "a.png") as picture:
         assert min(picture.size) > 200
@@ -126,7 +126,7 @@ def test_names_are_not_mathematics(tmp_path):
 
 
 def test_a_panel_gap_has_no_ring():
-    placed = geometry()
+    placed = placed_detector()
     notes = noted(placed)
     notes.resolution_A[140:160] = np.nan
     rings = [artist for artist in drawn(spotted((300, 400)), notes).axes[0].collections

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cubragg.crystallography.frames import to_frame
 from cubragg.experiment import Detector
-from cubragg.experiment.detector import CONVENTIONS
+from cubragg.experiment.conventions import CONVENTIONS
 
 #: Some units in the last place of 1.
 ROUNDING = 1e-15

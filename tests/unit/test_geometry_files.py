@@ -14,7 +14,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import small_experiment
+from conftest import Hung, hung, small_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,14 +76,12 @@ def test_a_crystfel_geometry_by_hand(tmp_path):
     models = told(tmp_path, GEOM)
     a, b = models.panels
     assert models.beam.wavelength_A == 12398.42 / 9000.0
-    assert (a.fast_pixels, a.slow_pixels, a.offset, a.pixel_fast_mm) == (194, 185, (0, 0), 0.1)
+    assert (a.fast_pixels, a.slow_pixels, a.offset) == (194, 185, (0, 0))
     assert a.origin_mm == pytest.approx((-42.4384, -1.06473, -83.0), abs=SAME_MM)
-    assert a.fast == pytest.approx(np.array((0.0057225772, 0.9999836087, 0.0)) / math.hypot(0.0057225772, 0.9999836087),
-                                   abs=1e-15)
-    assert a.slow == pytest.approx(np.array((0.9999836087, -0.0057225772, -0.001))
-                                   / math.hypot(0.0057225772, 0.9999836087, 0.001), abs=1e-15)
-    assert (b.offset, b.pixel_fast_mm, b.origin_mm) == ((194, 0), 0.05, (-45.0, -0.5, -81.0))
-    assert (b.fast, b.slow) == ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+    assert a.fast_mm == pytest.approx((0.00057225772, 0.09999836087, 0.0), abs=1e-15)
+    assert a.slow_mm == pytest.approx((0.09999836087, -0.00057225772, -0.0001), abs=1e-15)
+    assert (b.offset, b.origin_mm) == ((194, 0), (-45.0, -0.5, -81.0))
+    assert (b.fast_mm, b.slow_mm) == ((0.0, 0.05, 0.0), (0.05, 0.0, 0.0))
 
 
 def test_bad_regions_by_hand(tmp_path):
@@ -93,8 +91,8 @@ def test_bad_regions_by_hand(tmp_path):
     assert dark.min(0).tolist() == [3, 0]
     assert dark.max(0).tolist() == [4, 1]
     slow, fast = np.indices(a.mask.shape) + 0.5
-    x = 424.384 - 0.0057225772 * fast - 0.9999836087 * slow / math.hypot(1.0, 0.001)
-    y = -10.6473 + 0.9999836087 * fast - 0.0057225772 * slow / math.hypot(1.0, 0.001)
+    x = 424.384 - 0.0057225772 * fast - 0.9999836087 * slow
+    y = -10.6473 + 0.9999836087 * fast - 0.0057225772 * slow
     dark = (abs(x - 425.0) <= 5.0) & (abs(y + 12.5) <= 7.5)
     dark[3:5, 190:] = True
     assert np.array_equal(~a.mask, dark)
@@ -154,10 +152,10 @@ def crystfel_places(text: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.nda
 
 
 def three_panels() -> Detector:
-    return Detector(convention="xds", distance_mm=150.0, rotx_deg=4.0, rotz_deg=7.0, panels=(
-        Panel(30, 20, 0.1, 0.1),
-        Panel(30, 20, 0.1, 0.1, (3.3, 0.1, 0.2), (0.99, 0.1, 0.05), (-0.1, 0.99, 0.0), (33, 0)),
-        Panel(30, 20, 0.1, 0.1, (0.0, 2.4, -0.1), offset=(0, 24), name="bad name")))
+    return hung(Detector(convention="xds", distance_mm=150.0, rotx_deg=4.0, rotz_deg=7.0), (
+        Hung(30, 20, 0.1, 0.1),
+        Hung(30, 20, 0.1, 0.1, (3.3, 0.1, 0.2), (0.99, 0.1, 0.05), (-0.1, 0.99, 0.0), (33, 0)),
+        Hung(30, 20, 0.1, 0.1, (0.0, 2.4, -0.1), offset=(0, 24), name="bad name")))
 
 
 def experiment(detector: Detector, **beam) -> Experiment:
@@ -168,16 +166,15 @@ def experiment(detector: Detector, **beam) -> Experiment:
 def test_our_geometry_by_the_manual_of_crystfel():
     """AT-FROM-024: z along the beam, and every corner of every panel where we have it, but for a turn about z."""
     of_ours = experiment(three_panels())
-    geometry = of_ours.detector.geometry(None, "nanobragg")
-    panels = of_ours.detector.panel_geometries(geometry)
+    panels = of_ours.detector.panels
     places = crystfel_places(geom_text("x", models_of(of_ours), data=None))
     assert [*places] == ["p0", "p1", "p2"]
     # XDS's laboratory has the beam along z; CrystFEL's x is against the spindle of DIALS, its y along DIALS's.
     turn = np.array([[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]])
     for panel, (corner, fs, ss, ranges) in zip(panels, places.values(), strict=True):
-        assert np.allclose(corner, turn @ panel.pix0, rtol=0, atol=1e-12)
-        assert np.allclose(fs, turn @ panel.fast * panel.pixel_size, rtol=0, atol=1e-15)
-        assert np.allclose(ss, turn @ panel.slow * panel.pixel_size, rtol=0, atol=1e-15)
+        assert np.allclose(corner, turn @ panel.origin_mm / 1000.0, rtol=0, atol=1e-12)
+        assert np.allclose(fs, turn @ panel.fast_mm / 1000.0, rtol=0, atol=1e-15)
+        assert np.allclose(ss, turn @ panel.slow_mm / 1000.0, rtol=0, atol=1e-15)
         assert (ranges[1] - ranges[0] + 1, ranges[3] - ranges[2] + 1) == (30, 20)
 
 
@@ -264,7 +261,8 @@ def test_a_series_in_xds_inp():
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"scan": ScanModel(0.0, 0.0)}, "XDS needs one"),
-    ({"panels": (Panel(3, 3, 0.1, 0.1, (0.0, 0.0, -9.0)), Panel(3, 3, 0.2, 0.1, (1.0, 0.0, -9.0), offset=(3, 0)))},
+    ({"panels": (Panel(3, 3, (0.0, 0.0, -9.0), (0.1, 0.0, 0.0), (0.0, 0.1, 0.0)),
+                 Panel(3, 3, (1.0, 0.0, -9.0), (0.2, 0.0, 0.0), (0.0, 0.1, 0.0), offset=(3, 0)))},
      "different sizes")])
 def test_what_xds_does_not_know_is_refused(changes, message):
     """AT-FROM-020"""
@@ -273,11 +271,13 @@ def test_what_xds_does_not_know_is_refused(changes, message):
         xds_inp_text("--xds-inp", models, Data(None, "ADSC", 0, 9))
 
 
-def test_crystfel_knows_square_pixels_only():
-    """AT-FROM-020"""
-    models = Models(BeamModel((0.0, 0.0, -1.0), 1.0), (Panel(3, 3, 0.1, 0.2, (0.0, 0.0, -9.0)),))
-    with pytest.raises(FormatError, match=r"got pixels of 0.1 x 0.2 mm"):
-        geom_text("--geom", models, data=None)
+def test_crystfel_has_steps_of_any_length_and_angle():
+    """AT-FROM-024: fs and ss are steps in pixels, by its manual."""
+    panel = Panel(3, 3, (0.0, 0.0, -9.0), (0.1, 0.0, 0.0), (0.03, 0.2, 0.0))
+    text = geom_text("--geom", Models(BeamModel((0.0, 0.0, -1.0), 1.0), (panel,)), data=None)
+    (_, fs, ss, _), = crystfel_places(text).values()
+    assert fs == pytest.approx((-1e-4, 0.0, 0.0), abs=1e-18)
+    assert ss == pytest.approx((-3e-5, 2e-4, 0.0), abs=1e-18)
 
 
 @pytest.mark.parametrize(("material", "depth_um"), [("Silicon", 252.0), ("CdTe", 20.8), ("GaAs", 12.5)])
@@ -300,7 +300,7 @@ def test_an_adsc_header_as_dxtbx_reads_it(tmp_path):
     """AT-FROM-028: BEAM_CENTER_X is along slow there, from the outer corner."""
     models = told(tmp_path, smv_text(), "a.img")
     panel, = models.panels
-    assert (panel.origin_mm, panel.fast, panel.slow) == ((-0.7, 1.5, -90.0), (1.0, 0.0, 0.0), (0.0, -1.0, 0.0))
+    assert (panel.origin_mm, panel.fast_mm, panel.slow_mm) == ((-0.7, 1.5, -90.0), (0.1, 0.0, 0.0), (0.0, -0.1, 0.0))
     assert (panel.fast_pixels, panel.slow_pixels) == (30, 20)
     assert models.beam.wavelength_A == 1.1
     assert models.scan == ScanModel(3.0, 0.25, 2.0)
@@ -488,8 +488,8 @@ BAD_PANEL = expt()["detector"][0]["panels"][0]
     ("x.expt", json.dumps(expt(detector=[{"panels": [{**BAD_PANEL, "image_size": [0, 8]}]}])), "must be >= 1"),
     ("x.expt", json.dumps(expt(detector=[{"panels": [{**BAD_PANEL, "raw_image_offset": [1, 1]}, BAD_PANEL]}])),
      "panels a and a overlap in the image"),
-    ("x.expt", json.dumps(expt(detector=[{"panels": [BAD_PANEL, {**BAD_PANEL, "raw_image_offset": [10, 0]}]}])),
-     "panels a and a overlap in space"),
+    ("x.expt", json.dumps(expt(detector=[{"panels": [{**BAD_PANEL, "origin": [-5, 4, 0]}]}])),
+     "got a panel whose plane passes 0 mm from the crystal"),
     ("x.expt", json.dumps(expt(crystal=[{f"real_space_{axis}": [1, 2, 3] for axis in "abc"}])), "must span a volume"),
     ("x.geom", GEOM.replace("a/corner_x = 424.384\n", ""), "panel a has no corner_x"),
     ("x.geom", GEOM.replace("res = 10000\n", ""), "panel a has no res"),

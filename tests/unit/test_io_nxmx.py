@@ -14,12 +14,13 @@ import hdf5plugin
 import numpy as np
 import nxmx
 import pytest
+from conftest import Hung, hung
 
-from cubragg import Detector, Panel
+from cubragg import Detector
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import FormatError
+from cubragg.experiment.panel import live_pixels
 from cubragg.io.files.hdf5_sink import Sink
-from cubragg.io.images.image_panels import live, tiles_of
 from cubragg.io.images.nxmx import TYPES, NxmxWriter
 from cubragg.io.images.scene import Scene
 
@@ -32,9 +33,11 @@ COUNTS = RNG.integers(0, 60000, (3, 17, 21))
 
 
 def scene(detector: Detector = DETECTOR, mask: np.ndarray | None = None, **changes) -> Scene:
-    geometry = detector.geometry(None, "nanobragg")
-    made = Scene(tiles_of(detector, geometry), geometry, live(detector, mask), 0.97, 5.0, 0.25,
-                 0.2, datetime(2026, 3, 4, 5, 6, 7), flux=1e12, beamsize_m=5e-5, kahn_factor=0.9)
+    placed = detector.placed(semantics="nanobragg")
+    live = live_pixels(placed.panels, mask)
+    live = np.ones(detector.shape(), dtype=bool) if live is None else live
+    made = Scene(*placed, live, 0.97, 5.0, 0.25, 0.2, datetime(2026, 3, 4, 5, 6, 7), flux=1e12,
+                     beamsize_m=5e-5, kahn_factor=0.9)
     return dataclasses.replace(made, **changes)
 
 
@@ -99,18 +102,18 @@ def test_everything_else_by_nxmx():
         assert (detector.sensor_material, detector.bit_depth_readout) == ("Si", 32)
         assert detector.sensor_thickness.to("m").magnitude < 1e-8  # no layers were rendered
         assert (detector.underload_value, detector.saturation_value) == (0, 2**31 - 3)
-        geometry = DETECTOR.geometry(None, "nanobragg")
-        assert detector.distance.to("m").magnitude == pytest.approx(geometry.distance)
-        assert detector.beam_center_x.magnitude == pytest.approx(geometry.fbeam / 0.0002)
-        assert detector.beam_center_y.magnitude == pytest.approx(geometry.sbeam / 0.0002)
+        placed = DETECTOR.placed(semantics="nanobragg")
+        spot = placed.panels[0].spot(placed.frame.beam)
+        assert detector.distance.to("m").magnitude == pytest.approx(spot.distance_mm / 1000.0)
+        assert detector.beam_center_x.magnitude == pytest.approx(spot.fast_px)
+        assert detector.beam_center_y.magnitude == pytest.approx(spot.slow_px)
         np.testing.assert_array_equal(entry.data[0][entry.data[0].signal], COUNTS)
 
 
 @pytest.mark.parametrize(("polar", "stokes"), [
     ((0.0, 0.0, 1.0), (1, 0.9, 0, 0)), ((0.0, 1.0, 0.0), (1, -0.9, 0, 0)), ((0.0, 1.0, -1.0), (1, 0, 0.9, 0))])
 def test_polarization(polar, stokes):
-    detector = Detector("custom", 0.2, 21, 17, polar_axis=polar)
-    written(tiles=tiles_of(detector, detector.geometry(None, "nanobragg")))
+    written(frame=DETECTOR.placed().frame._replace(polar=tuple(np.array(polar) / np.linalg.norm(polar))))
     with h5py.File("a.h5") as file:
         np.testing.assert_allclose(file["entry/instrument/beam/incident_polarization_stokes"], stokes, atol=1e-12)
 
@@ -172,12 +175,11 @@ def test_what_a_crystfel_geometry_names():
 
 
 def test_a_module_for_each_panel():
-    detector = Detector("xds", panels=(
-        Panel(20, 16, 0.1, 0.3, name="left", material="CdTe", trusted=(0.0, 900.0)),
-        Panel(10, 4, 0.25, 0.2, origin_mm=(12.0, 1.0, 0.4), offset=(25, 3), material="CdTe")))
+    detector = hung(Detector("xds"), (
+        Hung(20, 16, 0.1, 0.3, name="left", material="CdTe", trusted=(0.0, 900.0)),
+        Hung(10, 4, 0.25, 0.2, origin_mm=(12.0, 1.0, 0.4), offset=(25, 3), material="CdTe")))
     counts = RNG.integers(0, 900, (1, 16, 35))
-    written(counts=counts, tiles=tiles_of(detector, detector.geometry(None, "nanobragg")), live=live(detector, None),
-            trusted=(0.0, 900.0))
+    written(counts=counts, detector=detector, trusted=(0.0, 900.0))
     with h5py.File("a.h5") as file:
         found = nxmx.NXmx(file).entries[0].instruments[0].detectors[0]
         modules = [(module.data_origin.tolist(), module.data_size.tolist(), float(
@@ -278,8 +280,8 @@ def test_ctrl_c_while_the_file_is_opened_leaves_nothing(folder, monkeypatch):
 
 
 def test_different_sensors_are_refused(folder):
-    detector = Detector("xds", panels=(
-        Panel(4, 4, 0.1, 0.1, material="CdTe"), Panel(4, 4, 0.1, 0.1, origin_mm=(2.0, 0.0, 0.0), offset=(5, 0))))
+    detector = hung(Detector("xds"), (
+        Hung(4, 4, 0.1, 0.1, material="CdTe"), Hung(4, 4, 0.1, 0.1, origin_mm=(2.0, 0.0, 0.0), offset=(5, 0))))
     with pytest.raises(FormatError, match=r"^got 2 different sensors: CdTe of 0 um, Si of 0 um$"):
         NxmxWriter("a.h5", scene(detector), 1)
 

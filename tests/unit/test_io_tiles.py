@@ -7,20 +7,22 @@ import math
 import fabio
 import numpy as np
 import pytest
+from conftest import Hung, hung
 from PIL import Image
 
-from cubragg import Detector, Panel
+from cubragg import Detector
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import FormatError
+from cubragg.experiment.panel import live_pixels
 from cubragg.io.images import pilatus
-from cubragg.io.images.image_panels import facing_geometry, live, sensor_of, tiles_of, trusted_of
+from cubragg.io.images.image_panels import facing_frame, sensor_in_common, trusted_of
 from cubragg.io.images.smv import adsc_header, header_value, write_smv
 from cubragg.io.images.tiff import TYPES, write_tiff
 
 
 def facing(detector: Detector, *, rotating: bool = True):
-    return facing_geometry(tiles_of(detector, detector.geometry(None, "nanobragg")), detector.shape(),
-                           rotating=rotating)
+    panels, frame = detector.placed(semantics="nanobragg")
+    return facing_frame(panels, frame.laboratory, rotating=rotating)
 
 
 def test_a_detector_of_its_own_is_its_picture():
@@ -31,14 +33,14 @@ def test_a_detector_of_its_own_is_its_picture():
 @pytest.mark.parametrize("first", [(0, 0), (7, 5)])
 def test_panels_on_a_grid_have_the_beam_where_the_whole_has_it(first):
     whole = Detector("mosflm", 0.1, 60, 40, xbeam_mm=1.5, ybeam_mm=2.5)
-    panels = tuple(Panel(10, 8, 0.1, 0.1, origin_mm=(0.1 * fast, 0.1 * slow, 0.0), offset=(fast, slow))
-                   for fast, slow in (first, (20, 0), (50, 32)))
-    detector = Detector("mosflm", 0.1, 60, 40, xbeam_mm=1.5, ybeam_mm=2.5, panels=panels)
+    panels = [Hung(10, 8, 0.1, 0.1, origin_mm=(0.1 * fast, 0.1 * slow, 0.0), offset=(fast, slow))
+              for fast, slow in (first, (20, 0), (50, 32))]
+    detector = hung(whole, panels)
     made, true = facing(detector), whole.geometry(None, "nanobragg")
     for name in ("pix0", "fbeam", "sbeam", "fclose", "sclose", "distance", "detsize_fast", "detsize_slow"):
         assert getattr(made, name) == pytest.approx(getattr(true, name), abs=1e-15)
     assert (made.fast_pixels, made.slow_pixels) == (60, 40)
-    assert live(detector, None).sum() == 240
+    assert live_pixels(detector.panels).sum() == 240
 
 
 @pytest.mark.parametrize(("settings", "rotating", "message"), [
@@ -66,25 +68,25 @@ def test_refuses(settings, rotating, message):
      "got panels 'a' and 'b' turned against one another"),
     ({"origin_mm": (1.2, 0.0, 0.0), "pixel_slow_mm": 0.2}, "got panels 'a' and 'b' with pixels of different size")])
 def test_refuses_panels_off_the_grid(second, message):
-    b = Panel(**{"fast_pixels": 10, "slow_pixels": 8, "pixel_fast_mm": 0.1, "pixel_slow_mm": 0.1, "offset": (12, 0),
+    b = Hung(**{"fast_pixels": 10, "slow_pixels": 8, "pixel_fast_mm": 0.1, "pixel_slow_mm": 0.1, "offset": (12, 0),
                  "name": "b", **second})
     with pytest.raises(FormatError) as caught:
-        facing(Detector("xds", 0.1, panels=(Panel(10, 8, 0.1, 0.1, name="a"), b)))
+        facing(hung(Detector("xds", 0.1), (Hung(10, 8, 0.1, 0.1, name="a"), b)))
     assert str(caught.value) == message
 
 
 def test_what_panels_have_in_common():
     def of(**settings):
-        return Detector("xds", panels=(
-            Panel(4, 4, 0.1, 0.1, trusted=(0.0, 100.0), material="CdTe", thickness_um=750.0),
-            Panel(4, 4, 0.1, 0.1, origin_mm=(1.0, 0.0, 0.0), offset=(4, 0), trusted=(1.0, 90.0), **settings)))
+        return hung(Detector("xds"), (
+            Hung(4, 4, 0.1, 0.1, trusted=(0.0, 100.0), material="CdTe", thickness_um=750.0),
+            Hung(4, 4, 0.1, 0.1, origin_mm=(1.0, 0.0, 0.0), offset=(4, 0), trusted=(1.0, 90.0), **settings))).panels
     same, other = of(material="CdTe", thickness_um=750.0), of(material="CdTe", thickness_um=450.0)
     assert trusted_of(same) == (1.0, 90.0)
-    assert trusted_of(Detector()) is None
-    material, thickness = sensor_of(tiles_of(same, same.geometry(None, "nanobragg")))
+    assert trusted_of(Detector().placed().panels) is None
+    material, thickness = sensor_in_common(same)
     assert (material, thickness) == ("CdTe", pytest.approx(7.5e-4))
     with pytest.raises(FormatError, match=r"^got 2 different sensors: CdTe of 450 um, CdTe of 750 um$"):
-        sensor_of(tiles_of(other, other.geometry(None, "nanobragg")))
+        sensor_in_common(other)
 
 
 # SMV for ADSC
@@ -110,7 +112,7 @@ def test_adsc_header_for_denzo_is_the_same_detector(tmp_path):
 
 
 def test_adsc_refuses_oblong_pixels():
-    detector = Detector("xds", panels=(Panel(10, 8, 0.1, 0.2),))
+    detector = hung(Detector("xds"), [Hung(10, 8, 0.1, 0.2)])
     with pytest.raises(FormatError, match=r"^got pixels of 0.1 x 0.2 mm$"):
         adsc(facing(detector))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Sampling, StructureFactors
-from cubragg.crystallography.vectors import Vector, dot, norm, rotate_axis, rotate_xyz, unit
+from cubragg.crystallography.vectors import Vector, dot, norm, rotate_axis, rotate_xyz, scale, unit
 from cubragg.errors import ConfigError, FormatError
+from cubragg.experiment.panel import image_shape, live_pixels
 from cubragg.io.geometry.crystfel import geom_text, read_geom
 from cubragg.io.geometry.experiment_models import (
     BeamModel,
@@ -26,7 +28,10 @@ from cubragg.io.geometry.experiment_models import (
 )
 from cubragg.io.geometry.expt import read_expt
 from cubragg.io.geometry.expt_out import expt_text
-from cubragg.io.geometry.to_detector import _exact_unit, settings_of
+from cubragg.io.geometry.model_settings import placed_models, settings_of
+from cubragg.io.geometry.nexus import read_nxmx
+from cubragg.io.images.nxmx import NxmxScene, NxmxWriter
+from cubragg.io.perpendicular import obliqueness, squared
 
 #: What is left of lengths of some 1000 mm after a detour through other axes, and of directions.
 SAME_MM, SAME = 1e-9, 1e-12
@@ -37,24 +42,25 @@ angle = st.floats(-40.0, 40.0)
 
 
 @st.composite
-def panel(draw, *, place: int = 0, square: bool = False, skewed: bool = False) -> Panel:
+def panel(draw, *, place: int = 0, skewed: bool = False) -> Panel:
     """One somewhere in front of the sample, in the frame of DIALS; ``place`` keeps panels apart."""
     turn = tuple(math.radians(draw(angle)) for _ in range(3))
-    fast, slow = (rotate_xyz(x, turn) for x in ((1.0, 0.0, 0.0), (draw(st.floats(-0.01, 0.01)) if skewed else 0.0,
+    fast, slow = (rotate_xyz(x, turn) for x in ((1.0, 0.0, 0.0), (draw(st.floats(-0.3, 0.3)) if skewed else 0.0,
                                                                   draw(st.sampled_from([1.0, -1.0])), 0.0)))
     edge = draw(st.floats(0.03, 0.4))
     origin = (draw(st.floats(-90.0, 90.0)), draw(st.floats(-90.0, 90.0)),
               -400.0 - 300.0 * place + draw(st.floats(-50.0, 50.0)))
     mask = draw(st.sampled_from([None, np.arange(12).reshape(3, 4) % 5 != 1]))
-    return Panel(4, 3, edge, edge if square else draw(st.floats(0.03, 0.4)), origin, fast, slow,
-                 (draw(st.integers(0, 3)), 9 * place), f"p{place}", mask=mask)
+    other = draw(st.floats(0.03, 0.4))
+    return Panel(4, 3, origin, scale(fast, edge), scale(slow, other), (draw(st.integers(0, 3)), 9 * place), f"p{place}",
+                 mask=mask)
 
 
 @st.composite
-def models(draw, *, square: bool = False, skewed: bool = False, beam: Vector | None = None) -> Models:
+def models(draw, *, skewed: bool = False, beam: Vector | None = None) -> Models:
     """Up to three panels, and all the rest."""
     count = draw(st.integers(1, 3))
-    panels = tuple(draw(panel(place=place, square=square, skewed=skewed)) for place in range(count))
+    panels = tuple(draw(panel(place=place, skewed=skewed)) for place in range(count))
     direction = beam or rotate_xyz((0.0, 0.0, -1.0), (draw(st.floats(-0.1, 0.1)), draw(st.floats(-0.1, 0.1)), 0.0))
     normal = draw(axis.filter(lambda x: abs(dot(x, direction)) < 0.9))
     normal = unit(tuple(a - dot(normal, direction) * b for a, b in zip(normal, direction, strict=True)))
@@ -83,11 +89,9 @@ def assert_panels(found, wanted, turn=None):
     assert len(found) == len(wanted)
     for mine, other in zip(found, wanted, strict=True):
         assert np.allclose(mine.origin_mm, turn @ other.origin_mm, rtol=0, atol=SAME_MM)
-        assert np.allclose(mine.fast, turn @ other.fast, rtol=0, atol=SAME)
-        assert np.allclose(mine.slow, turn @ other.slow, rtol=0, atol=SAME)
+        assert np.allclose(mine.fast_mm, turn @ other.fast_mm, rtol=0, atol=SAME)
+        assert np.allclose(mine.slow_mm, turn @ other.slow_mm, rtol=0, atol=SAME)
         assert (mine.fast_pixels, mine.slow_pixels, mine.offset) == (other.fast_pixels, other.slow_pixels, other.offset)
-        assert (mine.pixel_fast_mm, mine.pixel_slow_mm) == pytest.approx((other.pixel_fast_mm, other.pixel_slow_mm),
-                                                                         rel=1e-14)
         assert np.array_equal(np.broadcast_to(True if mine.mask is None else mine.mask, (3, 4)),
                               np.broadcast_to(True if other.mask is None else other.mask, (3, 4)))
 
@@ -125,9 +129,9 @@ def test_an_experiment_list_is_read_as_written(tmp_path_factory, wanted):
     assert found.crystal.a_matrix == pytest.approx(wanted.crystal.a_matrix, abs=SAME)
 
 
-@given(models(square=True, skewed=True, beam=(0.0, 0.0, -1.0)))
+@given(models(skewed=True, beam=(0.0, 0.0, -1.0)))
 def test_a_crystfel_geometry_is_read_as_written(tmp_path_factory, wanted):
-    """AT-FROM-015: panels, masks as bad regions, wavelength."""
+    """AT-FROM-015: panels, oblique ones too, masks as bad regions, wavelength."""
     path = tmp_path_factory.mktemp("geom") / "a.geom"
     path.write_text(geom_text("a.geom", wanted, data=None))
     found = read_geom(path)
@@ -136,79 +140,88 @@ def test_a_crystfel_geometry_is_read_as_written(tmp_path_factory, wanted):
     assert found.beam.wavelength_A == pytest.approx(wanted.beam.wavelength_A, rel=1e-15)
 
 
-@given(st.tuples(number, number, number).filter(lambda x: norm(x) > 1e-3).map(unit))
-def test_a_normal_can_be_of_unit_length_to_the_last_bit(x):
-    """AT-FROM-002: nanoBragg replaces a normal of any other length by fast x slow, behind the sample at times."""
-    exact = _exact_unit(x)
-    assert norm(exact) == 1.0
-    assert exact == pytest.approx(x, abs=1e-15)
+@given(models())
+def test_an_nxmx_file_is_read_as_written(tmp_path_factory, wanted):
+    """AT-FROM-058: panels however they lie, but for the one rotation into the frame of DIALS; spindle and beam."""
+    placed = placed_models(wanted)
+    live = live_pixels(placed.panels)
+    live = np.ones(image_shape(placed.panels), dtype=bool) if live is None else live
+    scene = NxmxScene(*placed, live, wanted.beam.wavelength_A, 0.0, 0.5, 1.0, datetime(2026, 1, 2))
+    path = tmp_path_factory.mktemp("nxmx") / "a.h5"
+    with NxmxWriter(path, scene, 1) as writer:
+        writer.append(np.zeros(live.shape, dtype=np.uint32))
+    found = read_nxmx(path)
+    turn = np.reshape(placed.frame.dials_rotation(), (3, 3))
+    assert_panels(found.panels, wanted.panels, turn)
+    assert np.allclose(found.spindle, turn @ wanted.spindle, rtol=0, atol=SAME)
+    assert found.beam.wavelength_A == pytest.approx(wanted.beam.wavelength_A, rel=1e-15)
 
 
 def lone(**changes) -> Models:
     """A flat detector square to the beam, hit in the middle."""
-    base = Panel(100, 80, 0.1, 0.1, (-5.0, 4.0, -120.0), (1.0, 0.0, 0.0), (0.0, -1.0, 0.0))
+    base = Panel(100, 80, (-5.0, 4.0, -120.0), (0.1, 0.0, 0.0), (0.0, -0.1, 0.0))
     return Models(BeamModel((0.0, 0.0, -1.0), 1.0), (dataclasses.replace(base, **changes),))
 
 
-@pytest.mark.parametrize(("changes", "pivot"), [
-    ({}, "beam"), ({"slow": (0.0, 1.0, 0.0)}, "beam"), ({"origin_mm": (500.0, 4.0, -120.0)}, "beam"),
-    ({"origin_mm": (-5.0, 4.0, 120.0)}, "sample"),
-    ({"origin_mm": (100.0, 4.0, -5.0), "fast": (0.0, 0.0, 1.0)}, "sample")],
-    ids=["usual", "left-handed", "beside the beam", "backscatter", "along the beam"])
-def test_a_lone_square_panel_needs_no_list_of_panels(changes, pivot):
-    """AT-FROM-004"""
+@pytest.mark.parametrize("changes", [
+    {}, {"slow_mm": (0.0, 0.1, 0.0)}, {"origin_mm": (500.0, 4.0, -120.0)}, {"origin_mm": (-5.0, 4.0, 120.0)},
+    {"origin_mm": (100.0, 4.0, -5.0), "fast_mm": (0.0, 0.0, 0.1)}, {"slow_mm": (0.03, -0.2, 0.0)}, {"offset": (3, 4)},
+    {"mask": np.arange(8000).reshape(80, 100) > 7}],
+    ids=["usual", "left-handed", "beside the beam", "backscatter", "along the beam", "oblique", "offset", "mask"])
+def test_a_panel_of_a_file_is_the_value(changes):
+    """AT-FROM-004: as it is placed, to the bit, wherever that is."""
     wanted = lone(**changes)
     settings = settings_of(wanted)
-    assert "detector.panels" not in settings
-    assert settings["detector.pivot"] == pivot
-    detector = Detector(**{name.partition(".")[2]: value for name, value in settings.items()
-                           if name.startswith("detector.")})
-    geometry = detector.geometry(settings["goniometer.axis"], "nanobragg")
-    panel, = wanted.panels
-    assert np.allclose(1000.0 * np.array(geometry.pix0), panel.origin_mm, rtol=0, atol=SAME_MM)
-    assert np.allclose([geometry.fast, geometry.slow], [panel.fast, panel.slow], rtol=0, atol=SAME)
+    assert settings["detector.panels"] == wanted.panels
+    assert placed_models(wanted).panels == tuple(
+        dataclasses.replace(panel, thickness_um=0.0) for panel in wanted.panels)
 
 
-@pytest.mark.parametrize("changes", [
-    {"pixel_slow_mm": 0.2}, {"offset": (3, 4)}, {"mask": np.arange(8000).reshape(80, 100) > 7}],
-    ids=["rectangular pixels", "offset", "mask"])
-def test_what_plain_settings_cannot_say_becomes_a_panel(changes):
-    """AT-FROM-004"""
-    wanted = lone(**changes)
-    panel, = settings_of(wanted)["detector.panels"]
-    assert panel.offset == wanted.panels[0].offset
-    assert (panel.pixel_slow_mm, panel.mask is None) == (wanted.panels[0].pixel_slow_mm, "mask" not in changes)
-
-
-def test_flags_move_the_whole_assembly():
-    """AT-FROM-005: twice the distance, and a tilt, by the rules of nanoBragg for a custom detector."""
+def test_motions_of_the_whole_detector():
+    """AT-FROM-005: twice the distance, another beam centre, a tilt through the beam spot or the crystal."""
     base = lone().panels[0]
-    beam = Models(BeamModel((0.0, 0.0, -1.0), 1.0), (base, dataclasses.replace(
+    both = Models(BeamModel((0.0, 0.0, -1.0), 1.0), (base, dataclasses.replace(
         base, origin_mm=(6.0, 4.0, -121.0), offset=(110, 0))))
-    settings = {name.partition(".")[2]: value for name, value in settings_of(beam).items()
-                if name.startswith("detector.")}
-    assert (settings["distance_mm"], settings["xbeam_mm"], settings["ybeam_mm"]) == (120.0, 5.0, 4.0)
-    moved = Detector(**{**settings, "distance_mm": 240.0})
-    first, second = (panel.pix0 for panel in moved.panel_geometries(moved.geometry(None, "nanobragg")))
-    assert np.allclose(first, (-0.005, 0.004, -0.240), rtol=0, atol=1e-15)
-    assert np.allclose(second, (0.006, 0.004, -0.241), rtol=0, atol=1e-15)
-    tilted = Detector(**{**settings, "rotz_deg": 90.0})
-    second = tilted.panel_geometries(tilted.geometry(None, "nanobragg"))[1]
-    assert np.allclose(second.pix0, (-0.004, 0.006, -0.121), rtol=0, atol=1e-15)
+
+    cosine = math.cos(math.radians(30.0))
+
+    def corners(**motion):
+        return [panel.origin_mm for panel in placed_models(both, **motion).panels]
+
+    for motion, expected in (
+            ({"distance_mm": 240.0}, [(-5.0, 4.0, -240.0), (6.0, 4.0, -241.0)]),
+            ({"close_distance_mm": 130.0}, [(-5.0, 4.0, -130.0), (6.0, 4.0, -131.0)]),
+            ({"beam_centre_mm": (3.0, 1.0)}, [(-3.0, 1.0, -120.0), (8.0, 1.0, -121.0)]),
+            ({"shift_mm": (1.0, 2.0, 5.0)}, [(-4.0, 2.0, -125.0), (7.0, 2.0, -126.0)]),
+            ({"distance_mm": 200.0, "shift_mm": (0.0, 0.0, 5.0)}, [(-5.0, 4.0, -205.0), (6.0, 4.0, -206.0)]),
+            ({"rotation_deg": (0.0, 0.0, 90.0)}, [(-4.0, -5.0, -120.0), (-4.0, 6.0, -121.0)]),
+            ({"rotation_deg": (0.0, 30.0, 0.0)}, [(-5.0 * cosine, 4.0, -117.5), (6.0 * cosine - 0.5, 4.0,
+                                                                                 -123.0 - cosine)]),
+            ({"rotation_deg": (0.0, 90.0, 0.0), "pivot": "sample"}, [(-120.0, 4.0, 5.0), (-121.0, 4.0, -6.0)])):
+        np.testing.assert_allclose(corners(**motion), expected, rtol=0, atol=1e-12)
+    tilted = placed_models(both, rotation_deg=(0.0, 0.0, 90.0)).panels[0]
+    np.testing.assert_allclose([tilted.fast_mm, tilted.slow_mm], [(0.0, 0.1, 0.0), (0.1, 0.0, 0.0)], atol=1e-15)
 
 
-def test_the_plane_of_a_detector_is_that_of_the_panel_in_the_beam():
-    """AT-FROM-005: not that of the first one, which may face sideways."""
-    across = Panel(50, 50, 0.1, 0.1, (100.0, 3.0, -50.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0), (200, 0))
-    settings = settings_of(dataclasses.replace(lone(), panels=(across, lone().panels[0])))
-    assert settings["detector.distance_mm"] == 120.0
-    assert settings["detector.fast_axis"] == (1.0, 0.0, 0.0)
+def test_figures_are_those_of_the_panel_in_the_beam():
+    """AT-FROM-005: not those of the first one, which may face sideways."""
+    across = Panel(50, 50, (100.0, 3.0, -50.0), (0.0, 0.0, 0.1), (0.0, -0.1, 0.0), (200, 0))
+    frame = placed_models(dataclasses.replace(lone(), panels=(across, lone().panels[0]))).frame
+    assert (frame.distance, frame.fbeam, frame.sbeam) == pytest.approx((0.120, 0.005, 0.004), abs=1e-15)
+    assert frame.fast == (1.0, 0.0, 0.0)
 
 
-def test_a_plane_through_the_sample_is_refused():
+def test_a_plane_through_the_crystal_is_refused():
     """AT-FROM-020"""
-    with pytest.raises(ConfigError, match="plane holds the sample"):
+    with pytest.raises(ConfigError, match="plane passes 0 mm from the crystal"):
         settings_of(lone(origin_mm=(-5.0, 4.0, 0.0)))
+
+
+def test_a_distance_needs_a_plane_that_the_beam_meets():
+    """AT-FROM-005"""
+    with pytest.raises(ConfigError, match=r"^detector.distance_mm: got 50.0 mm for a detector whose front the beam "
+                                          "does not meet"):
+        placed_models(lone(origin_mm=(-5.0, 4.0, 120.0)), distance_mm=50.0)
 
 
 def test_later_files_lie_over_earlier_ones():
@@ -280,7 +293,38 @@ def test_the_cell_of_a_matrix_is_that_of_gemmi():
     assert cell_of(CrystalModel(tuple(fractional.T.ravel()))) == pytest.approx(cell, rel=1e-12)
 
 
-def test_skewed_panels_are_too_much_for_dials():
-    """AT-FROM-020"""
-    with pytest.raises(FormatError, match=r"--expt: got panel 0 with axes 89.4271 deg apart"):
-        expt_text("--expt", lone(slow=(0.01, -1.0, 0.0)), image=None, trusted=(0.0, 1.0))
+def test_oblique_panels_for_dials(tmp_path):
+    """AT-FROM-067: the nearest perpendicular ones, and a warning; a refusal where that is more than a pixel off."""
+    def written(slow_mm):
+        (tmp_path / "a.expt").write_text(expt_text("--expt", lone(slow_mm=slow_mm), image=None, trusted=(0.0, 1.0)))
+        return read_expt(tmp_path / "a.expt").panels[0]
+
+    oblique = lone(slow_mm=(0.001, -0.1, 0.0)).panels[0]
+    found = written((0.001, -0.1, 0.0))
+    off = max(math.dist(found.place_mm(i, j), oblique.place_mm(i, j)) for i in (0, 100) for j in (0, 80)) / 0.1
+    assert 0.2 < off < 0.4
+    assert abs(dot(found.fast, found.slow)) < 1e-15
+    warning = obliqueness([oblique])
+    assert "not perpendicular" in warning
+    assert f"{off:.3g}" in warning
+    assert obliqueness(lone().panels) is None
+    with pytest.raises(FormatError, match=r"--expt: got panel 0 with axes that are not perpendicular; .* pixels off"):
+        written((0.01, -0.1, 0.0))
+
+
+@given(st.floats(-0.01, 0.01), st.floats(0.05, 3.0))
+def test_the_nearest_perpendicular_axes(lean, edge):
+    """AT-FROM-067: no other way to share the angle between fast and slow brings the corners nearer, to first order."""
+    panel = lone(slow_mm=(lean * edge, -edge, 0.0)).panels[0]
+    found, off = squared(panel)
+    assert abs(dot(found.fast, found.slow)) < 1e-7
+    assert found.pixel_mm == pytest.approx(panel.pixel_mm, rel=1e-12)
+    middle = np.array(panel.place_mm(50.0, 40.0))
+    steps = np.array(panel.pixel_mm)
+    for angle in math.atan(lean) * np.linspace(-0.5, 1.5, 21):
+        fast = np.array((math.cos(angle), math.sin(angle), 0.0))
+        slow = np.array((math.sin(angle), -math.cos(angle), 0.0))
+        corners = [middle + i * steps[0] * fast + j * steps[1] * slow
+                   for i, j in ((-50, -40), (50, -40), (50, 40), (-50, 40))]
+        other = max(math.dist(a, b) for a, b in zip(corners, panel.corners_mm, strict=True))
+        assert off * steps.min() <= other * 1.02 + 1e-5

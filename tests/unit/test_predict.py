@@ -9,13 +9,11 @@ import random
 
 import numpy as np
 import pytest
-from conftest import random_experiment, small_experiment
+from conftest import Hung, hang, hung, random_experiment, small_experiment
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.crystallography.vectors import rotate_xyz
 from cubragg.errors import ConfigError
-from cubragg.experiment.catalog import find
-from cubragg.experiment.panel import Panel
 from cubragg.parity.pixel_trace import trace_steps
 from cubragg.plan.plan import make_plan
 from cubragg.reflections.predict import reflection_table
@@ -227,9 +225,9 @@ def test_panels_share_the_photons_of_a_plane():
     whole = protein(pixels=120, goniometer=Goniometer(0.05, 0.3, None, 3))
     mask = np.ones((120, 50), dtype=bool)
     mask[40:60, 10:20] = False
-    panels = (Panel(70, 120, 0.3, 0.3, name="left"),
-              Panel(50, 120, 0.3, 0.3, origin_mm=(70 * 0.3, 0.0, 0.0), offset=(75, 0), name="right", mask=mask))
-    cut = dataclasses.replace(whole, detector=dataclasses.replace(whole.detector, panels=panels))
+    panels = (Hung(70, 120, 0.3, 0.3, name="left"),
+              Hung(50, 120, 0.3, 0.3, origin_mm=(70 * 0.3, 0.0, 0.0), offset=(75, 0), name="right", mask=mask))
+    cut = hang(whole, panels)
     image = photons_without_water(whole)
     image[40:60, 80:90] = 0.0
     truth = reflection_table(make_plan(cut), min_photons=0.0)
@@ -242,7 +240,7 @@ def test_panels_share_the_photons_of_a_plane():
     assert fast[truth.panel == 1].min() >= 75
 
 
-def modules(layout: str, fast: int, slow: int) -> tuple[Panel, ...]:
+def modules(layout: str, fast: int, slow: int) -> tuple[Hung, ...]:
     """Nine panels with gaps in the image: on the detector's grid, shifted off it, or tilted with other pixels."""
     rng, panels = random.Random(5), []
     for number, (i, j) in enumerate(itertools.product(range(3), repeat=2)):
@@ -252,7 +250,7 @@ def modules(layout: str, fast: int, slow: int) -> tuple[Panel, ...]:
         angles = tuple(rng.uniform(-0.15, 0.15) if layout == "tilted" else 0.0 for _ in range(3))
         axes = [rotate_xyz(axis, angles) for axis in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))]
         edge = 0.25 if layout == "tilted" else 0.3
-        panels.append(Panel(fast, slow, edge, 0.3, (0.3 * left + moved[0], 0.3 * top + moved[1], moved[2]), *axes,
+        panels.append(Hung(fast, slow, edge, 0.3, (0.3 * left + moved[0], 0.3 * top + moved[1], moved[2]), *axes,
                             offset=(left, top), name=f"m{number}"))
     return tuple(panels)
 
@@ -264,7 +262,7 @@ def check_panels(experiment: Experiment) -> ReflectionTable:
     image = photons_without_water(experiment)
     assert truth.photons.sum() == pytest.approx(image.sum(), rel=SINGLE)
     slow, fast = np.indices(image.shape) + 0.5
-    for number, panel in enumerate(experiment.detector.panels):
+    for number, panel in enumerate(plan.detector_panels):
         mine, part = truth.panel == number, image[panel.window]
         photons = truth.photons[mine]
         assert photons.sum() == pytest.approx(part.sum(), rel=SINGLE)
@@ -282,7 +280,7 @@ def test_every_panel_has_its_own_photons(layout, semantics):
     whole = protein(oversample=2, goniometer=Goniometer(0.0, 0.3, None, 3), semantics=semantics)
     panels = modules(layout, 34, 33)
     panels = (*panels[:4], dataclasses.replace(panels[4], thickness_um=500.0, attenuation_um=300.0), *panels[5:])
-    detector = dataclasses.replace(whole.detector, panels=panels, thick_steps=2)
+    detector = hung(whole.detector, panels, semantics, thick_steps=2)
     sampling = dataclasses.replace(whole.sampling, roi=(0, 105, 40, 104))
     experiment = dataclasses.replace(whole, detector=detector, sampling=sampling)
     truth = check_panels(experiment)
@@ -294,8 +292,7 @@ def test_spots_on_panels_are_where_the_image_has_them(layout):
     """`image_px`, and `beam` from the panel's own place in space."""
     # With one sub-pixel the light lies where the counts do.
     whole = protein(oversample=1, goniometer=Goniometer(0.05, 0.3, None, 3))
-    experiment = dataclasses.replace(whole, detector=dataclasses.replace(
-        whole.detector, panels=modules(layout, 38, 37)))
+    experiment = hang(whole, modules(layout, 38, 37))
     plan = make_plan(experiment)
     truth, image = reflection_table(plan), photons_without_water(experiment)
     image_fast, image_slow = truth.image_px
@@ -312,19 +309,18 @@ def test_spots_on_panels_are_where_the_image_has_them(layout):
                                                                                            strict=True))
         assert spot.sum(axis=0) @ fast / spot.sum() == pytest.approx(image_fast[row], abs=0.02)
         assert spot.sum(axis=1) @ slow / spot.sum() == pytest.approx(image_slow[row], abs=0.02)
-        geometry = truth.panels[truth.panel[row]].geometry
-        place = (np.array(geometry.pix0) + truth.fast_mm[row] / 1000.0 * np.array(geometry.fast)
-                 + truth.slow_mm[row] / 1000.0 * np.array(geometry.slow))
+        panel = truth.panels[truth.panel[row]]
+        place = (np.array(panel.origin_mm) + truth.fast_mm[row] * np.array(panel.fast)
+                 + truth.slow_mm[row] * np.array(panel.slow))
         np.testing.assert_allclose(truth.beam[row], place / np.linalg.norm(place), atol=1e-12)
     assert compared >= 10
 
 
 def test_a_named_detector_with_gaps():
     """JUNGFRAU 4M: eight modules of their own; only two are rendered."""
-    model = find("--detector", "jungfrau4m")
     whole = protein(oversample=1, goniometer=Goniometer(0.05, 0.3, None, 2))
     experiment = dataclasses.replace(
-        whole, detector=Detector(**model.settings(), distance_mm=80.0),
+        whole, detector=Detector.named("jungfrau4m", distance_mm=80.0),
         sampling=dataclasses.replace(whole.sampling, roi=(950, 1150, 480, 580)))
     truth = check_panels(experiment)
     assert len(truth.panels) == 8

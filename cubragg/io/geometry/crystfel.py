@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cubragg import units
-from cubragg.crystallography.vectors import Vector
+from cubragg.crystallography.vectors import Vector, scale
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel, image_shape
 from cubragg.io.files.text import number, read_text
@@ -62,10 +62,11 @@ def read_geom(path: Path | str) -> Models:
             if _text(section, "no_index", "0").lower() in ("0", "false")}
     clens, unplaced = _camera_lengths(path, used)
     found = [_panel(path, name, section, clens[name]) for name, section in used.items()]
+    pixels_mm = {name: _pixel_mm(path, section) for name, section in used.items()}
     if not found:
         raise FormatError(f"{path}: no_index excludes all {len(panels)} panels; one at least must remain")
     for name, section in bad.items():
-        found = _masked(path, name, section, panels, found)
+        found = _masked(path, name, section, pixels_mm, found)
     wavelength, unsaid = _wavelength(path, common)
     return Models(BeamModel((0.0, 0.0, -1.0), wavelength), tuple(_in_one_image(panels, found)),
                   remarks=_shifts_left_out(path, used), unsaid=unsaid, unplaced=unplaced)
@@ -118,7 +119,7 @@ def _quantity(path: Path | str, section: _Section, name: str, scales: dict[str, 
 
 
 def _direction(path: Path | str, section: _Section, name: str) -> Vector:
-    """``-0.001x +0.999y`` in the frame of DIALS."""
+    """``-0.001x +0.999y`` in the frame of DIALS, as it stands: a step from pixel to pixel, in pixels."""
     line, text = section.values[name]
     parts = {"x": 0.0, "y": 0.0, "z": 0.0}
     for sign, size, axis in _TERM.findall(text):
@@ -155,10 +156,7 @@ def _panel(path: Path | str, name: str, section: _Section, clen_m: float) -> Pan
     for needed in _NEEDED:
         if needed not in section.values:
             raise FormatError(f"{path}: panel {name} has no {needed}")
-    res = _number(path, section, "res")
-    if not res > 0.0:
-        raise FormatError(f"{path}:{section.values['res'][0]}: got res = {res:g}; it must be > 0 pixels/m")
-    pixel_mm = 1000.0 / res
+    pixel_mm = _pixel_mm(path, section)
     x, y = (_number(path, section, key) * pixel_mm + 1000.0 * _shift(path, section, key[-1])
             for key in ("corner_x", "corner_y"))
     first_f, last_f, first_s, last_s = (round(_number(path, section, key)) for key in _PIXELS)
@@ -171,9 +169,17 @@ def _panel(path: Path | str, name: str, section: _Section, clen_m: float) -> Pan
     if rim > 0:
         mask = np.zeros(pixels, dtype=bool)
         mask[rim:-rim, rim:-rim] = True
-    return Panel(pixels[1], pixels[0], pixel_mm, pixel_mm, (-x, y, -1000.0 * (clen_m + _offset_m(path, section))),
-                 _direction(path, section, "fs"),
-                 _direction(path, section, "ss"), (first_f, first_s), name, mask=mask)
+    fast, slow = (scale(_direction(path, section, key), pixel_mm) for key in ("fs", "ss"))
+    return Panel(pixels[1], pixels[0], (-x, y, -1000.0 * (clen_m + _offset_m(path, section))), fast, slow,
+                 (first_f, first_s), name, mask=mask)
+
+
+def _pixel_mm(path: Path | str, section: _Section) -> float:
+    """The length of which fs, ss and corners are multiples [mm]."""
+    res = _number(path, section, "res")
+    if not res > 0.0:
+        raise FormatError(f"{path}:{section.values['res'][0]}: got res = {res:g}; it must be > 0 pixels/m")
+    return 1000.0 / res
 
 
 def _shift(path: Path | str, section: _Section, axis: str) -> float:
@@ -209,11 +215,11 @@ def _in_one_image(sections: dict[str, _Section], panels: Sequence[Panel]) -> lis
     return placed
 
 
-def _masked(path: Path | str, name: str, section: _Section, sections: dict[str, _Section], panels: list[Panel]
+def _masked(path: Path | str, name: str, section: _Section, pixels_mm: dict[str, float], panels: list[Panel]
             ) -> list[Panel]:
     """The panels with a bad region masked: inclusive pixels of the image, or a range of x and y [pixel]."""
     only = _text(section, "panel")
-    if only and only not in sections:
+    if only and only not in pixels_mm:
         line, _ = section.values["panel"]
         raise FormatError(f"{path}:{line}: got panel {only} in {name}; there is none of that name")
     keys = [key for key in section.values if key.startswith(("min_", "max_"))]
@@ -228,11 +234,13 @@ def _masked(path: Path | str, name: str, section: _Section, sections: dict[str, 
             covered.append(panel)
             continue
         fast, slow = np.arange(panel.fast_pixels)[None, :], np.arange(panel.slow_pixels)[:, None]
+        u: np.ndarray
+        v: np.ndarray
         if "fs" in kinds:
             u, v = fast + panel.offset[0], slow + panel.offset[1]
         else:
-            u, v = (panel.origin_mm[axis] / panel.pixel_fast_mm + (fast + 0.5) * panel.fast[axis]
-                    + (slow + 0.5) * panel.slow[axis] for axis in (0, 1))
+            u, v = ((panel.origin_mm[axis] + (fast + 0.5) * panel.fast_mm[axis] + (slow + 0.5) * panel.slow_mm[axis])
+                    / pixels_mm[panel.name] for axis in (0, 1))
             u = -u
         inside = (low_f <= u) & (u <= high_f) & (low_s <= v) & (v <= high_s)
         known = True if panel.mask is None else panel.mask
@@ -295,8 +303,7 @@ def geom_text(where: str, models: Models, *, data: str | None, adu_per_photon: f
     Raises
     ------
     FormatError
-        For pixels that are not square, which CrystFEL does not know, or models without detector or wavelength;
-        ``where`` begins the message.
+        For models without detector or wavelength; ``where`` begins the message.
     """
     beam = models.beam
     if beam is None or beam.wavelength_A is None or not models.panels:
@@ -312,7 +319,7 @@ def geom_text(where: str, models: Models, *, data: str | None, adu_per_photon: f
     if data is not None:
         lines += [f"data = {data}", "dim0 = %", "dim1 = ss", "dim2 = fs"]
     for number_, panel in enumerate(models.panels):
-        lines += ["", *_panel_lines(where, _name(number_, panel), panel, clen_m)]
+        lines += ["", *_panel_lines(_name(number_, panel), panel, clen_m)]
     return "\n".join([*lines, ""])
 
 
@@ -326,17 +333,16 @@ def _centre_mm(panel: Panel) -> Vector:
     return tuple(sum(corner[i] for corner in corners) / 4.0 for i in range(3))  # type: ignore[return-value]
 
 
-def _panel_lines(where: str, name: str, panel: Panel, clen_m: float) -> Iterable[str]:
-    if panel.pixel_fast_mm != panel.pixel_slow_mm:
-        raise FormatError(f"{where}: got pixels of {panel.pixel_fast_mm:g} x {panel.pixel_slow_mm:g} mm; "
-                          "CrystFEL knows square ones only")
+def _panel_lines(name: str, panel: Panel, clen_m: float) -> Iterable[str]:
     x, y, z = panel.origin_mm
-    res = 1000.0 / panel.pixel_fast_mm
+    pixel_mm, _ = panel.pixel_mm  # fs and ss are multiples of it, whatever their lengths and angle
+    res = 1000.0 / pixel_mm
     last_f, last_s = panel.offset[0] + panel.fast_pixels - 1, panel.offset[1] + panel.slow_pixels - 1
     yield from (f"{name}/{key} = {value}" for key, value in (
         ("min_fs", panel.offset[0]), ("max_fs", last_f), ("min_ss", panel.offset[1]), ("max_ss", last_s),
-        ("res", repr(res)), ("fs", _written(panel.fast)), ("ss", _written(panel.slow)),
-        ("corner_x", repr(-x / panel.pixel_fast_mm + 0.0)), ("corner_y", repr(y / panel.pixel_fast_mm)),
+        ("res", repr(res)), *((key, _written(scale(step_mm, 1.0 / pixel_mm))) for key, step_mm in (
+            ("fs", panel.fast_mm), ("ss", panel.slow_mm))),
+        ("corner_x", repr(-x / pixel_mm + 0.0)), ("corner_y", repr(y / pixel_mm)),
         ("coffset", repr(-z / 1000.0 - clen_m))))
     for count, (f0, f1, s0, s1) in enumerate([] if panel.mask is None else rectangles(~panel.mask)):
         region = {"panel": name, "min_fs": panel.offset[0] + f0, "max_fs": panel.offset[0] + f1 - 1,

@@ -15,10 +15,9 @@ from cubragg.crystallography.cell import Cell, cell_of_axes, dual_axes
 from cubragg.crystallography.frames import to_frame
 from cubragg.crystallography.vectors import Matrix, Vector, rotate_axis
 from cubragg.errors import ConfigError
-from cubragg.experiment.detector import DetectorGeometry
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panel import Panel
-from cubragg.experiment.sensor import Sensor
+from cubragg.experiment.sensor import sensor_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Models:
     beam, scan, crystal
         See their classes.
     panels
-        The panels of the detector. Here their components run along x, y, z of the laboratory, from the sample.
+        The panels of the detector, placed in the laboratory of the models.
     spindle
         Unit vector of the rotation axis, as it stands in the laboratory; positive rotation is right-handed.
     remarks
@@ -110,7 +109,8 @@ def models_of(experiment: Experiment) -> Models:
     detector, goniometer, beam = experiment.detector, experiment.goniometer, experiment.beam
     if detector.curved:
         raise ConfigError("detector.curved", "got a curved detector; files describe flat panels only")
-    geometry = detector.geometry(goniometer.axis, experiment.semantics)
+    placed = experiment.placed()
+    geometry = placed.frame
     turn = geometry.dials_rotation()
     lattice = experiment.crystal.lattice(experiment.semantics)
     # Where nanoBragg's rules leave the reciprocal axes a little off, those of the image are dual to the real axes.
@@ -118,26 +118,21 @@ def models_of(experiment: Experiment) -> Models:
     span = goniometer.sweep().span
     osc = goniometer.osc_deg if span and goniometer.osc_deg is not None else units.deg_from_rad(span)
     kahn = beam.kahn_factor if beam.polarized else 0.0
-    panels = [_masked(_panel(turn, *placed), experiment.sampling.mask) for placed in zip(
-        detector.panels or (None,), detector.panel_geometries(geometry), detector.panel_sensors(), strict=True)]
+    panels = [_masked(_panel(turn, panel), experiment.sampling.mask) for panel in placed.panels]
     return Models(
         BeamModel(to_frame(turn, geometry.beam), beam.wavelength_A, (1.0 + kahn) / 2.0, to_frame(turn, geometry.vert)),
         tuple(panels), to_frame(turn, geometry.spindle), ScanModel(goniometer.phi_deg, osc, beam.exposure_s),
         CrystalModel(tuple(axis[i] for i in range(3) for axis in axes)))  # type: ignore[arg-type]
 
 
-def _panel(turn: Matrix, panel: Panel | None, geometry: DetectorGeometry, sensor: Sensor) -> Panel:
-    """A panel, or a detector that is one itself (``None``), in the laboratory that ``turn`` leads to."""
-    x, y, z = to_frame(turn, geometry.pix0)
+def _panel(turn: Matrix, panel: Panel) -> Panel:
+    """A panel in the laboratory that ``turn`` leads to, with a sensor if it absorbs."""
+    sensor = sensor_of(panel.thickness_um or 0.0, panel.attenuation_um)
     absorbing = sensor.thickness_m > 0.0 and sensor.mu_per_m > 0.0
-    placed = {
-        "origin_mm": (1000.0 * x, 1000.0 * y, 1000.0 * z), "fast": to_frame(turn, geometry.fast),
-        "slow": to_frame(turn, geometry.slow), "thickness_um": 1e6 * sensor.thickness_m if absorbing else None,
-        "attenuation_um": 1e6 / sensor.mu_per_m if absorbing else None}
-    if panel is not None:
-        return dataclasses.replace(panel, **placed)  # type: ignore[arg-type]
-    return Panel(geometry.fast_pixels, geometry.slow_pixels, 1000.0 * geometry.pixel_size,
-                 1000.0 * geometry.slow_pixel_size, **placed)  # type: ignore[arg-type]
+    return dataclasses.replace(
+        panel, origin_mm=to_frame(turn, panel.origin_mm), fast_mm=to_frame(turn, panel.fast_mm),
+        slow_mm=to_frame(turn, panel.slow_mm), thickness_um=1e6 * sensor.thickness_m if absorbing else None,
+        attenuation_um=1e6 / sensor.mu_per_m if absorbing else None)
 
 
 def _masked(panel: Panel, mask: np.ndarray | None) -> Panel:

@@ -283,7 +283,8 @@ def _panel(node: _Node, parent: Frame) -> Panel:
     offset = node.numbers("raw_image_offset", 2) if "raw_image_offset" in node else (0.0, 0.0)
     low, high = node.numbers("trusted_range", 2) if "trusted_range" in node else (0.0, 0.0)
     panel = Panel(
-        fast_pixels, slow_pixels, pixel_fast, pixel_slow, origin, fast, slow, (int(offset[0]), int(offset[1])),
+        fast_pixels, slow_pixels, origin, scale(fast, pixel_fast), scale(slow, pixel_slow),
+        (int(offset[0]), int(offset[1])),
         node.text("name"), 1000.0 * thickness if absorbing else None, 1000.0 / mu if absorbing else None,
         node.text("material"), trusted=(low, high) if high > low else None)
     dark = node.rows("mask", 4)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from typing import Any
 
 from cubragg.crystallography.cell import dual_axes
-from cubragg.crystallography.vectors import Matrix, dot
+from cubragg.crystallography.vectors import Matrix
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.io.geometry.experiment_models import Models, ScanModel, crystal_at, rectangles
+from cubragg.io.perpendicular import squared_panels
 
-#: Cosine between fast and slow axis up to which dxtbx takes a panel.
-_SKEW = 1e-7
 _HDF5_ENDINGS = (".nxs", ".h5", ".hdf5", ".cxi")
 _COUNTED = re.compile(r"\d+(?=\.\w+$)")
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
@@ -31,7 +29,8 @@ def expt_text(where: str, models: Models, *, image: str | None, trusted: tuple[f
     Raises
     ------
     FormatError
-        For models without a wavelength or a detector, or a skewed panel; ``where`` begins the message.
+        For models without a wavelength or a detector, or panels too far from perpendicular; ``where`` begins the
+        message.
     """
     return json.dumps(_document(where, models, image, trusted), indent=2) + "\n"
 
@@ -40,6 +39,10 @@ def _document(where: str, models: Models, image: str | None, trusted: tuple[floa
     beam, scan = models.beam, models.scan
     if beam is None or beam.wavelength_A is None or not models.panels:
         raise FormatError(f"{where}: got models without a wavelength or a detector; DIALS needs both")
+    try:
+        panels = squared_panels(models.panels)
+    except FormatError as error:
+        raise FormatError(f"{where}: {error}") from None
     rotating = scan is not None and scan.osc_deg > 0.0
     tables: dict[str, dict[str, Any]] = {
         "beam": {
@@ -49,7 +52,7 @@ def _document(where: str, models: Models, image: str | None, trusted: tuple[floa
             "polarization_normal": [*(beam.polarization_normal or (0.0, 1.0, 0.0))],
             "polarization_fraction": 0.5 if beam.polarization_fraction is None else beam.polarization_fraction,
             "flux": 0.0, "transmission": 1.0},
-        "detector": {"panels": [_panel(where, number, panel, trusted) for number, panel in enumerate(models.panels)]}}
+        "detector": {"panels": [_panel(number, panel, trusted) for number, panel in enumerate(panels)]}}
     if rotating and scan is not None and models.spindle is not None:
         tables["goniometer"] = {"rotation_axis": [*models.spindle], "fixed_rotation": _IDENTITY,
                                 "setting_rotation": _IDENTITY}
@@ -77,18 +80,13 @@ def _imageset(image: str, scan: ScanModel | None) -> dict[str, Any]:
     return {**found, "mask": "", "gain": "", "pedestal": "", "dx": "", "dy": "", "params": {}}
 
 
-def _panel(where: str, number: int, panel: Panel, trusted: tuple[float, float]) -> dict[str, Any]:
-    skew = dot(panel.fast, panel.slow)
-    if abs(skew) > _SKEW:
-        apart = math.degrees(math.acos(skew))
-        raise FormatError(f"{where}: got panel {panel.name or number} with axes {apart:.6g} deg apart; "
-                          "DIALS knows perpendicular ones only")
+def _panel(number: int, panel: Panel, trusted: tuple[float, float]) -> dict[str, Any]:
     absorbing = panel.thickness_um is not None and bool(panel.attenuation_um)
     gaps = [] if panel.mask is None else rectangles(~panel.mask)
     return {
         "name": panel.name or f"panel{number}", "type": "SENSOR_PAD", "fast_axis": [*panel.fast],
         "slow_axis": [*panel.slow], "origin": [*panel.origin_mm], "raw_image_offset": [*panel.offset],
-        "image_size": [panel.fast_pixels, panel.slow_pixels], "pixel_size": [panel.pixel_fast_mm, panel.pixel_slow_mm],
+        "image_size": [panel.fast_pixels, panel.slow_pixels], "pixel_size": [*panel.pixel_mm],
         "trusted_range": [*(panel.trusted or trusted)],
         "thickness": (panel.thickness_um or 0.0) / 1000.0 if absorbing else 0.0, "material": panel.material,
         "mu": 1000.0 / panel.attenuation_um if absorbing and panel.attenuation_um else 0.0, "identifier": "",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, unit
+from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, scale, unit
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.sensor import attenuation_um, known_material
@@ -78,7 +78,7 @@ def read_smv_models(path: Path | str) -> Models:
             remarks.append(f"{path} has the detector on a two-theta arm of {value('TWOTHETA'):g} deg and does not say "
                            "about which axis: it is taken as untilted")
     slow_pixels, fast_pixels = image.pixels.shape
-    panel = Panel(fast_pixels, slow_pixels, pixel, pixel, origin, fast, slow)
+    panel = Panel(fast_pixels, slow_pixels, origin, scale(fast, pixel), scale(slow, pixel))
     start = value("OSC_START", value("PHI", 0.0))
     exposure = value("TIME", 0.0)
     return Models(BeamModel(_BEAM, wavelength), (panel,), _SPINDLE,
@@ -146,8 +146,9 @@ def read_cbf_models(path: Path | str) -> Models:
     slow, fast = counts.shape
     cutoff = _optional(header, "Count_cutoff")
     live = counts >= 0
-    panel = Panel(fast, slow, fast_mm, slow_mm, (-beam_fast * fast_mm, beam_slow * slow_mm, -1000.0 * distance_m),
-                  _FAST, _SLOW, thickness_um=thickness if depth else None, attenuation_um=depth, material=material,
+    panel = Panel(fast, slow, (-beam_fast * fast_mm, beam_slow * slow_mm, -1000.0 * distance_m),
+                  scale(_FAST, fast_mm), scale(_SLOW, slow_mm), thickness_um=thickness if depth else None,
+                  attenuation_um=depth, material=material,
                   mask=None if live.all() else live, trusted=(0.0, cutoff) if cutoff else None)
     share = _optional(header, "Polarization")
     remarks = []

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cubragg.crystallography.vectors import Vector, unit
+from cubragg.crystallography.vectors import Vector, scale, unit
 from cubragg.errors import CubraggError, FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.sensor import attenuation_um, known_material
@@ -196,8 +196,8 @@ class _Reader:
         values = self._values(node, "deg" if kind == "rotation" else "mm")
         offset = np.zeros(3)
         if "offset" in node.attrs:
-            scale = self._scale(node, "offset_units", "mm") if np.any(node.attrs["offset"]) else 1.0
-            offset = np.asarray(node.attrs["offset"], dtype=np.float64).ravel() * scale
+            factor = self._scale(node, "offset_units", "mm") if np.any(node.attrs["offset"]) else 1.0
+            offset = np.asarray(node.attrs["offset"], dtype=np.float64).ravel() * factor
         if kind == "rotation":
             vector = self._vector(node, "vector")
             return _Step(node, True, vector / np.linalg.norm(vector), values, offset)
@@ -310,7 +310,7 @@ class _Reader:
             window = mask[offset[1]:offset[1] + slow_pixels, offset[0]:offset[0] + fast_pixels]
             if window.shape != (slow_pixels, fast_pixels):
                 raise self.fault(module, f"it lies outside the pixel_mask of {mask.shape[1]} x {mask.shape[0]} pixels")
-        return Panel(fast_pixels, slow_pixels, edges[0], edges[1], corner, axes[0], axes[1], offset,
+        return Panel(fast_pixels, slow_pixels, corner, scale(axes[0], edges[0]), scale(axes[1], edges[1]), offset,
                      module.name.rsplit("/", 1)[-1], mask=None if window is None or window.all() else window, **sensor)
 
     def _corner(self, module: Any) -> Vector:
@@ -340,9 +340,8 @@ class _Reader:
             raise self.fault(detector, f"there is neither an NXdetector_module nor {missing} in it")
         fast, slow = (self._scalar(detector[name], unit_) for name, unit_ in sizes.items())
         centre_x, centre_y = (float(np.ravel(detector[f"beam_center_{axis}"][()])[0]) for axis in "xy")
-        return Panel(shape[1], shape[0], fast, slow,
-                     (-centre_x * fast, centre_y * slow, -self._scalar(detector[distance], "mm")), (1.0, 0.0, 0.0),
-                     (0.0, -1.0, 0.0), mask=None if mask is None or mask.all() else mask, **sensor)
+        return Panel(shape[1], shape[0], (-centre_x * fast, centre_y * slow, -self._scalar(detector[distance], "mm")),
+                     (fast, 0.0, 0.0), (0.0, -slow, 0.0), mask=None if mask is None or mask.all() else mask, **sensor)
 
 
 def _is_turned(detector: Any, module: Any) -> bool:

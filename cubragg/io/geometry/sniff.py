@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from cubragg.errors import ConfigError, FormatError
-from cubragg.experiment.panel import check_overlaps
+from cubragg.experiment.panel import check_panels
 from cubragg.io.files.compression import start_of
 from cubragg.io.geometry.experiment_models import Models
 
@@ -34,7 +34,7 @@ def read_models(path: Path | str, number: int | None = None) -> Models:
         raise FormatError(f"{path}: got the number {number}; only an .expt holds several experiments")
     try:
         models = _read(path, kind, number)
-        check_overlaps(models.panels)
+        check_panels(models.panels)
     except ConfigError as error:
         raise FormatError(f"{path}: {error.what}" if error.where.startswith("detector") else f"{path}: {error}"
                           ) from None

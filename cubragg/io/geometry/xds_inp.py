@@ -6,20 +6,22 @@ corner of the first stands at 0.5; its detector system begins at pixel 0, its ax
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from cubragg.crystallography.vectors import Vector, combine, cross, dot
 from cubragg.errors import FormatError
-from cubragg.experiment.panel import Panel, image_shape
+from cubragg.experiment.panel import Panel, image_shape, live_pixels, panel_in_beam
 from cubragg.io.geometry.experiment_models import Models, ScanModel, cell_of, crystal_at, rectangles
-from cubragg.io.geometry.to_detector import detector_plane
+from cubragg.io.perpendicular import squared_panels
 
-#: Cosine between fast and slow axis below which a panel is not skewed but rounded.
-_SKEW = 1e-9
+#: Pixels of sizes that differ by no more than rounding are of one size.
+_SAME_SIZE = 1e-9
 _COUNTED = re.compile(r"(\d+)(?=\.\w+$)")
 
 
@@ -42,8 +44,8 @@ def xds_inp_text(where: str, models: Models, data: Data) -> str:
     Raises
     ------
     FormatError
-        For an image without rotation, panels with different pixels, or models without detector or wavelength;
-        ``where`` begins the message.
+        For an image without rotation, panels with different pixels or too far from perpendicular, or models without
+        detector or wavelength; ``where`` begins the message.
     """
     return "\n".join([*_lines(where, models, data), ""])
 
@@ -54,17 +56,21 @@ def _lines(where: str, models: Models, data: Data) -> Iterator[str]:
         raise FormatError(f"{where}: got models without a wavelength or a detector; XDS needs both")
     if scan is None or spindle is None or not scan.osc_deg > 0.0:
         raise FormatError(f"{where}: got an image without rotation; XDS needs one (-osc)")
-    panel = models.panels[0]
-    edges = (panel.pixel_fast_mm, panel.pixel_slow_mm)
-    if any((other.pixel_fast_mm, other.pixel_slow_mm) != edges for other in models.panels):
+    try:
+        panels = squared_panels(models.panels)
+    except FormatError as error:
+        raise FormatError(f"{where}: {error}") from None
+    edges = panels[0].pixel_mm
+    if any(not math.isclose(mine, edge, rel_tol=_SAME_SIZE)
+           for panel in panels for mine, edge in zip(panel.pixel_mm, edges, strict=True)):
         raise FormatError(f"{where}: got panels with pixels of different sizes; XDS knows one size")
-    plane = detector_plane(models.panels, beam.direction)
+    plane = _plane(panels, beam.direction)
     normal = cross(plane.fast, plane.slow)
-    height, width = image_shape(models.panels)
+    height, width = image_shape(panels)
     yield "JOB= XYCORR INIT COLSPOT IDXREF DEFPIX INTEGRATE CORRECT"
     yield from _frames(data, scan)
     yield f"DETECTOR= {data.detector}  MINIMUM_VALID_PIXEL_VALUE= {data.lowest}  OVERLOAD= {data.overload}"
-    yield from _sensor(panel)
+    yield from _sensor(panels[0])
     yield f"NX= {width}  NY= {height}  QX= {edges[0]!r}  QY= {edges[1]!r}"
     yield f"DIRECTION_OF_DETECTOR_X-AXIS= {_numbers(plane.fast)}"
     yield f"DIRECTION_OF_DETECTOR_Y-AXIS= {_numbers(plane.slow)}"
@@ -79,10 +85,16 @@ def _lines(where: str, models: Models, data: Data) -> Iterator[str]:
         yield f"POLARIZATION_PLANE_NORMAL= {_numbers(beam.polarization_normal)}"
     yield "TRUSTED_REGION= 0.0 1.42"
     yield from _crystal(models)
-    yield from _untrusted(models.panels)
-    if len(models.panels) > 1 or _apart(panel):
-        for panel in models.panels:
+    yield from _untrusted(panels)
+    if len(panels) > 1 or panels[0].offset != (0, 0):
+        for panel in panels:
             yield from _segment(panel, plane, normal)
+
+
+def _plane(panels: Sequence[Panel], beam: Vector) -> Panel:
+    """The plane of the panel in the beam, as a panel that begins at the first pixel of the image."""
+    base = panel_in_beam(panels, beam)
+    return replace(base, origin_mm=base.place_mm(-base.offset[0], -base.offset[1]), offset=(0, 0))
 
 
 def _numbers(x: Vector) -> str:
@@ -121,18 +133,11 @@ def _crystal(models: Models) -> Iterator[str]:
         yield f"! UNIT_CELL_{name}-AXIS= {_numbers(axis)}"
 
 
-def _untrusted(panels: tuple[Panel, ...]) -> Iterator[str]:
+def _untrusted(panels: Sequence[Panel]) -> Iterator[str]:
     """Gaps and masked pixels; both ends of a range stand outside."""
-    dark = np.ones(image_shape(panels), dtype=bool)
-    for panel in panels:
-        dark[panel.window] = False if panel.mask is None else ~panel.mask
-    for f0, f1, s0, s1 in rectangles(dark):
+    live = live_pixels(panels)
+    for f0, f1, s0, s1 in [] if live is None else rectangles(~live):
         yield f"UNTRUSTED_RECTANGLE= {f0} {f1 + 1} {s0} {s1 + 1}"
-
-
-def _apart(panel: Panel) -> bool:
-    """Whether a lone panel needs a segment: one that does not begin with the image, or is skewed."""
-    return panel.offset != (0, 0) or abs(dot(panel.fast, panel.slow)) > _SKEW
 
 
 def _segment(panel: Panel, plane: Panel, normal: Vector) -> Iterator[str]:
@@ -142,7 +147,7 @@ def _segment(panel: Panel, plane: Panel, normal: Vector) -> Iterator[str]:
         return (dot(x, axes[0]), dot(x, axes[1]), dot(x, axes[2]))
 
     fast, slow = within(panel.fast), within(panel.slow)
-    half = combine((0.5 * plane.pixel_fast_mm, (1.0, 0.0, 0.0)), (0.5 * plane.pixel_slow_mm, (0.0, 1.0, 0.0)))
+    half = (0.5 * plane.pixel_mm[0], 0.5 * plane.pixel_mm[1], 0.0)
     corner = combine((1.0, within(combine((1.0, panel.origin_mm), (-1.0, plane.origin_mm)))), (1.0, half))
     first = (panel.offset[0] + 1, panel.offset[1] + 1)
     last = (panel.offset[0] + panel.fast_pixels, panel.offset[1] + panel.slow_pixels)
@@ -150,5 +155,5 @@ def _segment(panel: Panel, plane: Panel, normal: Vector) -> Iterator[str]:
     yield f"DIRECTION_OF_SEGMENT_X-AXIS= {_numbers(fast)}"
     yield f"DIRECTION_OF_SEGMENT_Y-AXIS= {_numbers(slow)}"
     yield f"SEGMENT_DISTANCE= {dot(corner, cross(fast, slow))!r}"
-    yield (f"SEGMENT_ORGX= {first[0] - 0.5 - dot(corner, fast) / panel.pixel_fast_mm!r}  "
-           f"SEGMENT_ORGY= {first[1] - 0.5 - dot(corner, slow) / panel.pixel_slow_mm!r}")
+    yield (f"SEGMENT_ORGX= {first[0] - 0.5 - dot(corner, fast) / panel.pixel_mm[0]!r}  "
+           f"SEGMENT_ORGY= {first[1] - 0.5 - dot(corner, slow) / panel.pixel_mm[1]!r}")

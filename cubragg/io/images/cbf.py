@@ -22,12 +22,12 @@ from cubragg import units
 from cubragg.detect.quantize import MAX_COUNT
 from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import ConfigError, FormatError
-from cubragg.experiment.detector import DetectorGeometry
+from cubragg.experiment.conventions import DetectorFrame
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.files.compression import unpacked
 from cubragg.io.images import pilatus
-from cubragg.io.images.image_panels import sensor_of
+from cubragg.io.images.image_panels import sensor_in_common
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import OneImageWriter, What
 
@@ -138,12 +138,12 @@ def _known(key: str, value: float | None, unit: str = "") -> str:
     return "" if value is None else f"{key} {_digits(value)}{unit}"
 
 
-def minicbf_header(geometry: DetectorGeometry, *, wavelength_A: float, start_angle_deg: float,
+def minicbf_header(geometry: DetectorFrame, *, wavelength_A: float, start_angle_deg: float,
                    angle_increment_deg: float, exposure_s: float, timestamp: datetime, count_cutoff: int = MAX_COUNT,
                    n_excluded_pixels: int = 0, sensor_thickness_m: float | None = None, flux: float | None = None,
                    polarization: float | None = None, sensor: str = "Silicon", convention: str = "generic"
                    ) -> MiniCbfHeader:
-    """The header of an image rendered on ``geometry``, which `tiles.facing_geometry` made.
+    """The header of an image rendered on ``geometry``, which `Scene.facing` made.
 
     ``sensor_thickness_m`` only where sensor layers were rendered (see `MiniCbfHeader`).
     The threshold is half the photon energy, where counting detectors have it. A
@@ -248,7 +248,7 @@ class CbfWriter(OneImageWriter):
 
     def _header(self) -> MiniCbfHeader:
         scene = self.scene
-        material, thickness = sensor_of(scene.tiles)
+        material, thickness = sensor_in_common(scene.panels)
         return minicbf_header(
             scene.facing(), wavelength_A=scene.wavelength_A, start_angle_deg=scene.start_deg,
             angle_increment_deg=scene.range_deg, exposure_s=scene.exposure_s, timestamp=scene.timestamp,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +22,15 @@ from cubragg.crystallography.frames import to_frame
 from cubragg.crystallography.vectors import Vector, dot, norm, scale
 from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
+from cubragg.experiment.conventions import DetectorFrame
+from cubragg.experiment.panel import Panel, panel_in_beam
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.files.hdf5_sink import Sink, undisturbed
-from cubragg.io.images.image_panels import Tile, sensor_of
+from cubragg.io.images.image_panels import sensor_in_common
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import What
+from cubragg.io.perpendicular import squared_panels
 
 if TYPE_CHECKING:
     import h5py
@@ -73,13 +77,14 @@ class NxmxWriter:
     Raises
     ------
     FormatError
-        If the panels differ in their sensors.
+        If the panels differ in their sensors, or are too far from perpendicular.
     OSError
         If the file cannot be written.
     """
 
     def __init__(self, path: Path | str, scene: Scene, images: int, type_name: str = "uint32") -> None:
-        sensor_of(scene.tiles)
+        sensor_in_common(scene.panels)
+        scene = replace(scene, panels=squared_panels(scene.panels))
         self.done, self.complete = 0, False
         self._path, self._scene, self._images, self._type = path, scene, images, type_name
         self._stack = ExitStack()
@@ -164,10 +169,11 @@ class NxmxImageWriter:
         self.file: NxmxWriter | None = None
 
     def check(self) -> None:
-        """Refuse curved detectors, and panels with different sensors."""
+        """Refuse curved detectors, and panels with different sensors or too far from perpendicular."""
         if self.scene.curved:
             raise FormatError("got a curved detector")
-        sensor_of(self.scene.tiles)
+        sensor_in_common(self.scene.panels)
+        squared_panels(self.scene.panels)
 
     def pixel_type(self, what: What) -> PixelType:
         """One of `TYPES`."""
@@ -207,19 +213,19 @@ def _describe(file: h5py.File, scene: Scene, images: int, type_name: str) -> Non
     _group(entry, "source", "NXsource")["name"] = "cubragg, simulated"
     instrument = _group(entry, "instrument", "NXinstrument")
     instrument["name"] = "cubragg, simulated"
-    frame = _Frame(scene.tiles[0])
+    frame = _Frame(scene.frame)
     _beam(_group(instrument, "beam", "NXbeam"), scene, frame)
     _sample(_group(entry, "sample", "NXsample"), scene, images, frame)
     _detector(_group(instrument, "detector", "NXdetector"), scene, images, type_name, frame)
 
 
 class _Frame:
-    """From the laboratory of a tile into the McStas frame."""
+    """From a detector's laboratory into the McStas frame."""
 
-    def __init__(self, tile: Tile) -> None:
-        self._rotation = tile.geometry.dials_rotation()
-        self.spindle = self(tile.geometry.spindle)
-        self.polar = self(tile.geometry.polar)
+    def __init__(self, frame: DetectorFrame) -> None:
+        self._rotation = frame.dials_rotation()
+        self.spindle = self(frame.spindle)
+        self.polar = self(frame.polar)
 
     def __call__(self, vector: Vector) -> Vector:
         x, y, z = to_frame(self._rotation, vector)
@@ -279,32 +285,23 @@ def _sample(sample: h5py.Group, scene: Scene, images: int, frame: _Frame) -> Non
     _field(_group(sample, "goniometer", "NXcollection"), "omega_range_average", scene.range_deg, "deg")
 
 
-def _reference(tiles: tuple[Tile, ...]) -> Tile:
-    """The tile nearest to whose middle the beam hits; distance and beam centre are told of it."""
-    def off_middle(tile: Tile) -> float:
-        geometry = tile.geometry
-        off = math.hypot(geometry.fbeam - geometry.detsize_fast / 2.0, geometry.sbeam - geometry.detsize_slow / 2.0)
-        return math.inf if math.isnan(off) else off
-    return min(tiles, key=off_middle)
-
-
 def _detector(detector: h5py.Group, scene: Scene, images: int, type_name: str, frame: _Frame) -> None:
-    reference = _reference(scene.tiles)
-    geometry, (fast_offset, slow_offset) = reference.geometry, reference.offset
-    material, thickness = sensor_of(scene.tiles)
+    reference = panel_in_beam(scene.panels, scene.frame.beam)
+    spot, edges_mm = reference.spot(scene.frame.beam), reference.pixel_mm
+    material, thickness = sensor_in_common(scene.panels)
     detector["description"] = "cubragg, simulated"
     detector["type"] = "Pixel"
     detector["depends_on"] = _DETECTOR_Z
     for name, value, units in (
-            ("x_pixel_size", geometry.pixel_size, "m"), ("y_pixel_size", geometry.slow_pixel_size, "m"),
+            ("x_pixel_size", edges_mm[0] / 1000.0, "m"), ("y_pixel_size", edges_mm[1] / 1000.0, "m"),
             ("sensor_thickness", thickness or _NO_SENSOR_M, "m"), ("count_time", scene.exposure_s, "s"),
             ("frame_time", scene.exposure_s, "s")):
         _field(detector, name, np.float64(value), units)
-    if math.isfinite(geometry.distance):
+    if spot is not None:
         for name in ("distance", "detector_distance"):
-            _field(detector, name, np.float64(geometry.distance), "m")
-        _field(detector, "beam_center_x", fast_offset + geometry.fbeam / geometry.pixel_size, "pixel")
-        _field(detector, "beam_center_y", slow_offset + geometry.sbeam / geometry.slow_pixel_size, "pixel")
+            _field(detector, name, np.float64(spot.distance_mm / 1000.0), "m")
+        _field(detector, "beam_center_x", reference.offset[0] + spot.fast_px, "pixel")
+        _field(detector, "beam_center_y", reference.offset[1] + spot.slow_px, "pixel")
     detector["sensor_material"] = material
     lowest, highest = scene.trusted or (0.0, TYPES[type_name].highest)
     number = float if type_name == "float32" else int
@@ -313,17 +310,17 @@ def _detector(detector: h5py.Group, scene: Scene, images: int, type_name: str, f
     if type_name != "float32":
         detector["bit_depth_readout"] = 8 * np.dtype(type_name).itemsize
     _specific(_group(detector, "detectorSpecific", "NXcollection"), scene, images)
-    if all(tile.geometry.fast_pixels == scene.live.shape[1] for tile in scene.tiles):
+    if all(panel.fast_pixels == scene.live.shape[1] for panel in scene.panels):
         # dxtbx 3.12 fails on the part of a mask that is not contiguous; values alone mask gaps there.
         detector["pixel_mask"] = detector["detectorSpecific/pixel_mask"]
     detector["pixel_mask_applied"] = True
-    depth = frame(geometry.pix0)[2]
+    depth = frame(reference.origin_mm)[2] / 1000.0
     _axis(_group(detector, "transformations", "NXtransformations"), "detector_z", depth, "translation",
           (0.0, 0.0, 1.0), ".")
-    width = len(str(len(scene.tiles) - 1))
-    for number_, tile in enumerate(scene.tiles):
-        name = "module" if len(scene.tiles) == 1 else f"module_{number_:0{width}}"
-        _module(_group(detector, name, "NXdetector_module"), tile, depth, frame)
+    width = len(str(len(scene.panels) - 1))
+    for number_, panel in enumerate(scene.panels):
+        name = "module" if len(scene.panels) == 1 else f"module_{number_:0{width}}"
+        _module(_group(detector, name, "NXdetector_module"), panel, depth, frame)
 
 
 def _specific(specific: h5py.Group, scene: Scene, images: int) -> None:
@@ -337,17 +334,17 @@ def _specific(specific: h5py.Group, scene: Scene, images: int) -> None:
     specific["pixel_mask"] = np.where(scene.live, 0, _GAP).astype(np.uint32)
 
 
-def _module(module: h5py.Group, tile: Tile, depth: float, frame: _Frame) -> None:
-    geometry, path = tile.geometry, module.name
-    if tile.name:
-        module["description"] = tile.name
-    module["data_origin"] = np.array(tile.offset[::-1])
-    module["data_size"] = np.array((geometry.slow_pixels, geometry.fast_pixels))
-    x, y, z = frame(geometry.pix0)
+def _module(module: h5py.Group, panel: Panel, depth: float, frame: _Frame) -> None:
+    path = module.name
+    if panel.name:
+        module["description"] = panel.name
+    module["data_origin"] = np.array(panel.offset[::-1])
+    module["data_size"] = np.array((panel.slow_pixels, panel.fast_pixels))
+    x, y, z = scale(frame(panel.origin_mm), 1e-3)
     offset = (x, y, z - depth)
     length = norm(offset)
     direction = scale(offset, 1.0 / length) if dot(offset, offset) > 0.0 else (1.0, 0.0, 0.0)
     _axis(module, "module_offset", length, "translation", direction, _DETECTOR_Z)
-    for name, size, axis in (("fast_pixel_direction", geometry.pixel_size, geometry.fast),
-                             ("slow_pixel_direction", geometry.slow_pixel_size, geometry.slow)):
-        _axis(module, name, size, "translation", frame(axis), f"{path}/module_offset")
+    for name, size_mm, axis in (("fast_pixel_direction", panel.pixel_mm[0], panel.fast),
+                                ("slow_pixel_direction", panel.pixel_mm[1], panel.slow)):
+        _axis(module, name, size_mm / 1000.0, "translation", frame(axis), f"{path}/module_offset")

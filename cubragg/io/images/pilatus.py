@@ -1,4 +1,4 @@
-"""Where a Pilatus detector has modules and where gaps.
+"""Where an image of a Pilatus detector has modules and where gaps.
 
 Sizes are those that readers of PILATUS headers insist on (dxtbx, FormatPilatusHelpers).
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from cubragg import units
+from cubragg.experiment.catalog import PILATUS, PILATUS_GAPS
+
 #: Pixels of a module and of the gap behind it: slow, fast.
-MODULE = (195, 487)
-GAP = (17, 7)
-PIXEL_M = 172e-6
+MODULE = (PILATUS.slow_pixels, PILATUS.fast_pixels)
+GAP = PILATUS_GAPS[::-1]
 _SAME_PIXEL_M = 1e-9
 
 
@@ -26,4 +28,5 @@ def gaps(shape: tuple[int, int]) -> np.ndarray | None:
 
 def looks_like_pilatus(shape: tuple[int, int], pixel_sizes_m: tuple[float, float]) -> bool:
     """Whether an image has the sizes of such a detector: whole modules, pixels of 0.172 mm."""
-    return gaps(shape) is not None and all(abs(size - PIXEL_M) < _SAME_PIXEL_M for size in pixel_sizes_m)
+    pixel = units.m_from_mm(PILATUS.pixel_mm)
+    return gaps(shape) is not None and all(abs(size - pixel) < _SAME_PIXEL_M for size in pixel_sizes_m)

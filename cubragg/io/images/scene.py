@@ -7,8 +7,9 @@ from datetime import datetime
 
 import numpy as np
 
-from cubragg.experiment.detector import DetectorGeometry
-from cubragg.io.images.image_panels import Tile, facing_geometry
+from cubragg.experiment.conventions import DetectorFrame
+from cubragg.experiment.panel import Panel
+from cubragg.io.images.image_panels import facing_frame
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Scene:
 
     Attributes
     ----------
-    tiles, frame
-        The panels; and the detector as placed, with the directions of beam, spindle and polarization.
+    panels, frame
+        The placed panels; and the detector as placed, with the directions of beam, spindle and polarization.
     live
         bool [slow, fast]; False pixels are gaps or masked.
     wavelength_A
@@ -39,8 +40,8 @@ class Scene:
         Lowest and highest count to trust; ``None``: all that the type of the pixels can hold.
     """
 
-    tiles: tuple[Tile, ...]
-    frame: DetectorGeometry
+    panels: tuple[Panel, ...]
+    frame: DetectorFrame
     live: np.ndarray
     wavelength_A: float
     start_deg: float
@@ -54,7 +55,7 @@ class Scene:
     trusted: tuple[float, float] | None = None
     curved: bool = False
 
-    def facing(self) -> DetectorGeometry:
+    def facing(self) -> DetectorFrame:
         """The detector as one flat picture that faces the beam.
 
         Raises
@@ -62,4 +63,4 @@ class Scene:
         FormatError
             If it is none, saying why.
         """
-        return facing_geometry(self.tiles, self.live.shape, rotating=self.range_deg > 0.0)
+        return facing_frame(self.panels, self.frame.laboratory, rotating=self.range_deg > 0.0)

@@ -17,7 +17,7 @@ import numpy as np
 from cubragg import units
 from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
-from cubragg.experiment.detector import DetectorGeometry
+from cubragg.experiment.conventions import DetectorFrame
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path, require_size
 from cubragg.io.files.compression import start_of, unpacked
@@ -69,7 +69,7 @@ def header_value(text: str, key: str) -> float | None:
     return None if math.isnan(value) else value
 
 
-def smv_header(geometry: DetectorGeometry, *, wavelength_A: float, phi_deg: float, osc_deg: float,
+def smv_header(geometry: DetectorFrame, *, wavelength_A: float, phi_deg: float, osc_deg: float,
                twotheta_deg: float) -> dict[str, str]:
     """The header of nanoBragg.c: its keys in its order, values to 6 digits, lengths in mm.
 
@@ -109,12 +109,12 @@ def smv_header(geometry: DetectorGeometry, *, wavelength_A: float, phi_deg: floa
     }
 
 
-def adsc_header(geometry: DetectorGeometry, *, wavelength_A: float, phi_deg: float, osc_deg: float, exposure_s: float,
+def adsc_header(geometry: DetectorFrame, *, wavelength_A: float, phi_deg: float, osc_deg: float, exposure_s: float,
                 pedestal: float, counts_per_photon: float) -> dict[str, str]:
     """The header of an ADSC detector, from which readers of such images get the geometry.
 
-    ``geometry`` is one that `tiles.facing_geometry` made. BEAM_CENTER_X and _Y are the distances of the beam from the
-    outer corner of the first pixel along slow and fast [mm]: what dxtbx and -img with -denzo make of them. Numbers
+    ``geometry`` is one that `Scene.facing` made. BEAM_CENTER_X and _Y are the distances of the beam from
+    the outer corner of the first pixel along slow and fast [mm]: what dxtbx and -img with -denzo make of them. Numbers
     have 12 digits. ``pedestal`` is what was added to each pixel.
 
     Raises

@@ -53,7 +53,7 @@ def _columns(truth: ReflectionTable, image: int) -> dict[str, tuple[str, np.ndar
     frames = np.full(count, image + 0.5)
     if is_rotation(plan):
         frames = image + (phi_rad - plan.phi_angles[0]) / plan.phi.span
-    edges = np.array([(panel.geometry.pixel_size, panel.geometry.slow_pixel_size) for panel in truth.panels]) * 1000.0
+    edges = np.array([panel.pixel_mm for panel in truth.panels])
     counted = np.stack([truth.pixel_fast, truth.pixel_slow, frames], axis=1)
     turn = np.array(plan.geometry.dials_rotation()).reshape(3, 3)
     exit_beam = truth.beam @ turn.T / units.angstrom_from_m(plan.wavelength)

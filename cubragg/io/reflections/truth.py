@@ -124,6 +124,6 @@ def _write_hdf5(path: Path | str, truth: ReflectionTable, image: int) -> None:
         panels = file.create_group("panels")
         panels.create_dataset("name", data=[panel.name for panel in truth.panels])
         panels.create_dataset("offset", data=[panel.offset for panel in truth.panels]).attrs["units"] = "px"
-        for name, unit, scale in (("pix0", "mm", 1000.0), ("fast", "", 1.0), ("slow", "", 1.0)):
-            vectors = np.array([getattr(panel.geometry, name) for panel in truth.panels]) * scale
+        for name, attribute, unit in (("pix0", "origin_mm", "mm"), ("fast", "fast", ""), ("slow", "slow", "")):
+            vectors = np.array([getattr(panel, attribute) for panel in truth.panels])
             panels.create_dataset(name, data=vectors).attrs["units"] = unit

@@ -1,0 +1,334 @@
+"""nanoBragg's conventions: from distance, beam centre, pivot and tilts to one flat detector in the laboratory.
+
+The steps are those of nanoBragg.c, in its order of operations, and are numbered as in `specs/geometry.md`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cubragg import units
+from cubragg.crystallography.frames import dials_rotation
+from cubragg.crystallography.vectors import (
+    Matrix,
+    Vector,
+    combine,
+    cross,
+    dot,
+    norm,
+    rotate_axis,
+    rotate_xyz,
+    scale,
+    unit,
+)
+from cubragg.errors import ConfigError
+from cubragg.experiment.panel import MadeBy, Panel
+
+if TYPE_CHECKING:
+    from cubragg.experiment.detector import Detector
+
+#: A plane that passes the crystal at less than this [m] holds it.
+ROUNDING_M = 1e-12
+#: A direction with less than this across the beam is along it.
+_ALONG_BEAM = 1e-6
+
+
+class Axes(NamedTuple):
+    """Laboratory directions of a convention at zero rotation."""
+
+    beam: Vector
+    fast: Vector
+    slow: Vector
+    normal: Vector
+    twotheta: Vector
+    polar: Vector
+    spindle: Vector
+
+
+_X: Vector = (1.0, 0.0, 0.0)
+_Y: Vector = (0.0, 1.0, 0.0)
+_Z: Vector = (0.0, 0.0, 1.0)
+_MINUS_X: Vector = (-1.0, 0.0, 0.0)
+_MINUS_Y: Vector = (0.0, -1.0, 0.0)
+_MINUS_Z: Vector = (0.0, 0.0, -1.0)
+
+CONVENTIONS = {
+    "mosflm": Axes(_X, _Z, _MINUS_Y, _X, _MINUS_Z, _Z, _Z),
+    "denzo": Axes(_X, _Z, _MINUS_Y, _X, _MINUS_Z, _Z, _Z),
+    "adxv": Axes(_Z, _X, _MINUS_Y, _Z, _MINUS_X, _X, _X),
+    "xds": Axes(_Z, _X, _Y, _Z, _X, _X, _X),
+    "dials": Axes(_Z, _X, _Y, _Z, _Y, _Y, _Y),
+    "custom": Axes(_X, _Z, _MINUS_Y, _X, _Y, _Z, _Z),
+}
+PIVOTS = ("beam", "sample")
+#: What frames of panels that no convention made have for a convention.
+PLACED = "placed panels"
+#: Where a setting is left out [mm].
+DISTANCE_MM, PIXEL_MM, SIZE_MM = 100.0, 0.1, 102.4
+_CONVENTION_PIVOT = {"mosflm": "beam", "denzo": "beam", "adxv": "beam", "xds": "sample", "dials": "sample",
+                     "custom": "beam"}
+
+
+class Directions(NamedTuple):
+    """Directions that an experiment gives besides its detector's: of the beam, the E vector and the spindle."""
+
+    beam: Vector | None = None
+    polar: Vector | None = None
+    spindle: Vector | None = None
+
+
+class Laboratory(NamedTuple):
+    """Unit vectors of the laboratory: the beam, its E vector, and the spindle."""
+
+    beam: Vector
+    polar: Vector
+    spindle: Vector
+
+
+class DetectorFrame(NamedTuple):
+    """One flat detector in the laboratory with the figures that nanoBragg prints of it [m, rad].
+
+    ``pix0`` is the outer corner of the first pixel seen from the crystal;
+    ``fast``, ``slow``, ``normal`` are unit vectors; ``fbeam``, ``sbeam`` and
+    ``fclose``, ``sclose`` are the places of the direct beam and of the nearest
+    point, from that corner along fast and slow. ``xbeam``, ``ybeam`` stay as
+    given or defaulted, in the convention's own sense. ``pixel_size`` is the edge
+    along fast.
+    """
+
+    convention: str
+    pivot: str
+    fast_pixels: int
+    slow_pixels: int
+    pixel_size: float
+    slow_pixel_size: float
+    pix0: Vector
+    fast: Vector
+    slow: Vector
+    normal: Vector
+    beam: Vector
+    polar: Vector
+    vert: Vector
+    spindle: Vector
+    twotheta_axis: Vector
+    twotheta: float
+    distance: float
+    close_distance: float
+    xbeam: float
+    ybeam: float
+    xclose: float
+    yclose: float
+    fbeam: float
+    sbeam: float
+    fclose: float
+    sclose: float
+    detsize_fast: float
+    detsize_slow: float
+
+    @property
+    def orgx(self) -> float:
+        """XDS ORGX [pixel]."""
+        return self.fclose / self.pixel_size + 0.5
+
+    @property
+    def orgy(self) -> float:
+        """XDS ORGY [pixel]."""
+        return self.sclose / self.slow_pixel_size + 0.5
+
+    @property
+    def dials_origin_mm(self) -> Vector:
+        """Origin in the frame of DIALS [mm]."""
+        return (1000.0 * dot(self.pix0, _Z), 1000.0 * dot(self.pix0, _Y), 1000.0 * dot(self.pix0, _MINUS_X))
+
+    def dials_rotation(self) -> Matrix:
+        """The proper rotation from this laboratory into the frame of DIALS; see `frames.dials_rotation`."""
+        return dials_rotation(self.beam, self.spindle, self.polar, self.fast, self.slow)
+
+    @property
+    def beam_in_detector(self) -> Vector:
+        """Direction of the beam along fast, slow and normal (XDS INCIDENT_BEAM_DIRECTION)."""
+        return (dot(self.beam, self.fast), dot(self.beam, self.slow), dot(self.beam, self.normal))
+
+    @property
+    def laboratory(self) -> Laboratory:
+        """The laboratory that it lies in."""
+        return Laboratory(self.beam, self.polar, self.spindle)
+
+
+def laboratory_of(convention: str, given: Directions) -> Laboratory:
+    """The laboratory that placed panels lie in: that of a convention but for the directions given.
+
+    Where the beam's direction is given and the E vector is not, the E vector is along the spindle, or else along x or
+    y, as far as it can be.
+    """
+    axes = CONVENTIONS[convention]
+    beam = axes.beam if given.beam is None else unit(given.beam)
+    spindle = axes.spindle if given.spindle is None else unit(given.spindle)
+    if given.polar is not None:
+        return Laboratory(beam, unit(given.polar), spindle)
+    if given.beam is None:
+        return Laboratory(beam, axes.polar, spindle)
+    across = (combine((1.0, x), (-dot(x, beam), beam)) for x in (spindle, _X, _Y))
+    return Laboratory(beam, unit(next(x for x in across if norm(x) > _ALONG_BEAM)), spindle)
+
+
+def convention_axes(detector: Detector, given: Directions) -> Axes:
+    """Unit axes of the detector's convention or, for CUSTOM, as given."""
+    axes = CONVENTIONS[detector.convention]
+    custom = detector.convention == "custom"
+    if custom:
+        mine = Axes(given.beam, detector.fast_axis, detector.slow_axis, detector.normal_axis,  # type: ignore[arg-type]
+                    detector.twotheta_axis, given.polar, given.spindle)  # type: ignore[arg-type]
+        axes = Axes(*(start if x is None else x for x, start in zip(mine, axes, strict=True)))
+    axes = Axes(*(x if name == "twotheta" else unit(x) for name, x in zip(Axes._fields, axes, strict=True)))
+    given_normal = detector.normal_axis if custom and detector.normal_axis else _X
+    if norm(given_normal) != 1.0:
+        axes = axes._replace(normal=unit(cross(axes.fast, axes.slow)))
+    return axes
+
+
+def pivot_in_force(detector: Detector, semantics: str) -> str:
+    """The pivot of the convention, or the one asked for where it has an effect."""
+    if detector.pivot is not None and (detector.convention == "custom" or semantics == "physical"):
+        return detector.pivot
+    return _CONVENTION_PIVOT[detector.convention]
+
+
+class _Centres(NamedTuple):
+    """Beam centre and nearest point before rotations [m]: the convention's own, and along fast and slow."""
+
+    xbeam: float
+    ybeam: float
+    xclose: float
+    yclose: float
+    fbeam: float
+    sbeam: float
+    fclose: float
+    sclose: float
+
+
+def _centres(detector: Detector, pixel: float) -> _Centres:
+    detsize_f, detsize_s = detector.sizes_m()
+    fclose = detsize_f / 2.0 if detector.orgx is None else (detector.orgx - 0.5) * pixel
+    sclose = detsize_s / 2.0 if detector.orgy is None else (detector.orgy - 0.5) * pixel
+    xclose = fclose if detector.xclose_mm is None else units.m_from_mm(detector.xclose_mm)
+    yclose = sclose if detector.yclose_mm is None else units.m_from_mm(detector.yclose_mm)
+    defaults = {
+        "mosflm": ((detsize_s + pixel) / 2.0, (detsize_f + pixel) / 2.0),
+        "denzo": ((detsize_s + pixel) / 2.0, (detsize_f + pixel) / 2.0),
+        "adxv": ((detsize_f + pixel) / 2.0, (detsize_s - pixel) / 2.0),
+    }.get(detector.convention, (xclose, yclose))
+    xbeam = defaults[0] if detector.xbeam_mm is None else units.m_from_mm(detector.xbeam_mm)
+    ybeam = defaults[1] if detector.ybeam_mm is None else units.m_from_mm(detector.ybeam_mm)
+    match detector.convention:
+        case "mosflm":
+            fbeam, sbeam = ybeam + 0.5 * pixel, xbeam + 0.5 * pixel
+        case "denzo":
+            fbeam, sbeam = ybeam, xbeam
+        case "adxv":
+            fbeam, sbeam = xbeam, detsize_s - ybeam
+        case "custom":
+            fbeam, sbeam = fclose, sclose = xbeam, ybeam
+        case _:
+            fbeam, sbeam = xbeam, ybeam
+    return _Centres(xbeam, ybeam, xclose, yclose, fbeam, sbeam, fclose, sclose)
+
+
+def convention_frame(detector: Detector, given: Directions, semantics: str) -> DetectorFrame:
+    """Place one flat detector by its convention.
+
+    Raises
+    ------
+    ConfigError
+        If the detector plane comes to lie at or behind the sample.
+    """
+    pixel = units.m_from_mm(detector.pixel_mm())
+    detsize_f, detsize_s = detector.sizes_m()
+    slow_pixels, fast_pixels = detector.shape()
+    axes = convention_axes(detector, given)
+    rotations = tuple(units.rad_from_deg(angle) for angle in (detector.rotx_deg, detector.roty_deg, detector.rotz_deg))
+    twotheta = units.rad_from_deg(detector.twotheta_deg)
+
+    # nanoBragg.c uses a two-theta axis as given, also where it is not a unit vector.
+    twotheta_axis = unit(axes.twotheta) if semantics == "physical" else axes.twotheta
+
+    def turn(x: Vector) -> Vector:
+        return rotate_axis(rotate_xyz(x, rotations), twotheta_axis, twotheta)  # type: ignore[arg-type]
+
+    rest = _centres(detector, pixel)
+
+    # 1. distance along the beam and along the normal
+    tilted = rotate_xyz(axes.normal, rotations)  # type: ignore[arg-type]
+    ratio = dot(axes.beam, tilted) or sys.float_info.min
+    distance = units.m_from_mm(DISTANCE_MM if detector.distance_mm is None else detector.distance_mm)
+    close = abs(ratio * distance)
+    if detector.close_distance_mm is not None:
+        close = units.m_from_mm(detector.close_distance_mm)
+    distance = close / ratio
+
+    # 2. to 4. the pivot decides whether the origin turns along or is laid from the beam spot
+    fast, slow, normal = turn(axes.fast), turn(axes.slow), turn(axes.normal)
+    pivot = pivot_in_force(detector, semantics)
+    if semantics == "physical" and detector.pix0_m is not None:
+        pix0 = detector.pix0_m
+    elif pivot == "sample":
+        pix0 = turn(combine((-rest.fclose, axes.fast), (-rest.sclose, axes.slow), (close, axes.normal)))
+    else:
+        pix0 = combine((-rest.fbeam, fast), (-rest.sbeam, slow), (distance, axes.beam))
+
+    # 5. where nearest point and beam ended up
+    fclose, sclose, close = -dot(pix0, fast), -dot(pix0, slow), dot(pix0, normal)
+    to_beam = combine((close / ratio, axes.beam), (-1.0, pix0))
+    fbeam, sbeam, distance = dot(fast, to_beam), dot(slow, to_beam), close / ratio
+    if not close > ROUNDING_M or (pivot == "beam" and distance < 0.0):
+        raise ConfigError("detector.distance_mm", f"got a detector plane {1000.0 * distance:g} mm along the beam "
+                          f"and {1000.0 * close:g} mm along its normal after rotation; "
+                          "the detector must not lie at or behind the sample")
+    return DetectorFrame(
+        detector.convention, pivot, fast_pixels, slow_pixels, pixel, pixel, pix0, fast, slow, normal, axes.beam,
+        axes.polar, unit(cross(axes.beam, axes.polar)), axes.spindle, twotheta_axis, twotheta, distance, close,
+        rest.xbeam, rest.ybeam, rest.xclose, rest.yclose, fbeam, sbeam, fclose, sclose, detsize_f, detsize_s)
+
+
+def cut_out(frame: DetectorFrame, first_pixel: tuple[int, int], fast_pixels: int, slow_pixels: int,
+            **settings: Any) -> Panel:
+    """The panel that begins at a pixel (fast, slow) of a convention's frame; ``settings`` are those of `Panel`."""
+    edges_mm = 1000.0 * frame.pixel_size, 1000.0 * frame.slow_pixel_size
+    fast_mm, slow_mm = scale(frame.fast, edges_mm[0]), scale(frame.slow, edges_mm[1])
+    origin = combine((1000.0, frame.pix0), (first_pixel[0], fast_mm), (first_pixel[1], slow_mm))
+    panel = Panel(fast_pixels, slow_pixels, origin, fast_mm, slow_mm, **settings)
+    object.__setattr__(panel, "made_by", MadeBy(frame, first_pixel))
+    return panel
+
+
+def panel_frame(panel: Panel, laboratory: Laboratory, shape: tuple[int, int] | None = None) -> DetectorFrame:
+    """The figures of a placed panel, for printing and for files that know nothing else.
+
+    ``shape`` (slow, fast): those of its plane, from the first pixel of an image of this size on.
+    """
+    slow_pixels, fast_pixels = shape or (panel.slow_pixels, panel.fast_pixels)
+    before = panel.offset if shape else (0, 0)
+    pixel, slow_pixel = (units.m_from_mm(edge) for edge in panel.pixel_mm)
+    pix0 = scale(panel.place_mm(-before[0], -before[1]), 1e-3)
+    beam, polar, spindle = laboratory
+    fast, slow, normal = panel.fast, panel.slow, panel.normal
+    close, along = dot(pix0, normal), dot(beam, normal)
+    spot = panel.spot(beam)
+    nearest = panel.spot(normal)
+    assert nearest is not None  # a normal meets its plane
+    fclose, sclose = (nearest.fast_px + before[0]) * pixel, (nearest.slow_px + before[1]) * slow_pixel
+    fbeam, sbeam = ((math.nan, math.nan) if spot is None else
+                    ((spot.fast_px + before[0]) * pixel, (spot.slow_px + before[1]) * slow_pixel))
+    in_front = spot is not None and spot.distance_mm > 0.0
+    return DetectorFrame(
+        PLACED, "beam" if in_front else "sample", fast_pixels, slow_pixels, pixel, slow_pixel, pix0, fast, slow, normal,
+        beam, polar, unit(cross(beam, polar)), spindle, CONVENTIONS["custom"].twotheta, 0.0,
+        close / along if along != 0.0 else math.inf, close, fbeam, sbeam, fclose, sclose, fbeam, sbeam, fclose, sclose,
+        pixel * fast_pixels, slow_pixel * slow_pixels)
+
+
+def frame_of(panel: Panel, laboratory: Laboratory) -> DetectorFrame:
+    """The frame on which a panel's pixels are counted: its convention's, else its own."""
+    return panel_frame(panel, laboratory) if panel.made_by is None else panel.made_by.frame
