@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cubragg.crystallography.shapes import SHAPES
 from cubragg.experiment.beam import DEFAULT_FLUENCE
 from cubragg.experiment.experiment import Experiment
 from cubragg.nanobragg.phi_zero import carried_rotations
@@ -31,6 +32,7 @@ def plan_warnings(experiment: Experiment, plan: Plan) -> list[str]:
     found += [f"sensor thickness without an attenuation depth: a depth of {depth:g} um is used"
               for depth in sorted(depths_um)]
     found += _beam_warnings(experiment, plan)
+    found += filter(None, [SHAPES[plan.crystal_shape].warning(plan.block)])
     return found + ([] if plan.rules.per_sample else _nanobragg_warnings(experiment, plan))
 
 

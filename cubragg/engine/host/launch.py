@@ -24,4 +24,4 @@ def host_kernel(variant: Variant, entry: str, threads: int = 1) -> HostKernel:
             raise ValueError(f"{entry}: got a block of {tuple(block)}; it was compiled for {variant.block}")
         check_arguments(entry, variant.tile, variant.precision, grid, args, variant.limit_pad)
 
-    return HostKernel(kernel_text(), variant.defines(), entry, check, threads)
+    return HostKernel(kernel_text(variant.shape), variant.defines(), entry, check, threads)
