@@ -175,7 +175,8 @@ def test_a_setting_means_one_shape():
 def test_spheres_are_refused_in_nanobragg_semantics():
     with pytest.raises(ConfigError, match=r"^crystal\.shape: got gauss_star in nanobragg semantics, .*physical"):
         small_experiment(crystal={"shape": "gauss_star"})
-    assert make_plan(small_experiment(crystal={"shape": "gauss_star"}, semantics="physical")).crystal_shape == "gauss_star"
+    plan = make_plan(small_experiment(crystal={"shape": "gauss_star"}, semantics="physical"))
+    assert plan.crystal_shape == "gauss_star"
 
 
 def test_every_shape_has_its_kernel():
