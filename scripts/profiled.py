@@ -32,7 +32,7 @@ PARTS = {
     "cubragg.detect.nanobragg_images:int_image": "whole counts",
     "cubragg.detect.nanobragg_images:pgm_image": "whole counts",
     "cubragg.detect.stored_pixels:stored_pixels": "whole counts",
-    "cubragg.reflections.predict:predict": "truth",
+    "cubragg.reflections.predict:reflection_table": "truth",
     "cubragg.io.reflections.read:Reflections.structure_factors": "grid of structure factors",
     "cubragg.cli.outputs:ImageFiles._write_*": "write",
     "cubragg.cli.summary:summary": "summary",

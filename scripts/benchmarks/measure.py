@@ -38,10 +38,10 @@ job = build(parse(asked["line"]))
 image = simulate(job.experiment, backend=asked["backend"], threads=asked["threads"], **keywords)
 rendered = time.perf_counter()
 if asked["write"]:
-    from cubragg.cli.outputs import Output, Writer
+    from cubragg.cli.outputs import ImageFiles, Output
     peak = float(image.photons.max())
     settings = replace(job.settings, scale=10000.0 / peak if peak > 0.0 else 1.0)
-    Writer(job._replace(settings=settings), image).write(
+    ImageFiles(job._replace(settings=settings), image).write(
         {kind: Output(f"out.{kind}", kind) for kind in ("float", "int", "cbf")})
 told(setup_s=rendered - begin - image.seconds, render_s=image.seconds, write_s=time.perf_counter() - rendered)
 """

@@ -41,7 +41,7 @@ LINES = """
 --column FC|--cbffile c.cbf|-cbffile c.cbf|--backend auto|--backend numpy|--backend cpu
 --backend cuda|--precision auto|--precision double|--precision mixed
 --precision single|--device 0|--semantics nanobragg|--semantics physical|--threads 1
---nxmx a.h5|--nxmx-type uint32|--nxmx-type int32|--nxmx-type uint16|--nxmx-type float32|--tiff a.tif
+--save a.npy|--nxmx a.h5|--nxmx-type uint32|--nxmx-type int32|--nxmx-type uint16|--nxmx-type float32|--tiff a.tif
 --tiff-type int32|--tiff-type uint16|--tiff-type float32|--cbf-convention auto|--cbf-convention generic
 --cbf-convention pilatus|--smv-flavor nanobragg|--smv-flavor adsc|--images 3
 --from i.img|--expt e.expt|--geom e.geom|--cell-file e.cell|--xds-inp XDS.INP

@@ -192,8 +192,8 @@ class NxmxImageWriter:
     def close(self, keep: bool = True) -> bool:
         """Finish the file; without ``keep``, and without images, remove it."""
         assert self.file is not None, "open comes first"
-        error = None if keep and self.file.done else KeyboardInterrupt if keep else OSError
-        self.file.__exit__(error, None, None)
+        error = None if keep and self.file.done else Exception()
+        self.file.__exit__(None if error is None else Exception, error, None)
         return self.file.complete
 
 
