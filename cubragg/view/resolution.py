@@ -1,4 +1,4 @@
-"""The resolution that each pixel records, on a detector however it stands."""
+"""The resolution that each pixel records, however its panel is placed."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ from cubragg.io.geometry.expt import read_expt
 from cubragg.io.geometry.expt_out import expt_text
 from cubragg.io.geometry.model_settings import placed_models, settings_of
 from cubragg.io.geometry.nexus import read_nxmx
-from cubragg.io.images.nxmx import NxmxScene, NxmxWriter
+from cubragg.io.images.nxmx import NxmxWriter
+from cubragg.io.images.scene import Scene
 from cubragg.io.perpendicular import obliqueness, squared
 
 #: What is left of lengths of some 1000 mm after a detour through other axes, and of directions.
@@ -146,7 +147,7 @@ def test_an_nxmx_file_is_read_as_written(tmp_path_factory, wanted):
     placed = placed_models(wanted)
     live = live_pixels(placed.panels)
     live = np.ones(image_shape(placed.panels), dtype=bool) if live is None else live
-    scene = NxmxScene(*placed, live, wanted.beam.wavelength_A, 0.0, 0.5, 1.0, datetime(2026, 1, 2))
+    scene = Scene(*placed, live, wanted.beam.wavelength_A, 0.0, 0.5, 1.0, datetime(2026, 1, 2))
     path = tmp_path_factory.mktemp("nxmx") / "a.h5"
     with NxmxWriter(path, scene, 1) as writer:
         writer.append(np.zeros(live.shape, dtype=np.uint32))
