@@ -114,7 +114,6 @@ def envelope(plan: Plan, index: np.ndarray, whole: np.ndarray, work: Workspace) 
     if shape == "round":
         x = np.maximum(np.pi * np.sqrt(plan.fudge * ((fraction * cells) ** 2).sum(axis=0)), 1e-3)
         return math.prod(plan.cells) * 0.723601254558268 * np.minimum(3.0 * np.sqrt(1.0 + x * x) / x**3, 1.0)
-    assert SHAPES[shape].compact
     return SHAPES[shape].amplitude(index, whole, plan.block, work)
 
 

@@ -163,7 +163,7 @@ class Kernel:
             Stream.current[-1].queue.append(lambda: self.run(grid, (struct, *args[1:])))
 
     def run(self, grid, args) -> None:
-        shape = next(option for option in self.options if option.startswith("-DSHAPE=")).removeprefix("-DSHAPE=")
+        shape = next(option.removeprefix("-DSHAPE=") for option in self.options if option.startswith("-DSHAPE="))
         assert self.code == kernel_text(shape)
         function = getattr(load(engine_text(shape), [option for option in self.options if option.startswith("-D")]),
                            f"host_{self.entry}")
