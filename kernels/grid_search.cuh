@@ -11,6 +11,7 @@
 #include "params.cuh"
 #include "geometry.cuh"
 #include "lattice.cuh"
+#include "shape.cuh"
 #include "structure_factor.cuh"
 
 // Whether the sample of an orientation leaves the grid.

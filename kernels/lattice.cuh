@@ -1,28 +1,17 @@
-// Miller indices of a sample and the lattice amplitude there. specs/core-physics.md
+// Miller indices of a sample, and what the lattice amplitudes of all shapes share. specs/core-physics.md
 //
 //   h = a.q, k = b.q, l = c.q; h0 = ceil(h - 1/2); dh = h - h0 in (-1/2, 1/2]
-//   SQUARE  prod sin(pi N dh) / sin(pi dh)       without its sign
-//   ROUND   Na Nb Nc 0.7236 * 3 (sin x / x - cos x) / x^2, x = pi sqrt(fudge sum (dh N)^2)
-//   GAUSS   Na Nb Nc exp(-R / 0.63 * fudge)      R = |dh a* + dk b* + dl c*|^2 (Na Nb Nc)^2 [A^-2]
-//   TOPHAT  Na Nb Nc where R * fudge < 0.3969
 //   a, b, c: cell vectors [m] of an orientation; q: scattering vector [1/m]; N: cells along an axis
 //
-// In double the amplitude is that of the formula. In single, compact shapes leave out Na Nb Nc, and SQUARE's
-// structure factors are divided by its square: squares stay inside the range of single precision, and
-// Params.term_scale puts it back into the sum.
+// The amplitude of a shape is `lattice_amplitude` of its header, shape_<name>.cuh. In double it is that of the formula.
+// In single, shapes but the separable ones leave out Na Nb Nc, and for those structure factors are divided by its
+// square: squares stay inside the range of single precision, and Params.term_scale puts it back into the sum.
 #ifndef CUBRAGG_LATTICE_CUH
 #define CUBRAGG_LATTICE_CUH
 
 #include "portable.cuh"
 #include "params.cuh"
 #include "mathematics.cuh"
-
-// Stands in for an exact 0 in a quotient of sines.
-#if PRECISION == DOUBLE
-#define TINY 1e-100
-#else
-#define TINY 1e-9f
-#endif
 
 // An orientation: cell vectors; in single precision the indices of the tile's centre, split in a fraction
 // (start) and a whole number, which is taken off `low`, the index of the padded grid's first point.
@@ -76,92 +65,13 @@ DEVICE double miller_index(double x, double y, double z, double, double qx, doub
 
 #endif
 
-// Numerator and denominator of one axis of SQUARE.
-DEVICE void sines(REAL fraction, REAL cells, REAL &above, REAL &below)
-{
-    const REAL d = fraction + TINY;
-    const REAL turns = d * cells;
-#if PRECISION == DOUBLE
-    above = sinpi_(turns - rint_(turns));
-#else
-    above = sinpi_(fma_(d, cells, -rint_(turns)));  // what rounding took off the product comes back
-#endif
-    below = sinpi_(d);
-}
-
+// The lattice factor of a sample.
 struct Amplitude {
     REAL value;
     bool alive;  // the C program does not skip the term
 };
 
-DEVICE Amplitude square(REAL h, REAL k, REAL l, REAL na, REAL nb, REAL nc)
-{
-    REAL above_h, above_k, above_l, below_h, below_k, below_l;
-    sines(h, na, above_h, below_h);
-    sines(k, nb, above_k, below_k);
-    sines(l, nc, above_l, below_l);
-    const REAL value = quotient(above_h * above_k * above_l, below_h * below_k * below_l);
-#if PRECISION == DOUBLE
-    return {value, value != 0.0};
-#else
-    return {value, true};
-#endif
-}
-
-// (dh Na)^2 + (dk Nb)^2 + (dl Nc)^2
-DEVICE REAL hkl_radius_sqr(REAL h, REAL k, REAL l, REAL na, REAL nb, REAL nc)
-{
-    return h * h * na * na + k * k * nb * nb + l * l * nc * nc;
-}
-
-DEVICE Amplitude round_(REAL h, REAL k, REAL l, REAL na, REAL nb, REAL nc, REAL fudge)
-{
-    const REAL y = sqrt_(hkl_radius_sqr(h, k, l, na, nb, nc) * fudge);
-    const REAL x = REAL(PI) * y;
-    const REAL quarters = rint_(REAL(2) * y);
-    REAL sine, cosine;
-    sine_cosine(quarters == REAL(0) ? x : REAL(PI) * (y - REAL(0.5) * quarters), quarters, sine, cosine);
-    const bool at_node = x == REAL(0);
-    const REAL safe = at_node ? REAL(1) : x;
-    const REAL closed = REAL(3) * (sine / safe - cosine) / (safe * safe);
-#if PRECISION == DOUBLE
-    const double sinc3 = at_node ? 1.0 : closed;
-    const double value = na * nb * nc * 0.723601254558268 * sinc3;
-    return {value, value != 0.0};
-#else
-    // Near a node sin x / x - cos x cancels: its series, sum of (-1)^k 6 (k + 1) / (2 k + 3)! x^(2k).
-    const float u = x * x;
-    float series = fma_(u, -1.0f / 172972800.0f, 1.0f / 1330560.0f);
-    series = fma_(u, series, -1.0f / 15120.0f);
-    series = fma_(u, series, 1.0f / 280.0f);
-    series = fma_(u, series, -1.0f / 10.0f);
-    series = fma_(u, series, 1.0f);
-    return {0.723601254558268f * (u < 2.25f ? series : closed), true};
-#endif
-}
-
-// |dh a* + dk b* + dl c*|^2 (Na Nb Nc)^2 [A^-2]
-DEVICE REAL reciprocal_radius_sqr(const Params &p, REAL h, REAL k, REAL l)
-{
-#if PRECISION == DOUBLE
-    const REAL by = REAL(1);
-#else
-    const REAL by = (REAL)(p.cells[0] * p.cells[1] * p.cells[2]);
-#endif
-    const REAL x = h * ((REAL)p.reciprocal[0][0] * by) + k * ((REAL)p.reciprocal[1][0] * by)
-                   + l * ((REAL)p.reciprocal[2][0] * by);
-    const REAL y = h * ((REAL)p.reciprocal[0][1] * by) + k * ((REAL)p.reciprocal[1][1] * by)
-                   + l * ((REAL)p.reciprocal[2][1] * by);
-    const REAL z = h * ((REAL)p.reciprocal[0][2] * by) + k * ((REAL)p.reciprocal[1][2] * by)
-                   + l * ((REAL)p.reciprocal[2][2] * by);
-    const REAL radius = x * x + y * y + z * z;
-#if PRECISION == DOUBLE
-    return radius * p.cells[0] * p.cells[0] * p.cells[1] * p.cells[1] * p.cells[2] * p.cells[2];
-#else
-    return radius;
-#endif
-}
-
+// Na Nb Nc, where the amplitude has it.
 DEVICE REAL volume(const Params &p)
 {
 #if PRECISION == DOUBLE
@@ -172,32 +82,49 @@ DEVICE REAL volume(const Params &p)
 #endif
 }
 
-DEVICE Amplitude gauss(const Params &p, REAL h, REAL k, REAL l)
+// (dh Na)^2 + (dk Nb)^2 + (dl Nc)^2
+DEVICE REAL index_radius_sqr(const Params &p, REAL h, REAL k, REAL l)
 {
-    const REAL exponent = reciprocal_radius_sqr(p, h, k, l) / REAL(0.63) * (REAL)p.fudge;
+    const REAL na = (REAL)p.cells[0], nb = (REAL)p.cells[1], nc = (REAL)p.cells[2];
+    return h * h * na * na + k * k * nb * nb + l * l * nc * nc;
+}
+
+// |dh a* + dk b* + dl c*|^2 length^2; length [A]
+DEVICE REAL star_radius_sqr(const Params &p, REAL h, REAL k, REAL l, REAL length)
+{
+    const REAL x = h * ((REAL)p.reciprocal[0][0] * length) + k * ((REAL)p.reciprocal[1][0] * length)
+                   + l * ((REAL)p.reciprocal[2][0] * length);
+    const REAL y = h * ((REAL)p.reciprocal[0][1] * length) + k * ((REAL)p.reciprocal[1][1] * length)
+                   + l * ((REAL)p.reciprocal[2][1] * length);
+    const REAL z = h * ((REAL)p.reciprocal[0][2] * length) + k * ((REAL)p.reciprocal[1][2] * length)
+                   + l * ((REAL)p.reciprocal[2][2] * length);
+    return x * x + y * y + z * z;
+}
+
+// Its distance in 1/A times Na Nb Nc, squared: the radius of nanoBragg since December 2023.
+DEVICE REAL nanobragg_radius_sqr(const Params &p, REAL h, REAL k, REAL l)
+{
+#if PRECISION == DOUBLE
+    return star_radius_sqr(p, h, k, l, 1.0) * p.cells[0] * p.cells[0] * p.cells[1] * p.cells[1] * p.cells[2]
+           * p.cells[2];
+#else
+    return star_radius_sqr(p, h, k, l, (REAL)(p.cells[0] * p.cells[1] * p.cells[2]));
+#endif
+}
+
+// Of Gaussian and flat spots; cubragg/crystallography/shapes has them for NumPy.
+#define GAUSS_WIDTH 0.63
+#define TOPHAT_RADIUS_SQR 0.3969
+
+// Na Nb Nc exp(-exponent)
+DEVICE Amplitude falling_exponential(const Params &p, REAL exponent)
+{
     const REAL value = volume(p) * exponential(-exponent);
     // In double the C program's amplitude is 0 from here on.
     return {value, exponent < REAL(745.1332191019412)};
 }
 
-DEVICE Amplitude tophat(const Params &p, REAL h, REAL k, REAL l)
-{
-    const bool inside = reciprocal_radius_sqr(p, h, k, l) * (REAL)p.fudge < REAL(0.3969);
-    return {inside ? volume(p) : REAL(0), inside};
-}
-
-// Of the crystal's shape, at fractions of Miller indices.
-DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
-{
-#if SHAPE == SQUARE
-    return square(h, k, l, (REAL)p.cells[0], (REAL)p.cells[1], (REAL)p.cells[2]);
-#elif SHAPE == ROUND
-    return round_(h, k, l, (REAL)p.cells[0], (REAL)p.cells[1], (REAL)p.cells[2], (REAL)p.fudge);
-#elif SHAPE == GAUSS
-    return gauss(p, h, k, l);
-#else
-    return tophat(p, h, k, l);
-#endif
-}
+// Na Nb Nc, or 0
+DEVICE Amplitude flat_spot(const Params &p, bool inside) { return {inside ? volume(p) : REAL(0), inside}; }
 
 #endif

@@ -2,7 +2,7 @@
 //
 // Compile-time choices, set with -D by cubragg/engine/variant.py:
 //   PRECISION  DOUBLE; MIXED: Miller indices double, lattice factors single; SINGLE: double at tile centres only
-//   SHAPE      SQUARE, ROUND, GAUSS, TOPHAT
+//   SHAPE      name of the crystal's shape: shape_<SHAPE>.cuh
 //   FACTORS    CONSTANT: no grid; NEAREST: the nearest reflection; TRICUBIC: interpolation
 //   WIDE_GRID  1 where the padded grid has 2^31 points or more
 //   CULLED     1: terms that cannot matter to a tile are left out; not with RUNNING
@@ -14,10 +14,6 @@
 #define DOUBLE 0
 #define MIXED 1
 #define SINGLE 2
-#define SQUARE 0
-#define ROUND 1
-#define GAUSS 2
-#define TOPHAT 3
 #define CONSTANT 0
 #define NEAREST 1
 #define TRICUBIC 2
@@ -51,14 +47,15 @@ struct Params {
     // nanobragg: start value of the sum, and r_e^2 fluence / steps as two factors and a divisor.
     // physical: water photons per steradian and sub-pixel, and r_e^2 fluence / steps.
     double water, scale;
-    // Crystal: cells along a, b, c; a*, b*, c* [1/A]; their factor on the spot radius squared.
-    double cells[3], reciprocal[3][3], fudge;
+    // Crystal: cells along a, b, c; a*, b*, c* [1/A]; their factor on the spot radius squared; numbers of
+    // the shape's own.
+    double cells[3], reciprocal[3][3], fudge, shape[2];
     // Squared amplitude where there is no grid; what a sum of REAL terms is multiplied by.
     double constant, term_scale;
     // Culling: bounds up to this share of the peak are dropped (negative: none), and up to that one beside spots;
-    // squared distance from a node [1/m^2] beyond which GAUSS and TOPHAT are; largest share of F^2, and what makes
-    // a share of a table's entry; lengths of a, b, c [m], of their duals [1/m], and one over those of the duals of
-    // `reciprocal` [1/m].
+    // squared distance from a node [1/m^2], or of indices times N, beyond which compact shapes are 0; largest share of
+    // F^2, and what makes a share of a table's entry; lengths of a, b, c [m], of their duals [1/m], and one over those
+    // of the duals of `reciprocal` [1/m].
     double cull_floor, spot_floor, cull_radius_sqr, largest, share;
     double lengths[3], star_lengths[3], per_dual[3];
     // Padded grid: its first point's indices, and its size. 0 where there is none.

@@ -5,6 +5,7 @@
 #include "portable.cuh"
 #include "params.cuh"
 #include "lattice.cuh"
+#include "shape.cuh"
 #include "structure_factor.cuh"
 
 // F^2 at a sample, from its index and nearest whole index.

@@ -123,6 +123,8 @@ def random_experiment(seed: int, semantics: str = "nanobragg") -> Experiment:
     numbers = np.random.default_rng(seed)
     maybe = lambda value, chance=0.5: value if rng.random() < chance else None  # noqa: E731
     shape = rng.choice(["square", "square", "round", "gauss", "tophat"])
+    if shape == "gauss" and semantics == "physical" and seed % 4 == 1:
+        shape = "gauss_star"
     cell = (rng.uniform(20, 90), rng.uniform(20, 90), rng.uniform(20, 90),
             rng.uniform(75, 105), rng.uniform(75, 105), rng.uniform(75, 105))
     crystal = Crystal(

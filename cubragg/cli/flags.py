@@ -46,6 +46,8 @@ _CRYSTAL = (
     _switch("-gauss_xtal", "Gaussian spots, no fringes", "crystal.shape", value="gauss"),
     _switch("-tophat_spots -binary_spots", "flat spots cut at half width, no fringes", "crystal.shape",
             value="tophat"),
+    _name("--crystal-shape", "square, round, gauss, tophat; physical semantics: gauss_star, spheres", "crystal.shape",
+          c_program="-square_xtal, -round_xtal, -gauss_xtal or -tophat_spots"),
     _number("-fudge", "", "factor on the squared spot radius", "crystal.fudge", default="1"),
     _number("-mosaic -mosaici -mosaicity -mosaic_spread", "deg", "mosaic spread, isotropic",
             "crystal.mosaic_spread_deg", default="0"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cubragg import units
 from cubragg.crystallography.cell import cell_of_axes
+from cubragg.crystallography.shapes import SHAPES
 from cubragg.crystallography.vectors import Vector, norm
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 Row = tuple[str, str]
 _LABEL_WIDTH = 18
 _PANELS_LISTED = 8
-_SHAPES = {"square": "parallelepiped", "round": "ellipsoid", "gauss": "Gaussian spots", "tophat": "tophat spots"}
 
 
 def summary(image: Image, figures: Mapping[str, str], written: str, total_seconds: float) -> str:
@@ -161,7 +161,7 @@ def _crystal(experiment: Experiment, plan: Plan) -> list[Row]:
     return [
         *rows,
         ("size", f"{' x '.join(f'{count:.0f}' for count in plan.cells)} cells = "
-                 f"{' x '.join(f'{edge:g}' for edge in size)} um, {_SHAPES[crystal.shape]}"),
+                 f"{' x '.join(f'{edge:g}' for edge in size)} um, {SHAPES[plan.crystal_shape].words}"),
         ("mosaic", f"{_plural(len(plan.mosaic.rotations), 'domain')} over "
                    f"{_numbers(units.deg_from_rad(plan.mosaic.spread_rad))} deg"),
         ("structure factors", f"{known}, elsewhere {factors.default_F:g}; {method}"),

@@ -152,8 +152,8 @@ def _out_of_memory(cupy: Any, device: int, error: Exception) -> BackendUnavailab
 
 
 @functools.cache
-def kernel_module(defines: tuple[str, ...], device: int) -> Any:
-    """The kernels compiled with these ``-D`` options on the current device; CuPy keeps them on disk as well.
+def kernel_module(shape: str, defines: tuple[str, ...], device: int) -> Any:
+    """The kernels of a shape compiled with these ``-D`` options on the current device; CuPy keeps them on disk as well.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def kernel_module(defines: tuple[str, ...], device: int) -> Any:
         If NVRTC is not found.
     """
     cupy = import_cupy()
-    module = cupy.RawModule(code=kernel_text(), options=(*NVRTC_OPTIONS, *defines))
+    module = cupy.RawModule(code=kernel_text(shape), options=(*NVRTC_OPTIONS, *defines))
     try:
         module.get_function("render")
     except cupy.cuda.compiler.CompileException as error:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-_INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
+_INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|(SHAPE_HEADER))')
 
 
 def kernel_folder() -> Traversable:
@@ -26,19 +26,19 @@ def kernel_folder() -> Traversable:
 
 
 @functools.cache
-def kernel_text(name: str = "render.cu") -> str:
-    """The text of a kernel file with its quoted includes inlined, each once."""
-    return inlined(name, [kernel_folder()])
+def kernel_text(shape: str, name: str = "render.cu") -> str:
+    """The text of a kernel file for a shape of crystal, with its includes inlined, each once."""
+    return inlined(name, [kernel_folder()], shape)
 
 
 @functools.cache
-def host_text(name: str, package: str) -> str:
+def host_text(name: str, package: str, shape: str) -> str:
     """The text of a package's C++ source for the CPU; it may include kernels and `host_launch.hpp`."""
-    return inlined(name, [files(package), files("cubragg.device"), kernel_folder()])
+    return inlined(name, [files(package), files("cubragg.device"), kernel_folder()], shape)
 
 
-def inlined(name: str, folders: Sequence[Traversable]) -> str:
-    """The text of a file, its quoted includes looked for in ``folders``.
+def inlined(name: str, folders: Sequence[Traversable], shape: str) -> str:
+    """The text of a file, its quoted includes looked for in ``folders``; SHAPE_HEADER is that of ``shape``.
 
     Raises
     ------
@@ -57,10 +57,9 @@ def inlined(name: str, folders: Sequence[Traversable]) -> str:
             include = _INCLUDE.match(line)
             if include is None:
                 result.append(line)
-            elif include[1] not in seen:
-                result += [*lines(include[1]), f'#line {number + 1} "{wanted}"']
-            else:
-                result.append("")
+                continue
+            header = include[1] or f"shape_{shape}.cuh"
+            result += [""] if header in seen else [*lines(header), f'#line {number + 1} "{wanted}"']
         return result
 
     return "\n".join(lines(name)) + "\n"

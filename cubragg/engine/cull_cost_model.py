@@ -6,10 +6,12 @@ sources; nothing is timed, so the choice is a function of plan, backend, precisi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
+from cubragg.crystallography.shapes import SHAPES
 from cubragg.engine.culling import Culling, axes_of, largest_factor, limits_of, obstacle, struct_values
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
@@ -18,10 +20,7 @@ from cubragg.plan.workspace import Workspace
 
 #: Tiles (fast, slow) that culling may use. On a GPU a tile is a block of threads, which cannot be smaller.
 TILES = {"cpu": ((4, 4), (8, 4), (8, 8), (16, 8)), "cuda": ((8, 8), (16, 8))}
-#: Cost of a term [ns], measured on the CPU (Zen 4, one thread): by precision and shape, and what interpolation adds.
-_TERM = {"double": {"square": 3.2, "round": 3.4, "gauss": 4.4, "tophat": 1.4},
-         "mixed": {"square": 1.9, "round": 2.1, "gauss": 3.1, "tophat": 1.1},
-         "single": {"square": 1.5, "round": 1.6, "gauss": 2.5, "tophat": 0.6}}
+#: What interpolation adds to the cost of a term, which is `CrystalShape.term_ns` [ns].
 _INTERPOLATION = 15.0
 #: Cost of asking one orientation, and of a tile [ns].
 _ASK, _TILE = 7.0, 700.0
@@ -75,13 +74,13 @@ def _not_at_all(plan: Plan, backend: str, tolerance: float) -> str:
     grid = plan.factors.grid
     most = max((_terms_of_pixel(plan, panel) for panel in plan.panels), default=0)
     total = sum(_terms(plan, panel) for panel in plan.panels)
-    compact = plan.crystal_shape in ("gauss", "tophat")
-    if most < (_TERMS_OF_PIXEL_COMPACT if compact and backend == "cpu" else _TERMS_OF_PIXEL):
+    shape = SHAPES[plan.crystal_shape]
+    if most < (_TERMS_OF_PIXEL_COMPACT if shape.compact and backend == "cpu" else _TERMS_OF_PIXEL):
         return f"a pixel has {most:g} term{'s' * (most != 1)} only"
     if total < _TERMS[backend] or (grid is not None and total < _TERMS_OF_POINT[backend] * grid.size):
         return f"{total:.3g} terms are too few"
-    if tolerance == 0.0 and not compact and grid is None:
-        return (f"no term of a {plan.crystal_shape} crystal with a constant structure factor is 0; --cull takes a "
+    if tolerance == 0.0 and not shape.compact and grid is None:
+        return (f"no term of a {shape.setting} crystal with a constant structure factor is 0; --cull takes a "
                 "tolerance")
     return obstacle(plan)
 
@@ -95,7 +94,7 @@ def _terms(plan: Plan, panel: PanelPlan) -> float:
 
 
 def _term_cost(plan: Plan, precision: str) -> float:
-    return _TERM[precision][plan.crystal_shape] + _INTERPOLATION * plan.interpolate
+    return SHAPES[plan.crystal_shape].term_ns[precision] + _INTERPOLATION * plan.interpolate
 
 
 def _cost(plan: Plan, panels: list[PanelPlan], precision: str, tile: tuple[int, int], kept_fractions: list[float]
@@ -126,8 +125,8 @@ def kept_fraction(plan: Plan, panel: PanelPlan, tile: tuple[int, int], limits: n
     for source in _spread(len(plan.sources.wavelength_m), _SAMPLE_SOURCES):
         middle, edges = _sample_tiles(plan, panel, tile, int(source))
         index = np.einsum("jxo,xt->jto", axes[:9].reshape(3, 3, -1), middle)
-        reach = sum(np.abs(np.einsum("jxo,xt->jto", axes[:9].reshape(3, 3, -1), edge)) for edge in edges)
-        kept.append(_kept(plan, index, reach, edges, limits, axes, values).mean())
+        steps = [np.einsum("jxo,xt->jto", axes[:9].reshape(3, 3, -1), edge) for edge in edges]
+        kept.append(_kept(plan, index, steps, limits, values).mean())
     return float(np.mean(kept))
 
 
@@ -154,31 +153,33 @@ def _sample_tiles(plan: Plan, panel: PanelPlan, tile: tuple[int, int], source: i
     return np.mean(list(corners.values()), axis=0), edges
 
 
-def _kept(plan: Plan, index: np.ndarray, reach: np.ndarray, edges: list[np.ndarray], limits: np.ndarray,
-          axes: np.ndarray, values: dict) -> np.ndarray:
-    """bool [tile, orientation] for indices and reaches [3, tile, orientation]."""
+def _kept(plan: Plan, index: np.ndarray, edges: list[np.ndarray], limits: np.ndarray, values: dict) -> np.ndarray:
+    """bool [tile, orientation] for indices [3, tile, orientation] of the middles, and along half the edges."""
+    shape, block = SHAPES[plan.crystal_shape], plan.block
     whole = np.rint(index)
-    offset = index - whole
+    offset, reach = index - whole, np.sum(np.abs(edges), axis=0)
     gap = np.maximum(np.abs(offset) - reach, 0.0)
-    largest = _largest(plan, whole, np.abs(offset) + reach < 0.5, reach, limits, values)
-    cells, shape = np.array(plan.cells)[:, None, None], plan.crystal_shape
-    weaker: np.ndarray | float = 1.0
-    if shape == "square":
-        weaker = np.maximum((cells * np.sin(np.pi * gap)) ** 2, 1.0).prod(axis=0)
-    elif shape == "round":
-        x = np.pi**2 * plan.fudge * ((cells * gap) ** 2).sum(axis=0)
-        weaker = np.maximum(x * x * x / (9.0 * (1.0 + x)), 1.0)
-    kept: np.ndarray = largest > values["cull_floor"] * weaker
-    if shape in ("gauss", "tophat"):
-        away = np.einsum("jto,jxo->xto", offset, axes[9:].reshape(3, 3, -1))
-        for edge in edges:
-            size = np.maximum((edge * edge).sum(axis=0), 1e-300)
-            step = np.clip(-(away * edge[:, :, None]).sum(axis=0) / size[:, None], -1.0, 1.0)
-            away = away + step * edge[:, :, None]
-        by_index = ((gap * np.reshape(values["per_dual"], (3, 1, 1))) ** 2).max(axis=0)
-        by_box = np.where((np.abs(offset) + reach < 0.5).all(axis=0), (away * away).sum(axis=0), 0.0)
+    alone = np.abs(offset) + reach < 0.5
+    largest = _largest(plan, whole, alone, reach, limits, values)
+    kept: np.ndarray = largest > values["cull_floor"] * shape.weakening(gap, block)
+    if math.isfinite(values["cull_radius_sqr"]):
+        metric = shape.cull_metric(block)
+        by_index = (gap * gap / np.diag(np.linalg.inv(metric)).reshape(3, 1, 1)).max(axis=0)
+        by_box = np.where(alone.all(axis=0), _from_node(metric, offset, edges), 0.0)
         kept &= np.maximum(by_index, by_box) <= values["cull_radius_sqr"]
     return kept
+
+
+def _from_node(metric: np.ndarray, offset: np.ndarray, edges: list[np.ndarray]) -> np.ndarray:
+    """Least value of a quadratic form over the parallelograms with these middles and half edges [3, ...], about."""
+    root = np.linalg.cholesky(metric).T
+    away = np.einsum("ij,j...->i...", root, offset)
+    for edge in edges:
+        along = np.einsum("ij,j...->i...", root, edge)
+        size = np.maximum((along * along).sum(axis=0), 1e-300)
+        away = away + np.clip(-(away * along).sum(axis=0) / size, -1.0, 1.0) * along
+    total: np.ndarray = (away * away).sum(axis=0)
+    return total
 
 
 def _largest(plan: Plan, whole: np.ndarray, alone: np.ndarray, reach: np.ndarray, limits: np.ndarray,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cubragg.crystallography.shapes import SHAPES
 from cubragg.engine.kernel_params import CHUNK, table_scale
 from cubragg.engine.variant import TILE
 from cubragg.plan.plan import Plan
@@ -20,12 +21,8 @@ from cubragg.plan.plan import Plan
 _INTERPOLATED = 1.25**6
 #: Rounding of a computed term, as a share of it, with a wide margin.
 _TERM_ROUNDING = 1e-5
-#: Square of the volume of a sphere over that of its cube, as the C program has it.
-_ROUND_VOLUME = 0.723601254558268**2
 #: Beside a spot only terms below this share of the tolerance are left out.
 _BESIDE_SPOTS = 1e-3
-_GAUSS_WIDTH, _TOPHAT_RADIUS_SQR = 0.63, 0.3969
-_PER_M_FROM_PER_A = 1e10
 
 
 @dataclass(frozen=True)
@@ -141,49 +138,27 @@ def struct_values(plan: Plan, precision: str, culling: Culling) -> dict[str, Any
               "share": share * share * (1.0 + 1e-6)}
     if not culling.exact:
         return values
-    volume = _ROUND_VOLUME if plan.crystal_shape == "round" else 1.0
-    floor = culling.tolerance * (1.0 - _TERM_ROUNDING) / volume
+    shape = SHAPES[plan.crystal_shape]
+    floor = culling.tolerance * (1.0 - _TERM_ROUNDING) / shape.peak**2
     values |= {"cull_floor": floor, "spot_floor": floor * _BESIDE_SPOTS}
     radius_sqr = _radius_sqr(plan, precision, culling.tolerance)
     if math.isfinite(radius_sqr):
-        values |= _distances(plan, cells, radius_sqr)
+        values |= shape.cull_radius(plan.block, radius_sqr, cells)
     return values
 
 
 def _radius_sqr(plan: Plan, precision: str, tolerance: float) -> float:
-    """(dh a* + ...)^2 [A^-2] beyond which the amplitude of gauss and tophat cannot matter; inf for other shapes."""
-    volume = math.prod(plan.cells)
-    scale = volume * volume * plan.fudge
-    if plan.crystal_shape not in ("gauss", "tophat") or not scale > 0.0:
+    """dh^T M dh, in the shape's metric, beyond which no amplitude can matter; inf for shapes without a radius."""
+    shape, volume = SHAPES[plan.crystal_shape], math.prod(plan.cells)
+    if not (shape.compact and plan.fudge > 0.0):
         return math.inf
-    if plan.crystal_shape == "tophat":
-        return _TOPHAT_RADIUS_SQR / scale
-    # A term F^2 V^2 exp(-2 E) is 0 below half the smallest number, here with four powers of 2 to spare, or where
-    # exp(-E) is; in less than double precision without the V^2.
+    # A term F^2 V^2 exp(-2 decay) is 0 below half the smallest number, here with four powers of 2 to spare, or where
+    # exp(-decay) is; in less than double precision without the V^2.
     largest = 2.0 * math.log(largest_factor(plan) or 1.0) + math.log(_INTERPOLATED)
     if precision == "double":
-        exponent = min(745.2, (1079 * math.log(2.0) + largest + 2.0 * math.log(volume)) / 2.0)
+        decay = min(745.2, (1079 * math.log(2.0) + largest + 2.0 * math.log(volume)) / 2.0)
     else:
-        exponent = min(104.1, (154 * math.log(2.0) + largest) / 2.0)
+        decay = min(104.1, (154 * math.log(2.0) + largest) / 2.0)
     if tolerance > 0.0:
-        exponent = min(exponent, (math.log(_INTERPOLATED) - math.log(tolerance * (1.0 - _TERM_ROUNDING))) / 2.0)
-    return max(exponent, 0.0) * _GAUSS_WIDTH / scale
-
-
-def _distances(plan: Plan, cells: np.ndarray, radius_sqr: float) -> dict[str, Any]:
-    """The radius [1/m^2] for distances in the laboratory, and what makes a distance of an index.
-
-    The radius is one of the lattice's reciprocal vectors, which nanobragg semantics may leave not quite dual
-    to its cell; a distance of theirs is at least the smallest singular value times one of the cell's duals.
-    """
-    lattice = plan.lattice
-    stars = np.array((lattice.a_star, lattice.b_star, lattice.c_star)) * _PER_M_FROM_PER_A
-    try:
-        shrink = float(np.linalg.svd(stars.T @ cells, compute_uv=False).min())
-        duals = np.linalg.norm(np.linalg.inv(stars), axis=0)
-    except np.linalg.LinAlgError:
-        return {}
-    if not shrink > 0.0:
-        return {}
-    radius = math.sqrt(radius_sqr) * _PER_M_FROM_PER_A / shrink * (1.0 + 1e-5)
-    return {"cull_radius_sqr": radius * radius, "per_dual": (1.0 - 1e-5) / (duals * shrink)}
+        decay = min(decay, (math.log(_INTERPOLATED) - math.log(tolerance * (1.0 - _TERM_ROUNDING))) / 2.0)
+    return shape.cutoff(max(decay, 0.0)) / plan.fudge

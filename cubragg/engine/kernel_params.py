@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cubragg import units
+from cubragg.crystallography.shapes import SHAPES
 from cubragg.crystallography.vectors import Vector, cross, unit
 from cubragg.engine.reference.factor_table import bordered
 from cubragg.plan.panel_plan import PanelPlan
@@ -32,6 +33,7 @@ PARAMS = np.dtype([
     ("sensor_end", np.float64),
     ("mu", np.float64), ("kahn", np.float64), ("dmin", np.float64), ("water", np.float64), ("scale", np.float64),
     ("cells", *_VECTOR), ("reciprocal", np.float64, (3, 3)), ("fudge", np.float64),
+    ("shape", np.float64, 2),
     ("constant", np.float64), ("term_scale", np.float64),
     ("cull_floor", np.float64), ("spot_floor", np.float64), ("cull_radius_sqr", np.float64),
     ("largest", np.float64), ("share", np.float64),
@@ -91,12 +93,14 @@ def params_of(plan: Plan, panel: PanelPlan, precision: str) -> np.ndarray:
         values["grid_size"] = [size + 2 for size in factors.grid.shape]
     for name, value in values.items():
         params[name] = value
+    numbers = SHAPES[plan.crystal_shape].kernel_numbers(plan.block)
+    params["shape"][:len(numbers)] = numbers
     return params
 
 
 def table_scale(plan: Plan, precision: str) -> float:
-    """What structure factors are divided by: keeps squares of square crystals inside single precision."""
-    if precision == "double" or plan.crystal_shape != "square":
+    """What structure factors are divided by: keeps squares of separable amplitudes inside single precision."""
+    if precision == "double" or not SHAPES[plan.crystal_shape].separable:
         return 1.0
     return plan.cells[0] * plan.cells[1] * plan.cells[2]
 

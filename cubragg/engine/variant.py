@@ -8,7 +8,6 @@ from cubragg.engine.kernel_params import PARAMS
 from cubragg.plan.plan import Plan
 
 PRECISIONS = ("double", "mixed", "single")
-_SHAPES = ("square", "round", "gauss", "tophat")
 _FACTORS = ("constant", "nearest", "tricubic")
 _INT32_MAX = 2**31 - 1
 
@@ -23,7 +22,8 @@ class Variant:
     Attributes
     ----------
     precision, shape, factors
-        ``double``, ``mixed``, ``single``; the crystal's shape; ``constant``, ``nearest``, ``tricubic``.
+        ``double``, ``mixed``, ``single``; name of the crystal's shape, of `kernels/shape_<name>.cuh`; ``constant``,
+        ``nearest``, ``tricubic``.
     wide_grid
         The padded grid has 2^31 points or more.
     tile
@@ -56,7 +56,7 @@ class Variant:
     def defines(self) -> tuple[str, ...]:
         """The ``-D`` options."""
         values = {
-            "PRECISION": PRECISIONS.index(self.precision), "SHAPE": _SHAPES.index(self.shape),
+            "PRECISION": PRECISIONS.index(self.precision), "SHAPE": self.shape,
             "FACTORS": _FACTORS.index(self.factors), "WIDE_GRID": int(self.wide_grid),
             "TILE_FAST": self.tile[0], "TILE_SLOW": self.tile[1], "CULLED": int(self.culled),
             "PARAMS_SIZE": PARAMS.itemsize,

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from cubragg import checks, units
 from cubragg.crystallography.cell import cell_of_axes
+from cubragg.crystallography.shapes import DEFAULT_SHAPE, SETTINGS
 from cubragg.crystallography.vectors import Matrix, Vector, cross, dot, norm, rescale, rotate_xyz, scale
 from cubragg.errors import ConfigError
 from cubragg.nanobragg.random_stream import MAX_SEED, ReferenceStream, random_misset, rotation_matrix
 
-SHAPES = ("square", "round", "gauss", "tophat")
 DEFAULT_MOSAIC_SEED = 12345678
 _IDENTITY: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -67,7 +67,8 @@ class Crystal:
     sample_size_mm
         Size along a, b, c [mm]; where > 0 it overrules ``cells``.
     shape, fudge
-        ``square`` (parallelepiped), ``round``, ``gauss``, ``tophat``, and the factor on the spot radius squared.
+        ``square`` (parallelepiped), ``round``, ``gauss``, ``tophat``, in physical semantics also ``gauss_star``; and
+        the factor on the spot radius squared. `specs/core-physics.md` has the formulas.
     mosaic_spread_deg, mosaic_domains, mosaic_seed
         Cap within which the domains are oriented [deg], how many, and the seed.
     """
@@ -78,7 +79,7 @@ class Crystal:
     misset_seed: int | None = None
     cells: tuple[int, int, int] = (1, 1, 1)
     sample_size_mm: Vector = (0.0, 0.0, 0.0)
-    shape: str = "square"
+    shape: str = DEFAULT_SHAPE
     fudge: float = 1.0
     mosaic_spread_deg: float | None = None
     mosaic_domains: int | None = None
@@ -102,7 +103,7 @@ class Crystal:
             checks.number("crystal.sample_size_mm", "the sample size", edge, "mm", at_least=0.0)
         if len(self.cells) != 3 or len(self.sample_size_mm) != 3:
             raise ConfigError("crystal.cells", "cells and sample sizes come in threes: along a, b, c")
-        checks.choice("crystal.shape", "the crystal shape", self.shape, SHAPES)
+        checks.choice("crystal.shape", "the crystal shape", self.shape, SETTINGS)
         checks.number("crystal.fudge", "the fudge factor", self.fudge, at_least=0.0)
         checks.number("crystal.mosaic_spread_deg", "the mosaic spread", self.mosaic_spread_deg, "deg",
                       optional=True, at_least=0.0)

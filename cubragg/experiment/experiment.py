@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_type_hints
 import numpy as np
 
 from cubragg import checks
+from cubragg.crystallography.shapes import resolve_shape
 from cubragg.errors import ConfigError
 from cubragg.experiment.beam import Beam, Source
 from cubragg.experiment.conventions import Directions
@@ -56,6 +57,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         checks.choice("semantics", "semantics", self.semantics, SEMANTICS)
+        resolve_shape(self.crystal.shape, self.semantics)
         shape = self.detector.shape()
         self.sampling.region(shape)
         self.sampling.checked_mask(shape)

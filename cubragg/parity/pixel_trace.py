@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg import units
+from cubragg.crystallography.shapes import SHAPES
+from cubragg.crystallography.shapes.crystal_shape import FreshBuffers
 from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, rotate_axis, scale, unit
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.errors import ConfigError
@@ -231,7 +233,7 @@ def _crystal_steps(plan: Plan) -> Iterator[Step]:
     for name in "abc":
         yield Step("crystal", name, getattr(lattice, name), "A")
     yield Step("crystal", "cells", plan.cells)
-    yield Step("crystal", "shape", (plan.crystal_shape,))
+    yield Step("crystal", "shape", (SHAPES[plan.crystal_shape].setting,))
     yield Step("crystal", "fudge", (plan.fudge,))
     yield Step("crystal", "mosaic domains", (len(mosaic.rotations),))
     yield Step("crystal", "mosaic spread", (units.deg_from_rad(mosaic.spread_rad),), "deg")
@@ -380,28 +382,14 @@ class _Tracer:
         self._note(self._place, "I", (trace.intensity,), scale=self._intensity_scale)
 
     def _lattice_factor(self, hkl: Vector, hkl0: tuple[int, int, int]) -> float:
-        plan, cells = self._plan, self._plan.cells
-        if plan.crystal_shape == "square":
-            factor = 1.0
-            for name, index, n in zip("abc", hkl, cells, strict=True):
-                x = math.pi * index
-                part = (math.sin(x * n) / math.sin(x) if x != 0.0 else n) if n > 1.0 else 1.0
-                self._note(self._place, f"F_latt along {name}", (part,), scale=n)
-                factor *= part
-            return factor
-        fraction = [index - whole for index, whole in zip(hkl, hkl0, strict=True)]
-        volume = cells[0] * cells[1] * cells[2]
-        if plan.crystal_shape == "round":
-            radius = sum(part * part * n * n for part, n in zip(fraction, cells, strict=True))
-            x = math.pi * math.sqrt(radius * plan.fudge)
-            sinc3 = 3.0 * (math.sin(x) / x - math.cos(x)) / (x * x) if x != 0.0 else 1.0
-            return volume * 0.723601254558268 * sinc3
-        reciprocal = (plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star)
-        star = norm(combine(*zip(fraction, reciprocal, strict=True)))
-        radius = star * star * volume * volume
-        if plan.crystal_shape == "gauss":
-            return volume * math.exp(-(radius / 0.63 * plan.fudge))
-        return volume * (radius * plan.fudge < 0.3969)
+        shape, block = SHAPES[self._plan.crystal_shape], self._plan.block
+        factors = shape.factors_along(hkl, block)
+        for name, factor, n in zip("abc", factors, block.cells, strict=bool(factors)):
+            self._note(self._place, f"F_latt along {name}", (factor,), scale=n)
+        if factors:
+            return math.prod(factors)
+        index, whole = np.array(hkl)[:, None], np.array(hkl0, dtype=float)[:, None]
+        return float(shape.amplitude(index, whole, block, FreshBuffers())[0])
 
     def _structure_factor(self, hkl: Vector, hkl0: tuple[int, int, int]) -> float:
         factors = self._plan.factors

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cubragg import units
+from cubragg.crystallography.shapes import CoherentBlock, resolve_shape
 from cubragg.crystallography.vectors import Vector, rotate_axis, scale
 from cubragg.experiment.beam import SourceTable
 from cubragg.experiment.conventions import DetectorFrame
@@ -40,8 +41,8 @@ class Plan:
     curved, point_pixel
         The detector is a cylinder; solid angles have no obliquity.
     lattice, cells, crystal_shape, fudge
-        The oriented lattice at phi = 0, cells along a, b, c (whole numbers as float), shape, and the factor on the
-        spot radius squared.
+        The oriented lattice at phi = 0, cells along a, b, c (whole numbers as float), the shape's name in
+        `crystallography.shapes.SHAPES`, and the factor on the spot radius squared.
     mosaic, phi, phi_angles
         Mosaic domains; spindle steps, and the angle of each [rad].
     cell_axes
@@ -107,6 +108,12 @@ class Plan:
         """Spindle steps times mosaic domains."""
         return self.cell_axes.shape[0] * self.cell_axes.shape[1]
 
+    @property
+    def block(self) -> CoherentBlock:
+        """The coherent block, for the crystal's shape."""
+        stars = np.array((self.lattice.a_star, self.lattice.b_star, self.lattice.c_star))
+        return CoherentBlock(self.cells, stars, self.fudge)
+
     def panel_at(self, fast: int, slow: int) -> PanelPlan | None:
         """The panel that holds a pixel of the image; ``None`` where no panel with pixels to render does."""
         for panel in self.panels:
@@ -150,10 +157,10 @@ def make_plan(experiment: Experiment) -> Plan:
     plan = Plan(
         rules=rules_of(experiment), shape=shape, roi=roi, mask=mask, geometry=geometry,
         panels=panel_plans(detector, placed, experiment.semantics, roi, mask), detector_panels=placed.panels,
-        curved=detector.curved,
-        point_pixel=detector.point_pixel, lattice=lattice, cells=cells, crystal_shape=crystal.shape,
-        fudge=crystal.fudge, mosaic=mosaic, phi=phi, phi_angles=angles, cell_axes=axes,
-        first_cell_axes=first_axes, factors=experiment.structure_factors, interpolate=wanted and grid is not None,
+        curved=detector.curved, point_pixel=detector.point_pixel, lattice=lattice, cells=cells,
+        crystal_shape=resolve_shape(crystal.shape, experiment.semantics).name, fudge=crystal.fudge, mosaic=mosaic,
+        phi=phi, phi_angles=angles, cell_axes=axes, first_cell_axes=first_axes,
+        factors=experiment.structure_factors, interpolate=wanted and grid is not None,
         sources=sources, wavelength=wavelength, fluence=fluence, polarized=beam.polarized, kahn_factor=beam.kahn_factor,
         oversample=oversample, recommended_oversample=recommended, coarsest=decisive,
         dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cubragg.crystallography.shapes import SHAPES
 from cubragg.experiment.beam import DEFAULT_FLUENCE
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panel import overlaps_in_space
@@ -35,6 +36,7 @@ def plan_warnings(experiment: Experiment, plan: Plan) -> list[str]:
               for depth in sorted(depths_um)]
     found += _overlaps(plan)
     found += _beam_warnings(experiment, plan)
+    found += filter(None, [SHAPES[plan.crystal_shape].warning(plan.block)])
     return found + ([] if plan.rules.per_sample else _nanobragg_warnings(experiment, plan))
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from cubragg import units
+from cubragg.crystallography.shapes import SHAPES
 from cubragg.plan.plan import Plan
 
 #: The profile of a reflection is wide where it is above this share of its peak.
@@ -14,21 +13,9 @@ _TAIL = 1e-6
 
 
 def profile_metric(plan: Plan) -> np.ndarray:
-    """float64 [3, 3]: quadratic form in fractional index that the profile of a reflection is a function of.
-
-    Of a parallelepiped the main lobe is. Only its axes' ratios matter.
-    """
-    cells = np.array(plan.cells)
-    if plan.crystal_shape == "square":
-        return np.diag(cells * cells)
-    fudge = max(plan.fudge, 1e-30)
-    if plan.crystal_shape == "round":
-        # An ellipsoid's rings fall off alike on all sides: they hold more photons than a parallelepiped's star.
-        radius_sqr = math.sqrt(9.0 / (0.1 * _TAIL)) / (math.pi * math.pi * fudge)
-        return np.diag(cells * cells) / radius_sqr
-    radius_sqr = 0.63 / (2.0 * fudge) * math.log(1.0 / _TAIL) if plan.crystal_shape == "gauss" else 0.3969 / fudge
-    stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
-    return stars @ stars.T * (float(np.prod(cells)) ** 2 / radius_sqr)
+    """float64 [3, 3]: quadratic form in fractional index that is 1 where the profile of a reflection ends."""
+    shape, block = SHAPES[plan.crystal_shape], plan.block
+    return shape.metric(block) / shape.width_sqr(block, _TAIL)
 
 
 def offset_on_sphere(hkl: np.ndarray, axes: np.ndarray, incident: np.ndarray, wavelength: float, metric: np.ndarray

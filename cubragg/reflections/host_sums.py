@@ -31,7 +31,8 @@ class HostSums:
 
     def __init__(self, plan: Plan) -> None:
         self._plan, self._reference = plan, NumpySums(plan)
-        self._launches = PanelLaunches(plan, "reflection_sums", host_text("reflection_sums.cpp", __package__))
+        self._launches = PanelLaunches(
+            plan, "reflection_sums", host_text("reflection_sums.cpp", __package__, plan.crystal_shape))
 
     @property
     def codes(self) -> ReflectionCodes:

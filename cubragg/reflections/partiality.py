@@ -6,13 +6,11 @@ image's photons per degree. Of a still: how high on its profile the sphere cuts 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from cubragg import units
+from cubragg.crystallography.shapes import SHAPES
 from cubragg.crystallography.vectors import rotate_axis
-from cubragg.engine.reference import lattice
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
@@ -61,18 +59,11 @@ def _still(plan: Plan, hkl: np.ndarray) -> np.ndarray:
 
 def _height(plan: Plan, offset: np.ndarray, work: Workspace) -> np.ndarray:
     """Squared lattice factor over its peak [n] at ``offset`` [3, n] from a node; 0 nearer to another node."""
-    cells = plan.cells
+    shape, block = SHAPES[plan.crystal_shape], plan.block
     inside = np.all(np.abs(offset) <= 0.5, axis=0)
     offset = np.where(inside, offset, 0.0)
-    if plan.crystal_shape == "square":
-        counts = np.array(cells)[:, None]
-        amplitude, peak = lattice.square(offset, np.zeros_like(offset), counts, work), float(np.prod(counts))
-    else:
-        stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
-        both = [lattice.COMPACT[plan.crystal_shape](place, cells, stars, plan.fudge)
-                for place in (offset, np.zeros((3, 1)))]
-        amplitude, peak = both[0], float(both[1][0])
-    return np.where(inside, np.square(amplitude / peak), 0.0)
+    amplitude = shape.amplitude(offset, np.zeros_like(offset), block, work)
+    return np.where(inside, np.square(amplitude / (shape.peak * block.count)), 0.0)
 
 
 def _passage(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, fast: np.ndarray,
@@ -96,25 +87,12 @@ def _passage(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi: 
     speed = np.abs(np.einsum("ij,ij->i", velocity, normal))
     grazing = speed <= _GRAZING * np.linalg.norm(nodes, axis=1)
     with np.errstate(divide="ignore"):
-        integral = wavelength * wavelength / (cell_volume(plan) * speed) * profile_integral(plan)
+        integral = (wavelength * wavelength / (cell_volume(plan) * speed)
+                    * SHAPES[plan.crystal_shape].integral(plan.block))
     whole = (units.THOMSON_CROSS_SECTION_M2 * plan.fluence / plan.phi.span * F * F * integral
              * _corrections(plan, panel, fast, slow))
     whole[grazing] = np.nan
     return whole
-
-
-def profile_integral(plan: Plan) -> float:
-    """Integral of the squared lattice factor over index space, of one reflection."""
-    total = math.prod(plan.cells)
-    if plan.crystal_shape == "square":
-        return total
-    fudge = max(plan.fudge, 1e-30)
-    if plan.crystal_shape == "round":
-        return total / fudge ** 1.5
-    volume = cell_volume(plan)
-    if plan.crystal_shape == "gauss":
-        return volume / total * (0.63 * math.pi / (2.0 * fudge)) ** 1.5
-    return volume / total * 4.0 / 3.0 * math.pi * (0.3969 / fudge) ** 1.5
 
 
 def _corrections(plan: Plan, panel: PanelPlan, fast: np.ndarray, slow: np.ndarray) -> np.ndarray:

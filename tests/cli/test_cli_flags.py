@@ -48,7 +48,7 @@ LINES = """
 --config exp.toml|--save-config exp2.toml|--noise-rng numpy|--noise-rng reference|--png p.png|--quiet|--all-outputs
 --cull 1e-8|-v|--verbose
 --png-colors grey|--png-colours sea|--png-scale log|--png-range 1 99|--png-rings|--png-zoom|--png-spots
---truth t.csv|--truth-min 5
+--truth t.csv|--truth-min 5|--crystal-shape round
 """
 HANDWRITTEN = [line for row in LINES.strip().splitlines() for line in row.split("|")]
 

@@ -200,11 +200,11 @@ def test_out_of_memory():
 
 
 def test_a_kernel_that_does_not_compile(monkeypatch):
-    text = cuda_device.kernel_text()
+    text = cuda_device.kernel_text("square")
     broken = text.replace("DEVICE void sines(", "DEVICE no_type sines(")
-    monkeypatch.setattr(cuda_device, "kernel_text", lambda: broken)
+    monkeypatch.setattr(cuda_device, "kernel_text", lambda shape: broken)
     cuda_device.kernel_module.cache_clear()
-    with pytest.raises(KernelBuildError, match=r"NVRTC cannot compile the kernels: lattice\.cuh:\d+: "):
+    with pytest.raises(KernelBuildError, match=r"NVRTC cannot compile the kernels: shape_square\.cuh:\d+: "):
         CudaEngine(make_plan(small_experiment()))
 
 

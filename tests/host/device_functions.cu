@@ -6,6 +6,7 @@
 #include "geometry.cuh"
 #include "polarization.cuh"
 #include "lattice.cuh"
+#include "shape.cuh"
 #include "structure_factor.cuh"
 #include "culling.cuh"
 #include "host_launch.hpp"

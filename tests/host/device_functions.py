@@ -14,8 +14,8 @@ from cubragg.engine.variant import Variant
 
 
 @functools.cache
-def _text() -> str:
-    return inlined("device_functions.cu", [Path(__file__).parent, files("cubragg.device"), kernel_folder()])
+def _text(shape: str) -> str:
+    return inlined("device_functions.cu", [Path(__file__).parent, files("cubragg.device"), kernel_folder()], shape)
 
 
 def call(variant: Variant, entry: str, rows: int, count: int, *args: np.ndarray) -> np.ndarray:
@@ -24,7 +24,7 @@ def call(variant: Variant, entry: str, rows: int, count: int, *args: np.ndarray)
     arrays = [arg for arg in args if arg.ndim]
     assert all(array.flags.c_contiguous for array in arrays)
     out = np.zeros((rows, count))
-    function = getattr(load(_text(), variant.defines()), f"host_{entry}")
+    function = getattr(load(_text(variant.shape), variant.defines()), f"host_{entry}")
     function.restype = None
     call_host(function, (-(-count // variant.block), 1), 1, [*structs, np.array(count, dtype=np.int32), *arrays, out])
     return out

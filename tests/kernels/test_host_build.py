@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import small_experiment
 
+from cubragg.crystallography.shapes import SHAPES
 from cubragg.device import host_build
 from cubragg.device.host_build import build, find_compiler
 from cubragg.device.kernel_source import inlined, kernel_folder, kernel_text
@@ -128,29 +129,31 @@ def test_error_in_a_header_names_file_and_line(cache, tmp_path):
     line = next(number for number, text in enumerate(source) if text.startswith("struct Orientation"))
     source.insert(line, "int planted = missing;")
     (tmp_path / "lattice.cuh").write_text("\n".join(source))
-    text = inlined("render.cu", [tmp_path, kernel_folder()])
+    text = inlined("render.cu", [tmp_path, kernel_folder()], "square")
     with pytest.raises(KernelBuildError, match=f"lattice.cuh:{line + 1}: .*missing"):
-        build(text, [f"-DPARAMS_SIZE={PARAMS.itemsize}", "-DPRECISION=0", "-DSHAPE=0", "-DFACTORS=0"])
+        build(text, [f"-DPARAMS_SIZE={PARAMS.itemsize}", "-DPRECISION=0", "-DSHAPE=square", "-DFACTORS=0"])
 
 
 def test_struct_and_its_mirror_must_agree(cache):
     with pytest.raises(KernelBuildError, match=r"params\.cuh:.*differ in size"):
-        build(kernel_text(), ["-DPARAMS_SIZE=8", "-DPRECISION=0", "-DSHAPE=0", "-DFACTORS=0"])
+        build(kernel_text("square"), ["-DPARAMS_SIZE=8", "-DPRECISION=0", "-DSHAPE=square", "-DFACTORS=0"])
 
 
 def test_kernels_are_what_a_gpu_compiles():
     """No file is for the CPU alone, and none includes a header of the system."""
-    text = kernel_text()
-    assert set(re.findall(r'#line 1 "(.+)"', text)) == {
+    texts = [kernel_text(shape) for shape in SHAPES]
+    assert set(re.findall(r'#line 1 "(.+)"', "".join(texts))) == {
         path.name for path in kernel_folder().iterdir() if path.name.endswith((".cu", ".cuh"))}
-    assert "#include" not in text
+    assert not any("#include" in text for text in texts)
 
 
 def test_includes_are_inlined_once():
-    text = kernel_text()
+    text = kernel_text("square")
     assert text.count('#line 1 "portable.cuh"') == 1
     with pytest.raises(FileNotFoundError, match=r"nothing\.cu: no such kernel file"):
-        inlined("nothing.cu", [kernel_folder()])
+        inlined("nothing.cu", [kernel_folder()], "square")
+    with pytest.raises(FileNotFoundError, match=r"shape_cube\.cuh: no such kernel file"):
+        kernel_text("cube")
 
 
 # The cache

@@ -22,13 +22,13 @@ import numpy as np
 import pytest
 from conftest import random_grid, small_experiment
 
+from cubragg.crystallography.shapes import SHAPES
 from cubragg.device.cuda_device import NVRTC_OPTIONS, build_error
 from cubragg.device.kernel_source import kernel_folder, kernel_text
 from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.variant import PRECISIONS, Variant, cuda_variant
 from cubragg.plan.plan import make_plan
 
-SHAPES = ("square", "round", "gauss", "tophat")
 FACTORS = ("constant", "nearest", "tricubic")
 #: (physical, running) that `cuda_variant` can produce.
 SEMANTICS = ((False, False), (False, True), (True, False))
@@ -115,7 +115,8 @@ class Nvrtc:
 def plan_of(shape: str, factors: str, physical: bool, running: bool):
     """A plan that needs a variant."""
     experiment = small_experiment(
-        crystal={"shape": shape}, sampling={"interpolate": factors == "tricubic", "oversample_omega": running},
+        crystal={"shape": SHAPES[shape].setting},
+        sampling={"interpolate": factors == "tricubic", "oversample_omega": running},
         structure_factors={} if factors == "constant" else vars(random_grid(np.random.default_rng(0), 2)),
         semantics="physical" if physical else "nanobragg")
     return make_plan(experiment)
@@ -123,7 +124,8 @@ def plan_of(shape: str, factors: str, physical: bool, running: bool):
 
 def every_variant() -> list[Variant]:
     made = [cuda_variant(plan_of(shape, factors, *semantics), precision)
-            for shape, factors, semantics in itertools.product(SHAPES, FACTORS, SEMANTICS) for precision in PRECISIONS]
+            for shape, factors, semantics in itertools.product(SHAPES, FACTORS, SEMANTICS)
+            if ("physical" if semantics[0] else "nanobragg") in SHAPES[shape].semantics for precision in PRECISIONS]
     made += [dataclasses.replace(variant, culled=True, tile=TILES["cuda"][0]) for variant in made
              if not variant.running]
     # A plan with a grid of 2^31 points would need 16 GB.
@@ -138,7 +140,7 @@ def chosen(variant: Variant) -> bool:
         return False
     if variant.shape == "square":
         return not variant.physical
-    return variant.physical and variant.factors == "tricubic"
+    return variant.physical == ("physical" in SHAPES[variant.shape].semantics) and variant.factors == "tricubic"
 
 
 def label(variant: Variant) -> str:
@@ -161,10 +163,10 @@ def results(nvrtc) -> dict[tuple[int, Variant], Compiled]:
     variants = every_variant()
     wanted = [(FULL_ARCH, variant) for variant in variants]
     wanted += [(arch, variant) for arch in OTHER_ARCHS for variant in variants if chosen(variant) and arch in archs]
-    text = kernel_text()
+    texts = {variant.shape: kernel_text(variant.shape) for variant in variants}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = pool.map(lambda one: nvrtc.compile(
-            text, (*NVRTC_OPTIONS, *one[1].defines(), f"-arch=sm_{one[0]}", *ADDED)), wanted)
+            texts[one[1].shape], (*NVRTC_OPTIONS, *one[1].defines(), f"-arch=sm_{one[0]}", *ADDED)), wanted)
         return dict(zip(wanted, compiled, strict=True))
 
 
@@ -214,19 +216,19 @@ def _cell(usage: Usage | None) -> str:
 
 
 def test_an_error_names_file_and_line(nvrtc):
-    lines = kernel_folder().joinpath("lattice.cuh").read_text().splitlines()
+    lines = kernel_folder().joinpath("shape_square.cuh").read_text().splitlines()
     number = next(number for number, line in enumerate(lines, start=1) if line.startswith("DEVICE void sines("))
-    text = kernel_text().replace("DEVICE void sines(", "DEVICE not_a_type sines(")
+    text = kernel_text("square").replace("DEVICE void sines(", "DEVICE not_a_type sines(")
     options = (*NVRTC_OPTIONS, *Variant("mixed", "square", "constant").defines())
     compiled = nvrtc.compile(text, (*options, f"-arch=sm_{FULL_ARCH}"))
     assert compiled.status != 0
-    assert f"lattice.cuh:{number}: " in str(build_error(compiled.log))
+    assert f"shape_square.cuh:{number}: " in str(build_error(compiled.log))
 
 
 def test_sizes_that_differ_do_not_compile(nvrtc):
     """The struct as NumPy sees it must be the compiler's."""
     options = tuple(option if not option.startswith("-DPARAMS_SIZE") else "-DPARAMS_SIZE=8"
                     for option in (*NVRTC_OPTIONS, *Variant("mixed", "square", "constant").defines()))
-    compiled = nvrtc.compile(kernel_text(), (*options, f"-arch=sm_{FULL_ARCH}"))
+    compiled = nvrtc.compile(kernel_text("square"), (*options, f"-arch=sm_{FULL_ARCH}"))
     assert "Params and its NumPy mirror differ in size" in compiled.log
     assert "params.cuh:" in str(build_error(compiled.log))

@@ -257,9 +257,11 @@ def centroid(job, place, **detector):
     return (np.array([(spot * (fast + 0.5)).sum(), (spot * (slow + 0.5)).sum()]) / spot.sum() + (roi[0], roi[2]))
 
 
-# Spots of -gauss_xtal are round in reciprocal space with a width of 0.4 / (Na Nb Nc) per Angstrom: 0.8 pixel here.
+# Spots of -gauss_xtal are about 0.001 per Angstrom wide, 0.8 pixel here: 0.93 / (N a) in each direction in physical
+# semantics, in nanobragg semantics of 10 x 10 x 10 cells.
 def imported(tmp_path, semantics="physical"):
-    line = (f"-default_F 100 --from {tmp_path / 'theirs.expt'} -N 10 -gauss_xtal -oversample 2 "
+    cells = "-N 10" if semantics == "nanobragg" else "-Na 33 -Nb 25 -Nc 20"
+    line = (f"-default_F 100 --from {tmp_path / 'theirs.expt'} {cells} -gauss_xtal -oversample 2 "
             f"--semantics {semantics}")
     return build(parse(line.split()))
 

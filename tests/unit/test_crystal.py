@@ -108,7 +108,7 @@ def test_number_of_domains(spread, domains, count):
     ({"cell": (50,) * 3 + (90,) * 3, "cells": (5, -1, 5)},
      "crystal.cells: got -1; the number of unit cells must be >= 0"),
     ({"cell": (50,) * 3 + (90,) * 3, "shape": "cube"},
-     "crystal.shape: got 'cube'; the crystal shape must be one of square, round, gauss, tophat"),
+     "crystal.shape: got 'cube'; the crystal shape must be one of square, gauss, gauss_star, round, tophat"),
     ({"cell": (50,) * 3 + (90,) * 3, "misset_deg": (0.0, 0.0, 0.0), "misset_seed": 3},
      "crystal.misset_seed: got misset angles and a seed for random ones; give one of them"),
 ])

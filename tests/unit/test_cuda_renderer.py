@@ -163,8 +163,9 @@ class Kernel:
             Stream.current[-1].queue.append(lambda: self.run(grid, (struct, *args[1:])))
 
     def run(self, grid, args) -> None:
-        assert self.code == kernel_text()
-        function = getattr(load(engine_text(), [option for option in self.options if option.startswith("-D")]),
+        shape = next(option.removeprefix("-DSHAPE=") for option in self.options if option.startswith("-DSHAPE="))
+        assert self.code == kernel_text(shape)
+        function = getattr(load(engine_text(shape), [option for option in self.options if option.startswith("-D")]),
                            f"host_{self.entry}")
         call_host(function, grid, 2, [args[0], *(array.view(np.ndarray) for array in args[1:])])
 

@@ -183,7 +183,7 @@ class CudaEngine:
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.kernel_seconds = 0.0
         with current_device(self._cupy, device):
-            self._kernel = kernel_module(self._variant.defines(), device).get_function("render")
+            self._kernel = kernel_module(self._variant.shape, self._variant.defines(), device).get_function("render")
             self._pieces = self._upload(memory_bytes, limits)
 
     def _upload(self, memory_bytes: int | None, limits_of_plan: Callable[[], np.ndarray]) -> list[list[Piece]]:
@@ -450,7 +450,7 @@ class CudaEngine:
         if first is not None and stops_interpolation(plan, panel, first):
             return first
         variant = replace(self._variant, precision="double", culled=False)
-        kernel = kernel_module(variant.defines(), self._device).get_function("find_outside")
+        kernel = kernel_module(variant.shape, variant.defines(), self._device).get_function("find_outside")
         params = kernel_params.params_of(plan, panel, "double")
         params["skipped_place"] = -1 if first is None else first
         per_row = self._variant.tile[1] * panel.width

@@ -11,9 +11,9 @@ from cubragg.engine.kernel_params import check_arguments
 from cubragg.engine.variant import Variant
 
 
-def engine_text() -> str:
-    """The source text of the engine's entry points."""
-    return host_text("host_entries.cpp", __package__)
+def engine_text(shape: str) -> str:
+    """The source text of the engine's entry points for a shape of crystal."""
+    return host_text("host_entries.cpp", __package__, shape)
 
 
 def host_kernel(variant: Variant, entry: str, threads: int = 1, text: str | None = None) -> HostKernel:
@@ -36,4 +36,4 @@ def host_kernel(variant: Variant, entry: str, threads: int = 1, text: str | None
             raise ValueError(f"{entry}: got a block of {tuple(block)}; it was compiled for {variant.block}")
         check_arguments(entry, variant.tile, variant.precision, grid, args, variant.limit_pad)
 
-    return HostKernel(text or engine_text(), variant.defines(), entry, check, threads)
+    return HostKernel(text or engine_text(variant.shape), variant.defines(), entry, check, threads)

@@ -17,12 +17,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from cubragg import units
+from cubragg.crystallography.shapes import SHAPES
 from cubragg.engine.culling import Culling
 from cubragg.engine.panel_loop import Progress, render_panels
 from cubragg.engine.reference import lattice
@@ -91,12 +92,12 @@ class NumpyEngine:
         self._block_pixels = block_pixels
         self._local = threading.local()
         self._table = StructureFactorTable(plan.factors)
-        # One cell along an axis makes that axis' factor 1: square crystals leave it out,
+        self._shape = SHAPES[plan.crystal_shape]
+        # One cell along an axis makes that axis' factor 1: separable shapes leave it out,
         # and with a constant structure factor nobody needs its index either.
         wide = [axis for axis in range(3) if plan.cells[axis] > 1.0]
-        few = plan.crystal_shape == "square" and self._table.constant is not None and not self.every_index
+        few = self._shape.separable and self._table.constant is not None and not self.every_index
         self._rows = wide if few else [0, 1, 2]
-        self._cells = np.array([plan.cells[axis] for axis in self._rows])[:, None]
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.culling = Culling(why="the numpy backend evaluates all of them")
         self.set_plan(plan)
@@ -106,7 +107,7 @@ class NumpyEngine:
     def set_plan(self, plan: Plan) -> None:
         """Go on with a plan that differs in the crystal's orientation only; the tables stay."""
         self._plan = plan
-        self._reciprocal = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
+        self._coherent = replace(plan.block, cells=tuple(plan.cells[axis] for axis in self._rows))
         self._axes = self._flat_axes(plan.cell_axes)
         first = plan.first_cell_axes
         self._first_axes = self._axes if first is None else self._flat_axes(first)
@@ -267,12 +268,7 @@ class NumpyEngine:
         work = self._work
         index = lattice.miller_indices(axes, q, work)
         whole = lattice.nearest(index, work)
-        if self._plan.crystal_shape == "square":
-            amplitude = lattice.square(index, whole, self._cells, work)
-        else:
-            amplitude = lattice.COMPACT[self._plan.crystal_shape](index - whole, self._plan.cells, self._reciprocal,
-                                                                  self._plan.fudge)
-        return amplitude, index, whole
+        return self._shape.amplitude(index, whole, self._coherent, work), index, whole
 
     def _term(self, axes: np.ndarray, q: np.ndarray, keep: np.ndarray | None, state: BlockState
               ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,41 @@
+"""Flat spots in index space: Na Nb Nc where fudge sum (dh N)^2 < 0.63^2, else 0.
+
+Source: nanoBragg.c before December 2023, simtbx of cctbx.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+
+from cubragg.crystallography.shapes.crystal_shape import Buffers, CoherentBlock, RadialShape, index_radius_sqr
+
+TOPHAT_RADIUS_SQR = 0.3969
+#: Volume of a ball of that radius.
+BALL = 4.0 / 3.0 * math.pi * TOPHAT_RADIUS_SQR ** 1.5
+
+
+class Tophat(RadialShape):
+    """Flat spots, ellipsoids in index space."""
+
+    name = setting = "tophat"
+    semantics = ("physical",)
+    words = "tophat spots"
+    compact = True
+    unit_integral = BALL
+    term_ns: ClassVar = {"double": 1.2, "mixed": 1.0, "single": 0.6}
+
+    def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
+        """Na Nb Nc or 0."""
+        cells = block.cells
+        inside: np.ndarray = index_radius_sqr(index - whole, cells) * block.fudge < TOPHAT_RADIUS_SQR
+        return cells[0] * cells[1] * cells[2] * inside
+
+    def cutoff(self, decay: float) -> float:
+        """The radius."""
+        return TOPHAT_RADIUS_SQR
+
+
+SHAPE = Tophat()

@@ -1,0 +1,23 @@
+// Gaussian spots in index space: Na Nb Nc exp(-fudge sum (dh N)^2 / 0.63). specs/core-physics.md
+//
+// Terms are negligible beyond a radius. specs/culling.md
+#ifndef CUBRAGG_SHAPE_GAUSS_CUH
+#define CUBRAGG_SHAPE_GAUSS_CUH
+
+#include "lattice.cuh"
+#include "shape_bounds.cuh"
+
+// At fractions of Miller indices.
+DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
+{
+    return falling_exponential(p, index_radius_sqr(p, h, k, l) / REAL(GAUSS_WIDTH) * (REAL)p.fudge);
+}
+
+// Whether a term of orientation i can pass the floor on a tile; NaN anywhere keeps it.
+DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT axes, int n, int i,
+                              const Region &t, Interval h, Interval k, Interval l)
+{
+    return !(largest.here <= (float)p.cull_floor || beyond_index_radius(p, axes, n, i, t, h, k, l));
+}
+
+#endif

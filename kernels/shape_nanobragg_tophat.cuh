@@ -1,0 +1,24 @@
+// nanoBragg's flat spots: Na Nb Nc where fudge R < 0.63^2, R = |dh a* + dk b* + dl c*|^2 (Na Nb Nc)^2 [A^-2].
+// specs/core-physics.md
+//
+// Terms are negligible beyond a radius. specs/culling.md
+#ifndef CUBRAGG_SHAPE_NANOBRAGG_TOPHAT_CUH
+#define CUBRAGG_SHAPE_NANOBRAGG_TOPHAT_CUH
+
+#include "lattice.cuh"
+#include "shape_bounds.cuh"
+
+// At fractions of Miller indices.
+DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
+{
+    return flat_spot(p, nanobragg_radius_sqr(p, h, k, l) * (REAL)p.fudge < REAL(TOPHAT_RADIUS_SQR));
+}
+
+// Whether a term of orientation i can pass the floor on a tile; NaN anywhere keeps it.
+DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT axes, int n, int i,
+                              const Region &t, Interval h, Interval k, Interval l)
+{
+    return !(largest.here <= (float)p.cull_floor || beyond_star_radius(p, axes, n, i, t, h, k, l));
+}
+
+#endif

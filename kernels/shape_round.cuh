@@ -1,0 +1,56 @@
+// An ellipsoid: Na Nb Nc sqrt(pi / 6) 3 (sin x / x - cos x) / x^2, x = pi sqrt(fudge sum (dh N)^2).
+// specs/core-physics.md
+//
+// Terms are at most M (Na Nb Nc)^2 pi / 6 min(1, 3 sqrt(1 + x^2) / x^3)^2 on a tile, M the largest F^2 there, x that of
+// the least |dh|. specs/culling.md
+#ifndef CUBRAGG_SHAPE_ROUND_CUH
+#define CUBRAGG_SHAPE_ROUND_CUH
+
+#include "lattice.cuh"
+#include "shape_bounds.cuh"
+
+#define ROUND_PEAK 0.723601254558268
+
+// At fractions of Miller indices.
+DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
+{
+    const REAL y = sqrt_(index_radius_sqr(p, h, k, l) * (REAL)p.fudge);
+    const REAL x = REAL(PI) * y;
+    const REAL quarters = rint_(REAL(2) * y);
+    REAL sine, cosine;
+    sine_cosine(quarters == REAL(0) ? x : REAL(PI) * (y - REAL(0.5) * quarters), quarters, sine, cosine);
+    const bool at_node = x == REAL(0);
+    const REAL safe = at_node ? REAL(1) : x;
+    const REAL closed = REAL(3) * (sine / safe - cosine) / (safe * safe);
+#if PRECISION == DOUBLE
+    const double sinc3 = at_node ? 1.0 : closed;
+    const double value = volume(p) * ROUND_PEAK * sinc3;
+    return {value, value != 0.0};
+#else
+    // Near a node sin x / x - cos x cancels: its series, sum of (-1)^k 6 (k + 1) / (2 k + 3)! x^(2k).
+    const float u = x * x;
+    float series = fma_(u, -1.0f / 172972800.0f, 1.0f / 1330560.0f);
+    series = fma_(u, series, -1.0f / 15120.0f);
+    series = fma_(u, series, 1.0f / 280.0f);
+    series = fma_(u, series, -1.0f / 10.0f);
+    series = fma_(u, series, 1.0f);
+    return {(float)ROUND_PEAK * (u < 2.25f ? series : closed), true};
+#endif
+}
+
+// Whether a term of orientation i can pass the floor on a tile; NaN anywhere keeps it.
+DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT axes, int n, int i,
+                              const Region &t, Interval h, Interval k, Interval l)
+{
+    const float far_floor = (float)p.cull_floor;
+    const float floor = spot_beside(p, largest.beside, axes, n, i, t, h, k, l) ? (float)p.spot_floor : far_floor;
+    const float u = distance_from_node(h) * (float)p.cells[0], v = distance_from_node(k) * (float)p.cells[1],
+                w = distance_from_node(l) * (float)p.cells[2];
+    const float x = (float)(PI * PI * p.fudge) * (u * u + v * v + w * w);
+    const float decay = x * x * (x / (9.0f * (1.0f + x)));
+    // At a node the closed form of double precision cancels, and can be anything.
+    const float weaker = x < 1e-4f ? 1e-30f : decay > 1.0f ? decay : 1.0f;
+    return !(largest.here <= floor * weaker);
+}
+
+#endif

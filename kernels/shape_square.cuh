@@ -1,0 +1,66 @@
+// A parallelepiped: prod sin(pi N dh) / sin(pi dh), without its sign. specs/core-physics.md
+//
+// Terms are at most M prod min(N, 1 / sin pi g)^2 on a tile, M the largest F^2 there, g the least |dh|.
+// specs/culling.md
+#ifndef CUBRAGG_SHAPE_SQUARE_CUH
+#define CUBRAGG_SHAPE_SQUARE_CUH
+
+#include "lattice.cuh"
+#include "shape_bounds.cuh"
+
+// Replaces an exact 0 in a quotient of sines.
+#if PRECISION == DOUBLE
+#define TINY 1e-100
+#else
+#define TINY 1e-9f
+#endif
+
+// Numerator and denominator of one axis.
+DEVICE void sines(REAL fraction, REAL cells, REAL &above, REAL &below)
+{
+    const REAL d = fraction + TINY;
+    const REAL turns = d * cells;
+#if PRECISION == DOUBLE
+    above = sinpi_(turns - rint_(turns));
+#else
+    above = sinpi_(fma_(d, cells, -rint_(turns)));  // what rounding took off the product comes back
+#endif
+    below = sinpi_(d);
+}
+
+// At fractions of Miller indices.
+DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
+{
+    const REAL na = (REAL)p.cells[0], nb = (REAL)p.cells[1], nc = (REAL)p.cells[2];
+    REAL above_h, above_k, above_l, below_h, below_k, below_l;
+    sines(h, na, above_h, below_h);
+    sines(k, nb, above_k, below_k);
+    sines(l, nc, above_l, below_l);
+    const REAL value = quotient(above_h * above_k * above_l, below_h * below_k * below_l);
+#if PRECISION == DOUBLE
+    return {value, value != 0.0};
+#else
+    return {value, true};
+#endif
+}
+
+// What an axis takes off the peak: N^2 sin(pi g)^2, all but rounded down (sine by at most 1.7e-3 of it), and 1.
+DEVICE float weakening(Interval i, float cells)
+{
+    const float g = distance_from_node(i), u = g * g;
+    const float sine = cells * g * fma_(u, fma_(u, 2.4f, -5.16771278f), 3.14159265f);
+    return sine * sine > 1.0f ? sine * sine : 1.0f;
+}
+
+// Whether a term of orientation i can pass the floor on a tile; NaN anywhere keeps it.
+DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT axes, int n, int i,
+                              const Region &t, Interval h, Interval k, Interval l)
+{
+    const float far_floor = (float)p.cull_floor;
+    const float floor = spot_beside(p, largest.beside, axes, n, i, t, h, k, l) ? (float)p.spot_floor : far_floor;
+    const float weaker = far_floor > 0.0f ? weakening(h, (float)p.cells[0]) * weakening(k, (float)p.cells[1])
+                                            * weakening(l, (float)p.cells[2]) : 1.0f;
+    return !(largest.here <= floor * weaker);
+}
+
+#endif
