@@ -54,7 +54,8 @@ KEPT = ("-seed", "-detpixels")
 #: Flags that a random line does not carry, and why.
 LEFT_OUT = {
     "--config": "not the C program's", "--save-config": "not the C program's", "--cbffile": "not the C program's",
-    "--save": "not the C program's", "--nxmx": "not the C program's", "--nxmx-type": "not the C program's",
+    "--save": "not the C program's", "--crystal-shape": "not the C program's",
+    "--nxmx": "not the C program's", "--nxmx-type": "not the C program's",
     "--tiff": "not the C program's", "--tiff-type": "not the C program's", "--cbf-convention": "not the C program's",
     "--smv-flavor": "not the C program's", "--images": "not the C program's",
     "--from": "not the C program's", "--expt": "not the C program's", "--geom": "not the C program's",

@@ -10,9 +10,7 @@ from cubragg.cli.build import Output, Settings
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.experiment.experiment import Experiment
 from cubragg.io.images.writer import Writer, writer_class, writer_of
-from cubragg.io.perpendicular import obliqueness
 from cubragg.plan.plan import Plan
-from cubragg.run.scene import scene_of
 
 #: Kinds of output that a writer of the registry makes, and the ending under which it is registered; empty: that of
 #: the file's name.
@@ -30,6 +28,8 @@ def writer_for(kind: str, target: Output, settings: Settings, experiment: Experi
     ConfigError
         For a name without the ending of a format.
     """
+    from cubragg.run.scene import scene_of
+
     options: dict[str, dict[str, object]] = {
         ".cbf": {"convention": settings.cbf_convention}, ".img": {"pedestal": settings.adc},
         ".nxs": {"type_name": settings.nxmx_type}, ".h5": {"type_name": settings.nxmx_type},
@@ -75,6 +75,7 @@ def check(targets: Mapping[str, Output], settings: Settings, experiment: Experim
     for kind in ("int", "noise"):
         if kind in targets and settings.smv_flavor == "adsc":
             from cubragg.io.images.smv import scene_header
+            from cubragg.run.scene import scene_of
 
             with _refusing(targets[kind].named_by, "an ADSC header", "--nxmx can"):
                 scene = scene_of(experiment, plan)
@@ -105,10 +106,14 @@ def _refusing(flag: str, form: str, instead: str) -> Iterator[None]:
 
 def notices(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
     """What files change of oblique panels."""
-    changed = obliqueness(plan.detector_panels)
     flags = [target.named_by for kind, target in targets.items()
              if kind in ("expt", "xds") or (kind in ENDINGS and _class_for(kind, target) is writer_of(".nxs"))]
-    if changed and flags:
+    if not flags:
+        return
+    from cubragg.io.perpendicular import obliqueness
+
+    changed = obliqueness(plan.detector_panels)
+    if changed:
         yield f"{', '.join(flags)}: {changed}"
 
 

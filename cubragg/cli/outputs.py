@@ -20,7 +20,6 @@ from cubragg.detect.noise import noise_counts
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.nanobragg.random_stream import MAX_SEED
-from cubragg.run.scene import scene_of
 
 if TYPE_CHECKING:
     from cubragg.engine.panel_loop import Progress
@@ -262,6 +261,8 @@ class ImageFiles:
 
     @cached_property
     def _scene(self) -> Scene:
+        from cubragg.run.scene import scene_of
+
         return scene_of(self.image.experiment, self.image.plan)
 
     def _write_format(self, kind: str, target: Output) -> None:

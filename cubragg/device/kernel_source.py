@@ -32,9 +32,9 @@ def kernel_text(shape: str, name: str = "render.cu") -> str:
 
 
 @functools.cache
-def host_text(name: str, package: str, shape: str) -> str:
-    """The text of a package's C++ source for the CPU; it may include kernels and `host_launch.hpp`."""
-    return inlined(name, [files(package), files("cubragg.device"), kernel_folder()], shape)
+def host_text(name: str, folder: Path, shape: str) -> str:
+    """The text of a C++ source for the CPU; it may include kernels and `host_launch.hpp`."""
+    return inlined(name, [folder, Path(__file__).parent, kernel_folder()], shape)
 
 
 def inlined(name: str, folders: Sequence[Traversable], shape: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class HostSums:
     def __init__(self, plan: Plan) -> None:
         self._plan, self._reference = plan, NumpySums(plan)
         self._launches = PanelLaunches(
-            plan, "reflection_sums", host_text("reflection_sums.cpp", __package__, plan.crystal_shape))
+            plan, "reflection_sums", host_text("reflection_sums.cpp", Path(__file__).parent, plan.crystal_shape))
 
     @property
     def codes(self) -> ReflectionCodes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
+from cubragg.device import kernel_source
 from cubragg.device.host_build import call_host, load
 from cubragg.device.kernel_source import inlined, kernel_folder
 from cubragg.engine.variant import Variant
@@ -15,7 +15,8 @@ from cubragg.engine.variant import Variant
 
 @functools.cache
 def _text(shape: str) -> str:
-    return inlined("device_functions.cu", [Path(__file__).parent, files("cubragg.device"), kernel_folder()], shape)
+    folders = [Path(__file__).parent, Path(kernel_source.__file__).parent, kernel_folder()]
+    return inlined("device_functions.cu", folders, shape)
 
 
 def call(variant: Variant, entry: str, rows: int, count: int, *args: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ culling. Everything else asks the shape: engines, culling, reflections, the comm
 from __future__ import annotations
 
 import importlib
-import pkgutil
+from pathlib import Path
 
 from cubragg.crystallography.shapes.crystal_shape import CoherentBlock, CrystalShape
 from cubragg.errors import ConfigError
@@ -20,8 +20,8 @@ DEFAULT_SHAPE = "square"
 
 def _found() -> dict[str, CrystalShape]:
     """The shapes of this folder's modules by name, the default one first."""
-    modules = [importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)
-               if info.name.startswith("shape_")]
+    modules = [importlib.import_module(f"{__name__}.{file.stem}")
+               for file in Path(__file__).parent.glob("shape_*.py")]
     shapes: list[CrystalShape] = sorted((module.SHAPE for module in modules),
                                         key=lambda shape: (shape.setting != DEFAULT_SHAPE, shape.setting, shape.name))
     return {shape.name: shape for shape in shapes}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cubragg.device.host_build import HostKernel
@@ -13,7 +14,7 @@ from cubragg.engine.variant import Variant
 
 def engine_text(shape: str) -> str:
     """The source text of the engine's entry points for a shape of crystal."""
-    return host_text("host_entries.cpp", __package__, shape)
+    return host_text("host_entries.cpp", Path(__file__).parent, shape)
 
 
 def host_kernel(variant: Variant, entry: str, threads: int = 1, text: str | None = None) -> HostKernel:

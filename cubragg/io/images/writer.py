@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
-from cubragg.io.images.scene import Scene
+
+if TYPE_CHECKING:
+    from cubragg.io.images.scene import Scene
 
 #: What pixels are: photon counts, or expected photons.
 What = Literal["counts", "photons"]
