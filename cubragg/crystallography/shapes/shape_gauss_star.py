@@ -30,7 +30,7 @@ class GaussStar(ReciprocalShape):
     words = "Gaussian spots, spheres"
     compact = True
     unit_integral = (0.5 * math.pi / GAUSS_STAR_FALL) ** 1.5
-    term_ns: ClassVar = {"double": 4.4, "mixed": 3.1, "single": 2.5}
+    term_ns: ClassVar = {"double": 3.4, "mixed": 5.0, "single": 4.2}
 
     def length(self, block: CoherentBlock) -> float:
         """Edge of a cube of the block's volume [A]."""

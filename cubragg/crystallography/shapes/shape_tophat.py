@@ -25,7 +25,7 @@ class Tophat(RadialShape):
     words = "tophat spots"
     compact = True
     unit_integral = BALL
-    term_ns: ClassVar = {"double": 1.2, "mixed": 1.0, "single": 0.6}
+    term_ns: ClassVar = {"double": 1.0, "mixed": 1.0, "single": 0.6}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """Na Nb Nc or 0."""
