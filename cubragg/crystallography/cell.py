@@ -38,5 +38,5 @@ def checked_cell(where: Path | str, cell: gemmi.UnitCell) -> Cell:
         If it has no volume.
     """
     if not cell.is_crystal() or not cell.volume > 0.0:
-        raise FormatError(f"{where}: no unit cell")
+        raise FormatError(f"{where}: contains no unit cell")
     return tuple(float(number) for number in cell.parameters)  # type: ignore[return-value]

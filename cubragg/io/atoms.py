@@ -1,4 +1,4 @@
-"""Reads atomic models: PDB, mmCIF and small-molecule CIF files, as gemmi's structure in its cell and space group."""
+"""Reads atoms, unit cell and space group from PDB, mmCIF and small-molecule CIF files."""
 
 from __future__ import annotations
 
@@ -15,48 +15,50 @@ from cubragg.io.reflections.cif import cell_and_symmetry, read_document
 
 #: B = 8 pi^2 U.
 _B_PER_U = 8.0 * np.pi ** 2
-#: Symmetry copies that are nearer than this are one atom on a special position [A].
+#: Symmetry copies that are closer than this are one atom on a special position [A].
 _SAME_SITE_A = 0.3
 _HEAD_BYTES = 8192
 
 
 def read_model(path: Path | str) -> AtomicModel:
-    """A PDB, mmCIF or small-molecule CIF file, packed or not.
+    """Read a PDB, mmCIF or small-molecule CIF file, compressed or not.
 
     Raises
     ------
     FormatError
-        If it cannot be understood, or has no atoms, no cell or no space group that is known.
+        If the file is malformed, or has no atoms, no unit cell or no known space group.
     OSError
         If it cannot be read.
     """
     structure, macromolecule = _structure(path)
     if not len(structure) or not structure[0].count_atom_sites():
-        raise FormatError(f"{path}: no atoms")
+        raise FormatError(f"{path}: contains no atoms")
     notices: list[str] = []
     if len(structure) > 1:
-        notices.append(f"of {len(structure)} models the first is taken")
+        notices.append(f"contains {len(structure)} models; the first is used")
         del structure[1:]
     cell = checked_cell(path, structure.cell)
     group = structure.find_spacegroup()
     if group is None:
-        raise FormatError(f"{path}: got space group {structure.spacegroup_hm!r}; no such group is known"
-                          if structure.spacegroup_hm else f"{path}: no space group")
+        raise FormatError(f"{path}: got unknown space group {structure.spacegroup_hm!r}; a Hermann-Mauguin symbol such "
+                          "as P 21 21 21 is accepted" if structure.spacegroup_hm else
+                          f"{path}: contains no space group")
     if any(not op.given for op in structure.ncs):
         structure.expand_ncs(gemmi.HowToNameCopiedChain.Dup)
     structure.setup_cell_images()
     unknown = sum(site.atom.element.atomic_number == 0 for site in structure[0].all())
     if unknown:
-        notices.append(f"{unknown} atoms of unknown element do not scatter")
+        notices.append(f"{unknown} atoms have an unknown element and are left out of the structure factors")
     shared = _share_special_positions(structure)
     if shared:
-        notices.append(f"{shared} atoms on special positions have the occupancy of all their copies; it is shared out")
+        notices.append(f"{shared} atoms on special positions are listed with the occupancy of the whole site; it is "
+                       "divided by the number of symmetry copies")
     return AtomicModel(str(path), structure, cell, group, macromolecule,
-                       tuple(f"{path}: {one}" for one in notices))
+                       tuple(f"{path}: {notice}" for notice in notices))
 
 
 def _share_special_positions(structure: gemmi.Structure) -> int:
-    """Divide occupancies that symmetry copies on the same site would add up to more than 1; how many there were."""
+    """Divide occupancies that would add up to more than 1 over symmetry copies on one site; returns their number."""
     shared = 0
     for site in structure[0].all():
         copies = 1 + structure.cell.is_special_position(site.atom.pos, _SAME_SITE_A)
@@ -67,11 +69,11 @@ def _share_special_positions(structure: gemmi.Structure) -> int:
 
 
 def _structure(path: Path | str) -> tuple[gemmi.Structure, bool]:
-    """What the file holds, and whether it is a PDB or mmCIF file."""
+    """The structure of a file, and whether it is a macromolecule (PDB or mmCIF)."""
     data = unpacked(path)
     lines = [line for line in data[:_HEAD_BYTES].splitlines() if line.strip() and not line.startswith(b"#")]
     try:
-        # By content: names of coordinate files are many.
+        # By content, since coordinate files have many suffixes.
         if not (lines and lines[0].lower().startswith(b"data_")):
             return gemmi.read_pdb_string(data, max_line_length=_line_length(lines)), True
         document = read_document(path)
@@ -83,17 +85,17 @@ def _structure(path: Path | str) -> tuple[gemmi.Structure, bool]:
     except (RuntimeError, ValueError, IndexError) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(f"{path}: not a model in PDB or CIF: {error}") from None
+        raise FormatError(f"{path}: not a PDB, mmCIF or CIF file: {error}") from None
 
 
 def _line_length(lines: list[bytes]) -> int:
-    """72 for PDB files from before 1996, whose lines end with the name of the entry and a number; else 0, any."""
+    """Length at which lines are cut: 72 for PDB files from before 1996, which end in entry name and number; else 0."""
     head = lines[0] if lines else b""
     return 72 if head.startswith(b"HEADER") and len(head[72:76].strip()) == 4 and head[62:66] == head[72:76] else 0
 
 
 def _from_small(path: Path | str, block: gemmi.cif.Block) -> gemmi.Structure:
-    """Sites as atoms of one residue. Displacements U along reciprocal axes become Cartesian ones.
+    """Convert the sites of a small-molecule CIF to atoms of one residue, with Cartesian displacement parameters.
 
     U_cartesian = (A N) U (A N)^T with A the orthogonalization and N = diag(a*, b*, c*) (R. W. Grosse-Kunstleve and
     P. D. Adams, J. Appl. Cryst. 35, 477, 2002).
@@ -101,13 +103,13 @@ def _from_small(path: Path | str, block: gemmi.cif.Block) -> gemmi.Structure:
     cell, symmetry = cell_and_symmetry(path, block)
     small = gemmi.make_small_structure_from_block(block)
     if small.spacegroup is None:
-        # Of names of groups gemmi knows fewer tags.
+        # gemmi reads fewer tags of space-group names.
         small.spacegroup_hm = symmetry.name
         small.determine_and_set_spacegroup("1")
     if small.spacegroup is None:
         named = f"space group {symmetry.name!r}, " if symmetry.name else ""
-        raise FormatError(f"{path}: got {named}{len(symmetry.operations)} symmetry operations; no space group has "
-                          "these in a setting that is known")
+        raise FormatError(f"{path}: got {named}{len(symmetry.operations)} symmetry operations, which match no setting "
+                          "in gemmi's table of space groups")
     small.setup_cell_images()
     small.change_occupancies_to_crystallographic()
     structure = gemmi.Structure()

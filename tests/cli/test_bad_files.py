@@ -69,13 +69,16 @@ def bad(run, folder) -> Path:
 
 
 @pytest.mark.parametrize(("line", "message"), [
-    (f"{LIST}-hkl cut.mtz", "cut.mtz: not a whole MTZ file; its header has no end"),
-    (f"{LIST}-hkl short.mtz", "short.mtz: no space group; its header may be damaged"),
-    (f"{LIST}-hkl nocell.cif", "nocell.cif: no unit cell"),
-    (f"{LIST}-hkl group.cif", "group.cif: got space group 'P 21 21 2x'; no such group is known"),
-    (f"{LIST}-hkl group.mtz", "group.mtz: got space group 'P 21 21 2x'; no such group is known"),
-    (f"{LIST}-hkl good.mtz --column FC", "--column: got 'FC'; good.mtz has FP"),
-    (f"{LIST}-hkl good.geom --column FC", "--column: got 'FC'; good.geom is text, whose fourth column is F"),
+    (f"{LIST}-hkl cut.mtz", "cut.mtz: truncated MTZ file, the END record of the header is missing"),
+    (f"{LIST}-hkl short.mtz", "short.mtz: contains no space group; its header may be damaged"),
+    (f"{LIST}-hkl nocell.cif", "nocell.cif: contains no unit cell"),
+    (f"{LIST}-hkl group.cif", "group.cif: got unknown space group 'P 21 21 2x'; a Hermann-Mauguin symbol "
+     "such as P 21 21 21 is accepted"),
+    (f"{LIST}-hkl group.mtz", "group.mtz: got unknown space group 'P 21 21 2x'; a Hermann-Mauguin symbol "
+     "such as P 21 21 21 is accepted"),
+    (f"{LIST}-hkl good.mtz --column FC", "--column: got 'FC'; good.mtz contains FP"),
+    (f"{LIST}-hkl good.geom --column FC", "--column: got 'FC'; good.geom is a text list without column "
+     "names, its fourth column is read as F: leave --column out"),
     ("--from nodetector.expt -default_F 1",
      "nodetector.expt: experiment 0 has no detector; it needs beam and detector"),
     ("--from overlap.expt -default_F 1",
@@ -88,7 +91,7 @@ def bad(run, folder) -> Path:
      "huge.expt: got 40000 x 40000 pixels; at most 536870912 pixels fit into the file formats"),
     ("view good.h5 --from nobeam.h5 -o a.png",
      "nobeam.h5: /entry: there is no NXbeam with an incident_wavelength in it"),
-    ("sf group.cif -o a.mtz --dmin 2", "group.cif: no atoms"),
+    ("sf group.cif -o a.mtz --dmin 2", "group.cif: contains no atoms"),
 ])
 def test_files_that_cannot_be_read(run, bad, line, message):
     assert_refused(run, bad, line, message)

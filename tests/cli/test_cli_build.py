@@ -138,8 +138,8 @@ def test_misset_seed():
      "-Xbeam without effect on the image: the custom convention pivots about the beam and takes -pix0_vector"),
     ("-sourcefile s.txt -divergence 1 -dispsteps 3",
      "-dispsteps, -divergence without effect: -sourcefile lists the sources"),
-    ("-hkl dup.hkl", "dup.hkl: 2 duplicate reflections; the last of each counts (first: 1 0 0)"),
-    ("-hkl once.hkl", "once.hkl: 1 duplicate reflection; the last of each counts (first: 1 0 0)"),
+    ("-hkl dup.hkl", "dup.hkl: 2 duplicate reflections; the last value of each is used (first duplicate: 1 0 0)"),
+    ("-hkl once.hkl", "once.hkl: 1 duplicate reflection; the last value of each is used (first duplicate: 1 0 0)"),
 ])
 def test_notices(line, notice, inputs):
     (inputs / "dup.hkl").write_text("1 0 0 5\n2 0 0 1\n1 0 0 6\n2 0 0 7\n")

@@ -115,12 +115,13 @@ def test_missing_reflections_on_stderr_unless_quiet(run, quartz):
      "--no-solvent: got --k-sol as well; one of them is accepted"),
     ("sf -o a.hkl --dmin 2", 2, ("Missing argument", "MODEL")),
     ("sf none.pdb -o a.hkl --dmin 2", 2, "MODEL: got 'none.pdb'; there is no such file"),
-    ("sf empty.pdb -o a.hkl --dmin 2", 1, "empty.pdb: no atoms"),
+    ("sf empty.pdb -o a.hkl --dmin 2", 1, "empty.pdb: contains no atoms"),
     (f"sf {QUARTZ} -o no/a.hkl --dmin 2", 1, "-o: cannot write 'no/a.hkl': No such file or directory"),
-    (f"-hkl Q.mtz --column FP {SMALL}", 1, "--column: got 'FP'; Q.mtz has F(+), F(-)"),
+    (f"-hkl Q.mtz --column FP {SMALL}", 1, "--column: got 'FP'; Q.mtz contains F(+), F(-)"),
     (f"-hkl none.mtz {SMALL}", 2, "-hkl: got 'none.mtz'; there is no such file"),
     (f"-hkl {QUARTZ} {SMALL}", 1,
-     f"{QUARTZ}: no reflections, but a model; 'cubragg sf' computes structure factors from it"),
+     f"{QUARTZ}: contains atoms and no reflections; compute structure factors with 'cubragg sf MODEL "
+     "--dmin 2 -o F.mtz'"),
     (f"compare --c-bin nanoBragg -hkl Q.mtz {SMALL}", 1,
      ("-hkl", "'Q.mtz'", "-dump F.bin")),
 ])

@@ -158,8 +158,8 @@ def test_each_image_of_a_series_has_its_own(run, folder):
 
 
 @pytest.mark.parametrize(("line", "sentence"), [
-    ("--truth t.txt", "--truth: got 't.txt'; the truth is written as .csv, .h5, .hdf5, .nxs or .refl"),
-    ("--truth t", "--truth: got 't'; the truth is written as .csv, .h5, .hdf5, .nxs or .refl"),
+    ("--truth t.txt", "--truth: got 't.txt'; a reflection table is written as .csv, .h5, .hdf5, .nxs or .refl"),
+    ("--truth t", "--truth: got 't'; a reflection table is written as .csv, .h5, .hdf5, .nxs or .refl"),
     ("--truth t.csv --truth-min -1", "--truth-min: got -1 photons; the photons must be >= 0 photons"),
     ("--truth t.csv -oversample_omega", "-oversample_omega: multiplies the running sum of a pixel, whose photons "
      "then belong to no reflection; predicted reflections need --semantics physical or none of these"),

@@ -68,8 +68,8 @@ BEYOND = "must be -1073741824 to 1073741824"
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("", "a.hkl: no reflections; a list needs lines of h k l F"),
-    ("# 1 2 3 4\n\n ,\n", "a.hkl: no reflections; a list needs lines of h k l F"),
+    ("", "a.hkl: contains no reflections; lines of h k l F are accepted"),
+    ("# 1 2 3 4\n\n ,\n", "a.hkl: contains no reflections; lines of h k l F are accepted"),
     ("1 2 3 4\n\n# a\n1 b 3 4\n", "a.hkl:4: got 'b'; k must be a number"),
     ("1 2 3 4\r\n1 2 3 F\r\n", "a.hkl:2: got 'F'; F must be a number"),
     ("1 2 3_0 4\n", "a.hkl:1: got '3_0'; l must be a number"),

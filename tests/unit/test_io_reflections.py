@@ -97,8 +97,8 @@ def test_mtz_amplitudes():
 def test_which_column_is_taken(columns, chosen, others):
     words = columns.split()
     mtz(**{name: (kind, PLUS) for name, kind in zip(words[::2], words[1::2], strict=True)})
-    start = "|F| from the root of" if chosen.startswith("I") else "|F| from"
-    assert read_reflections("a.mtz").taken[0].startswith(f"a.mtz: {start} {chosen} (also there: {others}); ")
+    start = "|F| from the square root of" if chosen.startswith("I") else "|F| from"
+    assert read_reflections("a.mtz").taken[0].startswith(f"a.mtz: {start} {chosen} (other columns: {others}); ")
 
 
 def test_a_column_by_name():
@@ -109,7 +109,7 @@ def test_a_column_by_name():
     check("a.mtz", PLUS, PLUS, "IMEAN")
     with pytest.raises(FormatError) as caught:
         read_reflections("a.mtz", "FC")
-    assert str(caught.value) == "--column: got 'FC'; a.mtz has FP, F(+), F(-), IMEAN"
+    assert str(caught.value) == "--column: got 'FC'; a.mtz contains FP, F(+), F(-), IMEAN"
 
 
 def test_one_hand_alone_stands_for_both():
@@ -124,7 +124,7 @@ def test_negative_intensities_count_as_zero():
     intensities[3:6] = -1.0
     mtz(I=("J", intensities))
     check("a.mtz", np.sqrt(np.maximum(intensities, 0)), np.sqrt(np.maximum(intensities, 0)))
-    assert read_reflections("a.mtz").notices == ("a.mtz: 3 negative intensities are taken as 0",)
+    assert read_reflections("a.mtz").notices == ("a.mtz: 3 negative intensities are set to 0",)
 
 
 def test_missing_reflections_are_told_by_shell():
@@ -149,7 +149,7 @@ def test_f000_and_absences():
     found = read_reflections("a.mtz")
     assert ", F000 5000" in found.taken[0]
     assert found.notices == (
-        "a.mtz: 1 systematic absences of P 21 21 21 are listed with |F| > 0; they are taken as 0",)
+        "a.mtz: 1 systematic absences of P 21 21 21 are listed with |F| > 0; they are set to 0",)
     assert amplitudes("a.mtz")[3, 0, 0] == 0.0
 
 
@@ -183,8 +183,8 @@ def test_shelx_list_with_the_cell_beside_it(beside):
     assert list_kind("a.hkl") == "text"
     Path("alone.hkl").write_text(hklf(both, values))
     assert read_reflections("alone.hkl").notices == (
-        "alone.hkl: looks like F^2 of SHELX, but is read as F, as nanoBragg does: there is no .ins, .res or .cif of "
-        "the same name",)
+        "alone.hkl: looks like F^2 in SHELX format, but is read as F, as in nanoBragg, because there is no .ins, .res "
+        "or .cif file of the same name",)
     Path(f"a.{beside}").write_text(SMALL if beside == "cif" else (
         "TITL a\nCELL 0.71073 20 24 30 90 90 90\nZERR 4 0.003 0 0 0 0 0\nLATT -1\nSYMM 0.5-X, -Y, 0.5+Z\n"
         "SYMM -X, 0.5+Y, 0.5-Z\nSFAC C\nHKLF 4\nEND\n"))
@@ -237,36 +237,43 @@ def unmerged() -> str:
 
 
 @pytest.mark.parametrize(("make", "message"), [
-    (lambda: cut(300), "cut.mtz: not a whole MTZ file; its header has no end"),
-    (lambda: written("cut.mtz", b"MTZ "), "cut.mtz: not a whole MTZ file; its header has no end"),
+    (lambda: cut(300), "cut.mtz: truncated MTZ file, the END record of the header is missing"),
+    (lambda: written("cut.mtz", b"MTZ "), "cut.mtz: truncated MTZ file, the END record of the header is missing"),
     (lambda: written("cut.mtz", b"MTZ \0\0\0\0" + b"END".ljust(80)),
-     "cut.mtz: not a whole MTZ file; its reflections end early or its header is damaged"),
-    (lambda: mtz(DANO=("D", PLUS)), "a.mtz: no column of amplitudes or intensities"),
-    (lambda: mtz(FP=("F", PLUS * np.nan)), "a.mtz: FP has no value in any row"),
-    (lambda: mtz(hkl=0 * HKL[:1], FP=("F", PLUS[:1])), "a.mtz: FP has no value in any row but 0 0 0"),
-    (unmerged, "u.mtz: got unmerged reflections in 1 batches; a merged MTZ is accepted"),
-    (lambda: written("a.cif", "data_x\n" + loop(".", F_meas_au=PLUS)), "a.cif: no unit cell"),
+     "cut.mtz: damaged MTZ file, its reflections are truncated or its header is invalid"),
+    (lambda: mtz(DANO=("D", PLUS)), "a.mtz: contains no column of amplitudes or intensities"),
+    (lambda: mtz(FP=("F", PLUS * np.nan)), "a.mtz: column FP has no value in any row"),
+    (lambda: mtz(hkl=0 * HKL[:1], FP=("F", PLUS[:1])), "a.mtz: column FP has no value in any row other than 0 0 0"),
+    (unmerged, "u.mtz: got unmerged reflections in 1 batches; a merged MTZ file is accepted (merge them with "
+     "AIMLESS or 'gemmi merge')"),
+    (lambda: written("a.cif", "data_x\n" + loop(".", F_meas_au=PLUS)), "a.cif: contains no unit cell"),
     (lambda: written("a.cif", MMCIF.replace("P 21 21 21", "P 99") + loop(".", F_meas_au=PLUS)),
-     "a.cif: got space group 'P 99'; no such group is known"),
-    (lambda: written("a.cif", MMCIF.replace("'P 21 21 21'", "?") + loop(".", F_meas_au=PLUS)), "a.cif: no space group"),
+     "a.cif: got unknown space group 'P 99'; a Hermann-Mauguin symbol such as P 21 21 21 is accepted"),
+    (lambda: written("a.cif", MMCIF.replace("'P 21 21 21'", "?") + loop(".", F_meas_au=PLUS)),
+     "a.cif: contains no space group"),
     (lambda: written("a.cif", MMCIF.replace("P 21 21 21", "P 4 3 2") + loop(".", F_meas_au=PLUS)),
-     "a.cif: got the cell 20 24 30 90 90 90 and the space group P 4 3 2, which do not go together"),
-    (lambda: written("a.cif", MMCIF), "a.cif: no reflections"),
+     "a.cif: got cell 20 24 30 90 90 90, which does not fit space group P 4 3 2; one of them is wrong in the file"),
+    (lambda: written("a.cif", MMCIF), "a.cif: contains no reflections"),
     (lambda: written("a.cif", MMCIF + "_x\n"),
      "a.cif: not CIF: 9 in data_r1abcsf: _x has no value"),
     (lambda: written("a.cif", SMALL + "_atom_site_fract_x 0\n"),
-     "a.cif: no reflections, but a model; 'cubragg sf' computes structure factors from it"),
+     "a.cif: contains atoms and no reflections; compute structure factors with 'cubragg sf MODEL --dmin 2 "
+     "-o F.mtz'"),
     (lambda: written("a.pdb", "CRYST1   20.000   24.000   30.000  90.00  90.00  90.00 P 21 21 21\n"),
-     "a.pdb: no reflections, but a model; 'cubragg sf' computes structure factors from it"),
-    (lambda: written("a.cif", MMCIF + loop(".", phase_calc=PLUS)), "a.cif: no column of amplitudes or intensities"),
+     "a.pdb: contains atoms and no reflections; compute structure factors with 'cubragg sf MODEL --dmin 2 "
+     "-o F.mtz'"),
+    (lambda: written("a.cif", MMCIF + loop(".", phase_calc=PLUS)),
+     "a.cif: contains no column of amplitudes or intensities"),
     (lambda: written("a.ins", "CELL 1 2\nHKLF 4\n") and written("a.hkl", hklf(HKL, PLUS)),
-     "a.ins:1: got 'CELL 1 2'; that is no CELL instruction"),
-    (lambda: written("a.ins", "LATT -1\nHKLF 4\n") and written("a.hkl", hklf(HKL, PLUS)), "a.ins: no unit cell"),
+     "a.ins:1: got 'CELL 1 2', which is not a valid CELL instruction"),
+    (lambda: written("a.ins", "LATT -1\nHKLF 4\n") and written("a.hkl", hklf(HKL, PLUS)),
+     "a.ins: contains no unit cell"),
     (lambda: written("a.ins", "CELL 1 20 24 30 90 90 90\nHKLF 5\n") and written("a.hkl", hklf(HKL, PLUS)),
      "a.ins: got HKLF 5; 3 (F) and 4 (F^2) are accepted"),
     (lambda: written("a.ins", "CELL 1 20 24 30 90 90 90\nHKLF 4 1 0 1 0 1 0 0 0 0 1\n")
      and written("a.hkl", hklf(HKL, PLUS)),
-     "a.ins: got HKLF with a matrix; indices as they stand are accepted"),
+     "a.ins: got HKLF with a transformation matrix; HKLF without one is accepted: "
+     "transform the indices first"),
 ])
 def test_bad_files(make, message):
     with pytest.raises(FormatError) as caught:
@@ -277,4 +284,5 @@ def test_bad_files(make, message):
 def test_text_has_no_columns():
     with pytest.raises(FormatError) as caught:
         read_reflections(written("a.hkl", "1 2 3 4\n"), "FP")
-    assert str(caught.value) == "--column: got 'FP'; a.hkl is text, whose fourth column is F"
+    assert str(caught.value) == ("--column: got 'FP'; a.hkl is a text list without column names, its fourth "
+                                 "column is read as F: leave --column out")

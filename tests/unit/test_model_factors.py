@@ -97,8 +97,8 @@ def test_atoms_on_special_positions_count_once(tmp_path):
     structure.write_pdb(str(tmp_path / "m.pdb"))
     model = read_model(tmp_path / "m.pdb")
     assert [atom.occ for atom in model.atoms() if atom.name == "CX"] == [0.5, 0.5]
-    assert model.notices == (f"{tmp_path}/m.pdb: 1 atoms on special positions have the occupancy of all their copies; "
-                             "it is shared out",)
+    assert model.notices == (f"{tmp_path}/m.pdb: 1 atoms on special positions are listed with the occupancy of the "
+                             "whole site; it is divided by the number of symmetry copies",)
 
 
 @pytest.mark.parametrize("name", ["helix_bundle.pdb", "quartz.cif"])
@@ -120,7 +120,7 @@ def test_copies_that_are_not_in_the_file_and_further_models(tmp_path):
     structure.write_pdb(str(tmp_path / "m.pdb"))
     model = read_model(tmp_path / "m.pdb")
     assert model.model.count_atom_sites() == 2 * 656
-    assert model.notices == (f"{tmp_path}/m.pdb: of 2 models the first is taken",)
+    assert model.notices == (f"{tmp_path}/m.pdb: contains 2 models; the first is used",)
     one, both = (structure_factors(source, 8.0, k_sol=0.0)
                  for source in (read_model(EXAMPLES / "helix_bundle.pdb"), model))
     # A second copy half a cell along c: odd l cancel.
@@ -144,14 +144,14 @@ def test_anisotropic_sites_of_a_small_molecule(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("REMARK nothing\n", "no atoms"),
-    ("ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00 10.00           C  \n", "no unit cell"),
+    ("REMARK nothing\n", "contains no atoms"),
+    ("ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00 10.00           C  \n", "contains no unit cell"),
     ("CRYST1   10.000   10.000   10.000  90.00  90.00  90.00 P 9 9 9\n"
      "ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00 10.00           C  \n",
-     "got space group 'P 9 9 9'; no such group is known"),
-    ("data_x\n_atom_site_fract_x 0.5\n", "no unit cell"),
+     "got unknown space group 'P 9 9 9'; a Hermann-Mauguin symbol such as P 21 21 21 is accepted"),
+    ("data_x\n_atom_site_fract_x 0.5\n", "contains no unit cell"),
     ("data_x\nloop_\n_a\n_b\n1 2 3\n", "not CIF: 2:0(7): Wrong number of values in loop _*"),
-    ("data_x\n_cell_length_a 5\n", "no atoms"),
+    ("data_x\n_cell_length_a 5\n", "contains no atoms"),
 ])
 def test_bad_models(tmp_path, content, message):
     path = tmp_path / "m.ent"

@@ -1,4 +1,4 @@
-"""Reflections in CIF: structure-factor mmCIF of the PDB, .fcf of SHELXL, and the list embedded in a small-molecule CIF.
+"""Reads reflections from CIF: structure-factor mmCIF of the PDB, .fcf of SHELXL, lists in small-molecule CIF.
 
 Dictionaries: mmCIF ``refln`` category (https://mmcif.wwpdb.org), core CIF ``_refln_*``.
 """
@@ -14,7 +14,7 @@ from cubragg.crystallography.cell import Cell, checked_cell
 from cubragg.crystallography.symmetry import Symmetry, group_name
 from cubragg.errors import FormatError
 from cubragg.io.files.compression import unpacked
-from cubragg.io.reflections.columns import Column, Listed, choose, signed_rows
+from cubragg.io.reflections.columns import Column, Listed, select_column, signed_rows
 from cubragg.io.reflections.shelx import SHELX_COLUMNS, hklf_rows
 
 _COLUMNS = tuple(
@@ -34,12 +34,12 @@ _EMBEDDED = "_shelx_hkl_file"
 
 
 def read_document(path: Path | str) -> gemmi.cif.Document:
-    """A CIF file, packed or not.
+    """Read a CIF file, compressed or not.
 
     Raises
     ------
     FormatError
-        If it is not CIF.
+        If the file is not CIF.
     OSError
         If it cannot be read.
     """
@@ -51,31 +51,32 @@ def read_document(path: Path | str) -> gemmi.cif.Document:
 
 
 def read_cif_reflections(path: Path | str, column: str | None = None) -> Listed:
-    """The reflections of the first block that has any; ``column`` is a tag without ``_refln.``.
+    """Read the reflections of the first data block that has any; ``column`` is a tag without ``_refln.``.
 
     Raises
     ------
     FormatError
-        If there are none or not that column, or no cell or space group goes with them.
+        If the file has no reflections, not that column, or no cell or space group for them.
     OSError
         If the file cannot be read.
     """
     document = read_document(path)
     blocks = [block for block in document if _has_reflections(block)]
     if not blocks:
-        model = any(block.find_values(tag) for block in document for tag in ("_atom_site_fract_x", "_atom_site.id"))
-        raise FormatError(f"{path}: no reflections" + (", but a model; 'cubragg sf' computes structure factors from it"
-                                                       if model else ""))
+        atoms = any(block.find_values(tag) for block in document for tag in ("_atom_site_fract_x", "_atom_site.id"))
+        raise FormatError(f"{path}: contains atoms and no reflections; compute structure factors with "
+                          "'cubragg sf MODEL --dmin 2 -o F.mtz'" if atoms else f"{path}: contains no reflections")
     block = blocks[0]
-    notices = (f"of {len(blocks)} blocks with reflections {block.name} is taken",) if len(blocks) > 1 else ()
+    notices = (f"{len(blocks)} data blocks contain reflections; those of the first, {block.name}, are used",
+               ) if len(blocks) > 1 else ()
     cell, symmetry = cell_and_symmetry(path, block)
     if not block.find_values("_refln.index_h") and not block.find_values("_refln_index_h"):
         rows = hklf_rows(f"{path}: {_EMBEDDED}", gemmi.cif.as_string(block.find_value(_EMBEDDED)))
         return Listed(*rows, True, SHELX_COLUMNS, (), cell, symmetry, notices)
     offered = [kind for kind in _COLUMNS if any(block.find_values(f"_refln{mark}{kind.names[0]}") for mark in "._")]
-    chosen, others = choose(path, offered, column)
-    hkl, values = _table(path, document, block, chosen)
-    return Listed(*signed_rows(hkl, values), chosen.intensities, chosen, others, cell, symmetry, notices)
+    selected, others = select_column(path, offered, column)
+    hkl, values = _table(path, document, block, selected)
+    return Listed(*signed_rows(hkl, values), selected.intensities, selected, others, cell, symmetry, notices)
 
 
 def _has_reflections(block: gemmi.cif.Block) -> bool:
@@ -83,31 +84,33 @@ def _has_reflections(block: gemmi.cif.Block) -> bool:
 
 
 def _table(path: Path | str, document: gemmi.cif.Document, block: gemmi.cif.Block,
-           chosen: Column) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Indices int32 [n, 3] and the columns [n], NaN for what is unknown."""
+           selected: Column) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Indices int32 [n, 3] and the selected columns [n], NaN where a value is missing."""
     try:
         if block.find_values("_refln_index_h"):
             table = gemmi.hkl_cif_as_refln_block(block)
         else:
             name = block.name
             table = next(one for one in gemmi.as_refln_blocks(document) if one.block.name == name)
-        values = [table.make_float_array(name) for name in chosen.names if name in table.column_labels()]
+        values = [table.make_float_array(name) for name in selected.names if name in table.column_labels()]
         return table.make_miller_array(), values
     except (RuntimeError, ValueError) as error:
         raise FormatError(f"{path}: the reflections cannot be read: {error}") from None
 
 
 def cell_and_symmetry(path: Path | str, block: gemmi.cif.Block) -> tuple[Cell, Symmetry]:
-    """The cell [A, deg] and the space group of a block: operations before Hall symbol before name.
+    """The cell [A, deg] and the space group of a data block.
+
+    Symmetry operations are preferred to a Hall symbol, and that to a Hermann-Mauguin symbol.
 
     Raises
     ------
     FormatError
-        If one is missing, or is none.
+        If the cell or the space group is missing or invalid.
     """
     numbers = [gemmi.cif.as_number(_value(block, tags)) for tags in _CELL_TAGS]
     if not np.isfinite(numbers).all():
-        raise FormatError(f"{path}: no unit cell")
+        raise FormatError(f"{path}: contains no unit cell")
     cell = checked_cell(path, gemmi.UnitCell(*numbers))
     name = gemmi.cif.as_string(_value(block, _NAME_TAGS))
     hall = gemmi.cif.as_string(_value(block, _HALL_TAGS))
@@ -120,18 +123,18 @@ def cell_and_symmetry(path: Path | str, block: gemmi.cif.Block) -> tuple[Cell, S
         else:
             group = gemmi.find_spacegroup_by_name(name, cell[3], cell[5])
             if group is None:
-                raise FormatError(f"{path}: got space group {name!r}; no such group is known" if name else
-                                  f"{path}: no space group")
+                raise FormatError(f"{path}: got unknown space group {name!r}; a Hermann-Mauguin symbol such as "
+                                  "P 21 21 21 is accepted" if name else f"{path}: contains no space group")
             group_ops = group.operations()
     except (RuntimeError, ValueError) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(f"{path}: got {gemmi.cif.as_string(operations[0]) if operations else hall!r} for a symmetry "
-                          f"operation or a Hall symbol: {error}") from None
+        raise FormatError(f"{path}: got invalid {'symmetry operations, the first is' if operations else 'Hall symbol'} "
+                          f"{gemmi.cif.as_string(operations[0]) if operations else hall!r}: {error}") from None
     return cell, Symmetry(group_name(group_ops) or name or hall, group_ops)
 
 
 def _value(block: gemmi.cif.Block, tags: tuple[str, ...]) -> str:
-    """The first of some tags that has a value, else ``?``."""
+    """The value of the first of ``tags`` that has one, else ``?``."""
     found = (block.find_value(tag) for tag in tags)
     return next((value for value in found if value and not gemmi.cif.is_null(value)), "?")

@@ -1,4 +1,4 @@
-"""Which column of a reflection file holds the amplitudes, and what a reader makes of it."""
+"""Selects the column of amplitudes or intensities of a reflection file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import FormatError
 
 _CALCULATED = re.compile(r"f?calc|fmodel|fc($|all)")
-#: Those with the bulk solvent in them, of Refmac and Phenix; beside them FC and FCALC are of the atoms alone.
+#: Refmac's and Phenix's amplitudes that include bulk solvent; their FC and FCALC are of the atoms only.
 _WITH_SOLVENT = re.compile(r"fcall|fmodel")
-#: Coefficients of maps are no amplitudes of the crystal.
+#: Map coefficients, which are not amplitudes of the crystal.
 _MAPS = re.compile(r"wt$|2?fofc|del|^fan|anom|diff")
 
 
@@ -30,8 +30,8 @@ class Column(NamedTuple):
     def rank(self) -> tuple[int, bool, bool, bool]:
         """Order of preference, the lowest first.
 
-        Calculated values are complete and on the absolute scale, and best of all with the bulk solvent; pairs keep
-        Bijvoet differences.
+        Calculated amplitudes come first, since they are complete and on the absolute scale, those with bulk solvent
+        before those without; pairs are preferred to means because they keep Bijvoet differences.
         """
         name = re.sub("[^a-z0-9]", "", self.names[0].lower())
         calculated = bool(_CALCULATED.search(name)) and not self.intensities
@@ -43,11 +43,11 @@ class Column(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A reflection file as it stands.
+    """The reflections of a file before merging.
 
-    ``hkl`` int32 [n, 3] and ``values`` float64 [n], amplitudes or ``intensities``, what the column ``column`` holds;
-    rows without a value are left out and values for -h stand as rows of their own. ``others``: further columns that
-    would do. ``notices``: what else was taken.
+    ``hkl`` int32 [n, 3] and ``values`` float64 [n] of ``column``, which are intensities if ``intensities`` is true;
+    rows without a value are left out and values for -h are rows of their own. ``others``: other columns that can be
+    selected. ``notices``: sentences about how the file was read.
     """
 
     hkl: np.ndarray
@@ -60,30 +60,33 @@ class Listed(NamedTuple):
     notices: tuple[str, ...] = ()
 
 
-def choose(path: Path | str, offered: Sequence[Column], wanted: str | None) -> tuple[Column, tuple[str, ...]]:
-    """The column that is wanted, else the best, and the names of the others.
+def select_column(path: Path | str, offered: Sequence[Column], wanted: str | None) -> tuple[Column, tuple[str, ...]]:
+    """Select the column ``wanted``, or the preferred one for ``None``; returns it and the names of the others.
 
     Raises
     ------
     FormatError
-        If the one that is wanted is not there, and the message names those that are; or if there is none.
+        If the file has no column ``wanted`` (the message lists the accepted ones), or none of any name.
     """
     if not offered:
-        raise FormatError(f"{path}: no column of amplitudes or intensities")
+        raise FormatError(f"{path}: contains no column of amplitudes or intensities")
     names = [name for column in offered for name in column.names]
     if wanted is None:
-        chosen = min(offered, key=lambda column: column.rank)
+        selected = min(offered, key=lambda column: column.rank)
     else:
         found = [column for column in offered if wanted in column.names]
         if not found:
-            raise FormatError(f"--column: got {wanted!r}; {path} has {', '.join(names)}")
-        chosen = found[0]
-    return chosen, tuple(name for name in names if name not in chosen.names)
+            raise FormatError(f"--column: got {wanted!r}; {path} contains {', '.join(names)}")
+        selected = found[0]
+    return selected, tuple(name for name in names if name not in selected.names)
 
 
 def signed_rows(hkl: np.ndarray, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows with a value, of one column or of a pair whose second is for -h: indices int32 and values float64."""
-    both = np.concatenate([hkl if place == 0 else -hkl for place in range(len(values))]).astype(np.int32)
+    """Indices int32 [m, 3] and values float64 [m] of the rows with a value.
+
+    ``values`` is one column [n], or a pair of columns for h and -h.
+    """
+    both = np.concatenate([hkl if number == 0 else -hkl for number in range(len(values))]).astype(np.int32)
     numbers = np.concatenate(values).astype(np.float64)
     known = np.isfinite(numbers)
     return both[known], numbers[known]

@@ -1,4 +1,4 @@
-"""The binary dump of structure factors that nanoBragg writes for its next run (Fdump.bin)."""
+"""Reads and writes nanoBragg's binary dump of structure factors (Fdump.bin)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _HEADER = re.compile(rb"\s*" + rb"\s+".join([rb"(-?\d{1,10})"] * 6) + rb"\n\f")
 
 
 def write_fdump(path: Path | str, grid: np.ndarray, origin: tuple[int, int, int]) -> None:
-    """Write amplitudes float64 [h, k, l] of which the first stands at the indices ``origin``.
+    """Write amplitudes float64 [h, k, l], the first of which has the indices ``origin``.
 
-    The file holds one layer of zeros more along each axis, as nanoBragg.c allocates it.
+    The file contains an additional layer of zeros along each axis, as nanoBragg.c allocates it.
 
     Raises
     ------
     FormatError
-        If the array has not three axes, or is empty.
+        If the array is not three-dimensional, or is empty.
     OSError
         If the file cannot be written.
     """
@@ -35,12 +35,12 @@ def write_fdump(path: Path | str, grid: np.ndarray, origin: tuple[int, int, int]
 
 
 def read_fdump(path: Path | str) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """Amplitudes float64 [h, k, l] and the indices of the first, from a dump without its layers of zeros.
+    """Read amplitudes float64 [h, k, l], without the layers of zeros, and the indices of the first.
 
     Raises
     ------
     FormatError
-        If the file is not a dump, is cut short or longer than its bounds say, or holds NaN or inf.
+        If the file is not a dump, has not the length that its bounds give, or contains NaN or inf.
     OSError
         If it cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Reflection lists: the file of ``-hkl``, lines of h k l F."""
+"""Reads and writes text lists of reflections, lines of h k l F (``-hkl``)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from cubragg.io.files.compression import unpacked
 from cubragg.io.files.text import text_of
 from cubragg.io.reflections.reflection_lines import reflection_rows
 
-#: A box of so many points for each reflection is faster to mark than rows are to sort.
+#: Up to this number of box points per reflection, marking the box is faster than sorting the rows.
 _BOX_POINTS = 64
 
 
 class HklList(NamedTuple):
     """Reflections in file order.
 
-    ``hkl`` int32 [n, 3], ``amplitudes`` float64 [n] in electrons; how many of
-    them repeat earlier indices, and the first that does (``"1 0 -2"``).
+    ``hkl`` int32 [n, 3], ``amplitudes`` float64 [n] [electrons]; ``duplicates`` is the number of rows
+    that repeat earlier indices, ``first_duplicate`` the first of these (``"1 0 -2"``).
     """
 
     hkl: np.ndarray
@@ -37,7 +37,7 @@ def read_hkl(path: Path | str) -> HklList:
     Raises
     ------
     FormatError
-        If it is not text, or not a list (`reflection_rows`).
+        If the file is not text, or a line is malformed (`reflection_rows`).
     OSError
         If the file cannot be read.
     """
@@ -48,7 +48,7 @@ def read_hkl(path: Path | str) -> HklList:
 
 
 def _repeated(hkl: np.ndarray) -> np.ndarray:
-    """Places of the rows that occurred before."""
+    """Numbers of the rows whose indices occur in an earlier row."""
     box = IndexBox.of(hkl)
     if box.size <= _BOX_POINTS * len(hkl):
         seen = np.zeros(box.size, dtype=np.bool_)
@@ -62,12 +62,12 @@ def _repeated(hkl: np.ndarray) -> np.ndarray:
 
 
 def write_hkl(path: Path | str, hkl: np.ndarray, amplitudes: np.ndarray) -> None:
-    """Write indices [n, 3] and amplitudes [n] [electrons]; `read_hkl` gives back the same bits.
+    """Write indices [n, 3] and amplitudes [n] [electrons]; `read_hkl` returns the same bits.
 
     Raises
     ------
     FormatError
-        If the arrays do not go together, or an amplitude is not finite.
+        If the shapes of the arrays do not match, or an amplitude is not finite.
     OSError
         If the file cannot be written.
     """

@@ -1,4 +1,4 @@
-"""MTZ: merged reflections by columns (https://www.ccp4.ac.uk/html/mtzformat.html), through gemmi."""
+"""Reads and writes merged MTZ files (https://www.ccp4.ac.uk/html/mtzformat.html) with gemmi."""
 
 from __future__ import annotations
 
@@ -14,47 +14,50 @@ from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import FormatError
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.compression import unpacked
-from cubragg.io.reflections.columns import Column, Listed, choose, signed_rows
+from cubragg.io.reflections.columns import Column, Listed, select_column, signed_rows
 
-#: Column types: amplitude, amplitude of one hand, intensity, intensity of one hand.
+#: Column types: F amplitude, G amplitude of one Friedel mate, J intensity, K intensity of one Friedel mate.
 _AMPLITUDES, _INTENSITIES = "FG", "JK"
 _END_RECORD = b"END".ljust(80)
 
 
 def read_mtz(path: Path | str, column: str | None = None) -> Listed:
-    """A merged MTZ file; ``column`` names the amplitudes or intensities to take.
+    """Read a merged MTZ file; ``column`` is the label of the amplitudes or intensities to use.
 
     Raises
     ------
     FormatError
-        If the file is cut short, is not merged, or lacks what is needed or that column.
+        If the file is truncated or unmerged, or has no space group, no cell or no such column.
     OSError
         If the file cannot be read.
     """
     if _END_RECORD not in unpacked(path):
-        raise FormatError(f"{path}: not a whole MTZ file; its header has no end")
+        raise FormatError(f"{path}: truncated MTZ file, the END record of the header is missing")
     try:
         mtz = gemmi.read_mtz_file(str(path))
     except (RuntimeError, ValueError):
-        raise FormatError(f"{path}: not a whole MTZ file; its reflections end early or its header is damaged") from None
+        raise FormatError(f"{path}: damaged MTZ file, its reflections are truncated or its header is invalid") from None
     if _is_unmerged(mtz):
         batches = f" in {len(mtz.batches)} batches" if len(mtz.batches) else ""
-        raise FormatError(f"{path}: got unmerged reflections{batches}; a merged MTZ is accepted")
+        raise FormatError(f"{path}: got unmerged reflections{batches}; a merged MTZ file is accepted (merge them with "
+                          "AIMLESS or 'gemmi merge')")
     if mtz.spacegroup is None:
-        raise FormatError(f"{path}: got space group {mtz.spacegroup_name!r}; no such group is known"
-                          if mtz.spacegroup_name else f"{path}: no space group; its header may be damaged")
-    chosen, others = choose(path, _offered(mtz), column)
-    cell = mtz.column_with_label(chosen.names[0]).dataset.cell
+        raise FormatError(f"{path}: got unknown space group {mtz.spacegroup_name!r}; a Hermann-Mauguin symbol such as "
+                          "P 21 21 21 is accepted" if mtz.spacegroup_name else
+                          f"{path}: contains no space group; its header may be damaged")
+    selected, others = select_column(path, _offered(mtz), column)
+    cell = mtz.column_with_label(selected.names[0]).dataset.cell
     hkl, values = signed_rows(mtz.make_miller_array(),
-                              [_values(mtz, mtz.column_with_label(name)) for name in chosen.names])
-    return Listed(hkl, values, chosen.intensities, chosen, others,
+                              [_values(mtz, mtz.column_with_label(name)) for name in selected.names])
+    return Listed(hkl, values, selected.intensities, selected, others,
                   checked_cell(path, cell if cell.is_crystal() else mtz.cell),
                   Symmetry(mtz.spacegroup.xhm(), mtz.spacegroup.operations()))
 
 
 def _is_unmerged(mtz: gemmi.Mtz) -> bool:
-    """Not all programs write the batches that their unmerged rows name."""
+    """Whether the rows are unmerged."""
     hkl = mtz.make_miller_array()
+    # Some programs leave out the batch headers, so repeated indices with an M/ISYM column also count.
     return bool(len(mtz.batches)) or (any(column.type == "Y" for column in mtz.columns)
                                       and len(np.unique(hkl, axis=0)) < len(hkl))
 
@@ -66,22 +69,22 @@ def _values(mtz: gemmi.Mtz, column: gemmi.Mtz.Column) -> np.ndarray:
 
 
 def _offered(mtz: gemmi.Mtz) -> list[Column]:
-    """Columns that can stand for amplitudes; the two hands of a pair as one."""
+    """Columns of amplitudes and intensities; a (+)/(-) pair is one entry."""
     usable = {column.label: column.type for column in mtz.columns if column.type in _AMPLITUDES + _INTENSITIES}
     offered: list[Column] = []
-    taken: set[str] = set()
+    listed: set[str] = set()
     for label, kind in usable.items():
-        if label in taken:
+        if label in listed:
             continue
-        mate = _other_hand(label)
+        mate = _friedel_label(label)
         names = (label, mate) if mate in usable and usable[mate] == kind else (label,)
-        taken.update(names)
+        listed.update(names)
         offered.append(Column(names, kind in _INTENSITIES))
     return offered
 
 
-def _other_hand(label: str) -> str | None:
-    """The name of the column for -h that goes with one for h; ``None`` if the name does not tell a hand."""
+def _friedel_label(label: str) -> str | None:
+    """The label of the column for -h that belongs to one for h; ``None`` if the label has no plus sign."""
     for plus, minus in ((r"\(\+\)", "(-)"), (r"_plus\b", "_minus"), ("plus$", "minus"), (r"\+$", "-")):
         mate, found = re.subn(plus, minus, label)
         if found:
@@ -91,7 +94,7 @@ def _other_hand(label: str) -> str | None:
 
 def write_mtz(path: Path | str, hkl: np.ndarray, columns: Mapping[str, tuple[str, np.ndarray]], cell: Cell,
               group: gemmi.SpaceGroup, wavelength_A: float, history: Sequence[str]) -> None:
-    """Write indices int [n, 3] and ``columns``, name: (MTZ type, values [n]), in single precision as MTZ has it.
+    """Write indices int [n, 3] and ``columns``, label: (MTZ type, values [n]); MTZ stores single precision.
 
     Raises
     ------

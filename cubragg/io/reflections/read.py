@@ -1,4 +1,4 @@
-"""Reflection lists of any kind, as what can be rendered: h k l F text as it stands, everything else expanded to P1."""
+"""Reads reflection files of every supported format; merged data are expanded to P1, h k l F text is used as listed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.io.files.compression import start_of, unpacked
-from cubragg.io.reflections.columns import Column, Listed, choose
+from cubragg.io.reflections.columns import Column, Listed, select_column
 from cubragg.io.reflections.hkl import read_hkl
 
-#: A cell whose metric the space group changes by more is an error in the file.
+#: Largest relative change of the cell's metric under the space group; more is an error in the file.
 MAX_MISFIT = 0.03
 _HEAD_BYTES = 8192
 _PARAMETERS = (".ins", ".res", ".cif")
@@ -34,16 +34,16 @@ class Reflections:
     Attributes
     ----------
     hkl, amplitudes
-        int32 [n, 3] and float64 [n] [electrons, where the file is on that scale]. A text list in its own order;
-        else every reflection and its mates, absences as 0, sorted by h, k, l.
+        int32 [n, 3] and float64 [n] [electrons, if the file is on an absolute scale]. A text list keeps its order;
+        other formats give all symmetry and Friedel mates, systematic absences as 0, sorted by h, k, l.
     cell, space_group
         a, b, c [A], alpha, beta, gamma [deg] and the symbol; ``None`` for a text list.
     columns
-        Where the values come from.
+        Names of the columns that the values come from.
     shells
-        Unique reflections, listed and possible, by resolution; empty for a text list.
+        Numbers of unique reflections, listed and possible, by resolution; empty for a text list.
     taken, notices
-        What was taken from the file, and what to warn of.
+        Sentences about what was read from the file, and warnings.
     """
 
     cell: tuple[float, ...] | None = None
@@ -73,14 +73,17 @@ class Reflections:
         return self._rows[1]
 
     def structure_factors(self, default_F: float = 0.0) -> StructureFactors:
-        """As what is rendered; ``default_F`` [electrons] is that of every reflection not in the list."""
+        """Structure factors for an `Experiment`; reflections that are not listed get ``default_F`` [electrons]."""
         if self._grid is not None:
             return StructureFactors(default_F, *self._grid.filled(default_F))
         return StructureFactors.from_list(self.hkl, self.amplitudes, default_F)
 
 
 def list_kind(path: Path | str) -> str:
-    """``mtz``, ``cif``, ``xds``, ``shelx``, ``model`` or ``text``, by content; SHELX with an .ins or .cif beside it."""
+    """Format of a file: ``mtz``, ``cif``, ``xds``, ``shelx``, ``model`` or ``text``.
+
+    It is found from the content; SHELX also needs an .ins, .res or .cif file of the same name.
+    """
     path = Path(path)
     head, lines = _head(path)
     if head.startswith(b"MTZ "):
@@ -95,7 +98,7 @@ def list_kind(path: Path | str) -> str:
 
 
 def _head(path: Path) -> tuple[bytes, list[str]]:
-    """The beginning of a file, unpacked, and its lines that are not blank or comment."""
+    """The first bytes of a file, decompressed, and those of its lines that are neither blank nor comments."""
     head = start_of(path, _HEAD_BYTES)
     return head, [line for line in head.decode("latin-1").splitlines() if line.strip() and not line.startswith("#")]
 
@@ -103,40 +106,42 @@ def _head(path: Path) -> tuple[bytes, list[str]]:
 def _looks_like_shelx(path: Path, head: list[str]) -> bool:
     from cubragg.io.reflections.shelx import is_hklf
 
-    # Most lists fail at their first lines: no need to read them twice.
+    # Most text lists differ in their first lines, so the whole file is rarely read twice.
     zeros = "   0   0   0"
     return is_hklf("\n".join([*head[:20], zeros])) and is_hklf(unpacked(path).decode("latin-1"))
 
 
 def _parameters_beside(path: Path) -> Path | None:
-    """The .ins, .res or .cif of the same name."""
+    """The .ins, .res or .cif file with the name of ``path``, if there is one."""
     beside = (path.with_suffix(suffix) for suffix in _PARAMETERS)
     return next((one for one in beside if one.is_file() and one != path), None)
 
 
 def read_reflections(path: Path | str, column: str | None = None) -> Reflections:
-    """A reflection file of any kind that `list_kind` tells.
+    """Read a reflection file of any format that `list_kind` recognizes.
 
     Parameters
     ----------
     column
-        Column label or CIF tag of amplitudes or intensities; left out: the best (`columns.Column.rank`).
+        Column label or CIF tag of amplitudes or intensities; by default the preferred one (`columns.Column.rank`).
 
     Raises
     ------
     FormatError
-        If the file cannot be understood, there is no such column or none can be named, or its cell does not fit its
-        space group.
+        If the file is malformed, has no such column or its format has no column names, or its cell does not fit
+        its space group.
     OSError
         If it cannot be read.
     """
     kind = list_kind(path)
     if kind == "text":
         if column is not None:
-            raise FormatError(f"--column: got {column!r}; {path} is text, whose fourth column is F")
+            raise FormatError(f"--column: got {column!r}; {path} is a text list without column names, its fourth "
+                              "column is read as F: leave --column out")
         return _plain(path)
     if kind == "model":
-        raise FormatError(f"{path}: no reflections, but a model; 'cubragg sf' computes structure factors from it")
+        raise FormatError(f"{path}: contains atoms and no reflections; compute structure factors with "
+                          "'cubragg sf MODEL --dmin 2 -o F.mtz'")
     if kind == "mtz":
         from cubragg.io.reflections.mtz import read_mtz
 
@@ -152,21 +157,21 @@ def read_reflections(path: Path | str, column: str | None = None) -> Reflections
 
 def _plain(path: Path | str) -> Reflections:
     if start_of(path, len(_CRYSTFEL)) == _CRYSTFEL:
-        raise FormatError(f"{path}: got intensities of CrystFEL, which have no cell; the MTZ that its get_hkl writes "
-                          "with --output-format=mtz is accepted")
+        raise FormatError(f"{path}: got a CrystFEL reflection list, which contains no unit cell; convert it with "
+                          "CrystFEL's get_hkl --output-format=mtz")
     listed = read_hkl(path)
     notices: tuple[str, ...] = ()
     if listed.duplicates:
         notices = (f"{path}: {listed.duplicates} duplicate reflection{'s' * (listed.duplicates > 1)}; "
-                   f"the last of each counts (first: {listed.first_duplicate})",)
+                   f"the last value of each is used (first duplicate: {listed.first_duplicate})",)
     if _looks_like_shelx(Path(path), _head(Path(path))[1]):
-        notices += (f"{path}: looks like F^2 of SHELX, but is read as F, as nanoBragg does: there is no .ins, .res or "
-                    ".cif of the same name",)
+        notices += (f"{path}: looks like F^2 in SHELX format, but is read as F, as in nanoBragg, because there is no "
+                    ".ins, .res or .cif file of the same name",)
     return Reflections(columns=("F",), notices=notices, _listed=(listed.hkl, listed.amplitudes))
 
 
 def _shelx(path: Path | str, column: str | None) -> Listed:
-    """SHELX .hkl with the cell and the space group of the file beside it."""
+    """Read a SHELX .hkl file with the cell and the space group of the .ins, .res or .cif file of the same name."""
     from cubragg.io.reflections import cif as cif_reflections
     from cubragg.io.reflections import shelx
 
@@ -175,7 +180,7 @@ def _shelx(path: Path | str, column: str | None) -> Listed:
     if beside.suffix == ".cif":
         blocks = [block for block in cif_reflections.read_document(beside) if block.find_value("_cell_length_a")]
         if not blocks:
-            raise FormatError(f"{beside}: no unit cell")
+            raise FormatError(f"{beside}: contains no unit cell")
         cell, symmetry = cif_reflections.cell_and_symmetry(beside, blocks[0])
         form = 4
     else:
@@ -183,20 +188,21 @@ def _shelx(path: Path | str, column: str | None) -> Listed:
     if form not in (3, 4):
         raise FormatError(f"{beside}: got HKLF {form}; 3 (F) and 4 (F^2) are accepted")
     kind = shelx.SHELX_COLUMNS if form == 4 else Column(("F",), False)
-    choose(path, [kind], column)
+    select_column(path, [kind], column)
     rows = shelx.hklf_rows(str(path), unpacked(path).decode("latin-1"))
     return Listed(*rows, kind.intensities, kind, (), cell, symmetry,
                   (f"SHELX format (HKLF {form}), cell and space group from {beside}",))
 
 
 def _expanded(path: Path | str, listed: Listed) -> Reflections:
-    """A unique list, merged, made amplitudes and expanded to P1."""
+    """Merge a list of unique reflections, convert it to amplitudes and expand it to P1."""
     symmetry, cell = listed.symmetry, listed.cell
     if not listed.hkl.any():
-        raise FormatError(f"{path}: {listed.column} has no value in any row{' but 0 0 0' * bool(len(listed.hkl))}")
+        raise FormatError(f"{path}: column {listed.column} has no value in any row"
+                          f"{' other than 0 0 0' * bool(len(listed.hkl))}")
     if symmetry.misfit(cell) > MAX_MISFIT:
-        raise FormatError(f"{path}: got the cell {_shown(cell)} and the space group {symmetry.name}, which do not go "
-                          "together")
+        raise FormatError(f"{path}: got cell {_shown(cell)}, which does not fit space group {symmetry.name}; one of "
+                          "them is wrong in the file")
     with _about(path):
         merged = merge(listed.hkl, listed.values, symmetry)
         amplitudes, notices = _amplitudes(listed, merged, symmetry)
@@ -205,43 +211,44 @@ def _expanded(path: Path | str, listed: Listed) -> Reflections:
     shells = sphere.shells()
     possible, missing = (sum(shell.possible for shell in shells),
                          sum(shell.possible - shell.listed for shell in shells))
-    others = f" (also there: {', '.join(listed.others)})" if listed.others else ""
+    others = f" (other columns: {', '.join(listed.others)})" if listed.others else ""
     forward = grid.values[tuple(grid.box.reach)]
-    told = [f"{'|F| from the root of' if listed.intensities else '|F| from'} {listed.column}{others}; space group "
-            f"{symmetry.name}, {possible - missing} unique reflections to {sphere.finest ** -0.5:.4g} A, "
-            f"{'no F000' if np.isnan(forward) else f'F000 {forward:g}'}", *listed.notices]
+    summary = [f"{'|F| from the square root of' if listed.intensities else '|F| from'} {listed.column}{others}; space "
+               f"group {symmetry.name}, {possible - missing} unique reflections to {sphere.finest ** -0.5:.4g} A, "
+               f"{'no F000' if np.isnan(forward) else f'F000 {forward:g}'}", *listed.notices]
     if missing:
-        told.append(f"{missing} of {possible} unique reflections are missing and get default_F\n{shell_table(shells)}")
+        summary.append(f"{missing} of {possible} unique reflections are missing and get default_F\n"
+                       f"{shell_table(shells)}")
     sphere.enter_absences(grid)
-    taken, notices = ([f"{path}: {one}" for one in lines] for lines in (told, notices))
+    taken, notices = ([f"{path}: {line}" for line in lines] for lines in (summary, notices))
     return Reflections(cell, symmetry.name, listed.column.names, shells, tuple(taken), tuple(notices), _grid=grid)
 
 
 def _amplitudes(listed: Listed, merged: Merged, symmetry: Symmetry) -> tuple[np.ndarray, list[str]]:
-    """|F| of merged rows, 0 where it has to be, and what to tell."""
+    """|F| of merged rows, with systematic absences and negative intensities set to 0, and warnings."""
     values, notices = merged.values.copy(), []
-    # In a pair, a centric reflection stands under both hands.
+    # In a (+)/(-) pair of columns, a centric reflection is listed in both.
     if merged.disagreeing or (merged.repeated and len(listed.column.names) == 1):
         notices.append(f"{merged.repeated} reflections are listed more than once, counting symmetry mates; their mean "
-                       f"counts ({merged.disagreeing} differ from it by more than {DISAGREEMENT:.0%})")
+                       f"is used ({merged.disagreeing} differ from it by more than {DISAGREEMENT:.0%})")
     if listed.intensities:
         negative = values < 0.0
         if negative.any():
-            notices.append(f"{int(negative.sum())} negative intensities are taken as 0")
+            notices.append(f"{int(negative.sum())} negative intensities are set to 0")
         values = np.sqrt(np.maximum(values, 0.0))
     else:
         values = np.abs(values)
     absent = symmetry.operations.systematic_absences(merged.hkl) & (values > 0.0)
     if absent.any():
         notices.append(f"{int(absent.sum())} systematic absences of {symmetry.name} are listed with |F| > 0; "
-                       "they are taken as 0")
+                       "they are set to 0")
         values[absent] = 0.0
     return values, notices
 
 
 @contextmanager
 def _about(path: Path | str) -> Iterator[None]:
-    """Name the file in an error about its indices."""
+    """Put the name of the file into an error about its indices."""
     try:
         yield
     except ConfigError as error:
@@ -249,7 +256,7 @@ def _about(path: Path | str) -> Iterator[None]:
 
 
 def shell_table(shells: tuple[Shell, ...]) -> str:
-    """Lines of resolution [A], unique reflections listed and possible, and the share."""
+    """Table of completeness: resolution [A], unique reflections listed and possible, percentage."""
     return "\n".join(f"    {shell.d_max_A:7.2f} - {shell.d_min_A:5.2f} A {shell.listed:8d} of {shell.possible:8d}"
                      f"{100 * shell.listed / shell.possible:8.1f} %" for shell in shells)
 

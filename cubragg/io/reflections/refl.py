@@ -1,4 +1,4 @@
-"""Reflection tables of DIALS (``.refl``): columns of raw little-endian numbers in MessagePack.
+"""Writes reflection tables of DIALS (``.refl``): columns of raw little-endian numbers in MessagePack.
 
 Vectors are in the frame of DIALS: beam along -z, spindle towards +x. Source: the MessagePack adapter of
 ``dials::af::reflection_table``, DIALS 3.
@@ -25,12 +25,12 @@ _TYPES = {"int": "<i4", "std::size_t": "<u8", "double": "<f8", "vec3<double>": "
 
 def orientation_in_dials_frame(truth: ReflectionTable) -> dict[str, np.ndarray]:
     """A [1/A] and U [3, 3] at phi = 0 in the frame of DIALS."""
-    turn = np.array(truth.plan.geometry.dials_rotation()).reshape(3, 3)
-    return {"A": turn @ truth.orientation.A, "U": turn @ truth.orientation.U}
+    rotation = np.array(truth.plan.geometry.dials_rotation()).reshape(3, 3)
+    return {"A": rotation @ truth.orientation.A, "U": rotation @ truth.orientation.U}
 
 
 def write_refl(path: Path | str, truth: ReflectionTable, image: int = 0) -> None:
-    """Write the reflections of an image, without the direct beam, as image number ``image`` (from 0) of a scan.
+    """Write the reflections of an image, except 0 0 0, as image number ``image`` (from 0) of a scan.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def _columns(truth: ReflectionTable, image: int) -> dict[str, tuple[str, np.ndar
         frames = image + (phi_rad - plan.phi_angles[0]) / plan.phi.span
     edges = np.array([panel.pixel_mm for panel in truth.panels])
     counted = np.stack([truth.pixel_fast, truth.pixel_slow, frames], axis=1)
-    turn = np.array(plan.geometry.dials_rotation()).reshape(3, 3)
-    exit_beam = truth.beam @ turn.T / units.angstrom_from_m(plan.wavelength)
+    rotation = np.array(plan.geometry.dials_rotation()).reshape(3, 3)
+    exit_beam = truth.beam @ rotation.T / units.angstrom_from_m(plan.wavelength)
     return {
         "miller_index": ("cctbx::miller::index<>", truth.hkl),
         "id": ("int", np.zeros(count)), "imageset_id": ("int", np.zeros(count)),

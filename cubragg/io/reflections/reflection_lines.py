@@ -1,4 +1,4 @@
-"""Text with a reflection a line, h k l and numbers, as lists of ``-hkl`` and XDS have it."""
+"""Parses text with one reflection a line: h k l and numbers, as in ``-hkl`` lists and XDS files."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from cubragg.errors import FormatError
 from cubragg.io.files.text import data_lines, number
 
 MAX_INDEX = 2**30
-#: An error is looked for line by line, in one block of so many characters only.
+#: Characters that are parsed at once; only a block with an error is parsed again line by line.
 _BLOCK_CHARACTERS = 2**19
 
 
 def reflection_rows(path: Path | str, text: str, values: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Indices int32 [n, 3] and the numbers float64 [n, c] that follow them, of every line that has any.
+    """Indices int32 [n, 3] and the numbers float64 [n, c] that follow them, of every line that is not blank.
 
-    Columns are separated by blanks or commas; from ``#`` or ``!`` on a line is comment.
+    Columns are separated by blanks or commas; ``#`` and ``!`` start a comment.
 
     Parameters
     ----------
     path
-        Names the file in errors.
+        Name of the file for errors.
     values
         Names of the c columns after h k l; further columns are skipped.
 
     Raises
     ------
     FormatError
-        If a line has fewer columns, text for a number, an index that is not whole or beyond 2^30, or a number that
-        is not finite; or if there is no line.
+        If a line has too few columns, text instead of a number, an index that is not whole or beyond 2^30, or a
+        number that is not finite; or if there is no reflection.
     """
     names = ("h", "k", "l", *values)
     indices, numbers = [np.empty((0, 3), np.int32)], [np.empty((0, len(values)))]
@@ -40,16 +40,16 @@ def reflection_rows(path: Path | str, text: str, values: Sequence[str]) -> tuple
         if table is None:
             table = _table_by_line(path, block, text.count("\n", 0, start) + 1, names)
         indices.append(table[:, :3].astype(np.int32))
-        # A view would keep the table.
+        # A view would keep the whole table in memory.
         numbers.append(table[:, 3:].copy())
     hkl = np.concatenate(indices)
     if not len(hkl):
-        raise FormatError(f"{path}: no reflections; a list needs lines of {' '.join(names)}")
+        raise FormatError(f"{path}: contains no reflections; lines of {' '.join(names)} are accepted")
     return hkl, np.concatenate(numbers)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, str]]:
-    """The text in blocks of whole lines, and where they start."""
+    """Blocks of whole lines, each with the position of its first character."""
     start = 0
     while start < len(text):
         end = text.find("\n", start + _BLOCK_CHARACTERS) + 1 or len(text)
@@ -58,7 +58,10 @@ def _blocks(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _table_at_once(block: str, columns: int) -> np.ndarray | None:
-    """float64 [n, columns], or ``None`` where anything is wrong: NumPy does not count lines without data."""
+    """Table float64 [n, columns], or ``None`` if any line is malformed.
+
+    NumPy's errors do not count lines without data, so the line number is found by `_table_by_line`.
+    """
     if next(data_lines(block), None) is None:
         return np.empty((0, columns))
     try:
@@ -72,7 +75,7 @@ def _table_at_once(block: str, columns: int) -> np.ndarray | None:
 
 
 def _table_by_line(path: Path | str, block: str, first_line: int, names: Sequence[str]) -> np.ndarray:
-    """What `_table_at_once` gives, 50 times slower, or the error with its line."""
+    """The table of `_table_at_once`, read 50 times slower; raises an error with its line number."""
     return np.array([_reflection(f"{path}:{line_number}", names, words)
                      for line_number, words in data_lines(block, first_line)]).reshape(-1, len(names))
 

@@ -1,4 +1,4 @@
-"""SHELX: reflections in HKLF 3 and 4, with cell and symmetry from the .ins, .res or .cif beside them.
+"""Reads SHELX files: reflections in HKLF 3 and 4, cell and symmetry of .ins and .res files.
 
 Format: G. M. Sheldrick, The SHELX-97 Manual, HKLF, CELL, LATT and SYMM.
 """
@@ -27,7 +27,7 @@ _LOOKED_AT = 100
 def is_hklf(text: str) -> bool:
     """Whether a text is in HKLF format: fields of 4, 4, 4, 8, 8 characters, and 0 0 0 at the end."""
     lines = text.splitlines()
-    end = next((place for place, line in enumerate(lines) if _is_end(line)), None)
+    end = next((number for number, line in enumerate(lines) if _is_end(line)), None)
     return bool(end) and all(_LINE.fullmatch(line.rstrip()) for line in lines[:end][:_LOOKED_AT])
 
 
@@ -41,12 +41,12 @@ def hklf_rows(where: str, text: str) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     FormatError
-        If there are none, or a field is not a number.
+        If there are no reflections, or a field is not a number.
     """
     lines = text.strip("\r\n").splitlines()
-    lines = lines[:next((place for place, line in enumerate(lines) if _is_end(line)), len(lines))]
+    lines = lines[:next((number for number, line in enumerate(lines) if _is_end(line)), len(lines))]
     if not lines:
-        raise FormatError(f"{where}: no reflections")
+        raise FormatError(f"{where}: contains no reflections")
     characters = np.array(lines, dtype="S20").view("S1").reshape(len(lines), 20)
     try:
         fields = [np.ascontiguousarray(characters[:, a:b]).view(f"S{b - a}").ravel().astype(float) for a, b in _FIELDS]
@@ -54,8 +54,8 @@ def hklf_rows(where: str, text: str) -> tuple[np.ndarray, np.ndarray]:
         if not (hkl == np.rint(hkl)).all() or not np.isfinite(fields[3]).all():
             raise ValueError
     except ValueError:
-        raise FormatError(f"{where}: not in SHELX format; lines of h, k, l in 4 characters each, F^2 and sigma in 8 "
-                          "are accepted") from None
+        raise FormatError(f"{where}: not in SHELX format; lines of h, k, l in 4 characters each and F^2 and sigma in 8 "
+                          "characters each are accepted") from None
     return hkl.astype(np.int32), fields[3]
 
 
@@ -65,7 +65,7 @@ def read_instructions(path: Path | str) -> tuple[Cell, Symmetry, int]:
     Raises
     ------
     FormatError
-        If CELL is missing, or an instruction cannot be understood.
+        If CELL is missing, or an instruction is malformed.
     OSError
         If the file cannot be read.
     """
@@ -86,9 +86,11 @@ def read_instructions(path: Path | str) -> tuple[Cell, Symmetry, int]:
                 matrix = [float(token) for token in rest[2:11]]
                 break
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError):
-            raise FormatError(f"{path}:{number}: got {line.strip()!r}; that is no {word.upper()} instruction") from None
+            raise FormatError(f"{path}:{number}: got {line.strip()!r}, which is not a valid {word.upper()} "
+                              "instruction") from None
     if matrix not in ([], [1, 0, 0, 0, 1, 0, 0, 0, 1]):
-        raise FormatError(f"{path}: got HKLF with a matrix; indices as they stand are accepted")
+        raise FormatError(f"{path}: got HKLF with a transformation matrix; HKLF without one is accepted: transform the "
+                          "indices first")
     group = gemmi.GroupOps([*gemmi.symops_from_hall(f"{centring} 1"), *operations])
     if inverted:
         group.add_inversion()

@@ -1,4 +1,4 @@
-"""What is in an image, as a file: CSV, HDF5 or a reflection table of DIALS, by the ending of its name."""
+"""Writes the reflection table of an image as CSV, HDF5 or a DIALS .refl file, by the suffix of the file name."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _UNITS: Mapping[str, str] = MappingProxyType({
 
 
 def ending_of(path: Path | str) -> str:
-    """The form of a file by its name: ``csv``, ``hdf5`` or ``refl``.
+    """The format of a file by its suffix: ``csv``, ``hdf5`` or ``refl``.
 
     Raises
     ------
     FormatError
-        For another ending.
+        For another suffix.
     """
     forms = {".csv": "csv", ".h5": "hdf5", ".hdf5": "hdf5", ".nxs": "hdf5", ".refl": "refl"}
     form = forms.get(Path(path).suffix.lower())
     if form is None:
-        raise FormatError(f"got {str(path)!r}; the truth is written as .csv, .h5, .hdf5, .nxs or .refl")
+        raise FormatError(f"got {str(path)!r}; a reflection table is written as .csv, .h5, .hdf5, .nxs or .refl")
     return form
 
 
 def write_truth(path: Path | str, truth: ReflectionTable, image: int = 0) -> None:
-    """Write a truth in the form that the name asks for.
+    """Write a reflection table in the format of the file's suffix.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def write_truth(path: Path | str, truth: ReflectionTable, image: int = 0) -> Non
     Raises
     ------
     FormatError
-        For a name of another ending.
+        For an unknown suffix.
     OSError
         If the file cannot be written.
     """
@@ -61,9 +61,9 @@ def write_truth(path: Path | str, truth: ReflectionTable, image: int = 0) -> Non
 
 
 def _settings(truth: ReflectionTable, image: int) -> dict[str, tuple[object, str]]:
-    """What the numbers refer to: name -> value and unit."""
+    """Settings of the experiment that the reflections refer to: name -> value and unit."""
     plan, orientation = truth.plan, truth.orientation
-    turned = orientation_in_dials_frame(truth)
+    dials = orientation_in_dials_frame(truth)
     found: dict[str, tuple[object, str]] = {
         "program": (f"cubragg {cubragg.__version__}", ""),
         "wavelength": (units.angstrom_from_m(plan.wavelength), "A"),
@@ -78,7 +78,7 @@ def _settings(truth: ReflectionTable, image: int) -> dict[str, tuple[object, str
         "min_photons": (truth.min_photons, "photons"),
         "cell": (np.array(orientation.cell), "A, deg"),
         "A": (orientation.A, "1/A"), "A_mid": (orientation.A_mid, "1/A"), "U": (orientation.U, ""),
-        "B": (orientation.B, "1/A"), "A_dials": (turned["A"], "1/A"), "U_dials": (turned["U"], ""),
+        "B": (orientation.B, "1/A"), "A_dials": (dials["A"], "1/A"), "U_dials": (dials["U"], ""),
     }
     if orientation.misset_deg is not None:
         found["misset"] = (np.array(orientation.misset_deg), "deg")
@@ -92,7 +92,7 @@ def _plain(value: object) -> str:
 
 
 def _write_csv(path: Path | str, truth: ReflectionTable, image: int) -> None:
-    """Comment lines, a line of names with units, a line for each reflection."""
+    """Write comment lines, a line of names with units, and a line for each reflection."""
     text = io.StringIO()
     for name, (value, unit) in _settings(truth, image).items():
         text.write(f"# {name}{f' [{unit}]' * bool(unit)}: {_plain(value)}\n")
@@ -111,7 +111,7 @@ def _write_csv(path: Path | str, truth: ReflectionTable, image: int) -> None:
 
 
 def _write_hdf5(path: Path | str, truth: ReflectionTable, image: int) -> None:
-    """``/reflections`` (a data set for each column), ``/settings``, ``/panels``; every number with its unit."""
+    """Write ``/reflections`` (a data set for each column), ``/settings`` and ``/panels``, all with units."""
     import h5py
 
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:

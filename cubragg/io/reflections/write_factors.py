@@ -1,4 +1,4 @@
-"""Structure factors of a model as a file, by the ending of its name: .hkl or .mtz."""
+"""Writes calculated structure factors as .hkl or .mtz, by the suffix of the file name."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cubragg.errors import FormatError
 
 
 def check_ending(path: Path | str) -> str:
-    """The ending of a name, ``.hkl`` or ``.mtz``.
+    """The suffix of a file name, ``.hkl`` or ``.mtz``.
 
     Raises
     ------
     FormatError
-        For another one.
+        For another suffix.
     """
     ending = Path(path).suffix.lower()
     if ending not in (".hkl", ".mtz"):
@@ -24,12 +24,14 @@ def check_ending(path: Path | str) -> str:
 
 
 def write_factors(path: Path | str, factors: ModelFactors) -> int:
-    """Write h k l F in P1, each Friedel mate by itself, or the unique reflections with phases; returns their number.
+    """Write structure factors and return the number of reflections in the file.
+
+    ``.hkl`` lists h k l F in P1 with both Friedel mates, ``.mtz`` the unique reflections with phases.
 
     Raises
     ------
     FormatError
-        For a name of another ending.
+        For an unknown suffix.
     OSError
         If the file cannot be written.
     """
@@ -37,7 +39,7 @@ def write_factors(path: Path | str, factors: ModelFactors) -> int:
         from cubragg.io.reflections.hkl import write_hkl
 
         hkl, amplitudes = factors.expanded().rows()
-        # Four decimals are more than f0 is known to.
+        # f0 is known less precisely than to four decimals.
         write_hkl(path, hkl, amplitudes.round(4))
         return len(hkl)
     from cubragg.io.reflections.mtz import write_mtz
