@@ -1,4 +1,4 @@
-"""Checks that the dataclasses of an experiment share. Each raises `ConfigError`."""
+"""Validates values of settings; each function returns the converted value or raises `ConfigError`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _got(value: object, unit: str) -> str:
 
 def number(where: str, name: str, value: object, unit: str = "", *, optional: bool = False,
            above: float | None = None, at_least: float | None = None, below: float | None = None) -> float | None:
-    """A finite float; ``above`` is an open lower bound, ``at_least`` a closed one, ``below`` an open upper one."""
+    """``value`` as a finite float, checked to be > ``above``, >= ``at_least`` and < ``below``."""
     if value is None and optional:
         return None
     try:
@@ -36,7 +36,7 @@ def number(where: str, name: str, value: object, unit: str = "", *, optional: bo
 
 def integer(where: str, name: str, value: object, *, optional: bool = False, at_least: int | None = None,
             at_most: int | None = None) -> int | None:
-    """A whole number inside its bounds."""
+    """``value`` as an int, checked to be >= ``at_least`` and <= ``at_most``."""
     if value is None and optional:
         return None
     try:
@@ -52,7 +52,7 @@ def integer(where: str, name: str, value: object, *, optional: bool = False, at_
 
 def vector(where: str, name: str, value: Sequence[float] | None, unit: str = "", *, length: int = 3,
            optional: bool = False, nonzero: bool = False) -> tuple[float, ...] | None:
-    """A tuple of ``length`` finite floats."""
+    """``value`` as a tuple of ``length`` finite floats."""
     if value is None and optional:
         return None
     value = value.tolist() if value is not None and hasattr(value, "tolist") else value
@@ -69,7 +69,7 @@ def vector(where: str, name: str, value: Sequence[float] | None, unit: str = "",
 
 def matrix(where: str, name: str, value: Sequence[Sequence[float]], unit: str = ""
            ) -> tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]:
-    """A 3 x 3 matrix of finite floats, row by row; NumPy arrays are accepted."""
+    """``value`` as a 3 x 3 matrix of finite floats, row by row; NumPy arrays are accepted."""
     rows = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(rows, Sequence) or isinstance(rows, str) or len(rows) != 3 or not all(
             isinstance(row, Sequence) and not isinstance(row, str) and len(row) == 3 for row in rows):
@@ -78,7 +78,7 @@ def matrix(where: str, name: str, value: Sequence[Sequence[float]], unit: str = 
 
 
 def choice(where: str, name: str, value: str, accepted: Sequence[str]) -> str:
-    """One of a few words."""
+    """``value`` if it is one of the ``accepted`` words."""
     if value not in accepted:
         raise ConfigError(where, f"got {value!r}; {name} must be one of {', '.join(accepted)}")
     return value

@@ -1,17 +1,17 @@
-"""The errors that cubragg raises on purpose.
+"""Exceptions of cubragg.
 
-A message is one sentence: where, what came (with its unit), what is accepted.
+A message is one sentence: where (setting, flag or file), what came (with its unit), what is accepted.
 """
 
 from __future__ import annotations
 
 
 class CubraggError(Exception):
-    """Base of every error that cubragg raises on purpose."""
+    """Base class of cubragg's exceptions."""
 
 
 class ConfigError(CubraggError, ValueError):
-    """A value that no experiment can have.
+    """An invalid setting of an experiment, or a combination of settings that cannot be simulated.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class ConfigError(CubraggError, ValueError):
         The setting, as ``section.field`` (``beam.wavelength_A``). The command
         line replaces it by the flag that set the field.
     what
-        What came and what is accepted: ``got -1 A; wavelength must be > 0 A``.
+        The value and what is accepted: ``got -1 A; wavelength must be > 0 A``.
     """
 
     def __init__(self, where: str, what: str) -> None:
@@ -29,12 +29,12 @@ class ConfigError(CubraggError, ValueError):
 
 
 class FormatError(CubraggError, ValueError):
-    """A file, or an image bound for a file, that breaks its format."""
+    """A file is malformed, or an image cannot be stored in a file format."""
 
 
 class BackendUnavailable(CubraggError, RuntimeError):
-    """A backend was asked for by name and cannot run here."""
+    """A requested backend cannot run on this machine."""
 
 
 class KernelBuildError(CubraggError):
-    """A kernel did not compile; the message names the compiler's first error, its file and line."""
+    """A kernel did not compile; the message contains the compiler's first error with file and line."""

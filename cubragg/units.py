@@ -1,7 +1,7 @@
-"""Physical constants and unit conversions: the only place that holds them.
+"""Physical constants and unit conversions of the package.
 
-Every conversion is the one that nanoBragg.c writes, divisions included, so that
-the SI value of a flag has the same bits in both programs.
+Conversions use the operations of nanoBragg.c, including division instead of
+multiplication, so that the SI value of a flag has the same bits in both programs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ WATER_F_ELECTRONS = 2.57  #: forward structure factor of one water molecule
 WATER_MW_G_PER_MOL = 18.0
 WATER_DENSITY_G_PER_M3 = 1e6
 
-#: One Angstrom. nanoBragg.c multiplies cells and resolutions by it, but divides wavelengths by 1e10:
-#: the last bits differ.
+#: One Angstrom [m]. nanoBragg.c multiplies cells and resolutions by it, but divides wavelengths by 1e10,
+#: which differs in the last bits.
 ANGSTROM_M = 1e-10
 
-#: Degrees per radian in the form that the C program uses: 180 * M_1_PI.
+#: Degrees per radian, computed as in the C program: 180 * M_1_PI.
 DEG_PER_RAD = 180.0 * (1.0 / math.pi)
 
 
@@ -36,7 +36,7 @@ def m_from_um(value_um: float) -> float:
 
 
 def water_m_from_um(value_um: float) -> float:
-    """Edge of the water cube in metres from micrometres: divided, where a thickness is multiplied."""
+    """Edge of the water cube in metres from micrometres; the C program divides here and multiplies in `m_from_um`."""
     return value_um / 1e6
 
 
@@ -71,11 +71,10 @@ def angstrom_from_ev(energy_eV: float) -> float:
 
 
 def value_for(target: float, convert: Callable[[float], float]) -> float:
-    """A user-unit value that ``convert`` maps onto ``target`` to the last bit.
+    """The value in the user's unit that ``convert`` maps to ``target`` exactly, or else to the nearest number.
 
     Needed where the C program computes in SI a quantity that cubragg keeps in
-    the user's unit. The neighbours of the rounded inverse are tried; if none
-    maps exactly, the nearest is returned.
+    the user's unit. The rounded inverse and its two neighbours are tried.
     """
     guess = target / convert(1.0)
     candidates = [guess, math.nextafter(guess, math.inf), math.nextafter(guess, -math.inf)]

@@ -1,6 +1,6 @@
-"""CUDA devices and the kernels compiled for them, through CuPy.
+"""Lists CUDA devices and compiles kernels for them, with CuPy.
 
-The only module that imports cupy, and only inside a function: importing cubragg needs no GPU.
+This is the only module that imports cupy, inside a function, so that importing cubragg needs no GPU.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 from cubragg.device.kernel_source import kernel_text
 from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, KernelBuildError
 
-#: Beyond this double:single ratio, double precision is what a kernel waits for.
+#: With a larger ratio of single to double throughput, double precision limits the speed of a kernel.
 _FAST_DOUBLE_RATIO = 2
 _OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation, CUDA_ERROR_OUT_OF_MEMORY
 _NVRTC_ERROR = re.compile(r"^(?P<file>[^\s()]+)\((?P<line>\d+)\): (?:catastrophic )?error(?: #[\w-]+)?: (?P<what>.+)$",
                           re.MULTILINE)
-#: Beside the ``-D`` options; CuPy adds the architecture.
+#: Compiler options in addition to ``-D``; CuPy adds the architecture.
 NVRTC_OPTIONS = ("-std=c++17", "--fmad=false")
 _INSTALL = "pip install 'cubragg[cuda12]'"
 
@@ -30,7 +30,7 @@ def import_cupy() -> Any:
     Raises
     ------
     BackendUnavailable
-        If it is not installed, or does not import.
+        If it is not installed or cannot be imported.
     """
     try:
         import cupy
@@ -44,11 +44,12 @@ def import_cupy() -> Any:
 
 
 def _broken(error: ImportError) -> BackendUnavailable:
-    """CuPy wraps the loader's message into a page of advice: the message alone is told."""
+    """The error for a cupy that cannot be imported, with the loader's message out of CuPy's page of advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" =")]
     marks = [number for number, line in enumerate(lines[:-1]) if line.startswith("Original error")]
     what = lines[marks[-1] + 1] if marks else next(iter(lines), type(error).__name__)
-    return BackendUnavailable(f"backend cuda: cupy is installed but does not import ({what}); reinstall it: {_INSTALL}")
+    return BackendUnavailable(f"backend cuda: cupy is installed but cannot be imported ({what}); reinstall it: "
+                              f"{_INSTALL}")
 
 
 def device_count() -> int:
@@ -57,7 +58,7 @@ def device_count() -> int:
     Raises
     ------
     BackendUnavailable
-        If there is none that can be used: no cupy, no driver, no device; it says which.
+        If there is none that can be used; the message gives the reason: no cupy, no driver or no device.
     """
     cupy = import_cupy()
     try:
@@ -70,19 +71,19 @@ def device_count() -> int:
 
 
 def checked_device(device: int) -> Any:
-    """The module cupy, where it has a device of this number."""
+    """The module cupy, after a check that ``device`` exists."""
     if device < 0:
         raise ConfigError("device", f"got {device}; devices are numbered from 0")
     count = device_count()
     if device >= count:
-        known = "device 0" if count == 1 else f"devices 0 to {count - 1}"
-        raise BackendUnavailable(f"backend cuda: got device {device}; this machine has {known}")
+        present = "device 0" if count == 1 else f"devices 0 to {count - 1}"
+        raise BackendUnavailable(f"backend cuda: got device {device}; this machine has {present}")
     return import_cupy()
 
 
 class DeviceDescription(NamedTuple):
-    """A CUDA device: number, name, memory [bytes], compute capability (``9.0``), and how many
-    single-precision operations it does in the time of one in double precision."""
+    """A CUDA device: number, name, memory [bytes], compute capability (``9.0``), and the ratio of its
+    throughput in single precision to that in double precision."""
 
     number: int
     name: str
@@ -92,7 +93,7 @@ class DeviceDescription(NamedTuple):
 
 
 def describe_devices() -> list[DeviceDescription]:
-    """All CUDA devices.
+    """Descriptions of all CUDA devices.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def _described(device: int) -> DeviceDescription:
         properties = runtime.getDeviceProperties(device)
         ratio = runtime.deviceGetAttribute(runtime.cudaDevAttrSingleToDoublePrecisionPerfRatio, device)
     except RuntimeError as error:
-        raise BackendUnavailable(f"backend cuda: device {device} does not answer ({one_line(error)})") from None
+        raise BackendUnavailable(f"backend cuda: device {device} cannot be queried ({one_line(error)})") from None
     name, capability = properties["name"], f"{properties['major']}.{properties['minor']}"
     return DeviceDescription(device, name.decode() if isinstance(name, bytes) else name,
                              int(properties["totalGlobalMem"]), capability, int(ratio))
@@ -120,12 +121,13 @@ def auto_precision(device: int = 0) -> str:
 
 
 def one_line(error: BaseException) -> str:
+    """The message of an error on one line, or the name of its class if it has no message."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager
 def current_device(cupy: Any, device: int) -> Iterator[None]:
-    """The device is the current one, and what CUDA complains of is told in one line."""
+    """Make a device the current one, and convert errors of CUDA to one-line errors of cubragg."""
     try:
         with cupy.cuda.Device(device):
             yield
@@ -145,7 +147,7 @@ def _out_of_memory(cupy: Any, device: int, error: Exception) -> BackendUnavailab
     except RuntimeError:
         state = one_line(error)
     return BackendUnavailable(f"backend cuda: device {device} is out of memory ({state}); end other programs on it, "
-                              "choose another device, or use the backend cpu")
+                              "select another device (--device), or use --backend cpu")
 
 
 # Compiling
@@ -153,12 +155,12 @@ def _out_of_memory(cupy: Any, device: int, error: Exception) -> BackendUnavailab
 
 @functools.cache
 def kernel_module(shape: str, defines: tuple[str, ...], device: int) -> Any:
-    """The kernels of a shape compiled with these ``-D`` options on the current device; CuPy keeps them on disk as well.
+    """Compile the kernels for a crystal shape and ``-D`` options on the current device; CuPy also caches them on disk.
 
     Raises
     ------
     KernelBuildError
-        If they do not compile; the message holds NVRTC's first error with file and line.
+        If they do not compile; the message contains NVRTC's first error with file and line.
     BackendUnavailable
         If NVRTC is not found.
     """
@@ -178,7 +180,8 @@ def kernel_module(shape: str, defines: tuple[str, ...], device: int) -> Any:
 
 
 def build_error(log: str) -> KernelBuildError:
+    """The error for a failed compilation, with the first error in NVRTC's log."""
     found = _NVRTC_ERROR.search(log)
-    first = next(iter(log.strip().splitlines()), "it says nothing")
+    first = next(iter(log.strip().splitlines()), "without a message")
     what = f"{found['file']}:{found['line']}: {found['what']}" if found else first
     return KernelBuildError(f"backend cuda: NVRTC cannot compile the kernels: {what}")

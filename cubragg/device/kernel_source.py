@@ -1,6 +1,6 @@
-"""The kernels' source text: one self-contained text for every compiler.
+"""Assembles the kernels' source into one self-contained text, the same for NVRTC and the C++ compiler.
 
-``#line`` markers keep each message of a compiler at its file and line.
+``#line`` directives make compiler messages refer to the original file and line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|(SHAPE_HEADER))')
 
 
 def kernel_folder() -> Traversable:
-    """The folder of the kernels: the installed package's, or the checkout's."""
+    """The folder of the kernel files, of the installed package or of the checkout."""
     checkout = Path(__file__).resolve().parents[2] / "kernels"
     try:
         folder = files("cubragg.kernels")
@@ -27,7 +27,7 @@ def kernel_folder() -> Traversable:
 
 @functools.cache
 def kernel_text(shape: str, name: str = "render.cu") -> str:
-    """The text of a kernel file for a shape of crystal, with its includes inlined, each once."""
+    """The text of a kernel file for a crystal shape, with each quoted include inlined once."""
     return inlined(name, [kernel_folder()], shape)
 
 
@@ -38,7 +38,7 @@ def host_text(name: str, folder: Path, shape: str) -> str:
 
 
 def inlined(name: str, folders: Sequence[Traversable], shape: str) -> str:
-    """The text of a file, its quoted includes looked for in ``folders``; SHAPE_HEADER is that of ``shape``.
+    """The text of a file with quoted includes from ``folders`` inlined; SHAPE_HEADER is the header of ``shape``.
 
     Raises
     ------

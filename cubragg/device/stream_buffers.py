@@ -1,4 +1,4 @@
-"""What pieces of images are rendered with on a GPU: streams, and buffers here and there."""
+"""Streams of a GPU with their buffers on the device and in pinned host memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 
 class Piece(NamedTuple):
-    """Rows of tiles, the second one excluded, and the rows of the panel that they lie in, likewise.
+    """A row band: tile rows ``first`` to ``end`` and pixel rows ``first_row`` to ``end_row`` of a panel, ends excluded.
 
-    ``panel`` counts the panels that are rendered.
+    ``panel`` is the number of the panel among those that are rendered.
     """
 
     panel: int
@@ -21,15 +21,18 @@ class Piece(NamedTuple):
 
 
 class Slot:
-    """What a piece is rendered with; free again once its event is done.
+    """A stream and its buffers for one row band; they can be used again after the event ``done``.
 
     Attributes
     ----------
     vectors, axes, image, mask
-        Device buffers, the last two for the pixels of a piece; ``number`` and ``piece`` say whose vectors and mask
-        they hold. Images that stay on the device have no use for ``host``, and without panels none for ``image``.
+        Device buffers; ``image`` and ``mask`` have the size of a row band. ``image`` is ``None`` where a kernel writes
+        into the whole image on the device.
     host, host_vectors, host_axes
-        Pinned host buffers: copies to and from them run beside kernels.
+        Pinned host buffers, which are copied while kernels run. ``host`` is ``None`` for images that stay on the
+        device.
+    number, piece
+        The image whose cell axes are in ``vectors``, and the row band whose mask is in ``mask``.
     """
 
     def __init__(self, cupy: Any, orientations: int, axes: tuple[int, ...], pixels: int, *, image: bool, host: bool,
@@ -55,6 +58,6 @@ def _pinned(cupy: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def rows_of(buffer: Any, piece: Piece, columns: int) -> Any:
-    """The beginning of a flat buffer as the rows of a piece [slow, fast] of ``columns`` pixels each."""
+    """View of the first elements of a flat buffer as the rows of a row band [slow, fast], ``columns`` pixels each."""
     rows = piece.end_row - piece.first_row
     return buffer[:rows * columns].reshape(rows, columns)

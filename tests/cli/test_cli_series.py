@@ -133,7 +133,7 @@ def test_conventions_of_cbf(flags, convention, gap, run):
 
 @pytest.mark.parametrize(("line", "code", "message"), [
     ("--images 0", 2, "--images: got 0; the number of images must be >= 1"),
-    ("--images 2", 2, "--images: got 2 images that would turn by 0 deg; a series needs -osc > 0 deg"),
+    ("--images 2", 2, "--images: got 2 images with an oscillation range of 0 deg; a series needs -osc > 0 deg"),
     ("--images 1.5 -osc 1", 2, None),
     ("--nxmx a.h5 -nonoise", 2, "--nxmx: an NXmx file with uint32 pixels holds counts; with -nonoise, give -scale "
                                 "to say how photons become counts"),

@@ -100,7 +100,7 @@ def test_region_and_shape(images):
 def test_resampling(images):
     result = run("small.bin a.bin --resample")
     assert result.exit_code == 0
-    assert "B is brought from 12 x 12 to 6 x 6 pixels; its sum stays" in result.output
+    assert "B is resampled from 12 x 12 to 6 x 6 pixels; its sum is unchanged" in result.output
     assert float(figure(result, "sum ratio A/B")) == pytest.approx(1.0, rel=1e-6)
 
 
@@ -134,7 +134,7 @@ def test_resampling(images):
     (f"--c-bin /bin/false {FLAGS}", 2, "/bin/false: ended with exit status 1"),
     (f"--c-bin /bin/true {FLAGS}", 2, "/bin/true: wrote no float image"),
     ("a.bin broken.bin", 3, "1 pixel is NaN or infinite in one image only."),
-    ("a.bin small.bin", 4, "compare: got 12 x 12 and 6 x 6 pixels; the images must have one shape, or be resampled "
+    ("a.bin small.bin", 4, "compare: got 12 x 12 and 6 x 6 pixels; images must have the same shape, or be resampled "
                            "(--resample brings B to the pixels of A)"),
     ("a.bin none.bin", 5, "none.bin: cannot be read (No such file or directory)"),
     (". a.bin", 5, ".: cannot be read (Is a directory)"),
@@ -209,7 +209,7 @@ def test_programs_with_images_of_two_shapes():
     result = run(f"--c-bin {path} {FLAGS}")
     assert result.exit_code == 4
     assert result.stderr.splitlines()[-1] == (
-        "Error: compare: got 32 x 32 and 30 x 20 pixels; the images must have one shape, or be resampled")
+        "Error: compare: got 32 x 32 and 30 x 20 pixels; images must have the same shape, or be resampled")
 
 
 def as_c(line: str) -> list[str]:

@@ -50,7 +50,7 @@ def test_everything_is_told(capsys):
 def test_numpy_alone_is_enough(capsys, no_compiler):
     assert doctor() == 0
     text = capsys.readouterr().out
-    assert "cpu             not usable: CXX=no-such-compiler is not a program" in text
+    assert "cpu             not usable: got CXX=no-such-compiler, which is not a program" in text
     assert "cpu double" not in text
 
 
@@ -81,7 +81,7 @@ def test_a_backend_that_disagrees(capsys, monkeypatch, off):
     assert doctor() == 1
     text = capsys.readouterr().out
     assert text.count("WRONG") == 1
-    assert "WRONG: at most 5e-05 is right" in text
+    assert "WRONG: at most 5e-05 is accepted" in text
     assert text.endswith("Backends disagree or fail: see above.\n")
 
 
@@ -115,9 +115,9 @@ def test_cache(capsys, monkeypatch, tmp_path, no_compiler, state):
     text = capsys.readouterr().out
     assert f"folder          {folder}" in text
     if state == "absent":
-        assert "not there yet" in text
+        assert "not created yet" in text
         assert not folder.exists()
         return
     assert "1 libraries, 0.2 MB" in text
     assert ("drwx------, writable" if state == "ours" else "drwxrwxrwx") in text
-    assert ("state           used" if state == "ours" else "not used: others can write to it") in text
+    assert ("state           used" if state == "ours" else "not used, because other users can write to it") in text

@@ -82,12 +82,12 @@ def test_no_compiler(monkeypatch, tmp_path):
     with pytest.raises(BackendUnavailable) as caught:
         find_compiler()
     assert str(caught.value) == ("backend cpu: no C++ compiler was found (c++, g++, clang++); install one, set CXX, "
-                                 "or use the backend numpy")
+                                 "or use --backend numpy")
 
 
 def test_compiler_asked_for_is_missing(monkeypatch):
     monkeypatch.setenv("CXX", "/nowhere/c++ -m64")
-    with pytest.raises(BackendUnavailable, match="CXX=/nowhere/c\\+\\+ -m64 is not a program"):
+    with pytest.raises(BackendUnavailable, match="got CXX=/nowhere/c\\+\\+ -m64, which is not a program"):
         find_compiler()
 
 
@@ -111,7 +111,7 @@ def test_compiler_that_does_nothing_right(cache, script):
 
 def test_compiler_that_writes_nothing(cache, script):
     script("exit 0")
-    with pytest.raises(KernelBuildError, match="it says nothing"):
+    with pytest.raises(KernelBuildError, match="without a message"):
         build(TEXT, ["-DANSWER=1"])
 
 
@@ -120,7 +120,7 @@ def test_compiler_that_does_not_run(tmp_path, monkeypatch):
     path.write_text("#!/nowhere/interpreter\n")
     path.chmod(0o700)
     monkeypatch.setenv("CXX", str(path))
-    with pytest.raises(KernelBuildError, match="does not run"):
+    with pytest.raises(KernelBuildError, match="cannot be run"):
         find_compiler()
 
 

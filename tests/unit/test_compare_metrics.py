@@ -90,9 +90,9 @@ def test_peaks_keep_the_places_of_the_whole_image():
 
 @pytest.mark.parametrize(("a", "b", "options", "error", "message"), [
     (np.ones((3, 4)), np.ones((4, 3)), {}, ShapesDiffer,
-     "compare: got 4 x 3 and 3 x 4 pixels; the images must have one shape, or be resampled"),
+     "compare: got 4 x 3 and 3 x 4 pixels; images must have the same shape, or be resampled"),
     (np.ones((3, 4)), np.ones((3, 4)), {"mask": np.ones((2, 2), dtype=bool)}, ShapesDiffer,
-     "compare: got a mask of 2 x 2 pixels for images of 4 x 3; they must have one shape"),
+     "compare: got a mask of 2 x 2 pixels for images of 4 x 3; they must have the same shape"),
     (np.ones(3), np.ones(3), {}, ConfigError,
      "compare: got image a of shape (3,); an image is [slow, fast] and not empty"),
     (np.ones((1, 1)), np.ones((1, 0)), {}, ConfigError,

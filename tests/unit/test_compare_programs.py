@@ -140,7 +140,7 @@ def test_peaks_alone_stand_first(tmp_path):
     page = (write_report(tmp_path, made(a, b), when=WHEN, version="1") / "report.html").read_text()
     table = page[page.index("class='peaks'"):]
     assert table.index("<td>70</td>") < table.index("<td>20</td>") < table.index("<td>90</td>")
-    assert table.count("<tr class='alone'>") == 2
+    assert table.count("<tr class='unmatched'>") == 2
     assert "3 of 3" in page
 
 

@@ -285,7 +285,7 @@ def test_a_broken_cupy_is_told_apart_from_none(tmp_path, monkeypatch, source, na
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     told = message(device_count)
-    assert told.startswith("backend cuda: cupy is installed but does not import (")
+    assert told.startswith("backend cuda: cupy is installed but cannot be imported (")
     assert named in told
 
 
@@ -355,7 +355,7 @@ def test_errors_of_a_launch(cupy, error, told):
     ('a.cu(1): catastrophic error: could not open source file "cmath"\n', 'a.cu:1: could not open source file "cmath"'),
     ("nvrtc: error: invalid value for --gpu-architecture (-arch)\n",
      "nvrtc: error: invalid value for --gpu-architecture (-arch)"),
-    ("", "it says nothing"),
+    ("", "without a message"),
 ])
 def test_a_kernel_that_does_not_compile(cupy, log, told):
     def fail(entry):

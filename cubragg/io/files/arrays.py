@@ -1,4 +1,4 @@
-"""The check that every image passes on its way into a file."""
+"""Checks type and shape of an image before it is written."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cubragg.errors import FormatError
 
 
 def checked_image(path: Path | str, image: np.ndarray, dtype: DTypeLike, form: str) -> np.ndarray:
-    """``image`` [slow, fast] in C order, once it is known to be what ``form`` holds.
+    """``image`` [slow, fast] in C order, of the pixel type ``dtype`` that the format ``form`` stores.
 
     Raises
     ------
     FormatError
-        If it is of another type, not two-dimensional or empty: no writer converts
-        silently, since a cast can wrap or cut values.
+        If the image has another type, is not two-dimensional or is empty. Writers do not
+        convert types silently, since a cast can wrap or cut values.
     """
     image = np.asarray(image)
     if image.dtype != dtype or image.ndim != 2 or image.size == 0:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writes files atomically: a file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _PREFIX = ".cubragg-"
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """A place to write a file at, which becomes ``path`` when the ``with`` block ends well.
+    """Context manager that yields a temporary path, which is renamed to ``path`` at the end of the block.
 
-    The place lies in a new folder beside ``path`` and bears its name, with what a
-    CIF data block cannot hold replaced by ``_`` (fabio names the block of a CBF
-    file after the file). Whatever ends the block early, nothing is left behind
-    and an earlier file stays as it was. A symbolic link is followed; into a
+    The temporary file is in a new folder beside ``path`` and has the same name, with
+    characters that are not allowed in the name of a CIF data block replaced by ``_``
+    (fabio names the block of a CBF file after the file). After an exception nothing is
+    left behind and an earlier file is unchanged. A symbolic link is followed; to a
     device or a pipe the finished file is copied.
 
     Raises
     ------
     OSError
-        With ``path`` as its file name, also where a library gave none.
+        With ``path`` as its file name, also if a library gave none.
     """
     given = Path(path)
     try:
@@ -53,13 +53,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def _concerns(error: OSError, given: Path) -> bool:
-    """Whether an error is about the file being written, not about another one that the block has to do with."""
+    """Whether an error concerns the file that is being written, and not another one used in the block."""
     name = error.filename
     return name is None or _PREFIX in str(name) or os.path.realpath(name) == os.path.realpath(given)
 
 
 def _check_target(target: Path) -> None:
-    """Refuse early what opening ``target`` for writing would refuse."""
+    """Raise the error that opening ``target`` for writing would raise."""
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if target.exists() and not os.access(target, os.W_OK):
@@ -67,7 +67,7 @@ def _check_target(target: Path) -> None:
 
 
 def write_bytes(path: Path | str, *parts: bytes | memoryview) -> None:
-    """Write ``parts`` one after the other as the file ``path``, whole or not at all.
+    """Write ``parts`` one after the other to the file ``path``, atomically.
 
     Raises
     ------
@@ -80,10 +80,10 @@ def write_bytes(path: Path | str, *parts: bytes | memoryview) -> None:
 
 
 def require_size(path: Path, size: int) -> None:
-    """Make sure that a library wrote all ``size`` bytes of ``path``.
+    """Check that a library wrote all ``size`` bytes of ``path``.
 
-    NumPy's ``tofile`` keeps quiet about a full disk, or tells no reason. Writing
-    what is missing makes the operating system name it.
+    NumPy's ``tofile`` does not report a full disk, or gives no reason. Writing
+    the missing bytes makes the operating system raise the error.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Files that may be packed with gzip or bzip2, told by their first bytes."""
+"""Reads files that may be compressed with gzip or bzip2, which is detected from their first bytes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 from cubragg.errors import FormatError
 
 _GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
-#: So much of a packed file surely holds the start that is asked for.
+#: Bytes of a compressed file that are read to decompress its start.
 _ENOUGH_BYTES = 2**16
-#: zlib's word for a gzip wrapper around any window.
+#: The value of zlib's ``wbits`` for a gzip header and any window size.
 _GZIP_WINDOW = 31
 
 
 def unpacked(path: Path | str) -> bytes:
-    """The bytes of a file, packed or not.
+    """The bytes of a file, decompressed if it is compressed.
 
     Raises
     ------
     FormatError
-        If it begins as a packed one and is none, or is cut short.
+        If a compressed file is damaged or truncated.
     OSError
         If it cannot be read.
     """
@@ -33,14 +33,14 @@ def unpacked(path: Path | str) -> bytes:
             import bz2
 
             return bz2.decompress(data)
-    except Exception as error:  # zlib.error, EOFError, OSError and ValueError, whatever is wrong with it
+    except Exception as error:  # zlib.error, EOFError, OSError or ValueError, depending on the damage
         name = "gzip" if data.startswith(_GZIP) else "bzip2"
-        raise FormatError(f"{path}: not a whole {name} file: {error}") from None
+        raise FormatError(f"{path}: damaged or truncated {name} file: {error}") from None
     return data
 
 
 def is_packed(path: Path | str) -> bool:
-    """Whether a file is packed.
+    """Whether a file is compressed with gzip or bzip2.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def is_packed(path: Path | str) -> bool:
 
 
 def start_of(path: Path | str, count: int) -> bytes:
-    """The first bytes, of what is inside where the file is packed; as they stand where that is damaged.
+    """The first ``count`` bytes of a file, decompressed if it is compressed and not damaged.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A file for HDF5 to write to that survives a full disk, and Ctrl-C or a signal like it at any moment."""
+"""A file object for h5py that survives a full disk, and a context manager that defers signals while HDF5 writes."""
 
 from __future__ import annotations
 
@@ -10,83 +10,83 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-#: What a program may turn into an exception, wherever it is at that moment.
+#: Signals whose handlers may raise an exception at any moment.
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ctrl-C and the like wait for the end of the block: HDF5 must not lose a call in its middle."""
-    if threading.current_thread() is not threading.main_thread():  # which alone gets them
+    """Defer Ctrl-C and similar signals to the end of the block, so that no call of HDF5 is interrupted."""
+    if threading.current_thread() is not threading.main_thread():  # signal handlers run in the main thread only
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
     before = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
     for number in before:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, lambda number, _: received.append(number))
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
-        before[came[0]](came[0], None)
+    if received:
+        before[received[0]](received[0], None)
 
 
 class Sink:
-    """A new file that keeps its first fault to itself until `check`.
+    """A new file that stores its first error until `check` is called.
 
-    HDF5 cannot close a file that it could not write: the process crashes when it ends. So it is not told; what comes
-    after a fault goes nowhere.
+    HDF5 cannot close a file after a failed write, and the process crashes at its end. Therefore a write error is not
+    raised inside HDF5; later writes are discarded.
     """
 
     def __init__(self, path: Path | str) -> None:
         self._file = open(path, "w+b", buffering=0)  # noqa: SIM115  (closed by close)
-        self._fault: OSError | None = None
+        self._error: OSError | None = None
 
     def check(self) -> None:
-        """Raise the fault, if there was one.
+        """Raise the stored error, if there is one.
 
         Raises
         ------
         OSError
-            The first that writing met.
+            The first error of a write.
         """
-        if self._fault is not None:
-            raise self._fault
+        if self._error is not None:
+            raise self._error
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    # what h5py asks of a file object
+    # The methods that h5py calls
 
     def write(self, data: Any) -> int:
-        """Write all of ``data``, or remember why not."""
+        """Write all of ``data``, or store the error."""
         view = memoryview(data).cast("B")
         size = len(view)
         try:
-            while self._fault is None and len(view) > 0:
+            while self._error is None and len(view) > 0:
                 view = view[self._file.write(view) or 0:]
         except OSError as error:
-            self._fault = error
+            self._error = error
         return size
 
     def truncate(self, size: int) -> int:
-        """Set the size, or remember why not."""
+        """Set the size of the file, or store the error."""
         try:
-            if self._fault is None:
+            if self._error is None:
                 self._file.truncate(size)
         except OSError as error:
-            self._fault = error
+            self._error = error
         return size
 
     def read(self, size: int = -1) -> bytes:
-        """Bytes from the place on; h5py knows a file by having this."""
+        """Read from the current position; h5py recognizes a file object by this method."""
         return self._file.read(size) or b""
 
     def readinto(self, buffer: Any) -> int:
-        """Fill ``buffer``; behind the end with zeros."""
+        """Fill ``buffer``, with zeros beyond the end of the file."""
         view = memoryview(buffer).cast("B")
         done = 0
         while done < len(view) and (count := self._file.readinto(view[done:])):
@@ -95,12 +95,12 @@ class Sink:
         return len(view)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place."""
+        """Set the current position."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """The place."""
+        """The current position."""
         return self._file.tell()
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing: the file is unbuffered."""

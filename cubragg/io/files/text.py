@@ -1,4 +1,4 @@
-"""Text files of numbers: lines, columns and the errors that name them."""
+"""Reads text files of numbers; errors give file and line."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from cubragg.errors import FormatError
 
 _COMMENT = re.compile("[#!]")
-#: What C's strtod and numpy.loadtxt take for a number; Python's float takes more (1_000, other digits).
+#: Numbers as accepted by C's strtod and numpy.loadtxt; Python's float accepts more (1_000, non-ASCII digits).
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 
 
 def read_text(path: Path | str, others: str | None = None) -> str:
-    r"""The text of a file in UTF-8, or where it is not, in the encoding ``others``; with line ends as ``\n``.
+    r"""The text of a file, decoded as UTF-8 or else as ``others``, with line ends converted to ``\n``.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def read_text(path: Path | str, others: str | None = None) -> str:
 
 
 def text_of(path: Path | str, data: bytes, others: str | None = None) -> str:
-    r"""The text that the bytes of a file are, as `read_text` has it.
+    r"""The text of the bytes ``data`` of a file, decoded as by `read_text`.
 
     Raises
     ------
@@ -50,9 +50,9 @@ def text_of(path: Path | str, data: bytes, others: str | None = None) -> str:
 
 
 def data_lines(text: str, first_line: int = 1) -> Iterator[tuple[int, list[str]]]:
-    """Line number and columns of every line that has any.
+    """Line number and columns of every line that has columns.
 
-    Columns stand between blanks or commas; from ``#`` or ``!`` on a line is comment.
+    Columns are separated by blanks or commas; ``#`` and ``!`` start a comment.
     """
     for line_number, line in enumerate(io.StringIO(text), start=first_line):
         columns = _COMMENT.split(line, maxsplit=1)[0].replace(",", " ").split()
@@ -61,12 +61,12 @@ def data_lines(text: str, first_line: int = 1) -> Iterator[tuple[int, list[str]]
 
 
 def number(where: str, name: str, token: str) -> float:
-    """A finite number.
+    """The finite number that ``token`` represents.
 
     Raises
     ------
     FormatError
-        ``where: got 'abc'; name must be a number``, and the like for inf and NaN.
+        If it is not a number, or is inf or NaN: ``where: got 'abc'; name must be a number``.
     """
     if not _NUMBER.fullmatch(token):
         raise FormatError(f"{where}: got {token!r}; {name} must be a number")
