@@ -1,1 +1,1 @@
-"""Images and traces held against one another: figures, programs run side by side, reports."""
+"""Compares images: figures of agreement, peaks, reports."""

@@ -1,4 +1,4 @@
-"""A comparison as a value: two images, where they come from, and how well they agree."""
+"""The result of comparing two images: the images, their origin and their agreement."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Side:
     Attributes
     ----------
     name
-        What to call it: a path, or a program.
+        Its name in the report: a path, or a program.
     pixels
         float64 [slow, fast].
     form
         Its file format, or ``program``.
     command
-        The command line that made it; empty for a file.
+        The command line that rendered it; empty for a file.
     seconds
-        Wall time of that [s]; ``None`` for a file.
+        Wall time of that command [s]; ``None`` for a file.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Side:
     seconds: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, without the pixels."""
+        """The fields except the pixels, for JSON."""
         return {"name": self.name, "form": self.form, "shape": list(self.pixels.shape),
                 "command": list(self.command), "seconds": self.seconds}
 
@@ -54,13 +54,13 @@ class Comparison:
     metrics
         Their agreement.
     threshold
-        Correlation that is asked for.
+        Smallest correlation with which the comparison passes.
     arguments
-        The command line of the comparison; its hash names the folder.
+        The command line of the comparison; its hash is part of the report folder's name.
     roi
         (fast_min, fast_max, slow_min, slow_max) compared, or ``None`` for all.
     notes
-        Sentences for the reader.
+        Remarks that are shown in the report.
     """
 
     a: Side
@@ -73,12 +73,12 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Correlation as asked for, and no pixel that is NaN or infinite in one image alone."""
+        """Whether the correlation reaches the threshold and no pixel is NaN or infinite in one image only."""
         return self.metrics.correlation >= self.threshold and self.metrics.not_finite_apart == 0
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """The result as one sentence."""
         apart = self.metrics.not_finite_apart
         if apart:
             return f"{apart} pixel{'s are' if apart > 1 else ' is'} NaN or infinite in one image only."
@@ -97,7 +97,7 @@ def compare_sides(a: Side, b: Side, *, threshold: float, arguments: Sequence[str
     ConfigError
         For a region that is not inside the images.
     ShapesDiffer
-        If the images have two shapes.
+        If the shapes of the images differ.
     """
     return Comparison(a, b, compare_images(a.pixels, b.pixels, roi=roi, mask=mask), threshold, tuple(arguments), roi,
                       tuple(notes))

@@ -1,4 +1,4 @@
-"""Two image files brought to one shape, to be compared."""
+"""Reads two image files for a comparison, and resamples them to one shape if requested."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from cubragg.io.images.read_image import ReadImage, read_image
 
 
 class Pair(NamedTuple):
-    """Two images of files.
+    """Two images read from files.
 
     Attributes
     ----------
     a, b
         The images.
     mask
-        bool [slow, fast], True where both were measured; ``None``: everywhere.
+        bool [slow, fast], True where both images are valid; ``None``: everywhere.
     notes
-        Sentences for the reader.
+        Remarks that are shown in the report.
     """
 
     a: Side
@@ -39,11 +39,11 @@ def read_pair(first: Path | str, second: Path | str, *, shape: tuple[int, int] |
     Parameters
     ----------
     first, second
-        Their files; the second is the reference.
+        Paths of the images; the second is the reference.
     shape
-        (slow, fast) of float images, which do not know their own; ``None``: they are square.
+        (slow, fast) of float images, whose files do not contain it; ``None``: square.
     resample
-        Bring the second to the pixels of the first, by shares of area: its sum stays.
+        Resample the second image to the pixels of the first by overlapping areas, which keeps its sum.
 
     Raises
     ------
@@ -54,10 +54,10 @@ def read_pair(first: Path | str, second: Path | str, *, shape: tuple[int, int] |
     notes = []
     pixels, mask_b = b.pixels, b.mask
     if resample and a.pixels.shape != pixels.shape:
-        notes.append(f"B is brought from {pixels.shape[1]} x {pixels.shape[0]} to {a.pixels.shape[1]} x "
-                     f"{a.pixels.shape[0]} pixels; its sum stays")
+        notes.append(f"B is resampled from {pixels.shape[1]} x {pixels.shape[0]} to {a.pixels.shape[1]} x "
+                     f"{a.pixels.shape[0]} pixels; its sum is unchanged")
         if mask_b is not None:
-            # A pixel that any masked one reaches into is left out.
+            # A new pixel that overlaps with any masked pixel is left out.
             pixels = np.where(mask_b, pixels, 0.0)
             mask_b = resampled((~mask_b).astype(np.float64), a.pixels.shape) == 0.0
         pixels = resampled(pixels, a.pixels.shape)

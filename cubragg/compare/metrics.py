@@ -1,4 +1,4 @@
-"""How far two images agree, in figures."""
+"""Figures of the agreement of two images: correlation, differences, sums, peaks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cubragg.compare.peaks import Peak, PeakPair, find_peaks, match_peaks
 from cubragg.compare.ssim import ssim
 from cubragg.errors import ConfigError, CubraggError
 
-#: Spread below this part of the largest value is rounding: such an image counts as constant.
+#: An image is constant if its spread, relative to the largest value, is below this: it is rounding.
 _CONSTANT = 1e-12
 
 
@@ -31,7 +31,7 @@ class Metrics:
     not_finite_a, not_finite_b, not_finite_apart
         Pixels that are NaN or infinite in a, in b, and in one of the two only.
     correlation
-        Pearson's. 1 for equal images; NaN where it is not defined, as one image is constant.
+        Pearson's correlation. 1 for equal images; NaN if it is not defined because an image is constant.
     mse, rmse
         Mean squared difference, and its root [photons^2, photons].
     max_difference, max_difference_at
@@ -45,11 +45,11 @@ class Metrics:
     ssim
         Mean structural similarity (see `ssim.ssim`).
     peaks_a, peaks_b
-        Peaks found.
+        Peaks found in each image.
     pairs
-        Those that belong together.
+        Matched peaks.
     mean_peak_distance, max_peak_distance
-        Of the pairs [pixel]; NaN without pairs.
+        Distances of matched peaks [pixel]; NaN without pairs.
     """
 
     pixels: int
@@ -81,7 +81,7 @@ class Metrics:
         return len(self.pairs) / most if most else 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: numbers, lists and dictionaries; ``None`` for NaN."""
+        """The figures for JSON as numbers, lists and dictionaries; ``None`` for NaN."""
         return {**_plain(asdict(self)), "matched_fraction": self.matched_fraction}
 
 
@@ -103,22 +103,22 @@ def compare_images(a: np.ndarray, b: np.ndarray, *, roi: tuple[int, int, int, in
     a, b
         Numbers [slow, fast] of one shape; b is the reference.
     roi
-        (fast_min, fast_max, slow_min, slow_max), ends included, to compare; places stay those of the whole image.
+        (fast_min, fast_max, slow_min, slow_max), ends included, to compare; positions still refer to the whole image.
     mask
         bool [slow, fast]; False: leave the pixel out.
     peak_fraction
-        Peaks stand at least this part of the way from an image's median up to its maximum.
+        Smallest height of a peak above an image's median, relative to the maximum above the median.
     peak_radius
-        Peaks further apart than this do not belong together [pixel].
+        Largest distance of matched peaks [pixel].
     most_peaks
-        The strongest so many are matched.
+        Number of peaks that are matched, the strongest first.
 
     Raises
     ------
     ShapesDiffer
         If the shapes differ.
     ConfigError
-        If there is nothing to compare: not two-dimensional, a region outside, no finite pixel.
+        If an image is not two-dimensional, the region is not inside the images, or no pixel is finite in both.
     """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     left, top, keep = _region(a, b, roi, mask)
@@ -127,13 +127,13 @@ def compare_images(a: np.ndarray, b: np.ndarray, *, roi: tuple[int, int, int, in
     used = keep & finite_a & finite_b
     if not used.any():
         raise ConfigError("compare", "no pixel is finite in both images; at least one is needed")
-    # Pixels left out are 0 in both from here on: no difference, no peak.
+    # Pixels left out are set to 0 in both images, so that they make no difference and no peak.
     full_a, full_b = np.where(used, a, 0.0), np.where(used, b, 0.0)
     x, y = full_a[used], full_b[used]
     difference = np.abs(full_a - full_b)
     slow, fast = np.unravel_index(int(difference.argmax()), difference.shape)
     largest = float(difference[slow, fast])
-    with np.errstate(over="ignore"):  # inf says it
+    with np.errstate(over="ignore"):  # the result is inf then
         mse = float(np.mean(np.square(x - y)))
     sum_a, sum_b = float(x.sum()), float(y.sum())
     peaks_a, peaks_b = (tuple(_moved(peak, left, top) for peak in find_peaks(
@@ -153,17 +153,17 @@ def compare_images(a: np.ndarray, b: np.ndarray, *, roi: tuple[int, int, int, in
 
 def _region(a: np.ndarray, b: np.ndarray, roi: tuple[int, int, int, int] | None, mask: np.ndarray | None
             ) -> tuple[int, int, np.ndarray]:
-    """First fast and slow pixel of the region, and which of its pixels count."""
+    """First fast and slow pixel of the region, and the mask of its pixels that are compared."""
     for name, image in (("a", a), ("b", b)):
         if image.ndim != 2 or image.size == 0:
             raise ConfigError("compare", f"got image {name} of shape {image.shape}; an image is [slow, fast] "
                               "and not empty")
     if a.shape != b.shape:
         raise ShapesDiffer(f"compare: got {a.shape[1]} x {a.shape[0]} and {b.shape[1]} x {b.shape[0]} pixels; "
-                           "the images must have one shape, or be resampled")
+                           "images must have the same shape, or be resampled")
     if mask is not None and mask.shape != a.shape:
         raise ShapesDiffer(f"compare: got a mask of {mask.shape[1]} x {mask.shape[0]} pixels for images of "
-                           f"{a.shape[1]} x {a.shape[0]}; they must have one shape")
+                           f"{a.shape[1]} x {a.shape[0]}; they must have the same shape")
     fast_min, fast_max, slow_min, slow_max = roi or (0, a.shape[1] - 1, 0, a.shape[0] - 1)
     if not (0 <= fast_min <= fast_max < a.shape[1] and 0 <= slow_min <= slow_max < a.shape[0]):
         raise ConfigError("roi", f"got {fast_min} {fast_max} {slow_min} {slow_max}; a region lies inside "
@@ -196,17 +196,17 @@ def _moved(peak: Peak, left: int, top: int) -> Peak:
 
 
 def resampled(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """``image`` float64 [slow, fast] on ``shape`` (slow, fast) pixels over the same area; the sum of photons stays.
+    """``image`` float64 [slow, fast] resampled to ``shape`` (slow, fast) pixels over the same area, with the same sum.
 
-    Each new pixel takes of every old one the share that it covers.
+    Each new pixel gets from every old one the fraction that it covers.
     """
     down, across = (_shares(old, new) for old, new in zip(image.shape, shape, strict=True))
     return down @ np.asarray(image, dtype=np.float64) @ across.T
 
 
 def _shares(old: int, new: int) -> np.ndarray:
-    """[new, old]: the share of each old pixel that lies in each new one; each column sums to 1."""
-    edges_old, edges_new = np.arange(old + 1) * new, np.arange(new + 1) * old  # whole numbers on a common ruler
+    """Fraction of each old pixel that lies in each new one [new, old]; each column sums to 1."""
+    edges_old, edges_new = np.arange(old + 1) * new, np.arange(new + 1) * old  # whole numbers on a common scale
     right = np.minimum(edges_new[1:, None], edges_old[None, 1:])
     left = np.maximum(edges_new[:-1, None], edges_old[None, :-1])
     return np.maximum(right - left, 0) / new

@@ -1,4 +1,4 @@
-"""The HTML page of a comparison: pictures and drawings inline, no script, no other file."""
+"""Writes the HTML page of a comparison, self-contained and without scripts."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th { white-space: nowrap; }
 th, td { padding: .2rem .7rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e4e6ea; }
 .peaks th, .peaks td { text-align: right; padding: .15rem .8rem; }
-.alone { color: #b00020; } .note, code { font-size: .85rem; } .note { color: #444; }
+.unmatched { color: #b00020; } .note, code { font-size: .85rem; } .note { color: #444; }
 code { overflow-wrap: anywhere; background: #f4f5f7; padding: .1rem .3rem; }
 """
 
 
 def html(comparison: Comparison, figures: Sequence[tuple[str, str]], images: Mapping[str, np.ndarray], black: float,
          reach: float, when: datetime) -> str:
-    """The page as text.
+    """The page as HTML text.
 
     Parameters
     ----------
     comparison
-        What is reported.
+        The comparison.
     figures
         Names and texts of the figures.
     images
         uint8 pictures ``a``, ``b`` and ``difference``.
     black, reach
-        Photons that are black in the first two, and of full colour in the third.
+        Photons that are shown black in the first two, and in full colour in the third.
     when
-        The date shown.
+        Date of the page.
     """
     return "\n".join(_parts(comparison, figures, images, black, reach, when)) + "\n"
 
@@ -73,15 +73,15 @@ def _parts(comparison: Comparison, figures: Sequence[tuple[str, str]], images: M
     for note in comparison.notes:
         yield f"<p class='note'>{escape(note)}</p>"
     yield "<div class='panels'>"
-    alone_a, alone_b = _alone(metrics.peaks_a, [pair.a for pair in metrics.pairs]), _alone(
+    only_a, only_b = _unmatched(metrics.peaks_a, [pair.a for pair in metrics.pairs]), _unmatched(
         metrics.peaks_b, [pair.b for pair in metrics.pairs])
-    yield _panel(images["a"], comparison.a.pixels.shape, [pair.a for pair in metrics.pairs], alone_a,
-                 f"A: {comparison.a.name}. White 0, black {black:.4g} photons; circles are the strongest "
-                 "peaks, red ones alone.")
-    yield _panel(images["b"], comparison.b.pixels.shape, [pair.b for pair in metrics.pairs], alone_b,
-                 f"B: {comparison.b.name}. The same scale.")
+    yield _panel(images["a"], comparison.a.pixels.shape, [pair.a for pair in metrics.pairs], only_a,
+                 f"A: {comparison.a.name}. White is 0, black {black:.4g} photons; circles mark the strongest "
+                 "peaks, unmatched ones in red.")
+    yield _panel(images["b"], comparison.b.pixels.shape, [pair.b for pair in metrics.pairs], only_b,
+                 f"B: {comparison.b.name}. Same scale.")
     meaning = "No difference." if reach == 0.0 else (
-        f"A - B: red up to +{reach:.4g}, blue down to -{reach:.4g} photons, by the square root.")
+        f"A - B: red up to +{reach:.4g}, blue down to -{reach:.4g} photons, on a square-root scale.")
     yield _panel(images["difference"], comparison.a.pixels.shape, [], [], meaning)
     yield "</div>\n<div class='pair'>\n<div><h2>Figures</h2>\n<table>"
     for name, text in figures:
@@ -94,24 +94,24 @@ def _parts(comparison: Comparison, figures: Sequence[tuple[str, str]], images: M
     yield "</div>\n<div><h2>Pixels of A against pixels of B</h2>"
     yield _scatter(comparison)
     yield "</div>\n</div>"
-    yield from _peak_table(comparison, alone_a, alone_b)
+    yield from _peak_table(comparison, only_a, only_b)
     yield "</body>\n</html>"
 
 
-def _alone(peaks: Sequence[Peak], paired: Sequence[Peak]) -> list[Peak]:
-    known = set(paired)
-    return [peak for peak in peaks if peak not in known]
+def _unmatched(peaks: Sequence[Peak], paired: Sequence[Peak]) -> list[Peak]:
+    matched = set(paired)
+    return [peak for peak in peaks if peak not in matched]
 
 
-def _panel(image: np.ndarray, shape: tuple[int, ...], paired: Sequence[Peak], alone: Sequence[Peak], caption: str
+def _panel(image: np.ndarray, shape: tuple[int, ...], paired: Sequence[Peak], unmatched: Sequence[Peak], caption: str
            ) -> str:
-    """An image with circles around its peaks, in the coordinates of its pixels."""
+    """A figure of an image with circles around its peaks, in pixel coordinates."""
     slow, fast = shape
     data = base64.b64encode(png_bytes(image)).decode("ascii")
     radius = max(fast, slow) / 60.0
     circles = "".join(
         f'<circle cx="{peak.fast + 0.5:.2f}" cy="{peak.slow + 0.5:.2f}" r="{radius:.2f}" stroke="{colour}"/>'
-        for peaks, colour in ((paired, "#e08a00"), (alone, "#d4002a")) for peak in peaks[:PEAK_ROWS])
+        for peaks, colour in ((paired, "#e08a00"), (unmatched, "#d4002a")) for peak in peaks[:PEAK_ROWS])
     return (f'<figure><svg viewBox="0 0 {fast} {slow}" role="img">'
             f'<image href="data:image/png;base64,{data}" width="{fast}" height="{slow}" '
             'preserveAspectRatio="none" style="image-rendering: pixelated"/>'
@@ -121,17 +121,18 @@ def _panel(image: np.ndarray, shape: tuple[int, ...], paired: Sequence[Peak], al
 
 def _commands(comparison: Comparison) -> Iterator[str]:
     for name, side in (("A", comparison.a), ("B", comparison.b)):
-        yield f"<p><b>{name}</b>: <code>{escape(_told(side))}</code></p>"
+        yield f"<p><b>{name}</b>: <code>{escape(_origin(side))}</code></p>"
 
 
-def _told(side: Side) -> str:
+def _origin(side: Side) -> str:
+    """The command line that rendered an image, or the name, format and size of its file."""
     if side.command:
         return shlex.join(side.command)
     return f"{side.name} ({side.form}, {side.pixels.shape[1]} x {side.pixels.shape[0]} pixels)"
 
 
 def _scatter(comparison: Comparison) -> str:
-    """Pixel values of A over those of B, on logarithmic axes where they span more than two decades."""
+    """Scatter plot of pixel values of A against B, on logarithmic axes if they span more than two decades."""
     x, y = _dots(comparison)
     if not len(x):
         return "<p class='note'>No pixel is above 0 in both images.</p>"
@@ -166,11 +167,11 @@ def _scatter(comparison: Comparison) -> str:
     parts.append(f'<text x="{left + size / 2}" y="{size + 44}" text-anchor="middle">B [photons]</text>'
                  f'<text transform="translate(13 {8 + size / 2}) rotate(-90)" text-anchor="middle">A [photons]</text>')
     return "".join(parts) + (f"</svg><p class='note'>{len(x)} pixels above 0 in both images: the strongest, and others "
-                             "at even steps of rank. The line is A = B.</p>")
+                             "evenly spaced in rank. The line is A = B.</p>")
 
 
 def _dots(comparison: Comparison) -> tuple[np.ndarray, np.ndarray]:
-    """Values of B and A at no more than `DOTS` pixels, evenly spread over their ranks, the strongest among them."""
+    """Values of B and A at up to `DOTS` pixels, the strongest ones and others evenly spaced in rank."""
     a, b = comparison.a.pixels, comparison.b.pixels
     if comparison.roi is not None:
         fast_min, fast_max, slow_min, slow_max = comparison.roi
@@ -193,25 +194,25 @@ def _ticks(low: float, high: float, logarithmic: bool) -> list[tuple[float, str]
     return [(i * gap, f"{i * gap:g}") for i in range(math.ceil(low / gap), math.floor(high / gap) + 1)]
 
 
-def _peak_table(comparison: Comparison, alone_a: Sequence[Peak], alone_b: Sequence[Peak]) -> Iterator[str]:
+def _peak_table(comparison: Comparison, only_a: Sequence[Peak], only_b: Sequence[Peak]) -> Iterator[str]:
     metrics = comparison.metrics
     table = [(pair.a, pair.b, pair.distance) for pair in metrics.pairs]
-    lonely: list[tuple[Peak | None, Peak | None, float]] = [(peak, None, math.nan) for peak in alone_a]
-    lonely += [(None, peak, math.nan) for peak in alone_b]
-    lonely.sort(key=lambda row: -(row[0] or row[1] or Peak(0.0, 0.0, 0.0)).value)
-    shown = [*lonely[:PEAK_ROWS // 2], *table][:PEAK_ROWS]
+    unmatched: list[tuple[Peak | None, Peak | None, float]] = [(peak, None, math.nan) for peak in only_a]
+    unmatched += [(None, peak, math.nan) for peak in only_b]
+    unmatched.sort(key=lambda row: -(row[0] or row[1] or Peak(0.0, 0.0, 0.0)).value)
+    shown = [*unmatched[:PEAK_ROWS // 2], *table][:PEAK_ROWS]
     yield "<h2>Peaks</h2>"
     if not shown:
         yield "<p class='note'>No peak in either image.</p>"
         return
-    yield (f"<p class='note'>{len(shown)} of {len(table) + len(lonely)}; those alone come first. Places are "
-           "fast, slow [pixel], heights photons. All are in summary.json.</p>")
+    yield (f"<p class='note'>{len(shown)} of {len(table) + len(unmatched)}, unmatched ones first. Positions are "
+           "fast, slow [pixel], heights in photons. summary.json contains all peaks.</p>")
     yield ("<table class='peaks'><tr><th>fast A</th><th>slow A</th><th>height A</th><th>fast B</th><th>slow B</th>"
            "<th>height B</th><th>A/B</th><th>distance</th></tr>")
     for a, b, distance in shown:
-        kind = "" if a and b else " class='alone'"
+        kind = "" if a and b else " class='unmatched'"
         ratio = f"{a.value / b.value:.8f}" if a and b and b.value else ""
-        apart = f"{distance:.3f}" if a and b else "alone"
+        apart = f"{distance:.3f}" if a and b else "unmatched"
         yield f"<tr{kind}>{_cells(a)}{_cells(b)}<td>{ratio}</td><td>{apart}</td></tr>"
     yield "</table>"
 

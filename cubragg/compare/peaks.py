@@ -1,4 +1,4 @@
-"""Peaks of an image, and the assignment of one image's peaks to another's."""
+"""Finds the peaks of an image and matches them with the peaks of another image."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Neighbours that differ by less than this, relatively, share one peak: pixels that tie exactly in one
-#: program differ by a last bit in the other.
+#: Neighbours that differ by less than this, relatively, belong to one peak: pixels that are equal in one
+#: program can differ by a last bit in the other.
 _TIE = 1e-5
-#: Candidate pixels per peak wanted that are looked at; a noisy image has a local maximum every few pixels.
+#: Candidate pixels that are examined per requested peak; a noisy image has a local maximum every few pixels.
 _CANDIDATES = 20
 _NEIGHBOURS = [(slow, fast) for slow in (-1, 0, 1) for fast in (-1, 0, 1) if (slow, fast) != (0, 0)]
 
 
 @dataclass(frozen=True)
 class Peak:
-    """A local maximum at (``fast``, ``slow``) [pixel], the mean of the pixels that share it, and its ``value``."""
+    """A local maximum with its ``value``, at the mean position (``fast``, ``slow``) [pixel] of its pixels."""
 
     fast: float
     slow: float
@@ -26,7 +26,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class PeakPair:
-    """Peaks of two images that belong together; ``distance`` between them [pixel]."""
+    """Matched peaks of two images, and their ``distance`` [pixel]."""
 
     a: Peak
     b: Peak
@@ -34,16 +34,16 @@ class PeakPair:
 
 
 def find_peaks(image: np.ndarray, *, fraction: float = 0.05, most: int = 200) -> list[Peak]:
-    """Local maxima among the eight neighbours, strongest first.
+    """Find local maxima among eight neighbours, strongest first.
 
     Parameters
     ----------
     image
         float64 [slow, fast], finite.
     fraction
-        A peak stands at least this part of the way from the median up to the maximum.
+        Smallest height of a peak above the median, relative to the maximum above the median.
     most
-        Of more peaks the strongest are kept, and those that tie with the last of them.
+        Number of peaks to return, the strongest ones; more if several are as strong as the last of them.
     """
     level, top = float(np.median(image)), float(image.max())
     if not top > level:
@@ -60,7 +60,7 @@ def find_peaks(image: np.ndarray, *, fraction: float = 0.05, most: int = 200) ->
     for members in _connected(list(zip(slow.tolist(), fast.tolist(), strict=True))):
         rows, columns = np.array(members).T
         height = image[rows, columns]
-        # A flank so gentle that it passes for a tie has a higher neighbour outside.
+        # Pixels on a gentle flank also count as equal, but have a higher neighbour outside.
         if around[rows, columns].max() <= height.max():
             peaks.append(Peak(float(columns.mean()), float(rows.mean()), float(height.max())))
     peaks.sort(key=lambda peak: (-peak.value, peak.slow, peak.fast))
@@ -71,7 +71,7 @@ def find_peaks(image: np.ndarray, *, fraction: float = 0.05, most: int = 200) ->
 
 
 def _highest_neighbour(image: np.ndarray) -> np.ndarray:
-    """Maximum of the eight neighbours [slow, fast]; -inf where there is none."""
+    """Maximum of the eight neighbours [slow, fast]; -inf if there are none."""
     padded = np.pad(image, 1, constant_values=-np.inf)
     slow, fast = image.shape
     around = np.full(image.shape, -np.inf)
@@ -81,14 +81,14 @@ def _highest_neighbour(image: np.ndarray) -> np.ndarray:
 
 
 def _connected(pixels: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """Pixels (slow, fast) in groups of neighbours."""
+    """Connected groups of pixels (slow, fast), with eight neighbours."""
     waiting, groups = set(pixels), []
     for pixel in pixels:
         if pixel not in waiting:
             continue
         waiting.discard(pixel)
         group = [pixel]
-        for row, column in group:  # grows while it is walked through
+        for row, column in group:  # the list grows during the loop
             for down, right in _NEIGHBOURS:
                 near = row + down, column + right
                 if near in waiting:
@@ -99,15 +99,15 @@ def _connected(pixels: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
 
 
 def match_peaks(a: Sequence[Peak], b: Sequence[Peak], *, radius: float = 5.0) -> list[PeakPair]:
-    """As many pairs within ``radius`` [pixel] as there can be and, among those, the least total distance.
+    """Match peaks: as many pairs within ``radius`` [pixel] as possible, with the smallest total distance.
 
-    Peaks that reach one another fall into small groups; each is solved by `assign`.
-    In the order of ``a``.
+    Peaks within reach of one another form small groups, each of which is solved by `assign`.
+    The pairs are in the order of ``a``.
     """
     if not a or not b:
         return []
-    place_a, place_b = (np.array([(peak.fast, peak.slow) for peak in peaks]) for peaks in (a, b))
-    apart = np.hypot(place_a[:, None, 0] - place_b[None, :, 0], place_a[:, None, 1] - place_b[None, :, 1])
+    position_a, position_b = (np.array([(peak.fast, peak.slow) for peak in peaks]) for peaks in (a, b))
+    apart = np.hypot(position_a[:, None, 0] - position_b[None, :, 0], position_a[:, None, 1] - position_b[None, :, 1])
     near = apart <= radius
     pairs = []
     waiting = set(range(len(a)))
@@ -124,7 +124,7 @@ def match_peaks(a: Sequence[Peak], b: Sequence[Peak], *, radius: float = 5.0) ->
         if not columns:
             continue
         block = np.ix_(sorted(rows), sorted(columns))
-        # One forbidden pair costs more than all allowed ones together, so the number of pairs comes first.
+        # One forbidden pair costs more than all allowed ones together, so that the number of pairs is maximized first.
         forbidden = 1.0 + radius * (len(rows) + len(columns))
         cost = np.where(near[block], apart[block], forbidden)
         pairs += [(sorted(rows)[i], sorted(columns)[j]) for i, j in assign(cost) if cost[i, j] < forbidden]
@@ -132,7 +132,7 @@ def match_peaks(a: Sequence[Peak], b: Sequence[Peak], *, radius: float = 5.0) ->
 
 
 def assign(cost: np.ndarray) -> list[tuple[int, int]]:
-    """The assignment of rows to columns of least total ``cost`` [rows, columns]; the shorter side is used up.
+    """Assign rows to columns with the least total ``cost`` [rows, columns]; all of the shorter side are assigned.
 
     Shortest augmenting paths with potentials: Jonker and Volgenant, Computing 38 (1987) 325.
     """

@@ -12,14 +12,14 @@ _RED, _BLUE = (178.0, 24.0, 43.0), (33.0, 102.0, 172.0)
 
 
 def gray(photons: np.ndarray, black: float) -> np.ndarray:
-    """Colours uint8 [slow, fast, 3]: 0 is white, ``black`` black, in between the square root decides."""
+    """Colours uint8 [slow, fast, 3] on a square-root scale from 0, white, to ``black``, black."""
     return paint(levels(shrunk(photons, LONGEST_EDGE)[0], Limits(0.0, black), "sqrt"), "inverted")
 
 
 def signed(difference: np.ndarray) -> tuple[np.ndarray, float]:
-    """Colours uint8 [slow, fast, 3] of a difference, and the value of full colour.
+    """Colours uint8 [slow, fast, 3] of a difference, and the magnitude of full colour.
 
-    Positive is red, negative blue, 0 white; the square root of the magnitude decides. NaN is black.
+    Positive is red, negative blue, 0 white, on a square-root scale of the magnitude. NaN is black.
     """
     reduced = shrunk(difference, LONGEST_EDGE, _further_from_zero)[0]
     finite = reduced[np.isfinite(reduced)]

@@ -1,4 +1,4 @@
-"""What is left of a comparison: a folder with figures, previews and one HTML page that needs nothing else."""
+"""Writes the report of a comparison: a folder with figures, previews and a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rows(metrics: Metrics) -> list[tuple[str, str]]:
         ("sum A, B", f"{metrics.sum_a:.9g}, {metrics.sum_b:.9g}"),
         ("sum ratio A/B", f"{metrics.sum_ratio:.10g}"),
         ("SSIM", f"{metrics.ssim:.10f}"),
-        ("peaks A, B", f"{len(metrics.peaks_a)}, {len(metrics.peaks_b)}; {len(metrics.pairs)} belong together"),
+        ("peaks A, B", f"{len(metrics.peaks_a)}, {len(metrics.peaks_b)}; {len(metrics.pairs)} matched"),
     ]
     if metrics.pairs:
         found.append(("peak distance", f"mean {metrics.mean_peak_distance:.3g}, "
@@ -48,31 +48,31 @@ def rows(metrics: Metrics) -> list[tuple[str, str]]:
 
 
 def folder_name(arguments: Sequence[str], when: datetime) -> str:
-    """``<date>-<time>-<hash>`` of a command line."""
+    """Name of the report folder: ``<date>-<time>-<hash of the command line>``."""
     digest = hashlib.sha256("\0".join(arguments).encode()).hexdigest()
     return f"{when:%Y%m%d-%H%M%S}-{digest[:10]}"
 
 
 def write_report(out: Path | str, comparison: Comparison, *, when: datetime, version: str,
                  black: float | None = None, save_diff: bool = False) -> Path:
-    """Write the folder of a comparison into ``out`` and return it.
+    """Write the report folder of a comparison into ``out`` and return its path.
 
-    It holds ``summary.json``, ``report.html``, the previews ``a.png``, ``b.png`` and ``difference.png``, of
-    programs also ``a.bin`` and ``b.bin``, and ``difference.bin`` (A - B, floats) if ``save_diff``. It appears
-    when all of it is written.
+    It contains ``summary.json``, ``report.html``, the previews ``a.png``, ``b.png`` and ``difference.png``, for
+    images rendered by programs also ``a.bin`` and ``b.bin``, and ``difference.bin`` (A - B, floats) if
+    ``save_diff``. It is written under a temporary name and renamed when it is complete.
 
     Parameters
     ----------
     out
-        Made if it is not there.
+        Parent folder, created if it does not exist.
     comparison
-        What to report.
+        The comparison.
     when
         Date in the name of the folder.
     version
-        Of cubragg, for the summary.
+        Version of cubragg, for the summary.
     black
-        Photons that the previews show black; ``None``: the 99.5th percentile of the positive pixels of B.
+        Photons that are black in the previews; ``None``: the 99.5th percentile of the positive pixels of B.
     save_diff
         Write the difference.
 
@@ -87,7 +87,7 @@ def write_report(out: Path | str, comparison: Comparison, *, when: datetime, ver
     try:
         folder.chmod(0o755)
         _fill(folder, comparison, when, version, black, save_diff)
-        return _settled(folder, out / folder_name(comparison.arguments, when))
+        return _renamed(folder, out / folder_name(comparison.arguments, when))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -98,7 +98,7 @@ def _fill(folder: Path, comparison: Comparison, when: datetime, version: str, bl
     sides = {"a": comparison.a, "b": comparison.b}
     if black is None:
         black = limits(comparison.b.pixels, Style()).high
-    with np.errstate(invalid="ignore"):  # infinite in both
+    with np.errstate(invalid="ignore"):  # inf - inf
         difference = comparison.a.pixels - comparison.b.pixels
     images = {name: pictures.gray(side.pixels, black) for name, side in sides.items()}
     images["difference"], reach = pictures.signed(difference)
@@ -108,7 +108,7 @@ def _fill(folder: Path, comparison: Comparison, when: datetime, version: str, bl
     if save_diff:
         floats["difference"] = difference
     for name, pixels in floats.items():
-        with np.errstate(over="ignore"):  # single precision ends before double does
+        with np.errstate(over="ignore"):  # large numbers become inf in single precision
             write_float(folder / f"{name}.bin", pixels.astype(np.float32))
     summary = {
         "cubragg": version, "date": when.isoformat(timespec="seconds"), "arguments": list(comparison.arguments),
@@ -121,12 +121,12 @@ def _fill(folder: Path, comparison: Comparison, when: datetime, version: str, bl
     write_bytes(folder / "report.html", html.encode())
 
 
-def _settled(folder: Path, final: Path) -> Path:
-    """Rename to ``final``, or to the first of ``final-2``, ``final-3``, ... that is free."""
+def _renamed(folder: Path, final: Path) -> Path:
+    """Rename ``folder`` to ``final``, or to the first of ``final-2``, ``final-3``, ... that does not exist."""
     number = 1
     while True:
-        place = final if number == 1 else final.with_name(f"{final.name}-{number}")
-        if not place.exists():
-            os.rename(folder, place)
-            return place
+        target = final if number == 1 else final.with_name(f"{final.name}-{number}")
+        if not target.exists():
+            os.rename(folder, target)
+            return target
         number += 1

@@ -9,16 +9,16 @@ import numpy as np
 _SIGMA = 1.5
 _RADIUS = 5  #: 11 x 11 pixels
 _K1, _K2 = 0.01, 0.03
-_STRIP_ROWS = 256  #: keeps the five filtered maps of a large image small
+_STRIP_ROWS = 256  #: limits the memory for the five filtered maps of a large image
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """Mean structural similarity of float64 images [slow, fast], finite and of one shape; 1 for equal ones.
 
     Wang, Bovik, Sheikh and Simoncelli, IEEE Trans. Image Process. 13 (2004) 600, eq. 13: a Gaussian window of
-    11 x 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03, population variances, the mean over the windows that
-    lie whole in the image. The dynamic range is that of both images together, so that the order of the two
-    does not matter. In an image of less than 11 pixels along an edge the window is cut to fit.
+    11 x 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03, population variances, and the mean over all windows inside
+    the image. The dynamic range is that of both images together, so that the result does not depend on their
+    order. For images of less than 11 pixels along an edge the window is smaller.
     """
     low = min(a.min(), b.min())
     span = max(a.max(), b.max()) - low
@@ -32,9 +32,9 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _maps(a: np.ndarray, b: np.ndarray, offset: float) -> Iterator[np.ndarray]:
-    """SSIM of every whole window, strip by strip, of images from 0 to 1 on top of an ``offset``.
+    """SSIM of every window, strip by strip, of images that are ``offset`` plus values from 0 to 1.
 
-    It is kept apart because variances from large values would be rounding.
+    The offset is separate, because variances computed from large values are lost in rounding.
     """
     windows = [_window(size) for size in a.shape]
     margin = len(windows[0]) - 1
@@ -55,7 +55,7 @@ def _window(size: int) -> np.ndarray:
 
 
 def _filtered(image: np.ndarray, windows: list[np.ndarray]) -> np.ndarray:
-    """Separable convolution, whole windows only."""
+    """Separable convolution, with windows inside the image only."""
     for axis, window in enumerate(windows):
         size = image.shape[axis] - len(window) + 1
         parts = (weight * np.take(image, range(i, i + size), axis=axis) for i, weight in enumerate(window.tolist()))

@@ -1,4 +1,4 @@
-"""Many images of one experiment that differ in the orientation of the crystal only: by misset, or by the spindle."""
+"""Renders many images of one experiment that differ only in the crystal's orientation: misset or spindle angle."""
 
 from __future__ import annotations
 
@@ -29,21 +29,20 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
                 ) -> Iterator[Image]:
     """Render one image for each orientation of the crystal.
 
-    What the images share is set up once: detector, sources, structure factors, compiled
-    kernels, and on a GPU the device's buffers, where the copy of one image runs beside the
-    computing of the next. An image is that of `simulate` with the same misset, to the bit on
-    the backends numpy and cpu.
+    Detector, sources, structure factors, compiled kernels and buffers are set up once for all
+    images; on a GPU an image is copied to the host while the next one is computed. With the
+    backends numpy and cpu each image has the same bits as that of `simulate` with the same misset.
 
     Parameters
     ----------
     experiment
-        Its misset, if it has one, is replaced.
+        The experiment; its misset is replaced.
     orientations
         Misset angles about x, then y, then z [n, 3] [deg], rotation matrices [n, 3, 3], unit quaternions x, y, z, w
-        [n, 4] or SciPy's Rotation, which turn the crystal's orientation without a misset. All but the angles are
-        taken apart into such angles. See `random_orientations`.
+        [n, 4] or SciPy's Rotation, relative to the crystal's orientation without a misset. All forms are converted
+        to angles. See `random_orientations`.
     backend, precision, device, cull
-        What renders, and which terms it may leave out; see `select_backend`.
+        Backend, precision, GPU and tolerance of culling; see `select_backend`.
     threads
         CPU threads to use; all cores if ``None``.
     method
@@ -51,20 +50,20 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
     progress
         Called with (pixels done, pixels in all) of the current image.
     on_device
-        Leave ``photons`` on the GPU, as CuPy arrays (with DLPack). They are complete when they are yielded, and the
-        caller's to keep.
+        Leave ``photons`` on the GPU, as CuPy arrays (with DLPack). They are complete when they are yielded, and are
+        not overwritten by later images.
 
     Returns
     -------
-    Iterator of images, in the order of the orientations. Each is rendered when it is asked for; a GPU is one image
-    ahead.
+    Iterator of images, in the order of the orientations. Each image is rendered when the iterator is advanced; a GPU
+    renders one image ahead.
 
     Raises
     ------
     ConfigError
-        For orientations that are none, and as `make_plan`.
+        For invalid orientations, and as `make_plan`.
     BackendUnavailable, KernelBuildError
-        If the backend asked for cannot run here, or ``on_device`` is asked of another one than cuda.
+        If the requested backend cannot run here, or for ``on_device`` with a backend other than cuda.
     """
     check_method(method)
     angles = misset_angles(orientations)
@@ -74,40 +73,41 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
     first = next(planned, None)
     if first is None:
         return iter(())
-    # Here, and not with the first image: what cannot run is an error at once.
+    # Here and not in the generator, so that a backend that cannot run raises before the first image.
     selected = select_backend(first[1], backend, precision, device, cull)
     if on_device and selected.backend != "cuda":
-        raise BackendUnavailable(f"on_device: the backend {selected.backend} renders on the host; it takes cuda")
+        raise BackendUnavailable(f"on_device: got backend {selected.backend}, whose images are in host memory; "
+                                 "backend='cuda' is accepted")
     return _images(selected, itertools.chain([first], planned), device, cull, threads, on_device, progress)
 
 
 def render_series(experiment: Experiment, images: int, *, backend: Backend = "auto", precision: Precision = "auto",
                   device: int = 0, threads: int | None = None, method: Method = "sampled", cull: float | None = 0.0,
                   progress: Progress | None = None) -> Iterator[Image]:
-    """Render a rotation series: image i covers the experiment's oscillation range from phi + i * range on.
+    """Render a rotation series: image i starts at phi + i * osc and covers the experiment's image width osc.
 
-    Each is the image of an experiment of its own with that phi, to the bit on the backends numpy and cpu;
-    compiled kernels, tables and buffers are set up once.
+    With the backends numpy and cpu each image has the same bits as that of `simulate` with its phi.
+    Compiled kernels, F2 grid and buffers are set up once.
 
     Parameters
     ----------
     experiment
-        Its phi is where the series starts.
+        The experiment of the first image.
     images
-        How many.
+        Number of images.
     backend, precision, device, threads, method, cull, progress
         As for `render_many`.
 
     Returns
     -------
-    Iterator of images, each rendered when it is asked for; a GPU is one image ahead.
+    Iterator of images, each rendered when the iterator is advanced; a GPU renders one image ahead.
 
     Raises
     ------
     ConfigError
-        For less than one image, more than one without a range to rotate by, and as `make_plan`.
+        For less than one image, more than one with an oscillation range of 0, and as `make_plan`.
     BackendUnavailable, KernelBuildError
-        If the backend asked for cannot run here.
+        If the requested backend cannot run here.
     """
     check_method(method)
     if images < 1:
@@ -116,9 +116,10 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
         raise ConfigError("threads", f"got {threads}; threads must be >= 1")
     range_deg = units.deg_from_rad(experiment.goniometer.sweep().span)
     if images > 1 and not range_deg > 0.0:
-        raise ConfigError("images", f"got {images} images that would turn by 0 deg; a series needs -osc > 0 deg")
+        raise ConfigError("images", f"got {images} images with an oscillation range of 0 deg; a series needs "
+                          "-osc > 0 deg")
     rotated = (_rotated(experiment, number, range_deg) for number in range(images))
-    planned = ((one, make_plan(one)) for one in rotated)
+    planned = ((shot, make_plan(shot)) for shot in rotated)
     first = next(planned)
     selected = select_backend(first[1], backend, precision, device, cull)
     return _images(selected, itertools.chain([first], planned), device, cull, threads, False, progress)
@@ -133,22 +134,22 @@ def _rotated(experiment: Experiment, number: int, range_deg: float) -> Experimen
 
 
 def _plans(experiment: Experiment, angles: Iterable[Vector]) -> Iterator[Planned]:
-    """The experiment and the plan of each orientation."""
+    """Experiment and plan of each orientation."""
     plan: Plan | None = None
     for misset in angles:
         crystal = dataclasses.replace(experiment.crystal, misset_deg=misset, misset_seed=None)
-        turned = dataclasses.replace(experiment, crystal=crystal)
-        plan = make_plan(turned) if plan is None else _turned(plan, turned)
-        yield turned, plan
+        oriented = dataclasses.replace(experiment, crystal=crystal)
+        plan = make_plan(oriented) if plan is None else _reoriented(plan, oriented)
+        yield oriented, plan
 
 
-def _turned(plan: Plan, experiment: Experiment) -> Plan:
-    """The plan of an experiment that differs from the plan's in its misset only."""
+def _reoriented(plan: Plan, experiment: Experiment) -> Plan:
+    """The plan of an experiment that differs only in its misset from the one of ``plan``."""
     crystal, sampling = experiment.crystal, experiment.sampling
     wavelength = units.m_from_angstrom(experiment.beam.wavelength_A)
     lattice = crystal.lattice(experiment.semantics)
     recommended = sampling.recommended_oversample(lattice, plan.cells, plan.coarsest, wavelength)
-    # Lengths of the turned axes differ in their last bits, which may turn a rounded-up count over.
+    # The lengths of rotated axes differ in their last bits, which can change a number that is rounded up.
     if any(size > 0.0 for size in crystal.sample_size_mm) or recommended != plan.recommended_oversample:
         return make_plan(experiment)
     axes, first = oriented_cells(lattice, plan.mosaic, plan.phi_angles, plan.geometry.spindle, experiment.semantics)
@@ -157,17 +158,17 @@ def _turned(plan: Plan, experiment: Experiment) -> Plan:
 
 def _images(selected: Selection, planned: Iterable[Planned], device: int, cull: float | None, threads: int | None,
             on_device: bool, progress: Progress | None) -> Iterator[Image]:
-    """One engine for each run of plans that share everything but the orientation: as a rule, a single one."""
-    alike_in = itertools.groupby(planned, key=lambda one: (one[1].cells, one[1].oversample))
-    for number, (_, run) in enumerate(alike_in):
-        alike = iter(run)
+    """Render plans with one engine for each run of plans that differ only in orientation, usually a single one."""
+    runs = itertools.groupby(planned, key=lambda shot: (shot[1].cells, shot[1].oversample))
+    for number, (_, run) in enumerate(runs):
+        shots = iter(run)
         if number > 0:
-            first = next(alike)
+            first = next(shots)
             selected = select_backend(first[1], selected.backend, selected.precision, device, cull)
-            alike = itertools.chain([first], alike)
-        experiments, plans = itertools.tee(alike)
+            shots = itertools.chain([first], shots)
+        experiments, plans = itertools.tee(shots)
         start = time.perf_counter()
-        for (experiment, plan), photons in zip(experiments, _photons(selected, (one[1] for one in plans), threads,
+        for (experiment, plan), photons in zip(experiments, _photons(selected, (shot[1] for shot in plans), threads,
                                                                      on_device, progress), strict=True):
             yield image_of(experiment, plan, selected, photons, time.perf_counter() - start)
             start = time.perf_counter()
@@ -175,7 +176,7 @@ def _images(selected: Selection, planned: Iterable[Planned], device: int, cull: 
 
 def _photons(selected: Selection, plans: Iterator[Plan], threads: int | None, on_device: bool,
              progress: Progress | None) -> Iterator[Any]:
-    """The photons of plans that one engine can render."""
+    """Expected photons of plans that one engine can render."""
     engine: Any = selected.engine
     if selected.backend == "cuda":
         yield from engine.images(plans, on_device=on_device, progress=progress)

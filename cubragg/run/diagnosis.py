@@ -1,4 +1,4 @@
-"""Which backends can run here, why the others cannot, and whether they agree: what ``cubragg doctor`` prints."""
+"""Reports installed versions, usable backends and their agreement (``cubragg doctor``)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from cubragg.errors import CubraggError
 from cubragg.experiment import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.plan.plan import Plan, make_plan
 
-#: Largest difference from numpy, as a share of the image's maximum, for up to 200 cells along an axis:
-#: README, Precision. In double the order of operations is numpy's but for the square root's and sine's last bits.
+#: Largest accepted difference from numpy, relative to the image's maximum, for up to 200 cells along an axis
+#: (README, Precision). In double precision the kernels differ in the last bits of square root and sine.
 AGREEMENT = {"double": 2e-7, "mixed": 5e-6, "single": 5e-5}
 _PACKAGES = ("numpy", "fabio", "click", "cupy", "cupy-cuda12x", "cupy-cuda13x")
 
 
 class _Trial(NamedTuple):
-    """A backend in one precision, and how to make its renderer."""
+    """A backend in one precision, and a function that creates its engine."""
 
     backend: str
     precision: str
@@ -42,7 +42,7 @@ class _Trial(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A part of the report: a title and its rows of (label, text); ``passed`` unless something in it is wrong."""
+    """A part of the report: a title and rows of (label, text); ``passed`` is false if a check in it failed."""
 
     title: str
     rows: list[tuple[str, str]]
@@ -50,10 +50,10 @@ class Section(NamedTuple):
 
 
 def diagnose() -> Iterator[Section]:
-    """What is installed, which backends can run and why the others cannot, and whether those that can agree.
+    """Sections of the report: versions, cache, backends that can run here, and their agreement.
 
-    The sections come one by one: compiling kernels and rendering take seconds. Numpy renders the image that the
-    other backends are compared with.
+    Sections are yielded one by one, since compiling kernels and rendering take seconds. The backends are compared
+    with an image of the backend numpy.
     """
     yield Section("Versions", list(_versions()))
     yield Section("Cache of compiled kernels", list(_cache()))
@@ -75,7 +75,7 @@ def diagnose() -> Iterator[Section]:
 
 
 def small_experiment() -> Experiment:
-    """An image of 96 x 80 pixels with mosaic domains, phi steps and sub-pixels; a fraction of a second with numpy."""
+    """An experiment with mosaic domains, phi steps and sub-pixels that numpy renders in a fraction of a second."""
     return Experiment(
         Crystal(cell=(70.0, 80.0, 90.0, 85.0, 95.0, 100.0), misset_deg=(10.0, 20.0, 30.0), cells=(12, 10, 8),
                 mosaic_spread_deg=0.5, mosaic_domains=3), StructureFactors(100.0), Beam(wavelength_A=1.0),
@@ -83,7 +83,7 @@ def small_experiment() -> Experiment:
         Goniometer(10.0, 1.0, phi_steps=2), Sampling(oversample=2))
 
 
-# What was found
+# Installation
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -123,7 +123,8 @@ def _cache() -> Iterator[tuple[str, str]]:
     try:
         status = folder.stat()
     except OSError as error:
-        yield "state", "not there yet" if isinstance(error, FileNotFoundError) else f"not readable ({error.strerror})"
+        yield "state", ("not created yet" if isinstance(error, FileNotFoundError) else
+                        f"not readable ({error.strerror})")
         return
     libraries = [path for path in folder.glob("kernels-*/*") if path.is_file()]
     used = sum(path.stat().st_size for path in libraries)
@@ -131,8 +132,8 @@ def _cache() -> Iterator[tuple[str, str]]:
     writable = "writable" if os.access(folder, os.W_OK) else "not writable"
     yield "permissions", f"{stat.filemode(status.st_mode)}, {writable}"
     private = Path(host_build.usable_cache()) != folder
-    yield "state", ("not used: others can write to it or you cannot; kernels are compiled for every run" if private
-                    else "used")
+    yield "state", ("not used, because other users can write to it or you cannot; kernels are compiled in every run"
+                    if private else "used")
 
 
 def _cpu(plan: Plan) -> tuple[list[str], list[_Trial]]:
@@ -160,18 +161,18 @@ def _cuda(plan: Plan) -> tuple[list[str], list[_Trial]]:
         for device in devices for precision in PRECISIONS]
 
 
-# Whether it is right
+# Agreement
 
 
 def _compare(trials: list[_Trial]) -> tuple[list[tuple[str, str]], bool]:
-    """A row for each trial, numpy first, and whether all agree with it."""
+    """A row for each trial, numpy first, and whether all others agree with numpy."""
     expected: np.ndarray | None = None
     rows, agree = [], True
     for trial in trials:
         try:
-            renderer = trial.make()
+            engine = trial.make()
             start = time.perf_counter()
-            image = renderer.render()
+            image = engine.render()
             seconds = time.perf_counter() - start
         except CubraggError as error:
             rows.append((trial.label, f"FAILS: {error}"))
@@ -180,8 +181,8 @@ def _compare(trials: list[_Trial]) -> tuple[list[tuple[str, str]], bool]:
         if expected is None:
             expected = image
         difference = float(np.abs(image.astype(np.float64) - expected).max()) / float(expected.max())
-        right = difference <= AGREEMENT[trial.precision]  # not so for NaN
+        right = difference <= AGREEMENT[trial.precision]  # False for NaN
         agree = agree and right
-        verdict = "" if right else f"  WRONG: at most {AGREEMENT[trial.precision]:.0e} is right"
+        verdict = "" if right else f"  WRONG: at most {AGREEMENT[trial.precision]:.0e} is accepted"
         rows.append((trial.label, f"{difference:8.1e} {seconds:9.4f}{verdict}"))
     return rows, agree

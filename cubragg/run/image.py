@@ -1,4 +1,4 @@
-"""A rendered image and the figures that nanoBragg prints of it."""
+"""The rendered image, and the statistics that nanoBragg prints of it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NOTEBOOK_EDGE = 800
 
 
 class Figures(NamedTuple):
-    """Figures of an image as nanoBragg prints them [photons/pixel, m].
+    """Statistics of an image as nanoBragg prints them [photons/pixel, m].
 
-    ``max_fast_m``, ``max_slow_m`` are those of the last sub-pixel of the first pixel that
-    holds the maximum, on its own panel. ``mean`` and ``rms`` are over the rendered pixels,
-    ``rmsd`` over the whole region, where masked pixels and those between panels count as 0.
+    ``max_fast_m`` and ``max_slow_m`` are the position on its panel of the last sub-pixel of the
+    first pixel with the maximum. ``mean`` and ``rms`` are over the rendered pixels, ``rmsd`` over
+    the whole region, with masked pixels and gaps between panels counted as 0.
     """
 
     max_photons: float
@@ -47,16 +47,16 @@ class Image:
     Attributes
     ----------
     photons
-        float32 [slow, fast], photons per pixel; 0 outside the region, where masked and between panels. A CuPy array
-        where it was left on the GPU.
+        Expected photons, float32 [slow, fast] [photons/pixel]; 0 outside the region, in masked pixels and between
+        panels. A CuPy array if it was left on the GPU.
     experiment, plan
-        What was simulated, and every number that was derived from it.
+        The experiment, and the numbers that were derived from it.
     backend, precision, seconds
-        What rendered it, in which precision, and the wall time of the rendering alone [s].
+        Backend and precision of the rendering, and its wall time without set-up [s].
     culling
-        Which terms the backend left out.
+        Terms that the backend left out.
     render_notices
-        Warnings of plan and backend; `notices` has those about the pixels too.
+        Warnings of plan and backend; `notices` also contains those about the pixels.
     """
 
     photons: np.ndarray
@@ -79,14 +79,14 @@ class Image:
                 f"{self.backend} {self.precision}>")
 
     def counts(self, seed: int = 0) -> np.ndarray:
-        """Photon counts drawn around the expected photons: int32 [slow, fast], 0 where nothing was rendered.
+        """Photon counts with Poisson noise around the expected photons, int32 [slow, fast]; 0 in pixels not rendered.
 
-        The same seed gives the same counts, those that ``cubragg simulate -seed`` writes.
+        The same seed gives the same counts, which are also those of ``cubragg simulate -seed``.
 
         Raises
         ------
         FormatError
-            For more than 2^31 - 1 photons in a pixel.
+            For more than 2^31 - 1 counts in a pixel.
         """
         from cubragg.detect.noise import noise_counts
         from cubragg.detect.quantize import quantize
@@ -94,24 +94,24 @@ class Image:
         return quantize(noise_counts(self._on_host, self.plan.roi, seed), np.int32)
 
     def save(self, path: Path | str, seed: int = 0, what: What = "counts") -> None:
-        """Write the image in the format of the name's ending.
+        """Write the image in the format of the file's suffix.
 
-        ``.cbf`` ``.img`` ``.nxs`` ``.h5`` ``.tif`` ``.npy`` ``.png``, and ``.bin`` for expected photons. CBF, SMV and
-        NXmx files also describe beam, detector and goniometer.
+        Suffixes are ``.cbf`` ``.img`` ``.nxs`` ``.h5`` ``.tif`` ``.npy`` ``.png``, and ``.bin`` for expected photons.
+        CBF, SMV and NXmx files also describe beam, detector and goniometer.
 
         Parameters
         ----------
         path
-            The file, which is written whole or not at all.
+            The file, which is written atomically.
         seed
-            Of the counting noise, as for `counts`.
+            Seed of the counting noise, as for `counts`.
         what
             ``counts``, or ``photons`` for the expected photons without noise. A picture always shows photons.
 
         Raises
         ------
         FormatError
-            For an ending of no format, and where the format cannot describe the geometry or store the pixels.
+            For an unknown suffix, and if the format cannot describe the geometry or store the pixels.
         OSError
             If the file cannot be written.
         """
@@ -120,13 +120,13 @@ class Image:
         save_image(self, path, seed, what)
 
     def reflections(self, min_photons: float = 1.0) -> ReflectionTable:
-        """The reflections of the image with ``min_photons`` at least, brightest first; see `cubragg.predict`."""
+        """Reflections of the image with at least ``min_photons``, brightest first; see `cubragg.predict`."""
         from cubragg.reflections.predict import reflection_table
 
         return reflection_table(self.plan, min_photons=min_photons, backend=self.backend)
 
     def _repr_png_(self) -> bytes:
-        """The picture that notebooks show: dark spots on white, on a square-root scale."""
+        """PNG for notebooks: dark spots on white, on a square-root scale."""
         from cubragg.view.png import picture, png_bytes
 
         return png_bytes(picture(self._on_host, mask=self.plan.mask, longest_edge=_NOTEBOOK_EDGE))
@@ -137,33 +137,34 @@ class Image:
 
     @cached_property
     def figures(self) -> Figures:
-        """The figures that nanoBragg prints."""
+        """The statistics that nanoBragg prints."""
         return figures_of(self._on_host, self.plan)
 
     @cached_property
     def notices(self) -> tuple[str, ...]:
-        """Sentences about what may surprise in the image."""
+        """Warnings about the image."""
         found = list(self.render_notices)
         if self.figures.max_photons == 0.0:
             found.append("the image is zero everywhere")
         beyond = int(np.count_nonzero(~np.isfinite(self._on_host)))
         if beyond:
-            found.append(f"{beyond} pixels are beyond the largest single-precision number")
+            found.append(f"{beyond} pixels are inf or NaN, because their photons exceed the largest single-precision "
+                         "number")
         return tuple(found)
 
     @property
     def geometry(self) -> DetectorFrame:
-        """The detector as placed."""
+        """Geometry of the detector."""
         return self.plan.geometry
 
     @property
     def max_pixel(self) -> tuple[int, int]:
-        """The first pixel (fast, slow) that holds the maximum; 0 0 in an image of zeros."""
+        """The first pixel (fast, slow) with the maximum; 0 0 in an image of zeros."""
         return _brightest(self._on_host, self.plan) if self.figures.max_photons > 0.0 else (0, 0)
 
 
 def figures_of(photons: np.ndarray, plan: Plan) -> Figures:
-    """The figures of a float32 image [slow, fast]."""
+    """Statistics of a float32 image [slow, fast]."""
     fast_min, fast_max, slow_min, slow_max = plan.roi
     region = photons[slow_min:slow_max + 1, fast_min:fast_max + 1]
     rendered = region if plan.mask is None else region[plan.mask[slow_min:slow_max + 1, fast_min:fast_max + 1]]
@@ -181,7 +182,7 @@ def _brightest(photons: np.ndarray, plan: Plan) -> tuple[int, int]:
 def _figures(photons: np.ndarray, region: np.ndarray, rendered: np.ndarray, plan: Plan) -> Figures:
     total = float(rendered.sum(dtype=np.float64))
     mean = total / max(rendered.size, 1)
-    # Squares are rounded to single before they are summed, as in C.
+    # Squares are rounded to single precision before they are summed, as in the C program.
     rms = math.sqrt(np.square(rendered).sum(dtype=np.float64) / (max(rendered.size, 2) - 1))
     spread = region - np.float64(mean)
     rmsd = math.sqrt(np.square(spread).sum() / (max(region.size, 2) - 1))
@@ -192,6 +193,6 @@ def _figures(photons: np.ndarray, region: np.ndarray, rendered: np.ndarray, plan
     panel = plan.panel_at(*pixel)
     assert panel is not None  # it was rendered
     n = plan.oversample
-    fast, slow = (edge / n * ((place - axis.start) * n + n - 1) + edge / n / 2.0 for place, axis, edge in zip(
+    fast, slow = (edge / n * ((index - axis.start) * n + n - 1) + edge / n / 2.0 for index, axis, edge in zip(
         pixel, panel.window[::-1], panel.edges, strict=True))
     return Figures(peak, fast, slow, mean, rms, rmsd)

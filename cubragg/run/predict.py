@@ -1,4 +1,4 @@
-"""predict(experiment): the reflections of an image, rendered or not."""
+"""predict(experiment): the table of an image's reflections."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from cubragg.run.image import Image
 def predict(source: Experiment | Image, *, min_photons: float = MIN_PHOTONS, backend: Backend = "auto",
             precision: Precision = "auto", device: int = 0, threads: int | None = None, method: Method = "sampled",
             cull: float | None = 0.0, progress: Progress | None = None) -> ReflectionTable:
-    """List the reflections of an image: the sums of its expected photons, sample by sample.
+    """Predict the reflections of an image, with the expected photons of each summed over all samples of its pixels.
 
     Parameters
     ----------
     source
-        An experiment, or an image that was rendered of one.
+        An experiment, or a rendered image.
     min_photons
         Reflections with fewer expected photons on their panel are left out.
     backend
-        ``numpy``; with any other, the kernels compiled by this machine's C++ compiler, else NumPy.
+        ``numpy``, or any other name for kernels compiled by this machine's C++ compiler (NumPy if there is none).
     precision
-        ``auto`` or ``double``: sums are made in double precision.
+        ``auto`` or ``double``; sums are computed in double precision.
     device, cull
-        Taken as by `simulate`, without effect: sums are made on the CPU and leave out nothing.
+        Accepted as by `simulate`, without effect: sums are computed on the CPU and include all terms.
     threads
         CPU threads to use; all cores if ``None``.
     method
@@ -43,8 +43,8 @@ def predict(source: Experiment | Image, *, min_photons: float = MIN_PHOTONS, bac
     Raises
     ------
     ConfigError
-        For a precision or method of another name, an experiment that cannot be rendered, and running products of
-        nanobragg semantics, which mix the photons of reflections.
+        For an unknown precision or method, an experiment that cannot be rendered, and the running products of
+        nanobragg semantics, with which photons cannot be attributed to single reflections.
     """
     check_method(method)
     if precision not in ("auto", "double"):

@@ -1,4 +1,4 @@
-"""simulate(experiment): the way from an experiment to an image."""
+"""simulate(experiment): renders the image of an experiment."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     Parameters
     ----------
     experiment
-        What is simulated.
+        The experiment.
     backend, precision, device, cull
-        What renders, and which terms it may leave out; see `select_backend`.
+        Backend, precision, GPU and tolerance of culling; see `select_backend`.
     threads
         CPU threads to use; all cores if ``None``. The image does not depend on it.
     method
@@ -32,14 +32,14 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     progress
         Called with (pixels done, pixels in all) now and then.
     plan
-        That of the experiment, from `make_plan`, for a caller that has it.
+        The plan of the experiment from `make_plan`; ``None``: it is made here.
 
     Raises
     ------
     ConfigError
-        Where the parts of the experiment, each valid, cannot be rendered together.
+        If parts of the experiment, each of them valid, cannot be combined.
     BackendUnavailable, KernelBuildError
-        If the backend named cannot run here.
+        If the requested backend cannot run here.
     """
     check_method(method)
     if threads is not None and threads < 1:
@@ -52,16 +52,16 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
 
 
 def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float) -> Image:
-    """The image of photons that the selected engine has just rendered."""
+    """The `Image` of photons that the selected engine has rendered, with its warnings."""
     engine = selected.engine
     notices = list(plan.notices)
     if selected.fallback:
-        notices.append(f"{selected.fallback}; {selected.backend} renders")
+        notices.append(f"{selected.fallback}; the backend {selected.backend} is used instead")
     if engine.interpolation_stopped_at is not None:
         fast, slow = engine.interpolation_stopped_at
-        others = "" if len(plan.detector_panels) == 1 else ", and on every panel from the first such pixel of its own"
-        notices.append(f"interpolation of structure factors is off from pixel {fast} {slow} (fast slow) on{others}: "
-                       "its neighbourhood leaves the list; -nointerpolate or --semantics physical treats all pixels "
-                       "alike")
+        others = "" if len(plan.detector_panels) == 1 else ", and on each panel from its first such pixel on"
+        notices.append(f"interpolation of structure factors is off from pixel {fast} {slow} (fast slow) on{others}, "
+                       "as in nanoBragg, because it needs reflections that are not listed; -nointerpolate or "
+                       "--semantics physical treats all pixels alike")
     return Image(photons, experiment, plan, selected.backend, selected.precision, seconds, engine.culling,
                  tuple(notices))

@@ -1,4 +1,4 @@
-"""Writes an image in the format of a file's name."""
+"""Writes an image in the format of a file's suffix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def save_image(image: Image, path: Path | str, seed: int, what: What) -> None:
-    """As `Image.save`."""
+    """Write an image to a file; see `Image.save`."""
     if what not in ("counts", "photons"):
         raise FormatError(f"what: got {what!r}; counts and photons are accepted")
     photons = np.asarray(image)
@@ -35,8 +35,8 @@ def save_image(image: Image, path: Path | str, seed: int, what: What) -> None:
     try:
         writer.check()
     except FormatError as error:
-        raise FormatError(f"{path}: {error}, which {writer.title} cannot describe; .tif and .npy hold the pixels "
-                          "alone") from None
+        raise FormatError(f"{path}: {error}, which {writer.title} cannot describe; .tif and .npy store pixels without "
+                          "a geometry") from None
     values = photons if what == "photons" else noise_counts(photons, image.plan.roi, seed)
     pixels = stored_pixels(values, kind, writer.live, offset=writer.offset, where=str(path))
     writer.open(path, 1, kind.name)

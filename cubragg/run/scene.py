@@ -1,4 +1,4 @@
-"""From an experiment and its plan to what image files hold besides pixels."""
+"""Collects the metadata of image files from an experiment and its plan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cubragg.plan.plan import Plan
 
 
 def scene_of(experiment: Experiment, plan: Plan, counts_per_photon: float = 1.0) -> Scene:
-    """The scene of an image, or of the first one of a series, made now."""
+    """Metadata of an image, or of the first image of a series, with the current time."""
     beam = experiment.beam
     live = np.ones(plan.shape, dtype=bool) if plan.mask is None else plan.mask
     return Scene(
