@@ -1,4 +1,4 @@
-"""cubragg and another program with the same flags: both images, or the first quantity of a pixel that differs."""
+"""Runs cubragg and another program with the same flags: both images, or the first quantity of a pixel that differs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cubragg.run.render import simulate
 
 
 class Rendering(TypedDict):
-    """What cubragg renders with: keywords of `simulate`."""
+    """Keywords of `simulate` for cubragg's image."""
 
     backend: Backend
     precision: Precision
@@ -31,23 +31,23 @@ class Rendering(TypedDict):
 
 def image_sides(experiment: Experiment, plan: Plan, rendering: Rendering, program: str, arguments: Sequence[str], *,
                 command: Sequence[str], started: float) -> tuple[Side, Side, tuple[str, ...]]:
-    """The images of cubragg and of a program, and what cubragg warns of.
+    """The images of cubragg and of a program, and cubragg's warnings.
 
     Parameters
     ----------
     experiment, plan, rendering
-        For cubragg; the plan is that of the experiment.
+        Experiment of cubragg's image, its plan, and keywords of `simulate`.
     program, arguments
         See `run_program`.
     command
-        The command line that cubragg's side is reported with.
+        The command line of cubragg, for the report.
     started
-        `time.perf_counter` before cubragg read its input: its time includes that, as the program's does.
+        `time.perf_counter` before cubragg read its input, so that its time includes reading, like the program's.
 
     Raises
     ------
     RunnerFailed
-        If either gives no image.
+        If either of them renders no image.
     """
     try:
         image = simulate(experiment, plan=plan, **rendering)
@@ -63,12 +63,12 @@ def image_sides(experiment: Experiment, plan: Plan, rendering: Rendering, progra
 
 def trace_divergence(plan: Plan, trace: PixelTrace, program: str, arguments: Sequence[str]
                      ) -> tuple[Divergence | None, int]:
-    """The first quantity of a traced pixel that a program prints otherwise, and how many were compared.
+    """The first quantity of a traced pixel for which a program prints another value, and the number compared.
 
     Raises
     ------
     RunnerFailed
-        If it cannot be started or fails.
+        If the program cannot be started or fails.
     FormatError
         If it does not print the pixel.
     """

@@ -1,4 +1,4 @@
-"""A command line of cubragg as arguments of nanoBragg.c, which finds in the files that it names what cubragg finds."""
+"""Translates a command line of cubragg to arguments of nanoBragg.c, and checks its input files for differences."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from cubragg.errors import ConfigError
 from cubragg.io.files.compression import is_packed
 from cubragg.io.reflections.read import list_kind
 
-#: The C program takes four numbers after four numbers: a comment ends its list, a fifth column shifts it.
+#: The C program reads four numbers at a time: a comment ends its list, and a fifth column shifts the numbers.
 _PLAIN_REFLECTION = re.compile(rb"\s*([+-]?\d+\s+){3}[-+.\deE]+\s*")
 
 
 class CFlag(NamedTuple):
-    """A flag that the C program knows.
+    """A flag that the C program also has.
 
     Attributes
     ----------
     name
         Its spelling in cubragg's help.
     spelling, values
-        As typed.
+        Spelling and values on the command line.
     is_file
-        The value is the path of a file to read.
+        Whether the value is the path of a file to read.
     """
 
     name: str
@@ -36,22 +36,22 @@ class CFlag(NamedTuple):
 
 
 def typed(spelling: str, values: Sequence[float | int | str]) -> list[str]:
-    """A flag as words of a command line; numbers have all their digits."""
+    """A flag as words of a command line, numbers with all digits."""
     return [spelling, *(value if isinstance(value, str) else repr(value) for value in values)]
 
 
 def c_arguments(flags: Sequence[CFlag], misset_seed: int | None, dump: str | None) -> list[str]:
-    """Arguments for the C program, run in another folder.
+    """Arguments for the C program, with absolute paths, since it runs in another folder.
 
     Parameters
     ----------
     flags
-        In their order.
+        The flags in the order of the command line.
     misset_seed
-        Seed of a random orientation. It comes last: elsewhere the C program takes ``-misset_seed`` for a
-        ``-misset`` of three numbers.
+        Seed of a random orientation. It is put last, because elsewhere the C program reads ``-misset_seed`` as
+        ``-misset`` with three numbers.
     dump
-        The file of structure factors that cubragg read in place of a list.
+        The dump of structure factors that cubragg read instead of a list.
 
     Raises
     ------
@@ -76,13 +76,13 @@ def c_arguments(flags: Sequence[CFlag], misset_seed: int | None, dump: str | Non
 
 def _check_file(name: str, spelling: str, path: str) -> None:
     if is_packed(path):
-        raise ConfigError(spelling, f"got {path!r}; the C program reads no compressed files: unpack it first")
+        raise ConfigError(spelling, f"got {path!r}; the C program reads uncompressed files only: decompress it first")
     if name == "-hkl" and not (list_kind(path) == "text" and _is_plain_list(path)):
-        raise ConfigError(spelling, f"got {path!r}; the C program reads lines of h k l F alone: render once with "
+        raise ConfigError(spelling, f"got {path!r}; the C program reads lines of h k l F only: render once with "
                           f"-hkl {path} -dump F.bin, then type -dump F.bin and the -cell instead")
 
 
 def _is_plain_list(path: str) -> bool:
-    """Whether every line holds three indices, F and nothing else."""
+    """Whether every line consists of three indices and F."""
     lines = Path(path).read_bytes().splitlines()
     return all(_PLAIN_REFLECTION.fullmatch(line) for line in lines if line.strip())

@@ -1,8 +1,8 @@
-"""One pixel followed sample by sample: what ``-printout_pixel`` and ``cubragg trace`` show.
+"""Computes one pixel sample by sample, for ``-printout_pixel`` and ``cubragg trace``.
 
-Written on plain Python floats in the C program's order, so it is a second opinion on the
-block renderer as well. It follows nanobragg semantics: with physical ones there is no C
-program to compare with.
+It uses Python floats in the order of operations of the C program, independently of the
+engines, and can thus be used to check them. Only nanobragg semantics are traced: for
+physical semantics there is no C program to compare with.
 """
 
 from __future__ import annotations
@@ -24,27 +24,26 @@ from cubragg.experiment.conventions import frame_of
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
-#: More samples than this are not followed step by step.
+#: Largest number of samples of a pixel that is traced step by step.
 MAX_SAMPLES = 50_000
-#: Brings the rounding to single precision to the scale of double-precision tolerances of 1e-9.
+#: Scales rounding to single precision (6e-8) to tolerances for double precision (1e-9).
 _SINGLE = 128.0
 
 
 class Step(NamedTuple):
-    """One quantity at one place of the computation.
+    """A quantity at one stage of the computation.
 
     Attributes
     ----------
     place
-        ``experiment``, ``detector``, ..., then ``layer 0, sub-pixel 1 0 (slow fast), source 2, phi 0, domain 3``,
-        and ``pixel``.
+        The stage: ``experiment``, ``detector``, ..., then ``layer 0, sub-pixel 1 0 (slow fast), source 2, phi 0,
+        domain 3``, and ``pixel``.
     name, unit
         The quantity; the unit is empty for pure numbers.
     values
         Numbers, one for a scalar and three for a vector, or words.
     scale
-        Magnitude that rounding errors are to be measured by, at least; for a factor that passes through zero
-        its own size says nothing.
+        Smallest magnitude that rounding errors are compared with, needed for a factor that can be close to zero.
     """
 
     place: str
@@ -63,25 +62,25 @@ class PixelTrace:
     fast, slow
         The pixel.
     position_m
-        Its last sub-pixel from the crystal [m].
+        Position of its last sub-pixel relative to the crystal [m].
     stol_per_m
         sin(theta) / lambda of the last source [1/m].
     hkl, hkl0
         Fractional and nearest Miller indices.
     F_cell
-        Structure factor of the last term that was not skipped, in whichever pixel (NaN: none was).
+        Structure factor of the last term that was not skipped, in this or an earlier pixel (NaN: there is none).
     F_latt
         Lattice amplitude.
     intensity, intensity_per_step
-        The sum before and after division by the number of steps.
+        The sum before and after division by the number of samples.
     polar, omega, capture_fraction
-        Polarization, solid angle [sr], absorbed fraction as they stand at the end.
+        Polarization, solid angle [sr] and absorbed fraction of the last sample.
     photons
         The pixel's value, single precision.
     cell_vectors_A
         a, b, c [A].
     wavelength_A
-        Of the beam [A].
+        Wavelength of the beam [A].
     """
 
     fast: int
@@ -103,7 +102,7 @@ class PixelTrace:
 
 
 def trace_pixel(plan: Plan, fast: int, slow: int) -> PixelTrace:
-    """Follow one pixel.
+    """Trace one pixel.
 
     Raises
     ------
@@ -114,7 +113,7 @@ def trace_pixel(plan: Plan, fast: int, slow: int) -> PixelTrace:
 
 
 def trace_steps(plan: Plan, fast: int, slow: int) -> tuple[PixelTrace, list[Step]]:
-    """Follow one pixel and keep every step, in the order of computation, what comes before the pixel included.
+    """Trace one pixel and return every step in the order of computation, including those before the first pixel.
 
     Raises
     ------
@@ -124,24 +123,25 @@ def trace_steps(plan: Plan, fast: int, slow: int) -> tuple[PixelTrace, list[Step
     panel = _panel_of(plan, fast, slow)
     samples = panel.layers.count * plan.samples
     if samples > MAX_SAMPLES:
-        raise ConfigError("trace", f"got {samples} samples in a pixel; at most {MAX_SAMPLES} are followed step by "
-                          "step, --last prints the last one")
+        raise ConfigError("trace", f"got {samples} samples in a pixel; at most {MAX_SAMPLES} are traced step by "
+                          "step, --last prints only the last one")
     steps: list[Step] = []
     trace = _follow(plan, panel, fast, slow, steps)
     return trace, [*plan_steps(plan, panel), *_panel_steps(plan, panel), *steps]
 
 
 def _panel_of(plan: Plan, fast: int, slow: int) -> PanelPlan:
-    """The panel with the pixel."""
+    """The panel of a pixel."""
     if plan.rules.per_sample:
-        raise ConfigError("semantics", "got physical; a pixel is traced in nanobragg semantics only")
+        raise ConfigError("semantics", "got physical; pixels are traced in nanobragg semantics only: type --semantics "
+                          "nanobragg")
     fast_min, fast_max, slow_min, slow_max = plan.roi
     if not (fast_min <= fast <= fast_max and slow_min <= slow <= slow_max):
         raise ConfigError("trace", f"got pixel {fast} {slow}; the region is {fast_min} to {fast_max} fast "
                           f"and {slow_min} to {slow_max} slow")
     if plan.mask is not None and not plan.mask[slow, fast]:
         why = "masked" if len(plan.detector_panels) == 1 else "masked or between panels"
-        raise ConfigError("trace", f"got pixel {fast} {slow}, which is {why}; give one that is rendered")
+        raise ConfigError("trace", f"got pixel {fast} {slow}, which is {why}; a pixel that is rendered is accepted")
     panel = plan.panel_at(fast, slow)
     assert panel is not None  # it is not masked
     return panel
@@ -166,7 +166,7 @@ def _follow(plan: Plan, panel: PanelPlan, fast: int, slow: int, steps: list[Step
 
 
 def plan_steps(plan: Plan, panel: PanelPlan) -> Iterator[Step]:
-    """What is known before the first pixel, in the order in which it is computed."""
+    """Steps before the first pixel, in the order of computation."""
     yield from _detector_steps(plan, panel)
     yield from _crystal_steps(plan)
     table, phi = plan.sources, plan.phi
@@ -189,7 +189,7 @@ def plan_steps(plan: Plan, panel: PanelPlan) -> Iterator[Step]:
 
 
 def _panel_steps(plan: Plan, panel: PanelPlan) -> Iterator[Step]:
-    """The panel that holds a pixel; nothing for a detector of a single panel."""
+    """Steps about the panel of a pixel; none for a detector with a single panel."""
     if len(plan.detector_panels) == 1:
         return
     rows, columns = panel.window
@@ -240,7 +240,7 @@ def _crystal_steps(plan: Plan) -> Iterator[Step]:
 
 
 class _Tracer:
-    """The C program's loops over one pixel; ``steps`` collects what they compute."""
+    """The C program's loops over one pixel; computed quantities are appended to ``steps``."""
 
     def __init__(self, plan: Plan, panel: PanelPlan, *, interpolate: bool, first_pass: bool,
                  steps: list[Step] | None) -> None:
@@ -269,23 +269,23 @@ class _Tracer:
         for running, factor in ((rules.running_thick, trace.capture_fraction),
                                 (rules.running_polar, trace.polar), (rules.running_omega, trace.omega)):
             photons *= 1.0 if running else factor
-        with np.errstate(over="ignore"):  # running factors above 1 can pass the largest number, as in C
+        with np.errstate(over="ignore"):  # running factors above 1 can overflow, as in the C program
             trace.photons = float(np.float32(photons))
         self._note_pixel(trace, photons)
         return trace
 
     def _note_pixel(self, trace: PixelTrace, photons: float) -> None:
         plan = self._plan
-        # A sum whose terms pass through zero is known as well as they are, relative to their sizes.
-        share = self._intensity_scale / trace.intensity if trace.intensity else 1.0
+        # The rounding error of the sum is relative to the magnitudes of its terms, some of which may be close to 0.
+        ratio = self._intensity_scale / trace.intensity if trace.intensity else 1.0
         self._note("pixel", "I", (trace.intensity,), scale=self._intensity_scale)
         self._note("pixel", "I/steps", (trace.intensity_per_step,), scale=self._intensity_scale / plan.samples)
         self._note("pixel", "polarization", (trace.polar,))
         self._note("pixel", "solid angle", (trace.omega,), "sr")
         self._note("pixel", "capture fraction", (trace.capture_fraction,))
         self._note("pixel", "r_e^2 * fluence", (units.THOMSON_CROSS_SECTION_M2 * plan.fluence,))
-        self._note("pixel", "photons before rounding", (photons,), scale=abs(share * photons))
-        self._note("pixel", "photons", (trace.photons,), scale=(abs(share) + _SINGLE) * abs(trace.photons))
+        self._note("pixel", "photons before rounding", (photons,), scale=abs(ratio * photons))
+        self._note("pixel", "photons", (trace.photons,), scale=(abs(ratio) + _SINGLE) * abs(trace.photons))
 
     def _sub_pixel(self, trace: PixelTrace, layer: int, sub_slow: int, sub_fast: int) -> None:
         plan, panel, rules = self._plan, self._panel, self._plan.rules
@@ -340,8 +340,8 @@ class _Tracer:
                            (1.0, panel.origin))
         if self._plan.curved:
             start = scale(self._plan.geometry.beam, panel.distance)
-            turned = rotate_axis(start, panel.slow, position[1] / panel.distance)
-            position = rotate_axis(turned, panel.fast, position[2] / panel.distance)
+            rotated = rotate_axis(start, panel.slow, position[1] / panel.distance)
+            position = rotate_axis(rotated, panel.fast, position[2] / panel.distance)
         return position
 
     def _polarization(self, incident: Vector, direction: Vector) -> float:
@@ -406,12 +406,12 @@ class _Tracer:
             return _lagrange([_lagrange([_lagrange(line, l) for line in sheet], k) for sheet in box], h)
         inside = all(0 <= whole - low < size
                      for whole, low, size in zip(hkl0, factors.origin, factors.grid.shape, strict=True))
-        place = tuple(whole - low for whole, low in zip(hkl0, factors.origin, strict=True))
-        return float(factors.grid[place]) if inside else factors.default_F
+        index = tuple(whole - low for whole, low in zip(hkl0, factors.origin, strict=True))
+        return float(factors.grid[index]) if inside else factors.default_F
 
 
 def _lagrange(values: list[float], x: float) -> float:
-    """Cubic through ``values`` at 0, 1, 2, 3."""
+    """Value at ``x`` of the cubic through ``values`` at 0, 1, 2, 3."""
     total = 0.0
     for i, value in enumerate(values):
         above = below = 1.0
@@ -424,7 +424,7 @@ def _lagrange(values: list[float], x: float) -> float:
 
 
 def format_trace(trace: PixelTrace) -> str:
-    """The block of text that the C program prints for a pixel."""
+    """The text that the C program prints for a pixel."""
     return "\n".join(_lines(trace)) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Running the C program, or another that takes its flags, in a folder of its own."""
+"""Runs the C program, or another one with the same flags, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from cubragg.errors import CubraggError, FormatError
 from cubragg.io.images.raw import read_float
 
 _FLOAT_FILE = "floatimage.bin"
-#: The C program writes its integer files beside the float one; noise and picture can be left out.
+#: Output flags: only the float image is needed. The integer file cannot be switched off.
 _QUIET = ("-floatfile", _FLOAT_FILE, "-nonoise", "-nopgm", "-noprogress")
 _PIXELS = re.compile(r"\((\d+)x(\d+) pixels\)")
-#: Lines of a failed run that are worth repeating.
-_COMPLAINT = re.compile(r"error|usage|unable|not found", re.IGNORECASE)
+#: Lines of a failed run's output that are repeated in the error.
+_ERROR_LINE = re.compile(r"error|usage|unable|not found", re.IGNORECASE)
 
 
 class RunnerFailed(CubraggError, RuntimeError):
@@ -30,16 +30,16 @@ class RunnerFailed(CubraggError, RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class ProgramRun:
-    """A run of a program.
+    """The result of running a program.
 
     Attributes
     ----------
     command
-        Its whole command line.
+        The complete command line.
     photons
-        Its float image, float32 [slow, fast].
+        The float image, float32 [slow, fast].
     output
-        What it printed.
+        The text that it printed.
     seconds
         Wall time from start to end [s].
     """
@@ -58,20 +58,20 @@ def run_program(program: Path | str, arguments: Sequence[str], shape: tuple[int,
     program
         Path of the program, or its name on ``PATH``.
     arguments
-        Its flags; files must have absolute paths, and none may name a file to write. Flags that keep the
-        other files small are put before them.
+        Its flags, without output files; paths of input files must be absolute. Flags that switch off other output
+        are put before them.
     shape
-        (slow, fast) that its image has if it does not print it.
+        (slow, fast) of the image if the program does not print it.
 
     Notes
     -----
-    It runs on one thread unless ``OMP_NUM_THREADS`` is set: rules of the C program that depend on the pixel
-    before (interpolation switched off, a phi of 0) depend on the number of threads as well.
+    The program runs with one thread unless ``OMP_NUM_THREADS`` is set: rules of the C program that depend on the
+    previous pixel (interpolation switched off, a phi of 0) also depend on the number of threads.
 
     Raises
     ------
     RunnerFailed
-        In one sentence, with the line in which the program complained.
+        If the program cannot be started, fails or writes no image; the message repeats its own error line.
     """
     path = str(Path(program).resolve()) if os.sep in str(program) or Path(program).exists() else str(program)
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
@@ -86,13 +86,13 @@ def run_program(program: Path | str, arguments: Sequence[str], shape: tuple[int,
         seconds = time.perf_counter() - start
         output = done.stdout.decode("utf-8", errors="replace")
         if done.returncode != 0:
-            raise RunnerFailed(f"{program}: ended with {_ending(done.returncode)}{_complaint(output)}")
+            raise RunnerFailed(f"{program}: ended with {_ending(done.returncode)}{_error_line(output)}")
         printed = _PIXELS.search(output)
         shape = (int(printed[2]), int(printed[1])) if printed else shape
         try:
             photons = read_float(Path(folder) / _FLOAT_FILE, shape)
         except FileNotFoundError:
-            raise RunnerFailed(f"{program}: wrote no float image{_complaint(output)}") from None
+            raise RunnerFailed(f"{program}: wrote no float image{_error_line(output)}") from None
         except FormatError as error:
             raise RunnerFailed(f"{program}: {str(error).partition(': ')[2]}") from None
     return ProgramRun(command, photons, output, seconds)
@@ -102,7 +102,8 @@ def _ending(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"exit status {status}"
 
 
-def _complaint(output: str) -> str:
+def _error_line(output: str) -> str:
+    """The first line of the output that reports an error, else the last line, after a colon."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    told = next((line for line in lines if _COMPLAINT.search(line)), lines[-1] if lines else "")
-    return f": {told}" if told else ""
+    found = next((line for line in lines if _ERROR_LINE.search(line)), lines[-1] if lines else "")
+    return f": {found}" if found else ""

@@ -1,4 +1,4 @@
-"""Traces as text and as JSON, and the first quantity in which two of them part."""
+"""Writes traces as text and JSON, parses the C program's printout, and finds the first quantity that differs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from cubragg.io.files.text import read_text
 from cubragg.parity.pixel_trace import PixelTrace, Step, format_trace, plan_steps
 from cubragg.plan.plan import Plan
 
-#: Relative difference from which on two traces part: far above rounding, which grows with the number of
-#: cells, and far below what anybody would plant.
+#: Relative difference above which two quantities differ: far above rounding, which grows with the number of
+#: cells, and far below the effect of a wrong formula.
 TOLERANCE = 1e-9
 _NAME_WIDTH = 28
 
@@ -28,13 +28,13 @@ class Divergence(NamedTuple):
     Attributes
     ----------
     place, name, unit
-        Of the step (see `Step`).
+        Those of the step (see `Step`).
     ours, theirs
-        Its values; ``None`` where that trace has no such step.
+        Its values; ``None`` if a trace has no such step.
     absolute, relative
-        Largest difference of a component, and that over the largest component; NaN where they are not numbers.
+        Largest difference of a component, absolute and relative to the largest component; NaN for words.
     number
-        How many steps were compared until then, this one included.
+        Number of steps compared, including this one.
     """
 
     place: str
@@ -50,13 +50,13 @@ class Divergence(NamedTuple):
         unit = f" [{self.unit}]" if self.unit else ""
         before = "1 quantity that agrees" if self.number == 2 else f"{self.number - 1} quantities that agree"
         lines = [f"first divergence: {self.place}: {self.name}{unit}, after {before}",
-                 f"  here      {_told(self.ours)}", f"  there     {_told(self.theirs)}"]
+                 f"  here      {_shown(self.ours)}", f"  there     {_shown(self.theirs)}"]
         if not math.isnan(self.absolute):
             lines.append(f"  off by    {self.absolute:.6g} absolute, {self.relative:.6g} relative")
         return "\n".join(lines)
 
 
-def _told(values: Sequence[float | str] | None) -> str:
+def _shown(values: Sequence[float | str] | None) -> str:
     return "no such step" if values is None else _digits(values)
 
 
@@ -65,7 +65,7 @@ def _digits(values: Sequence[float | str]) -> str:
 
 
 def format_steps(trace: PixelTrace, steps: Sequence[Step]) -> str:
-    """All steps with 15 digits, then the block that the C program prints for the pixel, in its own lines."""
+    """All steps with 15 digits, followed by the pixel in the format of the C program."""
     return "\n".join(_step_lines(steps)) + "\n\nas the C program prints it\n" + format_trace(trace)
 
 
@@ -73,7 +73,7 @@ def _step_lines(steps: Sequence[Step]) -> Iterator[str]:
     open_places: list[str] = []
     for step in steps:
         places = step.place.split(", ")
-        # "layer 0, sub-pixel 0 0": one level of indentation each, told where it begins.
+        # "layer 0, sub-pixel 0 0": one level of indentation each, with a line where a new one begins.
         for depth, place in enumerate(places):
             if open_places[:depth + 1] != places[:depth + 1]:
                 yield "  " * depth + place
@@ -83,7 +83,7 @@ def _step_lines(steps: Sequence[Step]) -> Iterator[str]:
 
 
 def to_json(trace: PixelTrace, steps: Sequence[Step], version: str) -> str:
-    """All steps as JSON, numbers with all their digits; `from_json` gives them back."""
+    """All steps as JSON, numbers with all digits; `from_json` reads them."""
     document = {"cubragg": version, "fast": trace.fast, "slow": trace.slow,
                 "steps": [{**step._asdict(), "values": [_jsonable(value) for value in step.values]} for step in steps]}
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
@@ -94,12 +94,12 @@ def _jsonable(value: float | str) -> Any:
 
 
 def from_json(path: Path | str) -> tuple[int, int, list[Step]]:
-    """Fast, slow and the steps of a file that `to_json` wrote.
+    """Read fast, slow and the steps from a file with the output of `to_json`.
 
     Raises
     ------
     FormatError
-        If it is none.
+        If the file is not such a trace.
     OSError
         If it cannot be read.
     """
@@ -108,17 +108,17 @@ def from_json(path: Path | str) -> tuple[int, int, list[Step]]:
         steps = [Step(str(entry["place"]), str(entry["name"]), tuple(entry["values"]), str(entry["unit"]),
                       float(entry["scale"])) for entry in document["steps"]]
         if not all(isinstance(value, str | int | float) for step in steps for value in step.values):
-            raise ValueError("a value that is neither number nor word")
+            raise ValueError("a value is neither a number nor a string")
         return int(document["fast"]), int(document["slow"]), steps
     except FormatError:
         raise
     except (ValueError, TypeError, KeyError) as error:
-        raise FormatError(f"{path}: not a trace ({type(error).__name__}: {error}); a file that cubragg trace --json "
-                          "wrote is accepted") from None
+        raise FormatError(f"{path}: not a trace ({type(error).__name__}: {error}); the output of 'cubragg trace "
+                          "--json' is accepted") from None
 
 
 def is_trace(path: Path | str) -> bool:
-    """Whether a path is that of a trace: by its ending .json, else by its first character."""
+    """Whether a path is that of a trace, by the suffix .json or else by the first character of the file."""
     if str(path).endswith(".json"):
         return True
     try:
@@ -129,10 +129,10 @@ def is_trace(path: Path | str) -> bool:
 
 
 def first_divergence(ours: Sequence[Step], theirs: Sequence[Step], tolerance: float = TOLERANCE) -> Divergence | None:
-    """The first step that differs, in order of computation; ``None`` if all agree.
+    """The first step that differs, in the order of computation; ``None`` if all agree.
 
-    Components agree within ``tolerance`` times the largest of either trace, or times the scale of the step
-    where that is larger.
+    Components agree if they differ by at most ``tolerance`` times the largest component of both traces, or times
+    the scale of the step if that is larger.
     """
     ours, theirs = ([step._replace(values=tuple(map(_jsonable, step.values))) for step in steps]
                     for steps in (ours, theirs))
@@ -156,7 +156,7 @@ def _sizes(*steps: Step) -> list[float]:
 
 
 def _difference(here: Step, there: Sequence[float | str], allowed: Sequence[float], number: int) -> Divergence | None:
-    """A divergence if a component differs by more than is ``allowed`` for it."""
+    """A divergence if a component differs by more than its ``allowed`` difference, else ``None``."""
     values = tuple(there)
     apart = math.nan
     if len(here.values) == len(values) and not any(isinstance(value, str) for value in (*here.values, *values)):
@@ -171,7 +171,7 @@ def _difference(here: Step, there: Sequence[float | str], allowed: Sequence[floa
                       apart / size if size else math.nan, number)
 
 
-# What the C program prints
+# The printout of the C program
 
 _N = r"(\S+)"
 _SHAPES = {"ellipsoidal": "round", "parallelpiped": "square", "gaussian": "gauss", "tophat-spot": "tophat"}
@@ -179,9 +179,9 @@ _SHAPES = {"ellipsoidal": "round", "parallelpiped": "square", "gaussian": "gauss
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of the C program: the pattern, the step that it shows, and how its numbers are printed.
+    """A line of the C program: the step that it shows, its pattern, and the format of its numbers.
 
-    ``digits`` > 0 significant ones (%g), < 0 behind the point (%f), 0 words and whole numbers.
+    ``digits`` > 0 is a number of significant digits (%g), < 0 of decimals (%f); 0 means words and whole numbers.
     """
 
     place: str
@@ -237,21 +237,21 @@ _PIXEL = (
 
 
 class Printed(NamedTuple):
-    """A quantity as the C program prints it, and how far from it a value of the same rounding may lie."""
+    """Values printed by the C program, and the largest difference of each from a value that is rounded to it."""
 
     values: tuple[float | str, ...]
     allowed: tuple[float, ...]
 
 
 def parse_printout(text: str, fast: int, slow: int) -> dict[tuple[str, str], Printed]:
-    """What a run with ``-printout_pixel fast slow`` shows, by place and name of the step.
+    """Parse the output of a run with ``-printout_pixel fast slow``, by place and name of the step.
 
     Raises
     ------
     FormatError
-        If the pixel is not in it.
+        If the output does not contain the pixel.
     """
-    # A warning without a line end may stand before it.
+    # The line may begin with a warning that has no line end.
     start = re.search(rf"(?:^|printed! ) *{fast} +{slow} : stol = .*", text, re.MULTILINE)
     if start is None:
         raise FormatError(f"the C program: no line for pixel {fast} {slow}; it must be rendered (-roi, -mask) to be "
@@ -281,14 +281,14 @@ def _printed(words: Sequence[str], digits: int) -> Printed:
 
 
 def _half_unit(value: float, digits: int) -> float:
-    """Half of the last place of a printed number, and a little for a tie."""
+    """Half a unit of the last printed digit, and a little more for ties."""
     if digits < 0:
         return 0.500001 * 10.0 ** digits
     return 0.500001 * 10.0 ** (math.floor(math.log10(abs(value))) + 1 - digits) if value else 0.0
 
 
 def _tables(text: str, places: tuple[str, str]) -> Iterator[tuple[tuple[str, str], Printed]]:
-    """Cell vectors, which stand in columns."""
+    """Cell axes, which are printed in columns."""
     for title, place, star in (("real-space", places[0], ""), ("reciprocal-space", places[1], "*")):
         rows = re.search(rf"^{title} cell vectors.*\n.*\nX: (.*)\nY: (.*)\nZ: (.*)", text, re.MULTILINE)
         if rows:
@@ -298,14 +298,14 @@ def _tables(text: str, places: tuple[str, str]) -> Iterator[tuple[tuple[str, str
 
 
 def _listed(header: str) -> Iterator[tuple[tuple[str, str], Printed]]:
-    """Phi angles and sources, one a line."""
+    """Phi angles and sources, which are printed one per line."""
     for number, word in re.findall(rf"^phi(\d+) = {_N}", header, re.MULTILINE):
         yield ("rotation", f"phi {number}"), _printed([word], 6)
     block = re.search(r"created a total of \d+ sources:\n((?:\S+ \S+ \S+   \S+ \S+\n)*)", header)
     for number, line in enumerate(block[1].splitlines() if block else ()):
         x, y, z, _, wavelength = line.split()
         position: Vector = (float(x), float(y), float(z))
-        # Printed as a position, used as a direction; its digits are relative to the distance.
+        # It is printed as a position but used as a direction; its rounding is relative to the distance.
         away = unit(position)
         allowed = 2.0 * max(_half_unit(component, 6) for component in position) / norm(position)
         yield ("beam", f"source {number} incident"), Printed((-away[0], -away[1], -away[2]), (allowed,) * 3)
@@ -313,7 +313,7 @@ def _listed(header: str) -> Iterator[tuple[tuple[str, str], Printed]]:
 
 
 def printable_steps(plan: Plan, trace: PixelTrace) -> Iterator[Step]:
-    """The quantities that the C program may print, in the order of computation; those of the pixel as they end up."""
+    """Quantities that the C program may print, in the order of computation, with the last values of the pixel."""
     panel = plan.panel_at(trace.fast, trace.slow)
     assert panel is not None  # it was traced
     yield from plan_steps(plan, panel)
@@ -330,22 +330,22 @@ def printable_steps(plan: Plan, trace: PixelTrace) -> Iterator[Step]:
 
 
 def printout_divergence(plan: Plan, trace: PixelTrace, text: str) -> tuple[Divergence | None, int]:
-    """The first quantity that the C program prints otherwise, at its printed digits, and how many were compared.
+    """The first quantity that differs from the C program's printout in its digits, and the number compared.
 
     Raises
     ------
     FormatError
-        If ``text`` does not show the pixel.
+        If ``text`` does not contain the pixel.
     """
     printed = parse_printout(text, trace.fast, trace.slow)
     number = 0
     for step in printable_steps(plan, trace):
         there = printed.get((step.place, step.name))
-        # A structure factor that was never looked up is whatever lay in memory.
+        # The C program prints uninitialized memory for a structure factor that it never looked up.
         if there is None or any(value != value for value in step.values):
             continue
         number += 1
-        # Rounding of a component that should be 0 is relative to the others.
+        # The rounding error of a component that should be 0 is relative to the other components.
         spare = 1e-12 * max(_sizes(step)) if any(there.allowed) else 0.0
         found = _difference(step, there.values, [most + spare for most in there.allowed], number)
         if found:

@@ -153,8 +153,8 @@ def test_a_trace_without_the_c_program_takes_them(run, folder):
 
 @pytest.mark.parametrize(("name", "data", "word"), [
     ("a.hkl.gz", gzip.compress(LIST.encode()), "compressed"), ("a.hkl.bz2", bz2.compress(LIST.encode()), "compressed"),
-    ("comment.hkl", b"# h k l F\n" + LIST.encode(), "alone"),
-    ("sigma.hkl", b"0 0 1 5 0.1\n1 0 0 7 0.2\n", "alone"), ("commas.hkl", b"0,0,1,5\n", "alone")],
+    ("comment.hkl", b"# h k l F\n" + LIST.encode(), "h k l F only"),
+    ("sigma.hkl", b"0 0 1 5 0.1\n1 0 0 7 0.2\n", "h k l F only"), ("commas.hkl", b"0,0,1,5\n", "h k l F only")],
     ids=["gzip", "bzip2", "comment", "sigma", "commas"])
 def test_lists_that_the_c_program_reads_differently(folder, name, data, word):
     """It takes four numbers after four numbers, whatever the lines; cubragg reads all of these."""

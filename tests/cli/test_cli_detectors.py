@@ -122,7 +122,7 @@ def test_a_pixel_of_a_panel_is_traced(run):
     assert result.exit_code == 0
     assert "1 m1" in result.stdout
     assert run(f"trace 1033 3 {line}").stderr == (
-        "Error: trace: got pixel 1033 3, which is masked or between panels; give one that is rendered\n")
+        "Error: trace: got pixel 1033 3, which is masked or between panels; a pixel that is rendered is accepted\n")
     assert run(f"{line} -roi 1033 1039 3 3 -printout -floatfile a.bin").stdout.count("hkl0=") == 2
 
 

@@ -110,7 +110,7 @@ def write_bad_files(folder) -> None:
      "-printout: got a region of 4096 pixels; at most 1000 are printed, name one with -printout_pixel "
      "or narrow -roi"),
     ("--semantics physical -printout_pixel 1 1", COMMAND,
-     "--semantics: got physical; a pixel is traced in nanobragg semantics only"),
+     "--semantics: got physical; pixels are traced in nanobragg semantics only: type --semantics nanobragg"),
     # files that are not there
     ("-hkl no.hkl", COMMAND, "-hkl: got 'no.hkl'; there is no such file"),
     ("-mat no.mat", COMMAND, "-mat: got 'no.mat'; there is no such file"),

@@ -96,7 +96,7 @@ def test_against_a_program():
     (f"-1 2 {FLAGS}", 2, ("'FAST'", "-1", "x>=0")),
     (f"12 32 {FLAGS}", 2, "trace: got pixel 12 32; the region is 0 to 31 fast and 0 to 31 slow"),
     (f"12 14 {FLAGS} --semantics physical", 2,
-     "semantics: got physical; a pixel is traced in nanobragg semantics only"),
+     "semantics: got physical; pixels are traced in nanobragg semantics only: type --semantics nanobragg"),
     (f"12 14 {FLAGS} -lambda 0", 2, "-lambda: got 0 A; wavelength must be > 0 A"),
     (f"12 14 {FLAGS} --last --json x.json", 2, "--last: got --json or --against as well; those work on all steps"),
     (f"12 14 {FLAGS} --tolerance 2", 2, ("'--tolerance'", "2", "0.0<=x<1.0")),
@@ -113,7 +113,7 @@ def test_against_a_program():
     (f"12 14 {FLAGS} --against /bin/true --tolerance 1e-3", 2,
      "--tolerance: got a program to compare with; its printed digits decide"),
     (f"12 14 {FLAGS} --against broken.json", 1,
-     "broken.json: not a trace (KeyError: 'steps'); a file that cubragg trace --json wrote is accepted"),
+     "broken.json: not a trace (KeyError: 'steps'); the output of 'cubragg trace --json' is accepted"),
     (f"12 14 {FLAGS} --against /bin/false", 1, "/bin/false: ended with exit status 1"),
     (f"12 14 {FLAGS} --json none/x.json", 1, "none/x.json: No such file or directory"),
 ])

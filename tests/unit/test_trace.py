@@ -123,12 +123,13 @@ def test_too_many_samples_are_refused():
     assert trace_pixel(plan, 3, 4).photons > 0.0
     with pytest.raises(ConfigError) as caught:
         trace_steps(plan, 3, 4)
-    assert str(caught.value) == (f"trace: got 60000 samples in a pixel; at most {MAX_SAMPLES} are followed step by "
-                                 "step, --last prints the last one")
+    assert str(caught.value) == (f"trace: got 60000 samples in a pixel; at most {MAX_SAMPLES} are traced step by "
+                                 "step, --last prints only the last one")
 
 
 @pytest.mark.parametrize(("settings", "pixel", "message"), [
-    ({"semantics": "physical"}, (3, 4), "semantics: got physical; a pixel is traced in nanobragg semantics only"),
+    ({"semantics": "physical"}, (3, 4), "semantics: got physical; pixels are traced in "
+     "nanobragg semantics only: type --semantics nanobragg"),
     ({"sampling": {"roi": (2, 5, 3, 6)}}, (1, 4),
      "trace: got pixel 1 4; the region is 2 to 5 fast and 3 to 6 slow"),
 ])
@@ -166,14 +167,14 @@ def test_json_gives_back_every_bit(plan, steps, tmp_path):
     ("{}", "KeyError: 'steps'"),
     ("[1]", "TypeError: list indices must be integers or slices, not str"),
     ('{"fast": 1, "slow": 2, "steps": [{"place": "a", "name": "b", "values": [[]], "unit": "", "scale": 0}]}',
-     "ValueError: a value that is neither number nor word"),
+     "ValueError: a value is neither a number nor a string"),
 ])
 def test_json_that_is_no_trace(tmp_path, text, reason):
     path = tmp_path / "x.json"
     path.write_text(text)
     with pytest.raises(FormatError) as caught:
         from_json(path)
-    assert str(caught.value) == f"{path}: not a trace ({reason}); a file that cubragg trace --json wrote is accepted"
+    assert str(caught.value) == f"{path}: not a trace ({reason}); the output of 'cubragg trace --json' is accepted"
 
 
 # planted errors are named by the quantity in which they were planted
