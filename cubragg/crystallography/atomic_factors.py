@@ -1,4 +1,4 @@
-"""Structure factors of an atomic model, on the absolute scale.
+"""Computes structure factors of a structure, on the absolute scale.
 
 F(h) = sum over all atoms of the cell of (f0 + f' + i f'') occupancy exp(-B s^2 / 4) exp(2 pi i h x), s = 1 / d, with f0
 from International Tables C, 6.1.1.4 (neutral atoms), f' and f'' after Cromer and Liberman; for macromolecules
@@ -22,20 +22,20 @@ from cubragg.errors import ConfigError, CubraggError
 
 #: Usual bulk solvent: density [electrons/A^3] and B [A^2].
 K_SOL, B_SOL = 0.35, 46.0
-#: Up to this number of terms the sum takes a fraction of a second.
+#: Largest number of terms of a direct sum, which then takes a fraction of a second.
 MAX_DIRECT_TERMS = 2_000_000
-#: Density is sampled twice as finely as resolution asks for, blurred to match, and each atom cut off at this density
-#: [electrons/A^3]: R against the sum is then about 1e-6.
+#: Oversampling of the density, and the density [electrons/A^3] at which atoms are cut off: the R factor against the
+#: direct sum is then about 1e-6.
 _RATE, _CUTOFF = 2.0, 1e-6
-#: Step of the mask [A], where dmin does not ask for a finer one. It is not tied to dmin, since the mask is as coarse
-#: as its steps (one of 0.25 A leaves 3 % more of the cell to solvent), and the same for low angles whatever dmin is.
+#: Largest grid spacing of the solvent mask [A], and the smallest number of grid points per dmin. The spacing is fixed
+#: for coarse dmin because the mask depends on it (0.25 A gives 3 % more solvent) and should not depend on dmin.
 _MASK_STEP_A, _MASK_STEPS_PER_DMIN = 0.5, 2.5
 MIN_DMIN_A = 0.2
 
 
 @dataclass(frozen=True, eq=False)
 class ModelFactors:
-    """Structure factors of a model.
+    """Calculated structure factors.
 
     Attributes
     ----------
@@ -44,13 +44,13 @@ class ModelFactors:
     plus, minus
         complex128 [n] [electrons per cell], F(h) and F(-h).
     model
-        What they are of.
+        The atoms.
     dmin_A, wavelength_A, anomalous, k_sol, b_sol
-        How they were made; ``k_sol`` is 0 without solvent.
+        Parameters of the calculation; ``k_sol`` is 0 without solvent.
     method
         ``direct sum`` or ``FFT``.
     solvent_fraction
-        Share of the cell that the mask leaves to solvent; 0 where there is none.
+        Fraction of the cell that is solvent; 0 without solvent.
     """
 
     hkl: np.ndarray
@@ -71,43 +71,43 @@ class ModelFactors:
         return Symmetry(self.model.group.xhm(), self.model.group.operations())
 
     def expanded(self) -> ReflectionGrid:
-        """|F| of every reflection in P1, Friedel mates with their own, absences 0."""
-        # The mate of a centric reflection is on its own orbit, and equal.
+        """|F| of every reflection in P1, with separate Friedel mates, and 0 for systematic absences."""
+        # The Friedel mate of a centric reflection is on the same orbit, with an equal amplitude.
         hkl = np.concatenate([self.hkl, -self.hkl])
         grid = expand(hkl, np.abs(np.concatenate([self.plus, self.minus])), self.symmetry)
         Sphere.around(hkl, grid, self.symmetry, self.model.cell).enter_absences(grid)
         return grid
 
     def columns(self) -> dict[str, tuple[str, np.ndarray]]:
-        """For an MTZ file: amplitudes and phases [deg], of both Friedel mates where f'' may part them."""
-        hands = ((("F(+)", "PHI(+)", "G"), self.plus), (("F(-)", "PHI(-)", "G"), self.minus)) if self.anomalous else (
+        """Columns of an MTZ file: amplitudes and phases [deg], of both Friedel mates if they are anomalous."""
+        mates = ((("F(+)", "PHI(+)", "G"), self.plus), (("F(-)", "PHI(-)", "G"), self.minus)) if self.anomalous else (
             (("FC", "PHIC", "F"), self.plus),)
-        return {name: column for (amplitude, phase, kind), values in hands
+        return {name: column for (amplitude, phase, kind), values in mates
                 for name, column in ((amplitude, (kind, np.abs(values))), (phase, ("P", np.angle(values, deg=True))))}
 
 
 def structure_factors(model: AtomicModel, dmin: float, *, wavelength_A: float = 1.0,
                       anomalous: bool = True, k_sol: float | None = None, b_sol: float = B_SOL,
                       direct: bool | None = None) -> ModelFactors:
-    """Structure factors of a model to ``dmin`` [A].
+    """Compute the structure factors of atoms to ``dmin`` [A].
 
     Parameters
     ----------
     model
-        Atoms, as `cubragg.io.atoms.read_model` reads them.
+        Atoms, as returned by `cubragg.io.atoms.read_model`.
     anomalous
-        Add f' and f'' of ``wavelength_A`` [A].
+        Include f' and f'' at ``wavelength_A`` [A].
     k_sol, b_sol
         Bulk solvent [electrons/A^3], [A^2]; ``k_sol=None``: `K_SOL` for macromolecules, else none.
     direct
-        Sum over atoms (true) or transform the density (false); ``None``: the sum where it is short.
+        True: direct sum over atoms; False: Fourier transform of the density; ``None``: the sum if it is short.
 
     Raises
     ------
     ConfigError
         For a number out of range.
     CubraggError
-        If the resolution asks for more than fits into memory.
+        If the grid for this resolution would exceed `MAX_GRID_POINTS`.
     """
     checks.number("dmin", "the resolution", dmin, "A", at_least=MIN_DMIN_A)
     checks.number("wavelength_A", "the wavelength", wavelength_A, "A", above=0.0)
@@ -115,11 +115,12 @@ def structure_factors(model: AtomicModel, dmin: float, *, wavelength_A: float = 
     checks.number("b_sol", "B of the solvent", b_sol, "A^2", at_least=0.0)
     cell = gemmi.UnitCell(*model.cell)
     if np.prod(2 * np.array(model.cell[:3]) / dmin + 1) * _RATE ** 3 > MAX_GRID_POINTS:
-        raise CubraggError(f"{model.path}: got a resolution of {dmin:g} A for a cell of {cell.volume:g} A^3; its grid "
-                           f"would exceed {MAX_GRID_POINTS} points")
+        raise CubraggError(f"{model.path}: got a resolution of {dmin:g} A for a cell of {cell.volume:g} A^3, whose "
+                           f"grid would exceed {MAX_GRID_POINTS} points; type a coarser --dmin")
     unique = gemmi.make_miller_array(cell, model.group, dmin)
     if not len(unique):
-        raise ConfigError("dmin", f"got {dmin:g} A; no reflection of this cell is that coarse")
+        raise ConfigError("dmin", f"got {dmin:g} A, which is coarser than every reflection of this cell; a finer "
+                          "resolution is accepted")
     hkl = np.concatenate([np.zeros((1, 3), dtype=np.int32), unique])
     elements = {atom.element.name: atom.element for atom in model.atoms() if atom.element.atomic_number}
     dispersion = dict.fromkeys(elements, (0.0, 0.0))
@@ -138,7 +139,7 @@ def structure_factors(model: AtomicModel, dmin: float, *, wavelength_A: float = 
         mask = _mask(model, hkl, dmin)
         fraction = float(mask[0].real) / cell.volume
         real = real + k_sol * np.exp(-b_sol / 4.0 * cell.calculate_1_d2_array(hkl)) * mask
-    # Of real densities F(-h) is the conjugate of F(h): that of f0 + f' and solvent, and that of f''.
+    # The densities of f0 + f' with solvent, and of f'', are real, so F(-h) of each is the conjugate of its F(h).
     return ModelFactors(hkl, real + 1j * imaginary, real.conj() + 1j * imaginary.conj(), model, dmin, wavelength_A,
                         anomalous, k_sol, b_sol, "direct sum" if direct else "FFT", fraction)
 
@@ -155,13 +156,13 @@ def _direct(model: AtomicModel, hkl: np.ndarray, dmin: float,
     real = summed({name: first for name, (first, _) in dispersion.items()})
     if not any(second for _, second in dispersion.values()):
         return real, np.zeros_like(real)
-    # gemmi adds real numbers to f0 only: the sum of f'' is a difference.
+    # gemmi only adds real numbers to f0, so the sum of f'' is computed as a difference.
     return real, summed({name: first + second for name, (first, second) in dispersion.items()}) - real
 
 
 def _transformed(model: AtomicModel, hkl: np.ndarray, dmin: float,
                  dispersion: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """What `_direct` gives, from the density of f0 + f' and that of f'' on a grid."""
+    """The sums of `_direct`, by Fourier transform of the densities of f0 + f' and of f'' on a grid."""
     calculator = gemmi.DensityCalculatorX()
     calculator.d_min, calculator.rate, calculator.cutoff = dmin, _RATE, _CUTOFF
     calculator.set_grid_cell_and_spacegroup(model.structure)
@@ -181,7 +182,7 @@ def _transformed(model: AtomicModel, hkl: np.ndarray, dmin: float,
 
 
 def _mask(model: AtomicModel, hkl: np.ndarray, dmin: float) -> np.ndarray:
-    """Transform of the solvent mask, complex128 [n] [A^3]."""
+    """Fourier transform of the solvent mask, complex128 [n] [A^3]."""
     masker = gemmi.SolventMasker(gemmi.AtomicRadiiSet.Cctbx)
     grid = gemmi.FloatGrid()
     grid.setup_from(model.structure, spacing=min(dmin / _MASK_STEPS_PER_DMIN, _MASK_STEP_A))
@@ -190,6 +191,6 @@ def _mask(model: AtomicModel, hkl: np.ndarray, dmin: float) -> np.ndarray:
 
 
 def _at(grid: gemmi.FloatGrid, hkl: np.ndarray, blur: float) -> np.ndarray:
-    """Transform of a grid at indices [n, 3], with ``blur`` [A^2] taken out again."""
+    """Fourier transform of a grid at indices [n, 3], corrected for the ``blur`` [A^2] of the density."""
     reciprocal = gemmi.transform_map_to_f_phi(grid, half_l=True)
     return np.asarray(reciprocal.get_value_by_hkl(hkl, unblur=blur), dtype=np.complex128)

@@ -1,4 +1,4 @@
-"""Unit cells: lengths and angles from axes, and the dual axes of a lattice."""
+"""Unit cells: parameters from cell axes, and reciprocal axes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ Cell = tuple[float, float, float, float, float, float]
 
 
 def cell_of_axes(a: Vector, b: Vector, c: Vector) -> Cell:
-    """Lengths, in the unit of the axes, and angles [deg] of a cell with these axes."""
+    """Cell parameters: lengths in the unit of the axes, and angles [deg]."""
     angles = (units.deg_from_rad(math.atan2(norm(cross(x, y)), dot(x, y))) for x, y in ((b, c), (c, a), (a, b)))
     return (norm(a), norm(b), norm(c), *angles)  # type: ignore[return-value]
 
 
 def dual_axes(a: Vector, b: Vector, c: Vector) -> tuple[Vector, Vector, Vector]:
-    """The three vectors dual to ``a, b, c``: the reciprocal axes of real axes, and the other way round."""
+    """Reciprocal axes of real axes ``a, b, c``, or real axes of reciprocal ones."""
     per_volume = 1.0 / dot(a, cross(b, c))
     return scale(cross(b, c), per_volume), scale(cross(c, a), per_volume), scale(cross(a, b), per_volume)
 
 
 def checked_cell(where: Path | str, cell: gemmi.UnitCell) -> Cell:
-    """The parameters of gemmi's cell.
+    """The parameters of a gemmi cell; ``where`` is the file for errors.
 
     Raises
     ------
     FormatError
-        If it has no volume.
+        If the volume of the cell is not positive.
     """
     if not cell.is_crystal() or not cell.volume > 0.0:
         raise FormatError(f"{where}: contains no unit cell")

@@ -1,4 +1,4 @@
-"""Orientations of a crystal: random ones, and rotation matrices of what users give."""
+"""Orientations of a crystal: random ones, and conversion of all accepted forms to misset angles."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cubragg import units
 from cubragg.crystallography.vectors import Vector
 from cubragg.errors import ConfigError
 
-#: A matrix further than this from a rotation, or a quaternion from length 1, is refused.
+#: Largest deviation of an accepted matrix from a rotation, and of a quaternion's length from 1.
 _ROTATION_ERROR = 1e-6
-#: Below this cosine of the angle about y, the angles about x and z are one rotation: z is set to 0.
+#: Below this cosine of the angle about y, the angles about x and z are equivalent, and z is set to 0.
 _GIMBAL_LOCK = 1e-12
 
 
 class Rotations(Protocol):
-    """What `scipy.spatial.transform.Rotation` can do."""
+    """The interface of `scipy.spatial.transform.Rotation` that is used here."""
 
     def as_matrix(self) -> np.ndarray:
         """Rotation matrices [3, 3] or [n, 3, 3]."""
@@ -31,16 +31,16 @@ Orientations = npt.ArrayLike | Rotations
 
 
 def random_orientations(n: int, seed: int = 0) -> np.ndarray:
-    """Rotations uniform on SO(3), float64 [n, 3, 3].
+    """Random rotation matrices, uniform on SO(3), float64 [n, 3, 3].
 
-    The first k of n are the same for every n. Source: K. Shoemake, "Uniform random rotations", Graphics Gems III, 1992.
+    A larger n keeps the first matrices. Source: K. Shoemake, "Uniform random rotations", Graphics Gems III, 1992.
 
     Parameters
     ----------
     n
-        How many, >= 0.
+        Number of matrices, >= 0.
     seed
-        Of the random numbers, >= 0 (Philox 4x64).
+        Seed of the random numbers, >= 0 (Philox 4x64).
 
     Raises
     ------
@@ -71,7 +71,7 @@ def misset_angles(orientations: Orientations) -> list[Vector]:
     Raises
     ------
     ConfigError
-        For another shape, numbers that are not finite, and matrices or quaternions that are no rotations.
+        For another shape, numbers that are not finite, and matrices or quaternions that are not rotations.
     """
     given = orientations.as_matrix() if hasattr(orientations, "as_matrix") else orientations
     array = np.asarray(given, dtype=np.float64)
@@ -95,13 +95,13 @@ def misset_angles(orientations: Orientations) -> list[Vector]:
     error = np.abs(array @ array.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2), initial=0.0)
     wrong = np.flatnonzero((error > _ROTATION_ERROR) | (np.linalg.det(array) < 0.0))
     if wrong.size:
-        raise ConfigError("orientations", f"matrix {wrong[0]} is no rotation; rows must be orthogonal unit vectors, "
-                          "and the determinant 1")
+        raise ConfigError("orientations", f"matrix {wrong[0]} is not a rotation; its rows must be orthogonal unit "
+                          "vectors, and its determinant 1")
     return [_angles(matrix) for matrix in array]
 
 
 def _angles(m: np.ndarray) -> Vector:
-    """Angles about x, then y, then z [deg], of a rotation: m = Rz Ry Rx."""
+    """Angles about x, then y, then z [deg] of a rotation matrix m = Rz Ry Rx."""
     cosine = np.hypot(m[0, 0], m[1, 0])
     about_y = np.arctan2(-m[2, 0], cosine)
     if cosine > _GIMBAL_LOCK:

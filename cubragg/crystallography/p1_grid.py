@@ -1,4 +1,4 @@
-"""A unique list of reflections becomes the whole of reciprocal space: merging, expansion to P1, what is missing."""
+"""Merges reflections, expands them to P1, and lists the ones that are missing."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from cubragg.errors import ConfigError
 if TYPE_CHECKING:
     import gemmi
 
-#: Grid points that are still worth allocating (8 bytes each: 4 GB).
+#: Largest number of grid points that is allocated (8 bytes each: 4 GB).
 MAX_GRID_POINTS = 500_000_000
-#: Mates whose values differ by more than this share of their mean are said to disagree.
+#: Symmetry mates disagree if they differ from their mean by more than this fraction of it.
 DISAGREEMENT = 0.01
 SHELLS = 10
 _ROUNDING = 1e-6
 
 
 class Merged(NamedTuple):
-    """One row for each orbit of the point group, Friedel mates apart.
+    """Merged reflections: one row for each orbit of the point group, Friedel mates separate.
 
-    ``hkl`` int32 [n, 3], ``values`` float64 [n]; ``repeated``: orbits with more than one row,
-    ``disagreeing``: those whose rows differ by more than `DISAGREEMENT` of their mean.
+    ``hkl`` int32 [n, 3], ``values`` float64 [n]; ``repeated``: number of orbits listed in more than one row,
+    ``disagreeing``: number of those with a row that differs by more than `DISAGREEMENT` from the mean.
     """
 
     hkl: np.ndarray
@@ -34,7 +34,7 @@ class Merged(NamedTuple):
 
 
 class Shell(NamedTuple):
-    """A shell of resolution [A], and how many of its unique reflections are listed."""
+    """A resolution shell [A] with the numbers of its unique reflections that are listed and possible."""
 
     d_max_A: float
     d_min_A: float
@@ -52,7 +52,7 @@ def _box(hkl: np.ndarray, symmetry: Symmetry) -> IndexBox:
 
 
 def merge(hkl: np.ndarray, values: np.ndarray, symmetry: Symmetry) -> Merged:
-    """The mean of rows that the point group makes equal; Friedel mates stay apart where it does not.
+    """Average the rows that are equivalent under the point group; Friedel mates are merged only if it contains -1.
 
     Parameters
     ----------
@@ -62,58 +62,58 @@ def merge(hkl: np.ndarray, values: np.ndarray, symmetry: Symmetry) -> Merged:
     Raises
     ------
     ConfigError
-        If the indices span more than `MAX_GRID_POINTS`.
+        If the box of the indices has more than `MAX_GRID_POINTS` points.
     """
     box = _box(hkl, symmetry)
     keys = box.first_of_orbit(hkl, symmetry, friedel=False)
-    orbits, first, place, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    orbits, first, orbit, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
     if len(orbits) == len(hkl):
         return Merged(hkl[first].astype(np.int32), values[first], 0, 0)
-    means = np.bincount(place, weights=values) / counts
+    means = np.bincount(orbit, weights=values) / counts
     spread = np.zeros(len(orbits))
-    np.maximum.at(spread, place, np.abs(values - means[place]))
+    np.maximum.at(spread, orbit, np.abs(values - means[orbit]))
     disagreeing = int((spread > DISAGREEMENT * np.abs(means)).sum())
     return Merged(box.hkl(orbits), np.where(counts == 1, values[first], means), int((counts > 1).sum()), disagreeing)
 
 
 class ReflectionGrid(NamedTuple):
-    """Reciprocal space in P1: ``values`` float64 [2a + 1, 2b + 1, 2c + 1] by h + a, k + b, l + c, NaN where unknown."""
+    """Reflections in P1: ``values`` float64 [2a + 1, 2b + 1, 2c + 1], index h + a, k + b, l + c; NaN if missing."""
 
     box: IndexBox
     values: np.ndarray
 
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """What is known as indices int32 [n, 3], sorted by h, k, l, and values [n]."""
+        """Indices int32 [n, 3], sorted by h, k, l, and values [n] of the reflections that are not missing."""
         values = self.values.reshape(-1)
         keys = np.flatnonzero(~np.isnan(values))
         return self.box.hkl(keys), values[keys]
 
     def holds(self, hkl: np.ndarray) -> np.ndarray:
-        """Whether the values at indices [n, 3] are known, bool [n]."""
+        """Whether the grid contains a value for each of the indices [n, 3], bool [n]."""
         values = self.values.reshape(-1).take(self.box.keys(hkl), mode="clip")
         return self.box.contains(hkl) & ~np.isnan(values)
 
     def filled(self, default_F: float = 0.0) -> tuple[np.ndarray, tuple[int, int, int]]:
-        """Amplitudes float64 [h, k, l], ``default_F`` [electrons] where nothing is known, and the first indices."""
+        """Amplitudes float64 [h, k, l], with ``default_F`` [electrons] for missing ones, and first indices."""
         h, k, m = (-int(n) for n in self.box.reach)
         return np.where(np.isnan(self.values), default_F, self.values), (h, k, m)
 
 
 def expand(hkl: np.ndarray, amplitudes: np.ndarray, symmetry: Symmetry) -> ReflectionGrid:
-    """All symmetry and Friedel mates of merged reflections.
+    """Expand merged reflections to all symmetry and Friedel mates.
 
-    A reflection whose Friedel mate is in the list keeps its own amplitude, otherwise both have the same.
+    If only one of two Friedel mates is listed, both get its amplitude.
 
     Parameters
     ----------
     hkl, amplitudes
-        Indices int [n, 3] and values [n], one row an orbit (`merge`).
+        Indices int [n, 3] and values [n], one row for each orbit (`merge`).
     """
     box = _box(hkl, symmetry)
     values = np.full(box.size, np.nan)
     for rotation in symmetry.point_group:
         values[box.keys(hkl, rotation)] = amplitudes
-    # The key of -h counts from the other end.
+    # The key of -h is the same number counted from the end.
     half = box.size // 2
     lower, upper = values[:half + 1], values[half:][::-1]
     gaps = np.isnan(lower), np.isnan(upper)
@@ -123,11 +123,11 @@ def expand(hkl: np.ndarray, amplitudes: np.ndarray, symmetry: Symmetry) -> Refle
 
 
 class Sphere(NamedTuple):
-    """Reciprocal space down to the resolution of a list, against what the list holds.
+    """All reflections to the resolution of a list, sorted into listed and missing ones.
 
-    ``hkl`` int32 [n, 3] is the merged list (`merge`) and ``finest`` its largest 1 / d^2 [1/A^2] in ``cell``, freed of
-    misfit. Of each Friedel pair that is not in its expansion one is in ``missing`` int32 [m, 3], or in ``absent``
-    int32 [a, 3] if it is a systematic absence.
+    ``hkl`` int32 [n, 3] is the merged list (`merge`) and ``finest`` its largest 1 / d^2 [1/A^2] in ``cell``, which has
+    the exact symmetry of the space group. Of each Friedel pair that is not in the expanded list, one is in ``missing``
+    int32 [m, 3], or in ``absent`` int32 [a, 3] if it is a systematic absence.
     """
 
     hkl: np.ndarray
@@ -139,21 +139,21 @@ class Sphere(NamedTuple):
 
     @classmethod
     def around(cls, hkl: np.ndarray, grid: ReflectionGrid, symmetry: Symmetry, cell: tuple[float, ...]) -> Sphere:
-        """For a merged list and its expansion; ``cell``: a, b, c [A], alpha, beta, gamma [deg]."""
+        """Compare a merged list and its expansion with all reflections of ``cell`` [A, deg]."""
         import gemmi
 
         fitted = symmetry.fitted(cell)
         finest = float(fitted.calculate_1_d2_array(hkl).max())
-        # What lies on the very limit may have been left out by rounding: not listed, it is not missed.
+        # A reflection exactly at the resolution limit may be unlisted by rounding and does not count as missing.
         half = gemmi.make_miller_array(fitted, gemmi.SpaceGroup("P 1"), (finest * (1.0 - _ROUNDING)) ** -0.5)
         unlisted = half[~grid.holds(half)]
         absent = symmetry.operations.systematic_absences(unlisted)
         return cls(hkl, symmetry, fitted, finest, unlisted[~absent], unlisted[absent])
 
     def shells(self) -> tuple[Shell, ...]:
-        """What is listed and what could be, by shells of equal volume.
+        """Numbers of listed and possible unique reflections in shells of equal volume.
 
-        0 0 0 and systematic absences are not counted; symmetry and Friedel mates are one reflection.
+        0 0 0 and systematic absences are not counted; symmetry and Friedel mates count once.
         """
         counted = ~self.symmetry.operations.systematic_absences(self.hkl) & self.hkl.any(axis=1)
         listed, missing = (self.cell.calculate_1_d2_array(_unique(hkl, self.symmetry))
@@ -161,7 +161,7 @@ class Sphere(NamedTuple):
         return _shells(listed, missing, self.finest)
 
     def enter_absences(self, grid: ReflectionGrid) -> None:
-        """Write 0 into the grid for every systematic absence down to the resolution of the list."""
+        """Set every systematic absence to the resolution of the list to 0 in the grid."""
         inside = self.absent[grid.box.contains(self.absent)]
         for mates in (inside, -inside):
             grid.values.reshape(-1)[grid.box.keys(mates)] = 0.0
@@ -176,7 +176,7 @@ def _unique(hkl: np.ndarray, symmetry: Symmetry) -> np.ndarray:
 
 
 def _shells(listed: np.ndarray, missing: np.ndarray, finest: float) -> tuple[Shell, ...]:
-    """Shells of equal volume, from 1 / d^2 [1/A^2] of unique reflections."""
+    """Shells of equal volume from 1 / d^2 [1/A^2] of the listed and missing unique reflections."""
     both = np.concatenate([listed, missing])
     if not len(both):
         return ()

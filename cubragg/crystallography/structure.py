@@ -1,4 +1,4 @@
-"""Atoms in their cell and space group, as gemmi's structure."""
+"""Atoms with unit cell and space group, as a gemmi structure."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from cubragg.crystallography.cell import Cell
 
 @dataclass(frozen=True, eq=False)
 class AtomicModel:
-    """What scatters.
+    """A structure: atoms, unit cell and space group.
 
     Attributes
     ----------
     path
-        The file it comes from.
+        File that it was read from.
     structure
-        gemmi's structure, of one model, with occupancies shared out among symmetry copies.
+        gemmi structure with one model; occupancies on special positions are divided by the number of copies.
     cell, group
         a, b, c [A], alpha, beta, gamma [deg] and the space group.
     macromolecule
-        Whether it comes from a PDB or mmCIF file, whose gaps hold solvent.
+        Whether it was read from a PDB or mmCIF file, so that solvent fills the space between the atoms.
     notices
-        What to tell the user.
+        Warnings of the reader.
     """
 
     path: str
@@ -37,9 +37,9 @@ class AtomicModel:
 
     @property
     def model(self) -> gemmi.Model:
-        """The one model."""
+        """The only model of the structure."""
         return self.structure[0]
 
     def atoms(self) -> Iterator[gemmi.Atom]:
-        """All atoms."""
+        """Iterate over all atoms."""
         return (site.atom for site in self.model.all())

@@ -1,7 +1,7 @@
-"""Space-group symmetry of reflections, on arrays of indices.
+"""Space-group symmetry of arrays of reflection indices.
 
-F(h R) = F(h) exp(-2 pi i h t) for an operation x' = R x + t, so |F| is the same along an orbit h R, and 0 where an
-operation keeps h but h t is not whole (International Tables for Crystallography B, section 1.4.4).
+F(h R) = F(h) exp(-2 pi i h t) for an operation x' = R x + t, so |F| is the same for all indices of an orbit h R, and 0
+if an operation maps h to itself and h t is not an integer (International Tables for Crystallography B, section 1.4.4).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import numpy as np
 if TYPE_CHECKING:
     import gemmi
 
-#: Rows whose keys under all operations stay in the cache.
+#: Rows that are processed at once; their keys under all operations fit into the CPU's cache.
 _CHUNK_ROWS = 1 << 12
 
 
 @dataclass(frozen=True, eq=False)
 class Symmetry:
-    """A space group, which gemmi's table need not know.
+    """A space group, also in a setting that is not in gemmi's table.
 
     Attributes
     ----------
     name
-        Hermann-Mauguin symbol, or what a file calls it.
+        Hermann-Mauguin symbol, or the name in a file.
     operations
         gemmi's operations x' = R x + t on fractional coordinates, centring included.
     """
@@ -36,23 +36,23 @@ class Symmetry:
 
     @cached_property
     def point_group(self) -> np.ndarray:
-        """The different rotations R, int64 [m, 3, 3], in an order of their own.
+        """The distinct rotations R, int64 [m, 3, 3], sorted.
 
-        Of mates whose values differ by rounding the last is kept: the order of a file must not choose which.
+        Sorting makes results independent of the order in a file: of mates that differ by rounding the last is kept.
         """
         import gemmi
 
         return np.unique(np.array([op.rot for op in self.operations.sym_ops], dtype=np.int64) // gemmi.Op.DEN, axis=0)
 
     def _metric(self, cell: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """G* float64 [3, 3] [1/A^2], 1 / d^2 = h G* h, and its mean over the point group."""
+        """Reciprocal metric G* float64 [3, 3] [1/A^2], 1 / d^2 = h G* h, and its mean over the point group."""
         import gemmi
 
         metric = np.array(gemmi.UnitCell(*cell).reciprocal_metric_tensor().as_mat33().tolist())
         return metric, (self.point_group @ metric @ self.point_group.transpose(0, 2, 1)).mean(axis=0)
 
     def misfit(self, cell: tuple[float, ...]) -> float:
-        """How far the operations change the metric of a cell, as a share of its largest element.
+        """Largest change of a cell's reciprocal metric under the operations, relative to its largest element.
 
         ``cell`` is a, b, c [A], alpha, beta, gamma [deg].
         """
@@ -60,7 +60,7 @@ class Symmetry:
         return float(np.abs(mean - metric).max() / np.abs(metric).max())
 
     def fitted(self, cell: tuple[float, ...]) -> gemmi.UnitCell:
-        """The cell freed of what rounding or error takes from its symmetry."""
+        """The cell with the exact symmetry of the group, by averaging its reciprocal metric over the point group."""
         import gemmi
 
         direct = np.linalg.inv(self._metric(cell)[1])
@@ -71,20 +71,21 @@ class Symmetry:
 
 @dataclass(frozen=True, eq=False)
 class IndexBox:
-    """All indices up to ``reach`` int64 [3] on either side, and a whole number for each: its key, l fastest."""
+    """The box of indices from -``reach`` to ``reach``, int64 [3], and a number for each, its key (l fastest)."""
 
     reach: np.ndarray
 
     @classmethod
     def of(cls, hkl: np.ndarray) -> IndexBox:
-        """The box that holds indices [n, 3] and their Friedel mates."""
+        """The smallest box that contains indices [n, 3] and their Friedel mates."""
         return cls(np.array([np.abs(column).max() for column in hkl.T], dtype=np.int64))
 
     @classmethod
     def around(cls, hkl: np.ndarray, symmetry: Symmetry) -> IndexBox:
-        """The box that holds the orbits of indices [n, 3] and of their Friedel mates."""
+        """The smallest box that contains the orbits of indices [n, 3] and of their Friedel mates."""
         corner = cls.of(hkl).reach
-        # Most groups permute axes and turn signs, so that the corner is enough; oblique ones need every index.
+        # Operations that only permute axes and change signs map the corner to the new corner; for others (hexagonal
+        # axes) all indices are needed.
         if (np.abs(symmetry.point_group).sum(axis=1) == 1).all():
             return cls((np.abs(symmetry.point_group).transpose(0, 2, 1) @ corner).max(axis=0))
         reaches = [cls.of(hkl @ rotation).reach for rotation in symmetry.point_group]
@@ -92,19 +93,19 @@ class IndexBox:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Points along h, k, l."""
+        """Numbers of points along h, k, l."""
         a, b, c = (2 * int(n) + 1 for n in self.reach)
         return a, b, c
 
     @property
     def size(self) -> int:
-        """Points in all."""
+        """Total number of points."""
         a, b, c = self.shape
         return a * b * c
 
     @property
     def weights(self) -> np.ndarray:
-        """What a step of h, k, l adds to the key, float64 [3]: exact, and quicker to multiply than integers."""
+        """Increments of the key for h, k, l, float64 [3], which is exact here and faster to multiply than integers."""
         return np.array([self.shape[1] * self.shape[2], self.shape[2], 1], dtype=np.float64)
 
     def contains(self, hkl: np.ndarray) -> np.ndarray:
@@ -112,28 +113,28 @@ class IndexBox:
         return np.logical_and.reduce([np.abs(column) <= n for column, n in zip(hkl.T, self.reach, strict=True)])
 
     def keys(self, hkl: np.ndarray, rotation: np.ndarray | None = None) -> np.ndarray:
-        """Keys int64 [n] of indices [n, 3], or of what a rotation makes of them."""
+        """Keys int64 [n] of indices [n, 3], or of the rotated indices."""
         weights = self.weights if rotation is None else rotation @ self.weights
         return np.einsum("ni,i->n", hkl, weights.astype(np.int64)) + self.size // 2
 
     def hkl(self, keys: np.ndarray) -> np.ndarray:
         """Indices int32 [n, 3] of keys [n]."""
-        places = np.unravel_index(keys, self.shape)
-        return np.stack([(place - n).astype(np.int32) for place, n in zip(places, self.reach, strict=True)], axis=1)
+        axes = np.unravel_index(keys, self.shape)
+        return np.stack([(offset - n).astype(np.int32) for offset, n in zip(axes, self.reach, strict=True)], axis=1)
 
     def first_of_orbit(self, hkl: np.ndarray, symmetry: Symmetry, *, friedel: bool) -> np.ndarray:
-        """Largest key int64 [n] among the mates of each of the indices [n, 3]: the same for all of an orbit."""
-        steps = (symmetry.point_group @ self.weights).T
+        """Largest key int64 [n] among the mates of each of the indices [n, 3], which identifies the orbit."""
+        rotated_weights = (symmetry.point_group @ self.weights).T
         largest = np.empty(len(hkl), dtype=np.int64)
         for start in range(0, len(hkl), _CHUNK_ROWS):
-            keys = hkl[start:start + _CHUNK_ROWS].astype(np.float64) @ steps
+            keys = hkl[start:start + _CHUNK_ROWS].astype(np.float64) @ rotated_weights
             best = np.abs(keys).max(axis=1) if friedel else keys.max(axis=1)
             largest[start:start + _CHUNK_ROWS] = best
         return largest + self.size // 2
 
 
 def group_name(operations: gemmi.GroupOps) -> str:
-    """The extended Hermann-Mauguin symbol of operations that are in gemmi's table, else nothing."""
+    """The extended Hermann-Mauguin symbol of operations that are in gemmi's table, else an empty string."""
     import gemmi
 
     group = gemmi.find_spacegroup_by_ops(operations)

@@ -1,7 +1,7 @@
-"""Vectors of three Python floats, in the order of operations of nanoBragg.c.
+"""Vectors of three Python floats, computed in the order of operations of nanoBragg.c.
 
-Set-up runs on these instead of on NumPy so that every sum, sine and square root
-is the C library's, and so gives its bits.
+Set-up uses these instead of NumPy arrays, because Python's sines and square roots
+are those of the C library, and thus have the same bits as in the C program.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ Matrix = tuple[float, float, float, float, float, float, float, float, float]  #
 
 
 def dot(x: Vector, y: Vector) -> float:
-    """Scalar product."""
+    """Scalar product of two vectors."""
     return x[0] * y[0] + x[1] * y[1] + x[2] * y[2]
 
 
 def cross(x: Vector, y: Vector) -> Vector:
-    """Vector product."""
+    """Vector product of two vectors."""
     return (x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0])
 
 
 def norm(x: Vector) -> float:
-    """Length."""
+    """Length of a vector."""
     return math.sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
 
 
@@ -33,19 +33,19 @@ def scale(x: Vector, factor: float) -> Vector:
 
 
 def rescale(x: Vector, length: float) -> Vector:
-    """The vector at a given length; a zero vector stays zero."""
+    """The vector scaled to ``length``; a zero vector is unchanged."""
     old = norm(x)
     return scale(x, length / (old if old > 0.0 else 1.0))
 
 
 def unit(x: Vector) -> Vector:
-    """The unit vector; a zero vector stays zero."""
+    """The vector scaled to length 1; a zero vector is unchanged."""
     length = norm(x)
     return (x[0] / length, x[1] / length, x[2] / length) if length != 0.0 else (0.0, 0.0, 0.0)
 
 
 def combine(*terms: tuple[float, Vector]) -> Vector:
-    """Sum of scaled vectors, added from left to right."""
+    """Sum of vectors multiplied by factors, added from left to right."""
     result = scale(terms[0][1], terms[0][0])
     for factor, x in terms[1:]:
         result = (result[0] + factor * x[0], result[1] + factor * x[1], result[2] + factor * x[2])
@@ -53,7 +53,7 @@ def combine(*terms: tuple[float, Vector]) -> Vector:
 
 
 def rotate_xyz(x: Vector, angles: Vector) -> Vector:
-    """Rotated about the x axis, then y, then z, right-handed, by ``angles`` [rad]."""
+    """The vector rotated about the x axis, then y, then z, right-handed, by ``angles`` [rad]."""
     vx, vy, vz = x
     about_x, about_y, about_z = angles
     if about_x != 0.0:
@@ -69,7 +69,7 @@ def rotate_xyz(x: Vector, angles: Vector) -> Vector:
 
 
 def rotate_axis(x: Vector, axis: Vector, angle: float) -> Vector:
-    """Rotated about a unit vector, right-handed, by ``angle`` [rad] (Rodrigues)."""
+    """The vector rotated about the unit vector ``axis``, right-handed, by ``angle`` [rad] (Rodrigues' formula)."""
     s, c = math.sin(angle), math.cos(angle)
     along = dot(axis, x) * (1.0 - c)
     return (
@@ -80,7 +80,7 @@ def rotate_axis(x: Vector, axis: Vector, angle: float) -> Vector:
 
 
 def apply_matrix(matrix: Matrix, x: Vector) -> Vector:
-    """Matrix times column vector."""
+    """Product of a matrix and a column vector."""
     m = matrix
     return (
         m[0] * x[0] + m[1] * x[1] + m[2] * x[2],

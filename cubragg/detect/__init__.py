@@ -1,1 +1,1 @@
-"""Photons to counts: scaling, quantization and noise."""
+"""Converts expected photons to counts: scaling, quantization and noise."""

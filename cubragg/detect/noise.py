@@ -1,8 +1,8 @@
-"""Photon counting noise: NumPy's generator, or the C program's stream number by number.
+"""Photon counting noise from NumPy's generator, or from the C program's.
 
-Source of the reference stream: poidev, gaussdev, gammln of nanoBragg.c (Numerical Recipes
-2nd ed. sections 7.2, 7.3, 6.1); `specs/noise.md`. The C functions keep their variables as
-float: each such rounding is repeated, since the accepted draws depend on them.
+Source of the C program's noise: poidev, gaussdev, gammln of nanoBragg.c (Numerical Recipes
+2nd ed. sections 7.2, 7.3, 6.1); `specs/noise.md`. The C functions have float variables;
+each rounding is repeated, because it can decide whether a draw is accepted.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ RNGS = ("numpy", "reference")
 _GAUSSIAN_ABOVE = 1e6
 _PRODUCT_BELOW = 12.0
 _DRAWS_AHEAD = 4096
-#: NumPy draws int64 counts and refuses means near their end; every file format clips far below.
+#: NumPy's Poisson counts are int64 and its means limited accordingly; every file format clips far below.
 _LARGEST_POISSON_MEAN = 1e18
 
 
 def noise_counts(photons: np.ndarray, roi: ROI, seed: int, rng: str = "numpy") -> np.ndarray:
-    """Photon counts float64 [slow, fast] drawn around a float32 image; 0 outside the region.
+    """Random photon counts float64 [slow, fast] for the expected photons of a float32 image; 0 outside the region.
 
-    ``rng`` is ``numpy`` (PCG64, Poisson at every mean) or ``reference`` (the C program's
-    draws: the same image for the same seed).
+    ``rng`` is ``numpy`` (PCG64, a Poisson distribution for all means) or ``reference`` (the C
+    program's generator, with the same noise image for the same seed).
     """
     counts = np.zeros(photons.shape, dtype=np.float64)
     if rng == "reference":
@@ -57,7 +57,7 @@ def _uniforms(stream: ReferenceStream) -> Iterator[float]:
 
 
 def _log_gamma(x: float) -> float:
-    """ln Gamma(x), argument and result single precision."""
+    """ln Gamma(x) with argument and result in single precision."""
     x = _single(x)
     shifted = x + 5.5
     shifted -= (x + 0.5) * math.log(shifted)
@@ -70,15 +70,16 @@ def _log_gamma(x: float) -> float:
 
 
 class _Gaussian:
-    """Polar Box-Muller deviates; each pair's first number is kept for the next call."""
+    """Gaussian deviates by the polar Box-Muller method; the first of each pair is returned by the next call."""
 
     def __init__(self, uniforms: Iterator[float]) -> None:
         self._uniforms = uniforms
-        self._kept: float | None = None
+        self._stored: float | None = None
 
     def draw(self) -> float:
-        if self._kept is not None:
-            value, self._kept = self._kept, None
+        """The next deviate of mean 0 and variance 1."""
+        if self._stored is not None:
+            value, self._stored = self._stored, None
             return value
         while True:
             a = _single(2.0 * next(self._uniforms) - 1.0)
@@ -87,12 +88,12 @@ class _Gaussian:
             if 0.0 < radius < 1.0:
                 break
         factor = np.float32(math.sqrt(-2.0 * math.log(radius) / radius))
-        self._kept = float(np.float32(a) * factor)
+        self._stored = float(np.float32(a) * factor)
         return float(np.float32(b) * factor)
 
 
 def _reference_counts(means: np.ndarray, seed: int) -> Iterator[float]:
-    """Count of every pixel in scan order."""
+    """Counts of all pixels in scan order."""
     uniforms = _uniforms(ReferenceStream(seed))
     gaussian = _Gaussian(uniforms)
     for mean in means.astype(np.float64).tolist():
@@ -105,7 +106,7 @@ def _reference_counts(means: np.ndarray, seed: int) -> Iterator[float]:
 
 
 def _by_product(mean: float, uniforms: Iterator[float]) -> float:
-    """Number of uniforms whose product stays above exp(-mean)."""
+    """Poisson deviate: the number of uniform deviates with a product above exp(-mean)."""
     limit = _single(math.exp(-mean))
     product, draws = np.float32(1.0), -1.0
     while True:
@@ -116,7 +117,7 @@ def _by_product(mean: float, uniforms: Iterator[float]) -> float:
 
 
 def _by_rejection(mean: float, uniforms: Iterator[float]) -> float:
-    """Lorentzian comparison function."""
+    """Poisson deviate by rejection with a Lorentzian comparison function."""
     width, log_mean = _single(math.sqrt(2.0 * mean)), _single(math.log(mean))
     at_mean = _single(np.float32(mean) * np.float32(log_mean) - np.float32(_log_gamma(_single(mean + 1.0))))
     while True:

@@ -1,4 +1,4 @@
-"""Numbers as the integers of a file: one way to scale, round and bound them.
+"""Scales, rounds and clips images to the integers of a file.
 
 Arrays are [slow, fast]. A region of interest is (fast_min, fast_max, slow_min, slow_max), both ends included.
 """
@@ -14,13 +14,13 @@ import numpy.typing as npt
 from cubragg.errors import FormatError
 from cubragg.experiment.sampling import ROI
 
-#: The highest count of formats with signed 32-bit integers.
+#: Largest count in formats with signed 32-bit integers.
 MAX_COUNT = 2**31 - 1
-#: Rows that fit the processor's cache together.
+#: Rows that are processed at once and fit into the CPU's cache.
 _BAND_ROWS = 16
 
-#: ``even``: to the nearest, halves to even; ``down``: to the next lower; ``half_up_single``: to the nearest, as the
-#: C program does it, adding 0.5 in double precision and rounding the sum to single before the floor.
+#: ``even``: to the nearest integer, halves to even; ``down``: to the next lower one; ``half_up_single``: to the nearest
+#: as in the C program, adding 0.5 in double precision and rounding the sum to single precision before the floor.
 Rounding = Literal["even", "down", "half_up_single"]
 
 
@@ -32,24 +32,24 @@ def quantize(values: np.ndarray, dtype: npt.DTypeLike, *, scale: float = 1.0, of
     Parameters
     ----------
     values
-        Any real type [slow, fast].
+        Image [slow, fast] of any real type.
     dtype
         Integer type of the result.
     highest
         Largest integer; ``None``: that of ``dtype``. The smallest is 0.
     rounding
-        See `Rounding`.
+        Rule of rounding, see `Rounding`.
     clip
-        Cut numbers below 0 and above ``highest``, where NaN goes too; else they are an error.
+        Set numbers below 0 to 0, and those above ``highest`` and NaN to ``highest``; otherwise these are errors.
     roi
-        Pixels outside are 0; ``None``: all are quantized.
+        Region of interest, outside of which pixels are 0; ``None``: the whole image.
     where
-        What an error starts with.
+        Beginning of an error, such as the name of the file.
 
     Raises
     ------
     FormatError
-        Without ``clip``, naming the first pixel in scan order that is NaN, negative or above ``highest``.
+        Without ``clip``, for a pixel that is NaN, negative or above ``highest``; gives the first in scan order.
     """
     counts = np.zeros(values.shape, dtype=dtype)
     top = float(np.iinfo(counts.dtype).max if highest is None else highest)
@@ -76,7 +76,7 @@ def _rounded(values: np.ndarray, rounding: Rounding) -> np.ndarray:
 
 
 def _check_bounds(values: np.ndarray, rounded: np.ndarray, top: float, first: tuple[int, int], where: str) -> None:
-    # NaN fails every comparison.
+    # Comparisons with NaN are false.
     wrong = ~((values >= 0.0) & (rounded <= top))
     if wrong.any():
         slow, fast = np.unravel_index(wrong.argmax(), wrong.shape)
@@ -85,12 +85,12 @@ def _check_bounds(values: np.ndarray, rounded: np.ndarray, top: float, first: tu
 
 
 def region_slices(roi: ROI) -> tuple[slice, slice]:
-    """Index of the region in an image [slow, fast]."""
+    """Slices (slow, fast) of the region in an image."""
     return slice(roi[2], roi[3] + 1), slice(roi[0], roi[1] + 1)
 
 
 def region_bands(roi: ROI) -> Iterator[tuple[slice, slice]]:
-    """Indices of the region's rows, a few at a time: they stay in the processor's cache and need little memory."""
+    """Slices (slow, fast) of row bands of the region, which fit into the CPU's cache and need little memory."""
     rows, columns = region_slices(roi)
     for start in range(rows.start, rows.stop, _BAND_ROWS):
         yield slice(start, min(start + _BAND_ROWS, rows.stop)), columns

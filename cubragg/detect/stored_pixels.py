@@ -1,4 +1,4 @@
-"""Which array a file format gets of an image: expected photons, counts, or photons on a scale of their own."""
+"""Converts images to the pixel types of file formats."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from cubragg.detect.quantize import quantize
 
 
 class PixelType(NamedTuple):
-    """How a format stores pixels.
+    """The pixel type of a file format.
 
     Attributes
     ----------
     name
-        The type, as NumPy names it.
+        NumPy's name of the type.
     highest
-        The highest value.
+        Largest value of a pixel.
     absent
-        The value of pixels without a count.
+        Value of pixels without a count.
     saturates
-        Whether brighter pixels are stored as ``highest``, which readers take for overloaded; else they are an error.
+        Whether brighter pixels are stored as ``highest``, meaning overloaded; otherwise they are an error.
     """
 
     name: str
@@ -32,18 +32,18 @@ class PixelType(NamedTuple):
 
 def stored_pixels(values: np.ndarray, kind: PixelType, live: np.ndarray, *, scale: float = 1.0, offset: float = 0.0,
                   where: str = "counts") -> np.ndarray:
-    """Pixels [slow, fast] as a file stores them: ``values * scale + offset``, of integer types the nearest integers.
+    """Pixels [slow, fast] for a file: ``values * scale + offset``, rounded to the nearest integer for integer types.
 
     Parameters
     ----------
     values
         Expected photons or counts [slow, fast].
     kind
-        The format's type of pixels.
+        Pixel type of the format.
     live
-        bool [slow, fast]; where False the pixel becomes ``kind.absent``.
+        bool [slow, fast]; pixels that are False get ``kind.absent``.
     where
-        What an error starts with, such as the file's name.
+        Beginning of an error, such as the name of the file.
 
     Raises
     ------

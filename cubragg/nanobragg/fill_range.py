@@ -1,7 +1,7 @@
-"""Filling in the sampling of a range: the (count, range, step) rules of nanoBragg.
+"""Completes the sampling of a range from some of count, range and step, by the rules of nanoBragg.
 
-The C program writes these rules out five times with small differences; what
-differs is an argument here. Source: nanoBragg.c, "default sampling logic".
+The C program contains these rules five times with small differences, which
+are arguments here. Source: nanoBragg.c, "default sampling logic".
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sweep:
-    """A filled-in sweep: ``count`` points ``step`` apart over ``span``."""
+    """A completed sampling: ``count`` points at distances ``step`` over the range ``span``."""
 
     count: int
     span: float
@@ -23,10 +23,10 @@ _OFF = Sweep(1, 0.0, 0.0)
 
 
 def fill_phi(count: int | None, span: float | None, step: float | None, default_span: float) -> Sweep:
-    """Spindle steps. ``span`` unset is ``None``; so is a negative count or step.
+    """Sampling of the spindle angle; unset values are ``None``.
 
-    ``count`` steps cover the span from its start; the last one ends where the
-    span ends, so the step is span / count.
+    ``count`` steps cover the rotation range from its start to its end, so the
+    step is span / count.
     """
     spacing = step if step is not None and step > 0.0 else 0.0
     if count is None:
@@ -41,10 +41,10 @@ def fill_phi(count: int | None, span: float | None, step: float | None, default_
 
 def fill_range(count: int | None, span: float | None, step: float | None, default_span: float,
                *, halve_lone_span: bool = False) -> Sweep:
-    """Divergence, dispersion and detector layers: ``count`` points including both ends.
+    """Sampling of divergence, dispersion and detector thickness by ``count`` points including both ends.
 
-    ``halve_lone_span``: a span given alone is cut in two layers instead of
-    sampled at its two ends (detector thickness).
+    ``halve_lone_span``: a range without count and step is divided into two layers
+    instead of sampled at its two ends (detector thickness).
     """
     points = count if count is not None and count > 0 else 0
     spacing = step if step is not None and step > 0.0 else 0.0

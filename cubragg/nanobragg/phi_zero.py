@@ -1,18 +1,18 @@
-"""What a spindle angle of exactly 0 means in nanoBragg.c."""
+"""The special case of a spindle angle of exactly 0 in nanoBragg.c."""
 
 from __future__ import annotations
 
 
 def carried_rotations(angles: list[float]) -> tuple[list[float], list[float]]:
-    """The spindle angle that nanoBragg.c really uses at each step: later passes, and the first pass.
+    """Spindle angles that nanoBragg.c effectively uses at each step, in later passes and in the first pass.
 
-    In C a phi of exactly 0 means "keep the vectors"; they are those of the last step that
-    turned them, in the previous pass through the phi loop if need be. Only a leading 0 of
-    the very first pass finds them unturned.
+    The C program does not recompute the cell axes for a phi of exactly 0: they remain those of
+    the last step with another phi, if necessary in the previous pass through the phi loop. Only
+    in the first pass do the axes of a leading 0 belong to phi = 0.
     """
-    turned = [angle for angle in angles if angle != 0.0]
+    nonzero = [angle for angle in angles if angle != 0.0]
     passes = []
-    for last in (turned[-1] if turned else 0.0, 0.0):
+    for last in (nonzero[-1] if nonzero else 0.0, 0.0):
         used = []
         for angle in angles:
             last = angle if angle != 0.0 else last

@@ -1,8 +1,8 @@
-"""The random stream of nanoBragg.c, and the rotations drawn from it.
+"""The random number generator of nanoBragg.c, and its random rotations.
 
 Source: ran1 ("minimal standard" Lehmer generator with a Bays-Durham shuffle,
 Numerical Recipes 2nd ed. section 7.1) and mosaic_rotation_umat of nanoBragg.c;
-`specs/noise.md` states both in words.
+`specs/noise.md` describes both.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _SHUFFLE_DIVISOR = 1 + (_MODULUS - 1) // _TABLE_SIZE
 _WARM_UP = 8
 _LARGEST_DEVIATE = float(np.float32(1.0 - 1.2e-7))
 
-#: Largest seed that leaves the generator a state other than zero.
+#: Largest seed for which the state of the generator is not zero.
 MAX_SEED = _MODULUS - 1
 
 
 class ReferenceStream:
-    """Uniform deviates of the C program, from a seed >= 0 (0 counts as 1)."""
+    """The C program's uniform deviates for a seed >= 0; 0 is the same as 1."""
 
     def __init__(self, seed: int) -> None:
         self._state = max(seed, 1)
@@ -41,9 +41,9 @@ class ReferenceStream:
 
     def uniform(self) -> float:
         """Next deviate in [0, 1), a single-precision number."""
-        slot = self._output // _SHUFFLE_DIVISOR
-        self._output = self._table[slot]
-        self._table[slot] = self._step()
+        entry = self._output // _SHUFFLE_DIVISOR
+        self._output = self._table[entry]
+        self._table[entry] = self._step()
         return min(float(np.float32(self._output * (1.0 / _MODULUS))), _LARGEST_DEVIATE)
 
     def uniforms(self, count: int) -> list[float]:
@@ -52,7 +52,7 @@ class ReferenceStream:
         filled = min(count, 1)
         powers[:filled] = _MULTIPLIER
         while filled < count:
-            # state_{n+k} = 16807^k state_n, so the known powers double at each pass.
+            # state_{n+k} = 16807^k state_n, so the number of known powers doubles at each pass.
             more = min(filled, count - filled)
             powers[filled:filled + more] = powers[:more] * int(powers[filled - 1]) % _MODULUS
             filled += more
@@ -60,9 +60,9 @@ class ReferenceStream:
         table, output = self._table, self._output
         drawn = []
         for state in states:
-            slot = output // _SHUFFLE_DIVISOR
-            output = table[slot]
-            table[slot] = state
+            entry = output // _SHUFFLE_DIVISOR
+            output = table[entry]
+            table[entry] = state
             drawn.append(output)
         if states:
             self._state = states[-1]
@@ -72,12 +72,12 @@ class ReferenceStream:
 
 
 def rotation_matrix(stream: ReferenceStream, spread_rad: float) -> Matrix:
-    """A random rotation by at most ``spread_rad``, three draws.
+    """A random rotation by at most ``spread_rad``, from three deviates.
 
-    The C function takes the spread as float and calls powf: each of these
-    single-precision roundings is repeated, since they move peaks by 1e-7.
-    A NumPy scalar's power is the C library's powf, which is not always the
-    nearest number: of 1 in 1400 draws the rounded double power is another.
+    The C function has the spread as float and calls powf; each of these
+    roundings to single precision is repeated, since they move peaks by 1e-7.
+    The power of NumPy scalars is the C library's powf, which is not always
+    correctly rounded: in 1 of 1400 draws the rounded double power differs.
     """
     r1, r2, r3 = (2.0 * stream.uniform() - 1.0 for _ in range(3))
     in_plane = math.sqrt(1.0 - r2 * r2)
@@ -96,7 +96,7 @@ def rotation_matrix(stream: ReferenceStream, spread_rad: float) -> Matrix:
 
 
 def misset_angles(matrix: Matrix) -> Vector:
-    """The x, y, z rotation angles [rad] of a rotation matrix (umat2misset)."""
+    """Rotation angles about x, y, z [rad] of a rotation matrix (umat2misset of the C program)."""
     rows = []
     for row in (matrix[0:3], matrix[3:6], matrix[6:9]):
         for _ in range(2):  # the C program normalises the rows twice
@@ -110,5 +110,5 @@ def misset_angles(matrix: Matrix) -> Vector:
 
 
 def random_misset(seed: int) -> Vector:
-    """Angles [rad] of ``-misset random``: the spread is 90 *radians*, as in the C program."""
+    """Misset angles [rad] of ``-misset random``, with a spread of 90 *radians* as in the C program."""
     return misset_angles(rotation_matrix(ReferenceStream(seed), 90.0))
