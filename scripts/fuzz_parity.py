@@ -252,9 +252,9 @@ def _call(program: str, words: list[str], folder: Path) -> int:
 
 @dataclass
 class Verdict:
-    """How one line went: ``kind`` is equal, close, apart, refused, crash or costly, with what ``said``.
+    """Result of one line: ``kind`` is equal, close, apart, refused, crash or costly, ``said`` a description.
 
-    ``where`` names the files that disagree: a line is shrunk as long as it is the same ones.
+    ``where`` lists the files that disagree; a line is shrunk as long as the same files disagree.
     """
 
     kind: str
@@ -390,7 +390,7 @@ def _smaller(groups: list[Group]) -> Iterator[list[Group]]:
         for position, word in enumerate(group):
             with contextlib.suppress(ValueError):
                 value = float(word)
-                # A cell stays one that somebody could have.
+                # Cell parameters of 0 or 1 would not be realistic.
                 least = () if group[0] == "-cell" else ("0", "1")
                 for simpler in dict.fromkeys((*least, f"{value:.0f}", f"{value:.1g}", f"{value:.2g}")):
                     if len(simpler) < len(word):

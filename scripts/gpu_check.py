@@ -92,7 +92,7 @@ def share_of_maximum(got: np.ndarray, expected: np.ndarray) -> float:
     return float(difference.max(initial=0.0) / (np.abs(expected[finite]).max(initial=0.0) or 1.0))
 
 
-# What is right
+# Correctness
 
 
 def golden(device: int) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def equality(experiments: dict[str, Experiment], device: int) -> list[dict[str, 
     return rows
 
 
-# How fast it is
+# Speed
 
 
 def timed(call: Callable[[], Any], runs: int) -> float:
@@ -215,7 +215,7 @@ def batches(experiments: dict[str, Experiment], device: int) -> list[dict[str, A
     return rows
 
 
-# What is told
+# Report
 
 
 def table(title: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> None:
@@ -231,7 +231,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", type=int, default=0, help="number of the GPU (default 0)")
     parser.add_argument("--out", type=Path, default=ROOT / "specs" / "benchmarks", help="folder of the JSON")
-    parser.add_argument("--runs", type=int, default=7, help="runs whose median is told (default 7)")
+    parser.add_argument("--runs", type=int, default=7, help="runs of which the median is reported (default 7)")
     parser.add_argument("--scale", type=int, default=1, help="divide the workloads' pixels along each side by this")
     parser.add_argument("--skip-benchmark", action="store_true", help="check only")
     options = parser.parse_args()

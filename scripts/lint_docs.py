@@ -41,7 +41,7 @@ MATRIX, PLAN, CASES = "specs/parity-matrix.md", "specs/fix-plan.md", "tests/pari
 COMPARISONS = "specs/parallel.md"
 #: Documents about documents: what they say about ids defines none.
 NOT_NORMATIVE = ("parity-matrix.md", "fix-plan.md")
-#: What every open failure must say.
+#: Parts of the description of every open failure.
 PLAN_PARTS = ("Reproduction", "First divergence", "Attempts", "Exit criterion")
 HELP_WIDTH = 100
 

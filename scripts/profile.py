@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Say where the time of a cubragg command goes.
+"""Print how the time of a cubragg command is divided among its parts.
 
     python scripts/profile.py [--top N] [--python PYTHON] -- FLAGS...
 
     python scripts/profile.py -- -default_F 100 -cell 79 79 38 90 90 90 -lambda 1 -N 20 -distance 100
 
-The command runs in a process of its own, with a clock around the functions that are its parts
-(`profiled.py` lists them): start of the interpreter, imports, flags, each input, plan, kernels,
-render, noise, each file. The parts add up to the wall time of the process; what is left over has
-a line. --top runs it again under cProfile, which slows Python code down, and prints the hottest functions.
+The command runs in a separate process in which the functions of each part are timed (`profiled.py`
+lists them): start of the interpreter, imports, flags, each input, plan, kernels, render, noise,
+each file. The parts and a remainder add up to the wall time of the process. --top runs the command
+again with cProfile, which slows Python code down, and prints the functions that take the most time.
 """
 
 from __future__ import annotations

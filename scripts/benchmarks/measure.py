@@ -17,7 +17,7 @@ from benchmarks.machine import ROOT
 from benchmarks.workloads import Stills, Workload, write_reflections
 
 ONE_PIXEL = "-roi 0 0 0 0"
-#: The variant that others are held against where it runs.
+#: The variant that others are compared with, if it can run.
 REFERENCE = "cpu:double"
 
 _BEGIN = """
@@ -27,7 +27,7 @@ asked = json.loads(sys.argv[1])
 keywords = {"precision": asked["precision"], "cull": asked["cull"]}
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
-def told(**figures):
+def report(**figures):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
     print(json.dumps({**figures, "peak_MB": peak}))
 """
@@ -43,7 +43,7 @@ if asked["write"]:
     settings = replace(job.settings, scale=10000.0 / peak if peak > 0.0 else 1.0)
     ImageFiles(job._replace(settings=settings), image).write(
         {kind: Output(f"out.{kind}", kind) for kind in ("float", "int", "cbf")})
-told(setup_s=rendered - begin - image.seconds, render_s=image.seconds, write_s=time.perf_counter() - rendered)
+report(setup_s=rendered - begin - image.seconds, render_s=image.seconds, write_s=time.perf_counter() - rendered)
 """
 _BATCH = _BEGIN + """
 from cubragg.run.batch import render_many
@@ -54,7 +54,7 @@ images = render_many(build(parse(asked["line"])).experiment, turned, backend=ask
 next(images)
 first = time.perf_counter()
 count = sum(1 for _ in images)
-told(setup_s=first - begin, render_s=(time.perf_counter() - first) / max(count, 1))
+report(setup_s=first - begin, render_s=(time.perf_counter() - first) / max(count, 1))
 """
 
 
@@ -73,7 +73,7 @@ class Variant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As it stands in tables."""
+        """Its name in tables."""
         precision = "" if self.precision == "auto" else f":{self.precision}"
         culled = " all terms" if self.cull is None else f" cull {self.cull:g}" if self.cull else ""
         return f"{self.backend}{precision}{culled}"

@@ -30,7 +30,7 @@ Document = dict[str, Any]
 
 
 class Options(NamedTuple):
-    """What the suite is asked for; ``only`` names workloads and sweeps, all if empty."""
+    """Options of the suite; ``only`` lists names of workloads and sweeps, all if empty."""
 
     variants: tuple[str, ...]
     threads: tuple[int, ...] = (1,)
@@ -124,7 +124,7 @@ def _kept(path: Path, document: Document) -> dict[str, list[dict[str, Any]]]:
     except (OSError, ValueError):
         return {}
     same = all(before.get(key) == document[key] for key in ("commit", "machine", "settings"))
-    # A job that failed gets another chance.
+    # Jobs that failed are run again.
     return {name: rows for name, rows in before["jobs"].items()
             if not any("failed" in row for row in rows)} if same else {}
 

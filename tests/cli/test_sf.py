@@ -102,7 +102,8 @@ def test_missing_reflections_on_stderr_unless_quiet(run, quartz):
     (f"sf {QUARTZ} -o a.txt --dmin 2", 2, "-o: got 'a.txt'; a name ending in .hkl or .mtz is accepted"),
     (f"sf {QUARTZ} -o a.hkl --dmin x", 2, ("'--dmin'", "'x'", "float")),
     (f"sf {QUARTZ} -o a.hkl --dmin 0", 2, "--dmin: got 0 A; the resolution must be >= 0.2 A"),
-    (f"sf {QUARTZ} -o a.hkl --dmin 99", 2, "--dmin: got 99 A; no reflection of this cell is that coarse"),
+    (f"sf {QUARTZ} -o a.hkl --dmin 99", 2, "--dmin: got 99 A, which is coarser than every "
+     "reflection of this cell; a finer resolution is accepted"),
     (f"sf {QUARTZ} -o a.hkl --dmin 2 -lambda 1 -energy 5000", 2,
      "-energy: got -lambda as well; one of them is accepted"),
     (f"sf {QUARTZ} -o a.hkl --dmin 2 -energy 0", 2, "-energy: got 0 eV; the energy must be > 0 eV"),

@@ -137,8 +137,8 @@ def test_nothing_to_render():
     (np.ones((2, 4)), "quaternion 0 has length 2"),
     (np.zeros((2, 3, 4)), r"got an array of shape \(2, 3, 4\)"),
     ([(0.0, float("nan"), 0.0)], "got NaN or inf"),
-    ([np.eye(3), 1.01 * np.eye(3)], "matrix 1 is no rotation"),
-    ([np.diag([1.0, 1.0, -1.0])], "matrix 0 is no rotation"),
+    ([np.eye(3), 1.01 * np.eye(3)], "matrix 1 is not a rotation"),
+    ([np.diag([1.0, 1.0, -1.0])], "matrix 0 is not a rotation"),
 ])
 def test_orientations_that_are_none(orientations, told):
     with pytest.raises(ConfigError, match=f"^orientations: {told}"):
