@@ -1,1 +1,1 @@
-"""What is measured, how, and how it is told: the parts of `scripts/bench.py`."""
+"""Measurements, workloads and reports of `scripts/bench.py`."""
