@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from cubragg.cli.base_command import BaseCommand
 from cubragg.cli.inputs import InputFile, numbered, reading
 from cubragg.crystallography.vectors import Vector, combine, scale
 from cubragg.errors import ConfigError, CubraggError, FormatError
@@ -303,7 +304,7 @@ without. Without --png, a window opens where there is a display; else the pictur
   cubragg view run.h5 --from refined.expt --png-rings"""
 
 
-@click.command("view", short_help="Make a picture of an image file, or show it.", epilog=_NOTES)
+@click.command("view", cls=BaseCommand, short_help="Make a picture of an image file, or show it.", epilog=_NOTES)
 @click.argument("file")
 @click.option("-o", "--png", "output", metavar="<file>", help="Write the picture there.")
 @click.option("--png-colors", "--png-colours", "colours", type=click.Choice(["inverted", "grey", "sea", "fire"]),

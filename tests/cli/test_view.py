@@ -287,6 +287,8 @@ def test_numbers_over_a_file(run, folder):
     ("a.edf -distance -5", 2, "-distance: got -5 mm; a value > 0 is accepted"),
     ("a.edf --png-range 50 10", 2, "--png-range: got 50 10; two percentiles from 0 to 100 are accepted, the lower one "
                                    "first"),
+    ("a.edf -lamda 1", 2, "No such option '-lamda'. Did you mean '-lambda'?"),
+    ("-distnace 5 a.edf", 2, "No such option '-distnace'. Did you mean '-distance'?"),
     ("a.edf -o a.edf", 2, "--png: got 'a.edf', which is the image itself; another name is accepted"),
     ("a.edf -o none/a.png", 1, "--png: cannot write 'none/a.png': No such file or directory"),
     ("a.cbf --config small.toml", 2, "--config: got a detector of 12 x 12 pixels; the image has 30 x 20"),
