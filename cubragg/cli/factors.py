@@ -31,25 +31,25 @@ def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple
         reflections = read_reflections(listed.path, replay.get("run.column"))
     replay.taken += [f"from {one}" for one in reflections.taken]
     replay.notices += reflections.notices
-    own = None
+    file_cell = None
     if reflections.cell is not None:
         given = [replay.origins[setting] for setting in _CRYSTAL if replay.get(setting) is not None]
-        own = FileCell(listed.path, reflections.cell, " and ".join(given))
+        file_cell = FileCell(listed.path, reflections.cell, " and ".join(given))
         if not given:
             replay.set("crystal.cell", reflections.cell, f"{listed.path}: cell")
     with replay.naming():
-        return reflections.structure_factors(default_F), own
+        return reflections.structure_factors(default_F), file_cell
 
 
-def cell_notices(own: FileCell | None, experiment: Experiment) -> list[str]:
+def cell_notices(file_cell: FileCell | None, experiment: Experiment) -> list[str]:
     """Return a warning if the crystal's cell differs from that of its reflection file."""
-    if own is None or not own.overruled_by:
+    if file_cell is None or not file_cell.overruled_by:
         return []
     lattice = experiment.crystal.lattice(experiment.semantics)
     cell = cell_of_axes(lattice.a, lattice.b, lattice.c)
-    same = (all(abs(a - b) <= _LENGTHS * b for a, b in zip(cell[:3], own.cell[:3], strict=True))
-            and all(abs(a - b) <= _ANGLES_DEG for a, b in zip(cell[3:], own.cell[3:], strict=True)))
+    same = (all(abs(a - b) <= _LENGTHS * b for a, b in zip(cell[:3], file_cell.cell[:3], strict=True))
+            and all(abs(a - b) <= _ANGLES_DEG for a, b in zip(cell[3:], file_cell.cell[3:], strict=True)))
     if same:
         return []
-    shown = (" ".join(f"{number:.6g}" for number in cell) for cell in (cell, own.cell))
-    return [f"{own.overruled_by}: the crystal has the cell {next(shown)}, not {next(shown)} of {own.path}"]
+    shown = (" ".join(f"{number:.6g}" for number in cell) for cell in (cell, file_cell.cell))
+    return [f"{file_cell.overruled_by}: the crystal has the cell {next(shown)}, not {next(shown)} of {file_cell.path}"]

@@ -74,8 +74,8 @@ class DefaultGroup(click.Group):
             raise Interrupted(error, "no file was written.") from error
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
+def _print_version(ctx: click.Context, _: click.Parameter, requested: bool) -> None:
+    if requested and not ctx.resilient_parsing:
         from cubragg import __version__
 
         click.echo(f"cubragg {__version__}")

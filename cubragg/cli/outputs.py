@@ -54,16 +54,16 @@ def select_outputs(job: Job) -> dict[str, Output]:
     named = {kind: output for kind, output in settings.outputs.items() if kind in _IMAGES}
     rest = {} if named and not settings.all_outputs else {
         kind: Output(name, f"{kind} image") for kind, name in DEFAULT_NAMES.items() if kind != "dump"}
-    chosen = {**rest, **named}
-    for kind, wanted in (("noise", settings.noise), ("pgm", settings.pgm)):
-        if not wanted:
-            chosen.pop(kind, None)
+    selected = {**rest, **named}
+    for kind, enabled in (("noise", settings.noise), ("pgm", settings.pgm)):
+        if not enabled:
+            selected.pop(kind, None)
     if job.from_hkl and (rest or "dump" in settings.outputs):
-        chosen["dump"] = settings.outputs.get("dump", Output(DEFAULT_NAMES["dump"], "-dump"))
+        selected["dump"] = settings.outputs.get("dump", Output(DEFAULT_NAMES["dump"], "-dump"))
     for kind in ("config", "truth", *geometry_out.KINDS):
         if kind in settings.outputs:
-            chosen[kind] = settings.outputs[kind]
-    return chosen
+            selected[kind] = settings.outputs[kind]
+    return selected
 
 
 def numbered(targets: dict[str, Output], number: int) -> dict[str, Output]:

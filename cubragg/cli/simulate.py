@@ -53,8 +53,8 @@ def run(line: Sequence[Given]) -> None:
     geometry_out.texts(job, targets)  # raises before rendering if a file cannot describe it
     shown: set[str] = set()
     if not settings.quiet:
-        for taken in job.taken:
-            click.echo(taken, err=True)
+        for provenance in job.taken:
+            click.echo(provenance, err=True)
     _warn(job, shown, [*job.notices, *geometry_out.notices(job, targets), *plan.notices,
                       *formats.notices(targets, plan), *outputs.notices(targets, job)])
     written: list[str] = []

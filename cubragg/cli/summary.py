@@ -50,7 +50,7 @@ def choices(image: Image) -> str:
     rows = [("backend", f"{image.backend} in {image.precision} precision"),
             ("tile", "none" if image.backend == "numpy" else "{} x {} pixels".format(*culling.tile)),
             ("terms", f"{asked}: {culling.why}")]
-    return _text([("Choices", rows)])
+    return _text([("Rendering", rows)])
 
 
 def _text(sections: Iterable[tuple[str, Iterable[Row]]]) -> str:

@@ -196,10 +196,10 @@ def ring_resolutions(least: float, most: float) -> list[float]:
         return []
     least = max(least, most / 1000.0)
     powers = range(math.floor(-math.log10(most)) - 2, math.ceil(-math.log10(least)) + 1)
-    known = sorted(1.0 / (number * 10.0 ** power) for power in powers for number in _ROUND)
-    known = [inverse for inverse in known if least < inverse < most]
-    if not known:
+    candidates = sorted(1.0 / (number * 10.0 ** power) for power in powers for number in _ROUND)
+    candidates = [inverse for inverse in candidates if least < inverse < most]
+    if not candidates:
         return []
-    wanted = [least + (most - least) * (number + 1) / (_RINGS + 0.5) for number in range(_RINGS)]
-    nearest = {min(known, key=lambda inverse: abs(inverse - target)) for target in wanted}
+    targets = [least + (most - least) * (number + 1) / (_RINGS + 0.5) for number in range(_RINGS)]
+    nearest = {min(candidates, key=lambda inverse: abs(inverse - target)) for target in targets}
     return [float(f"{1.0 / inverse:.6g}") for inverse in sorted(nearest)]

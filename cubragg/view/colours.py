@@ -78,15 +78,15 @@ class Limits(NamedTuple):
 
 def limits(values: np.ndarray, style: Style) -> Limits:
     """Return the ends of the scale for an image; NaN and inf are ignored, negative pixels count in the median only."""
-    known = values[np.isfinite(values)]
-    positive = known[known > 0]
+    finite = values[np.isfinite(values)]
+    positive = finite[finite > 0]
     is_log = style.scale == "log"
     if not positive.size:
         return Limits(1.0 / LOG_SPAN if is_log else 0.0, 1.0)
-    wanted = style.percentiles or (_LOW_PERCENTILE, _HIGH_PERCENTILE)
-    low, high = (max(float(value), _TINY) for value in np.percentile(positive, wanted, method="lower"))
+    percentiles = style.percentiles or (_LOW_PERCENTILE, _HIGH_PERCENTILE)
+    low, high = (max(float(value), _TINY) for value in np.percentile(positive, percentiles, method="lower"))
     if style.percentiles is None:
-        median = float(np.percentile(known, 50.0, method="lower"))
+        median = float(np.percentile(finite, 50.0, method="lower"))
         high = max(high, min(_MEDIANS * median, float(positive.max())))
         low = max(low, high / LOG_SPAN) if is_log else 0.0
     if not low < high:

@@ -204,8 +204,8 @@ def _brightest(values: np.ndarray, beam_px: tuple[float, float] | None) -> tuple
         slow, fast = values.shape
         reach = max(fast, slow) / 40.0
         rows, columns = np.ogrid[:slow, :fast]
-        beside = np.hypot(columns + 0.5 - beam_px[0], rows + 0.5 - beam_px[1]) > reach
-        found = np.where(beside, found, 0.0)
+        outside = np.hypot(columns + 0.5 - beam_px[0], rows + 0.5 - beam_px[1]) > reach
+        found = np.where(outside, found, 0.0)
     row, column = np.unravel_index(int(found.argmax()), found.shape)
     return (int(column), int(row)) if found[row, column] > 0.0 else None
 

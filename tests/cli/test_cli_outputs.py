@@ -200,10 +200,10 @@ def test_summary(run, image):
 
 
 def test_verbose_tells_what_was_chosen(run):
-    assert "Choices" not in run(f"{SMALL} --backend numpy").stderr
+    assert "Rendering" not in run(f"{SMALL} --backend numpy").stderr
     result = run(f"{SMALL} --backend numpy -v")
     assert result.stderr.splitlines()[-4:] == [
-        "Choices", "  backend           numpy in double precision", "  tile              none",
+        "Rendering", "  backend           numpy in double precision", "  tile              none",
         "  terms             all are evaluated: the numpy backend evaluates all of them"]
 
 
@@ -216,7 +216,7 @@ def test_verbose_tells_of_culling(run):
     except CubraggError as error:
         pytest.skip(str(error))
     lines = run(line).stderr.splitlines()[-4:]
-    assert lines[:2] == ["Choices", "  backend           cpu in double precision"]
+    assert lines[:2] == ["Rendering", "  backend           cpu in double precision"]
     assert re.fullmatch(r"  tile              \d+ x \d pixels", lines[2])
     assert re.fullmatch(r"  terms             those that are 0 on a tile are left out, about \S+ % are evaluated: "
                         r"expected to cost \S+ % of all terms", lines[3])
