@@ -148,7 +148,7 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg") -> Job:
     imported.lay_over(replay)
     for given in line:
         replay.take_flag(given)
-    replay.settle(secrets.randbelow(MAX_SEED) + 1)
+    replay.resolve(secrets.randbelow(MAX_SEED) + 1)
     imported.check(replay)
     if not imported.models.panels and replay.get("detector.panels") and replay.get("detector.model") is None:
         move_panels(replay, replay.origins["detector.panels"].partition(": ")[0])

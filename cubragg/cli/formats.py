@@ -104,7 +104,7 @@ def _refusing(flag: str, form: str, instead: str) -> Iterator[None]:
 
 
 def notices(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
-    """What files change of oblique panels."""
+    """Warn of files that approximate oblique panels."""
     flags = [target.named_by for kind, target in targets.items()
              if kind in ("expt", "xds") or (kind in ENDINGS and _class_for(kind, target) is writer_of(".nxs"))]
     if not flags:

@@ -47,7 +47,7 @@ class Imported:
                 from cubragg.io.geometry.sniff import read_models
 
                 models = read_models(path, number)
-            replay.taken.append(f"from {given.values[0]}: {', '.join(_told(models)) or 'nothing'}")
+            replay.taken.append(f"from {given.values[0]}: {', '.join(_described(models)) or 'nothing'}")
             self.models = models.over(self.models)
             for part in ("beam", "panels", "spindle", "scan", "crystal"):
                 if getattr(models, part):
@@ -114,7 +114,7 @@ class Imported:
                    "programs predict them; --semantics physical weights each layer by its absorption")
 
 
-def _told(models: Models) -> Iterator[str]:
+def _described(models: Models) -> Iterator[str]:
     """Yield a phrase for each part of the models."""
     beam, scan = models.beam, models.scan
     if beam is not None and beam.wavelength_A is not None:
@@ -139,8 +139,8 @@ def _detector(models: Models) -> str:
                           f"{_edges(*panel.pixel_mm)} mm" for panel in models.panels)
     count = f"{len(models.panels)} panels of " if len(models.panels) > 1 else ""
     sensor = next((panel for panel in models.panels if panel.thickness_um), None)
-    told = f", sensor {sensor.thickness_um:g} um {sensor.material}".rstrip() if sensor else ""
-    return f"detector {count}{' or '.join(sizes)}{told}"
+    material = f", sensor {sensor.thickness_um:g} um {sensor.material}".rstrip() if sensor else ""
+    return f"detector {count}{' or '.join(sizes)}{material}"
 
 
 def _edges(fast: float, slow: float) -> str:

@@ -232,7 +232,7 @@ class Replay:
 
     # what depends on the whole line
 
-    def settle(self, fresh_seed: int) -> None:
+    def resolve(self, fresh_seed: int) -> None:
         """Resolve what depends on the whole line: pivot, seeds, flags without effect."""
         detector = self.sections["detector"]
         custom = detector.get("convention") == "custom"
@@ -243,8 +243,8 @@ class Replay:
         run = self.sections["run"]
         run["seed_drawn"] = "seed" not in run
         run.setdefault("seed", fresh_seed)
-        wanted = run.get("random_misset", self.get("crystal.misset_seed") is not None)
-        if wanted and ("random_misset" in run or "misset_seed" in run):
+        random = run.get("random_misset", self.get("crystal.misset_seed") is not None)
+        if random and ("random_misset" in run or "misset_seed" in run):
             seed = "misset_seed" if "misset_seed" in run else "seed"
             self.sections["crystal"]["misset_seed"] = run[seed]
             self.origins["crystal.misset_seed"] = self.origins.get(f"run.{seed}", "-seed")
@@ -283,7 +283,7 @@ class Replay:
 
     def source_of(self, where: str) -> str:
         """Return what made a setting, as messages name it."""
-        setting, _, place = (where if "." in where else f"run.{where}").partition("[")
+        setting, _, index = (where if "." in where else f"run.{where}").partition("[")
         section, _, name = setting.partition(".")
         if setting in _THREES:
             for i, component in enumerate(self.sections[section].get(name, ())):
@@ -293,7 +293,7 @@ class Replay:
         origin = self.origins.get(setting) or flag_for_field(setting)
         if origin is None:
             return f"{self.config_path}: {where}" if self.config_path else where
-        return f"{origin}, number {place[:-1]}" if place else origin
+        return f"{origin}, number {index[:-1]}" if index else origin
 
 
 _SPECIAL: dict[str, Callable[[Replay, Given], None]] = {

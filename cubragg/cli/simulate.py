@@ -74,7 +74,7 @@ def run(line: Sequence[Given]) -> None:
         seconds = time.perf_counter() - start
         click.echo(summary.summary(image, files.figures, outputs.listed(written), seconds), err=True)
         if settings.verbose:
-            click.echo(summary.choices(image), err=True)
+            click.echo(summary.rendering(image), err=True)
 
 
 def _images(job: Job, plan: Plan, progress: Progress | None) -> Iterable[Image]:

@@ -39,17 +39,17 @@ def summary(image: Image, figures: Mapping[str, str], written: str, total_second
     return _text(sections)
 
 
-def choices(image: Image) -> str:
+def rendering(image: Image) -> str:
     """Return precision, tile and culling of a run, with the reason."""
     culling = image.culling
-    asked = "all are evaluated"
+    terms = "all are evaluated"
     if culling.culled:
         kept = "" if culling.kept is None else f", about {100.0 * culling.kept:.3g} % are evaluated"
         below = f"at most {culling.tolerance:g} of the peak" if culling.tolerance > 0.0 else "0"
-        asked = f"those that are {below} on a tile are left out{kept}"
+        terms = f"those that are {below} on a tile are left out{kept}"
     rows = [("backend", f"{image.backend} in {image.precision} precision"),
             ("tile", "none" if image.backend == "numpy" else "{} x {} pixels".format(*culling.tile)),
-            ("terms", f"{asked}: {culling.why}")]
+            ("terms", f"{terms}: {culling.why}")]
     return _text([("Rendering", rows)])
 
 

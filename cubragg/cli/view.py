@@ -235,7 +235,7 @@ def _from_models(models: Models, given: Given, source: str, wavelength_A: float 
         motion["distance_mm"] = given.distance_mm
     if source and given.beam_px is not None:
         hit = panel_in_beam(models.panels, beam.direction)
-        motion["beam_centre_mm"] = tuple((place - before) * edge for place, before, edge in zip(
+        motion["beam_centre_mm"] = tuple((position - before) * edge for position, before, edge in zip(
             given.beam_px, hit.offset, hit.pixel_mm, strict=True))
     named = f"{source}, but {given.flags}" if source and given.flags else source or given.flags
     return Scene(placed_models(models, **motion), wavelength, named, models.remarks)
@@ -331,11 +331,11 @@ replace them. Without --png, a window opens if there is a display; else the pict
 @click.option("--number", type=click.IntRange(1), default=1, metavar="<n>",
               help="Which image of a file with several, from 1.  [1]")
 def command(file: str, output: str | None, colours: str, scale: str, percentiles: tuple[float, float] | None,
-            rings: bool, zoom: bool, shape: tuple[int, int] | None, number: int, **told: Any) -> None:
+            rings: bool, zoom: bool, shape: tuple[int, int] | None, number: int, **geometry: Any) -> None:
     """Make a picture of an image: SMV, CBF, TIFF, EDF, HDF5 and other formats that fabio reads, or floats (.bin)."""
     from cubragg.view.colours import Style
 
-    given = Given(**told)
+    given = Given(**geometry)
     for name in ("wavelength_A", "distance_mm", "pixel_size_mm"):
         value = getattr(given, name)
         if value is not None and not 0.0 < value < float("inf"):
@@ -344,5 +344,5 @@ def command(file: str, output: str | None, colours: str, scale: str, percentiles
         style = Style(colours, scale, percentiles)
     except ConfigError as error:
         raise ConfigError("--png-range", error.what) from None
-    marks = [name for name, wanted in (("rings", rings), ("zoom", zoom)) if wanted]
+    marks = [name for name, enabled in (("rings", rings), ("zoom", zoom)) if enabled]
     view(file, output, style, marks, given, shape, number)
