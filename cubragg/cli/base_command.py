@@ -1,4 +1,4 @@
-"""What the commands share: help from anywhere on a line, errors that name the nearest option, options and types."""
+"""Base class of the commands: help anywhere on the line, errors that name the nearest option, option types."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import click
 from cubragg.cli.exit_errors import CommandLineFault, unknown_option
 
 HELP_NAMES = ("-h", "-help", "--help")
-#: Key of the whole line, a tuple of words, in `click.Context.meta`.
+#: Key in `click.Context.meta` of the whole line, a tuple of words.
 WORDS = "cubragg.words"
 
 
 class _HelpOption(click.Option):
-    """The help option for the list of options alone: Click's parser would find ``-h`` inside ``-phi``."""
+    """Help option that is listed but not parsed: Click's parser would find ``-h`` inside ``-phi``."""
 
     def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
-        """Nothing: `BaseCommand.parse_args` looks for it before Click reads the line."""
+        """Do nothing: `BaseCommand.parse_args` looks for the help options before Click parses the line."""
 
 
 class BaseCommand(click.Command):
-    """A command that prints its help for one of `HELP_NAMES` wherever it is, and for an empty line.
+    """Command that prints its help for one of `HELP_NAMES` anywhere on the line, and for an empty line.
 
     Parameters
     ----------
     usage_error
-        Raised for a line that cannot be read; its ``exit_code`` is also the status of an empty line.
+        Raised for a line that cannot be parsed; its ``exit_code`` is also the status of an empty line.
     """
 
     def __init__(self, *args: Any, usage_error: type[click.ClickException] = CommandLineFault, **kwargs: Any) -> None:
@@ -36,28 +36,28 @@ class BaseCommand(click.Command):
         self.usage_error = usage_error
 
     def get_help_option(self, ctx: click.Context) -> click.Option:
-        """The last line of the list of options."""
+        """Return the help option, which is listed last."""
         return _HelpOption(HELP_NAMES, is_flag=True, expose_value=False, help="Show this message and exit.")
 
     def spellings(self) -> list[str]:
-        """Every spelling of the command's own options."""
+        """Return every spelling of the command's own options."""
         return [name for param in self.params if isinstance(param, click.Option) for name in param.opts]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Help first, then the options as `read_line` reads them."""
+        """Print the help if it is requested, else parse the options with `read_line`."""
         if not args or any(name in args for name in HELP_NAMES):
             click.echo(ctx.get_help(), err=not args, color=ctx.color)
             ctx.exit(0 if args else self.usage_error.exit_code)
         return self.read_line(ctx, args)
 
     def read_line(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the line with Click's parser; the words that it leaves over are returned."""
-        words = ctx.meta[WORDS] = tuple(args)  # Click empties its own
+        """Parse the line with Click and return the words that are no options."""
+        words = ctx.meta[WORDS] = tuple(args)  # a copy: Click consumes the list
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             spellings = self.spellings()
-            # Of -lamda Click names the -l alone.
+            # For -lamda Click reports only -l.
             word = next((word for word in words
                          if word.startswith(error.option_name) and word.partition("=")[0] not in spellings),
                         error.option_name)
@@ -67,7 +67,7 @@ class BaseCommand(click.Command):
 
 
 class FlagOption(click.Option):
-    """An option that is spelled with one dash or two, as simulate's flags are; help and errors show the first."""
+    """Option that is spelled with one dash or two, as simulate's flags are; help and errors show the first spelling."""
 
     def __init__(self, param_decls: Sequence[str], **attributes: Any) -> None:
         words = [name.lstrip("-") for name in param_decls if name.startswith("-")]
@@ -75,20 +75,20 @@ class FlagOption(click.Option):
         super().__init__([*param_decls, *(name for name in both if name not in param_decls)], **attributes)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """The line of the help, with the first spelling only."""
+        """Return the line of the help, with the first spelling only."""
         record = super().get_help_record(ctx)
         return record and (f"{self.opts[0]} {self.metavar or ''}".rstrip(), record[1])
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
-        """The first spelling in quotes."""
+        """Return the first spelling in quotes."""
         return repr(self.opts[0])
 
 
 class FiniteRange(click.FloatRange):
-    """A number in a range; NaN and infinity are in none."""
+    """Number in a range; NaN and infinity are refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number."""
+        """Return the number."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)

@@ -1,4 +1,4 @@
-"""From an ordered list of flags to an experiment and what to do with it."""
+"""Build an experiment and the run settings from an ordered list of flags."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from cubragg.experiment.experiment import Semantics
 from cubragg.nanobragg.random_stream import MAX_SEED
 from cubragg.view.colours import Style
 
-#: Settings of a picture that matplotlib draws.
+#: Picture settings that need matplotlib.
 MARKS = ("rings", "spots", "zoom")
 _CENTRES = ("xbeam_mm", "ybeam_mm", "xclose_mm", "yclose_mm", "orgx", "orgy")
 
 
 class Output(NamedTuple):
-    """A file to write, and the flag that names it."""
+    """File to write, and the flag that names it."""
 
     path: str
     named_by: str
@@ -41,7 +41,7 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a command line says besides the experiment.
+    """Settings of a command line that are not part of the experiment.
 
     Attributes
     ----------
@@ -55,21 +55,21 @@ class Settings:
     scale, pgm_scale, adc
         Factors to SMV and PGM (``None``: automatic) and the offset in SMV.
     truth_min
-        Photons that a reflection needs to be in the truth.
+        Reflections with fewer photons are left out of the truth.
     seed, seed_drawn, noise_rng
         Seed of the noise, whether it was drawn here, and the generator.
     backend, precision, device, threads, cull, progress, quiet, verbose
-        How to render and what to say.
+        How to render and how much to print.
     smv_flavor, cbf_convention, nxmx_type, tiff_type
-        Header of SMV and CBF files, type of the pixels of NXmx and TIFF files.
+        Header of SMV and CBF files, pixel type of NXmx and TIFF files.
     images
-        How many images; more than one are a rotation series.
+        Number of images; more than one is a rotation series.
     style, picture
-        How the PNG picture is coloured; and what was said about it, by setting (``rings``), with the flag.
+        Colours of the PNG picture; and the flag that made each picture setting (``rings``).
     printout, pixels
-        Print traces: of these pixels (flag, fast, slow), or of all rendered ones if there are none.
+        Print traces: of these pixels (flag, fast, slow), or of all rendered pixels if the list is empty.
     column
-        The column of the reflection file to take.
+        Column to read from the reflection file.
     """
 
     outputs: dict[str, Output]
@@ -105,9 +105,9 @@ class Settings:
 
 
 class Job(NamedTuple):
-    """A command line understood. ``replay`` names the flag behind an error; ``from_hkl``: a list was read.
+    """Parsed command line. ``replay`` names the flag behind an error; ``from_hkl``: a reflection list was read.
 
-    ``taken`` says what was taken from files of other programs, a line each.
+    ``taken``: what was read from files of other programs, a line each.
     """
 
     experiment: Experiment
@@ -119,12 +119,12 @@ class Job(NamedTuple):
 
 
 def build(line: Sequence[Given], semantics: Semantics = "nanobragg") -> Job:
-    """Replay a command line.
+    """Build the job of a command line.
 
     Parameters
     ----------
     semantics
-        Where neither flag nor experiment file names them.
+        Used if neither a flag nor the experiment file names them.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg") -> Job:
     imported.lay_over(replay)
     for given in line:
         replay.take_flag(given)
-    replay.settle(secrets.randbelow(MAX_SEED) + 1)
+    replay.resolve(secrets.randbelow(MAX_SEED) + 1)
     imported.check(replay)
     if not imported.models.panels and replay.get("detector.panels") and replay.get("detector.model") is None:
         move_panels(replay, replay.origins["detector.panels"].partition(": ")[0])
@@ -197,7 +197,7 @@ def _settings(replay: Replay) -> Settings:
 
 
 def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, FileCell | None]:
-    """Structure factors from a list or a dump, whether from a list, and its cell; ``None``: as the settings say."""
+    """Return structure factors of a list or dump (``None``: from the settings), whether from a list, and its cell."""
     default_F = replay.get("structure_factors.default_F", StructureFactors.default_F)
     with replay.naming():
         checks.number("structure_factors.default_F", "default_F", default_F, "electrons")
@@ -206,16 +206,16 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, F
         factors, file_cell = listed_factors(replay, listed, default_F)
         return factors, True, file_cell
     if "run.column" in replay.flagged:
-        replay.notices.append(f"{replay.origins['run.column']} is without effect: there is no -hkl")
+        replay.notices.append(f"{replay.origins['run.column']} has no effect: there is no -hkl")
     dump = InputFile(replay.get("output.dump", DEFAULT_NAMES["dump"]), replay.origins.get("output.dump", "-dump"))
     if replay.get("structure_factors.grid") is not None:
         return None, False, None
     if not Path(dump.path).exists():
         if "output.dump" in replay.flagged:
             if default_F == 0.0:
-                raise ConfigError(dump.named_by, f"got {dump.path!r}; there is no such file, and neither -hkl "
-                                  "nor -default_F")
-            replay.notices.append(f"{dump.named_by} is without effect: there is no {dump.path} to read, "
+                raise ConfigError(dump.named_by, f"got {dump.path!r}; there is no such file, give -hkl or "
+                                  "-default_F")
+            replay.notices.append(f"{dump.named_by} has no effect: there is no {dump.path} to read, "
                                   "and no -hkl to write")
         return None, False, None
     from cubragg.io.reflections.fdump import read_fdump
@@ -229,7 +229,7 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, F
 
 
 def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
-    """Pixels to render, bool [slow, fast]; ``None``: as the settings say."""
+    """Return the pixels to render, bool [slow, fast]; ``None``: from the settings."""
     source = _input(replay, "config_mask")
     if from_header is not None:
         replay.origins["sampling.mask"] = replay.origins["input.mask"]
@@ -258,7 +258,7 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
         replay.origins["crystal.a_matrix"] = matrix.named_by
     parts: dict[str, Any] = {}
     if factors is not None:
-        # The arrays join afterwards: from_dict takes them packed only, and asks for something to render.
+        # The arrays are set afterwards: from_dict accepts packed arrays only, and refuses an experiment with F = 0.
         kept = {name: value for name, value in document["structure_factors"].items() if name not in ("grid", "origin")}
         document["structure_factors"] = {**kept, "default_F": 1.0}
         parts["structure_factors"] = factors
@@ -275,7 +275,7 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
 
 
 def _over_wavelength(replay: Replay, m: Matrix) -> tuple[Vector, Vector, Vector]:
-    """The A matrix [1/A] of a MOSFLM matrix, which is that times the wavelength; divided as the C program does."""
+    """Return the A matrix [1/A] of a MOSFLM matrix, which is A times the wavelength; divided as in the C program."""
     wavelength = replay.get("beam.wavelength_A", Beam.wavelength_A)
     with replay.naming():
         checks.number("beam.wavelength_A", "wavelength", wavelength, "A", above=0.0)
@@ -284,7 +284,7 @@ def _over_wavelength(replay: Replay, m: Matrix) -> tuple[Vector, Vector, Vector]
 
 
 def _centres_without_effect(replay: Replay, experiment: Experiment) -> Iterator[str]:
-    """Beam centres on the command line that move nothing: nanoBragg takes only those of the pivot in force."""
+    """Warn of beam centres that do not move the image: nanoBragg uses only those of the pivot in force."""
     detector, semantics = experiment.detector, experiment.semantics
     if detector.panels:
         return
@@ -304,5 +304,5 @@ def _centres_without_effect(replay: Replay, experiment: Experiment) -> Iterator[
         takes = "-ORGX, -ORGY" if pivot == "sample" and detector.convention != "custom" else "-Xbeam, -Ybeam"
         if semantics == "physical" and detector.pix0_m is not None:
             takes = "-pix0_vector"
-        yield (f"{', '.join(idle)} without effect on the image: the {detector.convention} convention pivots about "
-               f"the {pivot} and takes {takes}")
+        yield (f"{', '.join(idle)}: no effect on the image, because the {detector.convention} convention pivots about "
+               f"the {pivot} and uses {takes}")

@@ -1,4 +1,4 @@
-"""What the C program is given of a command line, and the flags that a comparison with it refuses."""
+"""Translate a command line for the C program, and refuse flags that it cannot reproduce."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cubragg.errors import ConfigError
 if TYPE_CHECKING:
     from cubragg.cli.build import Job
 
-#: Flags that place or change the experiment, of which the C program knows nothing.
+#: Flags that change the experiment and that the C program does not have.
 REFUSED = tuple(flag for flag in FLAGS if flag.c_program not in (HANDED_ON, LEFT_OUT))
 
 
 def check(line: Sequence[Given]) -> None:
-    """Refuse a line that gives cubragg another experiment than the C program would get.
+    """Refuse a line for which the C program would simulate another experiment than cubragg.
 
     Raises
     ------
@@ -29,11 +29,11 @@ def check(line: Sequence[Given]) -> None:
         if flag in REFUSED:
             got = " ".join(repr(value) if isinstance(value, str) else f"{value:g}" for value in values) or "it"
             instead = f"type {flag.c_program} instead" if flag.c_program else "leave it out"
-            raise ConfigError(spelling, f"got {got}; the C program takes no such setting: {instead}")
+            raise ConfigError(spelling, f"got {got}; the C program has no such setting; {instead}")
 
 
 def c_arguments(line: Sequence[Given], job: Job) -> list[str]:
-    """Arguments for the C program: the flags that are handed on, then what cubragg found or drew by itself.
+    """Return the arguments for the C program: the flags passed on, then a dump found and a seed drawn by cubragg.
 
     Raises
     ------

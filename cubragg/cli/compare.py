@@ -1,4 +1,4 @@
-"""``cubragg compare``: two images, or cubragg and the C program with the same flags."""
+"""``cubragg compare``: compare two images, or cubragg and the C program with the same flags."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ DEFAULT_THRESHOLD = 0.9999999
 
 
 class CompareError(click.ClickException):
-    """The command does not end well: here because of the command line, in subclasses with statuses of their own."""
+    """The comparison cannot be made because of the command line; subclasses have exit statuses of their own."""
 
     exit_code = 1
 
 
 class ProgramFailed(CompareError):
-    """A program, or cubragg itself, gave no image."""
+    """A program, or cubragg itself, produced no image."""
 
     exit_code = 2
 
 
 class BelowThreshold(CompareError):
-    """The images do not agree as asked for."""
+    """The correlation is below the threshold, or a pixel is NaN in one image only."""
 
     exit_code = 3
 
@@ -65,7 +65,7 @@ class Options(NamedTuple):
     black: float | None
 
     def check(self) -> None:
-        """Refuse options that are of no use together.
+        """Refuse options that have no effect together.
 
         Raises
         ------
@@ -75,16 +75,16 @@ class Options(NamedTuple):
         if self.out is None:
             for name, given in (("--save-diff", self.save_diff), ("--png-black", self.black is not None)):
                 if given:
-                    raise ConfigError(name, "got no --out; it needs a folder to write to")
+                    raise ConfigError(name, "got no --out; give --out FOLDER, where it is written")
         if self.program is not None:
             for name, given in (("--shape", self.shape is not None), ("--resample", self.resample)):
                 if given:
-                    raise ConfigError(name, "got --c-bin as well; it is for two image files")
+                    raise ConfigError(name, "got --c-bin as well; it applies to two image files only")
 
 
 @contextmanager
 def _statuses() -> Iterator[None]:
-    """Errors end with the statuses of this command."""
+    """Convert errors into those with the exit statuses of this command."""
     from cubragg.compare.metrics import ShapesDiffer
     from cubragg.parity.programs import RunnerFailed
 
@@ -108,11 +108,11 @@ def _files(words: tuple[str, ...], arguments: tuple[str, ...], options: Options,
     """Compare the two files that ``words`` name."""
     unknown = next((word for word in words if word.startswith("-")), None)
     if unknown in SPELLINGS:
-        raise CompareError(f"No such option {unknown!r}; simulate's flags go with --c-bin.")
+        raise CompareError(f"No such option {unknown!r}; simulate's flags are accepted with --c-bin only.")
     if unknown is not None:
         raise CompareError(unknown_option(unknown, spellings, "cubragg compare"))
     if len(words) != 2:
-        raise CompareError(f"Got {len(words)} image{'s' * (len(words) != 1)}; two are compared, "
+        raise CompareError(f"Got {len(words)} image{'s' * (len(words) != 1)}; two are accepted, "
                            "or --c-bin with simulate's flags.")
     from cubragg.compare.comparison import compare_sides
     from cubragg.compare.image_files import read_pair
@@ -123,7 +123,7 @@ def _files(words: tuple[str, ...], arguments: tuple[str, ...], options: Options,
         return compare_sides(pair.a, pair.b, threshold=options.threshold, arguments=arguments, roi=options.roi,
                              mask=pair.mask, notes=pair.notes)
     except ShapesDiffer as error:
-        raise DifferentShapes(f"{error} (--resample brings B to the pixels of A)") from None
+        raise DifferentShapes(f"{error} (--resample averages B onto the pixels of A)") from None
 
 
 def _programs(line: list[parser.Given], arguments: tuple[str, ...], options: Options) -> Comparison:
@@ -153,14 +153,14 @@ def _programs(line: list[parser.Given], arguments: tuple[str, ...], options: Opt
 
 
 def _report(comparison: Comparison, options: Options) -> None:
-    """Print the figures and write the folder.
+    """Print the metrics and write the report.
 
     Raises
     ------
     CompareError
         If the folder cannot be written.
     BelowThreshold
-        If the images do not agree as asked for.
+        If the correlation is below the threshold, or a pixel is NaN in one image only.
     """
     from cubragg import __version__
     from cubragg.compare.report import rows, write_report
@@ -185,11 +185,11 @@ def _report(comparison: Comparison, options: Options) -> None:
     click.echo(comparison.verdict)
 
 
-_NOTES = f"""With --c-bin, cubragg renders what simulate would, and the program gets the same flags, in a folder of
-its own and on one thread unless OMP_NUM_THREADS is set. Flags that only say how to render or what to write
-(--semantics, --backend, --precision, outputs, pictures, noise) are not passed on, and no file is written. Flags that
-change the experiment and that nanoBragg.c does not know are refused:
-{', '.join(flag.name for flag in c_line.REFUSED)}, and files that it reads differently, such as an MTZ after -hkl.
+_NOTES = f"""With --c-bin, cubragg renders the image that simulate would, and runs the program with the same flags, in
+a folder of its own and on one thread unless OMP_NUM_THREADS is set. Flags that only select how to render or what to
+write (--semantics, --backend, --precision, outputs, pictures, noise) are not passed on, and no file is written. Flags
+that change the experiment and that nanoBragg.c does not have are refused:
+{', '.join(flag.name for flag in c_line.REFUSED)}; so are files that it reads differently, such as an MTZ after -hkl.
 
 \b
   cubragg compare out.cbf floatimage.bin --threshold 0.99 --out reports
@@ -211,12 +211,12 @@ or a pixel is NaN in one image only, 4 if the shapes differ, 5 if a file cannot 
               help="Compare these pixels, ends included (-roi renders them only).  [all]")
 @click.option("--shape", type=click.IntRange(1), nargs=2, metavar="<fast slow>",
               help="Pixels of a float image (.bin) that is not square.")
-@click.option("--resample", is_flag=True, help="Bring B to the pixels of A, by shares of area.")
+@click.option("--resample", is_flag=True, help="Resample B to the pixels of A, weighted by area.")
 @click.option("--out", metavar="<folder>",
               help="Write <date>-<hash>/ with summary.json, report.html and previews there.")
 @click.option("--save-diff", is_flag=True, help="Write A - B as floats as well (with --out).")
 @click.option("--png-black", "black", type=FiniteRange(0.0, min_open=True), metavar="<photons>",
-              help="What previews show black (with --out).  [99.5th percentile of B]")
+              help="Photons that previews show black (with --out).  [99.5th percentile of B]")
 @click.pass_context
 def command(ctx: click.Context, words: tuple[str, ...], **options: Any) -> None:
     """Compare two images (float, SMV, CBF, or what fabio reads), or cubragg and a program with nanoBragg's flags:

@@ -1,4 +1,4 @@
-"""``cubragg doctor``: which backends can run here, and whether they agree."""
+"""``cubragg doctor``: report which backends can run here, and whether they agree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LABEL_WIDTH = 16
 
 
 def doctor() -> int:
-    """Print the report.
+    """Print the report and return the exit status.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How a command ends other than well: one line on stderr and an exit status."""
+"""Errors that end a command: one line on stderr and an exit status."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from typing import IO, Any
 
 import click
 
-#: What each signal did to the run, in a word. SIGHUP comes when a terminal is closed; some systems have none.
+#: Message for each signal that ends a run. SIGHUP is sent when a terminal closes; not every system has it.
 _ENDS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"} | (
     {signal.SIGHUP: "Hung up"} if hasattr(signal, "SIGHUP") else {})
-#: What a shell adds to the number of a signal for the status of the program that it ended.
+#: Added to the number of a signal to give the exit status, as shells do.
 _BY_SIGNAL = 128
 
 
 class CommandLineFault(click.ClickException):
-    """The command line asks for what cannot be."""
+    """The command line is malformed or contradicts itself; exit status 2."""
 
     exit_code = 2
 
 
 class RunFault(click.ClickException):
-    """The run failed."""
+    """The run failed; exit status 1."""
 
     exit_code = 1
 
 
 def unknown_option(word: str, spellings: Iterable[str], command: str) -> str:
-    """The message about an option that ``command`` does not have: the nearest of its ``spellings``, or its help."""
+    """Return the message for an option that ``command`` does not have; it names the nearest of ``spellings``."""
     near = difflib.get_close_matches(word.partition("=")[0], spellings, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"'{command} --help' lists them all."
     return f"No such option {word!r}. {hint}"
 
 
 class Signalled(KeyboardInterrupt):
-    """A signal that ends a run as Ctrl-C does: whatever cleans up after that one cleans up after this one."""
+    """A signal ended the run; a `KeyboardInterrupt`, so that the same code cleans up as at Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -45,7 +45,7 @@ class Signalled(KeyboardInterrupt):
 
 
 class Interrupted(click.ClickException):
-    """Ctrl-C, or a signal that asks the program to end; ``outcome`` says what was written by then."""
+    """Ctrl-C or a termination signal ended the run; ``outcome`` names the files that were written."""
 
     def __init__(self, by: KeyboardInterrupt, outcome: str) -> None:
         number = by.number if isinstance(by, Signalled) else signal.SIGINT
@@ -53,12 +53,15 @@ class Interrupted(click.ClickException):
         self.exit_code = _BY_SIGNAL + number  # type: ignore[misc]  # declared of the class, read of the instance
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """The message alone: this is no error."""
+        """Print the message without Click's ``Error:``."""
         click.echo(self.format_message(), file=file, err=file is None)
 
 
 def end_cleanly() -> None:
-    """Have signals that would kill the process leave no temporary files; those that are ignored stay ignored."""
+    """Raise `Signalled` at signals that would kill the process, so that no temporary file remains.
+
+    Signals that are ignored stay ignored (nohup).
+    """
     for number in _ENDS:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _raise)

@@ -1,4 +1,4 @@
-"""The file of ``-hkl``: structure factors, and the cell that comes with them."""
+"""Read the structure factors and the cell of the ``-hkl`` file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from cubragg.cli.settings_builder import Replay
 from cubragg.crystallography.cell import cell_of_axes
 from cubragg.experiment import Experiment, StructureFactors
 
-#: Cells that differ by more, of lengths relative and of angles in degrees, are said to.
+#: Cells are the same within these tolerances: lengths relative, angles [deg].
 _LENGTHS, _ANGLES_DEG = 1e-3, 0.05
 _CRYSTAL = ("crystal.cell", "crystal.a_matrix", "input.matrix")
 
 
 class FileCell(NamedTuple):
-    """The cell [A, deg] of a reflection file, and what the crystal's comes from; empty: from the file."""
+    """Cell [A, deg] of a reflection file; ``overruled_by`` names the flags that replace it, empty if none does."""
 
     path: str
     cell: tuple[float, ...]
@@ -23,7 +23,7 @@ class FileCell(NamedTuple):
 
 
 def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple[StructureFactors, FileCell | None]:
-    """Structure factors of a file, whose cell is the crystal's where nothing else gives one."""
+    """Return the structure factors of a file and its cell, which becomes the crystal's where nothing else gives one."""
     from cubragg.io.reflections.read import read_reflections
 
     replay.origins["structure_factors.grid"] = listed.named_by
@@ -31,25 +31,25 @@ def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple
         reflections = read_reflections(listed.path, replay.get("run.column"))
     replay.taken += [f"from {one}" for one in reflections.taken]
     replay.notices += reflections.notices
-    own = None
+    file_cell = None
     if reflections.cell is not None:
         given = [replay.origins[setting] for setting in _CRYSTAL if replay.get(setting) is not None]
-        own = FileCell(listed.path, reflections.cell, " and ".join(given))
+        file_cell = FileCell(listed.path, reflections.cell, " and ".join(given))
         if not given:
             replay.set("crystal.cell", reflections.cell, f"{listed.path}: cell")
     with replay.naming():
-        return reflections.structure_factors(default_F), own
+        return reflections.structure_factors(default_F), file_cell
 
 
-def cell_notices(own: FileCell | None, experiment: Experiment) -> list[str]:
-    """What to tell if the crystal has another cell than its reflection file."""
-    if own is None or not own.overruled_by:
+def cell_notices(file_cell: FileCell | None, experiment: Experiment) -> list[str]:
+    """Return a warning if the crystal's cell differs from that of its reflection file."""
+    if file_cell is None or not file_cell.overruled_by:
         return []
     lattice = experiment.crystal.lattice(experiment.semantics)
     cell = cell_of_axes(lattice.a, lattice.b, lattice.c)
-    same = (all(abs(a - b) <= _LENGTHS * b for a, b in zip(cell[:3], own.cell[:3], strict=True))
-            and all(abs(a - b) <= _ANGLES_DEG for a, b in zip(cell[3:], own.cell[3:], strict=True)))
+    same = (all(abs(a - b) <= _LENGTHS * b for a, b in zip(cell[:3], file_cell.cell[:3], strict=True))
+            and all(abs(a - b) <= _ANGLES_DEG for a, b in zip(cell[3:], file_cell.cell[3:], strict=True)))
     if same:
         return []
-    shown = (" ".join(f"{number:.6g}" for number in cell) for cell in (cell, own.cell))
-    return [f"the cell is {next(shown)} from {own.overruled_by}, not {next(shown)} from {own.path}"]
+    shown = (" ".join(f"{number:.6g}" for number in cell) for cell in (cell, file_cell.cell))
+    return [f"{file_cell.overruled_by}: the crystal has the cell {next(shown)}, not {next(shown)} of {file_cell.path}"]

@@ -1,4 +1,4 @@
-"""What a flag of ``simulate`` is: spellings, values, unit, default, help and the setting it makes."""
+"""Define a flag of ``simulate``: spellings, values, unit, default, help text and the settings that it sets."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ class Flag:
     group
         Heading in the help.
     help
-        One line; empty where the flag goes with the one before it.
+        One line; empty where the flag shares the line of the one before it.
     kind
         ``switch``, ``number``, ``count`` (whole number), ``file``, ``name`` or ``choice``.
     least, most
-        How many values it takes.
+        Smallest and largest number of values.
     metavar
-        Its values in the help.
+        Placeholder of its values in the help.
     unit
         Unit of its numbers.
     default
-        In words, for the help; empty where there is none.
+        As text for the help; empty where there is none.
     choices
-        What a ``choice`` accepts.
+        Values that a ``choice`` accepts.
     words
-        Words accepted in place of the numbers, by their beginning (nanoBragg's ``-misset rand``).
+        Words accepted instead of the numbers, by their first letters (as nanoBragg's ``-misset rand``).
     fields
         The settings that each receive the value (``beam.wavelength_A``, ``crystal.cells[0]``). Sections besides
         those of an experiment: ``input``, ``output``, ``picture``, ``run``.
     value
-        What a switch sets.
+        Value that a switch sets.
     also
-        Further settings that come with it.
+        Further settings, with values, that the flag sets.
     pivot
-        The pivot that goes with it under the CUSTOM convention.
+        Pivot that the flag selects in the CUSTOM convention.
     c_program
-        What a comparison with nanoBragg.c does with the flag: `HANDED_ON`, or `LEFT_OUT` because it only says how to
-        render or what to write; any other text is what to type instead of a flag that it refuses.
+        How a comparison with nanoBragg.c treats the flag: `HANDED_ON`, or `LEFT_OUT` because it only selects how to
+        render or what to write; any other text is what to type instead of a flag that is refused.
     """
 
     names: tuple[str, ...]
@@ -68,11 +68,11 @@ class Flag:
 
     @property
     def name(self) -> str:
-        """The spelling that help and messages use."""
+        """Spelling used in help and messages."""
         return self.names[0]
 
     def accepted(self) -> str:
-        """What it takes, as the end of an error message."""
+        """Describe the accepted values, as the end of an error message."""
         noun = {"number": "number", "count": "whole number", "file": "file name", "name": "name"}.get(self.kind, "")
         unit = f" of {self.unit}" if self.unit and "," not in self.unit else f" ({self.unit})" if self.unit else ""
         if self.kind == "choice":
@@ -90,37 +90,37 @@ def _flag(kind: str, names: str, help_: str, fields: tuple[str, ...], settings: 
 
 
 def switch(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    """A flag without a value."""
+    """Return a flag without a value."""
     return _flag("switch", names, help_, fields, settings)
 
 
 def number(names: str, unit: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    """A flag with a number of ``unit``."""
+    """Return a flag with a number in ``unit``."""
     defaults = {"least": 1, "most": 1, "unit": unit, "metavar": f"<{unit or 'x'}>"}
     return _flag("number", names, help_, fields, {**defaults, **settings})
 
 
 def vector(names: str, unit: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    """A flag with three numbers."""
+    """Return a flag with three numbers."""
     return number(names, unit, help_, *fields, **{"least": 3, "most": 3, "metavar": "<x y z>", **settings})
 
 
 def count(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    """A flag with a whole number."""
+    """Return a flag with a whole number."""
     return _flag("count", names, help_, fields, {"least": 1, "most": 1, "metavar": "<n>", **settings})
 
 
 def file(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    """A flag with the path of a file."""
+    """Return a flag with the path of a file."""
     return _flag("file", names, help_, fields, {"least": 1, "most": 1, "metavar": "<file>", **settings})
 
 
 def name(names: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    """A flag with a name."""
+    """Return a flag with a name."""
     return _flag("name", names, help_, fields, {"least": 1, "most": 1, "metavar": "<name>", **settings})
 
 
 def choice(names: str, choices: str, help_: str, *fields: str, **settings: Any) -> Flag:
-    """A flag with one of ``choices``, which are separated by bars."""
+    """Return a flag with one of ``choices``, which are separated by bars."""
     return _flag("choice", names, help_, fields, {"least": 1, "most": 1, "metavar": choices,
                                                   "choices": tuple(choices.split("|")), **settings})

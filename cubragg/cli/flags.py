@@ -1,7 +1,7 @@
-"""Every flag of ``simulate``, a row each.
+"""Table of the flags of ``simulate``, one row each.
 
-Nothing here knows what a flag means beyond its row: `parser` reads a command line with this table, `settings_builder`
-turns it into settings, `usage` prints it, `c_line` hands it on to nanoBragg.c.
+`parser` reads a command line with this table, `settings_builder` converts the flags to settings, `usage` prints the
+help, and `c_line` passes flags on to nanoBragg.c.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CELLS = ("crystal.cells[0]", "crystal.cells[1]", "crystal.cells[2]")
 _SIZES = ("crystal.sample_size_mm[0]", "crystal.sample_size_mm[1]", "crystal.sample_size_mm[2]")
 
 _CRYSTAL = (
-    _number("-cell", "A, deg", "unit cell; left out: lengths a, angles 90", "crystal.cell",
+    _number("-cell", "A, deg", "unit cell; omitted lengths are a, angles 90", "crystal.cell",
             least=1, most=6, metavar="<a b c al be ga>"),
     _count("-N", "unit cells along each of a, b, c", *_CELLS, default="1"),
     _count("-Na", "the same along one axis", _CELLS[0]),
@@ -58,7 +58,7 @@ _CRYSTAL = (
 )
 
 _ORIENTATION = (
-    _file("-mat -matrix", "MOSFLM matrix; with -cell that sets lengths", "input.matrix"),
+    _file("-mat -matrix", "MOSFLM matrix; -cell then sets the lengths", "input.matrix"),
     _vector("-misset", "deg", "rotate the crystal about x, then y, then z", "crystal.misset_deg",
             metavar="<x y z>|random", words=("random",)),
     _count("-misset_seed", "seed of -misset random", "run.misset_seed", default="that of -seed"),
@@ -66,20 +66,20 @@ _ORIENTATION = (
 
 _FACTORS = (
     _file("-hkl", "reflections: lines of h k l F, MTZ, CIF, SHELX", "input.hkl"),
-    _file("--column", "its column of F or I (see Notes)", "run.column", metavar="<name>",
+    _file("--column", "column of F or I in that file (see Notes)", "run.column", metavar="<name>",
           c_program="-hkl with lines of h k l F"),
     _number("-default_F", "electrons", "F of every reflection not in the list", "structure_factors.default_F",
             default="0", metavar="<F>"),
-    _file("-dump", "its binary, to write or read", "output.dump", default="Fdump.bin"),
-    _switch("-interpolate", "F between reflections (default if an N <= 2)", "sampling.interpolate"),
-    _switch("-nointerpolate", "take the nearest reflection", "sampling.interpolate", value=False),
+    _file("-dump", "binary structure factors, written or read", "output.dump", default="Fdump.bin"),
+    _switch("-interpolate", "interpolate F between reflections (default if an N <= 2)", "sampling.interpolate"),
+    _switch("-nointerpolate", "F of the nearest reflection", "sampling.interpolate", value=False),
 )
 
 _BEAM = (
     _number("-lambda -wave -wavelength", "A", "wavelength", "beam.wavelength_A", default="1"),
     _number("-energy", "eV", "photon energy, instead of -lambda", "beam.wavelength_A"),
     _number("-fluence", "photons/m^2", "photons per area", "beam.fluence", default="1.26e29"),
-    _number("-flux", "photons/s", "instead, with -exposure and -beamsize", "beam.flux"),
+    _number("-flux", "photons/s", "instead of -fluence, with -exposure and -beamsize", "beam.flux"),
     _number("-exposure", "s", "exposure time", "beam.exposure_s", default="1"),
     _number("-beamsize", "mm", "edge of the beam; clips the sample", "beam.beamsize_mm", default="0.1"),
     _number("-polar", "", "Kahn polarization factor, -1 to 1", "beam.kahn_factor", default="0", metavar="<K>",
@@ -102,7 +102,7 @@ _SOURCES = (
     _number("-dispersion", "%", "full spectral width, of the wavelength", "beam.dispersion_percent",
             default="0"),
     _count("-dispsteps", "wavelengths over that width", "beam.dispersion_steps", default="2 with a width"),
-    _file("-sourcefile", "instead: lines of x y z weight wavelength", "input.sources"),
+    _file("-sourcefile", "instead, a list: lines of x y z weight wavelength", "input.sources"),
 )
 
 _GEOMETRY = (
@@ -118,10 +118,10 @@ _GEOMETRY = (
             "detector.slow_size_mm", default="102.4"),
     _number("-detsize_f", "mm", "the same, fast or slow", "detector.fast_size_mm"),
     _number("-detsize_s", "mm", "", "detector.slow_size_mm"),
-    _name("--detector", "pixels and panels of a known detector; list: print all", "detector.model",
+    _name("--detector", "pixels and panels of a catalog detector; list: print all", "detector.model",
           metavar="<name>|list", c_program="-pixel, -detpixels_f and -detpixels_s"),
     _file("-img", "take the geometry from this SMV header", "input.image"),
-    _file("--from", "true models of .expt, .geom, .cell, NXmx, CBF, SMV (see Notes)", "input.models",
+    _file("--from", "experiment models from .expt, .geom, .cell, NXmx, CBF, SMV (see Notes)", "input.models",
           c_program="-lambda, -distance, -pixel, -Xbeam, -Ybeam, -mat and what else the file gives"),
     _switch("-mosflm", "MOSFLM: beam along x, pivot beam (default)", "detector.convention", value="mosflm",
             pivot="beam"),
@@ -132,14 +132,14 @@ _GEOMETRY = (
     _switch("-xds", "XDS: beam along z, pivot sample", "detector.convention", value="xds",
             pivot="sample"),
     _switch("-dials", "DIALS: as XDS, spindle along y", "detector.convention", value="dials", pivot="beam"),
-    _number("-Xbeam", "mm", "beam centre, the convention's", "detector.xbeam_mm",
+    _number("-Xbeam", "mm", "beam centre, as the convention defines it", "detector.xbeam_mm",
             default="middle", pivot="beam"),
     _number("-Ybeam", "mm", "", "detector.ybeam_mm", pivot="beam"),
     _number("-Xclose", "mm", "nearest point, fast and slow (custom only)", "detector.xclose_mm",
             pivot="sample"),
     _number("-Yclose", "mm", "", "detector.yclose_mm",
             pivot="sample"),
-    _number("-ORGX", "pixels", "nearest point, as XDS counts (xds, dials)", "detector.orgx", pivot="sample"),
+    _number("-ORGX", "pixels", "nearest point, as in XDS (xds, dials)", "detector.orgx", pivot="sample"),
     _number("-ORGY", "pixels", "", "detector.orgy", pivot="sample"),
     _choice("-pivot", "sample|beam", "centre of tilts (custom only)", "detector.pivot",
             default="as above"),
@@ -148,13 +148,13 @@ _GEOMETRY = (
     _number("-detector_rotz", "deg", "then about z", "detector.rotz_deg", default="0"),
     _number("-twotheta", "deg", "then about the two-theta axis", "detector.twotheta_deg", default="0",
             pivot="sample"),
-    _vector("-beam_vector", "", "beam; all these select custom",
+    _vector("-beam_vector", "", "beam direction; all these select custom",
             "beam.direction", default="1 0 0", also=_CUSTOM),
     _vector("-fdet_vector", "", "fast axis", "detector.fast_axis", default="0 0 1", also=_CUSTOM),
     _vector("-sdet_vector", "", "slow axis", "detector.slow_axis", default="0 -1 0", also=_CUSTOM),
     _vector("-odet_vector", "", "normal, away from the sample", "detector.normal_axis", default="1 0 0", also=_CUSTOM),
     _vector("-polar_vector", "", "E vector of the beam", "beam.polarization_axis", default="0 0 1", also=_CUSTOM),
-    _vector("-twotheta_axis", "", "axis of -twotheta, before it", "detector.twotheta_axis",
+    _vector("-twotheta_axis", "", "axis of -twotheta; give it before -twotheta", "detector.twotheta_axis",
             default="0 1 0", also=_CUSTOM, pivot="sample"),
     _vector("-pix0_vector", "", "first pixel [m] (--semantics physical only)", "detector.pix0_m",
             also=_CUSTOM, c_program="-distance with -Xbeam and -Ybeam"),
@@ -165,7 +165,7 @@ _PHYSICS = (
             "attenuation depth; 0 as inf", "detector.attenuation_um",
             default="inf", metavar="<um>|inf"),
     _number("-detector_thick", "um", "sensor thickness", "detector.thickness_um", default="0"),
-    _count("-detector_thicksteps -thicksteps", "layers it is cut into; physical semantics: as many as spots need",
+    _count("-detector_thicksteps -thicksteps", "sensor layers; by default in physical semantics as many as spots need",
            "detector.thick_steps"),
     _switch("-point_pixel", "solid angle without obliquity", "detector.point_pixel"),
     _switch("-curved_det -curved_detector", "cylinder, all pixels at the same distance", "detector.curved"),
@@ -178,7 +178,7 @@ _ROTATION = (
     _count("-phisteps", "steps over the range", "goniometer.phi_steps", default="2 with -osc, else 1"),
     _vector("-spindle_axis", "", "axis; selects the custom convention", "goniometer.axis", default="0 0 1",
             also=_CUSTOM),
-    _count("--images", "a series: image i from phi + i osc on, files name_0001", "run.images", default="1",
+    _count("--images", "images of a series: image i starts at phi + i osc, files name_0001", "run.images", default="1",
            c_program="the -phi and -osc of one image"),
 )
 
@@ -190,8 +190,8 @@ _SAMPLING = (
     _switch("-oversample_omega", "solid angle at every sub-pixel", "sampling.oversample_omega"),
     _count("-roi", "pixels to render, ends included", "sampling.roi", least=4, most=4,
            metavar="<xmin xmax ymin ymax>", default="all"),
-    _file("-mask", "SMV, pixels of 0 are skipped; header as -img", "input.mask"),
-    _number("-dmin", "A", "skip what is finer than this", "sampling.dmin_A", default="0"),
+    _file("-mask", "SMV, pixels of 0 are skipped; its header is read as by -img", "input.mask"),
+    _number("-dmin", "A", "skip samples of higher resolution", "sampling.dmin_A", default="0"),
 )
 
 _OUTPUT = (
@@ -201,46 +201,46 @@ _OUTPUT = (
     _file("-noisefile -noiseimage", "SMV, with noise", "output.noise", default="noiseimage.img",
           also=(("run.noise", True),)),
     _file("-pgmfile -pgmimage", "grey picture", "output.pgm", default="image.pgm", also=(("run.pgm", True),)),
-    _file("--cbffile", "miniCBF, whole counts (see Notes)",
+    _file("--cbffile", "miniCBF, integer counts (see Notes)",
           "output.cbf"),
-    _choice("--cbf-convention", "auto|generic|pilatus", "its header (auto: pilatus for whole modules)",
+    _choice("--cbf-convention", "auto|generic|pilatus", "miniCBF header (auto: pilatus for whole modules)",
             "run.cbf_convention", default="auto"),
     _file("--save", "counts in the format of the ending: .cbf .img .nxs .h5 .tif .npy", "output.save"),
     _file("--nxmx", "NXmx (HDF5), all images of a series, any geometry", "output.nxmx"),
-    _choice("--nxmx-type", "uint32|int32|uint16|float32", "its pixels; float32: noiseless", "run.nxmx_type",
+    _choice("--nxmx-type", "uint32|int32|uint16|float32", "pixel type of NXmx; float32: noiseless", "run.nxmx_type",
             default="uint32"),
     _file("--tiff", "TIFF, pixels only", "output.tiff"),
-    _choice("--tiff-type", "int32|uint16|float32", "its pixels; float32: noiseless", "run.tiff_type",
+    _choice("--tiff-type", "int32|uint16|float32", "pixel type of TIFF; float32: noiseless", "run.tiff_type",
             default="int32"),
     _choice("--smv-flavor", "nanobragg|adsc", "SMV header: the C program's, or true geometry for other programs",
             "run.smv_flavor", default="nanobragg"),
     _file("--png", "picture (see Pictures)", "output.png"),
-    _file("--truth", "reflections in the image: .csv, .h5, .refl", "output.truth"),
-    _number("--truth-min", "photons", "leave out fainter reflections", "run.truth_min", default="1"),
-    _file("--expt", "describe the image to DIALS", "output.expt"),
-    _file("--geom", "to CrystFEL", "output.geom"),
-    _file("--cell-file", "its cell, to CrystFEL", "output.cell"),
+    _file("--truth", "reflection table of the image: .csv, .h5, .refl", "output.truth"),
+    _number("--truth-min", "photons", "omit fainter reflections", "run.truth_min", default="1"),
+    _file("--expt", "experiment models of the image, for DIALS", "output.expt"),
+    _file("--geom", "its geometry, for CrystFEL", "output.geom"),
+    _file("--cell-file", "its cell, for CrystFEL", "output.cell"),
     _file("--xds-inp", "XDS.INP for the image", "output.xds"),
-    _switch("--all-outputs", "write the first four although some are named", "run.all_outputs"),
+    _switch("--all-outputs", "write the first four even if files are named", "run.all_outputs"),
     _switch("-nonoise", "no noise image", "run.noise", value=False),
     _switch("-nopgm", "no PGM picture", "run.pgm", value=False),
-    _number("-scale", "", "photons to -intfile", "run.scale", default="maximum to 55000"),
-    _number("-pgmscale", "", "photons to -pgmfile", "run.pgm_scale", default="5 rmsd to 250",
+    _number("-scale", "", "factor from photons to -intfile", "run.scale", default="maximum to 55000"),
+    _number("-pgmscale", "", "factor from photons to -pgmfile", "run.pgm_scale", default="5 rmsd to 250",
             also=(("run.pgm", True),)),
     _number("-adc", "", "offset added to SMV pixels", "run.adc", default="40", metavar="<counts>"),
     _switch("-printout", "print the last step of each pixel of a -roi", "run.printout"),
     _count("-printout_pixel", "print every step of this pixel", "run.printout_pixel", least=2, most=2,
            metavar="<fast slow>"),
-    _count("-trace_pixel", "the same, the other way round", "run.trace_pixel", least=2, most=2,
+    _count("-trace_pixel", "the same, slow before fast", "run.trace_pixel", least=2, most=2,
            metavar="<slow fast>"),
 )
 
 _PICTURES = (
     _choice("--png-colors --png-colours", "inverted|grey|sea|fire", "colours of --png; inverted: dark spots on white",
             "picture.colours", default="inverted"),
-    _choice("--png-scale", "linear|sqrt|log", "how values become lightness", "picture.scale", default="sqrt"),
-    _number("--png-range", "%", "percentiles of the pixels > 0 at its ends", "picture.percentiles", least=2, most=2,
-            metavar="<low high>", default="automatic"),
+    _choice("--png-scale", "linear|sqrt|log", "scale from values to lightness", "picture.scale", default="sqrt"),
+    _number("--png-range", "%", "percentiles of the pixels > 0 at the ends of the scale", "picture.percentiles",
+            least=2, most=2, metavar="<low high>", default="automatic"),
     _switch("--png-rings", "resolution rings, beam centre, axes, colour bar", "picture.rings"),
     _switch("--png-spots", "predicted spots with their indices", "picture.spots"),
     _switch("--png-zoom", "the brightest spot enlarged", "picture.zoom"),
@@ -248,7 +248,7 @@ _PICTURES = (
 
 _NOISE = (
     _count("-seed", "seed of the noise", "run.seed", default="drawn and reported"),
-    _choice("--noise-rng", "numpy|reference", "its generator, NumPy's or the C one",
+    _choice("--noise-rng", "numpy|reference", "generator of the noise: NumPy's or nanoBragg's",
             "run.noise_rng", default="numpy"),
 )
 
@@ -256,16 +256,16 @@ _PROGRAM = (
     _file("--config", "experiment in TOML; flags override it", "input.config",
           c_program="its settings as flags"),
     _file("--save-config", "write the experiment as TOML", "output.config"),
-    _choice("--semantics", "nanobragg|physical", "with quirks or without",
+    _choice("--semantics", "nanobragg|physical", "with nanoBragg's quirks or without",
             "run.semantics", default="nanobragg"),
-    _choice("--backend", "auto|cuda|cpu|numpy", "what renders (see Notes)", "run.backend", default="auto"),
+    _choice("--backend", "auto|cuda|cpu|numpy", "backend that renders (see Notes)", "run.backend", default="auto"),
     _choice("--precision", "auto|double|mixed|single", "of the kernels (see Notes)", "run.precision", default="auto"),
     _count("--device", "number of the GPU", "run.device", default="0"),
     _count("--threads", "CPU threads", "run.threads", default="all cores"),
-    _number("--cull", "", "leave out terms below this share of the peak (see Notes)", "run.cull", default="0",
-            metavar="<share>"),
+    _number("--cull", "", "omit terms below this fraction of the peak (see Notes)", "run.cull", default="0",
+            metavar="<fraction>"),
     _switch("--quiet", "print errors only", "run.quiet"),
-    _switch("-v --verbose", "print what was chosen for speed, and why", "run.verbose"),
+    _switch("-v --verbose", "print precision, tile and culling, and the reasons", "run.verbose"),
     _switch("-noprogress", "no progress bar", "run.progress", value=False),
     _switch("-progress", "progress bar on a terminal (default)", "run.progress"),
 )
@@ -292,9 +292,9 @@ _GROUPS: tuple[tuple[str, str, tuple[Flag, ...]], ...] = (
 
 
 def _in_group(flag: Flag, group: str, c_program: str) -> Flag:
-    """The flag under its heading, with what its group's flags are to the C program where its row does not say.
+    """Return the flag with its heading, and with its group's ``c_program`` where its row has none.
 
-    A flag with two dashes is none of the C program's: its row says what to type instead.
+    The C program has no flag with two dashes: the row gives what to type instead.
     """
     if c_program == HANDED_ON and flag.name.startswith("--"):
         c_program = ""
@@ -322,7 +322,7 @@ SPELLINGS: Mapping[str, Flag] = MappingProxyType(_spellings())
 
 
 def flag_for_field(setting: str) -> str | None:
-    """Spelling of the first flag that sets ``section.field``; ``None`` if no flag does."""
+    """Return the spelling of the first flag that sets ``section.field``; ``None`` if no flag does."""
     for flag in FLAGS:
         if any(path.partition("[")[0] == setting for path in flag.fields):
             return flag.name

@@ -1,4 +1,4 @@
-"""The writers behind the flags that name image files."""
+"""Create, open and close the writers of the image files that flags name."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from cubragg.experiment.experiment import Experiment
 from cubragg.io.images.writer import Writer, writer_class, writer_of
 from cubragg.plan.plan import Plan
 
-#: Kinds of output that a writer of the registry makes, and the ending under which it is registered; empty: that of
-#: the file's name.
+#: Kind of output -> ending under which its writer is registered; empty: the ending of the file's name.
 ENDINGS = {"cbf": ".cbf", "tiff": ".tif", "nxmx": ".nxs", "save": ""}
-_PIXELS_ONLY = "--tiff and -floatfile hold the pixels alone"
-#: What cannot describe a geometry, and what can.
+_PIXELS_ONLY = "--tiff and -floatfile hold pixels without a geometry"
+#: Kind of output -> (format, as messages name it; formats to suggest instead).
 _DESCRIBES = {"cbf": ("a miniCBF header", "--nxmx can"), "nxmx": ("an NXmx file", _PIXELS_ONLY)}
 
 
 def writer_for(kind: str, target: Output, settings: Settings, experiment: Experiment, plan: Plan) -> Writer:
-    """The writer for a file of a kind that is a key of `ENDINGS`.
+    """Return the writer for a file of a kind that is a key of `ENDINGS`.
 
     Raises
     ------
@@ -48,7 +47,7 @@ def _class_for(kind: str, target: Output) -> type[Writer]:
 
 
 def holds_series(kind: str, target: Output) -> bool:
-    """Whether one file of a kind of output holds all images of a run.
+    """Return whether one file of a kind of output holds all images of a run.
 
     Raises
     ------
@@ -88,11 +87,11 @@ def _check_pixels(target: Output, writer: Writer, settings: Settings) -> None:
     try:
         type_name = writer.pixel_type("counts").name
     except FormatError:
-        raise ConfigError(target.named_by, f"got {target.path!r}, and {writer.title} holds expected photons; "
-                          "-floatfile writes it") from None
+        raise ConfigError(target.named_by, f"got {target.path!r}; {writer.title} holds expected photons, not "
+                          "counts, give -floatfile instead") from None
     if type_name != "float32" and not (settings.noise or settings.scale):
         raise ConfigError(target.named_by, f"{writer.title} with {type_name} pixels holds counts; with -nonoise, give "
-                          "-scale to say how photons become counts")
+                          "-scale, the counts per photon")
 
 
 @contextmanager
@@ -105,7 +104,7 @@ def _refusing(flag: str, form: str, instead: str) -> Iterator[None]:
 
 
 def notices(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
-    """What files change of oblique panels."""
+    """Warn of files that approximate oblique panels."""
     flags = [target.named_by for kind, target in targets.items()
              if kind in ("expt", "xds") or (kind in ENDINGS and _class_for(kind, target) is writer_of(".nxs"))]
     if not flags:
@@ -120,9 +119,9 @@ def notices(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
 @contextmanager
 def series_writers(targets: Mapping[str, Output], settings: Settings, experiment: Experiment, plan: Plan,
                    written: list[str]) -> Iterator[dict[str, Writer]]:
-    """The open writers of files that hold all images of a run, by kind; added to ``written`` when complete.
+    """Open the writers of files that hold all images of a run, by kind; add complete files to ``written``.
 
-    Ctrl-C keeps the images that a file has by then; an error leaves no file.
+    Ctrl-C keeps the images that were appended before it; an error leaves no file.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Describing the image of a run to other programs: ``--expt``, ``--geom``, ``--cell-file``, ``--xds-inp``."""
+"""Describe the image of a run for other programs: ``--expt``, ``--geom``, ``--cell-file``, ``--xds-inp``."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from cubragg.cli.build import Job, Output
 
 KINDS = ("expt", "geom", "cell", "xds")
-#: Images that other programs read, the one they read best first.
+#: Image formats that other programs read, the best supported first.
 _READ = ("nxmx", "cbf", "noise", "int")
 _MAX_COUNT = {"nxmx": 2**31 - 1, "cbf": 2**31 - 1, "noise": 65535, "int": 65535}
 _XDS_DETECTORS = {"nxmx": "EIGER", "cbf": "PILATUS", "noise": "ADSC", "int": "ADSC"}
 
 
 def texts(job: Job, targets: Mapping[str, Output]) -> dict[str, str]:
-    """What the files of these kinds among ``targets`` hold, which are those of the first image of a series.
+    """Return the contents of the files of these kinds among ``targets``; of a series they describe the first image.
 
     Raises
     ------
     ConfigError
-        For a detector that no such file describes.
+        For a detector that none of these files can describe.
     FormatError
-        For one that the format of a file does not.
+        For a detector that the format of a file cannot describe.
     """
     wanted = [kind for kind in KINDS if kind in targets]
     if not wanted:
@@ -41,11 +41,11 @@ def texts(job: Job, targets: Mapping[str, Output]) -> dict[str, str]:
 
 
 def notices(job: Job, targets: Mapping[str, Output]) -> Iterator[str]:
-    """What the files cannot say of the image."""
+    """Yield warnings about what the files cannot describe."""
     count = len(job.experiment.placed().panels)
     if "expt" in targets and count > 1 and "nxmx" not in targets:
         yield (f"{targets['expt'].named_by}: DIALS predicts with its {count} panels, but reads SMV and miniCBF images "
-               "as a single one")
+               "as a single panel; --nxmx keeps the panels")
 
 
 def _text(kind: str, named_by: str, models: Models, shown: str | None, image: str | None) -> str:

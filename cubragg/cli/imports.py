@@ -1,4 +1,4 @@
-"""``--from``: laying what other programs' files describe over the settings."""
+"""``--from``: read experiment models of other programs' files into the settings."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from cubragg.errors import ConfigError, FormatError
 from cubragg.io.geometry.experiment_models import CrystalModel, Models, cell_of
 from cubragg.io.geometry.model_settings import PLACES, settings_of
 
-#: With fewer phi steps an image is told to stand early.
+#: With fewer phi steps a warning gives the offset of the mean spindle angle.
 _FEW_STEPS = 5
 _ROTATION = ("phi_deg", "osc_deg", "phi_step_deg")
 _ORIENTATION = ("cell", "a_matrix", "misset_deg", "misset_seed")
 
 
 class Imported:
-    """What the files of a command line describe, together.
+    """Experiment models of all ``--from`` files on a command line.
 
     Attributes
     ----------
     models
-        The models of all files, later ones over earlier ones.
+        Models of all files; a later file replaces those of an earlier one.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Imported:
         self._names: dict[str, str] = {}
 
     def read(self, line: Sequence[Given], replay: Replay) -> None:
-        """Read the files of all ``--from`` on a line; ``replay`` hears what was taken.
+        """Read the files of all ``--from`` on a line, and add a line about each to ``replay.taken``.
 
         Raises
         ------
@@ -47,14 +47,14 @@ class Imported:
                 from cubragg.io.geometry.sniff import read_models
 
                 models = read_models(path, number)
-            replay.taken.append(f"from {given.values[0]}: {', '.join(_told(models)) or 'nothing'}")
+            replay.taken.append(f"from {given.values[0]}: {', '.join(_described(models)) or 'nothing'}")
             self.models = models.over(self.models)
             for part in ("beam", "panels", "spindle", "scan", "crystal"):
                 if getattr(models, part):
                     self._names[part] = path
 
     def lay_over(self, replay: Replay) -> None:
-        """Make settings of the models; what an experiment file or a header said of the same things goes."""
+        """Convert the models to settings, which replace those of an experiment file or a header for the same parts."""
         if not self._names:
             return
         try:
@@ -75,31 +75,31 @@ class Imported:
             for setting, value in settings.items()})
         replay.notices += models.remarks
         if sensor and replay.get("run.semantics") is None:
-            # Nanobragg semantics counts every layer as much as the last one, which is no sensor's image.
+            # Nanobragg semantics weights every layer like the last one, which no real sensor does.
             replay.set("run.semantics", "physical", f"--semantics, for the sensor of {self._names['panels']}")
-            replay.taken.append("semantics physical, in which each layer of the sensor absorbs its share; "
-                                "--semantics nanobragg keeps to nanoBragg's rules")
+            replay.taken.append("semantics physical, in which each sensor layer has its own absorption; "
+                                "--semantics nanobragg selects nanoBragg's rules")
 
     def check(self, replay: Replay) -> None:
-        """What flags cannot change about the models, once all flags are taken.
+        """Check the models against the flags, once all flags are applied.
 
         Raises
         ------
         ConfigError
-            For the flag of a convention, as the files bring their own axes, and those that cannot move placed panels.
+            For the flag of a convention, as the files define their own axes, and flags that cannot move placed panels.
         FormatError
-            If no file and no flag says the wavelength or the distance.
+            If no file and no flag gives the wavelength or the distance.
         """
         if not self.models.panels:
             return
         if replay.get("detector.convention") != "custom":
-            raise ConfigError(replay.origins["detector.convention"], "got a convention beside the detector of "
-                              f"{self._names['panels']}, which has axes of its own; leave one of them out")
+            raise ConfigError(replay.origins["detector.convention"], "got a convention together with the detector of "
+                              f"{self._names['panels']}, which defines its own axes; leave one of them out")
         if replay.get("beam.wavelength_A") is None:
-            raise FormatError(f"{self.models.unsaid or self._names['panels'] + ': there is no wavelength'}; "
+            raise FormatError(f"{self.models.unsaid or self._names['panels'] + ': no wavelength is given'}; "
                               "give -lambda or -energy")
         if self.models.unplaced and not replay.flagged & {"detector.distance_mm", "detector.close_distance_mm"}:
-            raise FormatError(f"{self.models.unplaced}; give -distance, that of the panel which the beam hits")
+            raise FormatError(f"{self.models.unplaced}; give -distance, the distance of the panel that the beam hits")
         move_panels(replay, self._names["panels"])
         replay.notices += self._surprises(replay)
 
@@ -107,15 +107,15 @@ class Imported:
         osc, steps = replay.get("goniometer.osc_deg"), replay.get("goniometer.phi_steps", 2)
         known = isinstance(osc, float) and isinstance(steps, int) and "goniometer.phi_step_deg" not in replay.flagged
         if self.models.scan and known and osc > 0.0 and 0 < steps < _FEW_STEPS:
-            yield (f"phi steps stand at the start of what they cover: with {steps} the image is {osc / steps / 2:g} "
-                   "deg early, more -phisteps come nearer to the scan")
+            yield (f"phi steps are at the start of their intervals: with {steps} the image is {osc / steps / 2:g} deg "
+                   "before the middle of the scan, more -phisteps reduce this")
         if replay.get("detector.thickness_um") and replay.get("run.semantics") != "physical":
-            yield ("nanobragg semantics counts all sensor layers alike; with --semantics physical each absorbs its "
-                   "share, as spot positions of other programs expect")
+            yield ("nanobragg semantics gives all sensor layers the same weight, which moves spots from where other "
+                   "programs predict them; --semantics physical weights each layer by its absorption")
 
 
-def _told(models: Models) -> Iterator[str]:
-    """What a file describes, in words."""
+def _described(models: Models) -> Iterator[str]:
+    """Yield a phrase for each part of the models."""
     beam, scan = models.beam, models.scan
     if beam is not None and beam.wavelength_A is not None:
         yield f"wavelength {beam.wavelength_A:.6g} A"
@@ -139,8 +139,8 @@ def _detector(models: Models) -> str:
                           f"{_edges(*panel.pixel_mm)} mm" for panel in models.panels)
     count = f"{len(models.panels)} panels of " if len(models.panels) > 1 else ""
     sensor = next((panel for panel in models.panels if panel.thickness_um), None)
-    told = f", sensor {sensor.thickness_um:g} um {sensor.material}".rstrip() if sensor else ""
-    return f"detector {count}{' or '.join(sizes)}{told}"
+    material = f", sensor {sensor.thickness_um:g} um {sensor.material}".rstrip() if sensor else ""
+    return f"detector {count}{' or '.join(sizes)}{material}"
 
 
 def _edges(fast: float, slow: float) -> str:

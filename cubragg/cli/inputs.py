@@ -1,4 +1,4 @@
-"""Reading what a command line names: experiment files, SMV headers, lists."""
+"""Read the input files of a command line: experiment files, SMV headers, lists."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEADER_FIELDS = {
 
 
 class InputFile(NamedTuple):
-    """A file to read, and who names it: a flag as spelled, or a setting of the config file."""
+    """File to read, and what names it: a flag as spelled, or a setting of the config file."""
 
     path: str
     named_by: str
@@ -37,7 +37,7 @@ class InputFile(NamedTuple):
 
 @contextmanager
 def reading(source: InputFile) -> Iterator[None]:
-    """A file that cannot be opened is a fault of the command line, told in one sentence."""
+    """Convert an `OSError` of reading ``source`` into a `ConfigError` that names the flag."""
     try:
         yield
     except FileNotFoundError:
@@ -49,7 +49,7 @@ def reading(source: InputFile) -> Iterator[None]:
 
 
 def numbered(name: str) -> tuple[str, int | None]:
-    """``list.expt#2`` as path and number, unless a file bears that very name."""
+    """Split ``list.expt#2`` into path and number, unless a file of that very name exists."""
     found = _NUMBERED.fullmatch(name)
     if found and not Path(name).exists():
         return found[1], int(found[2])
@@ -57,7 +57,7 @@ def numbered(name: str) -> tuple[str, int | None]:
 
 
 def load_config(source: InputFile) -> tuple[dict[str, Any], dict[str, InputFile]]:
-    """A TOML experiment as nested dictionaries, and the files it refers to, relative to its own folder.
+    """Read a TOML experiment as nested dictionaries, and the files it refers to, relative to its own folder.
 
     Raises
     ------
@@ -89,10 +89,10 @@ def load_config(source: InputFile) -> tuple[dict[str, Any], dict[str, InputFile]
 
 
 def header_settings(header: SmvFile, *, is_mask: bool, pixel_size_mm: float) -> Iterator[tuple[str, str, Any]]:
-    """What an SMV header sets: (key, setting, value), in the order of the C program.
+    """Yield (key, setting, value) of an SMV header, in the order of the C program.
 
-    ``pixel_size_mm`` is the one in force before. From a mask, the vertical beam centre is counted from the other
-    edge, in metres as in C: `units.value_for` finds the millimetres that give the same bits.
+    ``pixel_size_mm`` is used until the header gives one. From a mask, the vertical beam centre is counted from the
+    other edge, in metres as in C: `units.value_for` finds the millimetres that give the same bits.
     """
     from cubragg.io.images.smv import header_value
 

@@ -22,40 +22,40 @@ _VERSION_NAMES = ("--version", "-version")
 
 
 class SimulateCommand(BaseCommand):
-    """A command that reads its flags with `parser` in place of Click's parser."""
+    """Command that parses its flags with `parser` instead of Click's parser."""
 
     def read_line(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Everything on the line goes into one parameter."""
+        """Parse all flags into the parameter ``line``."""
         ctx.params["line"] = parser.parse(args)
         ctx.args = []
         return []
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Grouped flags instead of Click's list."""
+        """Print the flags by group instead of Click's list."""
         usage.write_help(ctx, formatter)
 
 
 class DefaultGroup(click.Group):
-    """A group that takes a line beginning with a flag for its default command."""
+    """Group that runs its default command for a line that begins with a flag."""
 
     default_command = "simulate"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command in where a flag stands first."""
+        """Insert the default command if the line begins with a flag."""
         if args and args[0].startswith("-") and args[0] not in (*HELP_NAMES, *_VERSION_NAMES):
             args = [self.default_command, *args]
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: click.Context, args: list[str]
                         ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As Click does, with the commands there are: a word may be a flag's, or a picture that one wants to see."""
+        """Return the command; the error for an unknown word lists the commands and mentions ``view``."""
         if self.get_command(ctx, args[0]) is None:
             raise CommandLineFault(f"got {args[0]!r} before any flag; a flag or one of {', '.join(self.commands)} is "
                                    "accepted ('cubragg view FILE' shows an image)")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Faults of the user and of the machine end in one line; a bug keeps its traceback."""
+        """Convert errors of the user and of the system into one line; a bug keeps its traceback."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -65,17 +65,17 @@ class DefaultGroup(click.Group):
         except CubraggError as error:
             raise RunFault(str(error)) from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # Click ends quietly when the reader of a pipe has gone
+            if error.errno == errno.EPIPE:  # Click exits silently when the reader of a pipe closed it
                 raise
             raise RunFault(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
         except MemoryError as error:
-            raise RunFault("not enough memory for this run; a smaller detector or list needs less") from error
+            raise RunFault("not enough memory for this run; use a smaller detector or reflection list") from error
         except KeyboardInterrupt as error:
             raise Interrupted(error, "no file was written.") from error
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
+def _print_version(ctx: click.Context, _: click.Parameter, requested: bool) -> None:
+    if requested and not ctx.resilient_parsing:
         from cubragg import __version__
 
         click.echo(f"cubragg {__version__}")
@@ -83,7 +83,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 
 
 _EPILOG = """\b
-A line that begins with a flag is for simulate, so nanoBragg's command lines work as they stand:
+A line that begins with a flag runs simulate, so nanoBragg's command lines work unchanged:
   cubragg -default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 -distance 100 -detpixels 1024
 
 'cubragg simulate -h' lists the flags."""
@@ -94,7 +94,7 @@ A line that begins with a flag is for simulate, so nanoBragg's command lines wor
 @click.option(*_VERSION_NAMES, is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
               help="Print the version.")
 def cli() -> None:
-    """X-ray diffraction images of small crystals, as nanoBragg renders them."""
+    """Simulate X-ray diffraction images of small crystals, as nanoBragg does."""
 
 
 @cli.command("simulate", cls=SimulateCommand, short_help="Render an image from nanoBragg's flags (the default).")

@@ -1,4 +1,4 @@
-"""``--detector list``: the table of detectors known by name."""
+"""``--detector list``: print the detector catalog."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ LIST = "list"
 
 
 def wants_list(line: Sequence[Given]) -> bool:
-    """Whether the table of detectors is asked for."""
+    """Return whether ``--detector list`` is on the line."""
     return any("detector.model" in given.flag.fields and given.values == (LIST,) for given in line)
 
 
 def table() -> str:
-    """The detectors known by name; binned ones in the row of the unbinned."""
+    """Return the detector catalog as a table; binned versions share the row of the unbinned detector."""
     rows: list[tuple[str, ...]] = [("name", "detector", "pixels", "mm", "panels", "sensor", "binned: name and")]
     rows += [_row(model, [name.removeprefix(model.name) for name, other in MODELS.items()
                           if other.unbinned == model.name]) for model in MODELS.values() if not model.unbinned]

@@ -1,4 +1,4 @@
-"""Which files a run writes, whether they can be written, and writing them."""
+"""Select the output files of a run, check that they can be written, and write them."""
 
 from __future__ import annotations
 
@@ -32,43 +32,45 @@ if TYPE_CHECKING:
     from cubragg.view.figure import Spots
 
 _IMAGES = ("float", "int", "pgm", "noise", *formats.ENDINGS, "png")
-#: Made anew, and numbered, for each image of a series.
+#: Kinds with one numbered file for each image of a series.
 _NUMBERED_KINDS = (*_IMAGES, "truth")
-#: Settings that only files of these kinds listen to.
-_LISTENERS = {
+#: Settings that affect only files of these kinds.
+_AFFECTS = {
     "scale": ("int", "pgm", "cbf", "nxmx", "tiff", "save"), "adc": ("int", "noise", "save"), "pgm_scale": ("pgm",),
     "noise_rng": ("noise", "cbf", "nxmx", "tiff", "save"), "smv_flavor": ("int", "noise"), "cbf_convention": ("cbf",),
     "nxmx_type": ("nxmx",), "tiff_type": ("tiff",)}
 _NUMBERED = re.compile(r"(.*_)(\d{4,})(\.[^./]*)?")
-#: A picture marks at most so many spots, the brightest ones.
+#: Largest number of spots marked in a picture, the brightest ones.
 _MOST_SPOTS = 1000
 
 
-def choose(job: Job) -> dict[str, Output]:
-    """The files to write, by kind.
+def select_outputs(job: Job) -> dict[str, Output]:
+    """Return the files to write, by kind.
 
     None named: nanoBragg's four files. Some named: these, and the rest of the four with ``--all-outputs``.
-    The dump goes with a reflection list, where it is named or the rest is written.
+    The dump is written for a reflection list, if it is named or the four files are written.
     """
     settings = job.settings
     named = {kind: output for kind, output in settings.outputs.items() if kind in _IMAGES}
     rest = {} if named and not settings.all_outputs else {
         kind: Output(name, f"{kind} image") for kind, name in DEFAULT_NAMES.items() if kind != "dump"}
-    chosen = {**rest, **named}
-    for kind, wanted in (("noise", settings.noise), ("pgm", settings.pgm)):
-        if not wanted:
-            chosen.pop(kind, None)
+    selected = {**rest, **named}
+    for kind, enabled in (("noise", settings.noise), ("pgm", settings.pgm)):
+        if not enabled:
+            selected.pop(kind, None)
     if job.from_hkl and (rest or "dump" in settings.outputs):
-        chosen["dump"] = settings.outputs.get("dump", Output(DEFAULT_NAMES["dump"], "-dump"))
+        selected["dump"] = settings.outputs.get("dump", Output(DEFAULT_NAMES["dump"], "-dump"))
     for kind in ("config", "truth", *geometry_out.KINDS):
         if kind in settings.outputs:
-            chosen[kind] = settings.outputs[kind]
-    return chosen
+            selected[kind] = settings.outputs[kind]
+    return selected
 
 
 def numbered(targets: dict[str, Output], number: int) -> dict[str, Output]:
-    """The files of image ``number``, counted from 1, of a series: name_0001.img; devices and files of the whole
-    series as named."""
+    """Return the files of image ``number``, from 1, of a series as name_0001.img.
+
+    Devices and files of the whole series keep their names.
+    """
     def name(path: str) -> str:
         if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
             return path
@@ -80,7 +82,7 @@ def numbered(targets: dict[str, Output], number: int) -> dict[str, Output]:
 
 
 def all_targets(targets: dict[str, Output], images: int) -> list[Output]:
-    """Every file of a run."""
+    """Return every file of a run."""
     if images == 1:
         return list(targets.values())
     return list(dict.fromkeys(target for number in range(1, images + 1)
@@ -88,7 +90,7 @@ def all_targets(targets: dict[str, Output], images: int) -> list[Output]:
 
 
 def listed(paths: list[str]) -> str:
-    """Files for a message; of a numbered series the first and the last."""
+    """Format paths for a message; a numbered series as its first and last file."""
     series: dict[tuple[str, ...], list[str]] = {}
     for path in paths:
         match = _NUMBERED.fullmatch(path)
@@ -97,26 +99,26 @@ def listed(paths: list[str]) -> str:
 
 
 def check(targets: dict[str, Output], settings: Settings, experiment: Experiment, plan: Plan) -> None:
-    """Find out before rendering what would fail after it.
+    """Check before rendering that the files can be written.
 
     Raises
     ------
     ConfigError
         If two outputs, or an output and an input, are one file; counts for a file are not defined, or it cannot
-        describe the geometry; the truth has a name of no known ending; or a picture is described that is
+        describe the geometry; the name of the truth has no known ending; or a flag is for a picture that is
         not written, or that cannot be drawn here.
     CubraggError
-        If a file cannot be written where it is to be.
+        If a file cannot be written.
     """
-    taken = {os.path.realpath(source.path): f"{source.named_by} reads" for source in settings.inputs}
+    uses = {os.path.realpath(source.path): f"{source.named_by} reads" for source in settings.inputs}
     for target in all_targets(targets, settings.images):
         path = Path(target.path)
         special = path.exists() and not path.is_file() and not path.is_dir()
-        place = os.path.realpath(path)
-        if place in taken and not special:
-            raise ConfigError(target.named_by, f"got {target.path!r}, which {taken[place]}; "
+        real_path = os.path.realpath(path)
+        if real_path in uses and not special:
+            raise ConfigError(target.named_by, f"got {target.path!r}, which {uses[real_path]}; "
                               "every file needs its own name")
-        taken[place] = f"{target.named_by} writes"
+        uses[real_path] = f"{target.named_by} writes"
         problem = _problem(path)
         if problem:
             raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {problem}")
@@ -128,7 +130,7 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
         check_name(targets["png"].path)
     for setting, flag in settings.picture.items():
         if "png" not in targets:
-            raise ConfigError(flag, "got no --png; it says how that picture is made")
+            raise ConfigError(flag, "got no --png, the picture that it affects; give --png FILE")
         if setting in MARKS:
             from cubragg.view.figure import require_matplotlib
 
@@ -146,25 +148,25 @@ def _check_truth(path: str, named_by: str) -> None:
 
 
 def notices(targets: dict[str, Output], job: Job) -> Iterator[str]:
-    """What would surprise about the files."""
+    """Yield warnings about the files."""
     settings, replay = job.settings, job.replay
     if settings.images > 1 and "int" in targets and not settings.scale:
         yield (f"{targets['int'].named_by}: each image of the series is scaled by its own maximum; -scale gives all "
                "the same scale")
     for kind in ("noise", "pgm"):
         if kind in settings.outputs and kind not in targets:
-            yield f"{settings.outputs[kind].named_by} is without effect: {replay.origins[f'run.{kind}']} comes after it"
-    listeners = dict(_LISTENERS)
+            yield f"{settings.outputs[kind].named_by} has no effect: {replay.origins[f'run.{kind}']} follows it"
+    affects = dict(_AFFECTS)
     if "spots" not in settings.picture:
-        listeners["truth_min"] = ("truth",)
-    for setting, kinds in listeners.items():
+        affects["truth_min"] = ("truth",)
+    for setting, kinds in affects.items():
         if f"run.{setting}" in replay.flagged and not targets.keys() & set(kinds):
             files = ", ".join(str(flag_for_field(f"output.{kind}")) for kind in kinds)
-            yield f"{replay.origins[f'run.{setting}']} is without effect: no such file is written ({files})"
+            yield f"{replay.origins[f'run.{setting}']} has no effect: none of its files is written ({files})"
 
 
 def _spots(truth: ReflectionTable) -> Spots:
-    """The brightest reflections for a picture, without the direct beam."""
+    """Return the brightest reflections as spots for a picture, without the direct beam."""
     from cubragg.reflections.reflection_table import Flags
     from cubragg.view.figure import Spots
 
@@ -188,20 +190,20 @@ def _problem(path: Path) -> str:
 
 @dataclass
 class ImageFiles:
-    """Makes the files of one image.
+    """Write the files of one image.
 
     Attributes
     ----------
     number
-        Its place in a series, from 0; the seed of the noise is as much higher.
+        Index of the image in a series, from 0; it is added to the seed of the noise.
     series
         The open files that hold all images of the run, by kind.
     progress
-        Told how far the truth is.
+        Called with the progress of the reflection table.
     written
         The files that are complete.
     figures
-        What came out of quantizing, in words, for the summary.
+        Text for the summary about the conversion to counts.
     """
 
     job: Job
@@ -266,7 +268,7 @@ class ImageFiles:
         return scene_of(self.image.experiment, self.image.plan)
 
     def _write_format(self, kind: str, target: Output) -> None:
-        """A file of one of `formats.ENDINGS`: counts with noise, or photons times the scale where one is given."""
+        """Write a file of one of `formats.ENDINGS`: counts with noise, or photons times the scale if one is given."""
         settings = self.job.settings
         image = self.image
         writer = self.series.get(kind) or formats.writer_for(kind, target, settings, image.experiment, image.plan)

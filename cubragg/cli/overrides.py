@@ -1,4 +1,4 @@
-"""Flags that place a detector, beside panels that a file has placed: they move the panels, or are refused by name."""
+"""Apply flags of the detector position to panels from a file: they move the panels or are refused."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from cubragg.units import rad_from_deg
 _CENTRE = ("xbeam_mm", "ybeam_mm")
 _TILTS = ("rotx_deg", "roty_deg", "rotz_deg")
 _SIZES = ("pixel_size_mm", "fast_pixels", "slow_pixels", "fast_size_mm", "slow_size_mm")
-#: What cannot move panels.
+#: Settings that cannot move panels.
 _REFUSED = ("xclose_mm", "yclose_mm", "orgx", "orgy", "fast_axis", "slow_axis", "normal_axis", "pix0_m", "model")
 
 
 def move_panels(replay: Replay, source: str) -> None:
-    """Turn flags that place a detector into motions of the panels of ``source``.
+    """Convert flags of the detector position to motions of the panels of ``source``.
 
     Raises
     ------
@@ -39,9 +39,9 @@ def move_panels(replay: Replay, source: str) -> None:
     for name in given:
         if name in _REFUSED:
             shown = _shown(replay.get(f"detector.{name}"))
-            raise ConfigError(replay.origins[f"detector.{name}"], f"got {shown} beside the panels of {source}, which "
-                              "are placed already; -distance, -close_distance, -Xbeam, -Ybeam, -detector_rotx, _roty, "
-                              "_rotz and -twotheta move them")
+            raise ConfigError(replay.origins[f"detector.{name}"], f"got {shown}, but the panels of {source} have "
+                              "positions of their own; -distance, -close_distance, -Xbeam, -Ybeam, -detector_rotx, "
+                              "_roty, _rotz and -twotheta move them")
     with replay.naming():
         panels = panels_of("detector.panels", replay.get("detector.panels"))
     if any(name in _SIZES for name in given):
@@ -60,7 +60,7 @@ def _shown(value: object) -> str:
 
 
 def _resized(replay: Replay, source: str, panels: Sequence[Panel]) -> Panel:
-    """A lone panel with other pixels, or another number of them; its corner stays."""
+    """Return the single panel with another pixel size or number of pixels; its corner stays."""
     names = [name for name in _SIZES if f"detector.{name}" in replay.flagged]
     panel = panels[0]
     pixel = replay.get("detector.pixel_size_mm")
@@ -79,20 +79,20 @@ def _resized(replay: Replay, source: str, panels: Sequence[Panel]) -> Panel:
 
 
 def _take_centre(replay: Replay, panels: Sequence[Panel]) -> None:
-    """The beam centre along fast and slow; of one that is not given, where it is."""
+    """Set the beam centre along fast and slow; a coordinate that is not given stays."""
     beam = laboratory_of("custom", Directions(replay.get("beam.direction"), replay.get("beam.polarization_axis"),
                                               replay.get("goniometer.axis"))).beam
     panel = panel_in_beam(panels, beam)
     spot = panel.spot(beam)
     here = (0.0, 0.0) if spot is None else (spot.fast_px * panel.pixel_mm[0], spot.slow_px * panel.pixel_mm[1])
-    wanted = tuple(start if replay.get(f"detector.{name}") is None else replay.get(f"detector.{name}")
+    centre = tuple(start if replay.get(f"detector.{name}") is None else replay.get(f"detector.{name}")
                    for name, start in zip(_CENTRE, here, strict=True))
     flags = [replay.origins[f"detector.{name}"] for name in _CENTRE if f"detector.{name}" in replay.flagged]
-    replay.set("detector.beam_centre_mm", wanted, ", ".join(flags))
+    replay.set("detector.beam_centre_mm", centre, ", ".join(flags))
 
 
 def _take_tilts(replay: Replay) -> None:
-    """Rotations about x, y, z and then about the two-theta axis, as one about x, y and z."""
+    """Set the rotations about x, y, z and then about the two-theta axis, as one about x, y and z."""
     names = (*_TILTS, "twotheta_deg")
     angles = [replay.get(f"detector.{name}", 0.0) for name in names]
     flags = ", ".join(dict.fromkeys(replay.origins[f"detector.{name}"] for name in names

@@ -1,8 +1,8 @@
-"""nanoBragg's command line, read from left to right: flags with one dash, variable numbers of values, order kept.
+"""Parse nanoBragg's command line: flags with one dash, variable numbers of values, in their order.
 
-Click reads single-dash long names as bundles of letters and forgets the order of
-repeated options; nanoBragg needs both right (``-N 5 -Na 3``), so `simulate` takes its
-arguments from here.
+Click reads single-dash long names as bundles of letters and does not keep the order of
+repeated options, on which nanoBragg depends (``-N 5 -Na 3``), so `simulate` parses its
+arguments here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Value = float | int | str
 
 
 class Given(NamedTuple):
-    """A flag as it stood on the command line, with its values."""
+    """Flag as spelled on the command line, with its values."""
 
     flag: Flag
     spelling: str
@@ -30,14 +30,14 @@ class Given(NamedTuple):
 
 
 def parse(args: Sequence[str], options: Collection[str] = ()) -> list[Given]:
-    """The flags of a command line in their order.
+    """Parse a command line into its flags, in their order.
 
     Parameters
     ----------
     args
         The words of the line.
     options
-        Further options that the command has: read elsewhere, but an unknown word may have meant one of them.
+        Further options of the command, parsed elsewhere; suggestions for an unknown word include them.
 
     Raises
     ------
@@ -47,24 +47,24 @@ def parse(args: Sequence[str], options: Collection[str] = ()) -> list[Given]:
         For a missing or malformed value; ``where`` is the flag as spelled.
     """
     given: list[Given] = []
-    place = 0
+    position = 0
     args = _with_equals_split(args)
-    while place < len(args):
-        token = args[place]
-        place += 1
+    while position < len(args):
+        token = args[position]
+        position += 1
         flag = SPELLINGS.get(token)
         if flag is None:
             if token.startswith("-") and not _NUMBER.fullmatch(token):
                 raise CommandLineFault(unknown_option(token, [*options, *SPELLINGS], "cubragg simulate"))
             raise _unexpected(token, given[-1] if given else None)
-        words = _values(flag, args, place)
-        place += len(words)
-        given.append(Given(flag, token, _converted(flag, token, words, args[place:place + 1])))
+        words = _values(flag, args, position)
+        position += len(words)
+        given.append(Given(flag, token, _converted(flag, token, words, args[position:position + 1])))
     return given
 
 
 def _with_equals_split(args: Sequence[str]) -> list[str]:
-    """``--flag=value`` as two arguments."""
+    """Split ``--flag=value`` into two arguments."""
     split: list[str] = []
     for token in args:
         name, equals, value = token.partition("=")
@@ -75,12 +75,12 @@ def _with_equals_split(args: Sequence[str]) -> list[str]:
     return split
 
 
-def _values(flag: Flag, args: Sequence[str], place: int) -> list[str]:
-    """The arguments from ``place`` on that are values of ``flag``."""
-    if place < len(args) and any(args[place].startswith(word[:4]) for word in flag.words):
-        return [args[place]]
+def _values(flag: Flag, args: Sequence[str], position: int) -> list[str]:
+    """Return the arguments from ``position`` on that are values of ``flag``."""
+    if position < len(args) and any(args[position].startswith(word[:4]) for word in flag.words):
+        return [args[position]]
     words: list[str] = []
-    for token in args[place:place + flag.most]:
+    for token in args[position:position + flag.most]:
         if token in SPELLINGS or (len(words) >= flag.least and not _NUMBER.fullmatch(token)):
             break
         words.append(token)
@@ -109,7 +109,7 @@ def _value(flag: Flag, spelling: str, word: str) -> Value:
 
 
 def _unexpected(token: str, before: Given | None) -> CommandLineFault:
-    """The error about a word that is no flag and no value."""
+    """Return the error for a word that is no flag and no value."""
     if before is None:
         return CommandLineFault(f"Unexpected argument {token!r}; values follow a flag.")
     takes = {0: "no value", 1: "one value"}.get(before.flag.most, f"at most {before.flag.most} values")

@@ -1,7 +1,7 @@
-"""Replaying flags, in their order, into settings; and the memory of which flag set what.
+"""Apply flags in their order to settings, and record which flag set what.
 
 Settings are kept as plain values by ``section.field``, so that an experiment file,
-the header of an image and the flags can be laid over one another before anything is
+the header of an image and the flags can override one another before anything is
 validated. The rules about order are those of nanoBragg.c's parse loop.
 """
 
@@ -24,7 +24,7 @@ _EXPERIMENT = ("beam", "crystal", "detector", "goniometer", "sampling", "structu
 _OWN = ("input", "output", "picture", "run")
 _THREES = {"crystal.cells": Crystal.cells, "crystal.sample_size_mm": Crystal.sample_size_mm}
 
-#: A flag for the key replaces these settings of an experiment file, which would overrule it.
+#: A flag for the key removes these settings of an experiment file, which would overrule it.
 _RIVALS = {
     "beam.fluence": ("beam.flux",),
     "crystal.cells": ("crystal.sample_size_mm",),
@@ -36,7 +36,7 @@ _RIVALS = {
     "input.matrix": ("crystal.cell", "crystal.a_matrix"),
 }
 
-#: (what is overruled, by what), whichever comes first.
+#: (overruled setting, the setting that overrules it), in either order on the line.
 _OVERRULED = (
     ("beam.fluence", "beam.flux"),
     ("crystal.cells", "crystal.sample_size_mm"),
@@ -56,11 +56,11 @@ class Replay:
     sections
         ``{section: {field: value}}``.
     origins
-        What to call the source of a setting in a message, by ``section.field`` or ``section.field[i]``.
+        The source of a setting, as messages name it, by ``section.field`` or ``section.field[i]``.
     flagged
         The settings that flags made.
     notices, taken
-        What to warn the user of, and what was taken from files of other programs, a line each.
+        Warnings, and what was read from files of other programs, a line each.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Replay:
         self._lost_twotheta: str | None = None
 
     def get(self, setting: str, default: Any = None) -> Any:
-        """The value of ``section.field``, or ``default``."""
+        """Return the value of ``section.field``, or ``default``."""
         section, _, name = setting.partition(".")
         return self.sections[section].get(name, default)
 
@@ -100,7 +100,7 @@ class Replay:
         self.sections[section].pop(name, None)
         self._from_config.discard(setting)
 
-    # the three sources, in the order in which they are laid over one another
+    # the three sources; later ones override earlier ones
 
     def take_config(self, source: InputFile) -> None:
         """Start from an experiment file."""
@@ -128,7 +128,7 @@ class Replay:
             self._from_config.add(f"input.{kind}")
 
     def take_models(self, gone: Iterable[str], settings: Mapping[str, tuple[Any, str]]) -> None:
-        """Lay settings (value, origin) from files of other programs over the others, in place of ``gone``."""
+        """Set values, each with its origin, from files of other programs, and remove the settings ``gone``."""
         for setting in gone:
             self._drop(setting)
         for setting, (value, origin) in settings.items():
@@ -136,7 +136,7 @@ class Replay:
             self._from_config.add(setting)
 
     def take_header(self, source: InputFile, *, is_mask: bool) -> Any:
-        """Lay the header of an SMV image over the settings; returns its pixels [slow, fast]."""
+        """Apply the header of an SMV image to the settings, and return its pixels [slow, fast]."""
         from cubragg.io.images.smv import read_smv
 
         with reading(source):
@@ -146,18 +146,18 @@ class Replay:
             checks.number("detector.pixel_size_mm", "the pixel size", pixel_size, "mm", above=0.0)
         for key, setting, value in header_settings(image, is_mask=is_mask, pixel_size_mm=pixel_size):
             if not setting:
-                self.notices.append(f"{key} {value:g} in {source.path} is without effect; give -twotheta")
+                self.notices.append(f"{key} {value:g} in {source.path} has no effect; give -twotheta")
             elif key == "OSC_RANGE" and value < 0.0:
-                self.notices.append(f"OSC_RANGE {value:g} in {source.path} is without effect; give -osc")
+                self.notices.append(f"OSC_RANGE {value:g} in {source.path} has no effect; give -osc")
             else:
                 self.set(setting, value, f"{source.path}: {key}")
         return image.pixels
 
     def take_flag(self, given: Given) -> None:
-        """One flag, at its place on the line."""
+        """Apply one flag; flags must come in the order of the line."""
         flag = given.flag
         if flag.group == NO_EFFECT:
-            self.notices.append(f"{given.spelling} is without effect, as in nanoBragg")
+            self.notices.append(f"{given.spelling} has no effect, as in nanoBragg")
             return
         special = _SPECIAL.get(flag.name)
         if special is not None:
@@ -177,7 +177,7 @@ class Replay:
         self.flagged.add(path.partition("[")[0])
 
     def _take_from(self, given: Given) -> None:
-        # Read before the flags are taken; here it is only known as an input.
+        # The file was read before the flags; here it is only recorded as an input.
         self.set(f"input.models {given.values[0]}", numbered(str(given.values[0]))[0], given.spelling)
         self.flagged.update(given.flag.fields)
 
@@ -185,7 +185,7 @@ class Replay:
         for value in given.values:
             if float(value) < 0.0:
                 raise ConfigError(given.spelling, f"got {value:g}; lengths must be > 0 A and angles > 0 deg")
-        # 0 stands for "left out": Crystal fills it in as the C program does, bits included. As there, a second
+        # 0 means omitted: Crystal fills it in as the C program does, to the bit. As there, a second
         # -cell with fewer values leaves the rest of the first.
         before = self.get("crystal.cell") if "crystal.cell" in self.flagged else (0.0,) * 6
         self._set_by_flag("crystal.cell", given.values + before[len(given.values):], given)
@@ -211,7 +211,7 @@ class Replay:
         if depth < 0.0:
             raise ConfigError(given.spelling, f"got {depth:g} um; the attenuation depth must be >= 0 um")
         if depth == 0.0 or math.isinf(depth):
-            # At its place on the line: a later -detector_thick brings the thickness back.
+            # Not at the end of the line: a later -detector_thick restores the thickness.
             depth = math.inf
             self._set_by_flag("detector.thickness_um", 0.0, given)
         self._set_by_flag("detector.attenuation_um", depth, given)
@@ -230,10 +230,10 @@ class Replay:
             self._lost_twotheta = (f"{given.spelling} also sets twotheta to {angle:g} deg, in place of {before} deg, "
                                    "as in nanoBragg; put -twotheta after it")
 
-    # what can only be settled at the end of the line
+    # what depends on the whole line
 
-    def settle(self, fresh_seed: int) -> None:
-        """Decide what depends on the whole line: pivot, seeds, flags without effect."""
+    def resolve(self, fresh_seed: int) -> None:
+        """Resolve what depends on the whole line: pivot, seeds, flags without effect."""
         detector = self.sections["detector"]
         custom = detector.get("convention") == "custom"
         if custom and self._pivot is not None and (self._pivot_meant or "detector.pivot" not in self._from_config):
@@ -243,8 +243,8 @@ class Replay:
         run = self.sections["run"]
         run["seed_drawn"] = "seed" not in run
         run.setdefault("seed", fresh_seed)
-        wanted = run.get("random_misset", self.get("crystal.misset_seed") is not None)
-        if wanted and ("random_misset" in run or "misset_seed" in run):
+        random = run.get("random_misset", self.get("crystal.misset_seed") is not None)
+        if random and ("random_misset" in run or "misset_seed" in run):
             seed = "misset_seed" if "misset_seed" in run else "seed"
             self.sections["crystal"]["misset_seed"] = run[seed]
             self.origins["crystal.misset_seed"] = self.origins.get(f"run.{seed}", "-seed")
@@ -255,35 +255,35 @@ class Replay:
         return all(component > 0.0 for component in value) if isinstance(value, tuple) else bool(value)
 
     def _overruled(self, custom: bool) -> Iterator[str]:
-        """Flags that another setting leaves without effect."""
+        """Warn of flags that have no effect because of another setting."""
         pairs = dict.fromkeys((self.origins[loser], self.origins[winner]) for loser, winner in _OVERRULED
                               if loser in self.flagged and self._all_set(winner))
         for loser, winner in pairs:
-            yield f"{winner} overrules {loser}"
+            yield f"{loser} has no effect: {winner} overrules it"
         if "run.misset_seed" in self.flagged and "misset_seed" not in self.sections["crystal"]:
-            yield f"{self.origins['run.misset_seed']} is without effect: there is no -misset random"
+            yield f"{self.origins['run.misset_seed']} has no effect: there is no -misset random"
         if self.get("input.sources"):
             generated = dict.fromkeys(self.origins[setting] for setting in sorted(self.flagged)
                                       if setting.startswith(("beam.hdiv", "beam.vdiv", "beam.dispersion")))
             if generated:
-                yield f"{', '.join(generated)} without effect: {self.origins['input.sources']} lists the sources"
+                yield f"{', '.join(generated)}: no effect, because {self.origins['input.sources']} lists the sources"
         if not custom:
             axes = [self.origins[setting] for setting in _CUSTOM_AXES if setting in self.flagged]
             if axes:
-                yield (f"{', '.join(axes)} without effect: {self.origins['detector.convention']} after it "
-                       "brings its own axes")
+                yield (f"{', '.join(axes)}: no effect, because {self.origins['detector.convention']} after it "
+                       "sets its own axes")
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """Errors about a setting name the flag, file or header that made it."""
+        """Name the flag, file or header that made a setting in the errors about it."""
         try:
             yield
         except ConfigError as error:
             raise ConfigError(self.source_of(error.where), error.what) from None
 
     def source_of(self, where: str) -> str:
-        """What made a setting, in the words of a message."""
-        setting, _, place = (where if "." in where else f"run.{where}").partition("[")
+        """Return what made a setting, as messages name it."""
+        setting, _, index = (where if "." in where else f"run.{where}").partition("[")
         section, _, name = setting.partition(".")
         if setting in _THREES:
             for i, component in enumerate(self.sections[section].get(name, ())):
@@ -293,7 +293,7 @@ class Replay:
         origin = self.origins.get(setting) or flag_for_field(setting)
         if origin is None:
             return f"{self.config_path}: {where}" if self.config_path else where
-        return f"{origin}, number {place[:-1]}" if place else origin
+        return f"{origin}, number {index[:-1]}" if index else origin
 
 
 _SPECIAL: dict[str, Callable[[Replay, Given], None]] = {

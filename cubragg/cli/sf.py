@@ -1,4 +1,4 @@
-"""``cubragg sf``: structure factors of an atomic model."""
+"""``cubragg sf``: compute structure factors from atomic coordinates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Options(NamedTuple):
     quiet: bool
 
     def check(self) -> None:
-        """Refuse an energy <= 0, and options that contradict one another.
+        """Refuse an energy <= 0 and options that contradict one another.
 
         Raises
         ------
@@ -54,14 +54,14 @@ class Options(NamedTuple):
 
     @property
     def wavelength(self) -> float:
-        """Wavelength [A], of whichever was given."""
+        """Wavelength [A] from -lambda or -energy, 1 if neither was given."""
         if self.energy_eV is not None:
             return units.angstrom_from_ev(self.energy_eV)
         return 1.0 if self.wavelength_A is None else self.wavelength_A
 
 
 def sf(model_path: str, options: Options) -> None:
-    """Compute and write structure factors, and print what they are of.
+    """Compute and write structure factors, and print a summary.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def sf(model_path: str, options: Options) -> None:
     except FormatError as error:
         raise ConfigError("-o", str(error)) from None
     if os.path.realpath(options.output) == os.path.realpath(model_path):
-        raise ConfigError("-o", f"got {options.output!r}, which is the model; every file needs its own name")
+        raise ConfigError("-o", f"got {options.output!r}, which is MODEL itself; every file needs its own name")
     factors = _factors(model_path, options)
     try:
         count = write_factors(options.output, factors)
@@ -107,13 +107,13 @@ def _factors(path: str, options: Options) -> ModelFactors:
 
 
 def summary(factors: ModelFactors, path: str, count: int, seconds: float) -> str:
-    """What was computed, in lines for stderr."""
+    """Return a summary of the calculation, in lines for stderr."""
     model = factors.model
     cell = " ".join(f"{number:g}" for number in model.cell)
     dispersion = f"f', f'' at {factors.wavelength_A:.5g} A" if factors.anomalous else "no f', f''"
     solvent = (f"{factors.k_sol:g} electrons/A^3, B {factors.b_sol:g} A^2, {factors.solvent_fraction:.1%} of the cell"
                if factors.k_sol > 0.0 else "none")
-    rows = [("model", f"{model.path}, {model.model.count_atom_sites()} atoms"),
+    rows = [("structure", f"{model.path}, {model.model.count_atom_sites()} atoms"),
             ("cell", f"-cell {cell}"), ("space group", model.group.xhm()),
             ("reflections", f"{len(factors.hkl) - 1} unique to {factors.dmin_A:g} A, {factors.method}"),
             ("scattering", dispersion), ("solvent", solvent),
@@ -123,16 +123,17 @@ def summary(factors: ModelFactors, path: str, count: int, seconds: float) -> str
     return "\n".join(f"{label:<14}{text}" for label, text in rows)
 
 
-_NOTES = """The .hkl file holds every reflection in P1 with its own Friedel mate, absences as 0; the cell goes on the
-command line of simulate. The .mtz file brings the cell: FC and PHIC, or F(+), PHI(+), F(-), PHI(-) with f''.
+_NOTES = """The .hkl file contains every reflection in P1 with its own Friedel mate, absences as 0, and no cell: give
+-cell to simulate. The .mtz file contains the cell, with FC and PHIC, or F(+), PHI(+), F(-), PHI(-) if there is f''.
 
-f0 is that of neutral atoms (International Tables C, 6.1.1.4), f' and f'' after Cromer and Liberman. Hydrogens count as
-far as they are in the model, and are not added. One dash or two make no difference; -wave and -wavelength are -lambda.
+f0 is that of neutral atoms (International Tables C, 6.1.1.4), f' and f'' after Cromer and Liberman. Hydrogens are
+included if the file contains them, and are not added. Options may have one dash or two; -wave and -wavelength are
+-lambda.
 
 \b
   cubragg sf model.pdb -o F.mtz --dmin 2 && cubragg -hkl F.mtz -lambda 1 -N 10 --png first.png
 
-Exit status: 0, 1 if the run failed or a file cannot be understood, 2 for an error in the command line."""
+Exit status: 0, 1 if the run failed or a file cannot be read, 2 for an error in the command line."""
 
 
 @click.command("sf", cls=BaseCommand, epilog=_NOTES, short_help="Compute structure factors from atomic coordinates.")
@@ -144,15 +145,15 @@ Exit status: 0, 1 if the run failed or a file cannot be understood, 2 for an err
               help="Wavelength of f' and f''.  [1]")
 @click.option("-energy", "energy_eV", cls=FlagOption, type=float, metavar="<eV>",
               help="Photon energy, instead of -lambda.")
-@click.option("--no-anomalous", cls=FlagOption, is_flag=True, help="Without f' and f''.")
+@click.option("--no-anomalous", cls=FlagOption, is_flag=True, help="Omit f' and f''.")
 @click.option("--k-sol", cls=FlagOption, type=float, metavar="<electrons/A^3>",
               help="Density of bulk solvent.  [0.35 for PDB and mmCIF, else 0]")
-@click.option("--b-sol", cls=FlagOption, type=float, metavar="<A^2>", help="Its B.  [46]")
+@click.option("--b-sol", cls=FlagOption, type=float, metavar="<A^2>", help="B factor of bulk solvent.  [46]")
 @click.option("--no-solvent", cls=FlagOption, is_flag=True, help="The same as --k-sol 0.")
 @click.option("--direct", cls=FlagOption, is_flag=True,
-              help="Sum over atoms, also where a Fourier transform is quicker.")
+              help="Sum over atoms, even where a Fourier transform is faster.")
 @click.option("--quiet", cls=FlagOption, is_flag=True, help="Print errors only.")
 def command(model: str, **options: Any) -> None:
-    """Compute structure factors of a model in PDB, mmCIF or small-molecule CIF, on the absolute scale (electrons per
-    unit cell), with F000: all atoms with occupancies, isotropic or anisotropic B, f' and f'', and bulk solvent."""
+    """Compute structure factors of a structure in PDB, mmCIF or small-molecule CIF on absolute scale (electrons
+    per unit cell), with F000: all atoms with occupancies, isotropic or anisotropic B, f' and f'', and bulk solvent."""
     sf(model, Options(**options))

@@ -1,4 +1,4 @@
-"""``cubragg simulate``: from nanoBragg's flags to its files."""
+"""``cubragg simulate``: render images from nanoBragg's flags and write them to files."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from cubragg.plan.plan import Plan, make_plan
 from cubragg.run.image import Image
 from cubragg.run.render import simulate
 
-#: More pixels than this are not traced one by one.
+#: Largest number of pixels that ``-printout`` traces.
 MAX_TRACES = 1000
 Progress = Callable[[int, int], None]
-#: Told what is being done, and as `Progress`.
+#: Called with the name of the task, then as `Progress`.
 Bar = Callable[[str, int, int], None]
 
 
 def run(line: Sequence[Given]) -> None:
-    """Run a command line.
+    """Run the command line of ``simulate``.
 
     Raises
     ------
     CubraggError
         See `cubragg.errors`; nothing is left half written.
     Interrupted
-        At Ctrl-C, and at a signal that asks for the end.
+        At Ctrl-C, and at a signal that ends the run.
     """
     start = time.perf_counter()
     if named_detectors.wants_list(line):
@@ -43,19 +43,19 @@ def run(line: Sequence[Given]) -> None:
     job = build(line)
     with job.replay.naming():
         plan = make_plan(job.experiment)
-    settings, targets = job.settings, outputs.choose(job)
+    settings, targets = job.settings, outputs.select_outputs(job)
     outputs.check(targets, settings, job.experiment, plan)
     if "truth" in targets or "spots" in settings.picture:
         from cubragg.reflections.predict import require_reflection_sums
 
         with job.replay.naming():
             require_reflection_sums(plan)
-    geometry_out.texts(job, targets)  # what cannot be described is told before rendering
-    told: set[str] = set()
+    geometry_out.texts(job, targets)  # raises before rendering if a file cannot describe it
+    shown: set[str] = set()
     if not settings.quiet:
-        for taken in job.taken:
-            click.echo(taken, err=True)
-    _warn(job, told, [*job.notices, *geometry_out.notices(job, targets), *plan.notices,
+        for provenance in job.taken:
+            click.echo(provenance, err=True)
+    _warn(job, shown, [*job.notices, *geometry_out.notices(job, targets), *plan.notices,
                       *formats.notices(targets, plan), *outputs.notices(targets, job)])
     written: list[str] = []
     try:
@@ -64,7 +64,7 @@ def run(line: Sequence[Given]) -> None:
         with (job.replay.naming(), _progress(job) as bar,
               formats.series_writers(targets, settings, job.experiment, plan, written) as series):
             for number, image in enumerate(_images(job, plan, bar and partial(bar, "rendering"))):
-                _warn(job, told, image.notices)
+                _warn(job, shown, image.notices)
                 files = outputs.ImageFiles(job, image, number, series, bar and partial(bar, "truth"), written)
                 files.write(targets if settings.images == 1 else outputs.numbered(targets, number + 1))
     except KeyboardInterrupt as stop:
@@ -74,11 +74,11 @@ def run(line: Sequence[Given]) -> None:
         seconds = time.perf_counter() - start
         click.echo(summary.summary(image, files.figures, outputs.listed(written), seconds), err=True)
         if settings.verbose:
-            click.echo(summary.choices(image), err=True)
+            click.echo(summary.rendering(image), err=True)
 
 
 def _images(job: Job, plan: Plan, progress: Progress | None) -> Iterable[Image]:
-    """The images of a run, one after the other."""
+    """Render the images of a run, one after the other."""
     settings = job.settings
     if settings.images == 1:
         return (simulate(job.experiment, backend=settings.backend, precision=settings.precision,
@@ -90,16 +90,19 @@ def _images(job: Job, plan: Plan, progress: Progress | None) -> Iterable[Image]:
                          device=settings.device, threads=settings.threads, progress=progress, cull=settings.cull)
 
 
-def _warn(job: Job, told: set[str], notices: Iterable[str]) -> None:
-    """Each notice once, on stderr."""
+def _warn(job: Job, shown: set[str], notices: Iterable[str]) -> None:
+    """Print each warning once, on stderr."""
     for notice in notices:
-        if notice not in told and not job.settings.quiet:
+        if notice not in shown and not job.settings.quiet:
             click.echo(f"warning: {notice}", err=True)
-        told.add(notice)
+        shown.add(notice)
 
 
 def _traces(job: Job, plan: Plan) -> Iterator[str]:
-    """The blocks of ``-printout`` and its kin: every step of a pixel that is named, else what the C program prints."""
+    """Yield the text of ``-printout``, ``-printout_pixel`` and ``-trace_pixel``.
+
+    Of a pixel that is named this is every step, else the block that the C program prints.
+    """
     fast_min, fast_max, slow_min, slow_max = plan.roi
     pixels = list(job.settings.pixels)
     if job.settings.printout and not pixels:
@@ -127,14 +130,14 @@ def _traces(job: Job, plan: Plan) -> Iterator[str]:
 
 @contextmanager
 def _progress(job: Job) -> Iterator[Bar | None]:
-    """A bar on a terminal, else nothing."""
+    """Show a progress bar on a terminal; elsewhere yield ``None``."""
     if job.settings.quiet or not job.settings.progress or not sys.stderr.isatty():
         yield None
         return
     with click.progressbar(length=1, file=sys.stderr) as bar:
         def advance(what: str, done: int, total: int) -> None:
             bar.label, bar.length = what, total
-            if done < bar.pos:  # the next image, or the truth: a bar that was full would stay so
+            if done < bar.pos:  # the next image, or the truth: Click does not restart a full bar
                 bar.pos, bar.finished = 0, False
             bar.update(done - bar.pos)
 

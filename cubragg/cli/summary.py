@@ -1,4 +1,4 @@
-"""What a run tells on stderr: the numbers that nanoBragg prints, grouped."""
+"""Format the summary of a run for stderr: the numbers that nanoBragg prints, grouped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PANELS_LISTED = 8
 
 
 def summary(image: Image, figures: Mapping[str, str], written: str, total_seconds: float) -> str:
-    """The report of a run: ``figures`` from quantizing, files ``written``, time from start to end [s]."""
+    """Return the summary of a run; ``figures`` are rows about the conversion to counts, ``written`` names the files."""
     experiment, plan = image.experiment, image.plan
     sections: list[tuple[str, Iterable[Row]]] = [
         ("Detector", _detector(experiment, plan)),
@@ -39,18 +39,18 @@ def summary(image: Image, figures: Mapping[str, str], written: str, total_second
     return _text(sections)
 
 
-def choices(image: Image) -> str:
-    """What was chosen for speed, and why."""
+def rendering(image: Image) -> str:
+    """Return precision, tile and culling of a run, with the reason."""
     culling = image.culling
-    asked = "all are evaluated"
+    terms = "all are evaluated"
     if culling.culled:
         kept = "" if culling.kept is None else f", about {100.0 * culling.kept:.3g} % are evaluated"
         below = f"at most {culling.tolerance:g} of the peak" if culling.tolerance > 0.0 else "0"
-        asked = f"those that are {below} on a tile are left out{kept}"
+        terms = f"those that are {below} on a tile are left out{kept}"
     rows = [("backend", f"{image.backend} in {image.precision} precision"),
             ("tile", "none" if image.backend == "numpy" else "{} x {} pixels".format(*culling.tile)),
-            ("terms", f"{asked}: {culling.why}")]
-    return _text([("Choices", rows)])
+            ("terms", f"{terms}: {culling.why}")]
+    return _text([("Rendering", rows)])
 
 
 def _text(sections: Iterable[tuple[str, Iterable[Row]]]) -> str:
@@ -67,7 +67,7 @@ def _numbers(*values: float) -> str:
 
 
 def _decimals(vector: Vector, places: int) -> str:
-    """Right-aligned, so that the vectors stand as a table."""
+    """Format right-aligned, so that vectors form a table."""
     return " ".join(f"{round(component, places) + 0.0:12.{places}f}" for component in vector)
 
 
@@ -112,7 +112,7 @@ def _sensor(layers: Layers) -> str:
 
 
 def _panels(experiment: Experiment, plan: Plan) -> list[Row]:
-    """The image of a detector of panels, and the first of these with their corners in the laboratory."""
+    """Return rows for a detector of several panels: their number, and the first of them with their corners."""
     detector, panels = experiment.detector, plan.detector_panels
     if not detector.panels and detector.model is None:
         return []
@@ -184,7 +184,7 @@ def _sampling(experiment: Experiment, plan: Plan) -> list[Row]:
     sampling = experiment.sampling
     start, end = (units.deg_from_rad(angle) for angle in (plan.phi_angles[0], plan.phi_angles[0] + plan.phi.span))
     running = [name for name in ("thick", "polar", "omega") if getattr(sampling, f"oversample_{name}")]
-    chosen = "" if sampling.oversample else ", chosen"
+    chosen = "" if sampling.oversample else ", automatic"
     rows = [("phi", f"{_plural(plan.phi.count, 'step')} from {_numbers(start)} to {_numbers(end)} deg"),
             ("oversample", f"{plan.oversample} x {plan.oversample} sub-pixels{chosen}"
                            f"{''.join(f' +{name}' for name in running)}"),

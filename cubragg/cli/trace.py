@@ -1,4 +1,4 @@
-"""``cubragg trace``: every step of one pixel, and the first that differs from another program or version."""
+"""``cubragg trace``: print every step of one pixel, or the first that differs from another program or version."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Options(NamedTuple):
 
 
 def trace(fast: int, slow: int, line: Sequence[parser.Given], options: Options) -> int:
-    """Trace a pixel, print what was asked for, and return the exit status.
+    """Trace a pixel, print the requested output, and return the exit status.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def trace(fast: int, slow: int, line: Sequence[parser.Given], options: Options) 
     from cubragg.plan.plan import make_plan
 
     if options.last and (options.json or options.against):
-        raise ConfigError("--last", "got --json or --against as well; those work on all steps")
+        raise ConfigError("--last", "got --json or --against as well; those need all steps, leave one of them out")
     program = options.against if options.against is not None and not is_trace(options.against) else None
     if program is not None:
         _check_program(program, options)
@@ -73,7 +73,7 @@ def _check_program(program: str, options: Options) -> None:
     if shutil.which(program) is None:
         raise ConfigError("--against", f"got {program!r}; it is neither a trace in JSON nor a program that can be run")
     if options.tolerance is not None:
-        raise ConfigError("--tolerance", "got a program to compare with; its printed digits decide")
+        raise ConfigError("--tolerance", "got a program as --against, compared at its printed digits; leave it out")
 
 
 def _against_file(path: str, found: PixelTrace, steps: Sequence[Step], tolerance: float | None) -> int:
@@ -98,7 +98,7 @@ def _against_program(program: str, line: Sequence[parser.Given], job: Job, plan:
 
 
 def _print_divergence(divergence: Divergence | None, count: int, how: str) -> int:
-    """Print it and return the exit status."""
+    """Print the divergence and return the exit status."""
     if divergence is None:
         click.echo(f"no divergence: {count} quantities agree {how}")
         return 0
@@ -107,8 +107,9 @@ def _print_divergence(divergence: Divergence | None, count: int, how: str) -> in
 
 
 _NOTES = """--against a JSON file of --json compares every step. --against the C program runs it with the same flags and
-compares what it prints, at its printed digits: a smaller difference shows further down, where digits are more. Flags
-that change the experiment and that nanoBragg.c does not know are refused then; 'cubragg compare -h' lists them.
+compares what it prints, at its printed digits: a smaller difference is found only in a later quantity that is printed
+with more digits. Flags that change the experiment and that nanoBragg.c does not have are then refused;
+'cubragg compare -h' lists them.
 
 \b
   cubragg trace 120 98 -default_F 100 -cell 100 -lambda 1 -N 5 -detpixels 256

@@ -1,4 +1,4 @@
-"""The help of ``simulate``, made from the table of flags."""
+"""Format the help of ``simulate`` from the table of flags."""
 
 from __future__ import annotations
 
@@ -10,36 +10,37 @@ from cubragg.cli.flags import FLAGS, Flag
 
 _USAGE = "-cell <a b c al be ga> | -mat <file>  -hkl <file> | -default_F <F>  [FLAGS]"
 
-_INTRO = ("The diffraction image of a small crystal, from nanoBragg's flags: the same flags give the same image. "
-          "Lengths, angles and energies are in the unit between angle brackets.")
+_INTRO = ("Simulate the diffraction image of a small crystal from nanoBragg's flags: the same flags give the same "
+          "image. Lengths, angles and energies are in the unit given in angle brackets.")
 
 _NOTES = (
-    "Flags are read from left to right and the last one wins: -N 5 -Na 3 is not -Na 3 -N 5. Values may be negative. "
-    "One dash or two make no difference.",
-    "With no file named, the four of nanoBragg are written: floatimage.bin, intimage.img, noiseimage.img, image.pgm. "
-    "Once one is named, only the named ones are.",
+    "Flags are read from left to right and the last one wins: -N 5 -Na 3 differs from -Na 3 -N 5. Values may be "
+    "negative. Flags may have one dash or two.",
+    "If no output is named, nanoBragg's four files are written: floatimage.bin, intimage.img, noiseimage.img, "
+    "image.pgm. If any is named, only the named files are written.",
     "-hkl reads lines of h k l F as nanoBragg does. MTZ, mmCIF, .fcf and SHELX .hkl (beside its .ins, .res or .cif) "
-    "are expanded by their space group, Bijvoet differences kept, and bring the cell, unless -cell or -mat gives one. "
-    "--column names the column; by itself cubragg takes calculated F, then F(+) and F(-), F, I(+) and I(-), I.",
-    "--cbffile holds counts. With -scale they are photons * scale, rounded, without noise; otherwise those of "
-    "the noise image (-seed), without -adc; with -nonoise, -scale is needed. Masked pixels are -1. --save writes the "
-    "same in the format of the file's ending; .img adds -adc.",
+    "are expanded by their space group, Bijvoet differences kept, and set the cell unless -cell or -mat gives one. "
+    "--column names the column; without it the first of these is used: calculated F, F(+) and F(-), F, I(+) and I(-), "
+    "I.",
+    "--cbffile stores counts. With -scale they are photons * scale, rounded, without noise; otherwise those of "
+    "the noise image (-seed), without -adc; with -nonoise, -scale is required. Masked pixels are -1. --save writes the "
+    "same counts in the format of the file's ending; .img adds -adc.",
     "A --config file is a TOML experiment as --save-config writes it, and may name hkl_file (in structure_factors), "
-    "mask_file (sampling), source_file (beam) and matrix_file (crystal), relative to itself.",
-    "--from reads beam, detector, spindle, scan and crystal as the file has them, and may be repeated: later files lie "
-    "over earlier ones, flags over all (--from list.expt#1: the second experiment). --expt, --geom, --cell-file and "
-    "--xds-inp describe the image of the run.",
+    "mask_file (sampling), source_file (beam) and matrix_file (crystal), with paths relative to its own folder.",
+    "--from reads the beam, detector, spindle, scan and crystal of a file, and may be repeated: later files override "
+    "earlier ones, flags override all files (--from list.expt#1: the second experiment). --expt, --geom, --cell-file "
+    "and --xds-inp describe the image of the run.",
     "--backend cuda renders on a GPU through CuPy, cpu with the same kernels compiled by the machine's C++ compiler "
-    "(once, for some seconds), numpy without either; auto takes the first that can run.",
-    "--precision double has the bits of NumPy. mixed keeps Miller indices in double, lattice factors in single; "
-    "single keeps double at the centres of tiles of pixels only. Largest error measured, of the maximum: N <= 200: "
-    "mixed 7e-6, single 2e-5; N <= 1000: mixed 1.1e-4, single 1.8e-4. auto is "
+    "(once, in a few seconds), numpy without either; auto uses the first of these that can run.",
+    "--precision double gives NumPy's image to the bit. mixed keeps Miller indices in double, lattice factors in "
+    "single; single keeps double at the centres of tiles of pixels only. Largest measured error relative to the image "
+    "maximum: N <= 200: mixed 7e-6, single 2e-5; N <= 1000: mixed 1.1e-4, single 1.8e-4. auto is "
     "double on the CPU, mixed on a GPU with half as many double units as single ones, else single.",
-    "--cull 1e-8 leaves out terms that are known to be below 1e-8 of the theoretical peak on a tile of pixels, "
-    "where that pays, and beside spots only those below 1e-11. Measured: totals low by up to 6e-5, strong spots by up "
-    "to 1.6e-5 (1e-10: 1e-6 and 2e-7); weak pixels between spots may lose most of their value. Without it only terms "
-    "are left out that are 0, and no bit of the image changes.",
-    "Exit status: 0, 1 if the run failed, 2 for a fault in the command line, 130 at Ctrl-C, 143 at SIGTERM.",
+    "--cull 1e-8 omits terms that are known to be below 1e-8 of the theoretical peak on a tile of pixels, where that "
+    "saves time, and next to spots only those below 1e-11. Measured: totals low by up to 6e-5, strong spots by up "
+    "to 1.6e-5 (1e-10: 1e-6 and 2e-7); weak pixels between spots may lose most of their value. Without --cull only "
+    "terms that are 0 are omitted, and no bit of the image changes.",
+    "Exit status: 0, 1 if the run failed, 2 for an error in the command line, 130 at Ctrl-C, 143 at SIGTERM.",
 )
 
 _EXAMPLES = """\
@@ -52,23 +53,23 @@ _EXAMPLES = """\
   # mosaic crystal in a random orientation
   cubragg -hkl P1.hkl -cell 79 79 38 90 90 90 -misset random -seed 7 \\
     -N 20 -mosaic 0.5 -mosaic_domains 50 -floatfile out.bin --png out.png
-  # structure factors from coordinates, then the picture; the MTZ has the cell
+  # structure factors from coordinates, then a picture; the MTZ has the cell
   cubragg sf model.pdb -o F.mtz --dmin 2 && cubragg -hkl F.mtz -N 10 --png a.png
-  # a known detector, a series in one file, and what DIALS and XDS need to know
+  # a catalog detector, a series in one file, files for DIALS and XDS
   cubragg --detector eiger2-4m -hkl F.mtz -lambda 1 -distance 150 -N 20 \\
     -osc 0.1 -phisteps 5 --images 10 --nxmx run.h5 --expt run.expt \\
     --xds-inp XDS.INP
-  # the experiment that DIALS refined, further away
+  # an experiment refined by DIALS, at a larger distance
   cubragg --from refined.expt -distance 300 -hkl F.mtz -N 20 -phisteps 5 \\
     --nxmx far.h5
-  # keep an experiment, then change one thing
+  # a saved experiment with one change
   cubragg --config exp.toml -distance 200 -intfile far.img
 """
 _LEFT_WIDTH = 30
 
 
 def write_help(context: click.Context, formatter: click.HelpFormatter) -> None:
-    """Usage, the flags by group, the rules and examples."""
+    """Print usage, the flags by group, notes and examples."""
     formatter.write_usage(context.command_path, _USAGE)
     formatter.write_paragraph()
     formatter.write_text(_INTRO)
@@ -89,7 +90,7 @@ def _section(formatter: click.HelpFormatter, title: str, rows: list[tuple[str, s
 
 
 def _rows(flags: Sequence[Flag]) -> list[tuple[str, str]]:
-    """Spelling and help of each flag; one without help joins the row before it."""
+    """Return spelling and help of each flag; a flag without help shares the row before it."""
     rows: list[list[Flag]] = []
     for flag in flags:
         if flag.help:

@@ -1,4 +1,4 @@
-"""``cubragg view``: a picture of any image, as a file or in a window."""
+"""``cubragg view``: make a picture of an image, as a file or in a window."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from cubragg.cli.base_command import BaseCommand
 from cubragg.cli.inputs import InputFile, numbered, reading
 from cubragg.crystallography.vectors import Vector, combine, scale
 from cubragg.errors import ConfigError, CubraggError, FormatError
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from cubragg.view.colours import Style
     from cubragg.view.figure import Notes
 
-#: What a detector that faces the beam needs.
+#: Numbers that describe a detector perpendicular to the beam, and their flags.
 _FLAGS = {"wavelength_A": "-lambda", "distance_mm": "-distance", "pixel_size_mm": "-pixel", "beam_px": "--beam"}
 
 
 class Scene(NamedTuple):
-    """Detector and beam of an image, where they come from, and warnings about that."""
+    """Detector and beam of an image, the file or flags that gave them, and warnings."""
 
     placed: Placed
     wavelength_A: float
@@ -41,7 +42,7 @@ class Scene(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What the command line says about detector and beam: files, and numbers that overrule them."""
+    """Detector and beam on the command line: files, and numbers that override them."""
 
     config: str | None
     described: str | None
@@ -52,18 +53,18 @@ class Given(NamedTuple):
 
     @property
     def flags(self) -> str:
-        """The numbers given, as spelled."""
+        """Flags of the numbers that were given."""
         return ", ".join(flag for name, flag in _FLAGS.items() if getattr(self, name) is not None)
 
     @property
     def missing(self) -> str:
-        """The numbers that a detector without a file lacks."""
+        """Flags of the numbers that a detector without a file lacks."""
         return ", ".join(flag for name, flag in _FLAGS.items() if getattr(self, name) is None)
 
 
 def view(file: str, output: str | None, style: Style, marks: list[str], given: Given, shape: tuple[int, int] | None,
          number: int) -> None:
-    """Draw the picture and print what the image is.
+    """Draw the picture and print a summary of the image.
 
     Raises
     ------
@@ -95,7 +96,7 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
     for name, text in _summary(image, mask):
         click.echo(f"{name:<18}{text}")
     if scene is None:
-        click.echo(f"{'geometry':<18}not known: {found}")
+        click.echo(f"{'geometry':<18}unknown: {found}")
     else:
         click.echo(f"{'geometry':<18}{notes.facts}\n{'taken from':<18}{scene.source}")
         for remark in scene.remarks:
@@ -108,11 +109,11 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
         write_picture(target, image.pixels, style, notes, mask)
     except OSError as error:
         raise CubraggError(f"--png: cannot write {target!r}: {error.strerror or error}") from error
-    click.echo(f"{'written':<18}{target}" + (" (no window can be shown here)" if output is None else ""))
+    click.echo(f"{'written':<18}{target}" + (" (no display is available)" if output is None else ""))
 
 
 def _mask(image: ReadImage, scene: Scene | None) -> np.ndarray | None:
-    """Pixels that were measured; in whole numbers with a sign, negative ones mark those that were not."""
+    """Return the measured pixels; negative values of signed integers mark pixels that were not measured."""
     from cubragg.experiment.panel import live_pixels
 
     signed = image.mask is None and image.stored.kind == "i"
@@ -142,25 +143,25 @@ def _summary(image: ReadImage, mask: np.ndarray | None) -> list[tuple[str, str]]
 
 
 def _saturation(image: ReadImage) -> float:
-    """The count that means "or more": the one of the header, else the largest that the file can hold."""
+    """Return the saturation value: that of the header, else the largest number of the pixel type."""
     import numpy as np
 
     cutoff = re.search(r"\d+", image.header.get("Count_cutoff", ""))
     largest = float(np.iinfo(image.stored).max)
-    # The largest number of an Eiger image marks pixels without a value.
+    # In Eiger images the largest number marks pixels without a value.
     return float(cutoff[0]) if cutoff else largest - 1.0 if image.form == "Eiger" else largest
 
 
 def _scene(file: str, shape: tuple[int, ...], given: Given, *, needed: str) -> Scene | FormatError:
-    """Detector and beam: those of files, else of the image's header, else of flags; else why they are not known.
+    """Return detector and beam from files, the image's header or flags; else the error that says why not.
 
-    ``needed`` are the flags that are of no use without them, if there are any.
+    ``needed`` names the flags that require them, if any.
     """
     if given.config is not None:
         scene = _from_config(given.config)
         if given.described is None:
             if given.flags:
-                raise ConfigError("--config", f"got {given.flags} as well; --from may stand beside it, numbers may not")
+                raise ConfigError("--config", f"got {given.flags} as well; only --from is accepted beside it")
             return _fitting(scene, "--config", shape)
         return _fitting(_from_models(_models(given.described), given, given.described, scene.wavelength_A), "--from",
                         shape)
@@ -184,17 +185,17 @@ def _models(described: str) -> Models:
     with reading(InputFile(path, "--from")):
         models = read_models(path, number)
     if not models.panels:
-        raise FormatError(f"{described}: there is no detector in it")
+        raise FormatError(f"{described}: no detector in this file, give one that describes a detector")
     return models
 
 
 def _of_header(file: str) -> Models:
-    """What the header of an image says; the image itself marks pixels that were not measured.
+    """Read the models of an image's header, without a mask: the pixels mark what was not measured.
 
     Raises
     ------
     FormatError
-        If it does not say where the detector is.
+        If it does not give the position of the detector.
     """
     from cubragg.io.geometry.sniff import read_header
 
@@ -203,7 +204,7 @@ def _of_header(file: str) -> Models:
 
 
 def _facing(given: Given, shape: tuple[int, ...]) -> Models:
-    """A detector that faces the beam, from the four numbers given."""
+    """Return a detector perpendicular to the beam, from the four numbers given."""
     from cubragg.experiment.panel import Panel
     from cubragg.io.geometry.experiment_models import BeamModel, Models
 
@@ -214,7 +215,10 @@ def _facing(given: Given, shape: tuple[int, ...]) -> Models:
 
 
 def _from_models(models: Models, given: Given, source: str, wavelength_A: float | None) -> Scene:
-    """The scene of models from ``source`` under the numbers given; ``wavelength_A`` is for models without one."""
+    """Return the scene of models from ``source``, overridden by the given numbers.
+
+    ``wavelength_A`` is used for models without a wavelength.
+    """
     from cubragg.experiment.panel import panel_in_beam
     from cubragg.io.geometry.experiment_models import BeamModel
     from cubragg.io.geometry.model_settings import placed_models
@@ -222,7 +226,7 @@ def _from_models(models: Models, given: Given, source: str, wavelength_A: float 
     beam = models.beam or BeamModel((0.0, 0.0, -1.0))
     wavelength = given.wavelength_A or beam.wavelength_A or wavelength_A
     if wavelength is None:
-        raise FormatError(f"{models.unsaid or f'{source}: there is no wavelength'}; give -lambda")
+        raise FormatError(f"{models.unsaid or f'{source}: no wavelength is given'}; give -lambda")
     models = replace(models, beam=beam)
     motion: dict[str, object] = {}
     if source and given.pixel_size_mm is not None:
@@ -231,17 +235,17 @@ def _from_models(models: Models, given: Given, source: str, wavelength_A: float 
         motion["distance_mm"] = given.distance_mm
     if source and given.beam_px is not None:
         hit = panel_in_beam(models.panels, beam.direction)
-        motion["beam_centre_mm"] = tuple((place - before) * edge for place, before, edge in zip(
+        motion["beam_centre_mm"] = tuple((position - before) * edge for position, before, edge in zip(
             given.beam_px, hit.offset, hit.pixel_mm, strict=True))
     named = f"{source}, but {given.flags}" if source and given.flags else source or given.flags
     return Scene(placed_models(models, **motion), wavelength, named, models.remarks)
 
 
 def _scaled(panels: Sequence[Panel], beam: Vector, pixel_mm: float, source: str) -> Panel:
-    """A lone panel with other pixels, hit by the beam on the pixel that it hits now."""
+    """Return the single panel with another pixel size; the beam hits the same pixel as before."""
     if len(panels) > 1:
-        raise ConfigError("-pixel", f"got {pixel_mm:g} mm beside the panels of {source}, which have "
-                          "pixels of their own; leave it out")
+        raise ConfigError("-pixel", f"got {pixel_mm:g} mm, but the panels of {source} have a pixel "
+                          "size of their own; leave it out")
     panel = panels[0]
     spot = panel.spot(beam)
     held = (0.0, 0.0) if spot is None else (spot.fast_px, spot.slow_px)
@@ -262,7 +266,7 @@ def _from_config(config: str) -> Scene:
 
 
 def _fitting(scene: Scene, source: str, shape: tuple[int, ...]) -> Scene:
-    """The scene, if its detector has as many pixels as the image."""
+    """Return the scene if its detector has as many pixels as the image."""
     from cubragg.experiment.panel import image_shape
 
     slow, fast = image_shape(scene.placed.panels)
@@ -272,7 +276,7 @@ def _fitting(scene: Scene, source: str, shape: tuple[int, ...]) -> Scene:
 
 
 def _has_display() -> bool:
-    """Whether a window can be shown: there is a screen, and matplotlib has something to draw on it with."""
+    """Return whether a window can be shown: a display, and matplotlib with a window toolkit."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
     try:
@@ -293,9 +297,9 @@ def _show(image: ReadImage, style: Style, notes: Notes, mask: np.ndarray | None)
 
 
 _NOTES = """\b
-Rings need to know where the detector is: from the header of SMV, miniCBF and NXmx images, or from
---from or --config. Lengths and the beam centre overrule header and --from, and all four together do
-without. Without --png, a window opens where there is a display; else the picture is FILE.png.
+Rings require the detector geometry: from the header of SMV, miniCBF and NXmx images, or from --from
+or --config. -lambda, -distance, -pixel and --beam override header and --from; all four together
+replace them. Without --png, a window opens if there is a display; else the picture is FILE.png.
 
 \b
   cubragg view out.img --png-rings --png-zoom
@@ -303,15 +307,15 @@ without. Without --png, a window opens where there is a display; else the pictur
   cubragg view run.h5 --from refined.expt --png-rings"""
 
 
-@click.command("view", short_help="Make a picture of an image file, or show it.", epilog=_NOTES)
+@click.command("view", cls=BaseCommand, short_help="Make a picture of an image file, or show it.", epilog=_NOTES)
 @click.argument("file")
-@click.option("-o", "--png", "output", metavar="<file>", help="Write the picture there.")
+@click.option("-o", "--png", "output", metavar="<file>", help="Write the picture to this file.")
 @click.option("--png-colors", "--png-colours", "colours", type=click.Choice(["inverted", "grey", "sea", "fire"]),
               default="inverted", help="Colours; inverted: dark spots on white.  [inverted]")
 @click.option("--png-scale", "scale", type=click.Choice(["linear", "sqrt", "log"]), default="sqrt",
-              help="How values become lightness.  [sqrt]")
+              help="Scale from values to lightness.  [sqrt]")
 @click.option("--png-range", "percentiles", type=float, nargs=2, metavar="<low high>",
-              help="Percentiles of the pixels > 0 at its ends.  [automatic]")
+              help="Percentiles of the pixels > 0 at the ends of the scale.  [automatic]")
 @click.option("--png-rings", "rings", is_flag=True, help="Resolution rings, beam centre, axes, colour bar.")
 @click.option("--png-zoom", "zoom", is_flag=True, help="The brightest spot enlarged.")
 @click.option("-from", "--from", "described", metavar="<file>",
@@ -327,11 +331,11 @@ without. Without --png, a window opens where there is a display; else the pictur
 @click.option("--number", type=click.IntRange(1), default=1, metavar="<n>",
               help="Which image of a file with several, from 1.  [1]")
 def command(file: str, output: str | None, colours: str, scale: str, percentiles: tuple[float, float] | None,
-            rings: bool, zoom: bool, shape: tuple[int, int] | None, number: int, **told: Any) -> None:
-    """Make a picture of an image: SMV, CBF, TIFF, EDF, HDF5 and what else fabio reads, or floats (.bin)."""
+            rings: bool, zoom: bool, shape: tuple[int, int] | None, number: int, **geometry: Any) -> None:
+    """Make a picture of an image: SMV, CBF, TIFF, EDF, HDF5 and other formats that fabio reads, or floats (.bin)."""
     from cubragg.view.colours import Style
 
-    given = Given(**told)
+    given = Given(**geometry)
     for name in ("wavelength_A", "distance_mm", "pixel_size_mm"):
         value = getattr(given, name)
         if value is not None and not 0.0 < value < float("inf"):
@@ -340,5 +344,5 @@ def command(file: str, output: str | None, colours: str, scale: str, percentiles
         style = Style(colours, scale, percentiles)
     except ConfigError as error:
         raise ConfigError("--png-range", error.what) from None
-    marks = [name for name, wanted in (("rings", rings), ("zoom", zoom)) if wanted]
+    marks = [name for name, enabled in (("rings", rings), ("zoom", zoom)) if enabled]
     view(file, output, style, marks, given, shape, number)

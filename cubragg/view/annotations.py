@@ -1,4 +1,4 @@
-"""What is drawn over an image: rings, beam centre, spots, the frame of a close-up; and labels that keep apart."""
+"""Draw marks over an image: rings, beam centre, spots, the frame of a close-up, and labels that do not overlap."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Resolutions [A] times a power of ten at which a ring may stand, times 10.
+#: Resolutions of rings, times 10: these numbers [A] times a power of ten.
 _ROUND = (*range(10, 30), *range(30, 100, 5))
 _RINGS = 5
-#: Cells along the longer edge of the grid on which rings are traced.
+#: Points along the longer edge of the grid on which rings are traced.
 _TRACED = 600
 _MOST_LABELS = 400
-#: A corner with this much more signal than the emptiest one may still be covered by a close-up.
-_BEARABLE = 1.3
+#: A close-up may cover a corner with up to this factor more signal than the emptiest one.
+_MOST_COVERED = 1.3
 
 
 class Ink(NamedTuple):
-    """Colours of the marks, and of the halo that keeps them readable."""
+    """Colours of the marks, and of the halo around them for contrast."""
 
     ring: str
     beam: str
@@ -35,26 +35,26 @@ _ON_DARK = Ink("#7cc7ff", "#ff6b6b", "#ffffff", "#8ff0a4", "#000000")
 
 
 class Box(NamedTuple):
-    """A rectangle on the picture [pixel of the picture], from the top left corner of the image."""
+    """Rectangle on the picture [pixel of the picture], relative to the top left corner of the image."""
 
     left: float
     top: float
     right: float
     bottom: float
 
-    def meets(self, other: Box) -> bool:
-        """Whether they overlap."""
+    def overlaps(self, other: Box) -> bool:
+        """Return whether the two overlap."""
         return (self.left < other.right and other.left < self.right
                 and self.top < other.bottom and other.top < self.bottom)
 
 
 class Paper:
-    """The drawn image, and the places on it that are taken.
+    """Drawn image, and the areas of it that marks and labels occupy.
 
     Parameters
     ----------
     axes
-        Of the image, in its pixels.
+        Axes of the image, in its pixels.
     shape_px, size_px
         Fast and slow size of the image [pixel]; width and height of the drawing [pixel of the picture].
     is_light
@@ -65,15 +65,15 @@ class Paper:
         self.axes, self.shape_px, self.size_px = axes, shape_px, size_px
         self.ink = _ON_LIGHT if is_light else _ON_DARK
         self._per_pixel = (size_px[0] / shape_px[0], size_px[1] / shape_px[1])
-        self._taken: list[Box] = []
+        self._occupied: list[Box] = []
 
     def _claim(self, box: Box) -> bool:
-        """Take a place if it is inside and free."""
+        """Occupy an area if it is inside the image and free; return whether it was."""
         width, height = self.size_px
         inside = box.left >= 2 and box.top >= 2 and box.right <= width - 2 and box.bottom <= height - 2
-        if not inside or any(box.meets(other) for other in self._taken):
+        if not inside or any(box.overlaps(other) for other in self._occupied):
             return False
-        self._taken.append(box)
+        self._occupied.append(box)
         return True
 
     def _halo(self, width: float) -> list[Any]:
@@ -86,11 +86,11 @@ class Paper:
                        clip_on=True, **settings)
 
     def beam(self, fast: float, slow: float) -> None:
-        """A cross at the beam centre, open in its middle; none where that is off the image."""
+        """Draw a cross with an open middle at the beam centre, if that is on the image."""
         if not (0.0 <= fast <= self.shape_px[0] and 0.0 <= slow <= self.shape_px[1]):
             return
         x, y = fast * self._per_pixel[0], slow * self._per_pixel[1]
-        self._taken.append(Box(x - 16, y - 16, x + 16, y + 16))
+        self._occupied.append(Box(x - 16, y - 16, x + 16, y + 16))
         for inner, outer in ((5, 15), (-15, -5)):
             for step in ((1, 0), (0, 1)):
                 ends = [(fast + reach * step[0] / self._per_pixel[0], slow + reach * step[1] / self._per_pixel[1])
@@ -99,15 +99,15 @@ class Paper:
                                path_effects=self._halo(3.6), scalex=False, scaley=False)
 
     def rings(self, resolution_A: np.ndarray, beam_px: tuple[float, float] | None) -> None:
-        """Lines of equal d with their labels, at about even steps from the middle to the corners."""
+        """Draw lines of equal d with labels, at about equal distances from the centre to the corners."""
         step = -(-max(resolution_A.shape) // _TRACED)
-        inverse = 1.0 / resolution_A[::step, ::step]  # rises evenly, so that lines between pixels are straight
+        inverse = 1.0 / resolution_A[::step, ::step]  # nearly linear in the pixels, as contours need
         slow, fast = ((step * np.arange(size) + 0.5) for size in inverse.shape)
         if min(inverse.shape) < 2 or not np.isfinite(inverse).any():
             return
-        chosen = ring_resolutions(float(np.nanmin(inverse)), float(np.nanmax(inverse)))
+        spacings = ring_resolutions(float(np.nanmin(inverse)), float(np.nanmax(inverse)))
         centre = beam_px or (self.shape_px[0] / 2.0, self.shape_px[1] / 2.0)
-        for spacing in chosen:
+        for spacing in spacings:
             drawn = self.axes.contour(fast, slow, np.ma.masked_invalid(inverse), [1.0 / spacing],
                                       colors=[self.ink.ring], linewidths=1.1, alpha=0.85)
             segments = [line for line in drawn.allsegs[0] if len(line)]
@@ -115,7 +115,7 @@ class Paper:
                 self._ring_label(np.concatenate(segments), centre, f"{spacing:g} Å")
 
     def _ring_label(self, line: np.ndarray, centre: tuple[float, float], text: str) -> None:
-        """A label on the line where it is nearest to the direction of the upper right corner and free."""
+        """Draw a label at the free point of the line nearest to the direction of the upper right corner."""
         angle = np.arctan2(line[:, 1] - centre[1], line[:, 0] - centre[0])
         away = np.abs(np.angle(np.exp(1j * (angle + math.pi / 4.0))))
         half_width, half_height = 5.0 * len(text) + 3.0, 11.0
@@ -127,7 +127,7 @@ class Paper:
                 return
 
     def spots(self, fast_px: np.ndarray, slow_px: np.ndarray, hkl: np.ndarray) -> None:
-        """Circles around predicted spots and, where there is room, their indices."""
+        """Draw circles around predicted spots and, where there is room, their indices."""
         fast_px, slow_px = np.asarray(fast_px, dtype=np.float64), np.asarray(slow_px, dtype=np.float64)
         inside = ((fast_px >= 0.0) & (fast_px <= self.shape_px[0]) & (slow_px >= 0.0) & (slow_px <= self.shape_px[1]))
         fast_px, slow_px, hkl = fast_px[inside], slow_px[inside], np.asarray(hkl)[inside]
@@ -135,8 +135,8 @@ class Paper:
         self.axes.scatter(fast_px, slow_px, s=(1.44 * radius) ** 2, facecolors="none", edgecolors=self.ink.spot,
                           linewidths=0.9, alpha=0.9)
         x, y = fast_px * self._per_pixel[0], slow_px * self._per_pixel[1]
-        self._taken += [Box(u - radius, v - radius, u + radius, v + radius)
-                        for u, v in zip(x, y, strict=True)][:10 * _MOST_LABELS]
+        self._occupied += [Box(u - radius, v - radius, u + radius, v + radius)
+                           for u, v in zip(x, y, strict=True)][:10 * _MOST_LABELS]
         for u, v, index in list(zip(x, y, hkl, strict=True))[:_MOST_LABELS]:
             text = " ".join(str(int(number)).replace("-", "\N{MINUS SIGN}") for number in index)
             width, height, gap = 6.6 * len(text), 13.0, radius + 1.0
@@ -147,32 +147,32 @@ class Paper:
                                self.ink.spot, 8, ha="center", va="center")
                     break
 
-    def emptiest_corner(self, width: float, height: float, small: np.ndarray, place: tuple[int, int]) -> Box:
-        """A place of this size: the corner nearest to ``place`` (fast, slow) that hides neither it nor much signal."""
+    def emptiest_corner(self, width: float, height: float, small: np.ndarray, position: tuple[int, int]) -> Box:
+        """Return a box of this size in the corner nearest to ``position`` (fast, slow) that hides little signal."""
         across, down = self.size_px
         gap, text = 12.0, 24.0
-        x, y = place[0] * self._per_pixel[0], place[1] * self._per_pixel[1]
+        x, y = position[0] * self._per_pixel[0], position[1] * self._per_pixel[1]
         corners = []
         for left in (gap, across - gap - width):
             for top in (gap + text, down - gap - height):
                 box = Box(left, top, left + width, top + height)
-                hides = box.meets(Box(x - 30, y - 30, x + 30, y + 30))
+                hides = box.overlaps(Box(x - 30, y - 30, x + 30, y + 30))
                 slow, fast = small.shape
                 covered = small[max(int(top / down * slow), 0):int(box.bottom / down * slow) + 1,
                                 max(int(left / across * fast), 0):int(box.right / across * fast) + 1]
-                # the root: one strong spot weighs less than many
+                # the root, so that one strong spot weighs less than many weak ones
                 signal = np.sqrt(np.clip(np.nan_to_num(covered, posinf=0.0), 0.0, None)).sum()
                 away = math.hypot(left + width / 2.0 - x, top + height / 2.0 - y)
                 corners.append((hides, float(signal), away, box))
         open_corners = [corner for corner in corners if not corner[0]] or corners
-        bearable = _BEARABLE * min(signal for _, signal, _, _ in open_corners)
-        return min((corner for corner in open_corners if corner[1] <= bearable), key=lambda corner: corner[2])[3]
+        most_covered = _MOST_COVERED * min(signal for _, signal, _, _ in open_corners)
+        return min((corner for corner in open_corners if corner[1] <= most_covered), key=lambda corner: corner[2])[3]
 
     def frame(self, inset: Axes, box: Box, part: tuple[int, int, int, int], text: str) -> None:
-        """The border of a close-up, a rectangle around its ``part`` (fast, slow, width, height), and a line between."""
+        """Draw the border of a close-up, a rectangle around ``part`` (fast, slow, width, height) and a line between."""
         from matplotlib.patches import Rectangle
 
-        self._taken.append(Box(box.left - 8, box.top - 26, box.right + 8, box.bottom + 8))
+        self._occupied.append(Box(box.left - 8, box.top - 26, box.right + 8, box.bottom + 8))
         inset.set_xticks([])
         inset.set_yticks([])
         for spine in inset.spines.values():
@@ -191,15 +191,15 @@ class Paper:
 
 
 def ring_resolutions(least: float, most: float) -> list[float]:
-    """Up to five round d [A] whose 1/d divide the range from ``least`` to ``most`` [1/A] about evenly."""
+    """Return up to five round d [A] whose 1/d divide the range from ``least`` to ``most`` [1/A] about evenly."""
     if most <= 0.0:
         return []
     least = max(least, most / 1000.0)
     powers = range(math.floor(-math.log10(most)) - 2, math.ceil(-math.log10(least)) + 1)
-    known = sorted(1.0 / (number * 10.0 ** power) for power in powers for number in _ROUND)
-    known = [inverse for inverse in known if least < inverse < most]
-    if not known:
+    candidates = sorted(1.0 / (number * 10.0 ** power) for power in powers for number in _ROUND)
+    candidates = [inverse for inverse in candidates if least < inverse < most]
+    if not candidates:
         return []
-    wanted = [least + (most - least) * (number + 1) / (_RINGS + 0.5) for number in range(_RINGS)]
-    nearest = {min(known, key=lambda inverse: abs(inverse - target)) for target in wanted}
+    targets = [least + (most - least) * (number + 1) / (_RINGS + 0.5) for number in range(_RINGS)]
+    nearest = {min(candidates, key=lambda inverse: abs(inverse - target)) for target in targets}
     return [float(f"{1.0 / inverse:.6g}") for inverse in sorted(nearest)]

@@ -1,4 +1,4 @@
-"""From pixel values to colours: limits, scale, colour map, and the reduction of large images."""
+"""Convert pixel values to colours: limits, scale, colour map, and reduction of large images."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import numpy as np
 from cubragg.errors import ConfigError
 
 SCALES = ("linear", "sqrt", "log")
-#: Automatic limits. The upper one is this percentile of the positive pixels, for the few brightest would bleach all
-#: others; but this many medians of all pixels at least, so that a background does not swallow the spots on it.
+#: Automatic upper limit: this percentile of the positive pixels, because the few brightest would leave all others pale,
+#: and at least this many medians of all pixels, so that spots stay visible on a background.
 _HIGH_PERCENTILE, _MEDIANS = 99.5, 10.0
-#: The lower one is 0; on a logarithmic scale this percentile, but not further below the other end than this.
+#: Automatic lower limit: 0; on a logarithmic scale this percentile, but at most this factor below the upper limit.
 _LOW_PERCENTILE, LOG_SPAN = 1.0, 1e4
-#: Limits below this are taken for it, so that quotients of them stay finite.
+#: Smallest limit, so that quotients of limits stay finite.
 _TINY = 1e-300
 
 
 class ColourMap(NamedTuple):
-    """Colours at even steps of the level, "rrggbb", interpolated in between; and that of pixels without a value."""
+    """Colours "rrggbb" at equal steps of the level, interpolated between them; and that of pixels without a value."""
 
     steps: tuple[str, ...]
     masked: str
     is_light: bool
 
 
-#: The luminance of each rises (of ``inverted``: falls) steadily, so that none has edges where the image has none.
-#: ``sea`` and ``fire`` are paths of even lightness through OKLCH, from purple over green and over red to yellow.
+#: The luminance of each map is monotonic (falling for ``inverted``), so that no map shows edges that the image lacks.
+#: ``sea`` and ``fire`` are paths of equal lightness steps in OKLCH, from purple to yellow through green and red.
 COLOUR_MAPS: Mapping[str, ColourMap] = MappingProxyType({
     "inverted": ColourMap(("ffffff", "000000"), "b9cbe2", True),
     "grey": ColourMap(("000000", "ffffff"), "3a5678", False),
@@ -43,14 +43,14 @@ COLOUR_MAPS: Mapping[str, ColourMap] = MappingProxyType({
 
 @dataclass(frozen=True)
 class Style:
-    """How values become colours.
+    """Scale and colours of a picture.
 
     Attributes
     ----------
     colours, scale
         A key of `COLOUR_MAPS`; one of `SCALES`.
     percentiles
-        Of the positive pixels, at the two ends of the scale; ``None``: chosen to show both spots and background.
+        Of the positive pixels, at the two ends of the scale; ``None``: automatic, shows both spots and background.
     """
 
     colours: str = "inverted"
@@ -77,16 +77,16 @@ class Limits(NamedTuple):
 
 
 def limits(values: np.ndarray, style: Style) -> Limits:
-    """The ends of the scale for an image; NaN, inf and negative pixels have no say."""
-    known = values[np.isfinite(values)]
-    positive = known[known > 0]
+    """Return the ends of the scale for an image; NaN and inf are ignored, negative pixels count in the median only."""
+    finite = values[np.isfinite(values)]
+    positive = finite[finite > 0]
     is_log = style.scale == "log"
     if not positive.size:
         return Limits(1.0 / LOG_SPAN if is_log else 0.0, 1.0)
-    wanted = style.percentiles or (_LOW_PERCENTILE, _HIGH_PERCENTILE)
-    low, high = (max(float(value), _TINY) for value in np.percentile(positive, wanted, method="lower"))
+    percentiles = style.percentiles or (_LOW_PERCENTILE, _HIGH_PERCENTILE)
+    low, high = (max(float(value), _TINY) for value in np.percentile(positive, percentiles, method="lower"))
     if style.percentiles is None:
-        median = float(np.percentile(known, 50.0, method="lower"))
+        median = float(np.percentile(finite, 50.0, method="lower"))
         high = max(high, min(_MEDIANS * median, float(positive.max())))
         low = max(low, high / LOG_SPAN) if is_log else 0.0
     if not low < high:
@@ -95,10 +95,10 @@ def limits(values: np.ndarray, style: Style) -> Limits:
 
 
 def levels(values: np.ndarray, ends: Limits, scale: str) -> np.ndarray:
-    """float64, 0 at the lower end and below, 1 at the upper end and above; NaN stays NaN.
+    """Map values to float64 levels: 0 at the lower end and below, 1 at the upper end and above; NaN stays NaN.
 
-    Bragg peaks span decades: a linear scale shows only the strongest. A root keeps weak spots apart from background,
-    and counting noise then has the same contrast everywhere. A logarithm shows tails and fringes.
+    Bragg peaks span decades: a linear scale shows only the strongest. A square root separates weak spots from the
+    background and gives counting noise the same contrast everywhere. A logarithm shows tails and fringes.
     """
     inside = np.clip(np.asarray(values, dtype=np.float64), *ends)
     if scale == "log":
@@ -108,13 +108,13 @@ def levels(values: np.ndarray, ends: Limits, scale: str) -> np.ndarray:
 
 
 def paint(level: np.ndarray, colours: str) -> np.ndarray:
-    """Colours uint8 [..., 3] of levels [...] from 0 to 1; NaN has the colour of masked pixels."""
+    """Return colours uint8 [..., 3] of levels [...] from 0 to 1; NaN has the colour of masked pixels."""
     colour_map = COLOUR_MAPS[colours]
     steps = np.array([_rgb(step) for step in colour_map.steps], dtype=np.float64)
-    places = np.linspace(0.0, 1.0, 256)
+    entries = np.linspace(0.0, 1.0, 256)
     table = np.empty((257, 3), np.uint8)
     for channel in range(3):
-        table[:256, channel] = np.rint(np.interp(places, np.linspace(0.0, 1.0, len(steps)), steps[:, channel]))
+        table[:256, channel] = np.rint(np.interp(entries, np.linspace(0.0, 1.0, len(steps)), steps[:, channel]))
     table[256] = _rgb(colour_map.masked)
     return table[np.where(np.isnan(level), 256, np.rint(255.0 * np.nan_to_num(level))).astype(np.intp)]
 
@@ -124,11 +124,11 @@ def _rgb(word: str) -> tuple[int, ...]:
 
 
 def shrunk(image: np.ndarray, longest_edge: int,
-           choose: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.fmax) -> tuple[np.ndarray, int]:
-    """float64 image with blocks of n x n pixels replaced by the one that ``choose`` prefers, and n.
+           select: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.fmax) -> tuple[np.ndarray, int]:
+    """Return the float64 image with each block of n x n pixels replaced by the one that ``select`` returns, and n.
 
-    n is the least with which no edge is longer than ``longest_edge``. The largest of a block, unlike its mean, keeps
-    a spot of one pixel as strong as it was; a block is NaN where all of it is.
+    n is the smallest for which no edge is longer than ``longest_edge``. The largest of a block, unlike its mean, keeps
+    the height of a spot of one pixel; a block is NaN only if all its pixels are.
     """
     block = -(-max(image.shape) // longest_edge)
     if block == 1:
@@ -139,10 +139,10 @@ def shrunk(image: np.ndarray, longest_edge: int,
     result = padded[::block, ::block]
     for down in range(block):
         for across in range(block):
-            result = choose(result, padded[down::block, across::block])
+            result = select(result, padded[down::block, across::block])
     return result, block
 
 
 def without_masked(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """``image`` with NaN where the bool ``mask`` is False."""
+    """Return ``image`` with NaN where the bool ``mask`` is False."""
     return image if mask is None or mask.all() else np.where(mask, image, np.nan)

@@ -1,6 +1,6 @@
-"""Annotated pictures, drawn with matplotlib: rings of resolution, beam centre, spots, a close-up, a colour bar.
+"""Draw annotated pictures with matplotlib: resolution rings, beam centre, spots, a close-up, a colour bar.
 
-Only this module knows matplotlib, and it is imported late.
+matplotlib is optional and imported only when a figure is drawn.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from cubragg.view.png import write_png
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Edges of the drawn image [pixel of the picture]: an image is shrunk, or its pixels enlarged, to lie in between.
+#: Longest edge of the drawn image [pixel of the picture]: larger images are shrunk, pixels of smaller ones enlarged.
 _LONGEST, _LONG_ENOUGH = 1800, 900
-#: No edge is drawn shorter, however narrow the image.
+#: Shortest edge of the drawn image, for narrow images [pixel of the picture].
 _SHORTEST = 160
-#: Room around the image [pixel of the picture]: left, right, bottom, top.
+#: Margins around the image [pixel of the picture]: left, right, bottom, top.
 _MARGINS = (78, 128, 62, 70)
 _DPI = 100.0
 
 
 class Spots(NamedTuple):
-    """Predicted spots: where they lie, float [n] (the centre of pixel i is i + 0.5), and hkl, int [n, 3]."""
+    """Predicted spots: positions [pixel], float [n] (the centre of pixel i is i + 0.5), and hkl, int [n, 3]."""
 
     fast_px: np.ndarray
     slow_px: np.ndarray
@@ -40,18 +40,18 @@ class Spots(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Notes:
-    """What a figure says besides the values of pixels.
+    """Text and marks of a figure.
 
     Attributes
     ----------
     title, facts
-        The two lines above it.
+        The two lines above the image.
     unit
-        Of the values.
+        Unit of the values.
     resolution_A
         d of each pixel [A], float [slow, fast], for rings; NaN between panels. ``None``: no rings.
     beam_px
-        Where the direct beam hits, along fast and slow [pixel]; ``None``: not known.
+        Beam centre along fast and slow [pixel]; ``None``: not known.
     spots
         Predicted spots; ``None``: none are drawn.
     zoom
@@ -68,12 +68,12 @@ class Notes:
 
 
 def require_matplotlib(named_by: str) -> None:
-    """Find out early that nothing can be drawn.
+    """Raise an error if matplotlib is not installed.
 
     Raises
     ------
     ConfigError
-        Without matplotlib; it starts with ``named_by``.
+        It starts with ``named_by``, the flag that needs matplotlib.
     """
     try:
         import matplotlib.figure  # noqa: F401
@@ -83,7 +83,7 @@ def require_matplotlib(named_by: str) -> None:
 
 def write_picture(path: Path | str, image: np.ndarray, style: Style, notes: Notes,
                   mask: np.ndarray | None = None) -> None:
-    """Write an image [slow, fast] as a PNG file: the figure, or the pixels alone where there is nothing to draw.
+    """Write an image [slow, fast] as a PNG file: a figure, or the pixels only if ``notes`` has no marks.
 
     Raises
     ------
@@ -114,9 +114,9 @@ def write_figure(path: Path | str, image: np.ndarray, style: Style, notes: Notes
 
 
 def draw(figure: Figure, image: np.ndarray, style: Style, notes: Notes, mask: np.ndarray | None = None) -> None:
-    """Draw an image [slow, fast] with its notes into an empty figure, whose size is set to fit.
+    """Draw an image [slow, fast] with its notes into an empty figure, and set the figure's size.
 
-    Large images are shrunk by the largest of each block, so that spots survive. Pixels where ``mask`` is False, and
+    Large images are reduced to the maximum of each block, which keeps spots. Pixels where ``mask`` is False, and
     NaN, have a colour of their own.
     """
     values = without_masked(image, mask)
@@ -154,9 +154,11 @@ def draw(figure: Figure, image: np.ndarray, style: Style, notes: Notes, mask: np
 
 def _head(figure: Figure, notes: Notes, canvas: tuple[int, int]) -> None:
     left, _, _, _ = _MARGINS
-    room = (canvas[0] - left) // 10
-    title = notes.title if len(notes.title) <= room else "\N{HORIZONTAL ELLIPSIS}" + notes.title[1 - room:]
-    # parse_math: a file may have dollar signs in its name
+    most_letters = (canvas[0] - left) // 10
+    title = notes.title
+    if len(title) > most_letters:
+        title = "\N{HORIZONTAL ELLIPSIS}" + title[1 - most_letters:]
+    # parse_math=False: file names may contain dollar signs
     figure.text(left / canvas[0], 1.0 - 26 / canvas[1], title, fontsize=13, weight="bold", parse_math=False)
     figure.text(left / canvas[0], 1.0 - 52 / canvas[1], notes.facts, fontsize=11, color="0.25", parse_math=False)
 
@@ -182,7 +184,7 @@ def _colour_bar(figure: Figure, canvas: tuple[int, int], ends: Limits, style: St
 
 
 def _ticks(ends: Limits, scale: str) -> np.ndarray:
-    """Round values between the ends, not too close to one another."""
+    """Return round values between the ends, at distinguishable distances."""
     from matplotlib.ticker import MaxNLocator
 
     if scale == "log":
@@ -196,29 +198,29 @@ def _ticks(ends: Limits, scale: str) -> np.ndarray:
 
 
 def _brightest(values: np.ndarray, beam_px: tuple[float, float] | None) -> tuple[int, int] | None:
-    """(fast, slow) of the brightest pixel that is not of the direct beam; ``None`` if none is above 0."""
+    """Return (fast, slow) of the brightest pixel outside the direct beam; ``None`` if no pixel is above 0."""
     found = np.where(np.isfinite(values), values, 0.0)
     if beam_px is not None:
         slow, fast = values.shape
         reach = max(fast, slow) / 40.0
         rows, columns = np.ogrid[:slow, :fast]
-        beside = np.hypot(columns + 0.5 - beam_px[0], rows + 0.5 - beam_px[1]) > reach
-        found = np.where(beside, found, 0.0)
+        outside = np.hypot(columns + 0.5 - beam_px[0], rows + 0.5 - beam_px[1]) > reach
+        found = np.where(outside, found, 0.0)
     row, column = np.unravel_index(int(found.argmax()), found.shape)
     return (int(column), int(row)) if found[row, column] > 0.0 else None
 
 
 def _close_up(figure: Figure, paper: marks.Paper, canvas: tuple[int, int], values: np.ndarray,
-              place: tuple[int, int], style: Style, small: np.ndarray) -> None:
-    """The surroundings of a pixel enlarged, in the emptiest corner, from 0 to their own maximum."""
+              position: tuple[int, int], style: Style, small: np.ndarray) -> None:
+    """Draw the surroundings of a pixel enlarged, in the emptiest corner, scaled from 0 to their own maximum."""
     half = int(np.clip(max(values.shape) / 150, 5, 15))
-    column, row = place
+    column, row = position
     first_fast, first_slow = max(column - half, 0), max(row - half, 0)
     part = values[first_slow:row + half + 1, first_fast:column + half + 1]
     edge = max(part.shape)
     scale = max(1, int(0.22 * min(paper.size_px)) // edge)
     width, height = scale * part.shape[1], scale * part.shape[0]
-    box = paper.emptiest_corner(width, height, small, place)
+    box = paper.emptiest_corner(width, height, small, position)
     left, _, bottom, _ = _MARGINS
     inset = figure.add_axes(((left + box.left) / canvas[0], (bottom + paper.size_px[1] - box.bottom) / canvas[1],
                              width / canvas[0], height / canvas[1]))

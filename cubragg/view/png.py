@@ -1,4 +1,4 @@
-"""PNG pictures of images, a pixel for a pixel."""
+"""Write PNG pictures of images, one pixel per pixel."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cubragg.errors import ConfigError
 from cubragg.io.files.atomic import atomic_path
 from cubragg.view.colours import Style, levels, limits, paint, shrunk, without_masked
 
-#: Images with a longer edge [pixel] are shrunk; a Pilatus 6M is not.
+#: Images with a longer edge [pixel] are shrunk; a Pilatus 6M fits.
 LONGEST_EDGE = 3000
 
 
 def check_name(path: Path | str) -> None:
-    """Demand a name that does not promise another format; one without an ending, as of devices, promises none.
+    """Refuse a name with the ending of another format; names without an ending, such as devices, are accepted.
 
     Raises
     ------
@@ -29,10 +29,10 @@ def check_name(path: Path | str) -> None:
 
 def picture(image: np.ndarray, style: Style | None = None, mask: np.ndarray | None = None,
             longest_edge: int = LONGEST_EDGE) -> np.ndarray:
-    """Colours uint8 [slow, fast, 3] of an image [slow, fast].
+    """Return colours uint8 [slow, fast, 3] of an image [slow, fast].
 
-    Pixels where ``mask`` is False, and NaN, have a colour that no value has. inf is the upper end of the scale,
-    negative pixels are the lower one.
+    Pixels where ``mask`` is False, and NaN, have a colour that no value has. inf has the colour of the upper end of
+    the scale, negative pixels that of the lower end.
     """
     style = style or Style()
     values = without_masked(image, mask)
@@ -40,7 +40,7 @@ def picture(image: np.ndarray, style: Style | None = None, mask: np.ndarray | No
 
 
 def png_bytes(colours: np.ndarray) -> bytes:
-    """Colours uint8 [slow, fast, 3] as a PNG file, first pixel top left; without any colour, a file of greys."""
+    """Return colours uint8 [slow, fast, 3] as a PNG file, first pixel top left; greys as a greyscale file."""
     from PIL import Image
 
     red = colours[..., 0]

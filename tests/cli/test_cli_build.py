@@ -68,7 +68,7 @@ def test_convention(line, convention):
 
 def test_vectors_before_a_named_convention_are_told():
     assert notices(f"{CUSTOM} -spindle_axis 0 1 0 -xds") == [
-        "-fdet_vector, -spindle_axis without effect: -xds after it brings its own axes"]
+        "-fdet_vector, -spindle_axis: no effect, because -xds after it sets its own axes"]
 
 
 @pytest.mark.parametrize(("line", "angle", "lost"), [
@@ -122,22 +122,22 @@ def test_misset_seed():
 
 
 @pytest.mark.parametrize(("line", "notice"), [
-    ("-misset_seed 7", "-misset_seed is without effect: there is no -misset random"),
-    ("-dump d.bin", "-dump is without effect: there is no d.bin to read, and no -hkl to write"),
-    ("-coherent", "-coherent is without effect, as in nanoBragg"),
-    ("-4stol f.txt -4stol g.txt", "-4stol is without effect, as in nanoBragg"),
-    ("-close_distance 90", "-close_distance overrules -distance"),
-    ("-detsize 4", "-detpixels overrules -detsize"),
-    ("-fluence 1e20 -flux 1e10", "-flux overrules -fluence"),
-    ("-xtalsize 0.0001", "-xtalsize overrules -N"),
-    ("-ORGX 3 -Yclose 2", "-Yclose, -ORGX without effect on the image: the mosflm convention pivots about the beam "
-                          "and takes -Xbeam, -Ybeam"),
-    ("-xds -Xbeam 3", "-Xbeam without effect on the image: the xds convention pivots about the sample "
-                      "and takes -ORGX, -ORGY"),
+    ("-misset_seed 7", "-misset_seed has no effect: there is no -misset random"),
+    ("-dump d.bin", "-dump has no effect: there is no d.bin to read, and no -hkl to write"),
+    ("-coherent", "-coherent has no effect, as in nanoBragg"),
+    ("-4stol f.txt -4stol g.txt", "-4stol has no effect, as in nanoBragg"),
+    ("-close_distance 90", "-distance has no effect: -close_distance overrules it"),
+    ("-detsize 4", "-detsize has no effect: -detpixels overrules it"),
+    ("-fluence 1e20 -flux 1e10", "-fluence has no effect: -flux overrules it"),
+    ("-xtalsize 0.0001", "-N has no effect: -xtalsize overrules it"),
+    ("-ORGX 3 -Yclose 2", "-Yclose, -ORGX: no effect on the image, because the mosflm convention pivots about the beam "
+                          "and uses -Xbeam, -Ybeam"),
+    ("-xds -Xbeam 3", "-Xbeam: no effect on the image, because the xds convention pivots about the sample "
+                      "and uses -ORGX, -ORGY"),
     ("-pix0_vector 0.1 0 0 -Xbeam 3 --semantics physical",
-     "-Xbeam without effect on the image: the custom convention pivots about the beam and takes -pix0_vector"),
+     "-Xbeam: no effect on the image, because the custom convention pivots about the beam and uses -pix0_vector"),
     ("-sourcefile s.txt -divergence 1 -dispsteps 3",
-     "-dispsteps, -divergence without effect: -sourcefile lists the sources"),
+     "-dispsteps, -divergence: no effect, because -sourcefile lists the sources"),
     ("-hkl dup.hkl", "dup.hkl: 2 duplicate reflections; the last value of each is used (first duplicate: 1 0 0)"),
     ("-hkl once.hkl", "once.hkl: 1 duplicate reflection; the last value of each is used (first duplicate: 1 0 0)"),
 ])
@@ -206,14 +206,14 @@ def test_header_keys_match_inside_longer_ones(inputs):
     detector = built.experiment.detector
     assert (detector.orgx, detector.distance_mm, detector.twotheta_deg) == (6.5, 80.0, 0.0)
     assert built.experiment.goniometer.osc_deg is None
-    assert built.notices == ["OSC_RANGE -1 in i.img is without effect; give -osc",
-                             "TWOTHETA 5 in i.img is without effect; give -twotheta"]
+    assert built.notices == ["OSC_RANGE -1 in i.img has no effect; give -osc",
+                             "TWOTHETA 5 in i.img has no effect; give -twotheta"]
 
 
 def test_a_header_can_overrule_a_flag(inputs):
     smv(inputs / "i.img", np.ones((12, 12)), CLOSE_DISTANCE=80)
     assert job("-img i.img -distance 200", "-default_F 1 -cell 50 ").notices == [
-        "i.img: CLOSE_DISTANCE overrules -distance"]
+        "-distance has no effect: i.img: CLOSE_DISTANCE overrules it"]
 
 
 def test_dump_is_read_without_a_list(run, inputs):

@@ -129,7 +129,7 @@ def test_a_pixel_of_a_panel_is_traced(run):
 def test_the_c_program_has_no_panels(run):
     result = run(f"compare --c-bin true {LINE}--detector pilatus300k")
     assert result.exit_code == 1
-    assert result.stderr == ("Error: --detector: got 'pilatus300k'; the C program takes no such setting: type -pixel, "
+    assert result.stderr == ("Error: --detector: got 'pilatus300k'; the C program has no such setting; type -pixel, "
                              "-detpixels_f and -detpixels_s instead\n")
 
 

@@ -120,7 +120,7 @@ def write_bad_files(folder) -> None:
     ("--config no.toml", COMMAND, "--config: got 'no.toml'; there is no such file"),
     ("-hkl folder", COMMAND, "-hkl: got 'folder'; that is a folder, a file is accepted"),
     ("-dump no.bin -default_F 0", COMMAND,
-     "-dump: got 'no.bin'; there is no such file, and neither -hkl nor -default_F"),
+     "-dump: got 'no.bin'; there is no such file, give -hkl or -default_F"),
     # files that are there
     ("-hkl empty.txt", RUN, "empty.txt: no reflections; a list needs lines of h k l F"),
     ("-hkl text.hkl", RUN, "text.hkl:3: got 'a'; k must be a number"),
@@ -149,8 +149,8 @@ def write_bad_files(folder) -> None:
     ("-img zero.img -lambda 1 -pgmfile zero.img", COMMAND,
      "-pgmfile: got 'zero.img', which -img reads; every file needs its own name"),
     ("-cbffile c.cbf -nonoise", COMMAND,
-     "-cbffile: a CBF image with int32 pixels holds counts; with -nonoise, give -scale to say how photons become "
-     "counts"),
+     "-cbffile: a CBF image with int32 pixels holds counts; with -nonoise, give -scale, the counts per "
+     "photon"),
 ])
 def test_exact_sentence(line, status, sentence, run, folder):
     write_bad_files(folder)
@@ -261,7 +261,7 @@ def test_out_of_memory(run, monkeypatch):
     monkeypatch.setattr(cubragg.cli.simulate, "simulate", hungry)
     result = run(f"{SMALL} --quiet")
     assert result.exit_code == 1
-    assert result.stderr == "Error: not enough memory for this run; a smaller detector or list needs less\n"
+    assert result.stderr == "Error: not enough memory for this run; use a smaller detector or reflection list\n"
 
 
 def test_a_bug_keeps_its_traceback(run, monkeypatch):

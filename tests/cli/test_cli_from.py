@@ -50,7 +50,7 @@ def test_a_camera_length_in_a_data_file_is_a_flag(folder, unknown):
     found = models_of(experiment("--from a.geom -distance 82 -default_F 1 -cell 50 60 70 90 90 90"))
     for panel, other in zip(found.panels, wanted.panels, strict=True):
         assert panel.origin_mm == pytest.approx(other.origin_mm, abs=1e-9)
-    with pytest.raises(FormatError, match="give -distance, that of the panel which the beam hits"):
+    with pytest.raises(FormatError, match="give -distance, the distance of the panel that the beam hits"):
         experiment("--from a.geom -default_F 1 -cell 50 60 70 90 90 90")
     experiment("--from a.geom --from known.geom -default_F 1 -cell 50 60 70 90 90 90")
 
@@ -180,8 +180,8 @@ def test_a_mask_gives_its_pixels_but_no_geometry(described):
 def test_notices(run, described):
     """AT-FROM-056: what a user would not expect."""
     (described / "x.geom").write_text(GEOM + "bad/min_fs = 1\nbad/max_fs = 2\nbad/min_ss = 1\nbad/max_ss = 1\n")
-    early = ("phi steps stand at the start of what they cover: with 2 the image is 0.125 deg early, more -phisteps "
-             "come nearer to the scan")
+    early = ("phi steps are at the start of their intervals: with 2 the image is 0.125 deg before the middle of the "
+             "scan, more -phisteps reduce this")
     for steps, told in (("", True), (" -phisteps 10", False)):
         assert (early in build(parse(f"--from a.expt -default_F 1{steps}".split())).notices) == told
     document = json.loads(Path("a.expt").read_text())
@@ -190,7 +190,7 @@ def test_notices(run, described):
     (described / "thick.expt").write_text(json.dumps(document))
     for semantics, told in (("nanobragg", True), ("physical", False)):
         job = build(parse(f"--from thick.expt -default_F 1 --semantics {semantics}".split()))
-        assert any("counts all sensor layers alike" in notice for notice in job.notices) == told
+        assert any("gives all sensor layers the same weight" in notice for notice in job.notices) == told
         assert (job.experiment.detector.thickness_um, job.experiment.detector.attenuation_um) == (300.0, 250.0)
         assert job.experiment.detector.thick_steps is None
 
@@ -295,16 +295,16 @@ def test_oblique_panels_are_written_with_a_warning(run, folder):
 @pytest.mark.parametrize(("line", "code", "message"), [
     ("--from nowhere.expt", 2, "--from: got 'nowhere.expt'; there is no such file"),
     ("--from .", 2, "that is a folder"),
-    ("--from a.expt -mosflm", 2, "-mosflm: got a convention beside the detector of a.expt"),
+    ("--from a.expt -mosflm", 2, "-mosflm: got a convention together with the detector of a.expt"),
     ("--from a.expt -distance 0", 2, "-distance: got 0 mm"),
     ("--from a.expt#3", 1, "a.expt: got experiment 3; it holds 1, counted from 0"),
     ("--from a.geom#0", 1, "only an .expt holds several experiments"),
     ("--from empty", 1, "empty: the file is empty"),
     ("--from cut.expt", 1, "cut.expt:5: not JSON"),
     ("--from behind.expt", 1, "behind.expt: got a panel whose plane passes 0 mm from the crystal"),
-    ("--from a.expt -ORGX 3", 2, "-ORGX: got 3.0 beside the panels of a.expt, which are placed already"),
-    ("--from a.expt -fdet_vector 1 0 0", 2, "-fdet_vector: got 1.0 0.0 0.0 beside the panels of a.expt"),
-    ("--from a.expt --detector pilatus6m", 2, "--detector: got pilatus6m beside the panels of a.expt"),
+    ("--from a.expt -ORGX 3", 2, "-ORGX: got 3.0, but the panels of a.expt have positions of their own"),
+    ("--from a.expt -fdet_vector 1 0 0", 2, "-fdet_vector: got 1.0 0.0 0.0, but the panels of a.expt"),
+    ("--from a.expt --detector pilatus6m", 2, "--detector: got pilatus6m, but the panels of a.expt"),
     ("--from a.geom --from b.geom -pixel 0.1", 2, "-pixel: got another pixel or size than the panels of b.geom have"),
     ("--from a.expt --expt a.expt", 2, "--expt: got 'a.expt', which --from reads"),
     ("--from a.expt -phi 3 -osc 0 --xds-inp X", 1, "--xds-inp: got an image without rotation"),

@@ -200,10 +200,10 @@ def test_summary(run, image):
 
 
 def test_verbose_tells_what_was_chosen(run):
-    assert "Choices" not in run(f"{SMALL} --backend numpy").stderr
+    assert "Rendering" not in run(f"{SMALL} --backend numpy").stderr
     result = run(f"{SMALL} --backend numpy -v")
     assert result.stderr.splitlines()[-4:] == [
-        "Choices", "  backend           numpy in double precision", "  tile              none",
+        "Rendering", "  backend           numpy in double precision", "  tile              none",
         "  terms             all are evaluated: the numpy backend evaluates all of them"]
 
 
@@ -216,7 +216,7 @@ def test_verbose_tells_of_culling(run):
     except CubraggError as error:
         pytest.skip(str(error))
     lines = run(line).stderr.splitlines()[-4:]
-    assert lines[:2] == ["Choices", "  backend           cpu in double precision"]
+    assert lines[:2] == ["Rendering", "  backend           cpu in double precision"]
     assert re.fullmatch(r"  tile              \d+ x \d pixels", lines[2])
     assert re.fullmatch(r"  terms             those that are 0 on a tile are left out, about \S+ % are evaluated: "
                         r"expected to cost \S+ % of all terms", lines[3])
@@ -237,7 +237,7 @@ def test_warnings_come_once_and_not_with_quiet(run):
     line = f"{SMALL} -mosaic 1 -coherent -coherent -pivot sample -floatfile a.bin "
     warnings = [text for text in run(line).stderr.splitlines() if text.startswith("warning: ")]
     assert len(warnings) == len(set(warnings))
-    assert "warning: -coherent is without effect, as in nanoBragg" in warnings
+    assert "warning: -coherent has no effect, as in nanoBragg" in warnings
     assert any("10 domains are used" in text for text in warnings)
     assert any("pivot" in text for text in warnings)
     result = run(f"{line} --quiet")
@@ -288,13 +288,13 @@ def test_a_float_image_needs_no_file_libraries(folder):
 
 
 @pytest.mark.parametrize(("line", "notice"), [
-    ("-adc 3", "-adc is without effect: no such file is written (-intfile, -noisefile, --save)"),
-    ("--truth-min 3", "--truth-min is without effect: no such file is written (--truth)"),
-    ("--tiff-type uint16", "--tiff-type is without effect: no such file is written (--tiff)"),
-    ("-scale 3", "-scale is without effect: no such file is written (-intfile, -pgmfile, --cbffile, --nxmx, --tiff, "
+    ("-adc 3", "-adc has no effect: none of its files is written (-intfile, -noisefile, --save)"),
+    ("--truth-min 3", "--truth-min has no effect: none of its files is written (--truth)"),
+    ("--tiff-type uint16", "--tiff-type has no effect: none of its files is written (--tiff)"),
+    ("-scale 3", "-scale has no effect: none of its files is written (-intfile, -pgmfile, --cbffile, --nxmx, --tiff, "
                  "--save)"),
-    ("-noisefile n.img -nonoise", "-noisefile is without effect: -nonoise comes after it"),
-    ("-pgmfile p.pgm -nopgm", "-pgmfile is without effect: -nopgm comes after it"),
+    ("-noisefile n.img -nonoise", "-noisefile has no effect: -nonoise follows it"),
+    ("-pgmfile p.pgm -nopgm", "-pgmfile has no effect: -nopgm follows it"),
 ])
 def test_flags_about_files_that_are_not_written(run, folder, line, notice):
     assert notice not in run(f"{SMALL} -floatfile a.bin").stderr
@@ -305,7 +305,7 @@ def test_flags_about_files_that_are_not_written(run, folder, line, notice):
 def test_flags_about_files_that_are_written(run, folder):
     result = run(f"{SMALL} -noisefile n.img -adc 3 -seed 2 --noise-rng reference --smv-flavor adsc -nonoise "
                  "-noisefile m.img")
-    assert "without effect" not in result.stderr
+    assert "no effect" not in result.stderr
     assert [path.name for path in folder.iterdir()] == ["m.img"]
 
 

@@ -135,10 +135,10 @@ def test_conventions_of_cbf(flags, convention, gap, run):
     ("--images 0", 2, "--images: got 0; the number of images must be >= 1"),
     ("--images 2", 2, "--images: got 2 images with an oscillation range of 0 deg; a series needs -osc > 0 deg"),
     ("--images 1.5 -osc 1", 2, None),
-    ("--nxmx a.h5 -nonoise", 2, "--nxmx: an NXmx file with uint32 pixels holds counts; with -nonoise, give -scale "
-                                "to say how photons become counts"),
-    ("--tiff a.tif -nonoise", 2, "--tiff: a TIFF image with int32 pixels holds counts; with -nonoise, give -scale to "
-                                 "say how photons become counts"),
+    ("--nxmx a.h5 -nonoise", 2, "--nxmx: an NXmx file with uint32 pixels holds counts; with -nonoise, give -scale, "
+                                "the counts per photon"),
+    ("--tiff a.tif -nonoise", 2, "--tiff: a TIFF image with int32 pixels holds counts; with -nonoise, give -scale, the "
+                                 "counts per photon"),
     ("--nxmx no/a.h5", 1, "--nxmx: cannot write 'no/a.h5': there is no folder 'no'"),
     ("--nxmx a.h5 -scale 1e12", 1, None),
     ("--tiff a.tif --tiff-type uint16 -scale 1e6", 1, None),
@@ -146,9 +146,9 @@ def test_conventions_of_cbf(flags, convention, gap, run):
      "--cbf-convention: got pilatus for 12 x 12 pixels; that header needs whole modules of 487 x 195 pixels with gaps "
      "of 7 and 17 between them"),
     ("-curved_det -cbffile a.cbf", 2, "-cbffile: got a curved detector, which a miniCBF header cannot describe; --tiff "
-                                      "and -floatfile hold the pixels alone"),
+                                      "and -floatfile hold pixels without a geometry"),
     ("-curved_det --nxmx a.h5", 2, "--nxmx: got a curved detector, which an NXmx file cannot describe; --tiff and "
-                                   "-floatfile hold the pixels alone"),
+                                   "-floatfile hold pixels without a geometry"),
     ("-twotheta 3 --smv-flavor adsc -noisefile a.img", 2,
      "-noisefile: got a detector that does not face the beam, which an ADSC header cannot describe; --nxmx can"),
     ("-osc 1 --images 2 -floatfile a.bin --tiff a.bin", 2,

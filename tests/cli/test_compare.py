@@ -107,9 +107,9 @@ def test_resampling(images):
 # exit statuses and sentences
 
 @pytest.mark.parametrize(("line", "status", "message"), [
-    ("a.bin", 1, "Got 1 image; two are compared, or --c-bin with simulate's flags."),
-    ("a.bin b.bin a.img", 1, "Got 3 images; two are compared, or --c-bin with simulate's flags."),
-    ("a.bin b.bin -N 5", 1, "No such option '-N'; simulate's flags go with --c-bin."),
+    ("a.bin", 1, "Got 1 image; two are accepted, or --c-bin with simulate's flags."),
+    ("a.bin b.bin a.img", 1, "Got 3 images; two are accepted, or --c-bin with simulate's flags."),
+    ("a.bin b.bin -N 5", 1, "No such option '-N'; simulate's flags are accepted with --c-bin only."),
     ("a.bin b.bin --threshold 2", 1, ("'--threshold'", "2", "-1.0<=x<=1.0")),
     ("a.bin b.bin --threshold", 1, ("'--threshold'", "requires an argument")),
     ("a.bin b.bin --threshold nan", 1, ("'--threshold'", "nan", "not a finite number")),
@@ -117,10 +117,10 @@ def test_resampling(images):
     ("a.bin b.bin --roi 0 12 0 5", 1, "--roi: got 0 12 0 5; a region lies inside 0 11 0 11, minimum first"),
     ("a.bin b.bin --shape 0 3", 1, ("'--shape'", "0", "x>=1")),
     ("a.bin b.bin --png-black 0 --out o", 1, ("'--png-black'", "0", "x>0")),
-    ("a.bin b.bin --png-black 3", 1, "--png-black: got no --out; it needs a folder to write to"),
-    ("a.bin b.bin --save-diff", 1, "--save-diff: got no --out; it needs a folder to write to"),
+    ("a.bin b.bin --png-black 3", 1, "--png-black: got no --out; give --out FOLDER, where it is written"),
+    ("a.bin b.bin --save-diff", 1, "--save-diff: got no --out; give --out FOLDER, where it is written"),
     ("a.bin b.bin --out a.bin", 1, "--out: got 'a.bin'; it cannot be written (File exists)"),
-    ("--c-bin nb --resample -N 5", 1, "--resample: got --c-bin as well; it is for two image files"),
+    ("--c-bin nb --resample -N 5", 1, "--resample: got --c-bin as well; it applies to two image files only"),
     ("a.bin b.bin --png-black inf --out o", 1, ("'--png-black'", "inf", "not a finite number")),
     ("a.bin b.bin --treshold 0.5", 1, "No such option '--treshold'. Did you mean '--threshold'?"),
     ("--c-bin nb --treshold 0.5 -N 5", 1, "No such option '--treshold'. Did you mean '--threshold'?"),
@@ -135,7 +135,7 @@ def test_resampling(images):
     (f"--c-bin /bin/true {FLAGS}", 2, "/bin/true: wrote no float image"),
     ("a.bin broken.bin", 3, "1 pixel is NaN or infinite in one image only."),
     ("a.bin small.bin", 4, "compare: got 12 x 12 and 6 x 6 pixels; images must have the same shape, or be resampled "
-                           "(--resample brings B to the pixels of A)"),
+                           "(--resample averages B onto the pixels of A)"),
     ("a.bin none.bin", 5, "none.bin: cannot be read (No such file or directory)"),
     (". a.bin", 5, ".: cannot be read (Is a directory)"),
     ("a.bin wide.bin --shape 12 11", 5, "a.bin: got 576 bytes; a float image of 12 x 11 pixels has 528 bytes"),

@@ -78,12 +78,12 @@ def test_the_cell_comes_from_the_file(quartz):
 @pytest.mark.parametrize(("flags", "told"), [
     ("-cell 4.916 4.916 5.4054 90 90 120", []),
     ("-cell 5 5 5.4054 90 90 120",
-     ["the cell is 5 5 5.4054 90 90 120 from -cell, not 4.916 4.916 5.4054 90 90 120 from Q.mtz"]),
-    ("-mat A.mat", ["the cell is 10 10 10 90 90 90 from -mat, not 4.916 4.916 5.4054 90 90 120 from Q.mtz"])])
+     ["-cell: the crystal has the cell 5 5 5.4054 90 90 120, not 4.916 4.916 5.4054 90 90 120 of Q.mtz"]),
+    ("-mat A.mat", ["-mat: the crystal has the cell 10 10 10 90 90 90, not 4.916 4.916 5.4054 90 90 120 of Q.mtz"])])
 def test_a_cell_of_the_command_line_stands(quartz, flags, told):
     Path("A.mat").write_text("0.07 0 0\n0 0.07 0\n0 0 0.07\n")
     job = build(parse(f"-hkl Q.mtz {SMALL} {flags}".split()))
-    assert [notice for notice in job.notices if "the cell is" in notice] == told
+    assert [notice for notice in job.notices if "has the cell" in notice] == told
 
 
 def test_missing_reflections_on_stderr_unless_quiet(run, quartz):
@@ -150,13 +150,13 @@ def test_one_dash_or_two(run):
 def test_the_model_is_not_overwritten(run):
     Path("m.hkl").write_bytes(Path(QUARTZ).read_bytes())
     result = run("sf m.hkl -o m.hkl --dmin 1")
-    assert result.stderr == "Error: -o: got 'm.hkl', which is the model; every file needs its own name\n"
+    assert result.stderr == "Error: -o: got 'm.hkl', which is MODEL itself; every file needs its own name\n"
     assert Path("m.hkl").read_bytes() == Path(QUARTZ).read_bytes()
 
 
 def test_column_without_a_list():
     job = build(parse(["-default_F", "1", "-cell", "50", "--column", "FC"]))
-    assert "--column is without effect: there is no -hkl" in job.notices
+    assert "--column has no effect: there is no -hkl" in job.notices
 
 
 def test_help(run):

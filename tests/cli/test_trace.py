@@ -98,7 +98,8 @@ def test_against_a_program():
     (f"12 14 {FLAGS} --semantics physical", 2,
      "semantics: got physical; pixels are traced in nanobragg semantics only: type --semantics nanobragg"),
     (f"12 14 {FLAGS} -lambda 0", 2, "-lambda: got 0 A; wavelength must be > 0 A"),
-    (f"12 14 {FLAGS} --last --json x.json", 2, "--last: got --json or --against as well; those work on all steps"),
+    (f"12 14 {FLAGS} --last --json x.json", 2, "--last: got --json or --against as well; those need "
+                                           "all steps, leave one of them out"),
     (f"12 14 {FLAGS} --tolerance 2", 2, ("'--tolerance'", "2", "0.0<=x<1.0")),
     (f"12 14 {FLAGS} --tolerance x", 2, ("'--tolerance'", "'x'", "float")),
     (f"12 14 {FLAGS} --against", 2, ("'--against'", "requires an argument")),
@@ -111,7 +112,7 @@ def test_against_a_program():
     (f"12 14 {FLAGS} --against other.json", 2,
      "--against: got a trace of pixel 1 2 (fast slow); one of pixel 12 14 is accepted"),
     (f"12 14 {FLAGS} --against /bin/true --tolerance 1e-3", 2,
-     "--tolerance: got a program to compare with; its printed digits decide"),
+     "--tolerance: got a program as --against, compared at its printed digits; leave it out"),
     (f"12 14 {FLAGS} --against broken.json", 1,
      "broken.json: not a trace (KeyError: 'steps'); the output of 'cubragg trace --json' is accepted"),
     (f"12 14 {FLAGS} --against /bin/false", 1, "/bin/false: ended with exit status 1"),

@@ -165,7 +165,7 @@ def test_each_image_of_a_series_has_its_own(run, folder):
      "then belong to no reflection; predicted reflections need --semantics physical or none of these"),
     ("--png p.png --png-spots -oversample_thick", "-oversample_thick: multiplies the running sum of a pixel, whose "
      "photons then belong to no reflection; predicted reflections need --semantics physical or none of these"),
-    ("--png-spots", "--png-spots: got no --png; it says how that picture is made"),
+    ("--png-spots", "--png-spots: got no --png, the picture that it affects; give --png FILE"),
     ("--truth a.bin", "--truth: got 'a.bin', which -floatfile writes; every file needs its own name"),
 ])
 def test_faults(line, sentence, run, folder):

@@ -107,7 +107,7 @@ def test_images_of_other_programs(run, files, line, image, figures, saturated, m
 
 def test_the_frame_that_was_asked_for(run, files):
     assert rows(run("view a_000001.h5 --number 3 -o p.png"))["min, mean, max"].endswith("1797 at 29 19 (fast slow)")
-    assert rows(run("view a_000001.h5"))["written"] == "a_000001.h5.1.png (no window can be shown here)"
+    assert rows(run("view a_000001.h5"))["written"] == "a_000001.h5.1.png (no display is available)"
 
 
 def test_our_series_in_one_file(run, folder):
@@ -128,7 +128,7 @@ def test_our_series_in_one_file(run, folder):
 
 
 def test_without_a_display_the_picture_lies_beside_the_image(run, files):
-    assert rows(run("view a.img"))["written"] == "a.img.png (no window can be shown here)"
+    assert rows(run("view a.img"))["written"] == "a.img.png (no display is available)"
     assert (files / "a.img.png").exists()
 
 
@@ -187,7 +187,7 @@ def test_geometry_of_an_eiger_file(run, files):
 
 def test_geometry_that_nobody_told(run, files):
     found = rows(run("view a.edf -o p.png"))
-    assert found["geometry"] == "not known: a.edf: its format does not say where the detector is"
+    assert found["geometry"] == "unknown: a.edf: its format does not say where the detector is"
     assert "taken from" not in found
 
 
@@ -261,7 +261,7 @@ def test_numbers_over_a_file(run, folder):
     assert found["geometry"] == "0.7 Å (17.71 keV), distance 200 mm, pixel 500 µm"
     assert found["taken from"] == "two.geom, but -lambda, -distance, --beam"
     assert run(f"{line} -pixel 0.1").stderr == (
-        "Error: -pixel: got 0.1 mm beside the panels of two.geom, which have pixels of their own; leave it out\n")
+        "Error: -pixel: got 0.1 mm, but the panels of two.geom have a pixel size of their own; leave it out\n")
     (folder / "two.geom").write_text(TWO_PANELS.replace("9000 eV", "/LCLS/eV"))
     assert run(line).stderr == "Error: two.geom:1: photon_energy = /LCLS/eV is a place in a data file; give -lambda\n"
     assert run(f"{SMALL} --save-config small.toml -floatfile f.bin --quiet").exit_code == 0
@@ -287,16 +287,17 @@ def test_numbers_over_a_file(run, folder):
     ("a.edf -distance -5", 2, "-distance: got -5 mm; a value > 0 is accepted"),
     ("a.edf --png-range 50 10", 2, "--png-range: got 50 10; two percentiles from 0 to 100 are accepted, the lower one "
                                    "first"),
+    ("a.edf -lamda 1", 2, "No such option '-lamda'. Did you mean '-lambda'?"),
+    ("-distnace 5 a.edf", 2, "No such option '-distnace'. Did you mean '-distance'?"),
     ("a.edf -o a.edf", 2, "--png: got 'a.edf', which is the image itself; another name is accepted"),
     ("a.edf -o none/a.png", 1, "--png: cannot write 'none/a.png': No such file or directory"),
     ("a.cbf --config small.toml", 2, "--config: got a detector of 12 x 12 pixels; the image has 30 x 20"),
-    ("a.cbf --config small.toml -lambda 1", 2, "--config: got -lambda as well; --from may stand beside it, numbers "
-                                               "may not"),
+    ("a.cbf --config small.toml -lambda 1", 2, "--config: got -lambda as well; only --from is accepted beside it"),
     ("a.cbf --from nothing.expt", 2, "--from: got 'nothing.expt'; there is no such file"),
     ("a.cbf --from a.tif", 1, "a.tif: got a file of no known kind; a DIALS .expt, an SMV or miniCBF image, an NXmx "
                               "file, a CrystFEL .geom or .cell is accepted"),
     ("a.cbf --from two.geom", 2, "--from: got a detector of 28 x 10 pixels; the image has 30 x 20"),
-    ("a.cbf --from x.cell", 1, "x.cell: there is no detector in it"),
+    ("a.cbf --from x.cell", 1, "x.cell: no detector in this file, give one that describes a detector"),
 ])
 def test_faults(run, files, line, code, message):
     (files / "text.xyz").write_text("no image" * 99)
@@ -317,7 +318,7 @@ def test_without_matplotlib(run, files, monkeypatch):
             2, "Error: --png-rings: needs matplotlib; pip install 'cubragg[plot]'\n")
     assert rows(run("view a.cbf -o p.png"))["written"] == "p.png"
     monkeypatch.setenv("DISPLAY", ":7")
-    assert rows(run("view a.cbf"))["written"] == "a.cbf.png (no window can be shown here)"
+    assert rows(run("view a.cbf"))["written"] == "a.cbf.png (no display is available)"
 
 
 def test_pictures_of_simulate(run, folder):
@@ -330,7 +331,7 @@ def test_pictures_of_simulate(run, folder):
 
 
 @pytest.mark.parametrize(("line", "message"), [
-    ("--png-zoom", "--png-zoom: got no --png; it says how that picture is made"),
+    ("--png-zoom", "--png-zoom: got no --png, the picture that it affects; give --png FILE"),
     ("--png p.png --png-range 9 9", "--png-range: got 9 9; two percentiles from 0 to 100 are accepted, the lower one "
                                     "first"),
     ("--png p.png --png-scale cubic", "--png-scale: got 'cubic'; linear, sqrt or log is accepted"),
