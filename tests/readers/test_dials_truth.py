@@ -62,7 +62,7 @@ def answers(request, tmp_path_factory):
         pytest.skip("DIALS is not installed: its Python cannot import dials and dxtbx")
     experiment = Experiment(
         Crystal(cell=(58.0, 62.0, 66.0, 88.0, 95.0, 102.0), misset_deg=(11.0, 23.0, 37.0), cells=(12, 12, 12),
-                shape="gauss", fudge=1.23),
+                shape="gauss_star", fudge=0.92),
         StructureFactors(100.0), Beam(wavelength_A=1.1, fluence=1e28),
         Detector(convention=request.param, pixel_size_mm=0.4, fast_pixels=200, slow_pixels=160, distance_mm=110.0,
                  rotx_deg=3.0, roty_deg=-5.0, rotz_deg=4.0),
