@@ -8,7 +8,6 @@ CUBRAGG_PARITY_ARTIFACTS=1) leaves its images, figures and the trace of its wors
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import itertools
 import json
 import math
@@ -41,11 +40,11 @@ from cubragg.run.image import Image
 from cubragg.run.render import simulate
 from cubragg.units import deg_from_rad
 from cubragg.view.png import write_png
+from support.golden_set import DATA, arguments, cases, reference
+from support.scripts import script
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-sys.path.insert(0, str(HERE / "golden"))
-from golden_set import DATA, arguments, cases, reference  # noqa: E402
 
 DOCUMENT = yaml.safe_load((HERE / "parity_cases.yaml").read_text())
 C_PROGRAM = os.environ.get("NB_C_BIN", "") if os.environ.get("NB_RUN_PARALLEL") == "1" else ""
@@ -263,18 +262,6 @@ def noise(case: dict[str, Any], results: Rendered, backend: str) -> dict[str, fl
 def _region(plan: Plan) -> tuple[slice, slice]:
     fast_min, fast_max, slow_min, slow_max = plan.roi
     return slice(slow_min, slow_max + 1), slice(fast_min, fast_max + 1)
-
-
-@cache
-def script(name: str) -> Any:
-    """A module of scripts/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, HERE.parent / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def benchmark(case: dict[str, Any], results: Rendered, backend: str) -> dict[str, float]:

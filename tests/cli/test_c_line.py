@@ -13,8 +13,6 @@ import gemmi
 import numpy as np
 import pytest
 
-from cli.conftest import SMALL
-from cli.test_cli_flags import HANDWRITTEN
 from cubragg.cli.build import build
 from cubragg.cli.c_line import REFUSED, c_arguments, check
 from cubragg.cli.compare import command as compare_command
@@ -25,6 +23,8 @@ from cubragg.cli.trace import command as trace_command
 from cubragg.device.host_build import find_compiler
 from cubragg.errors import ConfigError, CubraggError
 from cubragg.io.reflections.hkl import write_hkl
+from support.command import SMALL
+from support.flag_lines import HANDWRITTEN
 
 PROGRAM = os.environ.get("NB_C_BIN")
 

@@ -18,8 +18,8 @@ import pytest
 
 import cubragg.cli.simulate
 import cubragg.io.images.raw
-from cli.conftest import SMALL, smv
 from cubragg.errors import BackendUnavailable
+from support.command import SMALL, smv
 
 COMMAND = 2
 RUN = 1

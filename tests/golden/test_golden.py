@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from golden_set import arguments, cases, reference, stored
 
 from cubragg import simulate
 from cubragg.cli.build import build
@@ -14,6 +13,7 @@ from cubragg.detect.noise import noise_counts
 from cubragg.io.images.smv import smv_header
 from cubragg.parity.pixel_trace import trace_pixel
 from cubragg.units import deg_from_rad
+from support.golden_set import arguments, cases, reference, stored
 
 #: A pixel may differ by one unit of the last place (6e-8 to 1.2e-7): the C library's sine of
 #: pi * N * h and the polynomial sine of the reduced index round differently.

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import small_experiment
 
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.device import host_build
@@ -21,6 +20,7 @@ from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.kernel_params import PARAMS
 from cubragg.errors import BackendUnavailable, KernelBuildError
 from cubragg.plan.plan import make_plan
+from support.experiments import small_experiment
 
 TEXT = 'extern "C" int answer() { return ANSWER; }\n'
 HERE = Path(__file__).resolve().parent
