@@ -1,36 +1,10 @@
-"""A file for HDF5 to write to that survives a full disk, and Ctrl-C or a signal like it at any moment."""
+"""A file for HDF5 to write to that survives a full disk."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-#: What a program may turn into an exception, wherever it is at that moment.
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ctrl-C and the like wait for the end of the block: HDF5 must not lose a call in its middle."""
-    if threading.current_thread() is not threading.main_thread():  # which alone gets them
-        yield
-        return
-    came: list[int] = []
-    before = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
-    for number in before:
-        signal.signal(number, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came:
-        before[came[0]](came[0], None)
 
 
 class Sink:
