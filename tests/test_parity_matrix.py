@@ -41,6 +41,7 @@ from cubragg.run.render import simulate
 from cubragg.units import deg_from_rad
 from cubragg.view.png import write_png
 from support.golden_set import DATA, arguments, cases, reference
+from support.renders import rendered
 from support.scripts import script
 
 HERE = Path(__file__).resolve().parent
@@ -71,13 +72,6 @@ def lines_of(case: dict[str, Any]) -> list[Line]:
             words = shlex.split(f"{case['flags']} {more}".replace("{in}", str(DATA / "inputs")))
             lines.append(Line(f"{case['id']}-{number}", tuple(words), None))
     return lines
-
-
-@cache
-def rendered(line: tuple[str, ...], backend: str) -> tuple[Job, Image]:
-    """The job and the image of a command line, rendered once per backend."""
-    job = build(parse(line))
-    return job, simulate(job.experiment, backend=backend, precision="double")
 
 
 @cache
@@ -348,7 +342,8 @@ def leave_artifacts(at_id: str, case_id: str, outcome: Outcome, folder: Path) ->
 def marks(case: dict[str, Any], backend: str) -> list[pytest.MarkDecorator]:
     """A case that is known to fail on a backend must fail, until its entry in the fix plan is closed."""
     failure = case.get("open", {}).get(backend)
-    return [pytest.mark.xfail(reason=f"open: {failure}")] if failure else []
+    return [pytest.mark.gpu] * (backend == "cuda") + (
+        [pytest.mark.xfail(reason=f"open: {failure}")] if failure else [])
 
 
 EVERY_CASE = [pytest.param(at_id, case, backend, id=f"{at_id}-{case['id']}-{backend}", marks=marks(case, backend))

@@ -58,7 +58,7 @@ def is_known(spelling: str) -> bool:
     return any(spelling == option if option in WHOLE_WORDS else option in spelling for option in KNOWN)
 
 
-@pytest.mark.skipif(not PROGRAM, reason="no C program: NB_C_BIN is not set")
+@pytest.mark.c_program
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.c_program == HANDED_ON], ids=lambda flag: flag.name)
 def test_what_is_handed_on_is_in_the_program(flag):
     """Among the words of its code; the compiler may have put short ones into instructions."""

@@ -16,7 +16,7 @@ from cubragg.cli.parser import parse
 from support.command import smv
 
 PROGRAM = os.environ.get("NB_C_BIN")
-pytestmark = pytest.mark.skipif(not PROGRAM, reason="no C program: NB_C_BIN is not set")
+pytestmark = pytest.mark.c_program
 
 LINES = 40
 FLAGS_A_LINE = (3, 16)

@@ -28,6 +28,7 @@ from cubragg.errors import KernelBuildError
 from cubragg.plan.plan import make_plan
 from cubragg.run.batch import render_many
 from support.experiments import Hung, hang, large, random_grid, small_experiment
+from support.golden_set import arguments, cases, reference
 from support.image_bodies import *  # noqa: F403 - the tests of the shared bodies
 from support.image_bodies import (
     OF_MAXIMUM_BELOW_200,
@@ -36,6 +37,7 @@ from support.image_bodies import (
     precisions,
     share_of_maximum,
 )
+from support.renders import rendered
 
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
 
@@ -62,7 +64,19 @@ def renderer():
     return CudaEngine
 
 
-# Against NumPy, beside the shared bodies
+@pytest.fixture
+def backend():
+    return "cuda"
+
+
+# Against the C program and NumPy, beside the shared bodies
+
+
+@pytest.mark.parametrize("case_id", cases())
+def test_golden_double(case_id):
+    places, expected = reference(case_id)
+    _, image = rendered(tuple(arguments(cases()[case_id])), "cuda")
+    assert_double(image.photons.ravel()[places], expected, case_id)
 
 
 @precisions

@@ -33,6 +33,11 @@ def renderer():
     return HostEngine
 
 
+@pytest.fixture
+def backend():
+    return "cpu"
+
+
 @precisions
 @pytest.mark.parametrize("cells", [20, 200, 1000])
 def test_error_against_cells(precision, cells):

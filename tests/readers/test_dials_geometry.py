@@ -23,6 +23,8 @@ from support.dials import dials_python, ran
 from support.experiments import Hung, hung
 from support.nexus_file import write
 
+pytestmark = pytest.mark.dials
+
 #: Rounding of what two programs compute in double precision from lengths of some 100 mm.
 SAME = 1e-9
 #: Between the centre of a rendered spot and its prediction [pixel].

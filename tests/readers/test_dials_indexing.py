@@ -18,6 +18,8 @@ from cubragg.plan.plan import make_plan
 from support.command import simulated
 from support.dials import dials_python, ran
 
+pytestmark = pytest.mark.dials
+
 #: Background of about 7 photons, peaks of some hundred, a hundred spots an image.
 LINE = ("-default_F 300 -cell 45 55 65 80 85 75 -misset 10 20 30 -lambda 1 -N 12 -distance 150 -detpixels_f 800 "
         "-detpixels_s 720 -pixel 0.25 -osc 0.5 -phisteps 10 -oversample 1 -Xbeam 85 -Ybeam 105 --semantics physical "

@@ -1,7 +1,7 @@
 """Bodies of image tests that the kernels on the CPU and on a GPU share.
 
-A test module imports them with ``import *`` and gives the fixture ``renderer``, which makes a
-renderer of a plan and a precision.
+A test module imports them with ``import *`` and gives the fixtures ``renderer``, which makes a renderer of a plan
+and a precision, and ``backend``, its name.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from cubragg import ConfigError
-from cubragg.cli.build import build
-from cubragg.cli.parser import parse
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.plan.plan import make_plan
 from support.experiments import large, random_experiment, random_grid
 from support.golden_set import arguments, cases, reference
+from support.renders import rendered
 
 #: Double: share of a pixel's value, share of the maximum, and share of the value above a tenth of the maximum.
 VALUE, OF_MAXIMUM, STRONG = 1e-6, 1e-8, 2e-7
@@ -65,21 +64,12 @@ def experiments(chunk):
 # The golden set
 
 
-def golden(renderer, case_id, precision):
-    plan = make_plan(build(parse(arguments(cases()[case_id]))).experiment)
-    places, expected = reference(case_id)
-    return renderer(plan, precision).render().ravel()[places], expected
-
-
-@pytest.mark.parametrize("case_id", cases())
-def test_golden_double(renderer, case_id):
-    assert_double(*golden(renderer, case_id, "double"), case_id)
-
-
 @precisions
 @pytest.mark.parametrize("case_id", cases())
-def test_golden_in_less(renderer, case_id, precision):
-    assert share_of_maximum(*golden(renderer, case_id, precision)) <= OF_MAXIMUM_BELOW_200[precision]
+def test_golden_in_less(backend, case_id, precision):
+    places, expected = reference(case_id)
+    _, image = rendered(tuple(arguments(cases()[case_id])), backend, precision)
+    assert share_of_maximum(image.photons.ravel()[places], expected) <= OF_MAXIMUM_BELOW_200[precision]
 
 
 # Random experiments
