@@ -32,11 +32,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 # This folder last: it holds a module of the name of one in the standard library, profile.
 SCRIPTS = ROOT / "scripts"
-sys.path = [str(ROOT), str(ROOT / "tests" / "golden"),
+sys.path = [str(ROOT), str(ROOT / "tests"),
             *(entry for entry in sys.path if Path(entry).resolve() != SCRIPTS), str(SCRIPTS)]
 
 from benchmarks.machine import commit  # noqa: E402
-from golden_set import arguments, cases, reference  # noqa: E402
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, __version__  # noqa: E402
 from cubragg.cli.build import build  # noqa: E402
@@ -48,6 +47,7 @@ from cubragg.engine.variant import PRECISIONS  # noqa: E402
 from cubragg.errors import CubraggError  # noqa: E402
 from cubragg.plan.plan import Plan, make_plan  # noqa: E402
 from cubragg.run.batch import render_many  # noqa: E402
+from support.golden_set import arguments, cases, reference  # noqa: E402
 
 #: Bounds as shares of the image's maximum, up to 200 cells along an axis: performance.md, section 7.
 BOUNDS = {"double": 2e-7, "mixed": 5e-6, "single": 5e-5}

@@ -268,8 +268,9 @@ def write_help(root: Path) -> None:
 
 def collected(root: Path) -> set[str]:
     """The ids of all tests under ``root``."""
-    output = subprocess.run([sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests"],
-                            cwd=root, capture_output=True, text=True, check=False).stdout
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-n", "0", "-m", "",
+               "tests"]
+    output = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout
     nodes = {line.strip() for line in output.splitlines() if line.startswith("tests/") and "::" in line}
     if not nodes:
         raise SystemExit(f"lint_docs: no tests could be collected:\n{output}")

@@ -1,20 +1,28 @@
-"""What all tests share: small experiments, and the last lines about what was left out."""
+"""How tests run: in parallel, with caches that workers share; and fixtures that all of them share."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import random
+import shutil
 import signal
+import tempfile
+from collections import Counter
+from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import settings
 
-from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Sampling, Source, StructureFactors
-from cubragg.errors import FormatError
+from cubragg import Experiment
+from support import RENDERS_FOLDER
 
-pytest.register_assert_rewrite("image_bodies")
+#: Folders whose tests have a mark in common.
+FOLDER_MARKS = {"gpu": pytest.mark.gpu, "ptx": pytest.mark.ptx}
+#: Marks of tests that need what a machine may not have.
+NEEDS = ("gpu", "c_program", "dials", "ptx", "browser", "torch")
+QUICK = "not slow"
+
+pytest.register_assert_rewrite("support.dials", "support.image_bodies", "support.messages")
 settings.register_profile("cubragg", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("cubragg")
 
@@ -25,140 +33,67 @@ def pytest_addoption(parser):
                      help="every parity case leaves its images, figures and trace under reports/")
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Start no workers for tests that are named one by one."""
+    return 0 if _named(config) else None
+
+
 def pytest_configure(config):
-    """Compiled kernels of the tests stay out of the user's cache; and signals reach what the tests start."""
+    """Set caches, threads and signals for this process and those that it starts."""
+    if _named(config) and config.option.markexpr == QUICK:
+        config.option.markexpr = ""
     # A shell without job control starts what it puts in the background with SIGINT ignored, nohup what it is given
     # with SIGHUP ignored; programs that tests start would keep that, but not a handler.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
+    # Compiled kernels stay out of the user's cache.
     os.environ.setdefault("CUBRAGG_CACHE", str(config.rootpath / ".pytest_cache" / "kernels"))
+    if not hasattr(config, "workerinput"):
+        # Images of this run, and of no other: one that outlives a change of the code would hide it.
+        os.environ[RENDERS_FOLDER] = tempfile.mkdtemp(prefix="cubragg-renders-")
+    elif hasattr(os, "sched_setaffinity"):
+        # A worker has a core, and as many threads: two workers with two threads each would fight over two cores.
+        cores = sorted(os.sched_getaffinity(0))
+        number = int(config.workerinput["workerid"].removeprefix("gw"))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
-def pytest_terminal_summary(terminalreporter):
-    """Say how many tests a machine without a GPU, or without an optional program, leaves out."""
+def pytest_unconfigure(config):
+    """Remove the images of this run."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(RENDERS_FOLDER), ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests of whole folders, and skip those whose program is not named."""
+    tests = Path(__file__).parent
+    no_program = pytest.mark.skip(reason="no C program: NB_C_BIN is not set")
+    for item in items:
+        folder = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
+        if folder in FOLDER_MARKS:
+            item.add_marker(FOLDER_MARKS[folder])
+        if item.get_closest_marker("c_program") and not os.environ.get("NB_C_BIN"):
+            item.add_marker(no_program)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter, config):
+    """Say in the last lines what this machine, or the choice of tests, leaves out, and why."""
+    yield
     skipped = terminalreporter.stats.get("skipped", [])
-    gpu = [report for report in skipped if "tests/gpu/" in report.nodeid]
-    terminalreporter.write_line(f"GPU tests skipped: {len(gpu)}" + (f" ({gpu[0].longrepr[2]})" if gpu else ""))
+    for mark in NEEDS:
+        reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped if mark in report.keywords)
+        if reasons:
+            why = "; ".join(reason for reason, _ in reasons.most_common())
+            terminalreporter.write_line(f"{mark} tests skipped: {reasons.total()} ({why})")
+    if config.option.markexpr == QUICK:
+        terminalreporter.write_line("slow tests left out: pytest -m slow runs them")
 
 
-def small_experiment(**sections) -> Experiment:
-    """A 24 x 20 pixel experiment; keyword arguments replace settings section by section."""
-    base = {
-        "crystal": {"cell": (50.0, 60.0, 70.0, 90.0, 90.0, 90.0), "misset_deg": (12.0, 34.0, 56.0), "cells": (5, 4, 3)},
-        "structure_factors": {"default_F": 100.0},
-        "beam": {"wavelength_A": 1.5},
-        "detector": {"pixel_size_mm": 0.5, "fast_pixels": 24, "slow_pixels": 20, "distance_mm": 60.0},
-        "goniometer": {},
-        "sampling": {"oversample": 1},
-    }
-    for name, values in sections.items():
-        if name != "semantics":
-            base[name] = {**base[name], **values}
-    return Experiment(Crystal(**base["crystal"]), StructureFactors(**base["structure_factors"]), Beam(**base["beam"]),
-                      Detector(**base["detector"]), Goniometer(**base["goniometer"]), Sampling(**base["sampling"]),
-                      sections.get("semantics", "nanobragg"))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Hung:
-    """A panel as it hangs in a detector's frame: its corner [mm] from the frame's own corner, and the directions of its
-    axes, along the frame's fast, slow and normal."""
-
-    fast_pixels: int
-    slow_pixels: int
-    pixel_fast_mm: float
-    pixel_slow_mm: float
-    origin_mm: tuple = (0.0, 0.0, 0.0)
-    fast: tuple = (1.0, 0.0, 0.0)
-    slow: tuple = (0.0, 1.0, 0.0)
-    offset: tuple = (0, 0)
-    name: str = ""
-    thickness_um: float | None = None
-    attenuation_um: float | None = None
-    material: str = ""
-    mask: np.ndarray | None = None
-    trusted: tuple | None = None
-
-    @property
-    def window(self):
-        """Where it is in the image: slow, fast."""
-        fast, slow = self.offset
-        return slice(slow, slow + self.slow_pixels), slice(fast, fast + self.fast_pixels)
-
-    def placed(self, frame) -> Panel:
-        """The panel in the laboratory of a detector's frame."""
-        across = np.cross(frame.fast, frame.slow)
-        axes = np.array([frame.fast, frame.slow, across * np.sign(across @ np.array(frame.normal))])
-        origin = 1000.0 * np.array(frame.pix0) + np.array(self.origin_mm) @ axes
-        fast, slow = (edge * np.array(axis) / np.linalg.norm(axis) @ axes for edge, axis in (
-            (self.pixel_fast_mm, self.fast), (self.pixel_slow_mm, self.slow)))
-        return Panel(self.fast_pixels, self.slow_pixels, *(tuple(x.tolist()) for x in (origin, fast, slow)),
-                     self.offset, self.name, self.thickness_um, self.attenuation_um, self.material, self.mask,
-                     self.trusted)
-
-
-def hung(detector: Detector, panels, semantics: str = "nanobragg", **changes) -> Detector:
-    """A detector of panels that hang in the frame of another one, with what else is of that."""
-    frame = detector.placed(semantics=semantics).frame
-    kept = {name: getattr(detector, name) for name in ("convention", "point_pixel", "thickness_um", "attenuation_um",
-                                                       "thick_steps")}
-    return Detector(**{**kept, "panels": tuple(panel.placed(frame) for panel in panels), **changes})
-
-
-def hang(experiment: Experiment, panels, **changes) -> Experiment:
-    """The experiment with panels that hang in its detector's frame in place of the detector's pixels."""
-    return dataclasses.replace(experiment, detector=hung(experiment.detector, panels, experiment.semantics, **changes))
-
-
-def random_grid(rng: np.random.Generator, reach: int) -> StructureFactors:
-    """Random amplitudes for all indices up to ``reach``."""
-    side = 2 * reach + 1
-    return StructureFactors(10.0, rng.uniform(0.0, 300.0, (side, side, side)), (-reach,) * 3)
-
-
-def random_experiment(seed: int, semantics: str = "nanobragg") -> Experiment:
-    """Anything that an experiment can be, small: all shapes, conventions, sweeps, sources, corrections."""
-    rng = random.Random(seed)
-    numbers = np.random.default_rng(seed)
-    maybe = lambda value, chance=0.5: value if rng.random() < chance else None  # noqa: E731
-    shape = rng.choice(["square", "square", "round", "gauss", "tophat"])
-    if shape == "gauss" and semantics == "physical" and seed % 4 == 1:
-        shape = "gauss_star"
-    cell = (rng.uniform(20, 90), rng.uniform(20, 90), rng.uniform(20, 90),
-            rng.uniform(75, 105), rng.uniform(75, 105), rng.uniform(75, 105))
-    crystal = Crystal(
-        cell=cell, misset_deg=tuple(rng.uniform(-180, 180) for _ in range(3)),
-        cells=tuple(rng.choice([1, 2, 3, 5, 8]) for _ in range(3)), shape=shape, fudge=rng.choice([1.0, 0.6, 1.7]),
-        mosaic_spread_deg=maybe(rng.uniform(0.1, 3.0)), mosaic_domains=rng.choice([1, 2, 4]),
-        mosaic_seed=rng.randrange(1, 10**6))
-    beam = Beam(
-        wavelength_A=rng.uniform(0.8, 3.0), fluence=rng.choice([1e24, 1.2e29]), polarized=rng.random() < 0.8,
-        kahn_factor=rng.choice([0.0, 0.9, -0.5]), hdiv_range_mrad=maybe(rng.uniform(0.1, 5.0), 0.3),
-        vdiv_range_mrad=maybe(rng.uniform(0.1, 5.0), 0.3), hdiv_steps=maybe(3, 0.3), vdiv_steps=maybe(2, 0.3),
-        round_divergence=rng.random() < 0.5, dispersion_percent=rng.choice([0.0, 0.0, 1.5]),
-        dispersion_steps=maybe(3, 0.3),
-        sources=rng.choice([(), (), (Source((-10.0, 0.01, 0.02), 2.0, None), Source((None, 0.03, None), 1.0, 1.1e-10)),
-                            ]))
-    thick = rng.random() < 0.3
-    detector = Detector(
-        convention=rng.choice(["mosflm", "denzo", "adxv", "xds", "dials", "custom"]),
-        pixel_size_mm=rng.uniform(0.2, 2.0),
-        fast_pixels=rng.randrange(3, 14), slow_pixels=rng.randrange(3, 14), distance_mm=rng.uniform(20.0, 200.0),
-        rotx_deg=rng.choice([0.0, rng.uniform(-30, 30)]), roty_deg=rng.choice([0.0, rng.uniform(-30, 30)]),
-        rotz_deg=rng.choice([0.0, rng.uniform(-30, 30)]), twotheta_deg=rng.choice([0.0, rng.uniform(-30, 30)]),
-        curved=rng.random() < 0.15, point_pixel=rng.random() < 0.2, thickness_um=rng.uniform(50, 500) if thick else 0.0,
-        attenuation_um=rng.uniform(50, 500) if thick else None, thick_steps=3 if thick else None)
-    goniometer = Goniometer(rng.choice([0.0, -1.0, 12.5]), maybe(2.0), None, maybe(rng.choice([1, 2, 4])))
-    mask = numbers.random((detector.slow_pixels, detector.fast_pixels)) < 0.8 if rng.random() < 0.2 else None
-    sampling = Sampling(
-        oversample=rng.choice([1, 1, 2, 3]), oversample_thick=thick and rng.random() < 0.2,
-        oversample_polar=rng.random() < 0.1, oversample_omega=rng.random() < 0.1, mask=mask,
-        roi=maybe((1, detector.fast_pixels - 1, 0, detector.slow_pixels - 2), 0.2),
-        dmin_A=rng.choice([0.0, 0.0, rng.uniform(1.0, 8.0)]), interpolate=rng.choice([None, True, False]),
-        water_um=rng.choice([0.0, 0.0, 0.5]))
-    factors = random_grid(numbers, rng.choice([2, 6, 40])) if rng.random() < 0.5 else StructureFactors(100.0)
-    return Experiment(crystal, factors, beam, detector, goniometer, sampling, semantics)
+def _named(config) -> bool:
+    """Whether the command line names single tests."""
+    return bool(config.args) and all("::" in arg for arg in config.args)
 
 
 @pytest.fixture
@@ -176,10 +111,3 @@ def elsewhere(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("elsewhere"))
         yield
-
-
-def said(function, *args) -> str:
-    """What a reader or writer says of a bad file."""
-    with pytest.raises(FormatError) as caught:
-        function(*args)
-    return str(caught.value)

@@ -8,7 +8,6 @@ CUBRAGG_PARITY_ARTIFACTS=1) leaves its images, figures and the trace of its wors
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import itertools
 import json
 import math
@@ -41,11 +40,12 @@ from cubragg.run.image import Image
 from cubragg.run.render import simulate
 from cubragg.units import deg_from_rad
 from cubragg.view.png import write_png
+from support.golden_set import DATA, arguments, cases, reference
+from support.renders import rendered
+from support.scripts import script
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-sys.path.insert(0, str(HERE / "golden"))
-from golden_set import DATA, arguments, cases, reference  # noqa: E402
 
 DOCUMENT = yaml.safe_load((HERE / "parity_cases.yaml").read_text())
 C_PROGRAM = os.environ.get("NB_C_BIN", "") if os.environ.get("NB_RUN_PARALLEL") == "1" else ""
@@ -72,13 +72,6 @@ def lines_of(case: dict[str, Any]) -> list[Line]:
             words = shlex.split(f"{case['flags']} {more}".replace("{in}", str(DATA / "inputs")))
             lines.append(Line(f"{case['id']}-{number}", tuple(words), None))
     return lines
-
-
-@cache
-def rendered(line: tuple[str, ...], backend: str) -> tuple[Job, Image]:
-    """The job and the image of a command line, rendered once per backend."""
-    job = build(parse(line))
-    return job, simulate(job.experiment, backend=backend, precision="double")
 
 
 @cache
@@ -265,18 +258,6 @@ def _region(plan: Plan) -> tuple[slice, slice]:
     return slice(slow_min, slow_max + 1), slice(fast_min, fast_max + 1)
 
 
-@cache
-def script(name: str) -> Any:
-    """A module of scripts/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, HERE.parent / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def benchmark(case: dict[str, Any], results: Rendered, backend: str) -> dict[str, float]:
     """Workloads of scripts/bench.py run, in blocks of many pixels: what makes the measured ratio possible."""
     bench, most = script("bench"), 0.0
@@ -361,7 +342,8 @@ def leave_artifacts(at_id: str, case_id: str, outcome: Outcome, folder: Path) ->
 def marks(case: dict[str, Any], backend: str) -> list[pytest.MarkDecorator]:
     """A case that is known to fail on a backend must fail, until its entry in the fix plan is closed."""
     failure = case.get("open", {}).get(backend)
-    return [pytest.mark.xfail(reason=f"open: {failure}")] if failure else []
+    return [pytest.mark.gpu] * (backend == "cuda") + (
+        [pytest.mark.xfail(reason=f"open: {failure}")] if failure else [])
 
 
 EVERY_CASE = [pytest.param(at_id, case, backend, id=f"{at_id}-{case['id']}-{backend}", marks=marks(case, backend))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import signal
-from collections.abc import Iterable
+import sys
+import threading
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import IO, Any
 
@@ -15,6 +18,8 @@ _ENDS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"} | (
     {signal.SIGHUP: "Hung up"} if hasattr(signal, "SIGHUP") else {})
 #: Added to the number of a signal to give the exit status, as shells do.
 _BY_SIGNAL = 128
+#: After this time [s] a signal that got lost in a callback is repeated: the callback has ended by then.
+_SOON_S = 0.001
 
 
 class CommandLineFault(click.ClickException):
@@ -63,9 +68,25 @@ def end_cleanly() -> None:
     Signals that are ignored stay ignored (nohup).
     """
     for number in _ENDS:
-        if signal.getsignal(number) is signal.SIG_DFL:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _raise)
+    sys.unraisablehook = functools.partial(_send_again, sys.unraisablehook)
 
 
 def _raise(number: int, _: FrameType | None) -> None:
     raise Signalled(number)
+
+
+def _send_again(show: Callable[[sys.UnraisableHookArgs], Any], lost: sys.UnraisableHookArgs) -> None:
+    """Repeat a signal whose exception Python has dropped.
+
+    Python runs signal handlers between any two instructions of the main thread, also in callbacks of weak references
+    and in finalizers, out of which no exception comes. h5py has such a callback for each identifier of HDF5.
+    """
+    if isinstance(lost.exc_value, Signalled):
+        # To the main thread, so that it does not sleep on.
+        again = threading.Timer(_SOON_S, signal.pthread_kill, (threading.main_thread().ident, lost.exc_value.number))
+        again.daemon = True
+        again.start()
+    else:
+        show(lost)

@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from cli.conftest import SMALL
-from cli.test_cli_from import GEOM
+from support.command import SMALL
+from support.crystfel_files import GEOM
 
 CIF = """data_a
 {cell}_symmetry_space_group_name_H-M '{group}'

@@ -13,8 +13,6 @@ import gemmi
 import numpy as np
 import pytest
 
-from cli.conftest import SMALL
-from cli.test_cli_flags import HANDWRITTEN
 from cubragg.cli.build import build
 from cubragg.cli.c_line import REFUSED, c_arguments, check
 from cubragg.cli.compare import command as compare_command
@@ -25,6 +23,8 @@ from cubragg.cli.trace import command as trace_command
 from cubragg.device.host_build import find_compiler
 from cubragg.errors import ConfigError, CubraggError
 from cubragg.io.reflections.hkl import write_hkl
+from support.command import SMALL
+from support.flag_lines import HANDWRITTEN
 
 PROGRAM = os.environ.get("NB_C_BIN")
 
@@ -58,7 +58,7 @@ def is_known(spelling: str) -> bool:
     return any(spelling == option if option in WHOLE_WORDS else option in spelling for option in KNOWN)
 
 
-@pytest.mark.skipif(not PROGRAM, reason="no C program: NB_C_BIN is not set")
+@pytest.mark.c_program
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.c_program == HANDED_ON], ids=lambda flag: flag.name)
 def test_what_is_handed_on_is_in_the_program(flag):
     """Among the words of its code; the compiler may have put short ones into instructions."""

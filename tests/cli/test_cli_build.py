@@ -9,10 +9,10 @@ import tomllib
 import numpy as np
 import pytest
 
-from cli.conftest import SMALL, smv
 from cubragg import ConfigError, Experiment, FormatError, units
 from cubragg.cli.build import Job, build
 from cubragg.cli.parser import parse
+from support.command import SMALL, smv
 
 CUSTOM = "-fdet_vector 0 0 1"
 

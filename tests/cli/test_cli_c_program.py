@@ -10,13 +10,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cli.conftest import smv
 from cubragg import simulate
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
+from support.command import smv
 
 PROGRAM = os.environ.get("NB_C_BIN")
-pytestmark = pytest.mark.skipif(not PROGRAM, reason="no C program: NB_C_BIN is not set")
+pytestmark = pytest.mark.c_program
 
 LINES = 40
 FLAGS_A_LINE = (3, 16)

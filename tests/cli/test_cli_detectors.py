@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli.conftest import smv
 from cubragg import Detector, Panel
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
@@ -16,6 +15,7 @@ from cubragg.experiment.catalog import MODELS
 from cubragg.io.images.cbf import read_cbf
 from cubragg.io.images.raw import read_float
 from cubragg.io.images.smv import read_smv
+from support.command import smv
 
 LINE = "-default_F 100 -cell 79 79 38 90 90 90 -lambda 1 -N 5 -distance 200 -oversample 1 -seed 1 --quiet "
 #: Where four modules of a Pilatus 300K and of a Jungfrau meet gaps, or a few rows of it.

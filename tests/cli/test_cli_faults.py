@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -18,8 +20,8 @@ import pytest
 
 import cubragg.cli.simulate
 import cubragg.io.images.raw
-from cli.conftest import SMALL, smv
 from cubragg.errors import BackendUnavailable
+from support.command import SMALL, smv
 
 COMMAND = 2
 RUN = 1
@@ -292,11 +294,23 @@ def test_interrupted_while_reading(run, inputs, monkeypatch):
     assert (result.exit_code, result.stderr) == (130, "Interrupted; no file was written.\n")
 
 
-def real_run(line: str, **options) -> subprocess.Popen:
-    """The command in a process of its own; a checkout that was not installed is found as well."""
+@contextlib.contextmanager
+def real_run(line: str, **options) -> Iterator[subprocess.Popen]:
+    """The command in a process of its own, which does not outlive a test that fails."""
     environment = {**os.environ, "PYTHONPATH": str(Path(cubragg.cli.simulate.__file__).parents[2])}
-    return subprocess.Popen([sys.executable, "-m", "cubragg", *line.split()], stderr=subprocess.PIPE, text=True,
-                            env=environment, **options)
+    with subprocess.Popen([sys.executable, "-m", "cubragg", *line.split()], stderr=subprocess.PIPE, text=True,
+                          env=environment, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen) -> None:
+    """Wait while the process runs."""
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -308,8 +322,7 @@ def test_a_signal_ends_a_real_run(number, word, folder):
     with real_run(line) as process:
         # Warnings are printed before rendering begins.
         first = process.stderr.readline()
-        while not list(folder.iterdir()):
-            time.sleep(0.01)
+        wait_for(lambda: list(folder.iterdir()), process)
         time.sleep(0.3)
         process.send_signal(number)
         _, rest = process.communicate(timeout=60)
@@ -323,10 +336,8 @@ def test_a_signal_ends_a_real_run(number, word, folder):
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_series_that_is_terminated_keeps_its_whole_images(folder):
     """As a batch system ends it: the NXmx file is closed with the images done, and no temporary folder stays."""
-    with real_run(f"{SMALL} -osc 1 --images 100000 -floatfile a.bin --nxmx s.nxs --quiet") as process:
-        # Once a third file is there, the second counts as written.
-        while not (folder / "a_0003.bin").exists():
-            time.sleep(0.01)
+    with real_run(f"{SMALL} -osc 1 --images 5000 -floatfile a.bin --nxmx s.nxs --quiet") as process:
+        wait_for((folder / "a_0003.bin").exists, process)  # then a_0002.bin is known to be whole
         process.terminate()
         _, told = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
@@ -338,13 +349,41 @@ def test_a_series_that_is_terminated_keeps_its_whole_images(folder):
         assert len(whole) - 2 <= len(file["entry/data/data"]) <= len(whole) - 1
 
 
+#: A signal that comes while Python runs the callback of a weak reference, out of which no exception comes.
+IN_A_CALLBACK = """
+import os, signal, sys, time, weakref
+from cubragg.cli.exit_errors import Signalled, end_cleanly
+end_cleanly()
+class Thing: pass
+def callback(_):
+    os.kill(os.getpid(), int(sys.argv[1]))
+    sum(range(10))
+thing = Thing()
+reference = weakref.ref(thing, callback)
+try:
+    del thing
+    time.sleep(60)
+except Signalled as stop:
+    print(stop.number)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_callback_is_not_lost(number):
+    """As h5py has one for each identifier of HDF5 that is closed."""
+    done = subprocess.run([sys.executable, "-c", IN_A_CALLBACK, str(int(number))], capture_output=True, text=True,
+                          timeout=50, check=True,
+                          env={**os.environ, "PYTHONPATH": str(Path(cubragg.cli.simulate.__file__).parents[2])})
+    assert (done.stdout, done.stderr) == (f"{int(number)}\n", "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_signal_that_is_ignored_stays_ignored(folder):
     """As nohup starts programs."""
     ignore = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
     with real_run(f"{SMALL} -osc 1 --images 30 -floatfile a.bin --quiet", preexec_fn=ignore) as process:
-        while not (folder / "a_0001.bin").exists():
-            time.sleep(0.01)
+        wait_for((folder / "a_0001.bin").exists, process)
         process.send_signal(signal.SIGHUP)
         assert process.communicate(timeout=60)[1] == ""
     assert process.returncode == 0

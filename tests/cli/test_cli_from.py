@@ -15,22 +15,10 @@ from cubragg.experiment.sensor import sensor_of
 from cubragg.io.geometry.experiment_models import models_of
 from cubragg.io.geometry.expt import read_expt
 from cubragg.io.images.raw import read_float
+from support.crystfel_files import CELL, GEOM
 
 SCENE = ("-default_F 100 -cell 50 60 70 90 95 90 -misset 10 20 30 -lambda 1.5 -N 5 -distance 90 -pixel 0.5 "
          "-detpixels_f 24 -detpixels_s 20 -oversample 1 -seed 1 ")
-GEOM = """photon_energy = 9000 eV
-clen = 80 mm
-res = 2000
-p/min_fs = 0
-p/max_fs = 11
-p/min_ss = 0
-p/max_ss = 9
-p/fs = x
-p/ss = y
-p/corner_x = -5
-p/corner_y = -4
-"""
-CELL = "CrystFEL unit cell file version 1.0\na = 50 A\nb = 60 A\nc = 70 A\nal = 90 deg\nbe = 90 deg\nga = 90 deg\n"
 
 
 def experiment(line: str):
@@ -167,7 +155,7 @@ def test_a_saved_experiment_has_the_models(run, described):
 
 def test_a_mask_gives_its_pixels_but_no_geometry(described):
     """AT-FROM-052: beside a detector from a file, the header of a mask is not listened to."""
-    from .conftest import smv
+    from support.command import smv
 
     pixels = np.ones((20, 24))
     pixels[3, 4] = 0

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import cubragg
-from cli.conftest import SMALL, smv
 from cubragg import CubraggError, simulate
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
@@ -25,6 +24,7 @@ from cubragg.io.images.pgm import read_pgm
 from cubragg.io.images.read_image import read_image
 from cubragg.io.images.smv import read_smv
 from cubragg.io.reflections.fdump import read_fdump
+from support.command import SMALL, smv
 
 FOUR = {"floatimage.bin", "image.pgm", "intimage.img", "noiseimage.img"}
 ROOT = Path(cubragg.__file__).parents[1]

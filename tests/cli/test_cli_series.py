@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 import cubragg.run.batch
-from cli.conftest import SMALL, smv
 from cubragg import render_series, simulate
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
@@ -22,6 +21,7 @@ from cubragg.detect.noise import noise_counts
 from cubragg.errors import ConfigError
 from cubragg.io.images.cbf import read_cbf
 from cubragg.io.images.smv import read_smv
+from support.command import SMALL, smv
 
 SERIES = f"{SMALL} -phi 3 -osc 2 --images 3 --quiet "
 

@@ -239,7 +239,7 @@ def test_a_dump_is_handed_on(tmp_path):
     assert as_c(f"{line} -dump d.bin") == [*line.split(), "-dump", str(tmp_path / "d.bin")]
 
 
-@pytest.mark.skipif(not PROGRAM, reason="no C program: NB_C_BIN is not set")
+@pytest.mark.c_program
 @pytest.mark.parametrize("flags", [
     f"{FLAGS} -misset random", f"{FLAGS} -mosaic 1 -mosaic_dom 3 -phi 0 -osc 2 -phisteps 3 -misset random -seed 5 -xds",
     f"{FLAGS} -detector_thick 300 -detector_abs 500 -thicksteps 3 -divergence 2 -polar 0.9 -misset_seed 4 -N 3",

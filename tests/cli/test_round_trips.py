@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli.test_view import TWO_PANELS
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.io.geometry.experiment_models import Models, models_of
+from support.crystfel_files import TWO_PANELS
 
 SCENE = ("-default_F 100 -cell 50 60 70 80 90 100 -lambda 1.0332 -N 3 -distance 123.456 -oversample 1 -phi 7 -osc 0.3 "
          "-exposure 0.25 -polar 0.9 -seed 1 --quiet ")

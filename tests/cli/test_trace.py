@@ -139,7 +139,7 @@ def test_help():
     assert run("").exit_code == 2
 
 
-@pytest.mark.skipif(not PROGRAM, reason="no C program: NB_C_BIN is not set")
+@pytest.mark.c_program
 @pytest.mark.parametrize(("flags", "named"), [
     ("", ""), ("-distance 100.001", "detector: distance [m]"),
     # Six digits do not show it, ten do.
@@ -159,7 +159,7 @@ def test_the_c_program_itself(flags, named):
         assert int(result.output.split()[2]) >= 45
 
 
-@pytest.mark.skipif(not PROGRAM, reason="no C program: NB_C_BIN is not set")
+@pytest.mark.c_program
 def test_a_pixel_that_the_c_program_does_not_render():
     result = run(f"12 14 {FLAGS} --against {planted('-roi 0 3 0 3')}")
     assert result.exit_code == 1

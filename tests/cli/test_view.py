@@ -11,36 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.conftest import SMALL, smv
 from cubragg.io.images.raw import write_float
+from support.command import SMALL, smv
+from support.crystfel_files import TWO_PANELS
 
 COUNTS = np.arange(600).reshape(20, 30)
 #: 30 x 20 pixels on an arm that also leans: everything that a header can get wrong.
 LEANING = ("-default_F 100 -cell 100 100 100 90 90 90 -lambda 1.2 -N 5 -distance 80 -pixel 0.5 -detpixels_x 30 "
            "-detpixels_y 20 -oversample 1 -seed 1 -twotheta 25 -detector_rotx 7 -detector_roty -5")
-
-
-#: Two panels of 12 x 10 pixels with a gap of 4 between them in the image; the second leans back by 30 degrees.
-TWO_PANELS = """photon_energy = 9000 eV
-clen = 80 mm
-res = 2000
-p/min_fs = 0
-p/max_fs = 11
-p/min_ss = 0
-p/max_ss = 9
-p/fs = x
-p/ss = y
-p/corner_x = -5
-p/corner_y = -4
-q/min_fs = 16
-q/max_fs = 27
-q/min_ss = 0
-q/max_ss = 9
-q/fs = 0.86602540378443864676x -0.5z
-q/ss = y
-q/corner_x = 18
-q/corner_y = -4
-"""
 
 
 @pytest.fixture(autouse=True)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from golden_set import arguments, cases, reference, stored
 
-from cubragg import simulate
-from cubragg.cli.build import build
-from cubragg.cli.parser import parse
 from cubragg.detect.nanobragg_images import int_image, noise_image, pgm_image
 from cubragg.detect.noise import noise_counts
 from cubragg.io.images.smv import smv_header
 from cubragg.parity.pixel_trace import trace_pixel
 from cubragg.units import deg_from_rad
+from support import renders
+from support.golden_set import arguments, cases, reference, stored
 
 #: A pixel may differ by one unit of the last place (6e-8 to 1.2e-7): the C library's sine of
 #: pi * N * h and the polynomial sine of the reduced index round differently.
@@ -22,18 +20,12 @@ VALUE = 1.2e-7
 OF_MAXIMUM = 1e-10
 EQUAL_BITS = 0.99999
 
-_rendered: dict[str, tuple] = {}
-
-
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def rendered(case_id: str):
-    """The job and the image of a case, rendered once."""
-    if case_id not in _rendered:
-        job = build(parse(arguments(cases()[case_id])))
-        _rendered[case_id] = job, simulate(job.experiment)
-    return _rendered[case_id]
+    """The job and the image of a case."""
+    return renders.rendered(tuple(arguments(cases()[case_id])), renders.exact_backend())
 
 
 def printed(values, template: str = "%g") -> list[str]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Hung, hang, random_grid, small_experiment
 
 from cubragg import (
     BackendUnavailable,
@@ -30,18 +27,17 @@ from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import KernelBuildError
 from cubragg.plan.plan import make_plan
 from cubragg.run.batch import render_many
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "kernels"))
-
-from image_bodies import *  # noqa: F403 - the tests of the shared bodies
-from image_bodies import (
+from support.experiments import Hung, hang, large, random_grid, small_experiment
+from support.golden_set import arguments, cases, reference
+from support.image_bodies import *  # noqa: F403 - the tests of the shared bodies
+from support.image_bodies import (
     OF_MAXIMUM_BELOW_200,
     OF_MAXIMUM_BELOW_1000,
     assert_double,
     precisions,
     share_of_maximum,
 )
-from test_images import MANY, large
+from support.renders import rendered
 
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
 
@@ -68,7 +64,19 @@ def renderer():
     return CudaEngine
 
 
-# Against NumPy, beside the shared bodies
+@pytest.fixture
+def backend():
+    return "cuda"
+
+
+# Against the C program and NumPy, beside the shared bodies
+
+
+@pytest.mark.parametrize("case_id", cases())
+def test_golden_double(case_id):
+    places, expected = reference(case_id)
+    _, image = rendered(tuple(arguments(cases()[case_id])), "cuda")
+    assert_double(image.photons.ravel()[places], expected, case_id)
 
 
 @precisions
@@ -81,32 +89,6 @@ def test_error_against_cells(precision, cells):
     plan = make_plan(experiment)
     error = share_of_maximum(CudaEngine(plan, precision).render(), CudaEngine(plan, "double").render())
     assert error <= (OF_MAXIMUM_BELOW_200 if cells <= 200 else OF_MAXIMUM_BELOW_1000)[precision]
-
-
-@pytest.mark.parametrize("name", MANY)
-def test_many_tiles(name):
-    plan = make_plan(large(**MANY[name]))
-    assert_double(CudaEngine(plan, "double").render(), NumpyEngine(plan).render(1), name)
-
-
-@pytest.mark.parametrize("reach", [3, 5, 12])
-def test_interpolation_stops_at_the_same_pixel(reach):
-    factors = random_grid(np.random.default_rng(8), reach)
-    experiment = dataclasses.replace(large(sampling={"interpolate": True}, detector={"distance_mm": 150.0}),
-                                     structure_factors=factors)
-    plan = make_plan(experiment)
-    numpys, ours = NumpyEngine(plan), CudaEngine(plan, "double")
-    assert_double(ours.render(), numpys.render(1), reach)
-    assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at
-
-
-def test_masked_tiles():
-    mask = np.zeros((70, 150), dtype=bool)
-    mask[3:50, 40:44] = True
-    plan = make_plan(large(sampling={"mask": mask}))
-    image = CudaEngine(plan, "double").render()
-    assert_double(image, NumpyEngine(plan).render(1), "mask")
-    assert not image[~mask].any()
 
 
 # The same bits

@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import Hung, hang, random_experiment, random_grid, small_experiment
 
 from cubragg import Experiment
 from cubragg.engine.culling import Culling
@@ -15,6 +14,7 @@ from cubragg.plan.plan import make_plan
 from cubragg.reflections import predict
 from cubragg.reflections.host_sums import HostSums
 from cubragg.reflections.reflection_sums import NumpySums, ReflectionSums
+from support.experiments import Hung, hang, random_experiment, random_grid, small_experiment
 
 #: Sums run in another order, by sub-pixel and tile; on curved detectors NumPy's sine and the kernels' differ in their
 #: last bits, which a sample beside a zero of its profile magnifies.

@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from conftest import Hung, hang, small_experiment
 
 from cubragg import Experiment, StructureFactors, simulate
 from cubragg.crystallography.vectors import rotate_xyz
@@ -18,6 +17,7 @@ from cubragg.engine.host import panel_launches
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.plan.plan import Plan, make_plan
 from cubragg.run.batch import render_many
+from support.experiments import Hung, hang, small_experiment
 
 TILT_RAD = 0.3
 

@@ -6,12 +6,9 @@ import dataclasses
 import math
 import os
 import random
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_experiment, small_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,12 +27,9 @@ from cubragg.engine.variant import host_variant
 from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan, make_plan
 from cubragg.plan.workspace import Workspace
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "host"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))
-
-from device_functions import call
-from golden_set import arguments, cases
+from support.device_functions import call
+from support.experiments import random_experiment, small_experiment
+from support.golden_set import arguments, cases
 
 #: CUBRAGG_CULLING_SEEDS=300 looks at so many random experiments, in all precisions and with every tile.
 SEEDS = int(os.environ.get("CUBRAGG_CULLING_SEEDS", "0"))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_grid, small_experiment
 
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.engine import kernel_params
@@ -18,10 +15,8 @@ from cubragg.engine.variant import Variant
 from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import make_plan
 from cubragg.plan.workspace import Workspace
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "host"))
-
-from device_functions import call
+from support.device_functions import call
+from support.experiments import random_grid, small_experiment
 
 #: Units of the last place: polynomials of 8 (double) and 5 (single) terms, 4.5e-16 and 1.7e-7, and NumPy's own.
 DOUBLE, SINGLE = 6 * 2.0**-53, 6 * 2.0**-24

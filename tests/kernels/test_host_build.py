@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import small_experiment
 
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.device import host_build
@@ -21,6 +20,7 @@ from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.kernel_params import PARAMS
 from cubragg.errors import BackendUnavailable, KernelBuildError
 from cubragg.plan.plan import make_plan
+from support.experiments import small_experiment
 
 TEXT = 'extern "C" int answer() { return ANSWER; }\n'
 HERE = Path(__file__).resolve().parent
@@ -309,7 +309,7 @@ def test_kernels_under_asan_and_ubsan(cache):
         "test_more_words_than_a_tile_remembers[single-sources]")]
     images += [f"{HERE / 'test_attribution.py'}::{name}" for name in (
         "test_panels_masks_and_the_rim", "test_many_reflections_in_a_pixel")]
-    result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+    result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "-m", "",
                              str(HERE / "test_device_functions.py"), *images,
                              "-k", "not (test_device_functions and (mixed or single))"],
                             cwd=HERE.parents[1], env=environment, capture_output=True, text=True, check=False)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_grid, small_experiment
 
 from cubragg import Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.device import host_build
@@ -16,17 +13,13 @@ from cubragg.engine import kernel_params
 from cubragg.engine.host import panel_launches
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.host.launch import host_kernel
-from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.engine.variant import host_variant
 from cubragg.plan.plan import make_plan
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from image_bodies import *  # noqa: F403 - the tests of the shared bodies
-from image_bodies import (
+from support.experiments import large, random_grid, small_experiment
+from support.image_bodies import *  # noqa: F403 - the tests of the shared bodies
+from support.image_bodies import (
     OF_MAXIMUM_BELOW_200,
     OF_MAXIMUM_BELOW_1000,
-    assert_double,
     precisions,
     share_of_maximum,
 )
@@ -38,6 +31,11 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 def renderer():
     """The kernels compiled for the CPU."""
     return HostEngine
+
+
+@pytest.fixture
+def backend():
+    return "cpu"
 
 
 @precisions
@@ -53,47 +51,6 @@ def test_error_against_cells(precision, cells):
 
 
 # Many tiles
-
-
-def large(**sections) -> Experiment:
-    """150 x 70 pixels: tiles in both directions, those at the edges cut."""
-    detector = {"fast_pixels": 150, "slow_pixels": 70, "pixel_size_mm": 0.2, **sections.pop("detector", {})}
-    return small_experiment(detector=detector, **sections)
-
-
-MANY = {
-    "plain": {},
-    "region": {"sampling": {"roi": (17, 101, 5, 66)}},
-    "carry-over": {"goniometer": {"phi_deg": 0.0, "osc_deg": 4.0, "phi_steps": 3}},
-    "dmin": {"sampling": {"dmin_A": 4.0, "roi": (3, 140, 0, 69)}, "goniometer": {"osc_deg": 4.0}},
-    "running": {"sampling": {"oversample": 2, "oversample_omega": True, "oversample_polar": True}},
-}
-
-
-@pytest.mark.parametrize("name", MANY)
-def test_many_tiles(name):
-    plan = make_plan(large(**MANY[name]))
-    assert_double(HostEngine(plan).render(2), NumpyEngine(plan).render(1), name)
-
-
-@pytest.mark.parametrize("reach", [3, 5, 12])
-def test_interpolation_stops_at_the_same_pixel(reach):
-    factors = random_grid(np.random.default_rng(8), reach)
-    experiment = dataclasses.replace(large(sampling={"interpolate": True}, detector={"distance_mm": 150.0}),
-                                     structure_factors=factors)
-    plan = make_plan(experiment)
-    numpys, ours = NumpyEngine(plan), HostEngine(plan)
-    assert_double(ours.render(2), numpys.render(1), reach)
-    assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at
-
-
-def test_masked_tiles():
-    mask = np.zeros((70, 150), dtype=bool)
-    mask[3:50, 40:44] = True
-    plan = make_plan(large(sampling={"mask": mask}))
-    image = HostEngine(plan).render(2)
-    assert_double(image, NumpyEngine(plan).render(1), "mask")
-    assert not image[~mask].any()
 
 
 def test_wide_grid_indices():

@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from conftest import random_grid, small_experiment
 
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.device.cuda_device import NVRTC_OPTIONS, build_error
@@ -28,6 +27,7 @@ from cubragg.device.kernel_source import kernel_folder, kernel_text
 from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.variant import PRECISIONS, Variant, cuda_variant
 from cubragg.plan.plan import make_plan
+from support.experiments import random_grid, small_experiment
 
 FACTORS = ("constant", "nearest", "tricubic")
 #: (physical, running) that `cuda_variant` can produce.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from readers.conftest import simulated
+from support.command import simulated
 
 PROGRAM = shutil.which("adjust_detector")
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="CrystFEL 0.11 or later is not installed: no adjust_detector")

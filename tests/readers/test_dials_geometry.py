@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Hung, hung
-from nexus_file import write
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, StructureFactors
 from cubragg.cli.build import build
@@ -20,7 +18,12 @@ from cubragg.io.geometry.expt import read_expt
 from cubragg.io.geometry.expt_out import expt_text
 from cubragg.io.geometry.sniff import read_models
 from cubragg.run.render import simulate
-from readers.conftest import dials_python, ran, simulated
+from support.command import simulated
+from support.dials import dials_python, ran
+from support.experiments import Hung, hung
+from support.nexus_file import write
+
+pytestmark = pytest.mark.dials
 
 #: Rounding of what two programs compute in double precision from lengths of some 100 mm.
 SAME = 1e-9

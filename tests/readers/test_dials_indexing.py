@@ -15,7 +15,10 @@ import pytest
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.plan.plan import make_plan
-from readers.conftest import dials_python, ran, simulated
+from support.command import simulated
+from support.dials import dials_python, ran
+
+pytestmark = pytest.mark.dials
 
 #: Background of about 7 photons, peaks of some hundred, a hundred spots an image.
 LINE = ("-default_F 300 -cell 45 55 65 80 85 75 -misset 10 20 30 -lambda 1 -N 12 -distance 150 -detpixels_f 800 "

@@ -17,6 +17,8 @@ from cubragg.plan.plan import make_plan
 from cubragg.reflections.predict import reflection_table
 from cubragg.reflections.reflection_table import Flags
 
+pytestmark = pytest.mark.dials
+
 #: The interpreter that DIALS was installed for.
 DIALS_PYTHON = shutil.which("dials.python") or "/usr/bin/python3"
 

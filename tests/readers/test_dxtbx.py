@@ -8,7 +8,6 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from conftest import Hung, hung
 
 from cubragg import Detector, simulate
 from cubragg.cli.build import build
@@ -21,7 +20,11 @@ from cubragg.io.images.image_panels import facing_frame
 from cubragg.io.images.nxmx import NxmxWriter
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.smv import read_smv
-from readers.conftest import read_by_dxtbx, simulated
+from support.command import simulated
+from support.dials import read_by_dxtbx
+from support.experiments import Hung, hung
+
+pytestmark = pytest.mark.dials
 
 #: Laboratory to DIALS, rows x, y, z: beam to -z, spindle to +x, and no mirror.
 X_BEAM = [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]  # beam +x, spindle +z

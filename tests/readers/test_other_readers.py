@@ -13,7 +13,7 @@ import pytest
 
 from cubragg.io.images.cbf import read_cbf
 from cubragg.io.images.smv import read_smv
-from readers.conftest import simulated
+from support.command import simulated
 
 LINE = ("-default_F 100 -cell 60 70 80 90 90 90 -lambda 1.1 -N 3 -distance 80 -pixel 0.172 -detpixels_f 487 "
         "-detpixels_s 407 -oversample 1 -phi 3 -osc 0.5 -exposure 0.2 -fluence 1e28 -seed 5 -Xbeam 30 -Ybeam 40 "

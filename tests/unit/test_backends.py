@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import small_experiment
 
 from cubragg import BackendUnavailable, ConfigError, simulate
 from cubragg.engine import select as backends
 from cubragg.errors import KernelBuildError
+from support.experiments import small_experiment
 
 NO_COMPILER = "backend cpu: no C++ compiler was found"
 NO_DRIVER = "backend cuda: no device can be used (no driver)"

@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import random_experiment, random_grid, small_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from cubragg.plan.plan import make_plan
 from cubragg.run import batch
 from cubragg.run.batch import render_many
 from cubragg.units import rad_from_deg
+from support.experiments import random_experiment, random_grid, small_experiment
 
 ANGLES = st.lists(st.tuples(*[st.floats(-360.0, 360.0)] * 3), min_size=1, max_size=4)
 

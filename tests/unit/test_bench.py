@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
@@ -11,20 +10,12 @@ from pathlib import Path
 import gemmi
 import pytest
 
+from support.scripts import script
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def loaded():
-    """`scripts/bench.py`, which brings the modules of `scripts/benchmarks/`."""
-    spec = importlib.util.spec_from_file_location("bench", ROOT / "scripts" / "bench.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-bench = loaded()
+bench = script("bench")  # which brings the modules of scripts/benchmarks/
 machine, measure, report, suite = bench.machine, bench.measure, bench.report, bench.suite
 factors = suite.factors
 from benchmarks.workloads import Stills, Workload, stills, sweeps, workloads  # noqa: E402

@@ -15,7 +15,7 @@ from cubragg.cli.parser import parse
 from cubragg.io.images.smv import smv_header, write_smv
 
 PROGRAM = os.environ.get("NB_C_BIN")
-pytestmark = pytest.mark.skipif(not PROGRAM, reason="no C program: NB_C_BIN is not set")
+pytestmark = pytest.mark.c_program
 CRYSTAL = "-default_F 100 -cell 60 60 60 90 90 90 -N 5 -misset 10 20 30"
 
 

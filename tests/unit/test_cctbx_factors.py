@@ -14,15 +14,15 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
-from unit.models import r_factor, random_model
-from unit.test_model_factors import EXAMPLES, PEAK_A
-from unit.test_symmetry_expansion import GROUPS, symmetry, unique
 
 from cubragg import units
 from cubragg.crystallography.atomic_factors import structure_factors
 from cubragg.crystallography.p1_grid import expand, merge
 from cubragg.io.atoms import read_model
+from support.atoms import EXAMPLES, PEAK_A, r_factor, random_model
+from support.space_groups import GROUPS, symmetry, unique
 
+SUPPORT = Path(__file__).resolve().parents[1] / "support"
 PYTHON = os.environ.get("CUBRAGG_CCTBX_PYTHON", sys.executable)
 #: The project's own limits: masks differ in radii and grids.
 WITHOUT_SOLVENT, WITH_SOLVENT = 0.005, 0.03
@@ -36,8 +36,7 @@ def _cctbx():
 
 def cctbx(folder: Path, question: dict) -> dict[str, np.ndarray]:
     (folder / "q.json").write_text(json.dumps(question))
-    subprocess.run([PYTHON, Path(__file__).with_name("cctbx_reference.py"), folder / "q.json", folder / "a.npz"],
-                   check=True)
+    subprocess.run([PYTHON, SUPPORT / "cctbx_reference.py", folder / "q.json", folder / "a.npz"], check=True)
     return dict(np.load(folder / "a.npz"))
 
 

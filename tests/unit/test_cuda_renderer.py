@@ -15,7 +15,6 @@ from importlib.machinery import ModuleSpec
 
 import numpy as np
 import pytest
-from conftest import Hung, hung, random_grid, small_experiment
 
 from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, simulate
 from cubragg.device import cuda_device
@@ -33,6 +32,7 @@ from cubragg.engine.variant import TILE
 from cubragg.errors import KernelBuildError
 from cubragg.plan.plan import make_plan
 from cubragg.run.batch import render_many
+from support.experiments import Hung, hung, random_grid, small_experiment
 
 
 class CUDARuntimeError(RuntimeError):

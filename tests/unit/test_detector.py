@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from conftest import small_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from cubragg import ConfigError, Detector
 from cubragg.experiment.conventions import CONVENTIONS, Directions
 from cubragg.experiment.panel import MAX_PIXELS, panel_in_beam
 from cubragg.plan.plan import make_plan
+from support.experiments import small_experiment
 
 NAMED = [name for name in CONVENTIONS if name != "custom"]
 

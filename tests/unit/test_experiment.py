@@ -7,11 +7,11 @@ import math
 
 import numpy as np
 import pytest
-from conftest import random_experiment, small_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cubragg import Beam, ConfigError, Detector, Experiment, Goniometer, Sampling, Source, StructureFactors
+from support.experiments import random_experiment, small_experiment
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["nanobragg", "physical"]))

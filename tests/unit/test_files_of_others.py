@@ -10,8 +10,6 @@ import gemmi
 import h5py
 import numpy as np
 import pytest
-from conftest import small_experiment
-from nexus_file import write as write_nexus
 
 from cubragg.errors import ConfigError, FormatError
 from cubragg.io.atoms import read_model
@@ -20,6 +18,8 @@ from cubragg.io.geometry.sniff import read_models
 from cubragg.io.reflections.read import list_kind, read_reflections
 from cubragg.io.reflections.xds_hkl import read_xds
 from cubragg.plan.plan import make_plan
+from support.experiments import small_experiment
+from support.nexus_file import write as write_nexus
 
 #: A turn of 90 degrees about z.
 QUARTER = [0, -1, 0, 1, 0, 0, 0, 0, 1]

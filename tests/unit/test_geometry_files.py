@@ -14,7 +14,6 @@ import re
 
 import numpy as np
 import pytest
-from conftest import Hung, hung, small_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, Model
 from cubragg.io.geometry.sniff import read_models
 from cubragg.io.geometry.xds_inp import Data, xds_inp_text
 from cubragg.io.images.smv import smv_header, write_smv
+from support.experiments import Hung, hung, small_experiment
 
 SAME_MM = 1e-9
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import os
 import resource
+import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -17,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cubragg.io.files import atomic, held_signals
 from cubragg.io.files.atomic import atomic_path, require_size, write_bytes
 from cubragg.io.images.cbf import MiniCbfHeader, write_cbf
 from cubragg.io.images.pgm import write_pgm
@@ -120,6 +125,49 @@ def test_any_interruption_leaves_nothing(tmp_path, error):
     with pytest.raises(error):
         write_half()
     assert names(tmp_path) == []
+
+
+def signalled_at(number: int, path: Path) -> bool:
+    """Write a file, with a signal before line ``number`` of all that is run for it; whether there is such a line."""
+    files = {module.__file__ for module in (atomic, held_signals, contextlib, shutil)}
+    lines = itertools.count(1)
+
+    def on_line(frame, event, _):
+        if event == "line" and next(lines) == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return on_line
+
+    before = sys.gettrace()
+    sys.settrace(lambda frame, *_: on_line if frame.f_code.co_filename in files else None)
+    try:
+        write_bytes(path, b"whole")
+    finally:
+        sys.settrace(before)
+    return next(lines) > number
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # an open file whose with block was not reached
+def test_a_signal_at_any_moment_leaves_a_whole_file_or_none(tmp_path):
+    """And is not lost: it becomes the exception of its handler, in every line of our modules and those they use."""
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    before, path, stops = signal.signal(signal.SIGTERM, stop), tmp_path / "a.bin", 0
+    try:
+        for number in itertools.count(1):
+            try:
+                if not signalled_at(number, path):
+                    break
+            except KeyboardInterrupt:
+                stops += 1
+            assert names(tmp_path) in ([], ["a.bin"]), number
+            path.unlink(missing_ok=True)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, stop)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stops == number - 1 > 50
 
 
 def test_error_without_a_number_is_told(tmp_path):

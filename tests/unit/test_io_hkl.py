@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import said
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -14,6 +13,7 @@ from cubragg.experiment import StructureFactors
 from cubragg.io.reflections import reflection_lines
 from cubragg.io.reflections.fdump import read_fdump, write_fdump
 from cubragg.io.reflections.hkl import read_hkl, write_hkl
+from support.messages import said
 
 # Heads of lists for the golden images: four columns, with a phase, with sigma and phase
 LISTS = ["-4 -4 -2 30.000\n-4 -4 -1 110.000\n-4 -4 0 80.000\n",

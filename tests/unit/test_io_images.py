@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import said
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as arrays
 
 from cubragg.io.images.pgm import read_pgm, write_pgm
 from cubragg.io.images.raw import read_float, write_float
+from support.messages import said
 
 # The 4 x 3 pixels of test_io_smv, as the C program writes them
 C_FLOATS = (b"\r\xd4\xc8?\xa7\xd0\xe7?F\xfc\xf7?\\t\xf8?\x95_\xe4?\x8c\x87\x00@"

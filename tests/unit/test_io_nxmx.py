@@ -14,7 +14,6 @@ import hdf5plugin
 import numpy as np
 import nxmx
 import pytest
-from conftest import Hung, hung
 
 from cubragg import Detector
 from cubragg.detect.stored_pixels import stored_pixels
@@ -23,6 +22,7 @@ from cubragg.experiment.panel import live_pixels
 from cubragg.io.files.hdf5_sink import Sink
 from cubragg.io.images.nxmx import TYPES, NxmxWriter
 from cubragg.io.images.scene import Scene
+from support.experiments import Hung, hung
 
 DETECTOR = Detector("mosflm", 0.2, 21, 17, distance_mm=120.0, xbeam_mm=1.5, ybeam_mm=2.25, rotx_deg=3.0, roty_deg=-2.0,
                     twotheta_deg=9.0)
@@ -295,7 +295,7 @@ def test_an_earlier_file_survives(folder):
 
 def test_hdf5plugins_own_folder_as_plugin_path_does_no_harm(folder):
     """HDF5 would load a filter from there that does not fit; DIALS may need the variable."""
-    code = ("from test_io_nxmx import written; written()")
+    code = "from unit.test_io_nxmx import written; written()"
     environment = {**os.environ, "HDF5_PLUGIN_PATH": hdf5plugin.PLUGINS_PATH,
                    "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, check=True)

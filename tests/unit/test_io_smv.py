@@ -9,13 +9,13 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import said
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cubragg.experiment import Detector
 from cubragg.io.images.smv import header_value, read_smv, smv_header, write_smv
+from support.messages import said
 
 # -default_F 10 -cell 30 40 50 90 90 90 -N 2 -lambda 1.5 -distance 30 -detpixels_f 4 -detpixels_s 3 -pixel 1
 # -phi 1 -osc 0.5, as the C program writes it

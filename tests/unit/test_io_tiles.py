@@ -7,7 +7,6 @@ import math
 import fabio
 import numpy as np
 import pytest
-from conftest import Hung, hung
 from PIL import Image
 
 from cubragg import Detector
@@ -18,6 +17,7 @@ from cubragg.io.images import pilatus
 from cubragg.io.images.image_panels import facing_frame, sensor_in_common, trusted_of
 from cubragg.io.images.smv import adsc_header, header_value, write_smv
 from cubragg.io.images.tiff import TYPES, write_tiff
+from support.experiments import Hung, hung
 
 
 def facing(detector: Detector, *, rotating: bool = True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import sys
@@ -10,13 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from support.scripts import script
+
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("lint_docs", ROOT / "scripts" / "lint_docs.py")
-assert spec is not None
-assert spec.loader is not None
-lint_docs = importlib.util.module_from_spec(spec)
-sys.modules["lint_docs"] = lint_docs
-spec.loader.exec_module(lint_docs)
+lint_docs = script("lint_docs")
 
 MATRIX, PLAN, CASES = "specs/parity-matrix.md", "specs/fix-plan.md", "tests/parity_cases.yaml"
 

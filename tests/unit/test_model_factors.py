@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import gzip
-from pathlib import Path
 
 import gemmi
 import numpy as np
 import pytest
-from unit.models import r_factor, random_model, summed_by_hand
 
-import cubragg
 from cubragg import units
 from cubragg.crystallography.atomic_factors import structure_factors
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.io.atoms import read_model
+from support.atoms import EXAMPLES, PEAK_A, r_factor, random_model, summed_by_hand
 
-EXAMPLES = Path(cubragg.__file__).parent / "examples"
-#: Near the K edge of selenium, where f'' is 3.8 electrons.
-PEAK_A = 0.9793
 MODELS = {
     "quartz": lambda: read_model(EXAMPLES / "quartz.cif"),
     "helices": lambda: read_model(EXAMPLES / "helix_bundle.pdb"),

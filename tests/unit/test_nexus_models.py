@@ -5,12 +5,12 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
-from nexus_file import STEPS, write
 
 from cubragg.errors import FormatError
 from cubragg.experiment.sensor import attenuation_um
 from cubragg.io.geometry.experiment_models import ScanModel
 from cubragg.io.geometry.sniff import read_models
+from support.nexus_file import STEPS, write
 
 nxmx = pytest.importorskip("nxmx")
 

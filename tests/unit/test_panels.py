@@ -11,7 +11,6 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from conftest import Hung, hang, random_experiment, random_grid, small_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +31,7 @@ from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import make_plan
 from cubragg.plan.workspace import Workspace
 from cubragg.run.batch import render_many
+from support.experiments import Hung, hang, random_experiment, random_grid, small_experiment
 
 #: Geometries that users reported, cut down.
 DATA = Path(__file__).parents[1] / "data" / "geometry"

@@ -9,7 +9,6 @@ import random
 
 import numpy as np
 import pytest
-from conftest import Hung, hang, hung, random_experiment, small_experiment
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.crystallography.vectors import rotate_xyz
@@ -19,6 +18,7 @@ from cubragg.plan.plan import make_plan
 from cubragg.reflections.predict import reflection_table
 from cubragg.reflections.reflection_table import Flags, ReflectionTable
 from cubragg.run.render import simulate
+from support.experiments import Hung, hang, hung, random_experiment, small_experiment
 
 #: A pixel is rounded to single precision, its sums are not.
 SINGLE = 1e-6

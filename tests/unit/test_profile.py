@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from support.scripts import script
+
 ROOT = Path(__file__).resolve().parents[2]
 LINE = "-default_F 100 -cell 79 79 38 90 90 90 -lambda 1 -N 5 -distance 100 -pixel 0.1 -detpixels 8 --backend numpy"
 
 
-def loaded(name: str):
-    """A script as a module, under a name that is not one of the standard library's."""
-    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-profile, profiled = loaded("profile"), loaded("profiled")
+profile, profiled = script("profile"), script("profiled")
 
 
 def names(found) -> list[str]:

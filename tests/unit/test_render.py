@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from conftest import random_experiment, random_grid, small_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +27,7 @@ from cubragg.crystallography.vectors import cross, norm, rotate_axis, unit
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.parity.pixel_trace import trace_pixel
 from cubragg.plan.plan import carried_rotations, make_plan
+from support.experiments import random_experiment, random_grid, small_experiment
 
 #: Float images differ where sums run in another order: a few units of the last place.
 REORDERED = 1e-6

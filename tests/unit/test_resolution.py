@@ -7,13 +7,13 @@ import math
 
 import numpy as np
 import pytest
-from conftest import random_experiment, small_experiment
 
 from cubragg import StructureFactors
 from cubragg.experiment import Detector
 from cubragg.plan.plan import make_plan
 from cubragg.run.render import simulate
 from cubragg.view.resolution import beam_spot, image_resolution
+from support.experiments import random_experiment, small_experiment
 
 
 def test_rings_of_an_upright_detector():

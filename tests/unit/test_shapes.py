@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_experiment, small_experiment
 
 from cubragg import Beam, ConfigError, Crystal, Detector, Experiment, Sampling, StructureFactors
 from cubragg.crystallography.shapes import SETTINGS, SHAPES, CoherentBlock, resolve_shape
@@ -23,6 +22,7 @@ from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.plan.plan import make_plan
 from cubragg.run.render import simulate
+from support.experiments import random_experiment, small_experiment
 
 CELLS = (8.0, 9.0, 7.0)
 CELL = (50.0, 60.0, 70.0, 80.0, 95.0, 105.0)

@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 import pytest
-from conftest import random_experiment, small_experiment
 
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.errors import ConfigError, FormatError
@@ -16,6 +15,7 @@ from cubragg.parity import trace_compare as traces
 from cubragg.parity.pixel_trace import MAX_SAMPLES, PixelTrace, Step, format_trace, trace_pixel, trace_steps
 from cubragg.parity.trace_compare import first_divergence, format_steps, from_json, parse_printout, printout_divergence
 from cubragg.plan.plan import make_plan
+from support.experiments import random_experiment, small_experiment
 
 FAST, SLOW = 7, 9
 RICH = {

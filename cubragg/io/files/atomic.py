@@ -9,7 +9,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
+
+from cubragg.io.files.held_signals import hold_signals
 
 _PREFIX = ".cubragg-"
 
@@ -35,9 +37,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         # A device has no folder to rename in, and renaming over it would remove it.
         special = given.exists() and not given.is_file()
         target = given if special else Path(os.path.realpath(given))
-        with TemporaryDirectory(prefix=_PREFIX, dir=None if special else target.parent,
-                                ignore_cleanup_errors=True) as folder:
-            temporary = Path(folder) / re.sub(r"[^\w.+-]", "_", given.name, flags=re.ASCII)
+        with _new_folder(Path(gettempdir()) if special else target.parent) as folder:
+            temporary = folder / re.sub(r"[^\w.+-]", "_", given.name, flags=re.ASCII)
             yield temporary
             if special:
                 with open(temporary, "rb") as source, open(target, "wb") as sink:
@@ -50,6 +51,30 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         if not _concerns(error, given):
             raise
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), os.fspath(path)) from error
+
+
+@contextmanager
+def _new_folder(parent: Path) -> Iterator[Path]:
+    """A folder that is removed at the end, wherever in between a signal becomes an exception.
+
+    `tempfile.TemporaryDirectory` leaves its folder where that happens while it makes or removes it. Here the name is
+    known before the folder is made, and a removal that is cut short is done again.
+    """
+    folder = parent / f"{_PREFIX}{os.urandom(8).hex()}"
+    try:
+        try:
+            folder.mkdir(0o700)
+            yield folder
+        finally:
+            _remove(folder)
+    except BaseException:
+        _remove(folder)
+        raise
+
+
+def _remove(folder: Path) -> None:
+    with hold_signals():  # which shutil would turn into an error of a file that is closed twice
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _concerns(error: OSError, given: Path) -> bool:

@@ -1,36 +1,10 @@
-"""A file object for h5py that survives a full disk, and a context manager that defers signals while HDF5 writes."""
+"""A file object for h5py that survives a full disk."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-#: Signals whose handlers may raise an exception at any moment.
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Defer Ctrl-C and similar signals to the end of the block, so that no call of HDF5 is interrupted."""
-    if threading.current_thread() is not threading.main_thread():  # signal handlers run in the main thread only
-        yield
-        return
-    received: list[int] = []
-    before = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
-    for number in before:
-        signal.signal(number, lambda number, _: received.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if received:
-        before[received[0]](received[0], None)
 
 
 class Sink:

@@ -26,7 +26,8 @@ from cubragg.experiment.conventions import DetectorFrame
 from cubragg.experiment.panel import Panel, panel_in_beam
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path
-from cubragg.io.files.hdf5_sink import Sink, undisturbed
+from cubragg.io.files.hdf5_sink import Sink
+from cubragg.io.files.held_signals import hold_signals
 from cubragg.io.images.image_panels import sensor_in_common
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import What
@@ -91,7 +92,7 @@ class NxmxWriter:
 
     def __enter__(self) -> NxmxWriter:
         try:
-            with undisturbed():
+            with hold_signals():  # HDF5 must not lose a call in its middle
                 self._open()
         except BaseException:
             self._stack.__exit__(*sys.exc_info())
@@ -130,10 +131,10 @@ class NxmxWriter:
             If it cannot be written.
         """
         image = checked_image(self._path, image, self._type, "this NXmx file")
-        if image.shape != self._data.shape[1:]:
-            raise FormatError(f"{self._path}: got an image of shape {image.shape}; "
-                              f"the file has images of {self._data.shape[1:]}")
-        with undisturbed():
+        shape = self._scene.live.shape
+        if image.shape != shape:
+            raise FormatError(f"{self._path}: got an image of shape {image.shape}; the file has images of {shape}")
+        with hold_signals():
             self._data[self.done] = image
             self._file.flush()
             self._sink.check()
@@ -142,7 +143,7 @@ class NxmxWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
                  ) -> None:
         keep = kind is None or (issubclass(kind, KeyboardInterrupt) and self.done > 0)
-        with undisturbed():
+        with hold_signals():
             if not keep:
                 self._stack.__exit__(kind, error, trace)
                 return

@@ -1,4 +1,4 @@
-// Entry points that call one device function per element, for the tests of tests/kernels.
+// Entry points that call one device function per element, for the tests under tests/kernels.
 // Thread t of block b has element b BLOCK + t; arrays are double [n] or [columns, n], row after row.
 #include "portable.cuh"
 #include "params.cuh"

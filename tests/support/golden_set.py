@@ -1,6 +1,6 @@
 """The golden set: command lines with the images, figures, headers and traces of the C program.
 
-The compact copy beside this file holds sampled pixels of every float image; where a full set
+The compact copy under tests/golden/data holds sampled pixels of every float image; where a full set
 lies beside the checkout (../shared/golden), whole images are compared as well.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-DATA = Path(__file__).resolve().parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "golden" / "data"
 FULL = Path(__file__).resolve().parents[3] / "shared" / "golden"
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gemmi
 import numpy as np
 
+import cubragg
 from cubragg.crystallography.structure import AtomicModel
+
+EXAMPLES = Path(cubragg.__file__).parent / "examples"
+#: Near the K edge of selenium, where f'' is 3.8 electrons.
+PEAK_A = 0.9793
 
 
 def random_model(atoms: int, cell: tuple[float, ...], group: str, seed: int = 1,

@@ -1,4 +1,4 @@
-"""Other programs as readers of our files, where they are installed."""
+"""DIALS as a reader of our files, where it is installed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-
-from cubragg.cli.main import cli
 
 _MODELS = Path(__file__).with_name("dxtbx_models.py")
 
@@ -57,11 +54,3 @@ def read_by_dxtbx(folder: Path, sets: list[str]) -> Read:
     ran(dials_python(), str(_MODELS), "read", *sets, folder=folder)
     with np.load(folder / "read.npz") as pixels:
         return Read(json.loads((folder / "read.json").read_text()), dict(pixels))
-
-
-def simulated(arguments: str) -> tuple[int, str]:
-    """Exit status and stderr of the command; a bug is raised."""
-    result = CliRunner().invoke(cli, arguments.split(), prog_name="cubragg")
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stderr

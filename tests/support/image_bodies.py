@@ -1,27 +1,22 @@
 """Bodies of image tests that the kernels on the CPU and on a GPU share.
 
-A test module imports them with ``import *`` and gives the fixture ``renderer``, which makes a
-renderer of a plan and a precision.
+A test module imports them with ``import *`` and gives the fixtures ``renderer``, which makes a renderer of a plan
+and a precision, and ``backend``, its name.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import dataclasses
 
 import numpy as np
 import pytest
-from conftest import random_experiment
 
 from cubragg import ConfigError
-from cubragg.cli.build import build
-from cubragg.cli.parser import parse
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.plan.plan import make_plan
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))
-
-from golden_set import arguments, cases, reference
+from support.experiments import large, random_experiment, random_grid
+from support.golden_set import arguments, cases, reference
+from support.renders import rendered
 
 #: Double: share of a pixel's value, share of the maximum, and share of the value above a tenth of the maximum.
 VALUE, OF_MAXIMUM, STRONG = 1e-6, 1e-8, 2e-7
@@ -69,21 +64,12 @@ def experiments(chunk):
 # The golden set
 
 
-def golden(renderer, case_id, precision):
-    plan = make_plan(build(parse(arguments(cases()[case_id]))).experiment)
-    places, expected = reference(case_id)
-    return renderer(plan, precision).render().ravel()[places], expected
-
-
-@pytest.mark.parametrize("case_id", cases())
-def test_golden_double(renderer, case_id):
-    assert_double(*golden(renderer, case_id, "double"), case_id)
-
-
 @precisions
 @pytest.mark.parametrize("case_id", cases())
-def test_golden_in_less(renderer, case_id, precision):
-    assert share_of_maximum(*golden(renderer, case_id, precision)) <= OF_MAXIMUM_BELOW_200[precision]
+def test_golden_in_less(backend, case_id, precision):
+    places, expected = reference(case_id)
+    _, image = rendered(tuple(arguments(cases()[case_id])), backend, precision)
+    assert share_of_maximum(image.photons.ravel()[places], expected) <= OF_MAXIMUM_BELOW_200[precision]
 
 
 # Random experiments
@@ -103,3 +89,41 @@ def test_random_in_less(renderer, chunk, precision):
     for seed, plan in experiments(chunk):
         error = share_of_maximum(renderer(plan, precision).render(2), renderer(plan, "double").render(2))
         assert error <= OF_MAXIMUM_BELOW_200[precision] or (precision, seed) in NAMED, f"seed {seed}: {error}"
+
+
+# Many tiles
+
+
+MANY = {
+    "plain": {},
+    "region": {"sampling": {"roi": (17, 101, 5, 66)}},
+    "carry-over": {"goniometer": {"phi_deg": 0.0, "osc_deg": 4.0, "phi_steps": 3}},
+    "dmin": {"sampling": {"dmin_A": 4.0, "roi": (3, 140, 0, 69)}, "goniometer": {"osc_deg": 4.0}},
+    "running": {"sampling": {"oversample": 2, "oversample_omega": True, "oversample_polar": True}},
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_many_tiles(renderer, name):
+    plan = make_plan(large(**MANY[name]))
+    assert_double(renderer(plan, "double").render(2), NumpyEngine(plan).render(1), name)
+
+
+@pytest.mark.parametrize("reach", [3, 5, 12])
+def test_interpolation_stops_at_the_same_pixel(renderer, reach):
+    factors = random_grid(np.random.default_rng(8), reach)
+    experiment = dataclasses.replace(large(sampling={"interpolate": True}, detector={"distance_mm": 150.0}),
+                                     structure_factors=factors)
+    plan = make_plan(experiment)
+    numpys, ours = NumpyEngine(plan), renderer(plan, "double")
+    assert_double(ours.render(2), numpys.render(1), reach)
+    assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at
+
+
+def test_masked_tiles(renderer):
+    mask = np.zeros((70, 150), dtype=bool)
+    mask[3:50, 40:44] = True
+    plan = make_plan(large(sampling={"mask": mask}))
+    image = renderer(plan, "double").render(2)
+    assert_double(image, NumpyEngine(plan).render(1), "mask")
+    assert not image[~mask].any()
