@@ -14,7 +14,8 @@ from cubragg.cli.build import Job, build
 from cubragg.cli.parser import parse
 from cubragg.errors import BackendUnavailable
 from cubragg.plan.plan import make_plan
-from cubragg.run.render import Image, render
+from cubragg.run.image import Image
+from cubragg.run.render import simulate
 from support import RENDERS_FOLDER
 
 
@@ -31,17 +32,17 @@ def rendered(arguments: tuple[str, ...], backend: str, precision: str = "double"
     plan = make_plan(job.experiment)
     folder = os.environ.get(RENDERS_FOLDER)
     if folder is None:
-        return job, render(plan, backend, precision=precision)
+        return job, simulate(job.experiment, backend=backend, precision=precision, plan=plan)
     path = Path(folder) / f"{hashlib.sha256(repr((arguments, backend, precision)).encode()).hexdigest()}.pickle"
     with open(path.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
-            image = dataclasses.replace(pickle.loads(path.read_bytes()), plan=plan)
+            image = dataclasses.replace(pickle.loads(path.read_bytes()), plan=plan, experiment=job.experiment)
         else:
-            image = render(plan, backend, precision=precision)
-            # The plan is quickly made, and holds tables that are larger than the image.
+            image = simulate(job.experiment, backend=backend, precision=precision, plan=plan)
+            # Experiment and plan are quickly made, and hold tables that are larger than the image.
             whole = path.with_suffix(".part")
-            whole.write_bytes(pickle.dumps(dataclasses.replace(image, plan=None)))
+            whole.write_bytes(pickle.dumps(dataclasses.replace(image, plan=None, experiment=None)))
             whole.rename(path)
     image.photons.flags.writeable = False
     return job, image
