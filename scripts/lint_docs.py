@@ -208,7 +208,7 @@ def _command_problem(root: Path, words: list[str]) -> str:
             return f"there is no file {path}"
     if words[0] != "cubragg":
         return ""
-    if words[1] in cli.commands and words[1] != "simulate":
+    if words[1] in cli.list_commands(None) and words[1] != "simulate":
         return ""
     try:
         parse(words[2:] if words[1] == "simulate" else words[1:])
@@ -236,7 +236,7 @@ def _links(root: Path) -> Iterator[str]:
 def help_texts() -> dict[str, str]:
     """The help of the program and of each of its commands, by name of the file that holds it."""
     runner = CliRunner()
-    lines = {"cubragg": ["--help"], **{name: [name, "--help"] for name in sorted(cli.commands)}}
+    lines = {"cubragg": ["--help"], **{name: [name, "--help"] for name in cli.list_commands(None)}}
     return {f"{name}.txt": runner.invoke(cli, line, prog_name="cubragg", terminal_width=HELP_WIDTH).output
             for name, line in lines.items()}
 

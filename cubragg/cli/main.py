@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import click
 
 from cubragg.cli import parser, usage
 from cubragg.cli.base_command import HELP_NAMES, BaseCommand
-from cubragg.cli.compare import command as compare_command
-from cubragg.cli.doctor import command as doctor_command
 from cubragg.cli.exit_errors import CommandLineFault, Interrupted, RunFault, end_cleanly
-from cubragg.cli.sf import command as sf_command
-from cubragg.cli.trace import command as trace_command
-from cubragg.cli.view import command as view_command
 from cubragg.errors import ConfigError, CubraggError
 
+#: Commands besides simulate: the `command` of the module of that name, imported where it is used.
+_COMMANDS = ("compare", "doctor", "sf", "trace", "view")
 _VERSION_NAMES = ("--version", "-version")
 
 
@@ -40,6 +38,17 @@ class DefaultGroup(click.Group):
 
     default_command = "simulate"
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in alphabetical order."""
+        return sorted((*_COMMANDS, *self.commands))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name; ``None`` without one."""
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = import_module(f"cubragg.cli.{cmd_name}").command
+        return found
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert the default command if the line begins with a flag."""
         if args and args[0].startswith("-") and args[0] not in (*HELP_NAMES, *_VERSION_NAMES):
@@ -50,8 +59,9 @@ class DefaultGroup(click.Group):
                         ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command; the error for an unknown word lists the commands and mentions ``view``."""
         if self.get_command(ctx, args[0]) is None:
-            raise CommandLineFault(f"got {args[0]!r} before any flag; a flag or one of {', '.join(self.commands)} is "
-                                   "accepted ('cubragg view FILE' shows an image)")
+            known = ", ".join(self.list_commands(ctx))
+            raise CommandLineFault(f"got {args[0]!r} before any flag; a flag or one of {known} is accepted "
+                                   "('cubragg view FILE' shows an image)")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -102,13 +112,6 @@ def _simulate(line: Sequence[parser.Given]) -> None:
     from cubragg.cli.simulate import run
 
     run(line)
-
-
-cli.add_command(doctor_command)
-cli.add_command(compare_command)
-cli.add_command(sf_command)
-cli.add_command(trace_command)
-cli.add_command(view_command)
 
 
 def main() -> None:
