@@ -181,7 +181,7 @@ def test_what_must_be_given(line, sentence, run):
 def test_a_word_in_front_is_a_command(line, run):
     result = run(line)
     assert (result.exit_code, result.stderr) == (
-        2, "Error: got 'foo' before any flag; a flag or one of simulate, doctor, compare, sf, trace, view is accepted "
+        2, "Error: got 'foo' before any flag; a flag or one of compare, doctor, sf, simulate, trace, view is accepted "
            "('cubragg view FILE' shows an image)\n")
 
 
