@@ -117,7 +117,7 @@ class Image:
         """
         from cubragg.run.save import save_image
 
-        save_image(self, path, seed, what)
+        save_image(self._on_host, self.experiment, self.plan, path, seed, what)
 
     def reflections(self, min_photons: float = 1.0) -> ReflectionTable:
         """Reflections of the image with at least ``min_photons``, brightest first; see `cubragg.predict`."""
