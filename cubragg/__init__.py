@@ -59,7 +59,9 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         """Import a name when it is asked for: help and version of the command need none, nor NumPy."""
         if name == "__version__":
-            value = _version()
+            from cubragg.version import version
+
+            value: object = version()
         elif name in __all__:
             from importlib import import_module
 
@@ -72,12 +74,3 @@ if not TYPE_CHECKING:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, "__version__"})
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("cubragg")
-    except PackageNotFoundError:  # a checkout that was never installed
-        return "0+unknown"

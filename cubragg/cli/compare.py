@@ -162,8 +162,8 @@ def _report(comparison: Comparison, options: Options) -> None:
     BelowThreshold
         If the correlation is below the threshold, or a pixel is NaN in one image only.
     """
-    from cubragg import __version__
     from cubragg.compare.report import rows, write_report
+    from cubragg.version import version
 
     for note in comparison.notes:
         click.echo(f"note: {note}", err=True)
@@ -175,7 +175,7 @@ def _report(comparison: Comparison, options: Options) -> None:
     click.echo("\n".join(f"{name:<18}{text}" for name, text in table))
     if options.out is not None:
         try:
-            folder = write_report(options.out, comparison, when=datetime.now(), version=__version__,
+            folder = write_report(options.out, comparison, when=datetime.now(), version=version(),
                                   black=options.black, save_diff=options.save_diff)
         except OSError as error:
             raise CompareError(f"--out: got {options.out!r}; it cannot be written ({error.strerror})") from None

@@ -86,9 +86,9 @@ class DefaultGroup(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, requested: bool) -> None:
     if requested and not ctx.resilient_parsing:
-        from cubragg import __version__
+        from cubragg.version import version
 
-        click.echo(f"cubragg {__version__}")
+        click.echo(f"cubragg {version()}")
         ctx.exit()
 
 

@@ -38,12 +38,12 @@ def trace(fast: int, slow: int, line: Sequence[parser.Given], options: Options) 
     CubraggError
         See `cubragg.errors`.
     """
-    from cubragg import __version__
     from cubragg.cli.build import build
     from cubragg.io.files.atomic import write_bytes
     from cubragg.parity.pixel_trace import format_trace, trace_pixel, trace_steps
     from cubragg.parity.trace_compare import format_steps, is_trace, to_json
     from cubragg.plan.plan import make_plan
+    from cubragg.version import version
 
     if options.last and (options.json or options.against):
         raise ConfigError("--last", "got --json or --against as well; those need all steps, leave one of them out")
@@ -60,7 +60,7 @@ def trace(fast: int, slow: int, line: Sequence[parser.Given], options: Options) 
     else:
         found, steps = trace_steps(plan, fast, slow)
     if options.json is not None:
-        write_bytes(options.json, to_json(found, steps, __version__).encode())
+        write_bytes(options.json, to_json(found, steps, version()).encode())
     if program is not None:
         return _against_program(program, line, job, plan, found)
     if options.against is not None:

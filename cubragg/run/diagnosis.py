@@ -87,9 +87,9 @@ def small_experiment() -> Experiment:
 
 
 def _versions() -> Iterator[tuple[str, str]]:
-    from cubragg import __version__
+    from cubragg.version import version
 
-    yield "cubragg", __version__
+    yield "cubragg", version()
     yield "Python", f"{platform.python_version()} ({sys.executable})"
     yield "machine", f"{platform.platform()}, {os.cpu_count()} cores"
     found = {name: text for name in _PACKAGES if (text := _version(name))}

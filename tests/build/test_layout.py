@@ -15,7 +15,7 @@ PACKAGE = ROOT / "cubragg"
 
 #: Rooms from the one that may import every other to those that import none. The order has no ties.
 ORDER = ("cli", "parity", "run", "compare", "view", "io", "reflections", "engine", "detect", "plan", "device",
-         "experiment", "nanobragg", "crystallography", "units", "errors")
+         "experiment", "nanobragg", "crystallography", "units", "version", "errors")
 HEIGHT = {room: len(ORDER) - place for place, room in enumerate(ORDER)}
 
 

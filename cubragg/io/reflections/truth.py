@@ -10,12 +10,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-import cubragg
 from cubragg import units
 from cubragg.errors import FormatError
 from cubragg.io.files.atomic import atomic_path, write_bytes
 from cubragg.io.reflections.refl import orientation_in_dials_frame, write_refl
 from cubragg.reflections.reflection_table import ReflectionTable
+from cubragg.version import version
 
 #: Column -> unit.
 _UNITS: Mapping[str, str] = MappingProxyType({
@@ -65,7 +65,7 @@ def _settings(truth: ReflectionTable, image: int) -> dict[str, tuple[object, str
     plan, orientation = truth.plan, truth.orientation
     dials = orientation_in_dials_frame(truth)
     found: dict[str, tuple[object, str]] = {
-        "program": (f"cubragg {cubragg.__version__}", ""),
+        "program": (f"cubragg {version()}", ""),
         "wavelength": (units.angstrom_from_m(plan.wavelength), "A"),
         "image": (image + 1, ""),
         "phi_start": (units.deg_from_rad(plan.phi_angles[0]), "deg"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cubragg
 from cubragg.crystallography.atomic_factors import ModelFactors
 from cubragg.errors import FormatError
+from cubragg.version import version
 
 
 def check_ending(path: Path | str) -> str:
@@ -45,5 +45,5 @@ def write_factors(path: Path | str, factors: ModelFactors) -> int:
     from cubragg.io.reflections.mtz import write_mtz
 
     write_mtz(path, factors.hkl, factors.columns(), factors.model.cell, factors.model.group, factors.wavelength_A,
-              [f"cubragg {cubragg.__version__} sf {Path(factors.model.path).name} to {factors.dmin_A:g} A"])
+              [f"cubragg {version()} sf {Path(factors.model.path).name} to {factors.dmin_A:g} A"])
     return len(factors.hkl)
