@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cubragg.crystallography.shapes import SHAPES
-from cubragg.engine.culling import Culling, axes_of, largest_factor, limits_of, obstacle, struct_values
+from cubragg.engine.culling import Culling, cull_axes_of, largest_factor, f2_bounds_of, obstacle, struct_values
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
@@ -35,7 +35,7 @@ _WORTH = 0.9
 _SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES, _SAMPLE_PANELS = 384, 12, 3, 8
 
 
-def choose_culling(plan: Plan, backend: str, precision: str, tolerance: float | None = 0.0,
+def select_culling(plan: Plan, backend: str, precision: str, tolerance: float | None = 0.0,
                    limits: Callable[[], np.ndarray] | None = None) -> Culling:
     """How a renderer of the backend ``cpu`` or ``cuda`` goes about a plan's terms, on all its panels.
 
@@ -44,14 +44,14 @@ def choose_culling(plan: Plan, backend: str, precision: str, tolerance: float | 
     tolerance
         See `Culling`; ``None``: every term is to be evaluated.
     limits
-        Gives `culling.limits_of` the plan, for a caller that has it.
+        Gives `culling.f2_bounds_of` the plan, for a caller that has it.
     """
     if tolerance is None:
         return Culling(why="every term is asked for")
     reason = _not_at_all(plan, backend, tolerance)
     if reason:
         return Culling(tolerance=tolerance, why=reason)
-    tables = limits() if limits else limits_of(plan), axes_of(plan)
+    tables = limits() if limits else f2_bounds_of(plan), cull_axes_of(plan)
     values = struct_values(plan, precision, Culling(tolerance=tolerance))
     panels = [plan.panels[number] for number in _spread(len(plan.panels), _SAMPLE_PANELS)]
     plain = sum(_term_cost(plan, precision) * _terms(plan, panel) for panel in panels)
@@ -187,11 +187,11 @@ def _largest(plan: Plan, whole: np.ndarray, alone: np.ndarray, reach: np.ndarray
     """The largest F^2 of indices [3, ...], as a share; ``alone`` where no sample has another index."""
     factors = plan.factors
     if factors.grid is None:
-        return float(values["largest"])
+        return float(values["largest_f2"])
     pad = (limits.shape[0] - factors.grid.shape[0]) // 2
     place = tuple(np.clip(whole[axis] - (factors.origin[axis] - pad), 0, limits.shape[axis] - 1).astype(int)
                   for axis in range(3))
-    around = np.where((reach < 0.99).all(axis=0), limits[place], values["largest"])
+    around = np.where((reach < 0.99).all(axis=0), limits[place], values["largest_f2"])
     if plan.interpolate:
         return around
     inside = [place[axis] - pad for axis in range(3)]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cubragg.crystallography.shapes import SHAPES
-from cubragg.engine.kernel_params import CHUNK, table_scale
+from cubragg.engine.kernel_params import CHUNK, factor_scale
 from cubragg.engine.variant import TILE
 from cubragg.plan.plan import Plan
 
@@ -77,7 +77,7 @@ def largest_factor(plan: Plan) -> float:
     return math.nan if any(math.isnan(value) for value in extremes) else max(extremes)
 
 
-def limits_of(plan: Plan) -> np.ndarray:
+def f2_bounds_of(plan: Plan) -> np.ndarray:
     """The largest F^2 that a sample with this nearest reflection, or the next one, can have.
 
     float32 [h, k, l], shares of the largest of all, rounded up; 0 only where all of them are 0. The grid
@@ -102,7 +102,7 @@ def limits_of(plan: Plan) -> np.ndarray:
     return np.where(share > 0.0, np.maximum(squares, np.finfo(np.float32).tiny), np.float32(0.0))
 
 
-def axes_of(plan: Plan) -> np.ndarray:
+def cull_axes_of(plan: Plan) -> np.ndarray:
     """a, b, c [m] and their duals [1/m] of each orientation, float32 [18, orientation]; duals 0 of a flat cell.
 
     Orientations are filled up with zeros to whole chunks.
@@ -131,11 +131,11 @@ def struct_values(plan: Plan, precision: str, culling: Culling) -> dict[str, Any
     stars = np.linalg.norm(_duals(cells), axis=2).max(axis=0)
     condition = float(lengths @ stars)
     largest = largest_factor(plan)
-    share = table_scale(plan, precision) / (largest or math.inf)
+    fraction = factor_scale(plan, precision) / (largest or math.inf)
     values = {"lengths": lengths * (1.0 + 1e-12), "star_lengths": stars * condition, "cull_floor": -1.0,
               "spot_floor": -1.0, "cull_radius_sqr": math.inf, "per_dual": (0.0,) * 3,
-              "largest": (_INTERPOLATED if plan.interpolate else 1.0) if largest > 0.0 else 0.0,
-              "share": share * share * (1.0 + 1e-6)}
+              "largest_f2": (_INTERPOLATED if plan.interpolate else 1.0) if largest > 0.0 else 0.0,
+              "f2_fraction": fraction * fraction * (1.0 + 1e-6)}
     if not culling.exact:
         return values
     shape = SHAPES[plan.crystal_shape]

@@ -36,7 +36,7 @@ PARAMS = np.dtype([
     ("shape", np.float64, 2),
     ("constant", np.float64), ("term_scale", np.float64),
     ("cull_floor", np.float64), ("spot_floor", np.float64), ("cull_radius_sqr", np.float64),
-    ("largest", np.float64), ("share", np.float64),
+    ("largest_f2", np.float64), ("f2_fraction", np.float64),
     ("lengths", *_VECTOR), ("star_lengths", *_VECTOR), ("per_dual", *_VECTOR),
     ("grid_origin", np.int32, 3), ("grid_size", np.int32, 3),
     ("fast_min", np.int32), ("fast_max", np.int32), ("slow_min", np.int32), ("slow_max", np.int32),
@@ -44,14 +44,14 @@ PARAMS = np.dtype([
     ("layers", np.int32), ("oversample", np.int32), ("sources", np.int32), ("orientations", np.int32),
     ("polarized", np.int32), ("absorbing", np.int32), ("curved", np.int32), ("point_pixel", np.int32),
     ("masked", np.int32), ("running_thick", np.int32), ("running_polar", np.int32), ("running_omega", np.int32),
-    ("physical", np.int32), ("running", np.int32), ("interpolated_to", np.int32), ("skipped_place", np.int32),
+    ("physical", np.int32), ("running", np.int32), ("interpolated_to", np.int32), ("skipped_index", np.int32),
 ], align=True)
 
 #: Entry point -> its arrays after the struct.
 ENTRIES = {
-    "render": ("table", "vectors", "sources", "mask", "limits", "axes", "image"),
-    "reflection_sums": ("table", "vectors", "sources", "mask", "limits", "axes", "crossings", "reach", "edge", "sums"),
-    "find_outside": ("vectors", "sources", "mask", "found"),
+    "render": ("f2_grid", "cell_axes", "sources", "mask", "f2_bounds", "cull_axes", "image"),
+    "reflection_sums": ("f2_grid", "cell_axes", "sources", "mask", "f2_bounds", "cull_axes", "crossings", "reach", "edge", "sums"),
+    "find_outside": ("cell_axes", "sources", "mask", "found"),
 }
 
 
@@ -78,7 +78,7 @@ def params_of(plan: Plan, panel: PanelPlan, precision: str) -> np.ndarray:
         "water": plan.water / per_pixel if rules.per_sample else plan.water,
         "scale": units.THOMSON_CROSS_SECTION_M2 * plan.fluence / samples,
         "cells": plan.cells, "reciprocal": (lattice.a_star, lattice.b_star, lattice.c_star), "fudge": plan.fudge,
-        "constant": factors.default_F * factors.default_F / table_scale(plan, precision) ** 2,
+        "constant": factors.default_F * factors.default_F / factor_scale(plan, precision) ** 2,
         "term_scale": 1.0 if precision == "double" else cells * cells,
         "fast_min": panel.roi[0], "fast_max": panel.roi[1], "slow_min": panel.roi[2], "slow_max": panel.roi[3],
         "fast_pixels": panel.shape[1], "layers": layers.count, "oversample": plan.oversample,
@@ -86,7 +86,7 @@ def params_of(plan: Plan, panel: PanelPlan, precision: str) -> np.ndarray:
         "absorbing": layers.thickness_m > 0.0, "curved": plan.curved, "point_pixel": plan.point_pixel,
         "masked": panel.mask is not None, "physical": rules.per_sample, "running": rules.running,
         "running_thick": rules.running_thick, "running_polar": rules.running_polar,
-        "running_omega": rules.running_omega, "interpolated_to": panel.pixel_count, "skipped_place": -1,
+        "running_omega": rules.running_omega, "interpolated_to": panel.pixel_count, "skipped_index": -1,
     }
     if factors.grid is not None:
         values["grid_origin"] = [low - 1 for low in factors.origin]
@@ -98,23 +98,23 @@ def params_of(plan: Plan, panel: PanelPlan, precision: str) -> np.ndarray:
     return params
 
 
-def table_scale(plan: Plan, precision: str) -> float:
+def factor_scale(plan: Plan, precision: str) -> float:
     """What structure factors are divided by: keeps squares of separable amplitudes inside single precision."""
     if precision == "double" or not SHAPES[plan.crystal_shape].separable:
         return 1.0
     return plan.cells[0] * plan.cells[1] * plan.cells[2]
 
 
-def table_of(plan: Plan, precision: str) -> np.ndarray:
+def f2_grid_of(plan: Plan, precision: str) -> np.ndarray:
     """The grid with one layer of default_F around it: F for interpolation, else F^2; [1] without a grid."""
     factors = plan.factors
     if factors.grid is None:
         return np.zeros(1, dtype=real(precision))
-    return bordered(factors.grid, factors.default_F, real(precision), scale=table_scale(plan, precision),
+    return bordered(factors.grid, factors.default_F, real(precision), scale=factor_scale(plan, precision),
                     squared=not plan.interpolate)
 
 
-def axes_of_cells(plan: Plan) -> np.ndarray:
+def cell_axes_of(plan: Plan) -> np.ndarray:
     """Cell axes float64 [orientation, 9], phi outside, domains inside."""
     return np.ascontiguousarray(plan.cell_axes, dtype=np.float64).reshape(-1, 9)
 
@@ -143,7 +143,7 @@ def grid_of(panel: PanelPlan, tile: tuple[int, int]) -> tuple[int, int]:
 
 
 def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Sequence[int],
-                    args: Sequence[Any], limit_pad: int = 0) -> None:
+                    args: Sequence[Any], bound_pad: int = 0) -> None:
     """Demand that a launch cannot read or write outside its arrays.
 
     Parameters
@@ -154,8 +154,8 @@ def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Seq
         Columns and rows of tiles.
     args
         The struct, then the arrays of `ENTRIES`: NumPy's or CuPy's.
-    limit_pad
-        Layers of ``limits`` beyond the padded grid; 0 for a variant without culling.
+    bound_pad
+        Layers of ``f2_bounds`` beyond the padded grid; 0 for a variant without culling.
 
     Raises
     ------
@@ -174,18 +174,18 @@ def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Seq
     width = p["fast_max"] - p["fast_min"] + 1
     rows = p["slow_min"] + last - p["first_row"]
     sizes = {
-        "table": max(p["grid_size"][0] * p["grid_size"][1] * p["grid_size"][2], 1),
-        "vectors": p["orientations"] * 9, "sources": p["sources"] * SOURCE_COLUMNS,
+        "f2_grid": max(p["grid_size"][0] * p["grid_size"][1] * p["grid_size"][2], 1),
+        "cell_axes": p["orientations"] * 9, "sources": p["sources"] * SOURCE_COLUMNS,
         "mask": rows * p["fast_pixels"] if p["masked"] else 1, "image": rows * p["fast_pixels"],
-        "limits": math.prod(size + 2 * limit_pad for size in p["grid_size"]) if limit_pad and p["grid_size"][0] else 1,
-        "axes": 18 * -(-p["orientations"] // CHUNK) * CHUNK if limit_pad else 1,
+        "f2_bounds": math.prod(size + 2 * bound_pad for size in p["grid_size"]) if bound_pad and p["grid_size"][0] else 1,
+        "cull_axes": 18 * -(-p["orientations"] // CHUNK) * CHUNK if bound_pad else 1,
         "found": (last - first) * width, "crossings": p["orientations"] * CROSSING_COLUMNS, "reach": 3,
         "edge": rows * p["fast_pixels"], "sums": 1,
     }
     if p["first_row"] > p["slow_min"] + first or p["fast_max"] >= p["fast_pixels"]:
         raise ValueError(f"{entry}: the region does not lie inside the rows of the image")
-    dtypes = {"table": real(precision), "vectors": np.float64, "sources": np.float64, "mask": np.uint8,
-              "limits": np.float32, "axes": np.float32, "image": np.float32, "found": np.uint8,
+    dtypes = {"f2_grid": real(precision), "cell_axes": np.float64, "sources": np.float64, "mask": np.uint8,
+              "f2_bounds": np.float32, "cull_axes": np.float32, "image": np.float32, "found": np.uint8,
               "crossings": np.float64, "reach": np.float64, "edge": np.uint8, "sums": np.uint64}
     for name, array in zip(names, args[1:], strict=True):
         if array.dtype != dtypes[name]:

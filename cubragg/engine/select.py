@@ -94,7 +94,7 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
     if precision != "auto" and precision not in PRECISIONS:
         raise ConfigError("precision", f"got {precision!r}; accepted are auto, {', '.join(PRECISIONS)}")
     if backend != "auto":
-        return _make(plan, backend, precision, device, cull)
+        return _build_engine(plan, backend, precision, device, cull)
     passed_over: list[str] = []
     for name in BACKENDS:
         if name == "cuda" and importlib.util.find_spec("cupy") is None:
@@ -102,13 +102,13 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
         if name == "numpy" and precision in ("mixed", "single"):
             raise BackendUnavailable(f"precision {precision} needs the kernels; {'; '.join(passed_over)}")
         try:
-            return _make(plan, name, precision, device, cull)._replace(fallback="; ".join(passed_over))
+            return _build_engine(plan, name, precision, device, cull)._replace(fallback="; ".join(passed_over))
         except (BackendUnavailable, KernelBuildError) as error:
             passed_over.append(str(error))
     raise AssertionError("the NumPy backend can always run")
 
 
-def _make(plan: Plan, backend: str, precision: str, device: int, cull: float | None) -> Selection:
+def _build_engine(plan: Plan, backend: str, precision: str, device: int, cull: float | None) -> Selection:
     makers: dict[str, Callable[[], Selection]] = {
         "cuda": lambda: _cuda(plan, precision, device, cull), "cpu": lambda: _cpu(plan, precision, cull),
         "numpy": lambda: _numpy(plan, precision)}

@@ -49,7 +49,7 @@ class Variant:
         return self.tile[0] * self.tile[1]
 
     @property
-    def limit_pad(self) -> int:
+    def bound_pad(self) -> int:
         """Layers of the limits of structure factors beyond the padded grid; 0: there are no limits."""
         return 0 if not self.culled else 4 if self.factors == "tricubic" else 1
 

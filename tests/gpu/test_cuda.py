@@ -119,7 +119,7 @@ def test_pieces_smaller_than_the_image_touch_no_bit(precision, interpolate, memo
     whole, pieces = CudaEngine(plan, precision), CudaEngine(plan, precision, memory_bytes=memory_bytes)
     assert len(whole._pieces) == 1
     assert len(pieces._pieces) > 1
-    assert pieces.table_on_host == (memory_bytes == 0)
+    assert pieces.f2_grid_on_host == (memory_bytes == 0)
     assert equal_bits(pieces.render(), whole.render())
 
 

@@ -19,14 +19,14 @@ NO_DRIVER = "backend cuda: no device can be used (no driver)"
 def machine(monkeypatch):
     """A machine with some backends broken: machine(cuda=error, cpu=error); CuPy counts as installed with ``cuda``."""
     def broken(**errors):
-        make = backends._make
+        make = backends._build_engine
 
         def failing(plan, name, *rest):
             if name in errors:
                 raise errors[name]
             return make(plan, name, *rest)
 
-        monkeypatch.setattr(backends, "_make", failing)
+        monkeypatch.setattr(backends, "_build_engine", failing)
         monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: "cuda" in errors or None)
     return broken
 

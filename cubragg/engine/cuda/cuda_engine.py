@@ -24,8 +24,8 @@ import numpy as np
 from cubragg.device.cuda_device import checked_device, current_device, kernel_module, one_line
 from cubragg.device.stream_buffers import Piece, Slot, rows_of
 from cubragg.engine import kernel_params
-from cubragg.engine.cull_cost_model import choose_culling
-from cubragg.engine.culling import Culling, axes_of, limits_of, struct_values
+from cubragg.engine.cull_cost_model import select_culling
+from cubragg.engine.culling import Culling, cull_axes_of, f2_bounds_of, struct_values
 from cubragg.engine.order_dependent import first_index, pixel_photons, stops_interpolation
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.variant import PRECISIONS, cuda_variant
@@ -144,7 +144,7 @@ class CudaEngine:
 
     After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel that switched
     interpolation off, or ``None``, and ``kernel_seconds`` the time of the kernels by CUDA's
-    events [s]. ``table_on_host`` says whether structure factors stay in host memory, since
+    events [s]. ``f2_grid_on_host`` says whether structure factors stay in host memory, since
     they do not fit into the device's.
 
     Parameters
@@ -176,8 +176,8 @@ class CudaEngine:
             raise ConfigError("precision", f"got {precision!r}; accepted are {', '.join(PRECISIONS)}")
         self._cupy = checked_device(device)
         self._plan, self._precision, self._device = plan, precision, device
-        limits = functools.cache(partial(limits_of, plan))
-        self.culling = culling or choose_culling(plan, "cuda", precision, cull, limits)
+        limits = functools.cache(partial(f2_bounds_of, plan))
+        self.culling = culling or select_culling(plan, "cuda", precision, cull, limits)
         self._variant = replace(cuda_variant(plan, precision), tile=self.culling.tile, culled=self.culling.culled)
         self._pace, self._search_pace = _Pace(), _Pace()
         self.interpolation_stopped_at: tuple[int, int] | None = None
@@ -189,18 +189,18 @@ class CudaEngine:
     def _upload(self, memory_bytes: int | None, limits_of_plan: Callable[[], np.ndarray]) -> list[list[Piece]]:
         """Bring to the device what all images share; the pieces of each panel that the rest of the memory allows."""
         plan = self._plan
-        table = kernel_params.table_of(plan, self._precision)
+        table = kernel_params.f2_grid_of(plan, self._precision)
         sources = kernel_params.sources_of(plan)
         budget = int(_MEMORY_SHARE * self._free_memory()) if memory_bytes is None else memory_bytes
         limits = limits_of_plan() if self.culling.culled else np.zeros(1, dtype=np.float32)
         budget -= sources.nbytes + limits.nbytes
-        budget -= 2 * (kernel_params.axes_of_cells(plan).nbytes + self._axes(plan).nbytes)
+        budget -= 2 * (kernel_params.cell_axes_of(plan).nbytes + self._axes(plan).nbytes)
         pixel_bytes = self._variant.tile[1] * (np.dtype(np.float32).itemsize + _masked(plan))
         row_bytes = pixel_bytes * max((panel.shape[1] for panel in plan.panels), default=0)
-        self.table_on_host = table.nbytes > budget - 2 * row_bytes
-        self._table = self._mapped(table) if self.table_on_host else self._uploaded(table)
+        self.f2_grid_on_host = table.nbytes > budget - 2 * row_bytes
+        self._table = self._mapped(table) if self.f2_grid_on_host else self._uploaded(table)
         self._sources, self._limits = self._uploaded(sources), self._uploaded(limits)
-        if not self.table_on_host:
+        if not self.f2_grid_on_host:
             budget -= table.nbytes
         # Slots work on streams that do not wait for this one.
         self._cupy.cuda.get_current_stream().synchronize()
@@ -221,7 +221,7 @@ class CudaEngine:
 
     def _axes(self, plan: Plan) -> np.ndarray:
         """What culling asks of each orientation; [1, 1] where it asks nothing."""
-        return axes_of(plan) if self.culling.culled else np.zeros((1, 1), dtype=np.float32)
+        return cull_axes_of(plan) if self.culling.culled else np.zeros((1, 1), dtype=np.float32)
 
     def _free_memory(self) -> int:
         """What the driver and CuPy's pool can still give [bytes]."""
@@ -377,7 +377,7 @@ class CudaEngine:
     def _prepare(self, slot: Slot, target: _Target, panel: PanelPlan, piece: Piece) -> Any:
         """Queue the copies of an image's axes and a piece's mask, unless the slot has them; the mask."""
         if slot.number != target.number:
-            slot.host_vectors[:] = kernel_params.axes_of_cells(target.plan)
+            slot.host_vectors[:] = kernel_params.cell_axes_of(target.plan)
             slot.vectors.set(slot.host_vectors, stream=slot.stream)
             slot.host_axes[:] = self._axes(target.plan)
             slot.axes.set(slot.host_axes, stream=slot.stream)
@@ -392,7 +392,7 @@ class CudaEngine:
 
     def _launch(self, kernel: Any, entry: str, precision: str, grid: tuple[int, int], args: tuple[Any, ...]) -> None:
         """One launch on the current stream: the struct by value, arrays by pointer."""
-        kernel_params.check_arguments(entry, self._variant.tile, precision, grid, args, self._variant.limit_pad)
+        kernel_params.check_arguments(entry, self._variant.tile, precision, grid, args, self._variant.bound_pad)
         kernel(grid, (self._variant.block,), args)
 
     def _launches(self, piece: Piece, params: np.ndarray, launch: Callable[[int], None],
@@ -452,7 +452,7 @@ class CudaEngine:
         variant = replace(self._variant, precision="double", culled=False)
         kernel = kernel_module(variant.shape, variant.defines(), self._device).get_function("find_outside")
         params = kernel_params.params_of(plan, panel, "double")
-        params["skipped_place"] = -1 if first is None else first
+        params["skipped_index"] = -1 if first is None else first
         per_row = self._variant.tile[1] * panel.width
         with slot.stream:
             for piece in self._pieces[number]:

@@ -35,6 +35,6 @@ def host_kernel(variant: Variant, entry: str, threads: int = 1, text: str | None
     def check(grid: Sequence[int], block: Sequence[int], args: Sequence[Any]) -> None:
         if tuple(block) != (variant.block,):
             raise ValueError(f"{entry}: got a block of {tuple(block)}; it was compiled for {variant.block}")
-        check_arguments(entry, variant.tile, variant.precision, grid, args, variant.limit_pad)
+        check_arguments(entry, variant.tile, variant.precision, grid, args, variant.bound_pad)
 
     return HostKernel(text or engine_text(variant.shape), variant.defines(), entry, check, threads)

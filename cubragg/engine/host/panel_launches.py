@@ -13,8 +13,8 @@ import numpy as np
 
 from cubragg.device.host_build import HostKernel
 from cubragg.engine import kernel_params
-from cubragg.engine.cull_cost_model import choose_culling
-from cubragg.engine.culling import Culling, axes_of, limits_of, struct_values
+from cubragg.engine.cull_cost_model import select_culling
+from cubragg.engine.culling import Culling, cull_axes_of, f2_bounds_of, struct_values
 from cubragg.engine.host.launch import host_kernel
 from cubragg.engine.order_dependent import stops_interpolation
 from cubragg.engine.panel_loop import Progress
@@ -56,8 +56,8 @@ class PanelLaunches:
                  cull: float | None = 0.0, culling: Culling | None = None) -> None:
         self._entry, self._text = entry, text
         self._variant, self._cull, self._given = host_variant(plan, precision), cull, culling
-        self._limits = functools.cache(partial(limits_of, plan))
-        self._table = kernel_params.table_of(plan, precision)
+        self._limits = functools.cache(partial(f2_bounds_of, plan))
+        self._table = kernel_params.f2_grid_of(plan, precision)
         self._sources = kernel_params.sources_of(plan)
         self._rows: dict[str, int] = {}
         self.set_plan(plan)
@@ -65,14 +65,14 @@ class PanelLaunches:
     def set_plan(self, plan: Plan) -> None:
         """Go on with a plan that differs in the crystal's orientation only; table and limits stay."""
         self._plan, precision = plan, self._variant.precision
-        self.culling = self._given or choose_culling(plan, "cpu", precision, self._cull, self._limits)
+        self.culling = self._given or select_culling(plan, "cpu", precision, self._cull, self._limits)
         self._variant = replace(self._variant, tile=self.culling.tile, culled=self.culling.culled)
         self.kernel = host_kernel(self._variant, self._entry, text=self._text)
-        self._axes = kernel_params.axes_of_cells(plan)
+        self._axes = kernel_params.cell_axes_of(plan)
         self._cull_tables = np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
         self._cull_values: dict[str, Any] = {}
         if self.culling.culled:
-            self._cull_tables = self._limits(), axes_of(plan)
+            self._cull_tables = self._limits(), cull_axes_of(plan)
             self._cull_values = struct_values(plan, precision, self.culling)
 
     def run(self, panel: PanelPlan, stop: int | None, mask: np.ndarray, arrays: tuple[np.ndarray, ...],
@@ -132,7 +132,7 @@ class PanelLaunches:
         columns, end = kernel_params.grid_of(panel, variant.tile)
         kernel = host_kernel(variant, "find_outside", self.kernel.threads)
         params, mask = kernel_params.params_of(plan, panel, "double"), kernel_params.mask_of(panel)
-        params["skipped_place"] = -1 if first is None else first
+        params["skipped_index"] = -1 if first is None else first
         per_row = variant.tile[1] * panel.width
         for rows in self._launches("find_outside", params, end):
             found = np.zeros(rows * per_row, dtype=np.uint8)

@@ -53,7 +53,7 @@ class StructureFactorTable:
         if self.constant is None and self._squares is None:
             self._squares = bordered(self._grid, self._default_F).reshape(-1)
 
-    def nearest_squares(self, whole: np.ndarray, work: Workspace) -> np.ndarray:
+    def nearest_f2(self, whole: np.ndarray, work: Workspace) -> np.ndarray:
         """F^2 [n] at whole indices [3, n], which are destroyed."""
         np.subtract(whole, self._origin - 1.0, out=whole)
         np.maximum(whole, 0.0, out=whole)

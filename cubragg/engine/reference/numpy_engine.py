@@ -291,9 +291,9 @@ class NumpyEngine:
     def _squares(self, index: np.ndarray, whole: np.ndarray, state: BlockState) -> np.ndarray:
         """F^2 [n]. Physical semantics falls back to the nearest reflection sample by sample."""
         if not state.interpolate:
-            return self._table.nearest_squares(whole, self._work)
+            return self._table.nearest_f2(whole, self._work)
         if self._plan.rules.per_sample:
-            squares = self._table.nearest_squares(whole, self._work)
+            squares = self._table.nearest_f2(whole, self._work)
             inside = ~self._table.leaves_grid(index)
             squares[inside] = self._table.interpolated(index[:, inside]) ** 2
             return squares
