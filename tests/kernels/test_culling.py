@@ -18,7 +18,7 @@ from cubragg.cli.parser import parse
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.engine import cull_cost_model, kernel_params
 from cubragg.engine import culling as rules
-from cubragg.engine.cull_cost_model import TILES, select_culling, kept_fraction
+from cubragg.engine.cull_cost_model import TILES, kept_fraction, select_culling
 from cubragg.engine.culling import Culling
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.reference import lattice
@@ -335,10 +335,10 @@ def test_a_few_terms_are_asked_about_where_most_may_go():
     few = {"domains": 2, "oversample": 1, "size": 1024}
     compact, listed = workload("gauss", **few), workload(grid=True, **few)
     assert select_culling(compact, "cpu", "double").culled
-    assert select_culling(compact, "cuda", "double").why == "a pixel has 8 terms only"
-    assert select_culling(listed, "cpu", "double", 1e-8).why == "a pixel has 8 terms only"
+    assert select_culling(compact, "cuda", "double").why == "8 terms per pixel, too few for culling to save time"
+    assert select_culling(listed, "cpu", "double", 1e-8).why == "8 terms per pixel, too few for culling to save time"
     assert select_culling(workload("gauss", domains=1, size=512, oversample=1), "cpu", "double").why == (
-        "1.05e+06 terms are too few")
+        "1.05e+06 terms in total, too few for culling to save time")
 
 
 def test_larger_tiles_are_not_looked_at_where_small_ones_keep_all(monkeypatch):
@@ -347,7 +347,8 @@ def test_larger_tiles_are_not_looked_at_where_small_ones_keep_all(monkeypatch):
                         lambda plan, panel, tile, *tables: looked.append(tile) or 0.95)
     chosen = select_culling(workload(grid=True), "cpu", "double")
     assert (chosen.culled, looked) == (False, [(4, 4)])
-    assert chosen.why == "tiles of 4 x 4 pixels would keep 95 % of the terms, too many to pay for asking"
+    assert chosen.why == ("95 % of the terms would be kept in tiles of 4 x 4 pixels, "
+                          "too many for culling to save time")
 
 
 COMPACT = [name for name, shape in SHAPES.items() if shape.compact]

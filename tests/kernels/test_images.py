@@ -96,7 +96,7 @@ def launch(**changed):
 
 @pytest.mark.parametrize(("changed", "error", "message"), [
     ({"image": np.zeros((20, 24))}, TypeError, "image is float64; it must be float32"),
-    ({"image": np.zeros((24, 20), dtype=np.float32).T}, ValueError, "image is not in C order"),
+    ({"image": np.zeros((24, 20), dtype=np.float32).T}, ValueError, "image is not C-contiguous"),
     ({"image": np.zeros((19, 24), dtype=np.float32)}, ValueError, "image has 456 elements; the launch needs 480"),
     ({"cell_axes": np.zeros(8)}, ValueError, "cell_axes has 8 elements; the launch needs 9"),
     ({"params": np.zeros(())}, TypeError, "0-dimensional struct"),
@@ -112,7 +112,7 @@ def test_launcher_refuses_a_region_above_the_image():
     plan = make_plan(small_experiment())
     params = kernel_params.params_of(plan, plan.panels[0], "double")
     params["first_row"] = 3
-    with pytest.raises(ValueError, match="rows of the image"):
+    with pytest.raises(ValueError, match="beyond the rows of the image"):
         launch(params=params)
 
 

@@ -54,7 +54,8 @@ def test_what_is_asked_for_by_name_is_not_replaced(machine):
 
 def test_reduced_precision_is_not_rendered_in_double(machine):
     machine(cpu=BackendUnavailable(NO_COMPILER))
-    with pytest.raises(BackendUnavailable, match=re.escape(f"precision single needs the kernels; {NO_COMPILER}")):
+    message = f"precision single: use double, the only one of backend numpy; other backends cannot run: {NO_COMPILER}"
+    with pytest.raises(BackendUnavailable, match=re.escape(message)):
         simulate(small_experiment(), precision="single")
 
 
