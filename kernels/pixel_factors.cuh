@@ -77,9 +77,9 @@ DEVICE void set_pixel_factors(const Params &p, const Centre &centre, int layer, 
         {
             const INDEX parallax = (x + L3(s.d, 0)) * (INDEX)p.normal[0] + (y + L3(s.d, 1)) * (INDEX)p.normal[1]
                                    + (z + L3(s.d, 2)) * (INDEX)p.normal[2];
-            const REAL known = p.absorbing && sub == 0 ? REAL(0) : L(s.capture);
+            const REAL old = p.absorbing && sub == 0 ? REAL(0) : L(s.capture);
             // As in the C program, a fraction of 0 means not computed yet.
-            L(s.capture) = anew || known == REAL(0) ? capture_fraction(p, layer, parallax) : known;
+            L(s.capture) = anew || old == REAL(0) ? capture_fraction(p, layer, parallax) : old;
         }
     }
 }

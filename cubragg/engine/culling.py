@@ -58,12 +58,12 @@ def obstacle(plan: Plan) -> str:
     """Return the reason why terms of a plan cannot be skipped; empty if they can."""
     factors = plan.factors
     if plan.rules.running:
-        return "-oversample_thick, _polar and _omega multiply the sum after every term"
+        return "no term can be skipped: -oversample_thick, _polar and _omega multiply the sum after every term"
     largest = largest_factor(plan)
     if not math.isfinite(largest * largest):
-        return "structure factors are not finite when squared"
+        return "squared structure factors overflow, so that terms have no finite bound"
     if factors.grid is not None and math.prod(size + 10 for size in factors.grid.shape) >= 2**31:
-        return "the grid of structure factors has 2^31 points or more"
+        return "the F2 grid has 2^31 points or more, too many for culling"
     return ""
 
 

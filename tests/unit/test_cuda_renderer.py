@@ -411,7 +411,7 @@ def test_pieces_and_launches_cover_all_rows_exactly_once(cupy, roi, memory_bytes
 def test_arguments_are_checked_before_a_launch(cupy, monkeypatch):
     renderer = CudaEngine(make_plan(small_experiment()), "mixed")
     renderer._f2_grid = renderer._f2_grid.astype(np.float64)
-    with pytest.raises(TypeError, match="table is float64; it must be float32"):
+    with pytest.raises(TypeError, match="f2_grid is float64; it must be float32"):
         renderer.render()
     assert not cupy.launches
     renderer = CudaEngine(make_plan(small_experiment()), "mixed")
