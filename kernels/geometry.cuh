@@ -1,4 +1,4 @@
-// Where a sub-pixel is, and what follows from that alone. specs/geometry.md
+// Position of a sub-pixel, and the quantities that depend on it alone. specs/geometry.md
 //
 //   r = f F + s S + depth N + pix0 [m]      F, S, N: unit vectors along fast, slow and the normal
 //   d = r / |r|,  q = (d - i) / lambda [1/m] i: unit vector of the incident beam
@@ -7,12 +7,12 @@
 //   capture = exp(-layer step mu / (d.N)) - exp(-(layer + 1) step mu / (d.N))
 //
 // In double and mixed precision these are NumPy's operations in NumPy's order. In single precision
-// a sub-pixel is known by its offset delta = r - r_c from the centre of its tile, which alone is computed
-// in double. With i, j its whole and half sub-pixels from there, p = d_c.delta and L = |r| - |r_c|,
+// a sub-pixel is given by its offset delta = r - r_c from the centre of its tile; only r_c is computed
+// in double. With i, j the offset in sub-pixels (multiples of 1/2), p = d_c.delta and L = |r| - |r_c|,
 //   d - d_c = i U + j V - (delta L + d_c (|r_c| (L - p) - p L)) / (|r_c| |r|)
 //   U = edge (F - d_c (d_c.F)) / |r_c|, V likewise with S
 //   L = (2 |r_c| p + delta^2) / (|r| + |r_c|), L - p = (delta^2 - L p) / (|r| + |r_c|)
-// The part linear in i and j is rounded once; the rest is smaller by the tile's size over the distance.
+// The part linear in i and j is rounded once; the rest is smaller by the ratio of tile size to distance.
 #ifndef CUBRAGG_GEOMETRY_CUH
 #define CUBRAGG_GEOMETRY_CUH
 
@@ -26,7 +26,7 @@ DEVICE Vector vector(const double *components) { return {components[0], componen
 DEVICE double dot(Vector a, Vector b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
 DEVICE double norm(Vector a) { return sqrt_(a.x * a.x + a.y * a.y + a.z * a.z); }
 
-// Rotated about a unit axis, right-handed (Rodrigues).
+// Rotate a vector about a unit axis, right-handed (Rodrigues).
 DEVICE Vector rotate_axis(Vector v, Vector axis, double angle)
 {
     double s, c;
@@ -37,10 +37,10 @@ DEVICE Vector rotate_axis(Vector v, Vector axis, double angle)
             axis.z * along + v.z * c + (-axis.y * v.x + axis.x * v.y) * s};
 }
 
-// Along the normal to where a layer's photons are absorbed [m]; in nanobragg semantics to its front.
+// Depth along the normal at which a layer absorbs [m]: its front in nanobragg semantics, else the mean depth.
 DEVICE double layer_depth(const Params &p, int layer) { return p.first_depth + layer * p.layer_step; }
 
-// From the crystal [m]; f, s along fast and slow from the detector's corner, depth along the normal [m].
+// Position relative to the crystal [m]; f, s along fast and slow from the panel's corner, depth along the normal [m].
 DEVICE Vector flat_position(const Params &p, double f, double s, double depth)
 {
     return {f * p.fast[0] + s * p.slow[0] + depth * p.normal[0] + p.pix0[0],
@@ -48,22 +48,22 @@ DEVICE Vector flat_position(const Params &p, double f, double s, double depth)
             f * p.fast[2] + s * p.slow[2] + depth * p.normal[2] + p.pix0[2]};
 }
 
-// On the cylinder: flat y and z become angles about the slow and fast axes.
+// Position on the cylinder: flat y and z become angles about the slow and fast axes.
 DEVICE Vector curved_position(const Params &p, Vector flat)
 {
     const Vector start = {p.distance * p.beam[0], p.distance * p.beam[1], p.distance * p.beam[2]};
     return rotate_axis(rotate_axis(start, vector(p.slow), flat.y / p.distance), vector(p.fast), flat.z / p.distance);
 }
 
-// From the geometry's corner to the middle of a sub-pixel, along fast (0) or slow (1) [m].
+// Distance of the middle of a sub-pixel from the panel's corner, along fast (0) or slow (1) [m].
 DEVICE double along_edge(const Params &p, int axis, int pixel, int sub_pixel)
 {
     const double edge = p.sub_pixel_size[axis];
-    const long long place = (long long)pixel + p.first_pixel[axis];
-    return edge * (double)(place * p.oversample + sub_pixel) + edge / 2.0;
+    const long long number = (long long)pixel + p.first_pixel[axis];
+    return edge * (double)(number * p.oversample + sub_pixel) + edge / 2.0;
 }
 
-// What the offsets of a tile's sub-pixels are measured from; nothing but in single precision.
+// Origin of the offsets of a tile's sub-pixels; used in single precision only, else 0.
 struct Centre {
     Vector position, direction;  // [m]; unit vector
     double path;                 // [m]
@@ -101,7 +101,7 @@ DEVICE Centre tile_centre(const Params &p, int first_fast, int first_slow, int l
     return centre;
 }
 
-// A sub-pixel: distance from the crystal [m], and direction less that of the centre.
+// A sub-pixel: distance from the crystal [m], and direction minus that of the centre.
 struct SubPixel {
     INDEX path, x, y, z;
 };
@@ -172,7 +172,7 @@ DEVICE SubPixel curved_sub_pixel(const Params &p, const Centre &, int fast, int 
 
 #endif
 
-// Of the whole pixel, seen from `path` [m]: [sr].
+// Solid angle of the whole pixel at distance `path` [m], in sr.
 DEVICE REAL solid_angle(const Params &p, INDEX path)
 {
     const INDEX inverse = INDEX(1) / path;
@@ -180,8 +180,8 @@ DEVICE REAL solid_angle(const Params &p, INDEX path)
     return (REAL)(p.point_pixel ? flat : (INDEX)(p.area * p.close_distance) * flat * inverse);
 }
 
-// Fraction of the photons that a layer absorbs, for a direction's cosine with the normal. In physical semantics the
-// last one goes on to the back of the sensor.
+// Fraction of the photons that a layer absorbs, for the cosine between direction and normal. In physical semantics the
+// last layer extends to the back of the sensor.
 DEVICE REAL capture_fraction(const Params &p, int layer, INDEX parallax)
 {
     const INDEX depth = (INDEX)(p.layer_step * p.mu);
@@ -189,7 +189,7 @@ DEVICE REAL capture_fraction(const Params &p, int layer, INDEX parallax)
     return (REAL)(exponential((INDEX)-layer * depth / parallax) - exponential(-back / parallax));
 }
 
-// Finer than dmin [m]: the resolution limit of a scattering vector [1/m]; the direct beam is never cut.
+// Whether a scattering vector [1/m] is at a resolution finer than dmin [m]; the direct beam is never cut.
 DEVICE bool resolution_cut(double dmin, double x, double y, double z)
 {
     const double stol = 0.5 * sqrt_(x * x + y * y + z * z);

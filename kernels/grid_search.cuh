@@ -1,7 +1,7 @@
 // The search for samples whose interpolation would leave the grid of structure factors. specs/core-physics.md
 //
-// A sample leaves it where one of its 4 x 4 x 4 neighbouring nodes is outside, the padding not counted. Samples that
-// are cut by dmin, and terms that the C program skips since their lattice amplitude is 0, do not count.
+// A sample leaves the grid if one of its 4 x 4 x 4 neighbouring nodes is outside, padding excluded. Samples cut by
+// dmin, and terms that the C program skips because their lattice amplitude is 0, are ignored.
 // Thread mapping: tile.cuh.
 #ifndef CUBRAGG_GRID_SEARCH_CUH
 #define CUBRAGG_GRID_SEARCH_CUH
@@ -25,11 +25,11 @@ DEVICE bool sample_leaves(const Params &p, const Orientation &o, double qx, doub
     if (!outside) return false;
     const Amplitude amplitude = lattice_amplitude(p, (REAL)(h - ceil_(h - 0.5)), (REAL)(k - ceil_(k - 0.5)),
                                                   (REAL)(l - ceil_(l - 0.5)));
-    return amplitude.alive || p.water != 0.0;
+    return amplitude.nonzero || p.water != 0.0;
 }
 
-// Whether any sample of a sub-pixel does.
-DEVICE bool sub_pixel_leaves(const Params &p, const double *RESTRICT vectors, const double *RESTRICT sources,
+// Whether any sample of a sub-pixel leaves the grid.
+DEVICE bool sub_pixel_leaves(const Params &p, const double *RESTRICT cell_axes, const double *RESTRICT sources,
                              const SubPixel &s)
 {
     bool leaves = false;
@@ -40,15 +40,15 @@ DEVICE bool sub_pixel_leaves(const Params &p, const double *RESTRICT vectors, co
         const double qz = (s.z - row[INCIDENT + 2]) / row[WAVELENGTH];
         if (p.dmin > 0.0 && resolution_cut(p.dmin, qx, qy, qz)) continue;
         for (int i = 0; i < p.orientations; ++i) {
-            const bool found = sample_leaves(p, orientation_at(p, vectors + (long long)i * 9), qx, qy, qz);
+            const bool found = sample_leaves(p, orientation_at(p, cell_axes + (long long)i * 9), qx, qy, qz);
             leaves = leaves || found;
         }
     }
     return leaves;
 }
 
-// Whether any sample of a pixel does.
-DEVICE bool pixel_leaves(const Params &p, const double *RESTRICT vectors, const double *RESTRICT sources,
+// Whether any sample of a pixel leaves the grid.
+DEVICE bool pixel_leaves(const Params &p, const double *RESTRICT cell_axes, const double *RESTRICT sources,
                          const Centre &centre, int first_fast, int first_slow, int fast, int slow)
 {
     bool leaves = false;
@@ -59,7 +59,7 @@ DEVICE bool pixel_leaves(const Params &p, const double *RESTRICT vectors, const 
         const SubPixel s = p.curved ? curved_sub_pixel(p, centre, fast, slow, layer, sub_fast, sub_slow)
                                     : sub_pixel(p, centre, first_fast, first_slow, fast, slow, layer, sub_fast,
                                                 sub_slow);
-        leaves = sub_pixel_leaves(p, vectors, sources, s);
+        leaves = sub_pixel_leaves(p, cell_axes, sources, s);
     }
     return leaves;
 }

@@ -1,11 +1,11 @@
-// The image as a sum of terms, and the expected photons that it makes. specs/core-physics.md, specs/physical.md
+// The sum of terms of each pixel, and the expected photons computed from it. specs/core-physics.md, specs/physical.md
 //
-//   nanobragg  I = r_e^2 fluence / steps * (W + sum F^2 latt^2) P omega capture
+//   nanobragg  I = r_e^2 fluence / n * (W + sum F^2 latt^2) P omega capture
 //              P, omega, capture of the first sub-pixel, or multiplied into the running sum after each term (running_*)
-//   physical   I = r_e^2 fluence / steps * sum w F^2 latt^2 P omega capture + W sum w P omega, each factor at its
+//   physical   I = r_e^2 fluence / n * sum w F^2 latt^2 P omega capture + W sum w P omega, each factor at its
 //              own sub-pixel, layer and source
 //   F [electrons] structure factor, latt lattice amplitude, P polarization factor, omega [sr] solid angle,
-//   capture absorbed fraction, w weight of a source, W water
+//   capture absorbed fraction, w weight of a source, W water, n number of samples
 //
 // Terms of a chunk of orientations are added in REAL, chunks in ACC.
 // Thread mapping: tile.cuh.
@@ -53,14 +53,14 @@ DEVICE void add_running(const Params &p, const Inputs &in, const Tile &tile, con
 {
     FOR_T
     {
-        const Sample s = sample(p, in.table, o, L3(factors.q, 0), L3(factors.q, 1), L3(factors.q, 2),
+        const Sample s = sample(p, in.f2_grid, o, L3(factors.q, 0), L3(factors.q, 1), L3(factors.q, 2),
                                 tile.any_interpolates, L(tile.interpolates));
-        const ACC term = (ACC)(s.squares * s.amplitude.value * s.amplitude.value) * p.term_scale;
-        const bool alive = L(factors.keep) && (s.amplitude.alive || p.water != 0.0);
+        const ACC term = (ACC)(s.f2 * s.amplitude.value * s.amplitude.value) * p.term_scale;
+        const bool nonzero = L(factors.keep) && (s.amplitude.nonzero || p.water != 0.0);
         ACC total = L(sum.total) + (L(factors.keep) ? term : 0.0);
-        if (p.running_thick) total *= alive ? (ACC)L(factors.capture) : 1.0;
-        if (p.running_polar) total *= alive ? (ACC)L(factors.polar) : 1.0;
-        if (p.running_omega) total *= alive ? (ACC)L(factors.omega) : 1.0;
+        if (p.running_thick) total *= nonzero ? (ACC)L(factors.capture) : 1.0;
+        if (p.running_polar) total *= nonzero ? (ACC)L(factors.polar) : 1.0;
+        if (p.running_omega) total *= nonzero ? (ACC)L(factors.omega) : 1.0;
         L(sum.total) = total;
     }
 }
@@ -73,9 +73,9 @@ DEVICE void add_terms(const Params &p, const Inputs &in, const Tile &tile, const
     } else {
         FOR_T
         {
-            const Sample s = sample(p, in.table, o, L3(factors.q, 0), L3(factors.q, 1), L3(factors.q, 2),
+            const Sample s = sample(p, in.f2_grid, o, L3(factors.q, 0), L3(factors.q, 1), L3(factors.q, 2),
                                     tile.any_interpolates, L(tile.interpolates));
-            L(sum.inner) = fma_(s.squares * s.amplitude.value, s.amplitude.value, L(sum.inner));
+            L(sum.inner) = fma_(s.f2 * s.amplitude.value, s.amplitude.value, L(sum.inner));
         }
     }
 }

@@ -1,11 +1,11 @@
-// Miller indices of a sample, and what the lattice amplitudes of all shapes share. specs/core-physics.md
+// Miller indices of a sample, and functions common to the lattice amplitudes of all shapes. specs/core-physics.md
 //
 //   h = a.q, k = b.q, l = c.q; h0 = ceil(h - 1/2); dh = h - h0 in (-1/2, 1/2]
-//   a, b, c: cell vectors [m] of an orientation; q: scattering vector [1/m]; N: cells along an axis
+//   a, b, c: cell axes [m] of an orientation; q: scattering vector [1/m]; N: cells along an axis
 //
 // The amplitude of a shape is `lattice_amplitude` of its header, shape_<name>.cuh. In double it is that of the formula.
-// In single, shapes but the separable ones leave out Na Nb Nc, and for those structure factors are divided by its
-// square: squares stay inside the range of single precision, and Params.term_scale puts it back into the sum.
+// With REAL float, non-separable shapes omit the factor Na Nb Nc, and for separable ones F is divided by it: terms stay
+// inside the range of single precision, and Params.term_scale = (Na Nb Nc)^2 is applied to the sum.
 #ifndef CUBRAGG_LATTICE_CUH
 #define CUBRAGG_LATTICE_CUH
 
@@ -13,8 +13,8 @@
 #include "params.cuh"
 #include "mathematics.cuh"
 
-// An orientation: cell vectors; in single precision the indices of the tile's centre, split in a fraction
-// (start) and a whole number, which is taken off `low`, the index of the padded grid's first point.
+// An orientation: cell axes, and in single precision the indices of the tile's centre, split into a fraction (start)
+// and a whole number, which is subtracted from `low`, the index of the padded grid's first point.
 struct Orientation {
     INDEX ax, ay, az, bx, by, bz, cx, cy, cz;
     INDEX start_h, start_k, start_l;
@@ -30,8 +30,9 @@ DEVICE void split(double index, int origin, float &start, float &low)
     low = (float)((double)origin - whole);
 }
 
-// For the scattering vector q [1/m] of the tile's centre. Those of its sub-pixels are less that of the centre and
-// in units of q_unit = 1 / lambda [1/m]: it goes into the cell vectors, which are rounded here anyway.
+// An orientation for the scattering vector q [1/m] of the tile's centre. Scattering vectors of sub-pixels are
+// differences from it in units of q_unit = 1 / lambda [1/m], which is multiplied into the cell axes: these are rounded
+// here anyway.
 DEVICE Orientation orientation_at(const Params &p, const double *v, Vector q, double q_unit)
 {
     Orientation o;
@@ -65,13 +66,13 @@ DEVICE double miller_index(double x, double y, double z, double, double qx, doub
 
 #endif
 
-// The lattice factor of a sample.
+// Lattice amplitude of a sample.
 struct Amplitude {
     REAL value;
-    bool alive;  // the C program does not skip the term
+    bool nonzero;  // the C program does not skip the term as 0
 };
 
-// Na Nb Nc, where the amplitude has it.
+// Na Nb Nc in double; 1 where the amplitude omits it.
 DEVICE REAL volume(const Params &p)
 {
 #if PRECISION == DOUBLE
@@ -101,7 +102,7 @@ DEVICE REAL star_radius_sqr(const Params &p, REAL h, REAL k, REAL l, REAL length
     return x * x + y * y + z * z;
 }
 
-// Its distance in 1/A times Na Nb Nc, squared: the radius of nanoBragg since December 2023.
+// |dh a* + dk b* + dl c*|^2 (Na Nb Nc)^2: the squared radius that nanoBragg uses since December 2023.
 DEVICE REAL nanobragg_radius_sqr(const Params &p, REAL h, REAL k, REAL l)
 {
 #if PRECISION == DOUBLE
@@ -112,7 +113,7 @@ DEVICE REAL nanobragg_radius_sqr(const Params &p, REAL h, REAL k, REAL l)
 #endif
 }
 
-// Of Gaussian and flat spots; cubragg/crystallography/shapes has them for NumPy.
+// Constants of Gaussian and flat spots, as in cubragg/crystallography/shapes.
 #define GAUSS_WIDTH 0.63
 #define TOPHAT_RADIUS_SQR 0.3969
 
@@ -120,7 +121,7 @@ DEVICE REAL nanobragg_radius_sqr(const Params &p, REAL h, REAL k, REAL l)
 DEVICE Amplitude falling_exponential(const Params &p, REAL exponent)
 {
     const REAL value = volume(p) * exponential(-exponent);
-    // In double the C program's amplitude is 0 from here on.
+    // For larger exponents the C program's amplitude underflows to 0.
     return {value, exponent < REAL(745.1332191019412)};
 }
 

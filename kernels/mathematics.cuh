@@ -1,5 +1,5 @@
-// Elementary functions of both precisions, the same instructions in every compiler. No branches:
-// the CPU evaluates them on vectors.
+// Elementary functions in both precisions, with the same operations in every compiler. No branches, so that
+// the CPU can evaluate them on vectors.
 //
 //   sinpi_(x)         sin(pi x) for |x| <= 1/2; relative error 4.5e-16 and 1.7e-7
 //   sine_cosine      of a reduced angle |z| <= pi/4 in quadrant n
@@ -11,7 +11,7 @@
 
 #define PI 3.141592653589793
 
-// x P(x^2); 8 terms of a Chebyshev fit in double (those of cubragg/engine/reference/lattice.py), 5 of a minimax fit in single.
+// x P(x^2); 8 terms of a Chebyshev fit in double, 5 of a minimax fit in single.
 DEVICE double sinpi_(double x)
 {
     const double u = x * x;
@@ -89,7 +89,7 @@ template <typename T> DEVICE void sine_cosine(T z, T n, T &sine, T &cosine)
     cosine = quadrant == T(1) || quadrant == T(2) ? -second : second;
 }
 
-// Of any angle up to some 1e5 rad; pi/2 in two parts, the first of 33 bits: n times it is exact.
+// Sine and cosine of an angle up to about 1e5 rad; pi/2 in two parts, the first of 33 bits: n times it is exact.
 DEVICE void sine_cosine_of(double x, double &sine, double &cosine)
 {
     const double n = rint_(x * (2.0 / PI));
@@ -97,7 +97,7 @@ DEVICE void sine_cosine_of(double x, double &sine, double &cosine)
     sine_cosine(z, n, sine, cosine);
 }
 
-// 2^n f, n in two halves so that numbers below the smallest normal one are rounded once.
+// 2^n f, with n in two halves so that subnormal results are rounded once.
 DEVICE double times_power_of_two(double f, double n)
 {
     const int whole = (int)n, half = whole / 2;

@@ -1,12 +1,12 @@
-// Of each pixel of a tile the sample in turn: its direction, its scattering vector, and the factors that all its
-// orientations share. specs/core-physics.md, specs/physical.md, specs/geometry.md
+// The current sample of each pixel of a tile: its direction, its scattering vector, and the factors common to all
+// orientations. specs/core-physics.md, specs/physical.md, specs/geometry.md
 //
 //   nanobragg  solid angle omega [sr], capture and polarization P of the pixel's first sub-pixel, layer and source;
-//              where the running sum is multiplied by one of them (running_*), anew for each of these
+//              a factor that multiplies the running sum (running_*) is computed at each of these
 //   physical   each at its own sub-pixel, layer and source
 //   d: direction of the diffracted beam; q = (d - i) / lambda [1/m], i: unit vector of the incident beam
 //
-// In single precision d is less that of the tile's centre, and q likewise, in units of 1 / lambda.
+// In single precision d and q are differences from those of the tile's centre, q in units of 1 / lambda.
 // Thread mapping: tile.cuh.
 #ifndef CUBRAGG_PIXEL_FACTORS_CUH
 #define CUBRAGG_PIXEL_FACTORS_CUH
@@ -18,7 +18,7 @@
 #include "tile.cuh"
 
 struct PixelFactors {
-    PRIV(INDEX, path);  // from the crystal [m]
+    PRIV(INDEX, path);  // distance from the crystal [m]
     PRIV3(INDEX, d);
     PRIV3(INDEX, q);
     PRIV(REAL, omega);
@@ -27,7 +27,8 @@ struct PixelFactors {
     PRIV(FLAG, keep);  // not cut by dmin
 };
 
-// Scattering vector of a tile's centre [1/m], and the unit of those that are measured from it.
+// Scattering vector [1/m] that q is measured from, and the unit [1/m] of q: in single precision those of the tile's
+// centre, else 0 and 1.
 struct Origin {
     Vector q;
     double unit;
@@ -43,7 +44,7 @@ DEVICE void begin(const Params &p, PixelFactors &s)
     }
 }
 
-// Path and direction of a sub-pixel of a layer.
+// Set path and direction of a sub-pixel of a layer.
 DEVICE void set_directions(const Params &p, const Tile &tile, const Centre &centre, int layer, int sub_fast,
                            int sub_slow, PixelFactors &s)
 {
@@ -63,7 +64,7 @@ DEVICE void set_directions(const Params &p, const Tile &tile, const Centre &cent
     }
 }
 
-// Solid angle and capture of a sub-pixel of a layer, where they are due.
+// Set solid angle and capture fraction of a sub-pixel of a layer, where the semantics evaluates them.
 DEVICE void set_pixel_factors(const Params &p, const Centre &centre, int layer, int sub, PixelFactors &s)
 {
     if (PHYSICAL || p.running_omega || (layer == 0 && sub == 0)) {
@@ -76,14 +77,14 @@ DEVICE void set_pixel_factors(const Params &p, const Centre &centre, int layer, 
         {
             const INDEX parallax = (x + L3(s.d, 0)) * (INDEX)p.normal[0] + (y + L3(s.d, 1)) * (INDEX)p.normal[1]
                                    + (z + L3(s.d, 2)) * (INDEX)p.normal[2];
-            const REAL known = p.absorbing && sub == 0 ? REAL(0) : L(s.capture);
-            // A fraction of 0 counts as not yet known.
-            L(s.capture) = anew || known == REAL(0) ? capture_fraction(p, layer, parallax) : known;
+            const REAL old = p.absorbing && sub == 0 ? REAL(0) : L(s.capture);
+            // As in the C program, a fraction of 0 means not computed yet.
+            L(s.capture) = anew || old == REAL(0) ? capture_fraction(p, layer, parallax) : old;
         }
     }
 }
 
-// Make directions unit vectors once more, of every pixel or of some.
+// Normalize the directions again, of every pixel or of some.
 template <bool EVERY> DEVICE void normalize_directions(PRIV_ARGUMENT(FLAG, some), PixelFactors &s)
 {
     FOR_T
@@ -94,7 +95,7 @@ template <bool EVERY> DEVICE void normalize_directions(PRIV_ARGUMENT(FLAG, some)
     }
 }
 
-// Polarization factor for a source, of every pixel or of some.
+// Set the polarization factor for a source, of every pixel or of some.
 template <bool EVERY>
 DEVICE void polarize(const Params &p, const Centre &centre, const double *source, PRIV_ARGUMENT(FLAG, some),
                      PixelFactors &s)
@@ -115,7 +116,7 @@ DEVICE void polarize(const Params &p, const Centre &centre, const double *source
     }
 }
 
-// Physical semantics: the polarization factor for a source.
+// Set the polarization factor for a source in physical semantics.
 DEVICE void set_polarization(const Params &p, const Centre &centre, const double *source, PixelFactors &s)
 {
     if (!p.polarized) return;
@@ -125,7 +126,7 @@ DEVICE void set_polarization(const Params &p, const Centre &centre, const double
     polarize<true>(p, centre, source, s.keep, s);
 }
 
-// Nanobragg semantics: the polarization factor of pixels that are not cut and have none yet.
+// Set the polarization factor in nanobragg semantics: of pixels that dmin does not cut and that have none yet.
 DEVICE void set_missing_polarization(const Params &p, const Centre &centre, const double *source, PixelFactors &s)
 {
     PRIV(FLAG, missing);
@@ -133,12 +134,12 @@ DEVICE void set_missing_polarization(const Params &p, const Centre &centre, cons
     if (!ANY(missing)) return;
     polarize<false>(p, centre, source, missing, s);
 #if PRECISION != SINGLE
-    // The C program makes the direction a unit vector once more here and goes on with it.
+    // The C program normalizes the direction again here and uses the result for the following sources.
     if (p.sources > 1) normalize_directions<false>(missing, s);
 #endif
 }
 
-// Scattering vectors for a source, from the returned origin.
+// Set the scattering vectors for a source; returns the origin that they are measured from.
 DEVICE Origin set_scattering(const Centre &centre, const double *source, PixelFactors &s)
 {
     const double wavelength = source[WAVELENGTH];
@@ -158,7 +159,7 @@ DEVICE Origin set_scattering(const Centre &centre, const double *source, PixelFa
 #endif
 }
 
-// Cut pixels finer than dmin; whether any is left.
+// Exclude pixels at a resolution finer than dmin; returns whether any is left.
 DEVICE bool within_resolution(const Params &p, const Origin &origin, PixelFactors &s)
 {
     if (!(p.dmin > 0.0)) return true;

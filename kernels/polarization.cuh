@@ -14,14 +14,14 @@ DEVICE INDEX along(const double *unit, INDEX x, INDEX y, INDEX z)
     return (INDEX)unit[0] * x + (INDEX)unit[1] * y + (INDEX)unit[2] * z;
 }
 
-// For the unit vector x, y, z; `source` is a row of the table of sources. K = 0:
+// Polarization factor for K = 0 and the unit vector x, y, z; `source` is a row of the table of sources.
 DEVICE REAL unpolarized(const double *source, INDEX x, INDEX y, INDEX z)
 {
     const INDEX cosine = along(source + UNIT_INCIDENT, x, y, z);
     return (REAL)(INDEX(0.5) * (INDEX(1) + cosine * cosine));
 }
 
-// Any K.
+// Polarization factor for any K.
 DEVICE REAL polarization(const Params &p, const double *source, INDEX x, INDEX y, INDEX z)
 {
     const INDEX cosine = along(source + UNIT_INCIDENT, x, y, z);

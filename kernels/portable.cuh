@@ -1,18 +1,18 @@
-// The one switch between the compilers: NVRTC and nvcc for the GPU, g++ or clang++ for the CPU.
+// Macros and functions that differ between compilers: NVRTC and nvcc for the GPU, g++ or clang++ for the CPU.
 //
-// A block owns a tile of pixels. On the GPU it has one thread a pixel, and FOR_T is executed once by that thread; on
-// the CPU a block is one OpenMP task, and FOR_T is a vector loop over the pixels. What a pixel keeps from one FOR_T to
-// the next, in a function or a struct, is declared with PRIV and named L(): a register there, an element of an array
-// here; PRIV_ARGUMENT is a function's parameter of that kind. A function that uses `t` itself begins with THREAD. Loops
-// over sub-pixels, sources and orientations are outside FOR_T, so that on the CPU the pixels are the innermost loop.
-// FOR_ROWS, with L_ROWS, is FOR_T row by row: what it reads and writes in an image lies side by side. FOR_COUNT shares
-// out any number of things among a block. VOTE evaluates up to CHUNK conditions and keeps the results as bits of 32-bit
-// words; `listed` lists the set ones. Launches on the CPU are in cubragg/device/host_launch.hpp.
+// A block renders a tile of pixels. On the GPU it has one thread per pixel, and FOR_T is executed once by that thread;
+// on the CPU a block is one OpenMP task, and FOR_T is a vector loop over the pixels. Per-pixel values that persist from
+// one FOR_T to the next, in a function or a struct, are declared with PRIV and accessed with L(): a register on the
+// GPU, an array element on the CPU; PRIV_ARGUMENT declares a function parameter of that kind. A function that uses `t`
+// itself begins with THREAD. Loops over sub-pixels, sources and orientations are outside FOR_T, so that on the CPU the
+// pixels are the innermost loop. FOR_ROWS, with L_ROWS, is FOR_T row by row, for contiguous access to an image.
+// FOR_COUNT distributes a number of items over a block. VOTE evaluates up to CHUNK conditions and stores the results as
+// bits of 32-bit words; `listed` lists the set ones. Launches on the CPU are in cubragg/device/host_launch.hpp.
 //
 // No system header is included: NVRTC from a wheel has none. Contraction to fused multiply-adds is
-// off in every compiler (-ffp-contract=off, --fmad=false); fma_() asks for one where it may round
-// otherwise than NumPy. In double precision the Miller indices therefore have NumPy's bits, and
-// both pick the same reflection on a rounding tie.
+// off in every compiler (-ffp-contract=off, --fmad=false); fma_() requests one where its rounding may
+// differ from NumPy's. In double precision the Miller indices therefore have NumPy's bits, and
+// both select the same reflection on a rounding tie.
 #ifndef CUBRAGG_PORTABLE_CUH
 #define CUBRAGG_PORTABLE_CUH
 
@@ -26,13 +26,13 @@
 // Orientations between two additions of the REAL sum to the ACC sum.
 #define CHUNK 64
 
-// A yes or no of a pixel; as wide as a float, so that it fits vectors of them.
+// Boolean per pixel, as wide as a float for vector operations on both.
 typedef int FLAG;
 
 #if defined(__CUDACC__)
 
-// Blocks that a multiprocessor shall hold: at most 64 registers a thread, 128 in double precision, in which culling
-// asks as well.
+// Minimum number of resident blocks per multiprocessor: limits a thread to 64 registers, or 128 in double precision and
+// with culling.
 #define MIN_BLOCKS ((PRECISION == DOUBLE || CULLED ? 512 : 1024) / BLOCK)
 
 #define DEVICE __device__ __forceinline__
@@ -75,7 +75,7 @@ DEVICE float rint_(float x) { return ::rintf(x); }
 DEVICE double double_of_bits(long long bits) { return __longlong_as_double(bits); }
 DEVICE float float_of_bits(int bits) { return __int_as_float(bits); }
 
-// Numbers of the set bits of CHUNK, ascending; how many there are.
+// List the positions of the set bits of a chunk, ascending; returns their number.
 DEVICE int listed(const unsigned *words, int *list)
 {
     int total = 0;
@@ -91,8 +91,8 @@ DEVICE int listed(const unsigned *words, int *list)
 }
 DEVICE int set_bits(unsigned bits) { return __popc(bits); }
 
-// A quotient good to the last bit or two, for finite numerators and normal denominators: half the
-// instructions of the IEEE division and no branch.
+// Quotient accurate to one or two units in the last place, for finite numerators and normal denominators: half the
+// instructions of the IEEE division, and no branch.
 DEVICE double quotient(double above, double below)
 {
     double inverse;
@@ -124,16 +124,16 @@ DEVICE float quotient(float above, float below) { return __fdividef(above, below
 #define ONE_THREAD
 #define VOTE(words, i, count, yes) \
     for (int word = 0; word < CHUNK / 32; ++word) { \
-        alignas(64) FLAG answers[32]; \
-        FOR_COUNT(lane, 32) { const int i = 32 * word + lane; answers[lane] = (yes); } \
+        alignas(64) FLAG results[32]; \
+        FOR_COUNT(lane, 32) { const int i = 32 * word + lane; results[lane] = (yes); } \
         const int left = (count) - 32 * word; \
-        (words)[word] = ballot(answers) & (left >= 32 ? ~0u : left > 0 ? (1u << left) - 1u : 0u); \
+        (words)[word] = ballot(results) & (left >= 32 ? ~0u : left > 0 ? (1u << left) - 1u : 0u); \
     }
 #define ANY(name) any_lane(name)
 #define RESTRICT __restrict__
 #define UNROLL
 
-// Without the instruction a fused multiply-add would be a call of the C library.
+// On CPUs without the instruction a fused multiply-add would be a call of the C library.
 #if defined(__FMA__) || defined(__FP_FAST_FMA) || defined(__aarch64__)
 DEVICE double fma_(double a, double b, double c) { return __builtin_fma(a, b, c); }
 DEVICE float fma_(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
@@ -189,7 +189,7 @@ DEVICE bool any_lane(const FLAG (&flags)[BLOCK])
     return found != 0;
 }
 
-// Of the block in turn, as CUDA names it.
+// Index of the current block, under CUDA's name.
 struct BlockIndex { int x, y; };
 static thread_local BlockIndex blockIdx;
 

@@ -11,13 +11,13 @@
 #include "grid_search.cuh"
 
 // Expected photons of the region, `image` [slow - first_row, fast]. Pixels that are masked, outside the region or
-// without a term are not written: the image holds 0 before. An epilogue (background, detector response) takes its place
+// without a term are not written: the caller fills the image with 0. An epilogue (background, detector response) goes
 // between `expected_photons` and `write_tile`.
-ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT vectors,
+ENTRY(render)(const Params p, const REAL *RESTRICT f2_grid, const double *RESTRICT cell_axes,
               const double *RESTRICT sources, const unsigned char *RESTRICT mask,
-              const float *RESTRICT limits, const float *RESTRICT axes, float *RESTRICT image)
+              const float *RESTRICT f2_bounds, const float *RESTRICT cull_axes, float *RESTRICT image)
 {
-    const Inputs in = {table, vectors, sources, limits, axes};
+    const Inputs in = {f2_grid, cell_axes, sources, f2_bounds, cull_axes};
     Tile tile;
     if (!set_up_tile(p, mask, tile)) return;
     SHARED(Workspace, workspace, 1);
@@ -38,9 +38,9 @@ ENTRY(render)(const Params p, const REAL *RESTRICT table, const double *RESTRICT
 
 #if FACTORS == TRICUBIC && PRECISION == DOUBLE
 
-// found[roi index - that of the launch's first pixel], uint8: 1 where a sample leaves the grid. In nanobragg semantics
-// the first such pixel stops interpolation.
-ENTRY(find_outside)(const Params p, const double *RESTRICT vectors, const double *RESTRICT sources,
+// Search for pixels with a sample outside the F grid. Writes found, uint8 [roi index - roi index of the launch's first
+// pixel]: 1 where a sample leaves the grid. In nanobragg semantics the first such pixel stops interpolation.
+ENTRY(find_outside)(const Params p, const double *RESTRICT cell_axes, const double *RESTRICT sources,
                     const unsigned char *RESTRICT mask, unsigned char *RESTRICT found)
 {
     Tile tile;
@@ -49,9 +49,9 @@ ENTRY(find_outside)(const Params p, const double *RESTRICT vectors, const double
     FOR_T
     {
         const int fast = L(tile.fast), slow = L(tile.slow), index = roi_index(p, fast, slow);
-        bool searched = L(tile.active) && index != p.skipped_place;
+        bool searched = L(tile.active) && index != p.skipped_index;
         if (searched && p.masked) searched = mask[buffer_index(p, slow, fast, 0)] != 0;
-        const bool leaves = searched && pixel_leaves(p, vectors, sources, centre, tile.first_fast, tile.first_slow,
+        const bool leaves = searched && pixel_leaves(p, cell_axes, sources, centre, tile.first_fast, tile.first_slow,
                                                      fast, slow);
         if (L(tile.active)) found[index - p.first_tile_row * TILE_SLOW * region_width(p)] = leaves;
     }

@@ -1,8 +1,9 @@
 // The sum over layers, sub-pixels, sources, phi and domains, in this order, of each pixel of a tile.
 // specs/core-physics.md, specs/physical.md
 //
-// The loop is shared by all entry points that add up terms F^2 latt^2. What they add them to is a type `Sum` with the
-// functions below; image_sum.cuh has those of the image, cubragg/reflections/reflection_sums.cpp those of reflections.
+// The loop is shared by all entry points that add up terms F^2 latt^2. The template parameter `Sum` is the accumulator,
+// with the functions below: image_sum.cuh for the image, cubragg/reflections/reflection_sums.cpp for per-reflection
+// sums.
 //   start_source(p, at, factors, sum)     before the first chunk of a sub-pixel and source, and before the cut by dmin
 //   start_chunk(sum)                      before the first orientation of a chunk
 //   add_terms(p, in, tile, factors, orientation, number, sum)   a term of each pixel, of the orientation `number`
@@ -20,13 +21,13 @@
 #include "pixel_factors.cuh"
 #include "selection.cuh"
 
-// The layer, sub-pixel (in all, along fast, along slow) and source in turn.
+// Current layer, sub-pixel (overall, along fast, along slow) and source.
 struct SampleIndex {
     int layer, sub, sub_fast, sub_slow, number;
     const double *source;  // row of the table of sources
 };
 
-// The sum over phi and domains.
+// Add the terms of all phi steps and mosaic domains for one source.
 template <typename Sum>
 DEVICE void add_orientations(const Params &p, const Inputs &in, const Tile &tile, const SampleIndex &at,
                              const Origin &origin, const PixelFactors &factors, Selection &selection, Sum &sum)
@@ -43,7 +44,7 @@ DEVICE void add_orientations(const Params &p, const Inputs &in, const Tile &tile
     }
 }
 
-// The sum over everything.
+// Add the terms of all samples.
 template <typename Sum>
 DEVICE void add_samples(const Params &p, const Inputs &in, const Tile &tile, Selection &selection,
                         PixelFactors &factors, Sum &sum)

@@ -1,11 +1,12 @@
-// The orientations that a tile's samples are summed over: all of them, or where CULLED those that can contribute.
+// Orientations that the samples of a tile are summed over: all, or where CULLED those that can contribute.
 // specs/culling.md
 //
-// Orientations come in chunks of CHUNK. A block votes on each of them once for a source, all samples of the tile
-// together (culling.cuh), and remembers the votes as bits where they fit into its workspace; else it votes again for
-// each sub-pixel and layer. In single precision the block prepares the selected orientations of a chunk for the tile's
-// centre (lattice.cuh: orientation_at); all of a layer's stay for its sub-pixels where they fit.
-// Thread mapping: the threads of a block share out the orientations of a chunk.
+// Orientations are processed in chunks of CHUNK. A block tests each orientation once per source, against all samples of
+// the tile together (culling.cuh), and keeps the results as bits where they fit into its workspace; otherwise it
+// repeats the tests for each sub-pixel and layer. In single precision the block precomputes the selected orientations
+// of a chunk for the tile's centre (lattice.cuh: orientation_at), and reuses those of a layer for all its sub-pixels
+// where they fit.
+// Thread mapping: the orientations of a chunk are distributed over the threads of a block.
 #ifndef CUBRAGG_SELECTION_CUH
 #define CUBRAGG_SELECTION_CUH
 
@@ -17,7 +18,7 @@
 #include "culling.cuh"
 #include "pixel_factors.cuh"
 
-// Of a workspace: 32-bit words of votes; prepared orientations.
+// Capacity of a workspace: 32-bit words of votes; prepared orientations.
 #if !CULLED
 #define PREPARED CHUNK
 #elif defined(__CUDACC__)
@@ -29,11 +30,11 @@
 #endif
 #define CHUNK_WORDS (CHUNK / 32)
 
-// What the threads of a block share.
+// Memory shared by the threads of a block.
 struct Workspace {
 #if CULLED
-    unsigned votes[VOTE_WORDS];  // of the orientations, source after source; or of one chunk
-    int list[CHUNK];             // the selected orientations of a chunk, from its start
+    unsigned votes[VOTE_WORDS];  // one bit per orientation, source after source; or for one chunk only
+    int list[CHUNK];             // selected orientations of a chunk, numbered from its start
     Patch directions;
 #endif
 #if PRECISION == SINGLE
@@ -43,30 +44,30 @@ struct Workspace {
 
 struct Selection {
     Workspace &work;
-    Region &region;  // of the source in turn, shared; as a field of the workspace it cost 8 % more instructions
+    Region &region;  // of the current source, shared; a field of the workspace would cost 8 % more instructions
 #if CULLED
-    int source_words;  // words of a source's votes
-    bool remembered;   // the votes of all sources
+    int source_words;  // words of votes per source
+    bool remembered;   // the votes of all sources are kept in the workspace
 #if PRECISION == SINGLE
-    bool stays;  // a layer's prepared orientations serve all its sub-pixels
-    int next;    // place of the next chunk's
+    bool stays;  // prepared orientations of a layer are reused for all its sub-pixels
+    int next;    // index of the next chunk's prepared orientations
 #endif
 #endif
 #if PRECISION == SINGLE
-    int first;  // place of the chunk's prepared orientations
+    int first;  // index of the current chunk's prepared orientations
 #endif
 };
 
 #if CULLED
 
-// Vote on the orientations of a chunk, for the source of a region.
+// Test which orientations of a chunk can contribute, for the source of a region.
 DEVICE void vote_chunk(const Params &p, const Inputs &in, const Region &region, int start, unsigned *words)
 {
     const int count = p.orientations - start < CHUNK ? p.orientations - start : CHUNK;
-    VOTE(words, i, count, contributes(p, in.table, in.limits, in.axes, start + i, region));
+    VOTE(words, i, count, contributes(p, in.f2_grid, in.f2_bounds, in.cull_axes, start + i, region));
 }
 
-// Vote on all orientations, for all sources; false where no term is left.
+// Test all orientations for all sources; false where no term is left.
 DEVICE bool vote(const Params &p, const Inputs &in, const Tile &tile, Selection &s)
 {
     Workspace &work = s.work;
@@ -89,14 +90,14 @@ DEVICE bool vote(const Params &p, const Inputs &in, const Tile &tile, Selection 
 
 #endif
 
-// Select the tile's orientations. False where the image stays 0 without any: the factors of an empty sum leave that,
-// but for a capture, which may be no number.
+// Select the tile's orientations. False where none contributes and the pixels therefore stay 0: factors on an empty sum
+// keep it 0, except the capture fraction, which may be NaN.
 DEVICE bool select_orientations(const Params &p, const Inputs &in, const Tile &tile, Selection &s)
 {
 #if CULLED
     if (!vote(p, in, tile, s) && p.water == 0.0 && !p.absorbing) return false;
 #if PRECISION == SINGLE
-    // A cut by dmin could skip the preparation.
+    // Not with dmin: a sub-pixel that it cuts skips the preparation.
     int count = p.dmin > 0.0 || !s.remembered ? PREPARED + 1 : 0;
     for (int word = 0; count <= PREPARED && word < p.sources * s.source_words; ++word) {
         count += set_bits(s.work.votes[word]);
@@ -109,7 +110,7 @@ DEVICE bool select_orientations(const Params &p, const Inputs &in, const Tile &t
     return true;
 }
 
-// Go on with another sub-pixel.
+// Start the next sub-pixel.
 DEVICE void start_sub_pixel(Selection &s)
 {
 #if CULLED && PRECISION == SINGLE
@@ -119,7 +120,7 @@ DEVICE void start_sub_pixel(Selection &s)
 #endif
 }
 
-// List the selected orientations of a chunk, for a source; how many there are.
+// List the selected orientations of a chunk for a source; returns their number.
 DEVICE int select_chunk(const Params &p, const Inputs &in, Selection &s, int number, int start)
 {
 #if CULLED
@@ -172,7 +173,7 @@ DEVICE void prepare_chunk(const Params &p, const Inputs &in, Selection &s, const
     if (fresh) {
         FOR_COUNT(i, count)
         {
-            s.work.prepared[s.first + i] = orientation_at(p, in.vectors + (long long)selected(s, start, i) * 9,
+            s.work.prepared[s.first + i] = orientation_at(p, in.cell_axes + (long long)selected(s, start, i) * 9,
                                                           origin.q, origin.unit);
         }
     }
@@ -189,7 +190,7 @@ DEVICE Orientation selected_orientation(const Params &p, const Inputs &in, const
     (void)p, (void)in, (void)start;
     return s.work.prepared[s.first + i];
 #else
-    return orientation_at(p, in.vectors + (long long)selected(s, start, i) * 9);
+    return orientation_at(p, in.cell_axes + (long long)selected(s, start, i) * 9);
 #endif
 }
 

@@ -6,7 +6,7 @@
 #error "SHAPE is not set: -DSHAPE=square compiles the kernels with shape_square.cuh"
 #endif
 
-// cubragg/device/kernel_source.py puts the header here; a preprocessor finds it by this name.
+// cubragg/device/kernel_source.py inlines the header here; a preprocessor finds it by this name.
 #define SHAPE_QUOTED(name) #name
 #define SHAPE_FILE(name) SHAPE_QUOTED(shape_##name.cuh)
 #define SHAPE_EXPANDED(name) SHAPE_FILE(name)

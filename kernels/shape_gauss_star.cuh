@@ -10,18 +10,18 @@
 
 #define GAUSS_STAR_FALL 1.9
 
-// At fractions of Miller indices.
+// Lattice amplitude at fractions dh, dk, dl of Miller indices.
 DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
 {
     const REAL radius_sqr = star_radius_sqr(p, h, k, l, (REAL)p.shape[0]);
     return falling_exponential(p, radius_sqr * REAL(GAUSS_STAR_FALL) * (REAL)p.fudge);
 }
 
-// Whether a term of orientation i can pass the floor on a tile; NaN anywhere keeps it.
-DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT axes, int n, int i,
+// Whether a term of orientation i can exceed the floor on a tile; true if any number is NaN.
+DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT cull_axes, int n, int i,
                               const Region &t, Interval h, Interval k, Interval l)
 {
-    return !(largest.here <= (float)p.cull_floor || beyond_star_radius(p, axes, n, i, t, h, k, l));
+    return !(largest.here <= (float)p.cull_floor || beyond_star_radius(p, cull_axes, n, i, t, h, k, l));
 }
 
 #endif

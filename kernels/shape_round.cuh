@@ -1,8 +1,8 @@
 // An ellipsoid: Na Nb Nc sqrt(pi / 6) 3 (sin x / x - cos x) / x^2, x = pi sqrt(fudge sum (dh N)^2).
 // specs/core-physics.md
 //
-// Terms are at most M (Na Nb Nc)^2 pi / 6 min(1, 3 sqrt(1 + x^2) / x^3)^2 on a tile, M the largest F^2 there, x that of
-// the least |dh|. specs/culling.md
+// Terms are at most M (Na Nb Nc)^2 pi / 6 min(1, 3 sqrt(1 + x^2) / x^3)^2 on a tile, with M the largest F^2 there and x
+// that of the least |dh|. specs/culling.md
 #ifndef CUBRAGG_SHAPE_ROUND_CUH
 #define CUBRAGG_SHAPE_ROUND_CUH
 
@@ -11,7 +11,7 @@
 
 #define ROUND_PEAK 0.723601254558268
 
-// At fractions of Miller indices.
+// Lattice amplitude at fractions dh, dk, dl of Miller indices.
 DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
 {
     const REAL y = sqrt_(index_radius_sqr(p, h, k, l) * (REAL)p.fudge);
@@ -38,17 +38,17 @@ DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
 #endif
 }
 
-// Whether a term of orientation i can pass the floor on a tile; NaN anywhere keeps it.
-DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT axes, int n, int i,
+// Whether a term of orientation i can exceed the floor on a tile; true if any number is NaN.
+DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT cull_axes, int n, int i,
                               const Region &t, Interval h, Interval k, Interval l)
 {
     const float far_floor = (float)p.cull_floor;
-    const float floor = spot_beside(p, largest.beside, axes, n, i, t, h, k, l) ? (float)p.spot_floor : far_floor;
+    const float floor = spot_beside(p, largest.beside, cull_axes, n, i, t, h, k, l) ? (float)p.spot_floor : far_floor;
     const float u = distance_from_node(h) * (float)p.cells[0], v = distance_from_node(k) * (float)p.cells[1],
                 w = distance_from_node(l) * (float)p.cells[2];
     const float x = (float)(PI * PI * p.fudge) * (u * u + v * v + w * w);
     const float decay = x * x * (x / (9.0f * (1.0f + x)));
-    // At a node the closed form of double precision cancels, and can be anything.
+    // Near a node the closed form cancels in double precision, and the result can be arbitrary.
     const float weaker = x < 1e-4f ? 1e-30f : decay > 1.0f ? decay : 1.0f;
     return !(largest.here <= floor * weaker);
 }

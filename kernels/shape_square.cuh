@@ -23,12 +23,12 @@ DEVICE void sines(REAL fraction, REAL cells, REAL &above, REAL &below)
 #if PRECISION == DOUBLE
     above = sinpi_(turns - rint_(turns));
 #else
-    above = sinpi_(fma_(d, cells, -rint_(turns)));  // what rounding took off the product comes back
+    above = sinpi_(fma_(d, cells, -rint_(turns)));  // recovers the rounding error of the product
 #endif
     below = sinpi_(d);
 }
 
-// At fractions of Miller indices.
+// Lattice amplitude at fractions dh, dk, dl of Miller indices.
 DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
 {
     const REAL na = (REAL)p.cells[0], nb = (REAL)p.cells[1], nc = (REAL)p.cells[2];
@@ -44,7 +44,7 @@ DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
 #endif
 }
 
-// What an axis takes off the peak: N^2 sin(pi g)^2, all but rounded down (sine by at most 1.7e-3 of it), and 1.
+// Factor by which an axis reduces the peak: max(1, N^2 sin(pi g)^2), the sine too small by at most 1.7e-3 of itself.
 DEVICE float weakening(Interval i, float cells)
 {
     const float g = distance_from_node(i), u = g * g;
@@ -52,12 +52,12 @@ DEVICE float weakening(Interval i, float cells)
     return sine * sine > 1.0f ? sine * sine : 1.0f;
 }
 
-// Whether a term of orientation i can pass the floor on a tile; NaN anywhere keeps it.
-DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT axes, int n, int i,
+// Whether a term of orientation i can exceed the floor on a tile; true if any number is NaN.
+DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT cull_axes, int n, int i,
                               const Region &t, Interval h, Interval k, Interval l)
 {
     const float far_floor = (float)p.cull_floor;
-    const float floor = spot_beside(p, largest.beside, axes, n, i, t, h, k, l) ? (float)p.spot_floor : far_floor;
+    const float floor = spot_beside(p, largest.beside, cull_axes, n, i, t, h, k, l) ? (float)p.spot_floor : far_floor;
     const float weaker = far_floor > 0.0f ? weakening(h, (float)p.cells[0]) * weakening(k, (float)p.cells[1])
                                             * weakening(l, (float)p.cells[2]) : 1.0f;
     return !(largest.here <= floor * weaker);

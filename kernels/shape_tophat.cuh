@@ -7,17 +7,17 @@
 #include "lattice.cuh"
 #include "shape_bounds.cuh"
 
-// At fractions of Miller indices.
+// Lattice amplitude at fractions dh, dk, dl of Miller indices.
 DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
 {
     return flat_spot(p, index_radius_sqr(p, h, k, l) * (REAL)p.fudge < REAL(TOPHAT_RADIUS_SQR));
 }
 
-// Whether a term of orientation i can pass the floor on a tile; NaN anywhere keeps it.
-DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT axes, int n, int i,
+// Whether a term of orientation i can exceed the floor on a tile; true if any number is NaN.
+DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT cull_axes, int n, int i,
                               const Region &t, Interval h, Interval k, Interval l)
 {
-    return !(largest.here <= (float)p.cull_floor || beyond_index_radius(p, axes, n, i, t, h, k, l));
+    return !(largest.here <= (float)p.cull_floor || beyond_index_radius(p, cull_axes, n, i, t, h, k, l));
 }
 
 #endif

@@ -1,8 +1,8 @@
 // Structure factors on a dense grid with one layer of default_F around it: a lookup is a clamp.
 //
-// NEAREST: the table holds F^2 at [h, k, l]. TRICUBIC: it holds F; a Lagrange cubic on
+// NEAREST: the grid holds F^2 at [h, k, l]. TRICUBIC: it holds F; a Lagrange cubic on
 // floor - 1 .. floor + 2 along l, then k, then h. specs/core-physics.md
-// `low` is the Miller index of the padded grid's first point, seen from the tile's centre in single precision.
+// `low` is the Miller index of the padded grid's first point, in single precision relative to the tile's centre.
 #ifndef CUBRAGG_STRUCTURE_FACTOR_CUH
 #define CUBRAGG_STRUCTURE_FACTOR_CUH
 
@@ -11,27 +11,27 @@
 
 #if FACTORS != CONSTANT
 
-// A whole number of grid steps, brought to 0 .. last. As integers: their minimum is one instruction.
-DEVICE int clamped(INDEX steps, int last)
+// A whole number, clamped to 0 .. last. As integers: their minimum is one instruction.
+DEVICE int clamped(INDEX whole, int last)
 {
-    const int place = (int)steps;
-    const int above = place < 0 ? 0 : place;
+    const int index = (int)whole;
+    const int above = index < 0 ? 0 : index;
     return above > last ? last : above;
 }
 
-// The table's entry at whole indices.
-DEVICE REAL entry(const Params &p, const REAL *RESTRICT table, INDEX h, INDEX k, INDEX l)
+// The grid's entry at whole indices, counted from its first point.
+DEVICE REAL entry(const Params &p, const REAL *RESTRICT f2_grid, INDEX h, INDEX k, INDEX l)
 {
     const GRID_INDEX row = clamped(h, p.grid_size[0] - 1) * (GRID_INDEX)p.grid_size[1]
                            + clamped(k, p.grid_size[1] - 1);
-    const GRID_INDEX place = row * p.grid_size[2] + clamped(l, p.grid_size[2] - 1);
-    return table[place];
+    const GRID_INDEX index = row * p.grid_size[2] + clamped(l, p.grid_size[2] - 1);
+    return f2_grid[index];
 }
 
 #endif
 #if FACTORS == TRICUBIC
 
-// The 4 neighbours of an index leave the grid, the padding not counted. In double, NumPy's operations.
+// Whether any of the 4 nodes around an index is outside the grid, padding excluded. In double, NumPy's operations.
 DEVICE bool leaves_axis(INDEX index, INDEX low, int size)
 {
 #if PRECISION == SINGLE
@@ -51,8 +51,8 @@ DEVICE Weights lagrange(REAL x)
     return {{b * c * d / REAL(-6), a * c * d / REAL(2), a * b * d / REAL(-2), a * b * c / REAL(6)}};
 }
 
-// F at fractional indices. Outside the grid the corner is moved inside, and the value means nothing.
-DEVICE REAL interpolated(const Params &p, const REAL *RESTRICT table, INDEX h, INDEX k, INDEX l,
+// F at fractional indices. Outside the grid the corner is clamped, and the value is meaningless.
+DEVICE REAL interpolated(const Params &p, const REAL *RESTRICT f_grid, INDEX h, INDEX k, INDEX l,
                          INDEX low_h, INDEX low_k, INDEX low_l)
 {
     const INDEX floor_h = floor_(h), floor_k = floor_(k), floor_l = floor_(l);
@@ -62,10 +62,10 @@ DEVICE REAL interpolated(const Params &p, const REAL *RESTRICT table, INDEX h, I
     const int last_h = p.grid_size[0] > 4 ? p.grid_size[0] - 4 : 0;
     const int last_k = p.grid_size[1] > 4 ? p.grid_size[1] - 4 : 0;
     const int last_l = p.grid_size[2] > 4 ? p.grid_size[2] - 4 : 0;
-    const REAL *corner = table + clamped(floor_h - low_h - INDEX(1), last_h) * sheet
+    const REAL *corner = f_grid + clamped(floor_h - low_h - INDEX(1), last_h) * sheet
                          + clamped(floor_k - low_k - INDEX(1), last_k) * row
                          + clamped(floor_l - low_l - INDEX(1), last_l);
-    // A grid smaller than four points is never inside; its nodes are read again instead of beyond its end.
+    // On a grid of fewer than four points no index interpolates; a step of 0 avoids reading beyond its end.
     const int step_h = p.grid_size[0] >= 4, step_k = p.grid_size[1] >= 4, step_l = p.grid_size[2] >= 4;
     REAL sum_h = REAL(0);
     UNROLL

@@ -1,13 +1,13 @@
-// The tile of pixels that a block renders: which pixels it holds, which of them are rendered, which interpolate.
+// The tile of pixels that a block renders: its pixels, which of them are rendered, and which interpolate.
 // specs/backends.md, specs/core-physics.md
 //
 //   fast = fast_min + column TILE_FAST + t % TILE_FAST                      [pixel of the panel]
 //   slow = slow_min + (row + first_tile_row) TILE_SLOW + t / TILE_FAST
 //
-// Thread mapping: block (x, y) owns tile column x and tile row y + first_tile_row of the region, TILE_FAST x TILE_SLOW
-// pixels; thread t is pixel (t % TILE_FAST, t / TILE_FAST) of it. Grid: (tile columns, tile rows of this launch). Every
-// pixel belongs to one thread, and its sum runs in a fixed order: the same inputs give the same bits, however the rows
-// are cut into launches.
+// Thread mapping: block (x, y) renders tile column x and tile row y + first_tile_row of the region, TILE_FAST x
+// TILE_SLOW pixels; thread t is pixel (t % TILE_FAST, t / TILE_FAST) of it. Grid: (tile columns, tile rows of this
+// launch). Every pixel belongs to one thread, and its sum runs in a fixed order: the same inputs give the same bits,
+// whatever the division of the rows into launches.
 #ifndef CUBRAGG_TILE_CUH
 #define CUBRAGG_TILE_CUH
 
@@ -20,7 +20,7 @@ struct Tile {
     PRIV(int, fast);
     PRIV(int, slow);
     PRIV(FLAG, active);        // inside the region and not masked
-    PRIV(FLAG, interpolates);  // structure factors between the nodes of the grid
+    PRIV(FLAG, interpolates);  // structure factors are interpolated
 };
 
 DEVICE int region_width(const Params &p) { return p.fast_max - p.fast_min + 1; }
@@ -31,14 +31,15 @@ DEVICE int roi_index(const Params &p, int fast, int slow)
     return (slow - p.slow_min) * region_width(p) + fast - p.fast_min;
 }
 
-// Where pixel first_fast + column of a row is in the buffers of image and mask [slow - first_row, fast]. In this order
-// of additions NVRTC computes it twice; in another it keeps it in a register from mask to image, and spills others.
+// Index of pixel first_fast + column of a row in the buffers of image and mask [slow - first_row, fast]. With this
+// order of additions NVRTC computes the index twice; with another it keeps it in a register throughout and spills
+// others.
 DEVICE long long buffer_index(const Params &p, int slow, int first_fast, int column)
 {
     return (long long)(slow - p.first_row) * p.fast_pixels + first_fast + column;
 }
 
-// The pixels of the block's tile; active are those inside the region.
+// Set the pixels of the block's tile; those inside the region are active.
 DEVICE void set_pixels(const Params &p, Tile &tile)
 {
     THREAD;
@@ -52,7 +53,7 @@ DEVICE void set_pixels(const Params &p, Tile &tile)
     }
 }
 
-// Take masked pixels out of the active ones; whether any is left.
+// Deactivate masked pixels; returns whether any active pixel is left.
 DEVICE bool apply_mask(const Params &p, const unsigned char *RESTRICT mask, Tile &tile)
 {
     if (!p.masked) return true;
@@ -65,7 +66,7 @@ DEVICE bool apply_mask(const Params &p, const unsigned char *RESTRICT mask, Tile
     return ANY(tile.active);
 }
 
-// In nanobragg semantics pixels interpolate up to the first one whose samples leave the grid.
+// Set which pixels interpolate: in nanobragg semantics those before the first one with a sample outside the grid.
 DEVICE void set_interpolation(const Params &p, Tile &tile)
 {
 #if FACTORS == TRICUBIC
@@ -78,7 +79,7 @@ DEVICE void set_interpolation(const Params &p, Tile &tile)
 #endif
 }
 
-// The tile of a block; false where none of its pixels is rendered.
+// Set up the tile of a block; false where none of its pixels is rendered.
 DEVICE bool set_up_tile(const Params &p, const unsigned char *RESTRICT mask, Tile &tile)
 {
     set_pixels(p, tile);

@@ -1,8 +1,8 @@
-// Scattering vectors and Miller indices of a tile of pixels: boxes that hold those of all samples. specs/culling.md
+// Boxes that enclose the scattering vectors and Miller indices of all samples of a tile. specs/culling.md
 //
 // The scattering vectors of all samples of a tile (pixels, sub-pixels, layers) and one source lie in
 //   q = q_c + u e1 + v e2 + w e3 + r,  |u|, |v|, |w| <= 1, |r| <= eps
-// e1, e2, e3 from half the tile's edges and half the sensor's depth, r what a direction bends over them. So
+// with e1, e2, e3 from half the tile's edges and half the sensor's depth, and r the nonlinear remainder. So
 //   |h - h_c| <= R_h = |a.e1| + |a.e2| + |a.e3| + |a| eps + rounding
 //   |dh| >= g_h = max(|h_c - rint(h_c)| - R_h, 0), since the distance to the nearest whole number changes by no
 //   more than its argument; and whole indices are within 1 of rint(h_c) where R_h < 1.
@@ -14,20 +14,20 @@
 #include "mathematics.cuh"
 #include "geometry.cuh"
 
-// Rounding, in units of what is rounded: of directions in double; of indices, here and in the sum, in single.
+// Relative rounding error: of directions in double; of indices, here and in the sum, in single.
 #define ROUNDING 3.6e-15
 #define INDEX_ROUNDING 1.5e-6
-// Pixels around a tile in which a spot counts as near.
+// Margin around a tile in which a spot counts as beside it [pixel].
 #define BESIDE 4.0f
-// One over the share of the peak that makes a spot.
+// Reciprocal of the fraction of the peak from which a term counts as a spot.
 #define SPOT 1e6f
-// Added to what must not become 0 in single precision.
+// Added to numbers that must not underflow to 0 in single precision.
 #define SMALLEST 1.2e-38f
 
 // Directions of a tile's samples.
 struct Patch {
     Vector middle, edge[3];
-    double bend;  // |r|
+    double bend;  // |r|, the remainder
 };
 
 struct Arrow { float x, y, z; };
@@ -35,9 +35,9 @@ struct Arrow { float x, y, z; };
 // Scattering vectors of a tile's samples and one source [1/m].
 struct Region {
     Arrow middle, edge[3];
-    float spread[3];  // of indices: what bend and rounding add to the edges
+    float spread[3];  // of indices: what the remainder and rounding add to the edges
     Arrow along[3];   // perpendicular unit vectors, the last one through the middle of the directions
-    float box[3];     // the samples' reach from the middle along them
+    float box[3];     // largest distance of a sample from the middle along them
 };
 
 DEVICE Vector cross(Vector a, Vector b)
@@ -54,8 +54,8 @@ DEVICE void half_edges(const Params &p, Vector (&half)[3])
     half[2] = times(0.5 * (p.layers - 1) * p.layer_step, vector(p.normal));
 }
 
-// On a plane. Second derivatives of r / |r| are at most 2 / sqrt(3) / |r|^2.
-// Positions are sums of vectors up to `longest`.
+// Set the directions of a tile on a plane. Second derivatives of r / |r| are at most 2 / sqrt(3) / |r|^2.
+// Positions are sums of vectors of length up to `longest`.
 DEVICE void flat_edges(Patch &t, const Vector (&half)[3], Vector position, double longest)
 {
     const double path = norm(position), inverse = 1.0 / path;
@@ -72,7 +72,8 @@ DEVICE void flat_edges(Patch &t, const Vector (&half)[3], Vector position, doubl
     t.bend = nearest > 0.0 ? 0.5774 * square / (nearest * nearest) + ROUNDING * (1.0 + longest / nearest) : 4.0;
 }
 
-// On the cylinder: angles y / distance about the slow and z / distance about the fast axis.
+// Set the directions of a tile on the cylinder: angles y / distance about the slow and z / distance about the fast
+// axis.
 DEVICE void curved_edges(const Params &p, Patch &t, const Vector (&half)[3], Vector flat, double longest)
 {
     const Vector position = curved_position(p, flat);
@@ -80,14 +81,14 @@ DEVICE void curved_edges(const Params &p, Patch &t, const Vector (&half)[3], Vec
     const Vector turned = rotate_axis(vector(p.beam), vector(p.slow), flat.y / p.distance);
     const Vector about_slow = rotate_axis(cross(vector(p.slow), turned), vector(p.fast), flat.z / p.distance);
     const Vector about_fast = cross(vector(p.fast), t.middle);
-    double turn = 0.0;
+    double angle = 0.0;
     for (int i = 0; i < 3; ++i) {
         const double y = half[i].y / p.distance, z = half[i].z / p.distance;
         t.edge[i] = {y * about_slow.x + z * about_fast.x, y * about_slow.y + z * about_fast.y,
                      y * about_slow.z + z * about_fast.z};
-        turn += fabs_(y) + fabs_(z);
+        angle += fabs_(y) + fabs_(z);
     }
-    t.bend = 0.5 * turn * turn + ROUNDING * (1.0 + longest / p.distance);
+    t.bend = 0.5 * angle * angle + ROUNDING * (1.0 + longest / p.distance);
 }
 
 DEVICE Patch tile_directions(const Params &p, int first_fast, int first_slow)
@@ -110,7 +111,7 @@ DEVICE Patch tile_directions(const Params &p, int first_fast, int first_slow)
 DEVICE Arrow arrow(Vector a) { return {(float)a.x, (float)a.y, (float)a.z}; }
 DEVICE float dot(Arrow a, Arrow b) { return fma_(a.x, b.x, fma_(a.y, b.y, a.z * b.z)); }
 
-// Perpendicular unit vectors, the last one along a direction.
+// Set perpendicular unit vectors, the last one along a direction.
 DEVICE void frame(const Params &p, Vector radial, Vector (&along)[3])
 {
     const double along_fast = dot(radial, vector(p.fast)), along_slow = dot(radial, vector(p.slow));
@@ -150,8 +151,8 @@ DEVICE Region tile_scattering(const Params &p, const Patch &directions, const do
     return t;
 }
 
-// One index over a tile: its middle, the middle's distance from the nearest whole number, how far it goes, and how
-// far with BESIDE pixels around the tile.
+// Range of one index over a tile: the whole number nearest to its middle, the middle's offset from that, the half
+// width, and the half width with BESIDE pixels around the tile.
 struct Interval { float nearest, offset, reach, wider; };
 
 DEVICE Interval interval(const Params &p, const Region &t, Arrow axis, float spread)
@@ -163,13 +164,13 @@ DEVICE Interval interval(const Params &p, const Region &t, Arrow axis, float spr
     return {nearest, middle - nearest, reach,
             fma_(fast, 2.0f * BESIDE / TILE_FAST, fma_(slow, 2.0f * BESIDE / TILE_SLOW, reach))};
 }
-// |dh| is at least this.
+// Lower bound of |dh|.
 DEVICE float distance_from_node(Interval i)
 {
     const float gap = fabs_(i.offset) - i.reach;
     return gap > 0.0f ? gap : 0.0f;
 }
-// All samples have the middle's nearest whole number.
+// Whether all samples round to the same whole number as the middle.
 DEVICE bool one_node(Interval i) { return fabs_(i.offset) + i.reach < 0.5f; }
 DEVICE bool one_node_beside(Interval i) { return fabs_(i.offset) + i.wider < 0.5f; }
 

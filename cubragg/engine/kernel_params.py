@@ -1,7 +1,7 @@
-"""What a kernel is given: the mirror of `kernels/params.cuh`, and the arrays beside it.
+"""Arguments of the kernels: the NumPy mirror of `struct Params` in `kernels/params.cuh`, and the input arrays.
 
-One layout for the GPU and the CPU. Whoever launches a kernel calls `check_arguments`
-first: neither CuPy nor ctypes checks anything.
+GPU and CPU use the same layout. Call `check_arguments` before every launch: neither CuPy nor ctypes checks dtypes
+or sizes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from cubragg.plan.plan import Plan
 
 SOURCE_COLUMNS = 14
 CROSSING_COLUMNS = 4
-#: Orientations that culling asks about together.
+#: Orientations that culling tests together.
 CHUNK = 64
 
 _VECTOR = (np.float64, 3)
-#: `struct Params`, field by field.
+#: dtype of `struct Params`; its comments describe the fields.
 PARAMS = np.dtype([
     ("pix0", *_VECTOR), ("fast", *_VECTOR), ("slow", *_VECTOR), ("normal", *_VECTOR), ("beam", *_VECTOR),
     ("pixel_size", np.float64, 2), ("sub_pixel_size", np.float64, 2), ("close_distance", np.float64),
@@ -36,7 +36,7 @@ PARAMS = np.dtype([
     ("shape", np.float64, 2),
     ("constant", np.float64), ("term_scale", np.float64),
     ("cull_floor", np.float64), ("spot_floor", np.float64), ("cull_radius_sqr", np.float64),
-    ("largest", np.float64), ("share", np.float64),
+    ("largest_f2", np.float64), ("f2_fraction", np.float64),
     ("lengths", *_VECTOR), ("star_lengths", *_VECTOR), ("per_dual", *_VECTOR),
     ("grid_origin", np.int32, 3), ("grid_size", np.int32, 3),
     ("fast_min", np.int32), ("fast_max", np.int32), ("slow_min", np.int32), ("slow_max", np.int32),
@@ -44,24 +44,25 @@ PARAMS = np.dtype([
     ("layers", np.int32), ("oversample", np.int32), ("sources", np.int32), ("orientations", np.int32),
     ("polarized", np.int32), ("absorbing", np.int32), ("curved", np.int32), ("point_pixel", np.int32),
     ("masked", np.int32), ("running_thick", np.int32), ("running_polar", np.int32), ("running_omega", np.int32),
-    ("physical", np.int32), ("running", np.int32), ("interpolated_to", np.int32), ("skipped_place", np.int32),
+    ("physical", np.int32), ("running", np.int32), ("interpolated_to", np.int32), ("skipped_index", np.int32),
 ], align=True)
 
-#: Entry point -> its arrays after the struct.
+#: Entry point -> names of its array arguments, after the struct.
 ENTRIES = {
-    "render": ("table", "vectors", "sources", "mask", "limits", "axes", "image"),
-    "reflection_sums": ("table", "vectors", "sources", "mask", "limits", "axes", "crossings", "reach", "edge", "sums"),
-    "find_outside": ("vectors", "sources", "mask", "found"),
+    "render": ("f2_grid", "cell_axes", "sources", "mask", "f2_bounds", "cull_axes", "image"),
+    "reflection_sums": ("f2_grid", "cell_axes", "sources", "mask", "f2_bounds", "cull_axes", "crossings", "reach",
+                        "edge", "sums"),
+    "find_outside": ("cell_axes", "sources", "mask", "found"),
 }
 
 
 def real(precision: str) -> type[np.floating[Any]]:
-    """The type of lattice factors and structure factors."""
+    """Return the dtype of lattice amplitudes and structure factors for a precision."""
     return np.float64 if precision == "double" else np.float32
 
 
 def params_of(plan: Plan, panel: PanelPlan, precision: str) -> np.ndarray:
-    """The struct of a panel, 0-dimensional; every tile row, nothing skipped, interpolation everywhere."""
+    """Return the 0-dimensional struct of a panel: all rows of tiles, no skipped pixel, interpolation everywhere."""
     layers, lattice, rules = panel.layers, plan.lattice, plan.rules
     params = np.zeros((), dtype=PARAMS)
     for name in ("fast", "slow", "normal", "distance", "close_distance", "area", "first_pixel"):
@@ -78,7 +79,7 @@ def params_of(plan: Plan, panel: PanelPlan, precision: str) -> np.ndarray:
         "water": plan.water / per_pixel if rules.per_sample else plan.water,
         "scale": units.THOMSON_CROSS_SECTION_M2 * plan.fluence / samples,
         "cells": plan.cells, "reciprocal": (lattice.a_star, lattice.b_star, lattice.c_star), "fudge": plan.fudge,
-        "constant": factors.default_F * factors.default_F / table_scale(plan, precision) ** 2,
+        "constant": factors.default_F * factors.default_F / factor_scale(plan, precision) ** 2,
         "term_scale": 1.0 if precision == "double" else cells * cells,
         "fast_min": panel.roi[0], "fast_max": panel.roi[1], "slow_min": panel.roi[2], "slow_max": panel.roi[3],
         "fast_pixels": panel.shape[1], "layers": layers.count, "oversample": plan.oversample,
@@ -86,7 +87,7 @@ def params_of(plan: Plan, panel: PanelPlan, precision: str) -> np.ndarray:
         "absorbing": layers.thickness_m > 0.0, "curved": plan.curved, "point_pixel": plan.point_pixel,
         "masked": panel.mask is not None, "physical": rules.per_sample, "running": rules.running,
         "running_thick": rules.running_thick, "running_polar": rules.running_polar,
-        "running_omega": rules.running_omega, "interpolated_to": panel.pixel_count, "skipped_place": -1,
+        "running_omega": rules.running_omega, "interpolated_to": panel.pixel_count, "skipped_index": -1,
     }
     if factors.grid is not None:
         values["grid_origin"] = [low - 1 for low in factors.origin]
@@ -98,29 +99,29 @@ def params_of(plan: Plan, panel: PanelPlan, precision: str) -> np.ndarray:
     return params
 
 
-def table_scale(plan: Plan, precision: str) -> float:
-    """What structure factors are divided by: keeps squares of separable amplitudes inside single precision."""
+def factor_scale(plan: Plan, precision: str) -> float:
+    """Return the divisor of structure factors: Na Nb Nc for separable shapes with float amplitudes, else 1."""
     if precision == "double" or not SHAPES[plan.crystal_shape].separable:
         return 1.0
     return plan.cells[0] * plan.cells[1] * plan.cells[2]
 
 
-def table_of(plan: Plan, precision: str) -> np.ndarray:
-    """The grid with one layer of default_F around it: F for interpolation, else F^2; [1] without a grid."""
+def f2_grid_of(plan: Plan, precision: str) -> np.ndarray:
+    """Return the F2 grid, padded with one layer of default_F (F, not F^2, for interpolation); [1] without a grid."""
     factors = plan.factors
     if factors.grid is None:
         return np.zeros(1, dtype=real(precision))
-    return bordered(factors.grid, factors.default_F, real(precision), scale=table_scale(plan, precision),
+    return bordered(factors.grid, factors.default_F, real(precision), scale=factor_scale(plan, precision),
                     squared=not plan.interpolate)
 
 
-def axes_of_cells(plan: Plan) -> np.ndarray:
-    """Cell axes float64 [orientation, 9], phi outside, domains inside."""
+def cell_axes_of(plan: Plan) -> np.ndarray:
+    """Return the cell axes float64 [orientation, 9], ordered by phi step, then mosaic domain."""
     return np.ascontiguousarray(plan.cell_axes, dtype=np.float64).reshape(-1, 9)
 
 
 def sources_of(plan: Plan) -> np.ndarray:
-    """The table of sources float64 [source, SOURCE_COLUMNS]; `kernels/params.cuh` names the columns."""
+    """Return the table of sources float64 [source, SOURCE_COLUMNS]; columns as in `kernels/params.cuh`."""
     table = plan.sources
     rows = []
     for incident, wavelength, weight in zip(table.incident.tolist(), table.wavelength_m.tolist(),
@@ -132,39 +133,39 @@ def sources_of(plan: Plan) -> np.ndarray:
 
 
 def mask_of(panel: PanelPlan) -> np.ndarray:
-    """The mask uint8 [slow, fast]; [1] without one."""
+    """Return the mask uint8 [slow, fast], 1 for rendered pixels; [1] without a mask."""
     return np.ones(1, dtype=np.uint8) if panel.mask is None else np.ascontiguousarray(panel.mask).view(np.uint8)
 
 
 def grid_of(panel: PanelPlan, tile: tuple[int, int]) -> tuple[int, int]:
-    """Columns and rows of tiles that cover the region."""
+    """Return the numbers of columns and rows of tiles that cover the region of interest."""
     fast_min, fast_max, slow_min, slow_max = panel.roi
     return -(-(fast_max - fast_min + 1) // tile[0]), -(-(slow_max - slow_min + 1) // tile[1])
 
 
 def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Sequence[int],
-                    args: Sequence[Any], limit_pad: int = 0) -> None:
-    """Demand that a launch cannot read or write outside its arrays.
+                    args: Sequence[Any], bound_pad: int = 0) -> None:
+    """Check that a launch cannot read or write outside its arrays.
 
     Parameters
     ----------
     entry, tile, precision
-        Entry point, pixels of a tile (fast, slow) and precision of the compiled variant.
+        Entry point, tile size (fast, slow) [pixel] and precision of the compiled variant.
     grid
         Columns and rows of tiles.
     args
-        The struct, then the arrays of `ENTRIES`: NumPy's or CuPy's.
-    limit_pad
-        Layers of ``limits`` beyond the padded grid; 0 for a variant without culling.
+        The struct, then the arrays named in `ENTRIES`, of NumPy or CuPy.
+    bound_pad
+        Points that ``f2_bounds`` extends beyond the padded grid on each side; 0 for a variant without culling.
 
     Raises
     ------
     TypeError, ValueError
-        For a wrong number, dtype or order of arguments, or an array that is too short.
+        If the number, order or dtype of arguments is wrong, or an array is too short.
     """
     names = ENTRIES[entry]
     if len(args) != 1 + len(names):
-        raise TypeError(f"{entry}: got {len(args)} arguments; it takes the struct and {', '.join(names)}")
+        raise TypeError(f"{entry}: got {len(args)} arguments; expected the struct, then {', '.join(names)}")
     params = args[0]
     if not isinstance(params, np.ndarray) or params.dtype != PARAMS or params.ndim != 0:
         raise TypeError(f"{entry}: the first argument must be the 0-dimensional struct of kernel_params.PARAMS")
@@ -174,23 +175,24 @@ def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Seq
     width = p["fast_max"] - p["fast_min"] + 1
     rows = p["slow_min"] + last - p["first_row"]
     sizes = {
-        "table": max(p["grid_size"][0] * p["grid_size"][1] * p["grid_size"][2], 1),
-        "vectors": p["orientations"] * 9, "sources": p["sources"] * SOURCE_COLUMNS,
+        "f2_grid": max(p["grid_size"][0] * p["grid_size"][1] * p["grid_size"][2], 1),
+        "cell_axes": p["orientations"] * 9, "sources": p["sources"] * SOURCE_COLUMNS,
         "mask": rows * p["fast_pixels"] if p["masked"] else 1, "image": rows * p["fast_pixels"],
-        "limits": math.prod(size + 2 * limit_pad for size in p["grid_size"]) if limit_pad and p["grid_size"][0] else 1,
-        "axes": 18 * -(-p["orientations"] // CHUNK) * CHUNK if limit_pad else 1,
+        "f2_bounds": (math.prod(size + 2 * bound_pad for size in p["grid_size"])
+                      if bound_pad and p["grid_size"][0] else 1),
+        "cull_axes": 18 * -(-p["orientations"] // CHUNK) * CHUNK if bound_pad else 1,
         "found": (last - first) * width, "crossings": p["orientations"] * CROSSING_COLUMNS, "reach": 3,
         "edge": rows * p["fast_pixels"], "sums": 1,
     }
     if p["first_row"] > p["slow_min"] + first or p["fast_max"] >= p["fast_pixels"]:
-        raise ValueError(f"{entry}: the region does not lie inside the rows of the image")
-    dtypes = {"table": real(precision), "vectors": np.float64, "sources": np.float64, "mask": np.uint8,
-              "limits": np.float32, "axes": np.float32, "image": np.float32, "found": np.uint8,
+        raise ValueError(f"{entry}: the region of interest extends beyond the rows of the image")
+    dtypes = {"f2_grid": real(precision), "cell_axes": np.float64, "sources": np.float64, "mask": np.uint8,
+              "f2_bounds": np.float32, "cull_axes": np.float32, "image": np.float32, "found": np.uint8,
               "crossings": np.float64, "reach": np.float64, "edge": np.uint8, "sums": np.uint64}
     for name, array in zip(names, args[1:], strict=True):
         if array.dtype != dtypes[name]:
             raise TypeError(f"{entry}: {name} is {array.dtype}; it must be {np.dtype(dtypes[name])}")
         if not array.flags.c_contiguous:
-            raise ValueError(f"{entry}: {name} is not in C order")
+            raise ValueError(f"{entry}: {name} is not C-contiguous; pass np.ascontiguousarray({name})")
         if array.size < sizes[name]:
             raise ValueError(f"{entry}: {name} has {array.size} elements; the launch needs {sizes[name]}")

@@ -1,8 +1,8 @@
 """The pixels of a panel whose value depends on the order in which nanoBragg.c renders them.
 
-There are two at most, and only in nanobragg semantics: the first one rendered, whose first pass through the phi loop
-has other orientations (`phi_zero`), and the one that stops interpolation of structure factors. The kernels skip these
-rules; the NumPy engine renders such a pixel as an image by itself, which obeys them.
+There are at most two, only in nanobragg semantics: the first pixel rendered, whose first pass through the phi loop uses
+other orientations (`phi_zero`), and the pixel that stops interpolation of structure factors. The kernels do not
+implement these rules; the NumPy engine renders each such pixel as an image of one pixel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cubragg.plan.plan import Plan
 
 
 def first_index(plan: Plan, panel: PanelPlan) -> int | None:
-    """Roi index of the pixel whose first pass through the phi loop differs; ``None`` if there is none."""
+    """Return the roi index of the pixel whose first pass through the phi loop differs; ``None`` if there is none."""
     if plan.first_cell_axes is None:
         return None
     engine = NumpyEngine(replace(plan, interpolate=False))
@@ -26,19 +26,19 @@ def first_index(plan: Plan, panel: PanelPlan) -> int | None:
 
 
 def pixel_photons(plan: Plan, panel: PanelPlan, index: int, *, first_pass: bool) -> np.float32:
-    """Photons of a pixel as the one that stops interpolation, the first of its panel (``first_pass``), or both."""
+    """Render the pixel that stops interpolation, or with ``first_pass`` the first of its panel; it may be both."""
     engine, (fast, slow) = _single_pixel(plan, panel, index, first_pass=first_pass)
     return engine.render(1)[slow + panel.window[0].start, fast + panel.window[1].start]
 
 
 def stops_interpolation(plan: Plan, panel: PanelPlan, index: int) -> bool:
-    """Whether the first pixel of a panel stops interpolation."""
+    """Return whether the first pixel rendered of a panel stops interpolation."""
     return _single_pixel(plan, panel, index, first_pass=True)[0].order_dependent_pixels()[1] is not None
 
 
 def _single_pixel(plan: Plan, panel: PanelPlan, index: int, *, first_pass: bool
                   ) -> tuple[NumpyEngine, tuple[int, int]]:
-    """An engine for one pixel of a panel, and that pixel (fast, slow) on the panel."""
+    """Return an engine for one pixel of a panel, and the pixel (fast, slow) on the panel."""
     fast, slow = panel.pixel_at(index)
     one = replace(plan, panels=(panel._replace(roi=(fast, fast, slow, slow)),),
                   first_cell_axes=plan.first_cell_axes if first_pass else None)

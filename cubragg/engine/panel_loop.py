@@ -1,4 +1,4 @@
-"""The image of a detector: panel by panel, each rendered on its own geometry and pasted in. `specs/panels.md`"""
+"""Renders a detector panel by panel, each on its own geometry, into one image. `specs/panels.md`"""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
 Progress = Callable[[int, int], None]
-#: Renders a panel: its image, and its (fast, slow) pixel that switched interpolation off.
+#: Renders a panel; returns its image, and the (fast, slow) pixel at which interpolation stopped, or ``None``.
 RenderPanel = Callable[[PanelPlan, Progress | None], tuple[np.ndarray, tuple[int, int] | None]]
 
 
 def render_panels(plan: Plan, render: RenderPanel, progress: Progress | None
                   ) -> tuple[np.ndarray, tuple[int, int] | None]:
-    """The float32 image [slow, fast] of a plan, and its first pixel that switched interpolation off.
+    """Render a plan: the float32 image [slow, fast], and the first pixel at which interpolation stopped, or ``None``.
 
     Parameters
     ----------
     render
         Renders one panel.
     progress
-        Called with (pixels done, pixels in all) of the whole image.
+        Called with (pixels done, pixels in total) of the whole image.
     """
     total = sum(panel.pixel_count for panel in plan.panels)
     image, stopped_at, before = np.zeros(plan.shape, dtype=np.float32), None, 0
     for panel in plan.panels:
         pixels, stop = render(panel, counted_on(progress, before, total))
         if len(plan.panels) == 1 and panel.shape == plan.shape:
-            image = pixels  # large images are not copied
+            image = pixels  # avoids copying a large image
         else:
             image[panel.window] = pixels
         before += panel.pixel_count
@@ -40,7 +40,7 @@ def render_panels(plan: Plan, render: RenderPanel, progress: Progress | None
 
 
 def counted_on(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """The progress of a panel as that of the image: ``before`` pixels of other panels, ``total`` in all."""
+    """Return a callback for one panel that reports progress of the image: ``before`` pixels are done, of ``total``."""
     if progress is None:
         return None
     report = progress

@@ -25,23 +25,23 @@ BACKENDS = ("cuda", "cpu", "numpy")
 
 
 class Engine(Protocol):
-    """What the engine of every backend can do."""
+    """Interface of the engines of all backends."""
 
     interpolation_stopped_at: tuple[int, int] | None
     culling: Culling
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
-        """The float32 image [slow, fast] in photons."""
+        """Render the image, float32 [slow, fast], in photons."""
 
     def set_plan(self, plan: Plan) -> None:
-        """Go on with a plan that differs in the crystal's orientation only."""
+        """Replace the plan by one that differs only in the crystal's orientation."""
 
 
 class Selection(NamedTuple):
-    """An engine ready to run.
+    """An engine, and the backend and precision in use.
 
-    ``backend`` and ``precision`` are those in use; ``fallback`` says why ``auto`` passed over better
-    ones (empty: it did not; CuPy not being installed is no reason to mention).
+    ``fallback`` holds the reasons why ``auto`` could not use faster backends; empty if it used the first one, or if
+    only CuPy is not installed.
     """
 
     engine: Engine
@@ -51,20 +51,20 @@ class Selection(NamedTuple):
 
 
 def check_method(method: str) -> None:
-    """Refuse a method of another name than those of `Method`.
+    """Check the name of a method against those of `Method`.
 
     Raises
     ------
     ConfigError
-        Naming those that are accepted.
+        If the method is unknown.
     """
     if method != "sampled":
-        raise ConfigError("method", f"got {method!r}; accepted is sampled")
+        raise ConfigError("method", f"got {method!r}; the only accepted value is sampled")
 
 
 def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", device: int = 0,
                    cull: float | None = 0.0) -> Selection:
-    """The engine of a plan.
+    """Select and set up the engine of a plan.
 
     Parameters
     ----------
@@ -72,20 +72,21 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
         ``cuda``, ``cpu`` (the kernels compiled by this machine's C++ compiler), ``numpy``,
         or ``auto``: the first of these that can run.
     precision
-        ``double``, ``mixed``, ``single``, or ``auto``: double on the CPU, on a GPU what its
-        double units are good for.
+        ``double``, ``mixed``, ``single``, or ``auto``: double on the CPU; on a GPU according to its throughput in
+        double precision.
     device
         Number of the GPU.
     cull
-        Terms may be left out that are known to be at most this share of the theoretical peak, the largest
-        F^2 times (Na Nb Nc)^2; 0: only terms that are 0; ``None``: every term is evaluated.
+        Terms whose upper bound is at most this fraction of the theoretical peak, the largest F^2 times (Na Nb Nc)^2,
+        may be skipped; 0: only terms that are 0; ``None``: every term is evaluated.
 
     Raises
     ------
     BackendUnavailable, KernelBuildError
-        If the backend asked for by name cannot run here.
+        If a backend other than ``auto`` cannot run on this machine.
     ConfigError
-        If there is no backend or precision of that name, or not together, or for a tolerance out of range.
+        If the backend or precision is unknown, the backend does not support the precision, or the tolerance is out of
+        range.
     """
     if cull is not None:
         checks.number("cull", "the tolerance", cull, at_least=0.0, below=1.0)
@@ -94,41 +95,42 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
     if precision != "auto" and precision not in PRECISIONS:
         raise ConfigError("precision", f"got {precision!r}; accepted are auto, {', '.join(PRECISIONS)}")
     if backend != "auto":
-        return _make(plan, backend, precision, device, cull)
-    passed_over: list[str] = []
+        return _build_engine(plan, backend, precision, device, cull)
+    failures: list[str] = []
     for name in BACKENDS:
         if name == "cuda" and importlib.util.find_spec("cupy") is None:
             continue  # the usual case, and importing CuPy costs half a second
         if name == "numpy" and precision in ("mixed", "single"):
-            raise BackendUnavailable(f"precision {precision} needs the kernels; {'; '.join(passed_over)}")
+            raise BackendUnavailable(f"precision {precision}: use double, the only one of backend numpy; "
+                                     f"other backends cannot run: {'; '.join(failures)}")
         try:
-            return _make(plan, name, precision, device, cull)._replace(fallback="; ".join(passed_over))
+            return _build_engine(plan, name, precision, device, cull)._replace(fallback="; ".join(failures))
         except (BackendUnavailable, KernelBuildError) as error:
-            passed_over.append(str(error))
+            failures.append(str(error))
     raise AssertionError("the NumPy backend can always run")
 
 
-def _make(plan: Plan, backend: str, precision: str, device: int, cull: float | None) -> Selection:
-    makers: dict[str, Callable[[], Selection]] = {
+def _build_engine(plan: Plan, backend: str, precision: str, device: int, cull: float | None) -> Selection:
+    builders: dict[str, Callable[[], Selection]] = {
         "cuda": lambda: _cuda(plan, precision, device, cull), "cpu": lambda: _cpu(plan, precision, cull),
         "numpy": lambda: _numpy(plan, precision)}
-    return makers[backend]()
+    return builders[backend]()
 
 
 def _cuda(plan: Plan, precision: str, device: int, cull: float | None) -> Selection:
     from cubragg.device.cuda_device import auto_precision, device_count
     from cubragg.engine.cuda.cuda_engine import CudaEngine
 
-    device_count()  # says why there is none
-    chosen = auto_precision(device) if precision == "auto" else precision
-    return Selection(CudaEngine(plan, chosen, device, cull=cull), "cuda", chosen, "")
+    device_count()  # raises with the reason if there is none
+    selected = auto_precision(device) if precision == "auto" else precision
+    return Selection(CudaEngine(plan, selected, device, cull=cull), "cuda", selected, "")
 
 
 def _cpu(plan: Plan, precision: str, cull: float | None) -> Selection:
     from cubragg.engine.host.host_engine import HostEngine
 
-    chosen = "double" if precision == "auto" else precision
-    return Selection(HostEngine(plan, chosen, cull), "cpu", chosen, "")
+    selected = "double" if precision == "auto" else precision
+    return Selection(HostEngine(plan, selected, cull), "cpu", selected, "")
 
 
 def _numpy(plan: Plan, precision: str) -> Selection:

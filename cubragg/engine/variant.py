@@ -1,4 +1,4 @@
-"""The choices that are compiled into a kernel, and which of them a plan needs."""
+"""Compile-time options of the kernels, and their values for a plan."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ PRECISIONS = ("double", "mixed", "single")
 _FACTORS = ("constant", "nearest", "tricubic")
 _INT32_MAX = 2**31 - 1
 
-#: Pixels of a tile (fast, slow): a block of threads on the GPU; small, as errors in single precision grow with it.
+#: Default tile size (fast, slow) [pixel], a block of threads on the GPU; errors in single precision grow with it.
 TILE = (16, 8)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """The choices that are compiled in.
+    """Compile-time options of a kernel.
 
     Attributes
     ----------
     precision, shape, factors
-        ``double``, ``mixed``, ``single``; name of the crystal's shape, of `kernels/shape_<name>.cuh`; ``constant``,
-        ``nearest``, ``tricubic``.
+        ``double``, ``mixed`` or ``single``; name of the crystal's shape, as in `kernels/shape_<name>.cuh`; lookup of
+        structure factors: ``constant``, ``nearest`` or ``tricubic``.
     wide_grid
-        The padded grid has 2^31 points or more.
+        Whether the padded F2 grid has 2^31 points or more.
     tile
-        Pixels of a tile (fast, slow).
+        Tile size (fast, slow) [pixel].
     culled
-        Terms that cannot matter to a tile are left out; see `cubragg.engine.culling`.
+        Whether terms that are negligible on a tile are skipped; see `cubragg.engine.culling`.
     physical, running
-        Semantics, and whether factors are multiplied into the running sum; ``None``: read at run time.
+        Whether the semantics is physical, and whether factors multiply the running sum; ``None``: read from the struct
+        at run time.
     """
 
     precision: str
@@ -45,16 +46,16 @@ class Variant:
 
     @property
     def block(self) -> int:
-        """Threads of a block, pixels of a tile."""
+        """Number of threads of a block, and of pixels of a tile."""
         return self.tile[0] * self.tile[1]
 
     @property
-    def limit_pad(self) -> int:
-        """Layers of the limits of structure factors beyond the padded grid; 0: there are no limits."""
+    def bound_pad(self) -> int:
+        """Points that the F2 upper bound extends beyond the padded grid on each side; 0 without culling."""
         return 0 if not self.culled else 4 if self.factors == "tricubic" else 1
 
     def defines(self) -> tuple[str, ...]:
-        """The ``-D`` options."""
+        """Return the ``-D`` options for the compiler."""
         values = {
             "PRECISION": PRECISIONS.index(self.precision), "SHAPE": self.shape,
             "FACTORS": _FACTORS.index(self.factors), "WIDE_GRID": int(self.wide_grid),
@@ -67,7 +68,7 @@ class Variant:
 
 
 def host_variant(plan: Plan, precision: str) -> Variant:
-    """What the CPU needs for a plan: few variants, as each is compiled once on the user's machine."""
+    """Return the variant of a plan for the CPU; there are few, since each is compiled on the user's machine."""
     grid = plan.factors.grid
     factors = "constant" if grid is None else "tricubic" if plan.interpolate else "nearest"
     points = 1
@@ -77,5 +78,5 @@ def host_variant(plan: Plan, precision: str) -> Variant:
 
 
 def cuda_variant(plan: Plan, precision: str) -> Variant:
-    """What the GPU needs for a plan: everything fixed that saves registers."""
+    """Return the variant of a plan for the GPU; semantics is fixed at compile time, which saves registers."""
     return replace(host_variant(plan, precision), physical=plan.rules.per_sample, running=plan.rules.running)

@@ -199,9 +199,9 @@ DEVICE void add_terms(const Params &p, const Inputs &in, const Tile &tile, const
     const double crossing[3] = {row[0], row[1], row[2]}, phi = row[CROSSING_PHI];
     FOR_T
     {
-        const Sample s = sample(p, in.table, o, factors.q[0][t], factors.q[1][t], factors.q[2][t],
+        const Sample s = sample(p, in.f2_grid, o, factors.q[0][t], factors.q[1][t], factors.q[2][t],
                                 tile.any_interpolates, tile.interpolates[t]);
-        const double any_term = s.squares * s.amplitude.value * s.amplitude.value;
+        const double any_term = s.f2 * s.amplitude.value * s.amplitude.value;
         const double term = factors.keep[t] && tile.active[t] ? any_term : 0.0;
         const double code = code_of(sum.reach, crossing, s.h, s.k, s.l);
         const bool changes = term > 0.0 && code != sum.code[t];
@@ -244,12 +244,13 @@ static void finish_tile(const Params &p, Segment &segment, const double *scale, 
     segment.pixels.clear();
 }
 
-ENTRY(reflection_sums)(const Params p, const REAL *RESTRICT table, const double *RESTRICT vectors,
+ENTRY(reflection_sums)(const Params p, const REAL *RESTRICT f2_grid, const double *RESTRICT cell_axes,
                        const double *RESTRICT sources, const unsigned char *RESTRICT mask,
-                       const float *RESTRICT limits, const float *RESTRICT axes, const double *RESTRICT crossings,
-                       const double *RESTRICT reach, const unsigned char *RESTRICT edge, PanelSums *sums)
+                       const float *RESTRICT f2_bounds, const float *RESTRICT cull_axes,
+                       const double *RESTRICT crossings, const double *RESTRICT reach,
+                       const unsigned char *RESTRICT edge, PanelSums *sums)
 {
-    const Inputs in = {table, vectors, sources, limits, axes};
+    const Inputs in = {f2_grid, cell_axes, sources, f2_bounds, cull_axes};
     Tile tile;
     if (!set_up_tile(p, mask, tile)) return;
     SHARED(Workspace, workspace, 1);

@@ -204,7 +204,7 @@ def test_verbose_tells_what_was_chosen(run):
     result = run(f"{SMALL} --backend numpy -v")
     assert result.stderr.splitlines()[-4:] == [
         "Rendering", "  backend           numpy in double precision", "  tile              none",
-        "  terms             all are evaluated: the numpy backend evaluates all of them"]
+        "  terms             all are evaluated: backend numpy does not cull"]
 
 
 def test_verbose_tells_of_culling(run):
@@ -219,7 +219,7 @@ def test_verbose_tells_of_culling(run):
     assert lines[:2] == ["Rendering", "  backend           cpu in double precision"]
     assert re.fullmatch(r"  tile              \d+ x \d pixels", lines[2])
     assert re.fullmatch(r"  terms             those that are 0 on a tile are left out, about \S+ % are evaluated: "
-                        r"expected to cost \S+ % of all terms", lines[3])
+                        r"estimated time \S+ % of that without culling", lines[3])
 
 
 def test_summary_of_everything_else(run, inputs):

@@ -117,9 +117,9 @@ def test_two_runs_are_equal_to_the_bit(precision):
 def test_pieces_smaller_than_the_image_touch_no_bit(precision, interpolate, memory_bytes):
     plan = make_plan(grid_experiment(interpolate=interpolate))
     whole, pieces = CudaEngine(plan, precision), CudaEngine(plan, precision, memory_bytes=memory_bytes)
-    assert len(whole._pieces) == 1
-    assert len(pieces._pieces) > 1
-    assert pieces.table_on_host == (memory_bytes == 0)
+    assert len(whole._bands) == 1
+    assert len(pieces._bands) > 1
+    assert pieces.f2_grid_on_host == (memory_bytes == 0)
     assert equal_bits(pieces.render(), whole.render())
 
 

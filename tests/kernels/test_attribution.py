@@ -62,7 +62,7 @@ def test_any_experiment(seed, semantics):
 @pytest.mark.parametrize("tile", [(4, 4), (16, 8)])
 @pytest.mark.parametrize("seed", [3, 5, 6, 11, 14, 20])
 def test_left_out_terms_of_0_are_nobodys(seed, tile, semantics, monkeypatch):
-    monkeypatch.setattr(panel_launches, "choose_culling", lambda *_: Culling(True, tile))
+    monkeypatch.setattr(panel_launches, "select_culling", lambda *_: Culling(True, tile))
     check(with_sampling(random_experiment(seed, semantics), **RUNNING))
 
 

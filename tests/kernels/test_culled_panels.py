@@ -11,7 +11,7 @@ import pytest
 from cubragg import Experiment, StructureFactors, simulate
 from cubragg.crystallography.vectors import rotate_xyz
 from cubragg.engine import cull_cost_model, culling
-from cubragg.engine.cull_cost_model import choose_culling
+from cubragg.engine.cull_cost_model import select_culling
 from cubragg.engine.culling import Culling
 from cubragg.engine.host import panel_launches
 from cubragg.engine.host.host_engine import HostEngine
@@ -85,8 +85,9 @@ def test_what_a_tolerance_drops_on_panels(tilted):
 def test_256_panels_cost_one_choice_and_one_table(monkeypatch):
     plan = plan_of("gauss", tilted=True, count=16, pixels=9, oversample=6)
     made: list[str] = []
-    for module, name in ((panel_launches, "choose_culling"), (panel_launches, "limits_of"), (panel_launches, "axes_of"),
-                         (panel_launches, "struct_values"), (cull_cost_model, "kept_fraction")):
+    for module, name in ((panel_launches, "select_culling"), (panel_launches, "f2_bounds_of"),
+                         (panel_launches, "cull_axes_of"), (panel_launches, "struct_values"),
+                         (cull_cost_model, "kept_fraction")):
         original = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, original=original, name=name: made.append(name)
                             or original(*args))
@@ -94,14 +95,14 @@ def test_256_panels_cost_one_choice_and_one_table(monkeypatch):
     renderer = HostEngine(plan)
     image = renderer.render(2)
     assert renderer.culling.culled
-    assert [made.count(name) for name in ("choose_culling", "limits_of", "axes_of", "struct_values")] == [1] * 4
+    assert [made.count(name) for name in ("select_culling", "f2_bounds_of", "cull_axes_of", "struct_values")] == [1] * 4
     assert made.count("kept_fraction") <= 8 * len(cull_cost_model.TILES["cpu"])
     assert image.tobytes() == HostEngine(plan, culling=Culling()).render(2).tobytes()
 
 
 def test_the_choice_counts_the_terms_of_all_panels():
     def choice(count: int) -> Culling:
-        return choose_culling(plan_of("gauss", tilted=False, count=count, pixels=20, oversample=4), "cpu", "double")
+        return select_culling(plan_of("gauss", tilted=False, count=count, pixels=20, oversample=4), "cpu", "double")
 
     assert "too few" in choice(2).why
     assert choice(10).culled
@@ -111,6 +112,6 @@ def test_every_term_may_be_asked_for():
     experiment = experiment_of("gauss", tilted=True, count=10, oversample=6)
     assert simulate(experiment, backend="cpu").culling.culled
     asked = simulate(experiment, backend="cpu", cull=None)
-    assert (asked.culling.culled, asked.culling.why) == (False, "every term is asked for")
+    assert (asked.culling.culled, asked.culling.why) == (False, "culling is off")
     image, = render_many(experiment, [experiment.crystal.misset_deg], backend="cpu", cull=None)
     assert image.photons.tobytes() == asked.photons.tobytes()

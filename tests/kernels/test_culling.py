@@ -18,7 +18,7 @@ from cubragg.cli.parser import parse
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.engine import cull_cost_model, kernel_params
 from cubragg.engine import culling as rules
-from cubragg.engine.cull_cost_model import TILES, choose_culling, kept_fraction
+from cubragg.engine.cull_cost_model import TILES, kept_fraction, select_culling
 from cubragg.engine.culling import Culling
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.reference import lattice
@@ -96,8 +96,8 @@ def contributions(plan: Plan, precision: str, tile: tuple[int, int], tolerance: 
     variant = dataclasses.replace(host_variant(plan, precision), tile=tile, culled=True)
     count = plan.cell_axes.shape[0] * plan.cell_axes.shape[1]
     return call(variant, "contributions", 1, count, params, np.array(first, dtype=float),
-                np.ascontiguousarray(kernel_params.sources_of(plan)[source]), kernel_params.table_of(plan, precision),
-                rules.limits_of(plan), rules.axes_of(plan))[0] != 0.0
+                np.ascontiguousarray(kernel_params.sources_of(plan)[source]), kernel_params.f2_grid_of(plan, precision),
+                rules.f2_bounds_of(plan), rules.cull_axes_of(plan))[0] != 0.0
 
 
 def envelope(plan: Plan, index: np.ndarray, whole: np.ndarray, work: Workspace) -> np.ndarray:
@@ -129,7 +129,7 @@ def largest_terms(plan: Plan, tile: tuple[int, int], first: tuple[int, int], sou
         amplitude = envelope(plan, index, whole, work)
         squares = np.full(q.shape[1], factors.constant) if factors.constant is not None else None
         if squares is None:
-            squares = factors.nearest_squares(whole.copy(), work).copy()
+            squares = factors.nearest_f2(whole.copy(), work).copy()
             inside = ~factors.leaves_grid(index)
             if plan.interpolate:
                 squares[inside] = np.maximum(squares[inside], factors.interpolated(index[:, inside]) ** 2)
@@ -177,7 +177,7 @@ def test_bound_on_random_crystals(shape, precision, tile):
 def test_limits_are_the_largest_factors_around():
     plan = next(plan for seed in range(50) if (plan := random_crystal(seed, "square")).interpolate is False
                 and plan.factors.grid is not None)
-    factors, limits = plan.factors, rules.limits_of(plan)
+    factors, limits = plan.factors, rules.f2_bounds_of(plan)
     padded = np.pad(factors.grid, 3, constant_values=factors.default_F) ** 2 / rules.largest_factor(plan) ** 2
     expected = np.max([padded[i:i + limits.shape[0], j:j + limits.shape[1], k:k + limits.shape[2]]
                        for i in range(3) for j in range(3) for k in range(3)], axis=0)
@@ -325,29 +325,30 @@ def workload(*args, **kwargs) -> Plan:
 
 
 def test_small_work_is_not_asked_about():
-    assert "term" in choose_culling(workload(domains=1, oversample=1), "cpu", "double", 1e-8).why
-    assert not choose_culling(workload(size=16), "cpu", "double", 1e-8).culled
-    assert "constant structure factor" in choose_culling(workload(), "cpu", "double").why
-    assert "multiply the sum" in choose_culling(workload(grid=True, oversample_omega=True), "cpu", "double").why
+    assert "term" in select_culling(workload(domains=1, oversample=1), "cpu", "double", 1e-8).why
+    assert not select_culling(workload(size=16), "cpu", "double", 1e-8).culled
+    assert "constant structure factor" in select_culling(workload(), "cpu", "double").why
+    assert "multiply the sum" in select_culling(workload(grid=True, oversample_omega=True), "cpu", "double").why
 
 
 def test_a_few_terms_are_asked_about_where_most_may_go():
     few = {"domains": 2, "oversample": 1, "size": 1024}
     compact, listed = workload("gauss", **few), workload(grid=True, **few)
-    assert choose_culling(compact, "cpu", "double").culled
-    assert choose_culling(compact, "cuda", "double").why == "a pixel has 8 terms only"
-    assert choose_culling(listed, "cpu", "double", 1e-8).why == "a pixel has 8 terms only"
-    assert choose_culling(workload("gauss", domains=1, size=512, oversample=1), "cpu", "double").why == (
-        "1.05e+06 terms are too few")
+    assert select_culling(compact, "cpu", "double").culled
+    assert select_culling(compact, "cuda", "double").why == "8 terms per pixel, too few for culling to save time"
+    assert select_culling(listed, "cpu", "double", 1e-8).why == "8 terms per pixel, too few for culling to save time"
+    assert select_culling(workload("gauss", domains=1, size=512, oversample=1), "cpu", "double").why == (
+        "1.05e+06 terms in total, too few for culling to save time")
 
 
 def test_larger_tiles_are_not_looked_at_where_small_ones_keep_all(monkeypatch):
     looked = []
     monkeypatch.setattr(cull_cost_model, "kept_fraction",
                         lambda plan, panel, tile, *tables: looked.append(tile) or 0.95)
-    chosen = choose_culling(workload(grid=True), "cpu", "double")
+    chosen = select_culling(workload(grid=True), "cpu", "double")
     assert (chosen.culled, looked) == (False, [(4, 4)])
-    assert chosen.why == "tiles of 4 x 4 pixels would keep 95 % of the terms, too many to pay for asking"
+    assert chosen.why == ("95 % of the terms would be kept in tiles of 4 x 4 pixels, "
+                          "too many for culling to save time")
 
 
 COMPACT = [name for name, shape in SHAPES.items() if shape.compact]
@@ -358,7 +359,7 @@ COMPACT = [name for name, shape in SHAPES.items() if shape.compact]
 def test_compact_shapes_are_culled(backend, shape):
     """Without a tolerance those whose terms are mostly 0: a Gaussian of 20 cells is 0 nowhere."""
     plan = workload(SHAPES[shape].setting, semantics=SHAPES[shape].semantics[0])
-    chosen = choose_culling(plan, backend, "double", 1e-8 if shape in ("gauss", "gauss_star") else 0.0)
+    chosen = select_culling(plan, backend, "double", 1e-8 if shape in ("gauss", "gauss_star") else 0.0)
     assert chosen.culled
     assert chosen.tile in TILES[backend]
     assert 0.0 < chosen.kept < 0.3
@@ -369,7 +370,7 @@ def test_the_estimate_is_near_what_the_kernel_keeps(shape):
     plan = workload(SHAPES[shape].setting, grid=True, semantics=SHAPES[shape].semantics[0])
     for tile in ((4, 4), (8, 8)):
         values = rules.struct_values(plan, "double", Culling(tolerance=1e-8))
-        estimate = kept_fraction(plan, plan.panels[0], tile, rules.limits_of(plan), rules.axes_of(plan), values)
+        estimate = kept_fraction(plan, plan.panels[0], tile, rules.f2_bounds_of(plan), rules.cull_axes_of(plan), values)
         rng = random.Random(1)
         kept = np.mean([contributions(plan, "double", tile, 1e-8, (rng.randrange(500), rng.randrange(500)), 0).mean()
                         for _ in range(300)])
@@ -381,7 +382,7 @@ def test_the_choice_is_told_and_made_again_with_the_plan():
     experiment = workload_experiment("gauss", size=200)
     plan = make_plan(experiment)
     renderer = HostEngine(plan)
-    assert renderer.culling == choose_culling(plan, "cpu", "double")
+    assert renderer.culling == select_culling(plan, "cpu", "double")
     renderer.set_plan(make_plan(dataclasses.replace(experiment, crystal=dataclasses.replace(
         experiment.crystal, misset_deg=(30.0, 20.0, 10.0)))))
     assert renderer.culling.culled

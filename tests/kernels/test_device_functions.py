@@ -181,9 +181,9 @@ def test_structure_factors_are_numpys():
     hkl[:, :3] = [[0.5, -4.0, 2.0], [-0.5, 4.0, -2.0], [1.5, 0.0, 0.0]]
     params = kernel_params.params_of(plan, plan.panels[0], "double")
     entry, value, leaves = call(variant("double", "square", "tricubic"), "factors", 3, hkl.shape[1], params, hkl,
-                                kernel_params.table_of(plan, "double"))
+                                kernel_params.f2_grid_of(plan, "double"))
     whole = np.ceil(hkl - 0.5)
-    assert (entry * entry == numpys.nearest_squares(whole, Workspace(hkl.shape[1]))).all()
+    assert (entry * entry == numpys.nearest_f2(whole, Workspace(hkl.shape[1]))).all()
     assert (leaves == numpys.leaves_grid(hkl)).all()
     inside = leaves == 0.0
     close(value[inside], numpys.interpolated(hkl[:, inside]), 0.0, 300.0 * 1e-14)
@@ -197,7 +197,7 @@ def test_interpolation_meets_the_grid(precision):
     scale = 60.0 if precision != "double" else 1.0  # what tables of square crystals are divided by
     hkl = np.array([[-2.0], [1.0], [0.0]])
     entry, value, leaves = call(variant(precision, "square", "tricubic"), "factors", 3, 1, params, hkl,
-                                kernel_params.table_of(plan, precision))
+                                kernel_params.f2_grid_of(plan, precision))
     expected = factors.grid[2, 5, 4]
     close(scale * entry, expected, REAL[precision])
     close(scale * value, expected, REAL[precision])

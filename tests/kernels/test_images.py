@@ -60,8 +60,8 @@ def test_wide_grid_indices():
     narrow = ours.render(1)
     wide = dataclasses.replace(host_variant(plan, "double"), wide_grid=True)
     image = np.zeros_like(narrow)
-    args = (kernel_params.params_of(plan, plan.panels[0], "double"), kernel_params.table_of(plan, "double"),
-            kernel_params.axes_of_cells(plan), kernel_params.sources_of(plan), kernel_params.mask_of(plan.panels[0]),
+    args = (kernel_params.params_of(plan, plan.panels[0], "double"), kernel_params.f2_grid_of(plan, "double"),
+            kernel_params.cell_axes_of(plan), kernel_params.sources_of(plan), kernel_params.mask_of(plan.panels[0]),
             np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32), image)
     host_kernel(wide, "render")(kernel_params.grid_of(plan.panels[0], wide.tile), (wide.block,), args)
     assert (image == narrow).all()
@@ -86,19 +86,19 @@ def launch(**changed):
     plan = make_plan(small_experiment())
     variant = host_variant(plan, "double")
     args = {"params": kernel_params.params_of(plan, plan.panels[0], "double"),
-            "table": kernel_params.table_of(plan, "double"),
-            "vectors": kernel_params.axes_of_cells(plan), "sources": kernel_params.sources_of(plan),
-            "mask": kernel_params.mask_of(plan.panels[0]), "limits": np.zeros(1, dtype=np.float32),
-            "axes": np.zeros(1, dtype=np.float32), "image": np.zeros(plan.shape, dtype=np.float32)} | changed
+            "f2_grid": kernel_params.f2_grid_of(plan, "double"),
+            "cell_axes": kernel_params.cell_axes_of(plan), "sources": kernel_params.sources_of(plan),
+            "mask": kernel_params.mask_of(plan.panels[0]), "f2_bounds": np.zeros(1, dtype=np.float32),
+            "cull_axes": np.zeros(1, dtype=np.float32), "image": np.zeros(plan.shape, dtype=np.float32)} | changed
     block = args.pop("block", (variant.block,))
     host_kernel(variant, "render")(kernel_params.grid_of(plan.panels[0], variant.tile), block, tuple(args.values()))
 
 
 @pytest.mark.parametrize(("changed", "error", "message"), [
     ({"image": np.zeros((20, 24))}, TypeError, "image is float64; it must be float32"),
-    ({"image": np.zeros((24, 20), dtype=np.float32).T}, ValueError, "image is not in C order"),
+    ({"image": np.zeros((24, 20), dtype=np.float32).T}, ValueError, "image is not C-contiguous"),
     ({"image": np.zeros((19, 24), dtype=np.float32)}, ValueError, "image has 456 elements; the launch needs 480"),
-    ({"vectors": np.zeros(8)}, ValueError, "vectors has 8 elements; the launch needs 9"),
+    ({"cell_axes": np.zeros(8)}, ValueError, "cell_axes has 8 elements; the launch needs 9"),
     ({"params": np.zeros(())}, TypeError, "0-dimensional struct"),
     ({"block": (32,)}, ValueError, "compiled for 128"),
     ({"more": np.zeros(1)}, TypeError, "got 9 arguments"),
@@ -112,7 +112,7 @@ def test_launcher_refuses_a_region_above_the_image():
     plan = make_plan(small_experiment())
     params = kernel_params.params_of(plan, plan.panels[0], "double")
     params["first_row"] = 3
-    with pytest.raises(ValueError, match="rows of the image"):
+    with pytest.raises(ValueError, match="beyond the rows of the image"):
         launch(params=params)
 
 

@@ -1,5 +1,5 @@
 // Entry points that call one device function per element, for the tests under tests/kernels.
-// Thread t of block b has element b BLOCK + t; arrays are double [n] or [columns, n], row after row.
+// Thread t of block b computes element b BLOCK + t; arrays are double [n] or [columns, n], row after row.
 #include "portable.cuh"
 #include "params.cuh"
 #include "mathematics.cuh"
@@ -28,25 +28,26 @@ ENTRY(mathematics)(const int n, const double *x, double *out)
 }
 HOST_ENTRY(mathematics)
 
-// Fractions of h, k, l -> amplitude, alive.
+// Fractions of h, k, l -> amplitude, nonzero.
 ENTRY(amplitudes)(const Params p, const int n, const double *fractions, double *out)
 {
     FOR_ELEMENTS
     {
-        const Amplitude a = lattice_amplitude(p, (REAL)fractions[i], (REAL)fractions[n + i], (REAL)fractions[2 * n + i]);
+        const Amplitude a = lattice_amplitude(p, (REAL)fractions[i], (REAL)fractions[n + i],
+                                              (REAL)fractions[2 * n + i]);
         out[i] = (double)a.value;
-        out[n + i] = a.alive ? 1.0 : 0.0;
+        out[n + i] = a.nonzero ? 1.0 : 0.0;
     }
 }
 HOST_ENTRY(amplitudes)
 
 // fast, slow, layer, sub_fast, sub_slow -> path, x, y, z of the direction, solid angle, capture, polarization.
-ENTRY(geometry)(const Params p, const int n, const double *places, const double *source, double *out)
+ENTRY(geometry)(const Params p, const int n, const double *pixels, const double *source, double *out)
 {
     FOR_ELEMENTS
     {
-        const int fast = (int)places[i], slow = (int)places[n + i], layer = (int)places[2 * n + i];
-        const int sub_fast = (int)places[3 * n + i], sub_slow = (int)places[4 * n + i];
+        const int fast = (int)pixels[i], slow = (int)pixels[n + i], layer = (int)pixels[2 * n + i];
+        const int sub_fast = (int)pixels[3 * n + i], sub_slow = (int)pixels[4 * n + i];
         const int first_fast = fast - fast % TILE_FAST, first_slow = slow - slow % TILE_SLOW;
         const Centre c = tile_centre(p, first_fast, first_slow, layer);
         const SubPixel s = p.curved
@@ -66,26 +67,26 @@ ENTRY(geometry)(const Params p, const int n, const double *places, const double 
 HOST_ENTRY(geometry)
 
 // first_fast, first_slow of a tile -> whether each orientation contributes to it.
-ENTRY(contributions)(const Params p, const int n, const double *tile, const double *source, const REAL *table,
-                     const float *limits, const float *axes, double *out)
+ENTRY(contributions)(const Params p, const int n, const double *tile, const double *source, const REAL *f2_grid,
+                     const float *f2_bounds, const float *cull_axes, double *out)
 {
     const Region region = tile_scattering(p, tile_directions(p, (int)tile[0], (int)tile[1]), source);
-    FOR_ELEMENTS out[i] = contributes(p, table, limits, axes, i, region) ? 1.0 : 0.0;
+    FOR_ELEMENTS out[i] = contributes(p, f2_grid, f2_bounds, cull_axes, i, region) ? 1.0 : 0.0;
 }
 HOST_ENTRY(contributions)
 
 #if FACTORS == TRICUBIC
 
 // h, k, l -> entry at the nearest whole indices, interpolated value, whether the neighbourhood leaves the grid.
-ENTRY(factors)(const Params p, const int n, const double *hkl, const REAL *table, double *out)
+ENTRY(factors)(const Params p, const int n, const double *hkl, const REAL *f2_grid, double *out)
 {
     FOR_ELEMENTS
     {
         const INDEX h = (INDEX)hkl[i], k = (INDEX)hkl[n + i], l = (INDEX)hkl[2 * n + i];
         const INDEX low_h = (INDEX)p.grid_origin[0], low_k = (INDEX)p.grid_origin[1], low_l = (INDEX)p.grid_origin[2];
-        out[i] = (double)entry(p, table, ceil_(h - INDEX(0.5)) - low_h, ceil_(k - INDEX(0.5)) - low_k,
+        out[i] = (double)entry(p, f2_grid, ceil_(h - INDEX(0.5)) - low_h, ceil_(k - INDEX(0.5)) - low_k,
                                ceil_(l - INDEX(0.5)) - low_l);
-        out[n + i] = (double)interpolated(p, table, h, k, l, low_h, low_k, low_l);
+        out[n + i] = (double)interpolated(p, f2_grid, h, k, l, low_h, low_k, low_l);
         out[2 * n + i] = leaves_axis(h, low_h, p.grid_size[0]) || leaves_axis(k, low_k, p.grid_size[1])
                          || leaves_axis(l, low_l, p.grid_size[2]);
     }

@@ -19,14 +19,14 @@ NO_DRIVER = "backend cuda: no device can be used (no driver)"
 def machine(monkeypatch):
     """A machine with some backends broken: machine(cuda=error, cpu=error); CuPy counts as installed with ``cuda``."""
     def broken(**errors):
-        make = backends._make
+        make = backends._build_engine
 
         def failing(plan, name, *rest):
             if name in errors:
                 raise errors[name]
             return make(plan, name, *rest)
 
-        monkeypatch.setattr(backends, "_make", failing)
+        monkeypatch.setattr(backends, "_build_engine", failing)
         monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: "cuda" in errors or None)
     return broken
 
@@ -54,7 +54,8 @@ def test_what_is_asked_for_by_name_is_not_replaced(machine):
 
 def test_reduced_precision_is_not_rendered_in_double(machine):
     machine(cpu=BackendUnavailable(NO_COMPILER))
-    with pytest.raises(BackendUnavailable, match=re.escape(f"precision single needs the kernels; {NO_COMPILER}")):
+    message = f"precision single: use double, the only one of backend numpy; other backends cannot run: {NO_COMPILER}"
+    with pytest.raises(BackendUnavailable, match=re.escape(message)):
         simulate(small_experiment(), precision="single")
 
 

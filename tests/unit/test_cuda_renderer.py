@@ -410,8 +410,8 @@ def test_pieces_and_launches_cover_all_rows_exactly_once(cupy, roi, memory_bytes
 
 def test_arguments_are_checked_before_a_launch(cupy, monkeypatch):
     renderer = CudaEngine(make_plan(small_experiment()), "mixed")
-    renderer._table = renderer._table.astype(np.float64)
-    with pytest.raises(TypeError, match="table is float64; it must be float32"):
+    renderer._f2_grid = renderer._f2_grid.astype(np.float64)
+    with pytest.raises(TypeError, match="f2_grid is float64; it must be float32"):
         renderer.render()
     assert not cupy.launches
     renderer = CudaEngine(make_plan(small_experiment()), "mixed")
@@ -529,8 +529,8 @@ def test_a_culled_batch(running_cupy):
 
 def test_panels_share_tables_and_buffers(cupy, monkeypatch):
     tables, slots, told = [], [], []
-    table, stream = kernel_params.table_of, cupy.cuda.Stream
-    monkeypatch.setattr(kernel_params, "table_of", lambda *args: tables.append(args) or table(*args))
+    table, stream = kernel_params.f2_grid_of, cupy.cuda.Stream
+    monkeypatch.setattr(kernel_params, "f2_grid_of", lambda *args: tables.append(args) or table(*args))
     cupy.cuda.Stream = lambda non_blocking: slots.append(stream()) or slots[-1]
     experiment = experiments()["panels without a mask"]
     image = CudaEngine(make_plan(experiment)).render(progress=lambda done, total: told.append((done, total)))
@@ -555,8 +555,8 @@ def test_structure_factors_larger_than_the_memory(running_cupy):
     experiment = experiments()["nearest"]
     plan = make_plan(experiment)
     small, large = CudaEngine(plan, "double", memory_bytes=2000), CudaEngine(plan, "double", memory_bytes=10**7)
-    assert small.table_on_host
-    assert not large.table_on_host
+    assert small.f2_grid_on_host
+    assert not large.f2_grid_on_host
     np.testing.assert_array_equal(small.render(), large.render())
 
     def fail(size):
@@ -585,8 +585,8 @@ def test_batches(running_cupy, monkeypatch, name, on_device, memory_bytes):
 
 def test_a_batch_is_one_image_ahead_and_uploads_once(cupy, monkeypatch):
     tables = []
-    original = kernel_params.table_of
-    monkeypatch.setattr(kernel_params, "table_of", lambda *args: tables.append(args) or original(*args))
+    original = kernel_params.f2_grid_of
+    monkeypatch.setattr(kernel_params, "f2_grid_of", lambda *args: tables.append(args) or original(*args))
     images = render_many(small_experiment(), np.zeros((10, 3)), backend="cuda")
     assert not cupy.launches
     started = []

@@ -393,7 +393,7 @@ def test_the_brightest_pixel_is_named_on_its_panel():
 
 def test_tables_are_made_once(backend, monkeypatch):
     made = []
-    for module, name in ((kernel_params, "table_of"), (numpy_engine, "StructureFactorTable")):
+    for module, name in ((kernel_params, "f2_grid_of"), (numpy_engine, "StructureFactorTable")):
         original = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, original=original, name=name: made.append(name)
                             or original(*args))
@@ -401,7 +401,7 @@ def test_tables_are_made_once(backend, monkeypatch):
                                      structure_factors=random_grid(np.random.default_rng(1), 4))
     with cut(experiment, 4, 4) as (divided, _):
         simulate(divided, backend=backend)
-    assert made == ["StructureFactorTable" if backend == "numpy" else "table_of"]
+    assert made == ["StructureFactorTable" if backend == "numpy" else "f2_grid_of"]
 
 
 def test_progress_counts_all_panels(backend):

@@ -34,7 +34,7 @@ def test_lookup_falls_back_to_the_default_outside(built):
     table = StructureFactorTable(factors)
     if built:
         table.build()
-    got = table.nearest_squares(np.ascontiguousarray(asked.T), Workspace(6))
+    got = table.nearest_f2(np.ascontiguousarray(asked.T), Workspace(6))
     np.testing.assert_array_equal(np.sqrt(got), [100.0, 80.0, 10.0, 40.0, 10.0, 10.0])
 
 

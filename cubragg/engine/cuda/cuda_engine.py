@@ -1,13 +1,12 @@
-"""The CUDA renderer: the kernels of `kernels/`, compiled by NVRTC and launched through CuPy.
+"""Engine of the backend ``cuda``: the kernels of `kernels/`, compiled by NVRTC and launched through CuPy.
 
-An image is rendered in pieces, whole rows of tiles of a panel, whose buffers are bounded however
-large the image is. Two slots (a stream, device buffers and a pinned host buffer each) take the
-pieces in turn, so that one piece is copied while the next is computed; a batch of images is
-only a longer row of pieces. Structure factors that do not fit into the device's memory stay
-in pinned host memory, which the kernels read across the bus (zero-copy, unified addressing):
-slower, but nothing is refused.
+An image is rendered in row bands, whole rows of tiles of a panel, which bounds the size of buffers for any image. Two
+sets of stream buffers (a stream, device buffers and a pinned host buffer each) are used in turn: one row band is copied
+to the host while the next is computed, also from image to image of a batch. An F2 grid that does not fit into device
+memory stays in pinned host memory, which the kernels read across the bus (zero-copy, unified addressing): rendering is
+slower, but possible.
 
-CuPy compiles with ``-ftz=true``: single-precision numbers below 1.2e-38 are 0 here.
+CuPy compiles with ``-ftz=true``: single-precision numbers below 1.2e-38 are flushed to 0.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ import numpy as np
 from cubragg.device.cuda_device import checked_device, current_device, kernel_module, one_line
 from cubragg.device.stream_buffers import Piece, Slot, rows_of
 from cubragg.engine import kernel_params
-from cubragg.engine.cull_cost_model import choose_culling
-from cubragg.engine.culling import Culling, axes_of, limits_of, struct_values
+from cubragg.engine.cull_cost_model import select_culling
+from cubragg.engine.culling import Culling, cull_axes_of, f2_bounds_of, struct_values
 from cubragg.engine.order_dependent import first_index, pixel_photons, stops_interpolation
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.variant import PRECISIONS, cuda_variant
@@ -33,18 +32,18 @@ from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
-#: A launch lasts about this long [s]: between launches Ctrl-C is heard and progress told.
+#: Target duration of a launch [s]; Ctrl-C takes effect and progress is reported between launches.
 _LAUNCH_S = 0.2
-#: Largest number of blocks along y.
+#: Largest number of blocks of a launch along y.
 _MAX_GRID_ROWS = 65535
-#: Share of the free device memory that is used, and the most that a piece's buffers take [bytes].
-_MEMORY_SHARE = 0.8
-_PIECE_BYTES = 64 * 2**20
+#: Fraction of the free device memory that is used, and largest size of the buffers of a row band [bytes].
+_MEMORY_FRACTION = 0.8
+_BAND_BYTES = 64 * 2**20
 
 
 @dataclass
 class _Pace:
-    """Rows of tiles of the next launch: from one row, as many as the time measured allows."""
+    """Number of rows of tiles of the next launch, starting at one and adapted to measured times."""
 
     rows: int = 1
 
@@ -54,20 +53,20 @@ class _Pace:
 
 @dataclass
 class _Target:
-    """An image on its way.
+    """An image that is being rendered.
 
     Attributes
     ----------
     number, plan
-        Its place in the batch, and its plan.
+        Index of the image in the batch, and its plan.
     pixels, ready
-        NumPy's array and ``None``; or CuPy's, which stays on the device, and the event of its clearing.
+        NumPy array and ``None``; or, for an image that stays on the device, CuPy array and the event of its clearing.
     cull_values
-        What the kernels' struct holds for culling.
+        Fields of the kernels' struct for culling.
     done, total
-        Pixels of the panels that are queued, and in all.
+        Numbers of pixels of the panels queued so far, and of all panels.
     stopped_at
-        The first pixel that switched interpolation off.
+        The first pixel at which interpolation stopped, or ``None``.
     timed
         Events before and after each launch.
     """
@@ -85,14 +84,16 @@ class _Target:
 
 @dataclass
 class _Job:
-    """A panel of an image on its way.
+    """A panel that is being rendered.
 
     Attributes
     ----------
     before
-        Pixels of the panels before it.
+        Number of pixels of the panels before it.
     last
-        Its last piece; with that of the last panel the image is complete.
+        Its last row band.
+    completes
+        Whether it is the last panel of the image.
     first, stop
         Roi indices of the order-dependent pixels.
     patches
@@ -111,22 +112,22 @@ class _Job:
 
     @property
     def direct(self) -> bool:
-        """The kernels write into the image itself, which stays on the device."""
+        """Whether the kernels write directly into the image, which stays on the device."""
         return self.target.ready is not None and whole_image(self.target.plan)
 
-    def rows(self, piece: Piece) -> Any:
-        """What a piece fills of the image: a view."""
+    def rows(self, band: Piece) -> Any:
+        """Return the part of the image that a row band covers, as a view."""
         rows, columns = self.panel.window
-        return self.target.pixels[rows.start + piece.first_row:rows.start + piece.end_row, columns]
+        return self.target.pixels[rows.start + band.first_row:rows.start + band.end_row, columns]
 
 
 def whole_image(plan: Plan) -> bool:
-    """Whether a single panel fills the image."""
+    """Return whether a single panel fills the image."""
     return len(plan.panels) == 1 and plan.panels[0].shape == plan.shape
 
 
 def _render_order_dependent_pixels(job: _Job) -> None:
-    """The host's share of a panel, while the device works."""
+    """Render the order-dependent pixels of a panel on the host, while the device computes the others."""
     for index in {job.first, job.stop} - {None}:
         assert index is not None
         fast, slow = job.panel.pixel_at(index)
@@ -135,17 +136,16 @@ def _render_order_dependent_pixels(job: _Job) -> None:
 
 
 def _masked(plan: Plan) -> bool:
-    """Whether any panel has pixels that are not rendered."""
+    """Return whether any panel has a mask."""
     return any(panel.mask is not None for panel in plan.panels)
 
 
 class CudaEngine:
-    """Renders a plan on a GPU; the interface of `NumpyEngine`.
+    """Renders a plan on a GPU; implements `select.Engine`.
 
-    After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel that switched
-    interpolation off, or ``None``, and ``kernel_seconds`` the time of the kernels by CUDA's
-    events [s]. ``table_on_host`` says whether structure factors stay in host memory, since
-    they do not fit into the device's.
+    After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel at which interpolation stopped, or ``None``,
+    and ``kernel_seconds`` the time of the kernels measured with CUDA events [s]. ``f2_grid_on_host`` is true if the F2
+    grid stays in host memory, because it does not fit into device memory.
 
     Parameters
     ----------
@@ -157,15 +157,16 @@ class CudaEngine:
     device
         Number of the device.
     memory_bytes
-        Device memory to use at most; a share of what is free if ``None``.
+        Largest amount of device memory to use; a fraction of the free memory if ``None``.
     cull, culling
-        Share of the peak below which terms may be left out (``None``: every term is evaluated); and how to go
-        about it, which is chosen for the first plan if ``None`` and told by ``culling`` afterwards.
+        Fraction of the peak below which terms may be skipped (``None``: every term is evaluated); and a given
+        culling, or ``None``: selected by `select_culling` for the first plan. The attribute ``culling`` is the one in
+        use.
 
     Raises
     ------
     BackendUnavailable
-        If there is no cupy, driver or device, or too little memory.
+        If CuPy, driver or device is missing, or memory is insufficient.
     KernelBuildError
         If the kernels do not compile.
     """
@@ -176,67 +177,67 @@ class CudaEngine:
             raise ConfigError("precision", f"got {precision!r}; accepted are {', '.join(PRECISIONS)}")
         self._cupy = checked_device(device)
         self._plan, self._precision, self._device = plan, precision, device
-        limits = functools.cache(partial(limits_of, plan))
-        self.culling = culling or choose_culling(plan, "cuda", precision, cull, limits)
+        f2_bounds = functools.cache(partial(f2_bounds_of, plan))
+        self.culling = culling or select_culling(plan, "cuda", precision, cull, f2_bounds)
         self._variant = replace(cuda_variant(plan, precision), tile=self.culling.tile, culled=self.culling.culled)
         self._pace, self._search_pace = _Pace(), _Pace()
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.kernel_seconds = 0.0
         with current_device(self._cupy, device):
             self._kernel = kernel_module(self._variant.shape, self._variant.defines(), device).get_function("render")
-            self._pieces = self._upload(memory_bytes, limits)
+            self._bands = self._upload(memory_bytes, f2_bounds)
 
-    def _upload(self, memory_bytes: int | None, limits_of_plan: Callable[[], np.ndarray]) -> list[list[Piece]]:
-        """Bring to the device what all images share; the pieces of each panel that the rest of the memory allows."""
+    def _upload(self, memory_bytes: int | None, f2_bounds_of_plan: Callable[[], np.ndarray]) -> list[list[Piece]]:
+        """Upload the arrays common to all images; return the row bands of each panel, sized by the remaining memory."""
         plan = self._plan
-        table = kernel_params.table_of(plan, self._precision)
+        f2_grid = kernel_params.f2_grid_of(plan, self._precision)
         sources = kernel_params.sources_of(plan)
-        budget = int(_MEMORY_SHARE * self._free_memory()) if memory_bytes is None else memory_bytes
-        limits = limits_of_plan() if self.culling.culled else np.zeros(1, dtype=np.float32)
-        budget -= sources.nbytes + limits.nbytes
-        budget -= 2 * (kernel_params.axes_of_cells(plan).nbytes + self._axes(plan).nbytes)
+        budget = int(_MEMORY_FRACTION * self._free_memory()) if memory_bytes is None else memory_bytes
+        f2_bounds = f2_bounds_of_plan() if self.culling.culled else np.zeros(1, dtype=np.float32)
+        budget -= sources.nbytes + f2_bounds.nbytes
+        budget -= 2 * (kernel_params.cell_axes_of(plan).nbytes + self._cull_axes(plan).nbytes)
         pixel_bytes = self._variant.tile[1] * (np.dtype(np.float32).itemsize + _masked(plan))
         row_bytes = pixel_bytes * max((panel.shape[1] for panel in plan.panels), default=0)
-        self.table_on_host = table.nbytes > budget - 2 * row_bytes
-        self._table = self._mapped(table) if self.table_on_host else self._uploaded(table)
-        self._sources, self._limits = self._uploaded(sources), self._uploaded(limits)
-        if not self.table_on_host:
-            budget -= table.nbytes
-        # Slots work on streams that do not wait for this one.
+        self.f2_grid_on_host = f2_grid.nbytes > budget - 2 * row_bytes
+        self._f2_grid = self._mapped(f2_grid) if self.f2_grid_on_host else self._uploaded(f2_grid)
+        self._sources, self._f2_bounds = self._uploaded(sources), self._uploaded(f2_bounds)
+        if not self.f2_grid_on_host:
+            budget -= f2_grid.nbytes
+        # The streams of the buffers do not wait for the current stream.
         self._cupy.cuda.get_current_stream().synchronize()
-        share = min(budget // 2, _PIECE_BYTES)
-        return [self._cut(number, panel, max(1, share // (pixel_bytes * panel.shape[1])))
+        band_bytes = min(budget // 2, _BAND_BYTES)
+        return [self._cut(number, panel, max(1, band_bytes // (pixel_bytes * panel.shape[1])))
                 for number, panel in enumerate(plan.panels)]
 
     def _cut(self, number: int, panel: PanelPlan, rows: int) -> list[Piece]:
-        """The pieces of a panel, ``rows`` rows of tiles each."""
+        """Return the row bands of a panel, of ``rows`` rows of tiles each."""
         height, tile_rows = self._variant.tile[1], kernel_params.grid_of(panel, self._variant.tile)[1]
         slow_min, slow_max = panel.roi[2:]
-        pieces = []
+        bands = []
         for first in range(0, tile_rows, rows):
             end = min(first + rows, tile_rows)
-            pieces.append(Piece(number, first, end, slow_min + first * height,
+            bands.append(Piece(number, first, end, slow_min + first * height,
                                  min(slow_min + end * height, slow_max + 1)))
-        return pieces
+        return bands
 
-    def _axes(self, plan: Plan) -> np.ndarray:
-        """What culling asks of each orientation; [1, 1] where it asks nothing."""
-        return axes_of(plan) if self.culling.culled else np.zeros((1, 1), dtype=np.float32)
+    def _cull_axes(self, plan: Plan) -> np.ndarray:
+        """Return the cell axes and duals for culling; [1, 1] without culling."""
+        return cull_axes_of(plan) if self.culling.culled else np.zeros((1, 1), dtype=np.float32)
 
     def _free_memory(self) -> int:
-        """What the driver and CuPy's pool can still give [bytes]."""
+        """Return the memory available from the driver and CuPy's pool [bytes]."""
         pool = self._cupy.get_default_memory_pool()
         free = self._cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()
         return int(min(free, pool.get_limit() - pool.used_bytes()) if pool.get_limit() else free)
 
     def _uploaded(self, array: np.ndarray) -> Any:
-        """A copy on the device, made without a page-locked copy on the way."""
+        """Return a copy on the device, made without an intermediate copy in page-locked memory."""
         copy = self._cupy.empty(array.shape, dtype=array.dtype)
         copy.set(array)
         return copy
 
     def _mapped(self, array: np.ndarray) -> Any:
-        """A copy in page-locked host memory, as a device array. CuPy's pool would keep the memory for good."""
+        """Return a copy in page-locked host memory, as a device array. CuPy's pool would never free the memory."""
         cuda = self._cupy.cuda
         try:
             memory = cuda.PinnedMemory(array.nbytes)
@@ -249,89 +250,89 @@ class CudaEngine:
         return self._cupy.ndarray(array.shape, array.dtype, cuda.MemoryPointer(unowned, 0))
 
     def set_plan(self, plan: Plan) -> None:
-        """Go on with a plan that differs in the crystal's orientation only."""
+        """Replace the plan by one that differs only in the crystal's orientation."""
         self._plan = plan
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
-        """The float32 image [slow, fast] in photons. ``threads`` is of no use here."""
+        """Render the image, float32 [slow, fast], in photons; ``threads`` is ignored."""
         (image,) = self.images([self._plan], progress=progress)
         return image
 
     def images(self, plans: Iterable[Plan], *, on_device: bool = False, progress: Progress | None = None
                ) -> Iterator[Any]:
-        """The images of plans that differ from the renderer's in orientation only, one after the other.
+        """Render the images of plans that differ from that of the engine only in the crystal's orientation, in order.
 
         An image is copied to the host while the next one is computed.
 
         Parameters
         ----------
         plans
-            Taken one ahead of the image that is yielded.
+            Iterated one plan ahead of the image that is yielded.
         on_device
-            Yield CuPy arrays, which are complete when they are yielded, in place of NumPy's.
+            Yield CuPy arrays, complete when they are yielded, instead of NumPy arrays.
         progress
-            Called with (pixels done, pixels in all) of the current image.
+            Called with (pixels done, pixels in total) of the current image.
 
         Yields
         ------
         float32 [slow, fast] in photons.
         """
-        slots: list[Slot] = []
+        buffer_sets: list[Slot] = []
         pending: deque[tuple[_Job, Piece, Slot]] = deque()
         started = 0
         try:
             for number, plan in enumerate(plans):
                 target = self._target(plan, number, on_device)
-                for panel, pieces in zip(plan.panels, self._pieces, strict=True):
+                for panel, bands in zip(plan.panels, self._bands, strict=True):
                     job: _Job | None = None
-                    for piece in pieces:
+                    for band in bands:
                         if len(pending) == 2:
                             yield from self._finished(*pending.popleft(), progress)
                         with current_device(self._cupy, self._device):
-                            if started == len(slots) < 2:
-                                slots.append(self._slot(on_device))
-                            slot = slots[started % 2]
-                            job = job or self._job(target, panel, pieces[-1], slot)
-                            self._start(job, piece, slot, progress)
-                        pending.append((job, piece, slot))
+                            if started == len(buffer_sets) < 2:
+                                buffer_sets.append(self._new_buffers(on_device))
+                            buffers = buffer_sets[started % 2]
+                            job = job or self._job(target, panel, bands[-1], buffers)
+                            self._start(job, band, buffers, progress)
+                        pending.append((job, band, buffers))
                         started += 1
-                    assert job is not None  # a region has pixels
+                    assert job is not None  # the region of interest is not empty
                     _render_order_dependent_pixels(job)
-                if not self._pieces:  # no panel to render
+                if not self._bands:  # no panel to render
                     if target.ready is not None:
                         target.ready.synchronize()
                     yield target.pixels
             while pending:
                 yield from self._finished(*pending.popleft(), progress)
         finally:
-            # Buffers of a run that was cut short must not be given away while kernels still write.
+            # After an interruption, buffers must not be freed while kernels still write to them.
             with current_device(self._cupy, self._device):
-                for slot in slots:
-                    slot.stream.synchronize()
+                for buffers in buffer_sets:
+                    buffers.stream.synchronize()
 
-    def _slot(self, on_device: bool) -> Slot:
+    def _new_buffers(self, on_device: bool) -> Slot:
         plan = self._plan
-        pixels = max((piece.end_row - piece.first_row) * panel.shape[1]
-                     for panel, pieces in zip(plan.panels, self._pieces, strict=True) for piece in pieces)
-        return Slot(self._cupy, plan.orientations, self._axes(plan).shape, pixels,
+        pixels = max((band.end_row - band.first_row) * panel.shape[1]
+                     for panel, bands in zip(plan.panels, self._bands, strict=True) for band in bands)
+        return Slot(self._cupy, plan.orientations, self._cull_axes(plan).shape, pixels,
                     image=not on_device or not whole_image(plan), host=not on_device, masked=_masked(plan))
 
     def _target(self, plan: Plan, number: int, on_device: bool) -> _Target:
-        """An image to be rendered, all 0 to begin with."""
+        """Return the state of a new image, filled with 0."""
         total = sum(panel.pixel_count for panel in plan.panels)
         values = struct_values(plan, self._precision, self.culling) if self.culling.culled else {}
         if not on_device:
             return _Target(number, plan, np.zeros(plan.shape, dtype=np.float32), None, total, values)
         with current_device(self._cupy, self._device):
-            # On the caller's stream: memory that the caller gave back is not written while it is still read there.
+            # On the caller's stream: memory that the caller has freed may still be read there.
             image = self._cupy.zeros(plan.shape, dtype=np.float32)
             return _Target(number, plan, image, self._cupy.cuda.get_current_stream().record(), total, values)
 
-    def _job(self, target: _Target, panel: PanelPlan, last: Piece, slot: Slot) -> _Job:
-        """A panel to be rendered, and its order-dependent pixels."""
+    def _job(self, target: _Target, panel: PanelPlan, last: Piece, buffers: Slot) -> _Job:
+        """Return the state of a new panel, with its order-dependent pixels."""
         plan = target.plan
         first = first_index(plan, panel)
-        stop = self._stop_index(target, panel, last.panel, slot, first)
+        stop = self._stop_index(target, panel, last.panel, buffers, first)
         params = kernel_params.params_of(plan, panel, self._precision)
         for name, value in target.cull_values.items():
             params[name] = value
@@ -340,68 +341,69 @@ class CudaEngine:
             target.stopped_at = target.stopped_at or panel.in_image(*panel.pixel_at(stop))
         before = target.done
         target.done += panel.pixel_count
-        return _Job(target, panel, params, before, last, last.panel == len(self._pieces) - 1, first, stop)
+        return _Job(target, panel, params, before, last, last.panel == len(self._bands) - 1, first, stop)
 
-    def _start(self, job: _Job, piece: Piece, slot: Slot, progress: Progress | None) -> None:
-        """Queue a piece on its slot's stream: tables, kernels, and the copy to the image."""
+    def _start(self, job: _Job, band: Piece, buffers: Slot, progress: Progress | None) -> None:
+        """Queue a row band on the stream of its buffers: uploads, kernels, and the copy to the image."""
         panel, target = job.panel, job.target
-        job.params["first_row"] = piece.first_row
+        job.params["first_row"] = band.first_row
         per_row = self._variant.tile[1] * panel.width
-        with slot.stream:
-            mask = self._prepare(slot, target, panel, piece)
+        with buffers.stream:
+            mask = self._prepare(buffers, target, panel, band)
             if target.ready is not None:
-                slot.stream.wait_event(target.ready)
+                buffers.stream.wait_event(target.ready)
             if job.direct:
-                image = job.rows(piece)
+                image = job.rows(band)
             else:
-                image = rows_of(slot.image, piece, panel.shape[1])
-                image.data.memset_async(0, image.nbytes, slot.stream)  # masked pixels, and those beside the region
-            arrays = (self._table, slot.vectors, self._sources, mask, self._limits, slot.axes, image)
+                image = rows_of(buffers.image, band, panel.shape[1])
+                # Kernels do not write pixels that are masked or outside the region of interest.
+                image.data.memset_async(0, image.nbytes, buffers.stream)
+            arrays = (self._f2_grid, buffers.vectors, self._sources, mask, self._f2_bounds, buffers.axes, image)
 
             def launch(count: int) -> None:
                 self._launch(self._kernel, "render", self._precision, (self._columns(panel), count),
                              (job.params, *arrays))
 
-            for done in self._launches(piece, job.params, launch, target.timed):
+            for done in self._launches(band, job.params, launch, target.timed):
                 if progress is not None:
                     progress(job.before + min(done * per_row, panel.pixel_count), target.total)
             if target.ready is None:
-                image.get(stream=slot.stream, out=rows_of(slot.host, piece, panel.shape[1]), blocking=False)
+                image.get(stream=buffers.stream, out=rows_of(buffers.host, band, panel.shape[1]), blocking=False)
             elif not job.direct:
-                job.rows(piece)[:] = image
-            slot.done.record(slot.stream)
+                job.rows(band)[:] = image
+            buffers.done.record(buffers.stream)
 
     def _columns(self, panel: PanelPlan) -> int:
         return kernel_params.grid_of(panel, self._variant.tile)[0]
 
-    def _prepare(self, slot: Slot, target: _Target, panel: PanelPlan, piece: Piece) -> Any:
-        """Queue the copies of an image's axes and a piece's mask, unless the slot has them; the mask."""
-        if slot.number != target.number:
-            slot.host_vectors[:] = kernel_params.axes_of_cells(target.plan)
-            slot.vectors.set(slot.host_vectors, stream=slot.stream)
-            slot.host_axes[:] = self._axes(target.plan)
-            slot.axes.set(slot.host_axes, stream=slot.stream)
-            slot.number = target.number
+    def _prepare(self, buffers: Slot, target: _Target, panel: PanelPlan, band: Piece) -> Any:
+        """Queue the uploads of cell axes and mask unless the buffers hold them already; return the mask."""
+        if buffers.number != target.number:
+            buffers.host_vectors[:] = kernel_params.cell_axes_of(target.plan)
+            buffers.vectors.set(buffers.host_vectors, stream=buffers.stream)
+            buffers.host_axes[:] = self._cull_axes(target.plan)
+            buffers.axes.set(buffers.host_axes, stream=buffers.stream)
+            buffers.number = target.number
         if panel.mask is None:
-            return slot.mask
-        mask = rows_of(slot.mask, piece, panel.shape[1])
-        if slot.piece != piece:
-            mask.set(kernel_params.mask_of(panel)[piece.first_row:piece.end_row], stream=slot.stream)
-            slot.piece = piece
+            return buffers.mask
+        mask = rows_of(buffers.mask, band, panel.shape[1])
+        if buffers.piece != band:
+            mask.set(kernel_params.mask_of(panel)[band.first_row:band.end_row], stream=buffers.stream)
+            buffers.piece = band
         return mask
 
     def _launch(self, kernel: Any, entry: str, precision: str, grid: tuple[int, int], args: tuple[Any, ...]) -> None:
-        """One launch on the current stream: the struct by value, arrays by pointer."""
-        kernel_params.check_arguments(entry, self._variant.tile, precision, grid, args, self._variant.limit_pad)
+        """Launch a kernel on the current stream, with the struct by value and arrays by pointer."""
+        kernel_params.check_arguments(entry, self._variant.tile, precision, grid, args, self._variant.bound_pad)
         kernel(grid, (self._variant.block,), args)
 
-    def _launches(self, piece: Piece, params: np.ndarray, launch: Callable[[int], None],
+    def _launches(self, band: Piece, params: np.ndarray, launch: Callable[[int], None],
                   timed: list[tuple[Any, Any]]) -> Iterator[int]:
-        """Launch a piece's rows of tiles in order; all but the last launch are waited for, and told."""
+        """Launch the rows of tiles of a band in order; wait for each launch but the last, and yield the row reached."""
         cuda = self._cupy.cuda
-        row = piece.first
-        while row < piece.end:
-            rows = min(self._pace.rows, piece.end - row)
+        row = band.first
+        while row < band.end:
+            rows = min(self._pace.rows, band.end - row)
             params["first_tile_row"] = row
             start, stop = cuda.Event(), cuda.Event()
             start.record()
@@ -409,21 +411,21 @@ class CudaEngine:
             stop.record()
             timed.append((start, stop))
             row += rows
-            if row < piece.end:
+            if row < band.end:
                 stop.synchronize()
                 self._pace.measured(rows, cuda.get_elapsed_time(start, stop) / 1e3)
                 yield row
 
-    def _finished(self, job: _Job, piece: Piece, slot: Slot, progress: Progress | None) -> Iterator[Any]:
-        """Wait for a piece; with the last one the image is complete."""
+    def _finished(self, job: _Job, band: Piece, buffers: Slot, progress: Progress | None) -> Iterator[Any]:
+        """Wait for a row band; yield the image if it is complete."""
         target = job.target
-        complete = job.completes and piece == job.last
+        complete = job.completes and band == job.last
         with current_device(self._cupy, self._device):
-            slot.done.synchronize()
+            buffers.done.synchronize()
             if target.ready is None:
-                job.rows(piece)[:] = rows_of(slot.host, piece, job.panel.shape[1])
-            if piece == job.last:
-                self._patch(job, slot)
+                job.rows(band)[:] = rows_of(buffers.host, band, job.panel.shape[1])
+            if band == job.last:
+                self._patch(job, buffers)
             if complete:
                 self.kernel_seconds = sum(self._cupy.cuda.get_elapsed_time(*events) for events in target.timed) / 1e3
         if complete:
@@ -432,18 +434,22 @@ class CudaEngine:
                 progress(target.total, target.total)
             yield target.pixels
 
-    def _patch(self, job: _Job, slot: Slot) -> None:
-        """Put in the order-dependent pixels."""
+    def _patch(self, job: _Job, buffers: Slot) -> None:
+        """Write the order-dependent pixels into the image."""
         pixels = job.target.pixels[job.panel.window]
         for slow, fast, photons in job.patches:
             if job.target.ready is None:
                 pixels[slow, fast] = photons
             else:
-                pixels[slow, fast:fast + 1].set(np.array([photons]), stream=slot.stream)
-                slot.stream.synchronize()
+                pixels[slow, fast:fast + 1].set(np.array([photons]), stream=buffers.stream)
+                buffers.stream.synchronize()
 
-    def _stop_index(self, target: _Target, panel: PanelPlan, number: int, slot: Slot, first: int | None) -> int | None:
-        """Roi index of the pixel that stops interpolation; ``first`` is examined by itself, with its own axes."""
+    def _stop_index(self, target: _Target, panel: PanelPlan, number: int, buffers: Slot, first: int | None
+                    ) -> int | None:
+        """Return the roi index of the pixel that stops interpolation, or ``None``.
+
+        ``first`` is the roi index of the first pixel if that is order-dependent; it is examined separately.
+        """
         plan = target.plan
         if not plan.interpolate or plan.rules.per_sample:
             return None
@@ -452,16 +458,16 @@ class CudaEngine:
         variant = replace(self._variant, precision="double", culled=False)
         kernel = kernel_module(variant.shape, variant.defines(), self._device).get_function("find_outside")
         params = kernel_params.params_of(plan, panel, "double")
-        params["skipped_place"] = -1 if first is None else first
+        params["skipped_index"] = -1 if first is None else first
         per_row = self._variant.tile[1] * panel.width
-        with slot.stream:
-            for piece in self._pieces[number]:
-                mask = self._prepare(slot, target, panel, piece)
-                params["first_row"] = piece.first_row
-                row = piece.first
-                while row < piece.end:
-                    part = piece._replace(first=row, end=min(row + self._search_pace.rows, piece.end))
-                    found = self._search(kernel, params, part, (slot.vectors, self._sources, mask),
+        with buffers.stream:
+            for band in self._bands[number]:
+                mask = self._prepare(buffers, target, panel, band)
+                params["first_row"] = band.first_row
+                row = band.first
+                while row < band.end:
+                    part = band._replace(first=row, end=min(row + self._search_pace.rows, band.end))
+                    found = self._search(kernel, params, part, (buffers.vectors, self._sources, mask),
                                          (self._columns(panel), part.end - part.first), per_row)
                     if found.any():
                         return part.first * per_row + int(found.argmax())
@@ -470,7 +476,7 @@ class CudaEngine:
 
     def _search(self, kernel: Any, params: np.ndarray, part: Piece, arrays: tuple[Any, ...], grid: tuple[int, int],
                 per_row: int) -> np.ndarray:
-        """uint8 [place]: what a launch finds of a piece's part."""
+        """Launch the search over part of a row band; return uint8 [roi index], from the first pixel of the part."""
         cuda, rows = self._cupy.cuda, grid[1]
         found = self._cupy.zeros(rows * per_row, dtype=np.uint8)
         params["first_tile_row"] = part.first

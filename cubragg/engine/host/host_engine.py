@@ -1,4 +1,4 @@
-"""The engine of the backend ``cpu``: the kernels of `kernels/`, compiled by the machine's C++ compiler."""
+"""Engine of the backend ``cpu``: the kernels of `kernels/`, compiled by the C++ compiler of the machine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from cubragg.plan.plan import Plan
 
 
 class HostEngine:
-    """Renders a plan with the host-compiled kernels; the interface of `NumpyEngine`.
+    """Renders a plan with host-compiled kernels; implements `select.Engine`.
 
-    After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel that switched
-    interpolation off, or ``None``.
+    After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel at which interpolation stopped, or ``None``.
 
     Parameters
     ----------
@@ -29,15 +28,15 @@ class HostEngine:
         ``double``, ``mixed`` (Miller indices in double, lattice factors in single) or
         ``single`` (double at tile centres only).
     cull, culling
-        Share of the peak below which terms may be left out (``None``: every term is evaluated); and how to go
-        about it, which is chosen if ``None``, once for all panels, and is ``culling`` afterwards.
+        Fraction of the peak below which terms may be skipped (``None``: every term is evaluated); and a given
+        culling, for all panels; ``None``: selected by `select_culling`. The attribute ``culling`` is the one in use.
 
     Raises
     ------
     BackendUnavailable
         If there is no C++ compiler.
     KernelBuildError
-        If it fails.
+        If the kernels do not compile.
     """
 
     def __init__(self, plan: Plan, precision: str = "double", cull: float | None = 0.0,
@@ -47,18 +46,18 @@ class HostEngine:
         self.interpolation_stopped_at: tuple[int, int] | None = None
 
     def set_plan(self, plan: Plan) -> None:
-        """Go on with a plan that differs in the crystal's orientation only; table and limits stay."""
+        """Replace the plan by one that differs only in the crystal's orientation; the F2 grid is reused."""
         self._launches.set_plan(plan)
         self._plan, self.culling = plan, self._launches.culling
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
-        """The float32 image [slow, fast] in photons."""
+        """Render the image, float32 [slow, fast], in photons."""
         self._launches.kernel.threads = threads or available_cores()
         image, self.interpolation_stopped_at = render_panels(self._plan, self._render_panel, progress)
         return image
 
     def _render_panel(self, panel: PanelPlan, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
-        """The image of a panel, and its pixel that switched interpolation off."""
+        """Render a panel: its image, and the pixel at which interpolation stopped, or ``None``."""
         image = np.zeros(panel.shape, dtype=np.float32)
         first = first_index(self._plan, panel)
         stop = self._launches.stop_index(panel, first)
@@ -71,5 +70,5 @@ class HostEngine:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-// The entry points of kernels/render.cu for the CPU.
+// Entry points of kernels/render.cu, compiled for the CPU.
 #include "render.cu"
 #include "host_launch.hpp"
 

@@ -1,4 +1,4 @@
-"""Entry points of the host-compiled kernels, ready to be launched."""
+"""Compiles and loads entry points of the kernels for the CPU."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from cubragg.engine.variant import Variant
 
 
 def engine_text(shape: str) -> str:
-    """The source text of the engine's entry points for a shape of crystal."""
+    """Return the source text of the engine's entry points for a shape of crystal."""
     return host_text("host_entries.cpp", Path(__file__).parent, shape)
 
 
 def host_kernel(variant: Variant, entry: str, threads: int = 1, text: str | None = None) -> HostKernel:
-    """The entry point of a variant, compiled unless it is in the cache; launches are checked by `check_arguments`.
+    """Return an entry point of a variant, compiled or from the cache; `check_arguments` checks every launch.
 
     Parameters
     ----------
     variant, entry, threads
-        As `HostKernel`; at first so many threads.
+        As for `HostKernel`; ``threads`` can be changed later.
     text
-        Source text of the entry point; the engine's if ``None``.
+        Source text with the entry point; that of the engine if ``None``.
 
     Raises
     ------
     BackendUnavailable, KernelBuildError
-        As `host_build.load`.
+        As for `host_build.load`.
     """
     def check(grid: Sequence[int], block: Sequence[int], args: Sequence[Any]) -> None:
         if tuple(block) != (variant.block,):
-            raise ValueError(f"{entry}: got a block of {tuple(block)}; it was compiled for {variant.block}")
-        check_arguments(entry, variant.tile, variant.precision, grid, args, variant.limit_pad)
+            raise ValueError(f"{entry}: got a block of {tuple(block)}; the kernel was compiled for {variant.block}")
+        check_arguments(entry, variant.tile, variant.precision, grid, args, variant.bound_pad)
 
     return HostKernel(text or engine_text(variant.shape), variant.defines(), entry, check, threads)

@@ -1,4 +1,4 @@
-"""Launches of a host-compiled entry point over the panels of a plan, each short enough for Ctrl-C and progress."""
+"""Launches a host-compiled entry point over the panels of a plan, in short launches so that Ctrl-C takes effect."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from cubragg.device.host_build import HostKernel
 from cubragg.engine import kernel_params
-from cubragg.engine.cull_cost_model import choose_culling
-from cubragg.engine.culling import Culling, axes_of, limits_of, struct_values
+from cubragg.engine.cull_cost_model import select_culling
+from cubragg.engine.culling import Culling, cull_axes_of, f2_bounds_of, struct_values
 from cubragg.engine.host.launch import host_kernel
 from cubragg.engine.order_dependent import stops_interpolation
 from cubragg.engine.panel_loop import Progress
@@ -22,31 +22,31 @@ from cubragg.engine.variant import host_variant
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
-#: A launch lasts about this long [s]: between launches Ctrl-C takes effect and progress is reported.
+#: Target duration of a launch [s]; Ctrl-C takes effect and progress is reported between launches.
 _LAUNCH_S = 0.2
 
 
 class PanelLaunches:
-    """An entry point that takes the struct, the arrays of an image, and arrays of its own after them.
+    """Launches an entry point whose arguments are the struct, the input arrays, and arrays of its own.
 
     Attributes
     ----------
     kernel
         The compiled entry point.
     culling
-        Which terms are left out, and how.
+        Which terms are skipped.
 
     Parameters
     ----------
     plan, precision, cull, culling
-        As `HostEngine`.
+        As for `HostEngine`.
     entry, text
-        Name of the entry point, and its source text; the engine's if ``None``.
+        Name of the entry point, and source text with it; that of the engine if ``None``.
 
     Raises
     ------
     BackendUnavailable, KernelBuildError
-        As `HostEngine`.
+        As for `HostEngine`.
     """
 
     kernel: HostKernel
@@ -56,37 +56,37 @@ class PanelLaunches:
                  cull: float | None = 0.0, culling: Culling | None = None) -> None:
         self._entry, self._text = entry, text
         self._variant, self._cull, self._given = host_variant(plan, precision), cull, culling
-        self._limits = functools.cache(partial(limits_of, plan))
-        self._table = kernel_params.table_of(plan, precision)
+        self._f2_bounds = functools.cache(partial(f2_bounds_of, plan))
+        self._f2_grid = kernel_params.f2_grid_of(plan, precision)
         self._sources = kernel_params.sources_of(plan)
         self._rows: dict[str, int] = {}
         self.set_plan(plan)
 
     def set_plan(self, plan: Plan) -> None:
-        """Go on with a plan that differs in the crystal's orientation only; table and limits stay."""
+        """Replace the plan by one that differs only in the crystal's orientation; the F2 grid is reused."""
         self._plan, precision = plan, self._variant.precision
-        self.culling = self._given or choose_culling(plan, "cpu", precision, self._cull, self._limits)
+        self.culling = self._given or select_culling(plan, "cpu", precision, self._cull, self._f2_bounds)
         self._variant = replace(self._variant, tile=self.culling.tile, culled=self.culling.culled)
         self.kernel = host_kernel(self._variant, self._entry, text=self._text)
-        self._axes = kernel_params.axes_of_cells(plan)
-        self._cull_tables = np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
+        self._cell_axes = kernel_params.cell_axes_of(plan)
+        self._cull_arrays = np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
         self._cull_values: dict[str, Any] = {}
         if self.culling.culled:
-            self._cull_tables = self._limits(), axes_of(plan)
+            self._cull_arrays = self._f2_bounds(), cull_axes_of(plan)
             self._cull_values = struct_values(plan, precision, self.culling)
 
     def run(self, panel: PanelPlan, stop: int | None, mask: np.ndarray, arrays: tuple[np.ndarray, ...],
             progress: Progress | None) -> None:
-        """Launch over a panel.
+        """Launch the entry point over a panel.
 
         Parameters
         ----------
         stop
-            Roi index of the first pixel that does not interpolate; ``None``: all may.
+            Roi index of the first pixel that does not interpolate; ``None`` if all interpolate.
         mask
             uint8 [slow, fast], of `kernel_params.mask_of`.
         arrays
-            The entry's own.
+            Further arguments of the entry point.
         """
         variant = self._variant
         params = kernel_params.params_of(self._plan, panel, variant.precision)
@@ -98,15 +98,15 @@ class PanelLaunches:
         columns, end = kernel_params.grid_of(panel, variant.tile)
         for rows in self._launches(self._entry, params, end):
             self.kernel((columns, rows), (variant.block,), (
-                params, self._table, self._axes, self._sources, mask, *self._cull_tables, *arrays))
+                params, self._f2_grid, self._cell_axes, self._sources, mask, *self._cull_arrays, *arrays))
             if progress is not None:
                 done = (int(params["first_tile_row"]) + rows) * variant.tile[1] * panel.width
                 progress(min(done, total), total)
 
     def _launches(self, entry: str, params: np.ndarray, end: int) -> Iterator[int]:
-        """Rows of tiles of each launch, from the first to the last; sets ``first_tile_row``.
+        """Yield the number of rows of tiles of each launch; sets ``first_tile_row``.
 
-        The next launch's rows follow from the last one's time, also from panel to panel.
+        It is adapted to the time of the launch before, also from panel to panel.
         """
         row = 0
         while row < end:
@@ -119,9 +119,9 @@ class PanelLaunches:
             self._rows[entry] = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-9)), 8 * rows))
 
     def stop_index(self, panel: PanelPlan, first: int | None) -> int | None:
-        """Roi index of the pixel that stops interpolation, or ``None``.
+        """Return the roi index of the pixel that stops interpolation, or ``None``.
 
-        ``first`` is the roi index of the first pixel where it is order-dependent: it has cell axes of its own.
+        ``first`` is the roi index of the first pixel if that is order-dependent: its first pass uses other cell axes.
         """
         plan = self._plan
         if not plan.interpolate or plan.rules.per_sample:
@@ -132,11 +132,11 @@ class PanelLaunches:
         columns, end = kernel_params.grid_of(panel, variant.tile)
         kernel = host_kernel(variant, "find_outside", self.kernel.threads)
         params, mask = kernel_params.params_of(plan, panel, "double"), kernel_params.mask_of(panel)
-        params["skipped_place"] = -1 if first is None else first
+        params["skipped_index"] = -1 if first is None else first
         per_row = variant.tile[1] * panel.width
         for rows in self._launches("find_outside", params, end):
             found = np.zeros(rows * per_row, dtype=np.uint8)
-            kernel((columns, rows), (variant.block,), (params, self._axes, self._sources, mask, found))
+            kernel((columns, rows), (variant.block,), (params, self._cell_axes, self._sources, mask, found))
             if found.any():
                 return int(params["first_tile_row"]) * per_row + int(found.argmax())
         return None

@@ -1,4 +1,4 @@
-"""Structure factors at Miller indices: the nearest reflection, or tricubic interpolation."""
+"""Structure factors at Miller indices: of the nearest reflection, or by tricubic interpolation."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cubragg.plan.workspace import Workspace
 
 def bordered(grid: np.ndarray, border: float, dtype: DTypeLike = np.float64, *, scale: float = 1.0,
              squared: bool = True) -> np.ndarray:
-    """The grid [h, k, l] in one layer of ``border``, over ``scale``, squared: in double, and rounded to ``dtype`` last.
+    """Return the grid [h, k, l] padded with one layer of ``border``, divided by ``scale`` and squared.
 
-    Plane by plane, so that nothing but the result takes memory.
+    Computed in double precision, then rounded to ``dtype``; plane by plane, to use little memory beyond the result.
     """
-    table = np.empty([size + 2 for size in grid.shape], dtype=dtype)
+    padded = np.empty([size + 2 for size in grid.shape], dtype=dtype)
     values = np.empty(grid.shape[1:])
 
     def prepared(plane: np.ndarray | float) -> np.ndarray:
@@ -24,18 +24,17 @@ def bordered(grid: np.ndarray, border: float, dtype: DTypeLike = np.float64, *, 
 
     edge = prepared(border)[0, 0].astype(dtype)
     for axis in range(3):
-        np.moveaxis(table, axis, 0)[[0, -1]] = edge
-    for inner, plane in zip(table[1:-1, 1:-1, 1:-1], grid, strict=True):
+        np.moveaxis(padded, axis, 0)[[0, -1]] = edge
+    for inner, plane in zip(padded[1:-1, 1:-1, 1:-1], grid, strict=True):
         inner[...] = prepared(plane)
-    return table
+    return padded
 
 
 class StructureFactorTable:
-    """Amplitudes on a grid, and ``default_F`` around it.
+    """Amplitudes on a grid, with ``default_F`` outside it.
 
-    For many lookups `build` lays a table in which a lookup is a clamp. Before, values are
-    looked up in the grid itself, to the same bits. ``constant`` is the squared amplitude
-    where there is no grid, else ``None``.
+    `build` computes the F2 grid, padded with ``default_F``, which makes many lookups faster. Without it, values are
+    looked up in the grid of amplitudes, with the same bits. ``constant`` is F^2 if there is no grid, else ``None``.
     """
 
     def __init__(self, factors: StructureFactors) -> None:
@@ -46,45 +45,45 @@ class StructureFactorTable:
         self._origin = np.array(factors.origin, dtype=np.float64)[:, None]
         self._shape = [size + 2 for size in factors.grid.shape]
         self._last = np.array(self._shape, dtype=np.float64)[:, None] - 1.0
-        self._squares: np.ndarray | None = None
+        self._f2_grid: np.ndarray | None = None
 
     def build(self) -> None:
-        """Lay the table, unless that was done."""
-        if self.constant is None and self._squares is None:
-            self._squares = bordered(self._grid, self._default_F).reshape(-1)
+        """Compute the F2 grid, unless it exists."""
+        if self.constant is None and self._f2_grid is None:
+            self._f2_grid = bordered(self._grid, self._default_F).reshape(-1)
 
-    def nearest_squares(self, whole: np.ndarray, work: Workspace) -> np.ndarray:
-        """F^2 [n] at whole indices [3, n], which are destroyed."""
+    def nearest_f2(self, whole: np.ndarray, work: Workspace) -> np.ndarray:
+        """Return F^2 [n] at whole indices [3, n]; overwrites the indices."""
         np.subtract(whole, self._origin - 1.0, out=whole)
         np.maximum(whole, 0.0, out=whole)
         np.minimum(whole, self._last, out=whole)
-        if self._squares is None:
-            return self._squares_in_grid(whole)
+        if self._f2_grid is None:
+            return self._f2_without_grid(whole)
         flat = whole[0]
         for axis in (1, 2):
             np.multiply(flat, float(self._shape[axis]), out=flat)
             np.add(flat, whole[axis], out=flat)
-        result = work.take("squares", 0, whole.shape[1])
-        return np.take(self._squares, flat.astype(np.intp), out=result, mode="clip")
+        result = work.take("f2", 0, whole.shape[1])
+        return np.take(self._f2_grid, flat.astype(np.intp), out=result, mode="clip")
 
-    def _squares_in_grid(self, place: np.ndarray) -> np.ndarray:
-        """F^2 [n] at places [3, n] of the table."""
-        inside = np.all((place > 0.0) & (place < self._last), axis=0)
-        factors = np.full(place.shape[1], self._default_F)
-        factors[inside] = self._grid[tuple(place[:, inside].astype(np.intp) - 1)]
+    def _f2_without_grid(self, index: np.ndarray) -> np.ndarray:
+        """Return F^2 [n] at indices [3, n] of the padded grid, from the grid of amplitudes."""
+        inside = np.all((index > 0.0) & (index < self._last), axis=0)
+        factors = np.full(index.shape[1], self._default_F)
+        factors[inside] = self._grid[tuple(index[:, inside].astype(np.intp) - 1)]
         return factors * factors
 
     def leaves_grid(self, index: np.ndarray) -> np.ndarray:
-        """bool [n]: the 4 x 4 x 4 neighbourhood of a fractional index [3, n] is not inside the grid."""
+        """Return bool [n]: whether the 4 x 4 x 4 nodes around fractional indices [3, n] extend beyond the grid."""
         low = self._origin
         size = np.array(self._grid.shape, dtype=np.float64)[:, None]
         return np.any((index - low + 3.0 > size) | (index - 2.0 < low), axis=0)
 
     def interpolated(self, index: np.ndarray) -> np.ndarray:
-        """F [n] at fractional indices [3, n]: Lagrange cubic along l, then k, then h.
+        """Return F [n] at fractional indices [3, n]: Lagrange cubic along l, then k, then h.
 
-        Meant for indices inside the grid. Others, of samples that do not count (cut by dmin, lattice
-        factor 0), get a number without meaning from clamped places.
+        Indices outside the grid, of samples whose term is ignored (cut by dmin, lattice amplitude 0), are clamped;
+        their values are meaningless.
         """
         floor = np.floor(index)
         weights = [_lagrange(index[axis], floor[axis]) for axis in range(3)]
@@ -102,7 +101,7 @@ class StructureFactorTable:
 
 
 def _lagrange(x: np.ndarray, floor: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Numerator and denominator of the four Lagrange weights on floor - 1 .. floor + 2."""
+    """Return numerators and denominators of the four Lagrange weights on floor - 1 .. floor + 2."""
     node = [floor - 1.0, floor, floor + 1.0, floor + 2.0]
     parts = []
     for i in range(4):

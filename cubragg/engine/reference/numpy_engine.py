@@ -1,11 +1,9 @@
-"""The NumPy engine: blocks of pixels, one orientation at a time, on all cores.
+"""NumPy engine: renders blocks of pixels, one orientation at a time, on all cores.
 
-Every pixel's sum runs in the C program's nesting (layer, sub-pixel slow, fast, source,
-phi, domain) and depends on no other pixel, so neither block size nor number of threads
-changes a bit. Two rules of nanobragg semantics do depend on the order of pixels: what a
-phi of 0 means in the very first pass, and the sample that switches interpolation off.
-Each affects a single pixel; these order-dependent pixels are found first and rendered by
-themselves.
+The sum of every pixel runs in the loop order of the C program (layer, sub-pixel slow, fast, source, phi, domain) and
+depends on no other pixel, so neither block size nor number of threads changes a bit. Two rules of nanobragg semantics
+depend on the order of pixels: a phi of 0 in the first pass of the phi loop, and the sample that stops interpolation.
+Each affects a single pixel; these order-dependent pixels are found first and rendered separately.
 """
 
 from __future__ import annotations
@@ -33,8 +31,8 @@ from cubragg.plan.pixel_factors import SubPixels, resolution_cut
 from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
 
-#: Pixels of a block: its arrays stay near the second-level cache, NumPy's cost per call is spread, and a row of
-#: float64 stays below the 128 KiB from which malloc maps fresh pages at every call.
+#: Pixels of a block: arrays fit roughly into the second-level cache, the overhead of NumPy calls is amortized, and a
+#: row of float64 is below the 128 KiB from which malloc maps new pages at every call.
 BLOCK_PIXELS = 16000
 
 A = TypeVar("A")
@@ -43,7 +41,7 @@ R = TypeVar("R")
 
 @dataclass
 class BlockState:
-    """What the order-dependent rules make of a block of pixels; updated by the pixel that a rule affects."""
+    """State of the order-dependent rules for a block of pixels; rendering an order-dependent pixel updates it."""
 
     interpolate: bool
     first_pass: bool = False
@@ -51,14 +49,14 @@ class BlockState:
 
 
 class Pixels:
-    """A run of pixels of a panel's region, by their roi indices; masked ones left out.
+    """Consecutive pixels of the region of interest of a panel, without masked ones.
 
     Attributes
     ----------
     index, flat
-        int64 [n]: number in the region, and in the panel.
+        int64 [n]: roi index, and index in the flattened panel.
     fast, slow
-        float64 [n]: whole numbers, in the type that the geometry is computed in.
+        float64 [n]: pixel numbers, whole, in the dtype of the geometry.
     """
 
     def __init__(self, panel: PanelPlan, start: int, stop: int) -> None:
@@ -79,13 +77,12 @@ class Pixels:
 
 
 class NumpyEngine:
-    """Renders a plan; holds its tables, which all threads read.
+    """Renders a plan in NumPy; implements `select.Engine`.
 
-    After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel that switched
-    interpolation off, or ``None``.
+    After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel at which interpolation stopped, or ``None``.
     """
 
-    #: Compute all three indices of a sample also where none of them decides its intensity.
+    #: Whether all three Miller indices of a sample are computed, also those that its intensity does not depend on.
     every_index = False
 
     def __init__(self, plan: Plan, block_pixels: int = BLOCK_PIXELS) -> None:
@@ -93,19 +90,19 @@ class NumpyEngine:
         self._local = threading.local()
         self._table = StructureFactorTable(plan.factors)
         self._shape = SHAPES[plan.crystal_shape]
-        # One cell along an axis makes that axis' factor 1: separable shapes leave it out,
-        # and with a constant structure factor nobody needs its index either.
+        # With one cell along an axis the factor of the axis is 1: separable shapes omit it, and with a constant
+        # structure factor the index is not needed.
         wide = [axis for axis in range(3) if plan.cells[axis] > 1.0]
         few = self._shape.separable and self._table.constant is not None and not self.every_index
         self._rows = wide if few else [0, 1, 2]
         self.interpolation_stopped_at: tuple[int, int] | None = None
-        self.culling = Culling(why="the numpy backend evaluates all of them")
+        self.culling = Culling(why="backend numpy does not cull")
         self.set_plan(plan)
         if plan.panels:
             self.set_panel(plan.panels[0])
 
     def set_plan(self, plan: Plan) -> None:
-        """Go on with a plan that differs in the crystal's orientation only; the tables stay."""
+        """Replace the plan by one that differs only in the crystal's orientation; the F2 grid is reused."""
         self._plan = plan
         self._coherent = replace(plan.block, cells=tuple(plan.cells[axis] for axis in self._rows))
         self._axes = self._flat_axes(plan.cell_axes)
@@ -113,11 +110,11 @@ class NumpyEngine:
         self._first_axes = self._axes if first is None else self._flat_axes(first)
 
     def set_panel(self, panel: PanelPlan) -> None:
-        """Go on with another panel of the plan."""
+        """Set the panel of the plan that is rendered next."""
         self._panel = panel
 
     def _flat_axes(self, axes: np.ndarray) -> np.ndarray:
-        """[orientation, row, 3] of [phi, domain, 3, 3], the rows that are needed."""
+        """Return the cell axes [orientation, row, 3] from [phi, domain, 3, 3], only rows that are needed."""
         orientations = axes.shape[0] * axes.shape[1]
         return np.ascontiguousarray(axes[:, :, self._rows]).reshape(orientations, len(self._rows), 3)
 
@@ -128,7 +125,7 @@ class NumpyEngine:
         return self._local.work
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
-        """The float32 image [slow, fast] in photons."""
+        """Render the image, float32 [slow, fast], in photons."""
         with Workers(threads or os.cpu_count() or 1) as workers:
 
             def render(panel: PanelPlan, report: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
@@ -139,11 +136,11 @@ class NumpyEngine:
         return image
 
     def _render_panel(self, workers: Workers, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
-        """The image of the panel, and its pixel that switched interpolation off."""
+        """Render the panel: its image, and the pixel at which interpolation stopped, or ``None``."""
         panel, interpolate = self._panel, self._plan.interpolate
         image = np.zeros(panel.shape, dtype=np.float32)
         total = panel.pixel_count
-        if total > 1:  # a single pixel has few lookups
+        if total > 1:  # for a single pixel the few lookups do not justify it
             self._table.build()
 
         first, stop = self.order_dependent_pixels(workers)
@@ -166,13 +163,13 @@ class NumpyEngine:
     def _fill(self, image: np.ndarray, pixels: Pixels, state: BlockState) -> None:
         if len(pixels):
             photons = self._physical_photons if self._plan.rules.per_sample else self._nanobragg_photons
-            # Running factors above 1 (point pixels, many terms) can pass the largest number: then the
-            # pixel is infinite, as in C, and the image's warnings say so.
+            # Running factors above 1 (point pixels, many terms) can overflow: the pixel is then infinite, as in the C
+            # program, and the image has a warning.
             with np.errstate(over="ignore", invalid="ignore"):
                 image.reshape(-1)[pixels.flat] = photons(pixels, state)
 
     def _bounds(self, separate: list[int]) -> Iterator[tuple[int, int]]:
-        """Blocks of roi indices that cover the region, but for the pixels rendered by themselves."""
+        """Yield blocks of roi indices that cover the region, except the pixels rendered separately."""
         edges = [-1, *separate, self._panel.pixel_count]
         for before, end in itertools.pairwise(edges):
             for start in range(before + 1, end, self._block_pixels):
@@ -181,56 +178,62 @@ class NumpyEngine:
     # The two order-dependent pixels
 
     def order_dependent_pixels(self, workers: Workers | None = None) -> tuple[int | None, int | None]:
-        """Roi indices of the first pixel rendered and of the one that stops interpolation; ``None`` where no matter."""
+        """Return the roi indices of the first pixel rendered and of the one that stops interpolation.
+
+        Each is ``None`` if the plan has no such pixel.
+        """
         plan, workers = self._plan, workers or Workers(1)
         first = self._first_rendered() if plan.first_cell_axes is not None else None
         stop = self._interpolation_stop(first, workers) if plan.interpolate and not plan.rules.per_sample else None
         return first, stop
 
     def last_contributing_before(self, index: int) -> int | None:
-        """Roi index of the last pixel before ``index`` with a term that is not skipped."""
+        """Return the roi index of the last pixel before ``index`` with a term that is not skipped, or ``None``."""
         for bounds in reversed([bounds for bounds in self._bounds([]) if bounds[0] < index]):
             pixels = Pixels(self._panel, bounds[0], min(bounds[1], index))
-            found = self._any_sample(pixels, False, lambda index, alive: alive)
+            found = self._any_sample(pixels, False, lambda index, used: used)
             if found.any():
                 return int(pixels.index[np.flatnonzero(found)[-1]])
         return None
 
     def _first_rendered(self) -> int | None:
-        """Roi index of the first pixel of which any sample is not cut."""
+        """Return the roi index of the first pixel with a sample that dmin does not cut, or ``None``."""
         for bounds in self._bounds([]):
             pixels = Pixels(self._panel, *bounds)
             if not len(pixels):
                 continue
             if not self._plan.dmin > 0.0:
                 return int(pixels.index[0])
-            seen = np.zeros(len(pixels), dtype=bool)
+            uncut = np.zeros(len(pixels), dtype=bool)
             for sub in self._sub_pixels(pixels):
                 for source in range(len(self._plan.sources.wavelength_m)):
                     _, keep = self._scattering(sub, source)
-                    seen |= True if keep is None else keep
-            if seen.any():
-                return int(pixels.index[seen.argmax()])
+                    uncut |= True if keep is None else keep
+            if uncut.any():
+                return int(pixels.index[uncut.argmax()])
         return None
 
     def _interpolation_stop(self, first: int | None, workers: Workers) -> int | None:
-        """Roi index of the first pixel with a sample whose neighbourhood leaves the grid."""
+        """Return the roi index of the first pixel with a sample outside the grid of amplitudes, or ``None``."""
         def outside(bounds: tuple[int, int]) -> int | None:
             pixels = Pixels(self._panel, *bounds)
             found = self._any_sample(pixels, bounds[0] == first,
-                                     lambda index, alive: self._table.leaves_grid(index) & alive)
+                                     lambda index, used: self._table.leaves_grid(index) & used)
             return int(pixels.index[found.argmax()]) if found.any() else None
 
         bounds = iter(self._bounds([] if first is None else [first]))
         if first is not None:
-            # The first pixel is examined first: only masked pixels come before it.
+            # The first pixel is examined first: all pixels before it are masked or cut.
             bounds = iter([(first, first + 1), *bounds])
         with contextlib.closing(workers.in_order(outside, bounds)) as results:
             return next((index for index in results if index is not None), None)
 
     def _any_sample(self, pixels: Pixels, first_pass: bool, test: Callable[[np.ndarray, np.ndarray], np.ndarray]
                     ) -> np.ndarray:
-        """bool [n]: pixels with a sample that passes ``test`` of its indices [3, n] and of not being skipped [n]."""
+        """Return bool [n]: whether any sample of a pixel satisfies ``test(index, used)``.
+
+        ``index`` are its Miller indices [3, n]; ``used`` [n] is true for terms that the C program does not skip.
+        """
         found = np.zeros(len(pixels), dtype=bool)
         for sub in self._sub_pixels(pixels) if len(pixels) else ():
             for source in range(len(self._plan.sources.wavelength_m)):
@@ -239,14 +242,14 @@ class NumpyEngine:
                     continue
                 for axes in self._first_axes if first_pass else self._axes:
                     amplitude, index, _ = self._lattice(axes, q)
-                    found |= test(index, self._alive(amplitude, keep))
+                    found |= test(index, self._used(amplitude, keep))
                 first_pass = False
         return found
 
     # One block
 
     def _sub_pixels(self, pixels: Pixels) -> Iterator[SubPixels]:
-        """Layers, then sub-pixels slow and fast, in the C program's order."""
+        """Yield layers, then sub-pixels slow and fast, in the order of the C program."""
         n = self._plan.oversample
         for layer in range(self._panel.layers.count):
             for sub_slow in range(n):
@@ -255,7 +258,7 @@ class NumpyEngine:
                                     self._work)
 
     def _scattering(self, sub: SubPixels, source: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Scattering vectors [3, n], and which of them count (``None``: all)."""
+        """Return scattering vectors [3, n], and which of them dmin does not cut (``None``: all)."""
         table = self._plan.sources
         q = sub.scattering(tuple(table.incident[source].tolist()), float(table.wavelength_m[source]))
         if not self._plan.dmin > 0.0:
@@ -264,7 +267,7 @@ class NumpyEngine:
         return q, None if keep.all() else keep
 
     def _lattice(self, axes: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Lattice amplitude [n]; indices and nearest whole indices [rows, n], all in the workspace."""
+        """Return lattice amplitudes [n], indices and nearest whole indices [rows, n], all in the workspace."""
         work = self._work
         index = lattice.miller_indices(axes, q, work)
         whole = lattice.nearest(index, work)
@@ -272,7 +275,7 @@ class NumpyEngine:
 
     def _term(self, axes: np.ndarray, q: np.ndarray, keep: np.ndarray | None, state: BlockState
               ) -> tuple[np.ndarray, np.ndarray]:
-        """F^2 times the squared lattice amplitude [n] of one orientation, and that amplitude."""
+        """Return F^2 times the squared lattice amplitude [n] of one orientation, and that amplitude."""
         work = self._work
         term = work.take("intensity", 0, q.shape[1])
         if not self._rows:  # a single cell and a constant structure factor
@@ -284,36 +287,37 @@ class NumpyEngine:
             np.multiply(amplitude, self._table.constant, out=term)
         else:
             if state.stop_when_outside and state.interpolate:
-                state.interpolate = not (self._table.leaves_grid(index) & self._alive(amplitude, keep)).any()
-            np.multiply(self._squares(index, whole, state), amplitude, out=term)
+                state.interpolate = not (self._table.leaves_grid(index) & self._used(amplitude, keep)).any()
+            np.multiply(self._f2(index, whole, state), amplitude, out=term)
         return np.multiply(term, amplitude, out=term), amplitude
 
-    def _squares(self, index: np.ndarray, whole: np.ndarray, state: BlockState) -> np.ndarray:
-        """F^2 [n]. Physical semantics falls back to the nearest reflection sample by sample."""
+    def _f2(self, index: np.ndarray, whole: np.ndarray, state: BlockState) -> np.ndarray:
+        """Return F^2 [n]. In physical semantics samples outside the grid use the nearest reflection."""
         if not state.interpolate:
-            return self._table.nearest_squares(whole, self._work)
+            return self._table.nearest_f2(whole, self._work)
         if self._plan.rules.per_sample:
-            squares = self._table.nearest_squares(whole, self._work)
+            f2 = self._table.nearest_f2(whole, self._work)
             inside = ~self._table.leaves_grid(index)
-            squares[inside] = self._table.interpolated(index[:, inside]) ** 2
-            return squares
+            f2[inside] = self._table.interpolated(index[:, inside]) ** 2
+            return f2
         factors = self._table.interpolated(index)
         return factors * factors
 
-    def _alive(self, amplitude: np.ndarray, keep: np.ndarray | None) -> np.ndarray:
-        """bool [n]: terms that the C program does not skip."""
-        alive = np.ones(len(amplitude), dtype=bool) if self._plan.water != 0.0 else amplitude != 0.0
-        return alive if keep is None else alive & keep
+    def _used(self, amplitude: np.ndarray, keep: np.ndarray | None) -> np.ndarray:
+        """Return bool [n]: terms that the C program does not skip."""
+        used = np.ones(len(amplitude), dtype=bool) if self._plan.water != 0.0 else amplitude != 0.0
+        return used if keep is None else used & keep
 
     def _record_term(self, sub: SubPixels, orientation: int, term: np.ndarray, keep: np.ndarray | None,
                      factor: np.ndarray | None) -> None:
-        """Called with each term [n], for subclasses: of an orientation, which of its pixels count, its own factor.
+        """Record a term [n] of an orientation; does nothing here, for subclasses to override.
 
-        The indices of the sample are in the workspace, as ``index``.
+        ``keep`` marks the pixels that dmin does not cut, ``factor`` is the factor of the sample in physical semantics.
+        The Miller indices of the sample are ``index`` of the workspace.
         """
 
     def _nanobragg_photons(self, pixels: Pixels, state: BlockState) -> np.ndarray:
-        """Photons [n] by the C program's rules."""
+        """Return photons [n] in nanobragg semantics."""
         plan, panel, rules = self._plan, self._panel, self._plan.rules
         count = len(pixels)
         total = np.full(count, plan.water)
@@ -328,7 +332,7 @@ class NumpyEngine:
             if omega is None or rules.running_omega:
                 omega = sub.solid_angle()
             if rules.running_thick or absorbing:
-                # A fraction of 0 counts as not yet known.
+                # As in the C program, a fraction of 0 means not computed yet.
                 capture = _renewed(capture, sub.capture_fraction, all_of_it=rules.running_thick)
             for source, incident in enumerate(plan.sources.incident):
                 q, keep = self._scattering(sub, source)
@@ -349,21 +353,21 @@ class NumpyEngine:
                     else:
                         np.add(total, term, out=total, where=keep)
                     if rules.running:
-                        alive = self._alive(amplitude, keep)
-                        for wanted, factor in ((rules.running_thick, capture), (rules.running_polar, polar),
-                                               (rules.running_omega, omega)):
-                            if wanted:
-                                np.multiply(total, factor, out=total, where=alive)
-        assert omega is not None  # there is always a sub-pixel
+                        used = self._used(amplitude, keep)
+                        for running, factor in ((rules.running_thick, capture), (rules.running_polar, polar),
+                                                (rules.running_omega, omega)):
+                            if running:
+                                np.multiply(total, factor, out=total, where=used)
+        assert omega is not None  # there is at least one sub-pixel
         photons = units.THOMSON_CROSS_SECTION_M2 * plan.fluence * total / plan.samples
         for running, factor in ((rules.running_thick, capture), (rules.running_polar, polar),
                                 (rules.running_omega, omega)):
             if not running:
                 photons = photons * factor
-        return photons + 0.0  # the C program adds to 0, which leaves no -0
+        return photons + 0.0  # as in the C program, which adds to 0: no -0
 
     def _physical_photons(self, pixels: Pixels, state: BlockState) -> np.ndarray:
-        """Photons [n] with every factor at its own sub-pixel, layer and source."""
+        """Return photons [n] in physical semantics, every factor at its own sub-pixel, layer and source."""
         plan = self._plan
         spots, water = np.zeros(len(pixels)), np.zeros(len(pixels))
         weights = plan.sources.weight / plan.sources.weight.sum()
@@ -394,7 +398,7 @@ class NumpyEngine:
 
 
 def _renewed(old: np.ndarray, compute: Callable[[], np.ndarray], *, all_of_it: bool) -> np.ndarray:
-    """``old`` with its zeros, or all of it, computed anew."""
+    """Return ``old`` with zeros replaced by computed values; with ``all_of_it`` all values."""
     if all_of_it:
         return compute()
     missing = old == 0.0
@@ -402,7 +406,7 @@ def _renewed(old: np.ndarray, compute: Callable[[], np.ndarray], *, all_of_it: b
 
 
 class Workers:
-    """Threads for a whole image: from panel to panel they keep their workspaces. A single one is the caller's own."""
+    """A pool of threads for an image, which keep their workspaces from panel to panel; one thread is the caller's."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -416,7 +420,7 @@ class Workers:
             self._pool.shutdown(cancel_futures=True)
 
     def in_order(self, function: Callable[[A], R], arguments: Iterable[A]) -> Generator[R, None, None]:
-        """Map, results in order, a few calls ahead; stops cleanly when the caller does."""
+        """Map a function over arguments, with results in order, a few calls ahead; cancels pending calls on close."""
         if self._pool is None:
             yield from map(function, arguments)
             return
