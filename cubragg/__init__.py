@@ -50,14 +50,14 @@ __all__ = [
     "simulate",
 ]
 
-#: Where a public name lives that is not of `experiment`.
-_HOMES = {"Image": "cubragg.run.image", "ReflectionTable": "cubragg.reflections.reflection_table",
+#: Modules of the public names that are not in `experiment`.
+_MODULES = {"Image": "cubragg.run.image", "ReflectionTable": "cubragg.reflections.reflection_table",
           "predict": "cubragg.run.predict", "random_orientations": "cubragg.crystallography.orientations",
           "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render"}
 
 if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
-        """Import a name when it is asked for: help and version of the command need none, nor NumPy."""
+        """Import a public name at its first use, so that ``cubragg --help`` starts without importing NumPy."""
         if name == "__version__":
             from cubragg.version import version
 
@@ -65,7 +65,7 @@ if not TYPE_CHECKING:
         elif name in __all__:
             from importlib import import_module
 
-            value = getattr(import_module(_HOMES.get(name, "cubragg.experiment")), name)
+            value = getattr(import_module(_MODULES.get(name, "cubragg.experiment")), name)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value

@@ -1,4 +1,4 @@
-"""What is simulated: frozen, validated dataclasses in the user's units."""
+"""The experiment to simulate, as frozen, validated dataclasses in the user's units."""
 
 from cubragg.experiment.beam import Beam, Source
 from cubragg.experiment.crystal import Crystal

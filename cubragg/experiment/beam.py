@@ -12,22 +12,22 @@ from cubragg.crystallography.vectors import Vector, rotate_axis, scale, unit
 from cubragg.errors import ConfigError
 from cubragg.nanobragg.fill_range import Sweep, fill_range
 
-#: photons/m^2 for which r_e^2 * fluence = 1: the scale of an image on which no fluence is set.
+#: Fluence [photons/m^2] for which r_e^2 * fluence = 1, the default of nanoBragg.
 DEFAULT_FLUENCE = 125932015286227086360700780544.0
 SOURCE_DISTANCE_M = 10.0
 
 
 @dataclass(frozen=True)
 class Source:
-    """One point of the source, a line of a ``-sourcefile``; what is ``None`` takes its default.
+    """One point of the source, a line of a ``-sourcefile``; ``None`` stands for the default.
 
     Attributes
     ----------
     position
-        Coordinates of the source seen from the crystal [m]; only the direction
-        counts. ``None`` components are those of -10 * beam direction.
+        Coordinates of the source relative to the crystal [m]; only the direction
+        matters. ``None`` components are those of -10 * beam direction.
     weight
-        Relative intensity, default 1. Without effect in nanobragg semantics.
+        Relative intensity, default 1. No effect in nanobragg semantics.
     wavelength_m
         Wavelength [m], default that of the beam.
     """
@@ -38,10 +38,11 @@ class Source:
 
 
 class SourceTable(NamedTuple):
-    """The sources of a run, in the order in which they are summed.
+    """All sources, in the order of summation.
 
     ``incident`` float64 [n, 3] unit vectors of the incident beam, ``wavelength_m``
-    float64 [n], ``weight`` float64 [n]; then how they came about.
+    float64 [n], ``weight`` float64 [n]; the ranges of divergence and dispersion that
+    generated them, and whether they were read from a list instead.
     """
 
     incident: np.ndarray
@@ -55,31 +56,32 @@ class SourceTable(NamedTuple):
 
 @dataclass(frozen=True)
 class Beam:
-    """What comes in.
+    """The X-ray beam.
 
     Attributes
     ----------
     wavelength_A
         Central wavelength [A].
     fluence
-        Photons per area [photons/m^2]. Overruled by ``flux`` if that is not 0.
+        Photons per area [photons/m^2]. Not used if ``flux`` is not 0.
     flux, exposure_s, beamsize_mm
-        Photons per second, seconds, edge of a square beam [mm]. The beam clips a larger sample.
+        Photons per second, seconds, edge of a square beam [mm]. A coherent block larger than the beam is
+        clipped to it.
     kahn_factor
         Polarization: 0 unpolarized, 1 fully polarized along the polarization axis (Kahn et al. 1982).
     polarized
-        False switches the polarization correction off.
+        False: no polarization correction.
     hdiv_range_mrad, hdiv_step_mrad, hdiv_steps, vdiv_range_mrad, vdiv_step_mrad, vdiv_steps
-        Divergence grid; `None` is filled in by `sweep.fill_range`.
+        Divergence grid; ``None`` is filled in by `fill_range.fill_range`.
     round_divergence
-        Cut the corners of the divergence grid.
+        Leave out the corners of the divergence grid.
     dispersion_percent, dispersion_steps
-        Full width of the spectrum in percent of the wavelength, and its points.
+        Full width of the spectrum in percent of the wavelength, and its number of points.
     sources
-        A list of sources that replaces the generated ones.
+        Sources that replace the generated ones.
     direction, polarization_axis
         Directions of the beam and of its E vector, for the CUSTOM convention and for placed panels; ``None``: those of
-        the convention. The other conventions bring their own.
+        the convention. The other conventions define their own.
     """
 
     wavelength_A: float = 1.0
@@ -140,14 +142,14 @@ class Beam:
         checks.number(where, "a source wavelength", source.wavelength_m, "m", optional=True, above=0.0)
 
     def photons_per_m2(self) -> float:
-        """The fluence in force: flux * exposure / beamsize^2 where a flux is given."""
+        """Return the fluence: flux * exposure / beamsize^2 if a flux is given, else `fluence`."""
         if self.flux != 0.0 and self.exposure_s > 0.0 and self.beamsize_mm >= 0.0:
             edge = units.m_from_mm(self.beamsize_mm)
             return self.flux * self.exposure_s / edge / edge
         return self.fluence
 
     def source_table(self, beam: Vector, polar: Vector, vert: Vector) -> SourceTable:
-        """All sources for a beam along ``beam`` with its E vector along ``polar``."""
+        """Return all sources for a beam along ``beam`` with its E vector along ``polar``."""
         horizontal = self._divergence(self.hdiv_steps, self.hdiv_range_mrad, self.hdiv_step_mrad)
         vertical = self._divergence(self.vdiv_steps, self.vdiv_range_mrad, self.vdiv_step_mrad)
         dispersion = fill_range(self.dispersion_steps, self.dispersion_percent / 100.0, None, 1.0)
@@ -159,10 +161,10 @@ class Beam:
                            dispersion, bool(self.sources))
 
     @staticmethod
-    def _divergence(count: int | None, span_mrad: float | None, step_mrad: float | None) -> Sweep:
-        span = None if span_mrad is None else units.rad_from_mrad(span_mrad)
+    def _divergence(count: int | None, range_mrad: float | None, step_mrad: float | None) -> Sweep:
+        range_rad = None if range_mrad is None else units.rad_from_mrad(range_mrad)
         step = None if step_mrad is None else units.rad_from_mrad(step_mrad)
-        return fill_range(count, span, step, 1.0)
+        return fill_range(count, range_rad, step, 1.0)
 
     def _listed(self, beam: Vector) -> list[tuple[Vector, float, float]]:
         default = scale(beam, -SOURCE_DISTANCE_M)
@@ -193,12 +195,13 @@ class Beam:
                 rows += [(position, lam, 1.0) for lam in spectrum]
         if not rows:
             raise ConfigError("beam.hdiv_step_mrad", f"got {horizontal.count} x {vertical.count} divergence "
-                              "points, all outside the ellipse; use a step that divides the range, or -square_div")
+                              "points, all outside the ellipse of round divergence; give a step that divides the "
+                              "range, or -square_div")
         return rows
 
 
 def _outside_ellipse(h: float, horizontal: Sweep, v: float, vertical: Sweep) -> bool:
-    """The corner test of round divergence. A zero range makes it not-a-number in C: nothing is cut."""
+    """Return whether a point is outside the ellipse of round divergence; never for a range of 0, as in C (NaN)."""
     if horizontal.span == 0.0 or vertical.span == 0.0:
         return False
     test = 0.0

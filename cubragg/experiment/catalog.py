@@ -1,7 +1,7 @@
-"""Detectors by name, from the figures that their makers publish. `specs/panels.md` has the sources.
+"""The detector catalog: detectors by name, from data of their makers (sources in `specs/panels.md`).
 
-Detectors whose image is one regular grid of pixels are one panel, gaps between modules
-masked; those whose modules are placed freely are one panel a module.
+A detector whose pixels form one regular grid is one panel with masked gaps; other detectors have a panel for each
+module.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 
 from cubragg.errors import ConfigError
 
-#: (fast, slow) places of modules in the image [pixel].
-Places = tuple[tuple[int, int], ...]
+#: (fast, slow) positions of modules in the image [pixel].
+Positions = tuple[tuple[int, int], ...]
 
 
 class Module(NamedTuple):
-    """A module: its size [pixel], the edge of a pixel [mm], the sensor, and the highest count (``None``: not one)."""
+    """A module: size [pixel], edge of a pixel [mm], sensor, and highest count (``None``: no limit)."""
 
     fast_pixels: int
     slow_pixels: int
@@ -32,8 +32,8 @@ class Module(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A panel of a detector of the catalog: its pixels, their place in the image, sensor, mask and trusted range. The
-    sensor is named; its absorption is up to the detector's settings."""
+    """Settings of a panel of a catalog detector: pixels, position in the image, material, mask and trusted range.
+    Thickness and attenuation of the sensor are settings of the detector."""
 
     fast_pixels: int
     slow_pixels: int
@@ -46,24 +46,24 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """A detector that is known by name.
+    """A detector of the catalog.
 
     Attributes
     ----------
     name, title
-        As on a command line, and as its maker writes it.
+        The name on command lines, and the one that the maker uses.
     module, places
-        What it is made of, and where in the image.
+        Its module, and the position of each in the image.
     separate
-        A panel a module, in place of one with masked gaps.
+        One panel for each module, in place of one panel with masked gaps.
     unbinned
-        Name of the detector whose pixels are binned; empty: none are.
+        Name of the same detector without binning; empty: the pixels are not binned.
     """
 
     name: str
     title: str
     module: Module
-    places: Places
+    places: Positions
     separate: bool = False
     unbinned: str = ""
 
@@ -74,13 +74,13 @@ class Model:
                 max(fast for fast, _ in self.places) + self.module.fast_pixels)
 
     def modules(self) -> tuple[Cut, ...]:
-        """What it is cut out of one flat detector as."""
+        """Return its panels, as parts of one flat detector."""
         module = self.module
         trusted = None if module.highest is None else (0.0, float(module.highest))
         if self.separate:
             size = module.fast_pixels, module.slow_pixels
-            return tuple(Cut(*size, place, f"m{number}", module.material, None, trusted)
-                         for number, place in enumerate(self.places))
+            return tuple(Cut(*size, position, f"m{number}", module.material, None, trusted)
+                         for number, position in enumerate(self.places))
         live = np.zeros(self.shape, dtype=bool)
         for fast, slow in self.places:
             live[slow:slow + module.slow_pixels, fast:fast + module.fast_pixels] = True
@@ -89,7 +89,7 @@ class Model:
         return (Cut(fast_pixels, slow_pixels, (0, 0), self.name, module.material, mask, trusted),)
 
 
-def _grid(module: Module, fast_gap: int, slow_gap: int, columns: int, rows: int) -> Places:
+def _grid(module: Module, fast_gap: int, slow_gap: int, columns: int, rows: int) -> Positions:
     return tuple((column * (module.fast_pixels + fast_gap), row * (module.slow_pixels + slow_gap))
                  for row in range(rows) for column in range(columns))
 
@@ -98,7 +98,7 @@ _SI_320, _SI_450 = ("Si", 320.0), ("Si", 450.0)
 #: Counters of 20 bits; and pixels between modules along fast and slow.
 PILATUS = Module(487, 195, 0.172, *_SI_320, 2**20 - 1)
 PILATUS_GAPS = (7, 17)
-#: Frames summed to 32 bits, the highest number marking pixels without a count.
+#: Frames summed to 32 bits; the highest number marks pixels without a count.
 _EIGER = Module(1030, 514, 0.075, *_SI_450, 2**32 - 2)
 _EIGER2 = Module(1028, 512, 0.075, *_SI_450, 2**32 - 2)
 #: 4 x 2 chips of 256 x 256 pixels, those along inner edges twice as wide and counted as two. It integrates charge.
@@ -145,30 +145,30 @@ def _models() -> Iterator[Model]:
                             ((0, 0),), unbinned=name)
 
 
-#: Every detector known by name, in the order in which they are listed.
+#: All detectors by name, in the order in which they are listed.
 MODELS: dict[str, Model] = {model.name: model for model in _models()}
 
 
 def find(where: str, name: str) -> Model:
-    """The detector of a name; case, blanks and punctuation make no difference.
+    """Return the detector of a name; case, blanks and punctuation do not matter.
 
     Parameters
     ----------
     where
-        Who asks, for the message.
+        The setting or flag, for the message.
 
     Raises
     ------
     ConfigError
-        If there is none, with the nearest names.
+        If there is none; the message has the nearest names.
     """
-    plain = {_plain(known): model for known, model in MODELS.items()}
+    plain = {_plain(title): model for title, model in MODELS.items()}
     found = plain.get(_plain(name))
     if found is not None:
         return found
     near = [plain[match].name for match in difflib.get_close_matches(_plain(name), plain, n=3)]
-    hint = f"the nearest are {', '.join(near)}" if near else f"known are {', '.join(MODELS)}"
-    raise ConfigError(where, f"got {name!r}, which is no detector known here; {hint}")
+    hint = f"the nearest are {', '.join(near)}" if near else f"it has {', '.join(MODELS)}"
+    raise ConfigError(where, f"got {name!r}, which is not in the detector catalog; {hint}")
 
 
 def _plain(name: str) -> str:

@@ -1,6 +1,6 @@
-"""nanoBragg's conventions: from distance, beam centre, pivot and tilts to one flat detector in the laboratory.
+"""nanoBragg's conventions: one flat detector in the laboratory from distance, beam centre, pivot and tilts.
 
-The steps are those of nanoBragg.c, in its order of operations, and are numbered as in `specs/geometry.md`.
+The order of operations is that of nanoBragg.c; the numbers of the steps are those of `specs/geometry.md`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from cubragg.experiment.panel import MadeBy, Panel
 if TYPE_CHECKING:
     from cubragg.experiment.detector import Detector
 
-#: A plane that passes the crystal at less than this [m] holds it.
+#: A plane closer to the crystal than this [m] contains it.
 ROUNDING_M = 1e-12
-#: A direction with less than this across the beam is along it.
+#: A unit vector with a smaller component across the beam is treated as parallel to it.
 _ALONG_BEAM = 1e-6
 
 
@@ -63,16 +63,16 @@ CONVENTIONS = {
     "custom": Axes(_X, _Z, _MINUS_Y, _X, _Y, _Z, _Z),
 }
 PIVOTS = ("beam", "sample")
-#: What frames of panels that no convention made have for a convention.
+#: `DetectorFrame.convention` of placed panels.
 PLACED = "placed panels"
-#: Where a setting is left out [mm].
+#: Defaults [mm].
 DISTANCE_MM, PIXEL_MM, SIZE_MM = 100.0, 0.1, 102.4
 _CONVENTION_PIVOT = {"mosflm": "beam", "denzo": "beam", "adxv": "beam", "xds": "sample", "dials": "sample",
                      "custom": "beam"}
 
 
 class Directions(NamedTuple):
-    """Directions that an experiment gives besides its detector's: of the beam, the E vector and the spindle."""
+    """Directions of the beam, the E vector and the spindle that an experiment specifies; ``None``: not specified."""
 
     beam: Vector | None = None
     polar: Vector | None = None
@@ -88,14 +88,14 @@ class Laboratory(NamedTuple):
 
 
 class DetectorFrame(NamedTuple):
-    """One flat detector in the laboratory with the figures that nanoBragg prints of it [m, rad].
+    """Geometry of one flat detector in the laboratory, as nanoBragg prints it [m, rad].
 
     ``pix0`` is the outer corner of the first pixel seen from the crystal;
     ``fast``, ``slow``, ``normal`` are unit vectors; ``fbeam``, ``sbeam`` and
-    ``fclose``, ``sclose`` are the places of the direct beam and of the nearest
-    point, from that corner along fast and slow. ``xbeam``, ``ybeam`` stay as
-    given or defaulted, in the convention's own sense. ``pixel_size`` is the edge
-    along fast.
+    ``fclose``, ``sclose`` are the positions of the direct beam and of the nearest
+    point, from that corner along fast and slow. ``xbeam``, ``ybeam`` are the beam
+    centre as given or by default, in the convention's own sense. ``pixel_size`` is
+    the edge along fast.
     """
 
     convention: str
@@ -139,11 +139,11 @@ class DetectorFrame(NamedTuple):
 
     @property
     def dials_origin_mm(self) -> Vector:
-        """Origin in the frame of DIALS [mm]."""
+        """Origin of the detector in the frame of DIALS [mm]."""
         return (1000.0 * dot(self.pix0, _Z), 1000.0 * dot(self.pix0, _Y), 1000.0 * dot(self.pix0, _MINUS_X))
 
     def dials_rotation(self) -> Matrix:
-        """The proper rotation from this laboratory into the frame of DIALS; see `frames.dials_rotation`."""
+        """Return the proper rotation from this laboratory into the frame of DIALS; see `frames.dials_rotation`."""
         return dials_rotation(self.beam, self.spindle, self.polar, self.fast, self.slow)
 
     @property
@@ -153,15 +153,15 @@ class DetectorFrame(NamedTuple):
 
     @property
     def laboratory(self) -> Laboratory:
-        """The laboratory that it lies in."""
+        """Directions of beam, E vector and spindle."""
         return Laboratory(self.beam, self.polar, self.spindle)
 
 
 def laboratory_of(convention: str, given: Directions) -> Laboratory:
-    """The laboratory that placed panels lie in: that of a convention but for the directions given.
+    """Return the laboratory of placed panels: directions of the convention, replaced by those that are given.
 
-    Where the beam's direction is given and the E vector is not, the E vector is along the spindle, or else along x or
-    y, as far as it can be.
+    If the direction of the beam is given and the E vector is not, the E vector is the component across the beam of the
+    spindle or, if that is along the beam, of x or y.
     """
     axes = CONVENTIONS[convention]
     beam = axes.beam if given.beam is None else unit(given.beam)
@@ -175,13 +175,14 @@ def laboratory_of(convention: str, given: Directions) -> Laboratory:
 
 
 def convention_axes(detector: Detector, given: Directions) -> Axes:
-    """Unit axes of the detector's convention or, for CUSTOM, as given."""
+    """Return the unit axes of the detector's convention; for CUSTOM, the given ones."""
     axes = CONVENTIONS[detector.convention]
     custom = detector.convention == "custom"
     if custom:
-        mine = Axes(given.beam, detector.fast_axis, detector.slow_axis, detector.normal_axis,  # type: ignore[arg-type]
-                    detector.twotheta_axis, given.polar, given.spindle)  # type: ignore[arg-type]
-        axes = Axes(*(start if x is None else x for x, start in zip(mine, axes, strict=True)))
+        custom_axes = Axes(given.beam, detector.fast_axis, detector.slow_axis,  # type: ignore[arg-type]
+                           detector.normal_axis, detector.twotheta_axis,  # type: ignore[arg-type]
+                           given.polar, given.spindle)  # type: ignore[arg-type]
+        axes = Axes(*(start if x is None else x for x, start in zip(custom_axes, axes, strict=True)))
     axes = Axes(*(x if name == "twotheta" else unit(x) for name, x in zip(Axes._fields, axes, strict=True)))
     given_normal = detector.normal_axis if custom and detector.normal_axis else _X
     if norm(given_normal) != 1.0:
@@ -190,7 +191,7 @@ def convention_axes(detector: Detector, given: Directions) -> Axes:
 
 
 def pivot_in_force(detector: Detector, semantics: str) -> str:
-    """The pivot of the convention, or the one asked for where it has an effect."""
+    """Return the pivot that is used: in nanobragg semantics a given one has an effect with CUSTOM only."""
     if detector.pivot is not None and (detector.convention == "custom" or semantics == "physical"):
         return detector.pivot
     return _CONVENTION_PIVOT[detector.convention]
@@ -237,12 +238,12 @@ def _centres(detector: Detector, pixel: float) -> _Centres:
 
 
 def convention_frame(detector: Detector, given: Directions, semantics: str) -> DetectorFrame:
-    """Place one flat detector by its convention.
+    """Return the geometry of one flat detector placed by its convention.
 
     Raises
     ------
     ConfigError
-        If the detector plane comes to lie at or behind the sample.
+        If the detector plane is at or behind the sample.
     """
     pixel = units.m_from_mm(detector.pixel_mm())
     detsize_f, detsize_s = detector.sizes_m()
@@ -251,13 +252,13 @@ def convention_frame(detector: Detector, given: Directions, semantics: str) -> D
     rotations = tuple(units.rad_from_deg(angle) for angle in (detector.rotx_deg, detector.roty_deg, detector.rotz_deg))
     twotheta = units.rad_from_deg(detector.twotheta_deg)
 
-    # nanoBragg.c uses a two-theta axis as given, also where it is not a unit vector.
+    # nanoBragg.c does not normalize the two-theta axis.
     twotheta_axis = unit(axes.twotheta) if semantics == "physical" else axes.twotheta
 
-    def turn(x: Vector) -> Vector:
+    def rotated(x: Vector) -> Vector:
         return rotate_axis(rotate_xyz(x, rotations), twotheta_axis, twotheta)  # type: ignore[arg-type]
 
-    rest = _centres(detector, pixel)
+    unrotated = _centres(detector, pixel)
 
     # 1. distance along the beam and along the normal
     tilted = rotate_xyz(axes.normal, rotations)  # type: ignore[arg-type]
@@ -268,33 +269,34 @@ def convention_frame(detector: Detector, given: Directions, semantics: str) -> D
         close = units.m_from_mm(detector.close_distance_mm)
     distance = close / ratio
 
-    # 2. to 4. the pivot decides whether the origin turns along or is laid from the beam spot
-    fast, slow, normal = turn(axes.fast), turn(axes.slow), turn(axes.normal)
+    # 2. to 4. with pivot sample the origin is rotated too, with pivot beam it is computed from the beam spot
+    fast, slow, normal = rotated(axes.fast), rotated(axes.slow), rotated(axes.normal)
     pivot = pivot_in_force(detector, semantics)
     if semantics == "physical" and detector.pix0_m is not None:
         pix0 = detector.pix0_m
     elif pivot == "sample":
-        pix0 = turn(combine((-rest.fclose, axes.fast), (-rest.sclose, axes.slow), (close, axes.normal)))
+        pix0 = rotated(combine((-unrotated.fclose, axes.fast), (-unrotated.sclose, axes.slow), (close, axes.normal)))
     else:
-        pix0 = combine((-rest.fbeam, fast), (-rest.sbeam, slow), (distance, axes.beam))
+        pix0 = combine((-unrotated.fbeam, fast), (-unrotated.sbeam, slow), (distance, axes.beam))
 
-    # 5. where nearest point and beam ended up
+    # 5. nearest point and beam centre after rotation
     fclose, sclose, close = -dot(pix0, fast), -dot(pix0, slow), dot(pix0, normal)
     to_beam = combine((close / ratio, axes.beam), (-1.0, pix0))
     fbeam, sbeam, distance = dot(fast, to_beam), dot(slow, to_beam), close / ratio
     if not close > ROUNDING_M or (pivot == "beam" and distance < 0.0):
         raise ConfigError("detector.distance_mm", f"got a detector plane {1000.0 * distance:g} mm along the beam "
                           f"and {1000.0 * close:g} mm along its normal after rotation; "
-                          "the detector must not lie at or behind the sample")
+                          "the detector must lie downstream of the sample")
     return DetectorFrame(
         detector.convention, pivot, fast_pixels, slow_pixels, pixel, pixel, pix0, fast, slow, normal, axes.beam,
         axes.polar, unit(cross(axes.beam, axes.polar)), axes.spindle, twotheta_axis, twotheta, distance, close,
-        rest.xbeam, rest.ybeam, rest.xclose, rest.yclose, fbeam, sbeam, fclose, sclose, detsize_f, detsize_s)
+        unrotated.xbeam, unrotated.ybeam, unrotated.xclose, unrotated.yclose, fbeam, sbeam, fclose, sclose,
+        detsize_f, detsize_s)
 
 
 def cut_out(frame: DetectorFrame, first_pixel: tuple[int, int], fast_pixels: int, slow_pixels: int,
             **settings: Any) -> Panel:
-    """The panel that begins at a pixel (fast, slow) of a convention's frame; ``settings`` are those of `Panel`."""
+    """Return the panel that begins at pixel (fast, slow) of a convention's frame; ``settings`` are those of `Panel`."""
     edges_mm = 1000.0 * frame.pixel_size, 1000.0 * frame.slow_pixel_size
     fast_mm, slow_mm = scale(frame.fast, edges_mm[0]), scale(frame.slow, edges_mm[1])
     origin = combine((1000.0, frame.pix0), (first_pixel[0], fast_mm), (first_pixel[1], slow_mm))
@@ -304,9 +306,9 @@ def cut_out(frame: DetectorFrame, first_pixel: tuple[int, int], fast_pixels: int
 
 
 def panel_frame(panel: Panel, laboratory: Laboratory, shape: tuple[int, int] | None = None) -> DetectorFrame:
-    """The figures of a placed panel, for printing and for files that know nothing else.
+    """Return the geometry of a placed panel as that of one flat detector, for printing and for simple file headers.
 
-    ``shape`` (slow, fast): those of its plane, from the first pixel of an image of this size on.
+    With ``shape`` (slow, fast) it is that of the whole image: the plane of the panel, extended to all pixels.
     """
     slow_pixels, fast_pixels = shape or (panel.slow_pixels, panel.fast_pixels)
     before = panel.offset if shape else (0, 0)
@@ -317,7 +319,7 @@ def panel_frame(panel: Panel, laboratory: Laboratory, shape: tuple[int, int] | N
     close, along = dot(pix0, normal), dot(beam, normal)
     spot = panel.spot(beam)
     nearest = panel.spot(normal)
-    assert nearest is not None  # a normal meets its plane
+    assert nearest is not None  # a plane is never parallel to its normal
     fclose, sclose = (nearest.fast_px + before[0]) * pixel, (nearest.slow_px + before[1]) * slow_pixel
     fbeam, sbeam = ((math.nan, math.nan) if spot is None else
                     ((spot.fast_px + before[0]) * pixel, (spot.slow_px + before[1]) * slow_pixel))
@@ -330,5 +332,5 @@ def panel_frame(panel: Panel, laboratory: Laboratory, shape: tuple[int, int] | N
 
 
 def frame_of(panel: Panel, laboratory: Laboratory) -> DetectorFrame:
-    """The frame on which a panel's pixels are counted: its convention's, else its own."""
+    """Return the frame in which a panel's pixels are numbered: that of its convention if it has one, else its own."""
     return panel_frame(panel, laboratory) if panel.made_by is None else panel.made_by.frame

@@ -1,4 +1,4 @@
-"""The crystal: cell, orientation, size, shape and mosaic domains.
+"""The crystal: unit cell, orientation, size and shape of the coherent block, mosaic domains.
 
 Source of the formulas: nanoBragg.c, restated in `specs/crystal.md`.
 """
@@ -25,7 +25,7 @@ class Lattice(NamedTuple):
 
     ``a, b, c`` real-space vectors [A], ``a_star, b_star, c_star`` reciprocal
     vectors [1/A], ``volume`` [A^3], ``misset_rad`` the rotation applied about
-    x, y, z [rad] (``None``: none asked for).
+    x, y, z [rad] (``None``: none was given).
     """
 
     a: Vector
@@ -39,7 +39,11 @@ class Lattice(NamedTuple):
 
 
 class Mosaic(NamedTuple):
-    """The mosaic domains: ``rotations`` of each [row-major 3x3], over ``spread_rad``."""
+    """The mosaic domains: rotation of each [row-major 3x3], and the mosaic spread.
+
+    ``defaulted``: a spread was given without a number of domains. ``collapsed``: several domains were given without a
+    spread, so that one is used.
+    """
 
     rotations: tuple[Matrix, ...]
     spread_rad: float
@@ -49,28 +53,28 @@ class Mosaic(NamedTuple):
 
 @dataclass(frozen=True)
 class Crystal:
-    """What diffracts.
+    """The crystal in the beam.
 
     Attributes
     ----------
     cell
-        a, b, c [A], alpha, beta, gamma [deg]. A length <= 0 but the first becomes a, an angle <= 0 becomes 90.
+        a, b, c [A], alpha, beta, gamma [deg]. A b or c <= 0 is replaced by a, an angle <= 0 by 90.
     a_matrix
-        3 x 3 [1/A], rows x, y, z of the laboratory; columns a*, b*, c* (A = U B; a MOSFLM matrix over the wavelength).
-        With ``cell`` as well, it gives the directions and the cell the lengths.
+        3 x 3 [1/A], rows x, y, z of the laboratory; columns a*, b*, c* (A = U B; a MOSFLM matrix divided by the
+        wavelength). If ``cell`` is given too, the matrix gives the directions and the cell the lengths.
     misset_deg
-        Rotation about x, then y, then z [deg], of whatever orientation the above gave.
+        Rotation about x, then y, then z [deg], applied after ``a_matrix`` or the standard setting.
     misset_seed
-        Draw a random orientation from this seed instead.
+        Seed of a random orientation, in place of ``misset_deg``.
     cells
-        Unit cells along a, b, c; below 1 counts as 1.
+        Unit cells of the coherent block along a, b, c; values below 1 count as 1.
     sample_size_mm
-        Size along a, b, c [mm]; where > 0 it overrules ``cells``.
+        Size of the coherent block along a, b, c [mm]; a value > 0 replaces that of ``cells``.
     shape, fudge
         ``square`` (parallelepiped), ``round``, ``gauss``, ``tophat``, in physical semantics also ``gauss_star``; and
         the factor on the spot radius squared. `specs/core-physics.md` has the formulas.
     mosaic_spread_deg, mosaic_domains, mosaic_seed
-        Cap within which the domains are oriented [deg], how many, and the seed.
+        Largest misorientation of a domain [deg], number of domains, and the seed of their orientations.
     """
 
     cell: tuple[float, float, float, float, float, float] | None = None
@@ -102,7 +106,8 @@ class Crystal:
         for edge in self.sample_size_mm:
             checks.number("crystal.sample_size_mm", "the sample size", edge, "mm", at_least=0.0)
         if len(self.cells) != 3 or len(self.sample_size_mm) != 3:
-            raise ConfigError("crystal.cells", "cells and sample sizes come in threes: along a, b, c")
+            raise ConfigError("crystal.cells", f"got {len(self.cells)} numbers of cells and {len(self.sample_size_mm)} "
+                              "sample sizes; each needs 3, along a, b, c")
         checks.choice("crystal.shape", "the crystal shape", self.shape, SETTINGS)
         checks.number("crystal.fudge", "the fudge factor", self.fudge, at_least=0.0)
         checks.number("crystal.mosaic_spread_deg", "the mosaic spread", self.mosaic_spread_deg, "deg",
@@ -114,20 +119,20 @@ class Crystal:
             self._reciprocal_cell("physical")
 
     def full_cell(self) -> tuple[float, float, float, float, float, float]:
-        """The cell [A, rad] with what was left out filled in."""
+        """Return the cell [A, rad], with omitted lengths and angles filled in."""
         if self.cell is None:
-            raise ConfigError("crystal.cell", "no unit cell was given")
+            raise ConfigError("crystal.cell", "no unit cell; give a cell (-cell)")
         a, *rest = self.cell
         b, c = (length if length > 0.0 else a for length in rest[:2])
         angles = (units.rad_from_deg(angle) if angle > 0.0 else math.pi / 2 for angle in rest[2:])
         return (a, b, c, *angles)  # type: ignore[return-value]
 
     def _reciprocal_cell(self, semantics: str) -> tuple[Vector, Vector, Vector, float]:
-        """a*, b*, c* [1/A] in the standard setting (a* along x, b* in the xy plane), and the volume.
+        """Return a*, b*, c* [1/A] in the standard setting (a* along x, b* in the xy plane), and the volume.
 
-        nanoBragg.c takes c* V / (a b c sin gamma*) for the z component of c*. That is right only
-        where sin gamma = sin gamma*: cells with three oblique angles come out with other angles
-        (60 60 60 70 70 70 with 69.47, 69.47, 69.73 deg). Physical semantics takes 1/c.
+        nanoBragg.c uses c* V / (a b c sin gamma*) as the z component of c*. That is correct only
+        if sin gamma = sin gamma*: cells with three oblique angles get wrong angles (60 60 60 70 70 70
+        becomes 69.47, 69.47, 69.73 deg). Physical semantics uses 1/c.
         """
         a, b, c, alpha, beta, gamma = self.full_cell()
         if not a > 0.0:
@@ -135,10 +140,10 @@ class Crystal:
         half = (alpha + beta + gamma) / 2
         skew = math.sin(half) * math.sin(half - alpha) * math.sin(half - beta) * math.sin(half - gamma)
         degrees = ", ".join(f"{units.deg_from_rad(angle):g}" for angle in (alpha, beta, gamma))
-        # A cell whose three angles cannot meet has skew <= 0; the limit leaves rounding out.
+        # Angles that form no parallelepiped give skew <= 0; the limit allows for rounding.
         if not skew > 1e-15 or max(alpha, beta, gamma) >= math.pi:
-            raise ConfigError("crystal.cell", f"got angles {degrees} deg; no cell has them (each must be < 180 deg, "
-                              "below the sum of the other two, and all three below 360 deg together)")
+            raise ConfigError("crystal.cell", f"got angles {degrees} deg; no cell has such angles (each must be "
+                              "< 180 deg and less than the sum of the other two, and their sum < 360 deg)")
         volume = 2.0 * a * b * c * math.sqrt(abs(skew))
         v_star = 1.0 / volume
         a_star = b * c * math.sin(alpha) * v_star
@@ -161,7 +166,7 @@ class Crystal:
         )
 
     def lattice(self, semantics: str = "physical") -> Lattice:
-        """The oriented lattice at phi = 0."""
+        """Return the oriented lattice at phi = 0."""
         volume = 0.0
         if self.cell is not None:
             a_star, b_star, c_star, volume = self._reciprocal_cell(semantics)
@@ -175,8 +180,7 @@ class Crystal:
         b_cross_c, c_cross_a, a_cross_b = cross(b_star, c_star), cross(c_star, a_star), cross(a_star, b_star)
         v_star = dot(a_star, b_cross_c)
         if not abs(v_star) > 0.0:
-            raise ConfigError("crystal.a_matrix", "got a matrix whose three reciprocal vectors lie in one plane; "
-                              "they must span a volume")
+            raise ConfigError("crystal.a_matrix", "got three reciprocal vectors in one plane; they must span a volume")
         if self.cell is not None:
             lengths = self.full_cell()
             b_cross_c = rescale(b_cross_c, lengths[0] / volume)
@@ -189,10 +193,10 @@ class Crystal:
                        volume, misset)
 
     def angle_error_deg(self, lattice: Lattice) -> float:
-        """How far the lattice's angles are from those of the cell asked for [deg], at most."""
-        made = cell_of_axes(lattice.a, lattice.b, lattice.c)[3:]
-        return max(abs(angle - units.deg_from_rad(wanted))
-                   for angle, wanted in zip(made, self.full_cell()[3:], strict=True))
+        """Return the largest difference between the angles of the lattice and those of the given cell [deg]."""
+        angles_deg = cell_of_axes(lattice.a, lattice.b, lattice.c)[3:]
+        return max(abs(angle - units.deg_from_rad(given))
+                   for angle, given in zip(angles_deg, self.full_cell()[3:], strict=True))
 
     def _misset_rad(self) -> Vector | None:
         if self.misset_seed is not None:
@@ -202,7 +206,7 @@ class Crystal:
         return tuple(units.rad_from_deg(angle) for angle in self.misset_deg)  # type: ignore[return-value]
 
     def cell_counts(self, lattice: Lattice, clipped_size_m: Vector) -> Vector:
-        """Unit cells along a, b, c, from the sample size where one is given; whole numbers >= 1."""
+        """Return the unit cells along a, b, c, from the sample size if it is given; whole numbers >= 1."""
         counts = []
         for count, size, axis in zip(self.cells, clipped_size_m, (lattice.a, lattice.b, lattice.c), strict=True):
             if size > 0.0:
@@ -211,12 +215,12 @@ class Crystal:
         return tuple(counts)  # type: ignore[return-value]
 
     def mosaic(self) -> Mosaic:
-        """The domains. Domain 0 is aligned, though its three numbers are drawn."""
+        """Return the domains. Domain 0 is not rotated, but consumes three random numbers as in nanoBragg.c."""
         spread = units.rad_from_deg(self.mosaic_spread_deg or 0.0)
-        wanted = self.mosaic_domains or 0
-        defaulted = wanted <= 0 and spread > 0.0
-        collapsed = wanted > 1 and not spread > 0.0
-        count = 10 if defaulted else wanted if spread > 0.0 else 1
+        given = self.mosaic_domains or 0
+        defaulted = given <= 0 and spread > 0.0
+        collapsed = given > 1 and not spread > 0.0
+        count = 10 if defaulted else given if spread > 0.0 else 1
         stream = ReferenceStream(self.mosaic_seed)
         rotations = [rotation_matrix(stream, spread) for _ in range(count)]
         return Mosaic((_IDENTITY, *rotations[1:]), spread, defaulted, collapsed)

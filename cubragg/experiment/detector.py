@@ -1,4 +1,4 @@
-"""The detector: placed panels, a detector of the catalog, or one flat panel placed by nanoBragg's conventions."""
+"""The detector: placed panels, a detector of the catalog, or one flat panel placed by a convention of nanoBragg."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from cubragg.experiment.conventions import (
 from cubragg.experiment.motion import moved
 from cubragg.experiment.panel import MAX_PIXELS, Panel, check_panels, image_shape, panel_in_beam
 
-#: Sizes given beside a detector of the catalog may differ by this share: SMV headers give them to 6 digits.
+#: Relative tolerance for sizes given together with a detector of the catalog: SMV headers have 6 digits.
 _SAME_SIZE = 1e-4
-#: Settings that place one flat panel by a convention, and say nothing beside placed panels.
+#: Settings that place one flat panel by a convention; they are refused together with `Detector.panels`.
 CONVENTION_ONLY = (
     "pixel_size_mm", "fast_pixels", "slow_pixels", "fast_size_mm", "slow_size_mm", "xbeam_mm", "ybeam_mm", "xclose_mm",
     "yclose_mm", "orgx", "orgy", "rotx_deg", "roty_deg", "rotz_deg", "twotheta_deg", "fast_axis", "slow_axis",
@@ -36,8 +36,8 @@ CONVENTION_ONLY = (
 
 
 class Placed(NamedTuple):
-    """A detector in the laboratory: its panels, sensors filled in; and the figures that nanoBragg prints of it, which
-    are those of the panel in the beam where no convention placed the panels."""
+    """A detector in the laboratory: its panels, each with a sensor, and the geometry as nanoBragg prints it. For panels
+    that no convention placed, it is the geometry of the panel in the beam."""
 
     panels: tuple[Panel, ...]
     frame: DetectorFrame
@@ -45,50 +45,52 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True)
 class Detector:
-    """Where the pixels are.
+    """The detector and its geometry.
 
-    One flat panel placed by a convention; with ``model`` a detector of the catalog, whose modules are cut out of such
-    a panel; or, with ``panels``, panels that are given as placed. What places panels by a convention is no setting
-    beside ``panels``.
+    One of three: a flat panel placed by a convention; with ``model``, a detector of the catalog, whose modules are
+    parts of such a panel; with ``panels``, placed panels. Settings of a convention are refused together with
+    ``panels``.
 
     Attributes
     ----------
     convention
-        ``mosflm``, ``denzo``, ``adxv``, ``xds``, ``dials`` or ``custom``. Beside ``panels`` it names their
-        laboratory: beam, polarization and spindle, where those are not given.
+        ``mosflm``, ``denzo``, ``adxv``, ``xds``, ``dials`` or ``custom``. With ``panels`` it only defines
+        the directions of beam, polarization and spindle that are not given.
     pixel_size_mm, fast_pixels, slow_pixels, fast_size_mm, slow_size_mm
-        Pixel edge [mm] (``None``: 0.1) and size in pixels or, where that is ``None``, in mm (``None``: 102.4).
+        Pixel edge [mm] (``None``: 0.1), and size in pixels or, if that is ``None``, in mm (``None``: 102.4).
     distance_mm, close_distance_mm
-        Along the beam (``None``: 100); or to the nearest point of the detector plane, which rules where both are given.
-        Beside ``panels``: moves them all, so that the panel in the beam has it; ``None``: they stay where they are.
+        Distance along the beam [mm] (``None``: 100), or to the nearest point of the detector plane [mm]; the second is
+        used if both are given. With ``panels``, all panels are shifted so that the panel in the beam is at this
+        distance; ``None``: no shift.
     xbeam_mm, ybeam_mm, xclose_mm, yclose_mm, orgx, orgy
         Beam centre [mm] in the convention's sense, or nearest point [mm], or XDS origin [pixel].
     pivot
-        ``beam`` or ``sample``: the point held fixed by rotations. In nanobragg semantics of effect with CUSTOM only.
+        ``beam`` or ``sample``: the point held fixed by rotations. In nanobragg semantics it has an effect with
+        CUSTOM only.
     rotx_deg, roty_deg, rotz_deg, twotheta_deg
         Rotation about x, then y, then z, then about the two-theta axis [deg].
     fast_axis, slow_axis, normal_axis, twotheta_axis
-        Directions for CUSTOM; those left out start as in MOSFLM (two-theta axis: +y).
+        Directions for CUSTOM; those not given are as in MOSFLM (two-theta axis: +y).
     pix0_m
-        Corner of the first pixel [m]; of effect in physical semantics only.
+        Corner of the first pixel [m]; it has an effect in physical semantics only.
     curved, point_pixel
-        Cylindrically curved detector; no obliquity in the solid angle.
+        Cylindrical detector; solid angle without obliquity.
     thickness_um, attenuation_um, thick_steps
         Sensor thickness and attenuation depth [um] (``inf``: transparent) and number of layers (``None``: two in
-        nanobragg semantics, as many as spots need in physical semantics).
+        nanobragg semantics, as many as the shape of spots requires in physical semantics).
     panels
-        Placed panels; the image is as large as they need.
+        Placed panels; their offsets and sizes determine the size of the image.
     model
         Name of a detector of the catalog.
     beam_centre_mm
-        Moves the whole detector so that the beam hits the panel in the beam this far from its corner along fast and
-        slow [mm]; ``None``: it stays where it is.
+        Shifts the whole detector so that the beam hits the panel in the beam at this distance from its corner along
+        fast and slow [mm]; ``None``: no shift.
     shift_mm
-        Moves the whole detector: along fast and slow of the panel in the beam, and away from the crystal along the beam
-        [mm].
+        Shifts the whole detector along fast and slow of the panel in the beam, and away from the crystal along the
+        beam [mm].
     rotation_deg
-        Then turns it about the x, y and z axes of the laboratory [deg], through the beam spot or (``pivot``) the
-        crystal.
+        Rotates the shifted detector about the x, y and z axes of the laboratory [deg], through the beam spot or
+        (``pivot``) the crystal.
     """
 
     convention: str = "mosflm"
@@ -137,7 +139,7 @@ class Detector:
         checks.vector("detector.shift_mm", "a shift", self.shift_mm, "mm")
         checks.vector("detector.rotation_deg", "a rotation", self.rotation_deg, "deg")
         if (self.panels or self.model is not None) and self.curved:
-            raise ConfigError("detector.curved", "got a curved detector with panels; panels are flat")
+            raise ConfigError("detector.curved", "got a curved detector with panels, which are flat; omit one of them")
         if self.panels:
             self._check_panels()
         if self.model is not None:
@@ -174,9 +176,9 @@ class Detector:
         for name in CONVENTION_ONLY:
             value = getattr(self, name)
             if value != defaults[name]:
-                raise ConfigError(f"detector.{name}", f"got {value} beside detector.panels, which are placed already; "
-                                  "shift_mm, rotation_deg, distance_mm and beam_centre_mm move them")
-        # As given they are values; only a convention's own ones are computed in its order of arithmetic.
+                raise ConfigError(f"detector.{name}", f"got {value} with detector.panels, whose positions are given by "
+                                  "their vectors; shift_mm, rotation_deg, distance_mm and beam_centre_mm move them")
+        # Without the convention's frame: these panels are given by their vectors.
         object.__setattr__(self, "panels", tuple(
             panel if panel.made_by is None else replace(panel) for panel in self.panels))
         check_panels(self.panels)
@@ -191,7 +193,7 @@ class Detector:
             if given is not None and not math.isclose(given, value, rel_tol=_SAME_SIZE):
                 unit = " mm" if name.endswith("_mm") else ""
                 raise ConfigError(f"detector.{name}", f"got {given:g}{unit}; the detector {model.name} has "
-                                  f"{value:g}{unit}, give one of the two")
+                                  f"{value:g}{unit}, omit one of the two")
 
     def _check_size(self) -> None:
         slow, fast = self.shape()
@@ -199,19 +201,21 @@ class Detector:
             if count < 1:
                 size = getattr(self, f"{axis}_size_mm") or SIZE_MM
                 raise ConfigError(f"detector.{axis}_size_mm", f"got {size:g} mm with pixels of "
-                                  f"{self.pixel_mm():g} mm; the detector must hold a pixel")
+                                  f"{self.pixel_mm():g} mm; the detector must have at least one pixel")
         if slow * fast > MAX_PIXELS:
             raise ConfigError("detector.fast_pixels", f"got {fast} x {slow} pixels; "
-                              f"at most {MAX_PIXELS} pixels fit into the file formats")
+                              f"the file formats hold at most {MAX_PIXELS}")
 
     @classmethod
     def named(cls, name: str, distance_mm: float | None = None, **overrides: Any) -> Detector:
-        """A detector of the catalog, whatever the case and punctuation of its name; ``overrides`` are other settings.
+        """Return a detector of the catalog; ``overrides`` are other settings.
+
+        Case, blanks and punctuation of the name do not matter.
 
         Raises
         ------
         ConfigError
-            If there is no detector of that name, with the nearest ones.
+            If there is no detector of that name; the message has the nearest names.
         """
         return cls(model=name, distance_mm=distance_mm, **overrides)
 
@@ -219,26 +223,26 @@ class Detector:
         return None if self.model is None else find("detector.model", self.model)
 
     def pixel_mm(self) -> float:
-        """Edge of a pixel of the convention's frame [mm]."""
+        """Return the edge of a pixel of the convention's frame [mm]."""
         model = self._catalog()
         if model is not None:
             return model.module.pixel_mm
         return PIXEL_MM if self.pixel_size_mm is None else self.pixel_size_mm
 
     def _counts(self) -> tuple[int | None, int | None]:
-        """Fast and slow pixels of the convention's frame, where they are given."""
+        """Return the fast and slow number of pixels of the convention's frame; ``None`` if not given."""
         model = self._catalog()
         return (self.fast_pixels, self.slow_pixels) if model is None else model.shape[::-1]
 
     def sizes_m(self) -> tuple[float, float]:
-        """Fast and slow size of the convention's frame [m]."""
+        """Return the fast and slow size of the convention's frame [m]."""
         pixel = units.m_from_mm(self.pixel_mm())
         fast, slow = (units.m_from_mm(SIZE_MM if size is None else size) if count is None else pixel * count
                       for count, size in zip(self._counts(), (self.fast_size_mm, self.slow_size_mm), strict=True))
         return fast, slow
 
     def shape(self) -> tuple[int, int]:
-        """(slow, fast) size of the image in pixels."""
+        """Return the (slow, fast) size of the image in pixels."""
         if self.panels:
             return image_shape(self.panels)
         pixel = units.m_from_mm(self.pixel_mm())
@@ -246,48 +250,48 @@ class Detector:
         return math.ceil(slow / pixel - 0.5), math.ceil(fast / pixel - 0.5)
 
     def placed(self, given: Directions | None = None, semantics: str = "physical") -> Placed:
-        """The detector in the laboratory.
+        """Return the placed panels and the geometry as nanoBragg prints it.
 
         Parameters
         ----------
         given
-            Directions of beam, E vector and spindle that the experiment gives (`Experiment.placed` passes them).
+            Directions of beam, E vector and spindle of the experiment (`Experiment.placed` passes them).
         semantics
-            Conventions have quirks in ``nanobragg`` semantics.
+            ``nanobragg`` reproduces the C program's deviations from its conventions.
 
         Raises
         ------
         ConfigError
-            If a plane comes to lie at or behind the sample, or a panel's plane holds it.
+            If the detector is at or behind the sample, or the plane of a panel contains the sample.
         """
         given = Directions() if given is None else given
         if self.panels:
             laboratory, panels = laboratory_of(self.convention, given), self.panels
-            moves = self.distance_mm is not None or self.close_distance_mm is not None
+            is_moved = self.distance_mm is not None or self.close_distance_mm is not None
         else:
             frame = convention_frame(self, given, semantics)
-            laboratory, panels, moves = frame.laboratory, self._cut_out(frame), False
-        if moves or self.beam_centre_mm is not None or any(self.shift_mm) or any(self.rotation_deg):
+            laboratory, panels, is_moved = frame.laboratory, self._cut_out(frame), False
+        if is_moved or self.beam_centre_mm is not None or any(self.shift_mm) or any(self.rotation_deg):
             panels = moved(panels, self, laboratory.beam)
             check_panels(panels)
-            moves = True
-        if self.panels or moves:
-            frame = self._figures(panels, laboratory)
+            is_moved = True
+        if self.panels or is_moved:
+            frame = self._image_frame(panels, laboratory)
         return Placed(tuple(map(self._with_sensor, panels)), frame)
 
     def _cut_out(self, frame: DetectorFrame) -> tuple[Panel, ...]:
-        """The panels of a convention's frame."""
+        """Return the panels of a convention's frame."""
         model = self._catalog()
         if model is None:
             return (cut_out(frame, (0, 0), frame.fast_pixels, frame.slow_pixels),)
         return tuple(cut_out(frame, module.offset, **module._asdict()) for module in model.modules())
 
-    def _figures(self, panels: tuple[Panel, ...], laboratory: Laboratory) -> DetectorFrame:
-        """Those of the plane of the panel in the beam, from the first pixel of the image on."""
+    def _image_frame(self, panels: tuple[Panel, ...], laboratory: Laboratory) -> DetectorFrame:
+        """Return the frame of the whole image in the plane of the panel in the beam."""
         return panel_frame(panel_in_beam(panels, laboratory.beam), laboratory, image_shape(panels))
 
     def _with_sensor(self, panel: Panel) -> Panel:
-        """The panel with the detector's sensor where it has none of its own."""
+        """Return the panel, with the sensor of the detector if it has none."""
         filled = replace(
             panel, thickness_um=self.thickness_um if panel.thickness_um is None else panel.thickness_um,
             attenuation_um=self.attenuation_um if panel.attenuation_um is None else panel.attenuation_um)
@@ -295,5 +299,5 @@ class Detector:
         return filled
 
     def geometry(self, spindle: Vector | None = None, semantics: str = "physical") -> DetectorFrame:
-        """The figures that nanoBragg prints, for the beam and E vector of the convention; see `placed`."""
+        """Return the geometry as nanoBragg prints it, for the beam and E vector of the convention; see `placed`."""
         return self.placed(Directions(spindle=spindle), semantics).frame

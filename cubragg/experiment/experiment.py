@@ -1,4 +1,4 @@
-"""An experiment: everything that decides the image, in the user's units."""
+"""The experiment: all settings of a simulation, in the user's units, and their TOML form."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is simulated.
+    """All settings of a simulated image.
 
     Attributes
     ----------
     crystal, structure_factors, beam, detector, goniometer, sampling
         The parts; see their classes.
     semantics
-        ``physical`` follows the textbook; ``nanobragg`` repeats the C program with its quirks, which
-        `specs/physical.md` lists.
+        ``physical`` follows the textbook formulas; ``nanobragg`` reproduces the C program, including the deviations
+        that `specs/physical.md` lists.
 
     Raises
     ------
     ConfigError
-        From any part, or where parts do not fit together.
+        If a part is not valid, or the parts are inconsistent.
     """
 
     crystal: Crystal
@@ -63,7 +63,7 @@ class Experiment:
         self.sampling.checked_mask(shape)
 
     def placed(self) -> Placed:
-        """The detector's panels in the laboratory of the experiment, and the figures that nanoBragg prints of it.
+        """Return the placed panels of the detector, and its geometry as nanoBragg prints it.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class Experiment:
         return self.detector.placed(given, self.semantics)
 
     def to_toml(self) -> str:
-        """The experiment as TOML text, self-contained; `from_toml` gives back an equal one."""
+        """Return the experiment as self-contained TOML text; `from_toml` returns an equal experiment."""
         import tomli_w
 
         document: dict[str, Any] = {"semantics": self.semantics}
@@ -87,12 +87,12 @@ class Experiment:
 
     @classmethod
     def from_toml(cls, text: str) -> Experiment:
-        """From TOML text as `to_toml` writes it; settings left out take their defaults.
+        """Return the experiment that TOML text describes; omitted settings have their defaults.
 
         Raises
         ------
         ConfigError
-            For text that is not TOML, and as the class.
+            If the text is not TOML, or the experiment is not valid.
         """
         import tomllib
 
@@ -104,13 +104,13 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Experiment:
-        """From the nested dictionaries that a TOML file is read into."""
+        """Return the experiment of nested dictionaries, such as a TOML file is parsed into."""
         _known(document, [*_SECTIONS, "semantics"], "")
         parts: dict[str, Any] = {}
         for name, section_class in _SECTIONS.items():
             section = document.get(name, {})
             if not isinstance(section, dict):
-                raise ConfigError(name, f"got {section!r}; it must be a table")
+                raise ConfigError(name, f"got {section!r}; it must be a table of settings")
             hints = get_type_hints(section_class)
             _known(section, list(hints), f"{name}.")
             parts[name] = section_class(**{key: _typed(f"{name}.{key}", value, str(hints[key]))
@@ -127,7 +127,7 @@ def _known(table: dict[str, Any], accepted: list[str], prefix: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A value that TOML can hold."""
+    """Return a value as TOML can store it."""
     if isinstance(value, np.ndarray):
         packed = base64.b64encode(zlib.compress(value.tobytes(), 6)).decode("ascii")
         return {"dtype": value.dtype.newbyteorder("<").str, "shape": list(value.shape), "zlib_base64": packed}
@@ -143,7 +143,7 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(where: str, value: Any, hint: str) -> Any:
-    """A TOML value in the type that the dataclass field is annotated with."""
+    """Return a TOML value as the type of the dataclass field."""
     if "ndarray" in hint:
         return _unpacked(where, value)
     if where == "beam.sources":
@@ -169,15 +169,15 @@ def _source(where: str, table: dict[str, Any]) -> Source:
 
 
 def panels_of(where: str, value: Any) -> tuple[Panel, ...]:
-    """Panels from the list of tables that a TOML file has, or from panels.
+    """Return the panels of a list of TOML tables or `Panel` objects.
 
     Raises
     ------
     ConfigError
-        For a table that is no panel; ``where`` names the list.
+        If a table does not describe a panel; ``where`` is the setting in the message.
     """
     if not isinstance(value, list | tuple) or not all(isinstance(table, Panel | dict) for table in value):
-        raise ConfigError(where, f"got {value!r:.60}; it must be a list of tables")
+        raise ConfigError(where, f"got {value!r:.60}; it must be a list of tables, one for each panel")
     return tuple(table if isinstance(table, Panel) else _panel(f"{where}[{number}]", table)
                  for number, table in enumerate(value))
 
@@ -186,9 +186,9 @@ def _panel(where: str, table: dict[str, Any]) -> Panel:
     accepted = [part for part in dataclasses.fields(Panel) if part.init]
     hints = {part.name: part.type for part in accepted}
     _known(table, list(hints), f"{where}.")
-    lacking = [part.name for part in accepted if part.default is dataclasses.MISSING and part.name not in table]
-    if lacking:
-        raise ConfigError(where, f"a panel without {', '.join(lacking)}")
+    missing = [part.name for part in accepted if part.default is dataclasses.MISSING and part.name not in table]
+    if missing:
+        raise ConfigError(where, f"got a panel without {', '.join(missing)}; a panel needs all of them")
     return Panel(**{key: _typed(f"{where}.{key}", value, str(hints[key])) for key, value in table.items()})
 
 

@@ -1,4 +1,4 @@
-"""The goniometer: where the spindle starts, how far it turns and in how many steps."""
+"""The goniometer: start angle, rotation range and number of steps of the spindle."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Goniometer:
     phi_deg
         Start angle [deg].
     osc_deg, phi_step_deg, phi_steps
-        Range [deg], step [deg] and number of steps; ``None`` is filled in by `sweep.fill_phi`.
-        Step i stands at phi + i * step: at the start of its interval, not in its middle.
+        Rotation range [deg], step [deg] and number of steps; ``None`` is filled in by `fill_range.fill_phi`.
+        Step i is at phi + i * step: the start of its interval, not its middle.
     axis
-        Rotation axis, for the CUSTOM convention and for placed panels; the other conventions bring their own.
+        Rotation axis for the CUSTOM convention and for placed panels; the other conventions define their own.
     """
 
     phi_deg: float = 0.0
@@ -41,16 +41,16 @@ class Goniometer:
                        optional=True, at_least=0)
         checks.vector("goniometer.axis", "the spindle axis", self.axis, optional=True, nonzero=True)
         if self.sweep().count < 1:
-            raise ConfigError("goniometer.osc_deg", "got 0 deg with a phi step and no number of steps; "
-                              "that leaves no step to render, give -phisteps or a range > 0 deg")
+            raise ConfigError("goniometer.osc_deg", "got 0 deg with a phi step and no number of steps, so that "
+                              "there is nothing to render; give -phisteps or a range > 0 deg")
 
     def sweep(self) -> Sweep:
-        """The filled-in phi steps [rad]."""
-        span = None if self.osc_deg is None else units.rad_from_deg(self.osc_deg)
+        """Return the rotation range, step [rad] and number of steps, with missing ones filled in."""
+        range_rad = None if self.osc_deg is None else units.rad_from_deg(self.osc_deg)
         step = None if self.phi_step_deg is None else units.rad_from_deg(self.phi_step_deg)
-        return fill_phi(self.phi_steps, span, step, units.rad_from_deg(1.0))
+        return fill_phi(self.phi_steps, range_rad, step, units.rad_from_deg(1.0))
 
     def angles(self) -> list[float]:
-        """Spindle angle of each step [rad]."""
+        """Return the spindle angle of each step [rad]."""
         start, sweep = units.rad_from_deg(self.phi_deg), self.sweep()
         return [start + sweep.step * i for i in range(sweep.count)]

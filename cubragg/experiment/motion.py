@@ -1,4 +1,4 @@
-"""Moving a whole detector: a shift, a distance, a beam centre, and a rotation about the beam spot or the crystal."""
+"""Motion of a whole detector: shift, distance, beam centre, and rotation about the beam spot or the crystal."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _NONE: Vector = (0.0, 0.0, 0.0)
 
 
 def moved(panels: Sequence[Panel], detector: Detector, beam: Vector) -> tuple[Panel, ...]:
-    """The panels where the detector's motion brings them: first shifted, then rotated.
+    """Return the panels after the motion of the detector: first shifted, then rotated.
 
-    Fast, slow and distance are those of the panel that the beam hits, or whose edge is nearest to it, before the
-    motion. Away from the crystal is along the beam; where the beam does not meet the front of that panel's plane it is
-    along the plane's normal.
+    Fast, slow and distance refer to the panel that the beam hits, or that is nearest to it, before the motion. The
+    third component of a shift is along the beam or, if the beam does not meet the front of that panel's plane, along
+    the normal of the plane.
 
     Raises
     ------
     ConfigError
-        For a distance or beam centre where the beam does not meet the plane.
+        If a distance or beam centre is given and the beam does not meet the plane.
     """
     reference = panel_in_beam(panels, beam)
     spot = reference.spot(beam)
@@ -52,16 +52,16 @@ def _shift_mm(detector: Detector, reference: Panel, spot: Spot | None, beam: Vec
     for name in ("distance_mm", "beam_centre_mm"):
         if spot is None and getattr(detector, name) is not None and (name != "distance_mm" or detector.panels):
             raise ConfigError(f"detector.{name}", f"got {getattr(detector, name)} mm for a detector whose front the "
-                              "beam does not meet; close_distance_mm and shift_mm move it")
+                              "beam does not meet; give close_distance_mm or shift_mm")
     if detector.panels and detector.close_distance_mm is not None:
         normal = reference.normal
         shift = scale(normal, detector.close_distance_mm - dot(reference.origin_mm, normal))
     elif detector.panels and detector.distance_mm is not None and spot is not None:
         shift = scale(beam, detector.distance_mm - spot.distance_mm)
     if detector.beam_centre_mm is not None and spot is not None:
-        edges, wanted = reference.pixel_mm, detector.beam_centre_mm
-        shift = combine((1.0, shift), (spot.fast_px * edges[0] - wanted[0], reference.fast),
-                        (spot.slow_px * edges[1] - wanted[1], reference.slow))
+        edges, centre_mm = reference.pixel_mm, detector.beam_centre_mm
+        shift = combine((1.0, shift), (spot.fast_px * edges[0] - centre_mm[0], reference.fast),
+                        (spot.slow_px * edges[1] - centre_mm[1], reference.slow))
     if any(detector.shift_mm):
         away = reference.normal if spot is None else beam
         shift = combine((1.0, shift), *zip(detector.shift_mm, (reference.fast, reference.slow, away), strict=True))
@@ -69,12 +69,12 @@ def _shift_mm(detector: Detector, reference: Panel, spot: Spot | None, beam: Vec
 
 
 def _rotated(panel: Panel, angles_deg: Vector, pivot_mm: Vector) -> Panel:
-    """A panel turned about the x axis, then y, then z, through a point."""
+    """Return a panel rotated about the x axis, then y, then z, through a point."""
     angles = tuple(units.rad_from_deg(angle) for angle in angles_deg)
 
-    def turn(x: Vector) -> Vector:
+    def rotated(x: Vector) -> Vector:
         return rotate_xyz(x, angles)  # type: ignore[arg-type]
 
-    arm = combine((1.0, panel.origin_mm), (-1.0, pivot_mm))
-    return replace(panel, origin_mm=combine((1.0, pivot_mm), (1.0, turn(arm))), fast_mm=turn(panel.fast_mm),
-                   slow_mm=turn(panel.slow_mm))
+    offset = combine((1.0, panel.origin_mm), (-1.0, pivot_mm))
+    return replace(panel, origin_mm=combine((1.0, pivot_mm), (1.0, rotated(offset))), fast_mm=rotated(panel.fast_mm),
+                   slow_mm=rotated(panel.slow_mm))

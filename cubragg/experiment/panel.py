@@ -16,36 +16,37 @@ from cubragg.errors import ConfigError
 if TYPE_CHECKING:
     from cubragg.experiment.conventions import DetectorFrame
 
-#: Step vectors whose angle has a smaller sine are taken for one direction.
+#: Step vectors are refused as parallel if the sine of their angle is smaller than this.
 _FLAT_ANGLE = 0.1
-#: Planes whose normals differ by less, and which lie closer than this share of a pixel, are one plane.
+#: Panels lie in one plane if their normals differ by less than the first and their distance is less than the second
+#: number times the pixel.
 _SAME_NORMAL = 1e-3
 _SAME_PLANE = 0.5
-#: Panels side by side may reach this far into one another [pixel]: measured positions are not exact.
+#: Overlap of neighbouring panels that is not reported [pixel]: measured positions are not exact.
 _TOLERATED_OVERLAP = 0.1
-#: A plane is met by a line if this share of the line's direction or more is across it.
+#: A line with a smaller component along the normal of a plane is treated as parallel to it.
 _GRAZING = 1e-6
-#: A plane that passes the crystal at less than this [mm] holds it.
+#: A plane closer to the crystal than this [mm] contains it.
 _HOLDS_CRYSTAL_MM = 1e-9
 #: More pixels than this cannot be addressed by the file formats (32-bit counts of bytes).
 MAX_PIXELS = 2**29
 
 
 def same_arrays(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    """Equal arrays, or both absent."""
+    """Return whether two arrays are equal, or both ``None``."""
     return a is b or (a is not None and b is not None and np.array_equal(a, b))
 
 
 class MadeBy(NamedTuple):
-    """The frame on which a convention made a panel, and the fast and slow pixel of the frame that is its first one."""
+    """The convention's frame that a panel is part of, and the fast and slow pixel of the frame where it begins."""
 
     frame: DetectorFrame
     first_pixel: tuple[int, int]
 
 
 class Spot(NamedTuple):
-    """Where a line from the crystal meets a panel's plane: along fast and slow from its corner [pixel], and how far
-    along the line [mm]."""
+    """Intersection of a line from the crystal with a panel's plane: fast and slow from the panel's corner [pixel], and
+    the distance along the line [mm]."""
 
     fast_px: float
     slow_px: float
@@ -67,19 +68,19 @@ class Panel:
     fast_mm, slow_mm
         Steps from a pixel to the next one along fast and slow [mm]: neither unit vectors nor necessarily perpendicular.
     offset
-        Fast and slow place of its first pixel in the image [pixel].
+        Fast and slow position of its first pixel in the image [pixel].
     name
-        For messages and for files that name panels.
+        Name in messages, and in files that name panels.
     thickness_um, attenuation_um
-        Sensor thickness and attenuation depth [um]; ``None``: the detector's.
+        Sensor thickness and attenuation depth [um]; ``None``: those of the detector.
     material
-        Of the sensor, as files name it (``Si``, ``CdTe``); empty: not known.
+        Material of the sensor, as files name it (``Si``, ``CdTe``); empty: not known.
     mask
-        bool [slow, fast]; False pixels are gaps or dead: they are skipped and stay 0.
+        bool [slow, fast]; pixels that are False are gaps or dead: they are not rendered and stay 0.
     trusted
         Lowest and highest count that can be trusted; ``None``: not known.
     made_by
-        The convention's frame that it was cut out of; ``None`` for a panel given as such, and after any change.
+        The convention's frame that the panel is part of; ``None`` for a panel given by vectors, and after any change.
     """
 
     fast_pixels: int
@@ -105,12 +106,12 @@ class Panel:
         checks.vector(f"{where}: origin_mm", "the origin", self.origin_mm, "mm")
         if len(self.offset) != 2:
             raise ConfigError(f"{where}: offset", f"got {len(self.offset)} numbers; an offset needs 2")
-        for place in self.offset:
-            checks.integer(f"{where}: offset", "the place in the image", place, at_least=0)
+        for position in self.offset:
+            checks.integer(f"{where}: offset", "the position in the image", position, at_least=0)
         sine = norm(cross(self.fast, self.slow))
         if not sine > _FLAT_ANGLE:
-            raise ConfigError(f"{where}: slow_mm", f"got a step {math.degrees(math.asin(sine)):.3g} deg from the line "
-                              "of fast_mm; fast and slow must span a plane")
+            raise ConfigError(f"{where}: slow_mm", f"got a step at {math.degrees(math.asin(sine)):.3g} deg to fast_mm; "
+                              "fast and slow must not be parallel")
         checks.number(f"{where}: thickness_um", "the sensor thickness", self.thickness_um, "um", optional=True,
                       at_least=0.0)
         if self.attenuation_um is not None and not math.isinf(self.attenuation_um):
@@ -134,7 +135,7 @@ class Panel:
 
     @property
     def pixel_mm(self) -> tuple[float, float]:
-        """Edges of a pixel along fast and slow [mm], without what rounding left of turned steps."""
+        """Edges of a pixel along fast and slow [mm], rounded to 15 digits: rotated steps differ in the last ones."""
         fast, slow = (float(f"{norm(step):.15g}") for step in (self.fast_mm, self.slow_mm))
         return fast, slow
 
@@ -156,22 +157,22 @@ class Panel:
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """Where it lies in the image: slow, fast."""
+        """Slow and fast pixels of the image that the panel covers."""
         fast, slow = self.offset
         return slice(slow, slow + self.slow_pixels), slice(fast, fast + self.fast_pixels)
 
     @property
     def corners_mm(self) -> list[Vector]:
-        """Its corners in the laboratory, in a ring [mm]."""
+        """The four corners in the laboratory, in order around the panel [mm]."""
         return [self.place_mm(fast, slow) for fast, slow in (
             (0.0, 0.0), (self.fast_pixels, 0.0), (self.fast_pixels, self.slow_pixels), (0.0, self.slow_pixels))]
 
     def place_mm(self, fast_px: float, slow_px: float) -> Vector:
-        """A place on it in the laboratory [mm]; ``fast_px`` and ``slow_px`` count from its corner."""
+        """Return the position in the laboratory [mm] of a point on the panel, given in pixels from its corner."""
         return combine((1.0, self.origin_mm), (fast_px, self.fast_mm), (slow_px, self.slow_mm))
 
     def spot(self, along: Vector) -> Spot | None:
-        """Where the line from the crystal along a unit vector meets its plane; ``None`` where it runs beside it."""
+        """Return where the line from the crystal along a unit vector meets the plane; ``None`` if it is parallel."""
         matrix = np.array([scale(self.fast_mm, -1.0), scale(self.slow_mm, -1.0), along]).T
         if abs(np.linalg.det(matrix)) < _GRAZING * norm(self.fast_mm) * norm(self.slow_mm):
             return None
@@ -179,7 +180,7 @@ class Panel:
 
 
 def panel_in_beam(panels: Sequence[Panel], beam: Vector) -> Panel:
-    """The panel that the beam hits, or whose edge is nearest to it; the first where it misses all their planes."""
+    """Return the panel that the beam hits, or that is nearest to it; the first if the beam meets no panel's plane."""
     def miss(panel: Panel) -> float:
         spot = panel.spot(beam)
         if spot is None or spot.distance_mm <= 0.0:
@@ -192,13 +193,13 @@ def panel_in_beam(panels: Sequence[Panel], beam: Vector) -> Panel:
 
 
 def image_shape(panels: Sequence[Panel]) -> tuple[int, int]:
-    """(slow, fast) size of the image that holds all panels [pixel]."""
+    """Return the (slow, fast) size of the image that contains all panels [pixel]."""
     return max(panel.window[0].stop for panel in panels), max(panel.window[1].stop for panel in panels)
 
 
 def live_pixels(panels: Sequence[Panel], mask: np.ndarray | None = None) -> np.ndarray | None:
-    """bool [slow, fast] of the image: pixels that exist and that neither their panel's mask nor ``mask`` leaves out;
-    ``None``: all of them."""
+    """Return a bool [slow, fast] image, True for pixels of panels that are not masked; ``None`` if that is every
+    pixel."""
     live = np.zeros(image_shape(panels), dtype=bool)
     for panel in panels:
         live[panel.window] = True if panel.mask is None else panel.mask
@@ -208,8 +209,7 @@ def live_pixels(panels: Sequence[Panel], mask: np.ndarray | None = None) -> np.n
 
 
 def check_panels(panels: Sequence[Panel]) -> None:
-    """Demand an image that file formats can hold, each pixel of which belongs to one panel, and that no panel's plane
-    holds the crystal.
+    """Raise if the panels overlap in the image, the image is too large for files, or a plane contains the crystal.
 
     Raises
     ------
@@ -219,22 +219,22 @@ def check_panels(panels: Sequence[Panel]) -> None:
     if panels:
         slow, fast = image_shape(panels)
         if slow * fast > MAX_PIXELS:
-            raise ConfigError("detector.panels", f"got {fast} x {slow} pixels; at most {MAX_PIXELS} pixels fit into "
-                              "the file formats")
+            raise ConfigError("detector.panels", f"got {fast} x {slow} pixels; the file formats hold "
+                              f"at most {MAX_PIXELS}")
     for number, panel in enumerate(panels):
         close = dot(panel.origin_mm, panel.normal)
         if not close > _HOLDS_CRYSTAL_MM:
-            raise ConfigError(f"detector.panels[{number}]", f"got a panel whose plane passes {close:g} mm from "
-                              "the crystal; the crystal must not lie in it")
+            raise ConfigError(f"detector.panels[{number}]", f"got a panel whose plane is {close:g} mm from the "
+                              "crystal; it must not contain the crystal")
     windows = np.array([[(axis.start, axis.stop) for axis in panel.window] for panel in panels]).reshape(-1, 2, 2)
     shared = (windows[:, None, :, 0] < windows[None, :, :, 1]).all(axis=2)
     for i, j in np.argwhere(np.tril(shared & shared.T, -1)):
         raise ConfigError(f"detector.panels[{i}]", f"panels {_name(panels[j], j)} and {_name(panels[i], i)} overlap in "
-                          "the image; every panel needs pixels of its own")
+                          "the image; a pixel may belong to one panel only")
 
 
 class Overlap(NamedTuple):
-    """Two panels, by name or number, and how far they reach into one another [pixel]."""
+    """Two panels, by name or number, and the depth of their overlap [pixel]."""
 
     one: str
     other: str
@@ -242,7 +242,7 @@ class Overlap(NamedTuple):
 
 
 def overlaps_in_space(panels: Sequence[Panel]) -> list[Overlap]:
-    """Panels of one plane that reach into one another, the worst first."""
+    """Return the pairs of panels in one plane that overlap in space, the largest overlap first."""
     if len(panels) < 2:
         return []
     corners = np.array([panel.corners_mm for panel in panels])
@@ -262,7 +262,7 @@ def _name(panel: Panel, number: int) -> str:
 
 
 def _depths_px(panels: Sequence[Panel], corners: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """How far pairs of panels reach into one another [pixel], by separating axes; 0 for those of different planes.
+    """Return the depth of overlap of pairs of panels [pixel], by separating axes; 0 for panels of different planes.
 
     ``corners`` float64 [panel, 4, 3] [mm], ``one`` and ``other`` int [pair].
     """
@@ -270,9 +270,10 @@ def _depths_px(panels: Sequence[Panel], corners: np.ndarray, one: np.ndarray, ot
     normals = np.array([panel.normal for panel in panels])
     pixels = np.array([min(panel.pixel_mm) for panel in panels])[one]
     between = np.einsum("pa,pa->p", corners[other, 0] - corners[one, 0], normals[one])
-    turned = np.linalg.norm(np.cross(normals[one], normals[other]), axis=1)
+    sine = np.linalg.norm(np.cross(normals[one], normals[other]), axis=1)
     across = np.cross(normals[one][:, None], np.concatenate([edges[one], edges[other]], axis=1))
-    spans = [np.einsum("pka,pca->pkc", across, corners[number]) for number in (one, other)]
-    shared = np.minimum(*(span.max(axis=2) for span in spans)) - np.maximum(*(span.min(axis=2) for span in spans))
-    coplanar = (turned <= _SAME_NORMAL) & (np.abs(between) <= _SAME_PLANE * pixels)
+    projections = [np.einsum("pka,pca->pkc", across, corners[number]) for number in (one, other)]
+    shared = (np.minimum(*(values.max(axis=2) for values in projections))
+              - np.maximum(*(values.min(axis=2) for values in projections)))
+    coplanar = (sine <= _SAME_NORMAL) & (np.abs(between) <= _SAME_PLANE * pixels)
     return np.where(coplanar, np.maximum(shared.min(axis=1), 0.0) / pixels, 0.0)

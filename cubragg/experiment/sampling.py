@@ -1,4 +1,4 @@
-"""How finely and where the image is sampled: sub-pixels, region, mask, resolution cut."""
+"""Sampling of the image: sub-pixels, region of interest, mask and resolution cut."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ class Sampling:
     Attributes
     ----------
     oversample
-        Sub-pixels along each edge of a pixel; ``None``: chosen from crystal size and pixel.
+        Sub-pixels along each edge of a pixel; ``None``: computed from the size of the coherent block and the pixel.
     oversample_thick, oversample_polar, oversample_omega
         Multiply the running sum by capture fraction, polarization, solid angle after
-        each term (nanobragg semantics); they change nothing in physical semantics.
+        each term (nanobragg semantics); no effect in physical semantics.
     roi
-        fast_min, fast_max, slow_min, slow_max [pixel], both ends included; ``None``: everything.
+        Region of interest: fast_min, fast_max, slow_min, slow_max [pixel], both ends included; ``None``: the whole
+        image.
     mask
-        bool [slow, fast]; False pixels are skipped and stay 0.
+        bool [slow, fast]; pixels that are False are not rendered and stay 0.
     dmin_A
-        Sources whose resolution at a sub-pixel is finer than this are skipped there [A]; 0: none.
+        Resolution limit [A]: terms of a sub-pixel and source with a smaller d are left out; 0: no limit.
     interpolate
-        Tricubic interpolation of structure factors; ``None``: where the crystal has an axis of at most 2 cells.
+        Interpolate structure factors (tricubic); ``None``: only if the block has at most 2 cells along an axis.
     water_um
         Edge of a cube of water in the beam [um]; adds a flat background.
     """
@@ -58,9 +59,10 @@ class Sampling:
         checks.number("sampling.water_um", "the water size", self.water_um, "um", at_least=0.0)
         if self.roi is not None:
             for edge in self.roi:
-                checks.integer("sampling.roi", "an edge of the region", edge)
+                checks.integer("sampling.roi", "an edge of the region of interest", edge)
             if len(self.roi) != 4:
-                raise ConfigError("sampling.roi", f"got {len(self.roi)} numbers; a region needs 4")
+                raise ConfigError("sampling.roi", f"got {len(self.roi)} numbers; a region of interest needs 4: "
+                                  "fast_min fast_max slow_min slow_max")
         if self.mask is not None:
             mask = np.array(self.mask, dtype=bool, order="C")
             mask.setflags(write=False)
@@ -73,9 +75,9 @@ class Sampling:
         return mine == theirs and same_arrays(self.mask, other.mask)
 
     def region(self, shape: tuple[int, int]) -> ROI:
-        """The region inside a detector of ``shape`` (slow, fast); last pixels included.
+        """Return the region of interest on a detector of ``shape`` (slow, fast); last pixels included.
 
-        An edge below 0 is unset, as in the C program, where the last edge may also stand one too far.
+        As in the C program, an edge below 0 counts as not given, and a last edge may be one pixel too large.
         """
         slow, fast = shape
         fast_min, fast_max, slow_min, slow_max = (-1, -1, -1, -1) if self.roi is None else self.roi
@@ -84,40 +86,41 @@ class Sampling:
         if region[0] > region[1] or region[2] > region[3]:
             raise ConfigError("sampling.roi", f"got {self._roi_text()}; each minimum must be <= its maximum")
         if region[0] >= fast or region[2] >= slow or region[1] > fast or region[3] > slow:
-            raise ConfigError("sampling.roi", f"got {self._roi_text()}; the region must lie on the detector, "
-                              f"0 to {fast - 1} fast and 0 to {slow - 1} slow")
+            raise ConfigError("sampling.roi", f"got {self._roi_text()}; the region of interest must lie on the "
+                              f"detector, 0 to {fast - 1} fast and 0 to {slow - 1} slow")
         return (region[0], min(region[1], fast - 1), region[2], min(region[3], slow - 1))
 
     def _roi_text(self) -> str:
         return " ".join(str(edge) for edge in self.roi or ())
 
     def checked_mask(self, shape: tuple[int, int]) -> np.ndarray | None:
-        """The mask, once it is known to fit the detector."""
+        """Return the mask; raise `ConfigError` if its shape is not that of the detector."""
         if self.mask is not None and self.mask.shape != shape:
             raise ConfigError("sampling.mask", f"got a mask of {self.mask.shape[1]} x {self.mask.shape[0]} pixels; "
                               f"the detector has {shape[1]} x {shape[0]}")
         return self.mask
 
     def subpixels(self, recommended: int) -> int:
-        """Sub-pixels along each edge: as given, else as `recommended_oversample` says.
+        """Return the sub-pixels along each edge: `oversample` if given, else ``recommended``.
 
         Raises
         ------
         ConfigError
-            If nothing is given and more are recommended than can be rendered in a lifetime.
+            If none are given and more than `MAX_OVERSAMPLE` are recommended.
         """
         if not self.oversample and recommended > MAX_OVERSAMPLE:
-            raise ConfigError("sampling.oversample", "none is given, and the fringes of this crystal ask for more than "
-                              f"{MAX_OVERSAMPLE} sub-pixels along each edge; give a number, or a smaller crystal")
+            raise ConfigError("sampling.oversample", "got no number of sub-pixels, and the fringes of this crystal "
+                              f"need more than {MAX_OVERSAMPLE} along each edge of a pixel; give -oversample, or fewer "
+                              "cells (-N)")
         return self.oversample or recommended
 
     @staticmethod
     def recommended_oversample(lattice: Lattice, cells: Vector, frame: DetectorFrame,
                                wavelength_m: float) -> int:
-        """Sub-pixels that resolve the finest fringe of the crystal: ceil(3 size / (lambda distance / pixel))."""
+        """Return the sub-pixels that resolve the finest fringe: ceil(3 size / (lambda distance / pixel))."""
         longest = max(norm(scale(axis, units.ANGSTROM_M)) * count
                       for axis, count in zip((lattice.a, lattice.b, lattice.c), cells, strict=True))
         reciprocal_pixel = wavelength_m * frame.distance / max(frame.pixel_size, frame.slow_pixel_size)
-        # Beyond what anyone would render the number itself is of no interest, and may not even be finite.
-        wanted = 3.0 * longest / reciprocal_pixel if reciprocal_pixel > 0.0 else math.inf
-        return max(math.ceil(min(wanted, 1e9)), 1)
+        # Limited to 1e9, because the quotient may be too large for an int, or infinite.
+        needed = 3.0 * longest / reciprocal_pixel if reciprocal_pixel > 0.0 else math.inf
+        return max(math.ceil(min(needed, 1e9)), 1)

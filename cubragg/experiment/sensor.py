@@ -1,4 +1,4 @@
-"""How far X-rays reach into the materials that sensors are made of, and the layers that stand for a sensor.
+"""Attenuation depth of sensor materials, and the layers by which a thick sensor is modelled.
 
 `specs/sampling.md`, `specs/physical.md`
 """
@@ -12,9 +12,9 @@ from typing import NamedTuple
 from cubragg import units
 from cubragg.nanobragg.fill_range import fill_range
 
-#: Successive layers show a reflection shifted by this part of a pixel at most, where rays are most oblique.
+#: Largest shift of a spot between successive layers [pixel], for the most oblique ray.
 _SHIFT_PIXELS = 0.5
-#: Layers end where a sensor has absorbed all but this share; the last one takes what is left.
+#: Fraction of the photons left behind the evenly spaced layers; the last layer extends to the back and absorbs them.
 _LEFT_SHARE = 1e-3
 _MOST_LAYERS = 50
 
@@ -30,12 +30,12 @@ _NAMES = {"silicon": "Si", "si": "Si", "cdte": "CdTe", "gaas": "GaAs"}
 
 
 def known_material(name: str) -> str:
-    """The short name of a sensor material however a file spells it; empty for one that is not known."""
+    """Return the formula of a sensor material from its name in a file; empty if it is not known."""
     return _NAMES.get(name.strip().lower(), "")
 
 
 def attenuation_um(material: str, wavelength_A: float) -> float | None:
-    """Depth [um] at which a sensor material has absorbed all but 1/e; ``None`` for one that is not known.
+    """Return the attenuation depth (1/e) of a sensor material [um]; ``None`` if the material is not known.
 
     Photoelectric absorption alone, from f'' of Cromer and Liberman: cross section = 2 r_e lambda f''.
     """
@@ -54,8 +54,8 @@ def attenuation_um(material: str, wavelength_A: float) -> float | None:
 
 
 class Sensor(NamedTuple):
-    """The sensor of a panel: ``thickness_m`` (0: not modelled) and absorption ``mu_per_m``; whether its depth was
-    filled in."""
+    """The sensor of a panel: ``thickness_m`` (0: not modelled), absorption ``mu_per_m``, and whether its attenuation
+    depth was defaulted to the thickness."""
 
     thickness_m: float
     mu_per_m: float
@@ -63,7 +63,7 @@ class Sensor(NamedTuple):
 
 
 def sensor_of(thickness_um: float, attenuation_um: float | None) -> Sensor:
-    """The sensor of a thickness and attenuation depth [um]; a depth that is not given is the thickness."""
+    """Return the sensor of a thickness and attenuation depth [um]; the depth defaults to the thickness."""
     thickness = units.m_from_um(thickness_um)
     if attenuation_um is None:
         return Sensor(thickness, 1.0 / thickness, True) if thickness > 0.0 else Sensor(thickness, -1.0)
@@ -72,7 +72,7 @@ def sensor_of(thickness_um: float, attenuation_um: float | None) -> Sensor:
 
 
 class View(NamedTuple):
-    """How the sample sees a panel: ``cosine`` of its most oblique ray with the normal; a pixel's smaller edge [m]."""
+    """Obliquity of a panel: cosine of the most oblique ray with the normal, and the smaller edge of a pixel [m]."""
 
     cosine: float
     pixel_m: float
@@ -85,13 +85,13 @@ class Layers:
     Attributes
     ----------
     count, step_m
-        How many, and from the front of one to that of the next [m].
+        Number of layers, and distance from the front of one to that of the next [m].
     first_m
-        Where the photons of the first are absorbed [m]; those of the others as far behind their fronts.
+        Depth at which the photons of the first layer are absorbed [m]; the same distance behind the front of others.
     end_m
-        Where the last one ends [m].
+        Depth of the back of the last layer [m].
     thickness_m, mu_per_m
-        Of the sensor; thickness 0: not modelled.
+        Thickness (0: not modelled) and absorption of the sensor.
     """
 
     count: int
@@ -102,40 +102,40 @@ class Layers:
     mu_per_m: float
 
     def depth_m(self, layer: int) -> float:
-        """Where the photons of a layer are absorbed [m]."""
+        """Return the depth at which the photons of a layer are absorbed [m]."""
         return self.first_m + layer * self.step_m
 
     def edges_m(self, layer: int) -> tuple[float, float]:
-        """Front and back of a layer [m]."""
+        """Return the depths of front and back of a layer [m]."""
         return layer * self.step_m, self.end_m if layer + 1 == self.count else (layer + 1) * self.step_m
 
 
 def nanobragg_layers(sensor: Sensor, steps: int | None) -> Layers:
-    """Layers by nanoBragg's filling-in rule, each at its front; several given ones reach beyond the sensor's back."""
+    """Return layers by nanoBragg's rules: photons are absorbed at the front, and given layers may exceed the sensor."""
     sweep = fill_range(steps, sensor.thickness_m, None, 0.5e-6, halve_lone_span=True)
     return Layers(sweep.count, sweep.step, 0.0, sweep.count * sweep.step, sweep.span, sensor.mu_per_m)
 
 
 def physical_layers(sensor: Sensor, steps: int | None, view: View) -> Layers:
-    """Layers that fill a sensor, each at the mean depth of what it absorbs; without ``steps`` as many as it takes.
+    """Return layers that fill a sensor, each at the mean depth of the photons that it absorbs.
 
-    Rays that are less oblique than the most oblique one are absorbed a little deeper in a layer; but there the depth
-    matters less.
+    Without ``steps`` their number follows from `_SHIFT_PIXELS`. The mean depth is that of the most oblique ray: other
+    rays are absorbed a little deeper, but their shift is smaller.
     """
     thickness, mu = sensor.thickness_m, sensor.mu_per_m
     if thickness == 0.0:
         return Layers(1, 0.0, 0.0, 0.0, 0.0, mu)
-    count, reach = steps or 0, thickness
+    count, depth = steps or 0, thickness
     if not count:
-        reach = min(thickness, -math.log(_LEFT_SHARE) / mu) if mu > 0.0 else thickness
+        depth = min(thickness, -math.log(_LEFT_SHARE) / mu) if mu > 0.0 else thickness
         tangent = math.sqrt(max(1.0 / view.cosine**2 - 1.0, 0.0))
-        count = min(max(math.ceil(reach * tangent / (_SHIFT_PIXELS * view.pixel_m)), 1), _MOST_LAYERS)
-    step = reach / count
+        count = min(max(math.ceil(depth * tangent / (_SHIFT_PIXELS * view.pixel_m)), 1), _MOST_LAYERS)
+    step = depth / count
     return Layers(count, step, step * _mean_depth(step * mu / view.cosine), thickness, thickness, mu)
 
 
 def _mean_depth(x: float) -> float:
-    """Mean of u, 0 to 1, weighted with exp(-x u)."""
+    """Return the mean of u from 0 to 1, weighted with exp(-x u)."""
     if x < 1e-4:
         return 0.5 - x / 12.0  # the next term is x^3 / 720
     return 1.0 / x - math.exp(-x) / -math.expm1(-x)

@@ -1,4 +1,4 @@
-"""Structure factors: a list of h k l F becomes a dense grid over its bounding box."""
+"""Structure factors: amplitudes on a dense grid over the bounding box of their indices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cubragg.experiment.panel import same_arrays
 
 @dataclass(frozen=True, eq=False)
 class StructureFactors:
-    """|F| on a grid.
+    """Structure factor amplitudes |F| on a grid.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class StructureFactors:
     def __post_init__(self) -> None:
         checks.number("structure_factors.default_F", "default_F", self.default_F, "electrons")
         if self.grid is not None:
-            # A sealed view: grids can be as large as the memory, so there is no copy.
+            # A read-only view: the grid can be too large to copy.
             grid = np.ascontiguousarray(self.grid, dtype=np.float64).view()
             if grid.ndim != 3 or grid.size == 0:
                 raise ConfigError("structure_factors.grid", f"got an array of shape {grid.shape}; "
@@ -43,8 +43,8 @@ class StructureFactors:
             grid.setflags(write=False)
             object.__setattr__(self, "grid", grid)
         elif self.default_F == 0.0:
-            raise ConfigError("structure_factors.default_F", "no structure factors; give a list (-hkl) "
-                              "or a default_F other than 0")
+            raise ConfigError("structure_factors.default_F", "no structure factors: the image would be empty; give "
+                              "a list (-hkl) or a default_F other than 0")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StructureFactors):
@@ -53,15 +53,15 @@ class StructureFactors:
 
     @classmethod
     def from_list(cls, hkl: np.ndarray, amplitudes: np.ndarray, default_F: float = 0.0) -> StructureFactors:
-        """From integer indices [n, 3] and amplitudes [n]; of duplicates the last counts.
+        """Return the grid of integer indices [n, 3] and amplitudes [n]; the last of several equal indices is used.
 
-        Places of the bounding box that the list leaves out hold ``default_F``.
+        Points of the bounding box that are not in the list get ``default_F``.
         """
         hkl = np.asarray(hkl)
         if hkl.ndim != 2 or hkl.shape[1] != 3 or len(hkl) == 0 or len(hkl) != len(amplitudes):
             raise ConfigError("structure_factors.grid", f"got indices of shape {hkl.shape} and {len(amplitudes)} "
                               "amplitudes; a list needs n >= 1 rows of h k l and n amplitudes")
-        # By columns: NumPy takes ten times as long for the minimum over rows of three.
+        # By columns, which is ten times faster than NumPy's minimum over rows of three.
         low, high = (np.array([of(column) for column in hkl.T]) for of in (np.min, np.max))
         shape = [int(b) - int(a) + 1 for a, b in zip(low, high, strict=True)]
         if shape[0] * shape[1] * shape[2] > MAX_GRID_POINTS:

@@ -1,7 +1,7 @@
-"""The panels of a detector, cut to what is rendered, in SI units.
+"""The panels to render, in SI units, limited to the region of interest.
 
-A panel that a convention made keeps the convention's frame, in nanoBragg's order of arithmetic, and counts its pixels
-from its place there: the bits are those that the undivided detector has. `specs/panels.md`
+The pixels of a panel that a convention placed are numbered in the convention's frame, which is computed in nanoBragg's
+order of arithmetic: its image is bit for bit that part of the image of the whole detector. `specs/panels.md`
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cubragg.experiment.panel import Panel
 from cubragg.experiment.sampling import ROI
 from cubragg.experiment.sensor import Layers, View, nanobragg_layers, physical_layers, sensor_of
 
-#: More oblique rays count as having this cosine with the normal.
+#: Smallest cosine of a ray with the normal that layers are computed for.
 _GRAZING = 0.1
 #: Slow and fast pixels of the image.
 Window = tuple[slice, slice]
@@ -29,23 +29,23 @@ class PanelPlan(NamedTuple):
     Attributes
     ----------
     number, name
-        Its place in the detector's list, and its name there.
+        Its index in the detector's list of panels, and its name.
     window
-        Slow and fast pixels of the image that it fills.
+        Slow and fast pixels of the image that it covers.
     origin
         Outer corner of pixel 0 0 of its geometry, from the crystal [m].
     fast, slow, normal
-        Unit vectors along its edges, which need not be perpendicular, and away from the crystal.
+        Unit vectors along its edges, which need not be perpendicular, and the normal that points away from the crystal.
     edges, area
         Edges of a pixel along fast and slow [m], and its area [m^2].
     distance, close_distance
-        To its plane along the beam, which is the radius of a curved detector; and along the normal [m].
+        Distance to its plane along the beam, which is the radius of a curved detector, and along the normal [m].
     first_pixel
-        Fast and slow place of its first pixel on the geometry.
+        Fast and slow position of its first pixel in its geometry [pixel].
     layers
-        Layers of its sensor.
+        The layers of its sensor.
     roi, mask
-        The region, ends included, and the pixels to render (``None``: all), counted from its own first pixel.
+        Region of interest, ends included, and pixels to render (``None``: all), counted from the panel's first pixel.
     """
 
     number: int
@@ -66,33 +66,33 @@ class PanelPlan(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(slow, fast) size in pixels."""
+        """(slow, fast) size of the panel in pixels."""
         rows, columns = self.window
         return rows.stop - rows.start, columns.stop - columns.start
 
     @property
     def width(self) -> int:
-        """Pixels of a row of the region."""
+        """Number of pixels in a row of the region of interest."""
         return self.roi[1] - self.roi[0] + 1
 
     @property
     def pixel_count(self) -> int:
-        """Pixels of the region."""
+        """Number of pixels in the region of interest."""
         return self.width * (self.roi[3] - self.roi[2] + 1)
 
     def pixel_at(self, index: int) -> tuple[int, int]:
-        """The (fast, slow) pixel of the panel with a roi index, its number in the region."""
+        """Return the (fast, slow) pixel of the panel with an ROI index."""
         row, column = divmod(index, self.width)
         return column + self.roi[0], row + self.roi[2]
 
     def in_image(self, fast: int, slow: int) -> tuple[int, int]:
-        """The (fast, slow) pixel of the image that is a pixel of the panel."""
+        """Return the (fast, slow) pixel of the image for a pixel of the panel."""
         return fast + self.window[1].start, slow + self.window[0].start
 
 
 def panel_plans(detector: Detector, placed: Placed, semantics: str, roi: ROI, mask: np.ndarray | None
                 ) -> tuple[PanelPlan, ...]:
-    """The panels with a pixel to render; ``roi`` and ``mask`` are those of the image."""
+    """Return the panels with a pixel to render; ``roi`` and ``mask`` are those of the image."""
     found = []
     for number, panel in enumerate(placed.panels):
         region = _region(panel, roi)
@@ -109,7 +109,7 @@ def panel_plans(detector: Detector, placed: Placed, semantics: str, roi: ROI, ma
 
 
 def _region(panel: Panel, roi: ROI) -> ROI:
-    """The part of the region on a panel, counted from its first pixel; empty where a minimum exceeds its maximum."""
+    """Return the part of the ROI on a panel, counted from its first pixel; empty if a minimum exceeds its maximum."""
     (fast, slow), (rows, columns) = panel.offset, panel.window
     return (max(roi[0], fast) - fast, min(roi[1] + 1, columns.stop) - 1 - fast,
             max(roi[2], slow) - slow, min(roi[3] + 1, rows.stop) - 1 - slow)
@@ -130,36 +130,36 @@ def _plan(number: int, panel: Panel, laboratory: Laboratory, roi: ROI, mask: np.
 
 
 def _layers(panel: Panel, frame: DetectorFrame, detector: Detector, semantics: str) -> Layers:
-    """Layers of a panel's sensor."""
+    """Return the layers of a panel's sensor."""
     sensor = sensor_of(panel.thickness_um or 0.0, panel.attenuation_um)
     if semantics != "physical":
         return nanobragg_layers(sensor, detector.thick_steps)
-    # A curved detector faces the sample everywhere.
+    # Rays meet a curved detector along its normal.
     cosine = 1.0 if detector.curved else _least_cosine(frame)
     return physical_layers(sensor, detector.thick_steps, View(cosine, min(frame.pixel_size, frame.slow_pixel_size)))
 
 
 def _least_cosine(frame: DetectorFrame) -> float:
-    """Cosine with the normal of the ray to the corner that is seen most obliquely."""
+    """Return the smallest cosine with the normal of the rays to the corners."""
     corners = [combine((1.0, frame.pix0), (fast, frame.fast), (slow, frame.slow))
                for fast in (0.0, frame.detsize_fast) for slow in (0.0, frame.detsize_slow)]
     return max(min(dot(unit(corner), frame.normal) for corner in corners), _GRAZING)
 
 
 def coarsest(placed: Placed) -> DetectorFrame:
-    """The frame whose pixels span the largest angle.
+    """Return the frame whose pixels subtend the largest angle.
 
-    Its ``distance`` is that along the beam for panels of a convention, else that of the panel's nearest point.
+    Its ``distance`` is along the beam for panels of a convention, else to the nearest point of the panel.
     """
-    def seen(panel: Panel) -> DetectorFrame:
+    def frame_at_distance(panel: Panel) -> DetectorFrame:
         frame = frame_of(panel, placed.frame.laboratory)
         return frame if panel.made_by is not None else frame._replace(distance=_nearest_m(frame))
 
-    return max(map(seen, placed.panels),
+    return max(map(frame_at_distance, placed.panels),
                key=lambda frame: max(frame.pixel_size, frame.slow_pixel_size) / frame.distance)
 
 
 def _nearest_m(frame: DetectorFrame) -> float:
-    """From the sample to the nearest point of a panel [m]."""
+    """Return the distance from the sample to the nearest point of a panel [m]."""
     fast, slow = min(max(frame.fclose, 0.0), frame.detsize_fast), min(max(frame.sclose, 0.0), frame.detsize_slow)
     return norm(combine((1.0, frame.pix0), (fast, frame.fast), (slow, frame.slow)))

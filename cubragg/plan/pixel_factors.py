@@ -1,4 +1,4 @@
-"""Sub-pixel geometry for blocks of pixels: position, solid angle, capture, polarization.
+"""Sub-pixel geometry of blocks of pixels: position, solid angle, absorbed fraction, polarization.
 
 Arrays are float64 [n], vectors float64 [3, n]; metres. Source: nanoBragg.c,
 `specs/geometry.md`.
@@ -16,7 +16,7 @@ from cubragg.plan.workspace import Workspace
 
 
 def _rotate_axis(vectors: np.ndarray, axis: Vector, angle: np.ndarray) -> np.ndarray:
-    """Each column rotated about a unit axis by its own angle."""
+    """Return the vectors rotated about a unit axis, each by its own angle."""
     s, c = np.sin(angle), np.cos(angle)
     x, y, z = vectors
     along = (axis[0] * x + axis[1] * y + axis[2] * z) * (1.0 - c)
@@ -28,15 +28,15 @@ def _rotate_axis(vectors: np.ndarray, axis: Vector, angle: np.ndarray) -> np.nda
 
 
 def on_cylinder(panel: PanelPlan | DetectorFrame, beam: Vector, flat: np.ndarray) -> np.ndarray:
-    """Positions [3, n] on a curved detector: flat y and z become angles about the slow and fast axes."""
+    """Return positions [3, n] on a curved detector: y and z of flat ones become angles about the slow and fast axes."""
     start = np.empty_like(flat)
     start[:] = np.array([panel.distance * component for component in beam])[:, None]
-    turned = _rotate_axis(start, panel.slow, flat[1] / panel.distance)
-    return _rotate_axis(turned, panel.fast, flat[2] / panel.distance)
+    rotated = _rotate_axis(start, panel.slow, flat[1] / panel.distance)
+    return _rotate_axis(rotated, panel.fast, flat[2] / panel.distance)
 
 
-def _add_up(terms: tuple[tuple[np.ndarray, float], ...], constants: tuple[float, ...], out: np.ndarray) -> None:
-    """Products plus constants, from left to right. Terms of 0, the rule on an untilted detector, cost nothing."""
+def _sum_terms(terms: tuple[tuple[np.ndarray, float], ...], constants: tuple[float, ...], out: np.ndarray) -> None:
+    """Store the sum of products and constants, in this order. Terms of 0, common on untilted detectors, are skipped."""
     out[:] = 0.0
     for values, factor in terms:
         if factor != 0.0:
@@ -47,18 +47,18 @@ def _add_up(terms: tuple[tuple[np.ndarray, float], ...], constants: tuple[float,
 
 
 class SubPixels:
-    """The sub-pixels at one place inside each pixel of a block, in one sensor layer.
+    """The sub-pixels at one position inside each pixel of a block, in one sensor layer.
 
-    Its arrays lie in the workspace: one of a thread's sub-pixels can be in use at a time.
+    Arrays are in the workspace: a thread can use one `SubPixels` at a time.
 
     Attributes
     ----------
     position
-        From the crystal [m], float64 [3, n].
+        Positions relative to the crystal [m], float64 [3, n].
     place
-        Fast and slow place of their middle in the pixel, 0 to 1.
+        Fast and slow position of their middle in the pixel, 0 to 1.
     path
-        Their distance from it [m], float64 [n].
+        Distances from the crystal [m], float64 [n].
     direction
         Unit vectors of the diffracted beam, float64 [3, n].
     """
@@ -75,7 +75,7 @@ class SubPixels:
         position = work.take("position", 3, len(fast))
         for axis in range(3):
             constants = (depth * panel.normal[axis], panel.origin[axis])
-            _add_up(((f, panel.fast[axis]), (s, panel.slow[axis])), constants, position[axis])
+            _sum_terms(((f, panel.fast[axis]), (s, panel.slow[axis])), constants, position[axis])
         if plan.curved:
             position = on_cylinder(panel, plan.geometry.beam, position)
         x, y, z = position
@@ -84,13 +84,13 @@ class SubPixels:
         self.direction = np.divide(position, self.path, out=work.take("direction", 3, len(fast)))
 
     def solid_angle(self) -> np.ndarray:
-        """Of the whole pixel, seen from here [sr]; 1 / path^2 for a point pixel."""
+        """Return the solid angle of the whole pixel, at this path [sr]; 1 / path^2 for a point pixel."""
         if self._plan.point_pixel:
             return 1.0 / self.path / self.path
         return self._panel.area / self.path / self.path * self._panel.close_distance / self.path
 
     def capture_fraction(self) -> np.ndarray:
-        """Fraction of the photons that this layer absorbs."""
+        """Return the fraction of the photons that this layer absorbs."""
         layers, normal = self._panel.layers, self._panel.normal
         x, y, z = self.direction
         parallax = x * normal[0] + y * normal[1] + z * normal[2]
@@ -98,18 +98,18 @@ class SubPixels:
         return front - back
 
     def scattering(self, incident: Vector, wavelength: float) -> np.ndarray:
-        """Scattering vectors (d - i) / lambda [1/m], float64 [3, n]."""
+        """Return the scattering vectors (d - i) / lambda [1/m], float64 [3, n]."""
         q = self._work.take("q", *self.direction.shape)
         for axis in range(3):
             np.subtract(self.direction[axis], incident[axis], out=q[axis])
         return np.divide(q, wavelength, out=q)
 
     def polarization(self, incident: Vector, renormalized: np.ndarray | None = None) -> np.ndarray:
-        """Kahn's polarization factor for a beam along ``incident``.
+        """Return Kahn's polarization factor for a beam along ``incident``.
 
-        The C program makes the directions unit vectors once more at this point and goes
-        on with them: later sources see a last bit changed. ``renormalized`` bool [n] tells
-        for which pixels (``None``: all).
+        As in the C program, `direction` is normalized once more here and the result is used for
+        all following sources, which can change the last bit. ``renormalized`` bool [n] selects the
+        pixels (``None``: all).
         """
         plan = self._plan
         x, y, z = self.direction
@@ -136,7 +136,7 @@ class SubPixels:
 
 
 def resolution_cut(q: np.ndarray, dmin: float) -> np.ndarray:
-    """bool [n]: finer than ``dmin`` [m] for scattering vectors q [3, n]."""
+    """Return bool [n], True where d of a scattering vector q [3, n] is below ``dmin`` [m]."""
     x, y, z = q
     stol = 0.5 * np.sqrt(x * x + y * y + z * z)
     stol[stol == 0.0] = 1e-300  # the direct beam is never cut

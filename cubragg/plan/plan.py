@@ -1,4 +1,4 @@
-"""From an experiment to a plan: every number that engines need, in SI units and radians."""
+"""The plan of an image: all numbers that engines need, in SI units and radians, computed from an experiment."""
 
 from __future__ import annotations
 
@@ -25,47 +25,48 @@ from cubragg.plan.rules import Rules, rules_of
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Every number that an engine needs.
+    """All numbers that an engine needs to render an image.
 
     Attributes
     ----------
     rules
-        Where the semantics differ.
+        The differences between the semantics.
     panels, detector_panels
-        The panels with pixels to render; and all panels of the detector.
+        Panels with pixels to render, and all panels of the detector.
     shape, roi, mask
-        Of the image: size (slow, fast) [pixel], region, and the pixels to render, those between panels left out
-        (bool [slow, fast]; ``None``: all).
+        Of the image: size (slow, fast) [pixel], region of interest, and pixels to render (bool [slow, fast], False
+        between panels; ``None``: all).
     geometry
-        The detector as placed: laboratory axes, and the figures that nanoBragg prints.
+        Laboratory axes, and the geometry of the detector as nanoBragg prints it.
     curved, point_pixel
-        The detector is a cylinder; solid angles have no obliquity.
+        Whether the detector is a cylinder, and whether solid angles are without obliquity.
     lattice, cells, crystal_shape, fudge
         The oriented lattice at phi = 0, cells along a, b, c (whole numbers as float), the shape's name in
         `crystallography.shapes.SHAPES`, and the factor on the spot radius squared.
     mosaic, phi, phi_angles
-        Mosaic domains; spindle steps, and the angle of each [rad].
+        Mosaic domains; spindle steps, and the angle of each step [rad].
     cell_axes
-        float64 [phi, domain, 3, 3]: a, b, c (third axis) with x, y, z [m] of each orientation.
+        float64 [phi, domain, 3, 3], cell axes of each orientation: a, b, c in rows, x, y, z [m] in columns.
     first_cell_axes
-        The same for the very first pass through the phi loop, where nanobragg semantics differ there (``None``:
-        nowhere); see `phi_zero.carried_rotations`.
+        The same for the first pass through the phi loop, if nanobragg semantics has other axes there; else ``None``.
+        See `phi_zero.carried_rotations`.
     factors, interpolate
         Structure factors, and whether they are interpolated between reflections.
     sources, wavelength
         The sources, and the central wavelength [m].
     fluence, polarized, kahn_factor
-        Photons per area [1/m^2]; whether photons are corrected for polarization, and how far the beam is polarized.
+        Photons per area [1/m^2]; whether there is a polarization correction, and the polarization of the beam.
     oversample, recommended_oversample
-        Sub-pixels along each edge of a pixel: in use, and those that resolve the crystal's fringes.
+        Sub-pixels along each edge of a pixel that are rendered, and that resolve the fringes of the coherent block.
     coarsest
-        The geometry that decides on the recommended oversampling.
+        The geometry from which the recommended oversampling is computed.
     dmin
         Resolution limit [m]; 0: none.
     samples
-        What the sum over a pixel is divided by: sources, domains, spindle steps and sub-pixels.
+        Number of samples by which the sum of a pixel is divided: sources x domains x spindle steps x sub-pixels.
     water
-        Start value of the sum in nanobragg semantics [electron^2]; in physical semantics water photons per steradian.
+        Background of water: in nanobragg semantics the initial value of the sum [electron^2], in physical semantics
+        photons per steradian.
     notices
         Warnings for the user.
     """
@@ -105,17 +106,17 @@ class Plan:
 
     @property
     def orientations(self) -> int:
-        """Spindle steps times mosaic domains."""
+        """Number of orientations: spindle steps times mosaic domains."""
         return self.cell_axes.shape[0] * self.cell_axes.shape[1]
 
     @property
     def block(self) -> CoherentBlock:
-        """The coherent block, for the crystal's shape."""
+        """The coherent block, as the functions of its shape take it."""
         stars = np.array((self.lattice.a_star, self.lattice.b_star, self.lattice.c_star))
         return CoherentBlock(self.cells, stars, self.fudge)
 
     def panel_at(self, fast: int, slow: int) -> PanelPlan | None:
-        """The panel that holds a pixel of the image; ``None`` where no panel with pixels to render does."""
+        """Return the panel of a pixel of the image; ``None`` if it is on no panel with pixels to render."""
         for panel in self.panels:
             rows, columns = panel.window
             if rows.start <= slow < rows.stop and columns.start <= fast < columns.stop:
@@ -124,12 +125,12 @@ class Plan:
 
 
 def make_plan(experiment: Experiment) -> Plan:
-    """Resolve an experiment.
+    """Return the plan of an experiment.
 
     Raises
     ------
     ConfigError
-        Where the parts, each valid, cannot be rendered together.
+        If the parts of the experiment are valid but cannot be rendered together.
     """
     beam, crystal, detector = experiment.beam, experiment.crystal, experiment.detector
     sampling, goniometer = experiment.sampling, experiment.goniometer
@@ -139,17 +140,17 @@ def make_plan(experiment: Experiment) -> Plan:
     lattice = crystal.lattice(experiment.semantics)
     sample_size, clipped = _clipped_sample(experiment)
     cells = crystal.cell_counts(lattice, sample_size)
-    decisive = coarsest(placed)
-    recommended = sampling.recommended_oversample(lattice, cells, decisive, wavelength)
+    coarsest_frame = coarsest(placed)
+    recommended = sampling.recommended_oversample(lattice, cells, coarsest_frame, wavelength)
     oversample = sampling.subpixels(recommended)
     sources = beam.source_table(geometry.beam, geometry.polar, geometry.vert)
     mosaic = crystal.mosaic()
     phi, angles = goniometer.sweep(), goniometer.angles()
     grid = experiment.structure_factors.grid
-    wanted = sampling.interpolate
-    if wanted is None:
-        # Cells as given: a size in mm is turned into cells only after this choice.
-        wanted = min(crystal.cells) <= 2
+    interpolate = sampling.interpolate
+    if interpolate is None:
+        # As in nanoBragg.c, the default depends on the given number of cells, not on that of a size in mm.
+        interpolate = min(crystal.cells) <= 2
     fluence = beam.photons_per_m2()
     axes, first_axes = oriented_cells(lattice, mosaic, angles, geometry.spindle, experiment.semantics)
     shape = detector.shape()
@@ -160,16 +161,16 @@ def make_plan(experiment: Experiment) -> Plan:
         curved=detector.curved, point_pixel=detector.point_pixel, lattice=lattice, cells=cells,
         crystal_shape=resolve_shape(crystal.shape, experiment.semantics).name, fudge=crystal.fudge, mosaic=mosaic,
         phi=phi, phi_angles=angles, cell_axes=axes, first_cell_axes=first_axes,
-        factors=experiment.structure_factors, interpolate=wanted and grid is not None,
+        factors=experiment.structure_factors, interpolate=interpolate and grid is not None,
         sources=sources, wavelength=wavelength, fluence=fluence, polarized=beam.polarized, kahn_factor=beam.kahn_factor,
-        oversample=oversample, recommended_oversample=recommended, coarsest=decisive,
+        oversample=oversample, recommended_oversample=recommended, coarsest=coarsest_frame,
         dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),
         samples=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample)
     return replace(plan, notices=(*clipped, *plan_warnings(experiment, plan)))
 
 
 def _clipped_sample(experiment: Experiment) -> tuple[Vector, list[str]]:
-    """Sample size [m], cut to the beam in y and z, and what was cut."""
+    """Return the size of the coherent block [m], clipped to the beam in y and z, and warnings about the clipping."""
     size = [units.m_from_mm(edge) for edge in experiment.crystal.sample_size_mm]
     edge = units.m_from_mm(experiment.beam.beamsize_mm)
     clipped = []
@@ -181,7 +182,7 @@ def _clipped_sample(experiment: Experiment) -> tuple[Vector, list[str]]:
 
 
 def _water(experiment: Experiment, fluence: float) -> float:
-    """The water term: F^2 times molecules in the cube; times r_e^2 * fluence once."""
+    """Return the water term: F^2 times the molecules in the cube times r_e^2 * fluence."""
     edge = units.water_m_from_um(experiment.sampling.water_um)
     f_water = units.WATER_F_ELECTRONS
     return (f_water * f_water * units.THOMSON_CROSS_SECTION_M2 * fluence * edge * edge * edge
@@ -190,19 +191,19 @@ def _water(experiment: Experiment, fluence: float) -> float:
 
 def oriented_cells(lattice: Lattice, mosaic: Mosaic, angles: list[float], spindle: Vector, semantics: str
                   ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Cell vectors of every (phi, domain); the second array is that of the first pass."""
+    """Return the cell axes of every (phi, domain), and those of the first pass if they differ."""
     later, first = (angles, angles) if semantics == "physical" else carried_rotations(angles)
-    vectors = _rotated(lattice, mosaic, later, spindle)
-    return vectors, (_rotated(lattice, mosaic, first, spindle) if first != later else None)
+    axes = _rotated(lattice, mosaic, later, spindle)
+    return axes, (_rotated(lattice, mosaic, first, spindle) if first != later else None)
 
 
 def _rotated(lattice: Lattice, mosaic: Mosaic, angles: list[float], spindle: Vector) -> np.ndarray:
     axes = [scale(axis, units.ANGSTROM_M) for axis in (lattice.a, lattice.b, lattice.c)]
-    turned = np.array([[rotate_axis(axis, spindle, angle) if angle != 0.0 else axis for axis in axes]
-                       for angle in angles])
+    rotated = np.array([[rotate_axis(axis, spindle, angle) if angle != 0.0 else axis for axis in axes]
+                        for angle in angles])
     if not mosaic.spread_rad > 0.0:
-        return turned[:, None]
+        return rotated[:, None]
     domains = np.array(mosaic.rotations).reshape(-1, 3, 3)[None, :, None]  # [1, domain, 1, row, column]
-    x = turned[:, None, :, None]  # [phi, 1, axis, 1, column]
-    # Products are summed by columns, as the C program does; matmul may round otherwise.
+    x = rotated[:, None, :, None]  # [phi, 1, axis, 1, column]
+    # Summed in the order of the C program; matmul may round differently.
     return np.ascontiguousarray(domains[..., 0] * x[..., 0] + domains[..., 1] * x[..., 1] + domains[..., 2] * x[..., 2])

@@ -1,8 +1,7 @@
-"""Warnings about the image of a plan."""
+"""Warnings about settings that make the image differ from what the user may expect."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,24 +16,28 @@ from cubragg.nanobragg.phi_zero import carried_rotations
 if TYPE_CHECKING:
     from cubragg.plan.plan import Plan
 
-#: Cell angles further off than this are worth a warning.
+#: Error of a cell angle above which there is a warning.
 _ANGLE_ERROR_DEG = 1e-3
 
 
 def plan_warnings(experiment: Experiment, plan: Plan) -> list[str]:
-    """Sentences about what may surprise the user in the image of a plan."""
+    """Return the warnings about an image, a sentence each."""
     found = []
     if plan.oversample < plan.recommended_oversample:
-        found.append(f"oversample {plan.oversample} is too coarse for this crystal: intensity may vary across a "
-                     f"sub-pixel; -oversample {plan.recommended_oversample} resolves it")
+        found.append(f"oversample {plan.oversample} is too coarse for this crystal: the intensity varies within "
+                     "a sub-pixel and photons may be wrong; "
+                     f"-oversample {plan.recommended_oversample} resolves it")
     if plan.mosaic.defaulted:
-        found.append(f"mosaic spread without a number of domains: {len(plan.mosaic.rotations)} domains are used")
+        found.append(f"mosaic spread without a number of domains: {len(plan.mosaic.rotations)} domains are used; "
+                     "-mosaic_domains sets their number")
     if plan.mosaic.collapsed:
-        found.append(f"{experiment.crystal.mosaic_domains} mosaic domains without a spread: one domain is used")
+        found.append(f"{experiment.crystal.mosaic_domains} mosaic domains without a spread: one domain is used; "
+                     "-mosaic_spread sets the spread")
     depths_um = {1e6 / sensor.mu_per_m for sensor in _sensors(plan) if sensor.depth_defaulted}
-    found += [f"sensor thickness without an attenuation depth: a depth of {depth:g} um is used"
+    found += [f"sensor thickness without an attenuation depth: a depth of {depth:g} um, the thickness, is used; "
+              "-detector_abs sets the depth"
               for depth in sorted(depths_um)]
-    found += _overlaps(plan)
+    found += _overlap_warnings(plan)
     found += _beam_warnings(experiment, plan)
     found += filter(None, [SHAPES[plan.crystal_shape].warning(plan.block)])
     return found + ([] if plan.rules.per_sample else _nanobragg_warnings(experiment, plan))
@@ -44,64 +47,67 @@ def _sensors(plan: Plan) -> set[Sensor]:
     return {sensor_of(panel.thickness_um or 0.0, panel.attenuation_um) for panel in plan.detector_panels}
 
 
-def _overlaps(plan: Plan) -> Iterator[str]:
-    """Placed panels that reach into one another: pixels are rendered as if each panel stood alone."""
+def _overlap_warnings(plan: Plan) -> list[str]:
+    """Return a warning about placed panels that overlap: each is rendered as if the others were not there."""
     if any(panel.made_by is not None for panel in plan.detector_panels):
-        return
+        return []
     overlaps = overlaps_in_space(plan.detector_panels)
-    if overlaps:
-        others = f" ({len(overlaps)} pairs of panels in all, the worst named)" if len(overlaps) > 1 else ""
-        yield (f"panels {overlaps[0].one} and {overlaps[0].other} overlap in space by {overlaps[0].pixels:.3g} pixels"
-               f"{others}: their pixels there record the same photons")
+    if not overlaps:
+        return []
+    largest = overlaps[0]
+    others = f" (the largest overlap of {len(overlaps)} pairs)" if len(overlaps) > 1 else ""
+    return [f"panels {largest.one} and {largest.other} overlap in space by {largest.pixels:.3g} pixels{others}: both "
+            "record the same photons there"]
 
 
 def _beam_warnings(experiment: Experiment, plan: Plan) -> list[str]:
-    """Divergence and dispersion that come out otherwise than their settings suggest."""
+    """Return the warnings about settings of divergence and dispersion that have no effect or are defaulted."""
     beam, sources = experiment.beam, plan.sources
     found: list[str] = []
     if sources.from_list:
         return found
     for name, axis, sweep in (("horizontal", "hdiv", sources.horizontal), ("vertical", "vdiv", sources.vertical)):
-        span, step = getattr(beam, f"{axis}_range_mrad"), getattr(beam, f"{axis}_step_mrad")
+        range_mrad, step = getattr(beam, f"{axis}_range_mrad"), getattr(beam, f"{axis}_step_mrad")
         steps = getattr(beam, f"{axis}_steps") or 0
-        if (steps > 1 or span or step) and sweep.count == 1:
-            found.append(f"{name} divergence comes to nothing: a range, a step > 0 and two points at least are needed")
-        if steps > 0 and span is None and not step:
-            found.append(f"{name} divergence has steps but no range: 1 rad is used")
+        if (steps > 1 or range_mrad or step) and sweep.count == 1:
+            found.append(f"{name} divergence has no effect: it needs a range, a step > 0 and at least two points")
+        if steps > 0 and range_mrad is None and not step:
+            found.append(f"{name} divergence has steps but no range: a range of 1 rad is used; -{axis}range sets it")
     if (beam.dispersion_steps or 0) > 1 and plan.sources.dispersion.count == 1:
-        found.append("dispersion steps without a dispersion: one wavelength is used")
+        found.append("dispersion steps without a dispersion: one wavelength is used; -dispersion sets it")
     return found
 
 
 def _nanobragg_warnings(experiment: Experiment, plan: Plan) -> list[str]:
-    """Rules of nanoBragg.c that change the image and that physical semantics leaves out."""
+    """Return the warnings about deviations of nanoBragg.c from the textbook that affect this image."""
     crystal, detector, sampling = experiment.crystal, experiment.detector, experiment.sampling
     found = []
     if crystal.cell is not None and crystal.a_matrix is None:
         error = crystal.angle_error_deg(plan.lattice)
         if error > _ANGLE_ERROR_DEG:
-            found.append(f"nanoBragg makes cells with three oblique angles up to {error:.3g} deg off; "
-                         "--semantics physical keeps the angles")
+            found.append(f"the cell has three oblique angles, which nanoBragg's formula changes by up to "
+                         f"{error:.3g} deg; --semantics physical keeps them")
     if detector.pivot not in (None, plan.geometry.pivot):
-        found.append(f"pivot {detector.pivot} is without effect: the {detector.convention} convention "
+        found.append(f"pivot {detector.pivot} has no effect: the {detector.convention} convention "
                      f"always pivots about the {plan.geometry.pivot}")
     if detector.pix0_m is not None:
-        found.append("pix0_vector is without effect beyond selecting the custom convention; "
-                     "--semantics physical places the detector by it")
+        found.append("pix0_vector only selects the custom convention and does not place the detector; with "
+                     "--semantics physical it does")
     if detector.curved and abs(plan.geometry.beam[0]) < 0.5:
         found.append("the curved detector assumes a beam along x: with this convention the image lies "
                      "near two-theta 57 deg")
     if plan.first_cell_axes is not None or any(
             used != angle for used, angle in zip(carried_rotations(plan.phi_angles)[0], plan.phi_angles, strict=True)):
-        found.append("the phi step at exactly 0 keeps the rotation of the step before it (the last one, for the first "
-                     "step); a phi of 1e-9 deg or --semantics physical avoids that")
+        found.append("the phi step at exactly 0 deg is rendered with the rotation of the previous step (the last "
+                     "one, for the first step); -phi 1e-9 or --semantics physical avoids that")
     weights = plan.sources.weight
     if plan.sources.from_list and not np.all(weights == weights[0]):
-        found.append("source weights are ignored: every source counts the same; --semantics physical uses them")
+        found.append("source weights are ignored and all sources weigh the same; --semantics physical uses the weights")
     if sampling.water_um > 0.0:
-        found.append("water is scaled by r_e^2 * fluence twice and divided by the number of steps"
-                     + (f" (harmless at the default fluence but for the {plan.samples} steps)"
-                        if plan.fluence == DEFAULT_FLUENCE else ""))
+        found.append("the water background is multiplied by r_e^2 * fluence twice"
+                     + (" (a factor of 1 at the default fluence)" if plan.fluence == DEFAULT_FLUENCE else "")
+                     + f" and divided by the number of samples, {plan.samples}; --semantics physical "
+                     "scales it correctly")
     sensors = _sensors(plan)
     if sampling.oversample_thick and any(sensor.thickness_m == 0.0 for sensor in sensors):
         found.append("oversample_thick without a sensor thickness multiplies by 0: the image will be zero")

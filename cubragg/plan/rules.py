@@ -1,4 +1,4 @@
-"""The rules by which samples become photons: where nanoBragg.c and physical semantics differ."""
+"""How samples are summed to photons: where nanobragg and physical semantics differ."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from cubragg.experiment.experiment import Experiment
 
 
 class Rules(NamedTuple):
-    """What an engine needs to know of the semantics.
+    """The differences between the semantics that engines implement.
 
     Attributes
     ----------
     per_sample
-        Polarization, solid angle, absorbed fraction and source weight are those of each sample, and a sample whose
-        neighbourhood leaves the grid of structure factors takes its nearest reflection (physical semantics). Otherwise
-        they are those of a pixel's first sub-pixel, sources count alike, and interpolation stops for good at the first
-        such sample (nanoBragg.c).
+        Physical semantics: polarization, solid angle, absorbed fraction and source weight are computed for each sample,
+        and a sample whose neighbourhood exceeds the grid of structure factors has the amplitude of its nearest
+        reflection. Otherwise nanoBragg.c: the factors are those of the pixel's first sub-pixel, sources have equal
+        weights, and interpolation is off for all samples after the first one whose neighbourhood exceeds the grid.
     running_thick, running_polar, running_omega
         Absorbed fraction, polarization, solid angle multiply the running sum after each term, as nanoBragg.c does with
         ``-oversample_thick``, ``_polar`` and ``_omega``. Never with ``per_sample``.
@@ -29,12 +29,12 @@ class Rules(NamedTuple):
 
     @property
     def running(self) -> bool:
-        """Whether any factor multiplies the running sum, so that the order of terms matters."""
+        """Whether a factor multiplies the running sum, so that the order of terms matters."""
         return self.running_thick or self.running_polar or self.running_omega
 
 
 def rules_of(experiment: Experiment) -> Rules:
-    """The rules of an experiment's semantics."""
+    """Return the rules of an experiment's semantics."""
     if experiment.semantics == "physical":
         return Rules(per_sample=True)
     sampling = experiment.sampling

@@ -6,14 +6,14 @@ import numpy as np
 
 
 class Workspace:
-    """Arrays that one thread reuses from orientation to orientation: fresh ones cost page faults."""
+    """Scratch arrays of one thread, kept for all orientations: allocating new ones costs page faults."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._buffers: dict[tuple[str, int], np.ndarray] = {}
 
     def take(self, name: str, rows: int, count: int) -> np.ndarray:
-        """A float64 scratch array [rows, count]; [count] if ``rows`` is 0."""
+        """Return an uninitialized float64 array [rows, count]; [count] if ``rows`` is 0."""
         buffer = self._buffers.get((name, rows))
         if buffer is None:
             shape = (rows, self.size) if rows else (self.size,)

@@ -1,4 +1,4 @@
-"""Where the Ewald sphere passes reflections. Lengths are metres, reciprocal ones 1/m. `specs/truth.md`"""
+"""Intersection of the Ewald sphere with reflection profiles. Lengths in m, reciprocal ones in 1/m. `specs/truth.md`"""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from cubragg import units
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.plan.plan import Plan
 
-#: The profile of a reflection is wide where it is above this share of its peak.
+#: Height of a reflection profile, relative to its peak, at which it ends.
 _TAIL = 1e-6
 
 
 def profile_metric(plan: Plan) -> np.ndarray:
-    """float64 [3, 3]: quadratic form in fractional index that is 1 where the profile of a reflection ends."""
+    """Return float64 [3, 3], the quadratic form in fractional indices that is 1 where a reflection profile ends."""
     shape, block = SHAPES[plan.crystal_shape], plan.block
     return shape.metric(block) / shape.width_sqr(block, _TAIL)
 
 
 def offset_on_sphere(hkl: np.ndarray, axes: np.ndarray, incident: np.ndarray, wavelength: float, metric: np.ndarray
                      ) -> np.ndarray:
-    """From reflections [n, 3] to the point of the sphere where their profiles are highest, in index [n, 3].
+    """Return the offset in indices [n, 3] of the point of the sphere where the profiles of reflections are highest.
 
     Parameters
     ----------
     axes
-        Of the cell, float64 [3, 3] [m].
+        Cell axes, float64 [3, 3] [m].
     incident, wavelength
         Unit vector [3] of the beam, and wavelength [m].
     metric
-        From `profile_metric`.
+        Of `profile_metric`.
     """
     stars = np.linalg.inv(axes).T
     beam = hkl @ stars + incident / wavelength
@@ -40,5 +40,5 @@ def offset_on_sphere(hkl: np.ndarray, axes: np.ndarray, incident: np.ndarray, wa
 
 
 def cell_volume(plan: Plan) -> float:
-    """Volume of the cell as rendered [A^3]."""
+    """Return the volume of the rendered cell [A^3]."""
     return abs(float(np.linalg.det(plan.cell_axes[0, 0]))) / units.ANGSTROM_M ** 3

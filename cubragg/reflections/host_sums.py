@@ -1,4 +1,4 @@
-"""Per-reflection sums by the host-compiled kernels: those of `NumpySums`, about as fast as the image."""
+"""Per-reflection sums with the kernels compiled for the host: those of `NumpySums`, in about the time of an image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cubragg.reflections.reflection_sums import SUMS, NumpySums, ReflectionCodes
 
 
 class HostSums:
-    """Adds up the photons of panels by reflection; for plans without running products.
+    """Sums the photons of panels by reflection; for plans without running products.
 
     Raises
     ------
@@ -41,12 +41,12 @@ class HostSums:
         return self._reference.codes
 
     def set_panel(self, panel: PanelPlan) -> None:
-        """Go on with another panel of the plan."""
+        """Select a panel of the plan."""
         self._panel = panel
         self._reference.set_panel(panel)
 
     def panel_sums(self, threads: int | None, progress: Progress | None = None) -> ReflectionSums:
-        """The sums of the current panel, over every sample of every pixel."""
+        """Return the sums of the current panel over all samples of all pixels."""
         kernel = self._launches.kernel
         kernel.threads = threads or available_cores()
         panel, reference = self._panel, self._reference
@@ -67,7 +67,7 @@ class HostSums:
 
 
 def _without(panel: PanelPlan, indices: list[int]) -> PanelPlan:
-    """The panel with the pixels at some roi indices masked."""
+    """Return the panel with the pixels of some ROI indices masked."""
     if not indices:
         return panel
     mask = np.ones(panel.shape, dtype=bool) if panel.mask is None else panel.mask.copy()
@@ -79,7 +79,7 @@ def _without(panel: PanelPlan, indices: list[int]) -> PanelPlan:
 
 @contextmanager
 def _empty_sums(library: ctypes.CDLL) -> Iterator[ctypes.c_void_p]:
-    """Empty sums, a `PanelSums` of `reflection_sums.cpp`."""
+    """Allocate an empty `PanelSums` of `reflection_sums.cpp`, and free it at the end."""
     library.panel_sums_new.restype = ctypes.c_void_p
     sums = ctypes.c_void_p(library.panel_sums_new())
     try:

@@ -1,7 +1,8 @@
-"""Which part of a reflection an image holds.
+"""Partiality: the fraction of a reflection that is in an image.
 
-Of a rotation image: its photons over those of a whole passage through the Ewald sphere at the
-image's photons per degree. Of a still: how high on its profile the sphere cuts it. `specs/truth.md`
+In a rotation image it is the photons divided by those of a full passage through the Ewald sphere, at the
+image's photons per degree. In a still it is the height of the profile on the sphere, relative to its peak.
+`specs/truth.md`
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from cubragg.plan.workspace import Workspace
 from cubragg.reflections.ewald import cell_volume, offset_on_sphere, profile_metric
 from cubragg.reflections.reflection_sums import is_rotation
 
-#: Below this sine of the angle between beam and path of a node, its passage is grazing and has no partiality.
+#: Smallest component of a node's velocity along the diffracted beam, relative to |r|; below, there is no partiality.
 _GRAZING = 0.01
 
 
 def partiality(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, fast: np.ndarray,
                slow: np.ndarray, photons: np.ndarray) -> np.ndarray:
-    """Partiality [n]; NaN where it has no meaning.
+    """Return the partiality [n]; NaN where it is not defined.
 
     Parameters
     ----------
     plan, panel
-        The image, and the panel with the reflections.
+        Plan of the image, and the panel of the reflections.
     hkl, F
         Reflections [n, 3] and their structure factors [n].
     phi, fast, slow, photons
@@ -39,26 +40,26 @@ def partiality(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi
         return np.zeros(0)
     if not is_rotation(plan):
         return _still(plan, hkl)
-    whole = _passage(plan, panel, hkl, F, phi, fast, slow)
-    return np.divide(photons, whole, out=np.full(len(hkl), np.nan), where=whole > 0.0)
+    full = _full_passage(plan, panel, hkl, F, phi, fast, slow)
+    return np.divide(photons, full, out=np.full(len(hkl), np.nan), where=full > 0.0)
 
 
 def _still(plan: Plan, hkl: np.ndarray) -> np.ndarray:
-    """Mean over orientations of the squared lattice factor where the sphere passes, as a share of its peak [n]."""
+    """Return the squared lattice factor on the sphere relative to its peak [n], averaged over orientations."""
     metric, sources = profile_metric(plan), plan.sources
     weights = sources.weight if plan.rules.per_sample else np.ones(len(sources.weight))
     total = np.zeros(len(hkl))
     orientations = plan.cell_axes.reshape(-1, 3, 3)
     work = Workspace(len(hkl))
     for weight, incident, wavelength in zip(weights, sources.incident, sources.wavelength_m.tolist(), strict=True):
-        for axes in orientations:
-            offset = offset_on_sphere(hkl, axes, incident, wavelength, metric)
+        for cell_axes in orientations:
+            offset = offset_on_sphere(hkl, cell_axes, incident, wavelength, metric)
             total += weight * _height(plan, offset.T, work)
     return total / (weights.sum() * len(orientations))
 
 
 def _height(plan: Plan, offset: np.ndarray, work: Workspace) -> np.ndarray:
-    """Squared lattice factor over its peak [n] at ``offset`` [3, n] from a node; 0 nearer to another node."""
+    """Return the relative squared lattice factor [n] at ``offset`` [3, n] from a node; 0 if another node is nearer."""
     shape, block = SHAPES[plan.crystal_shape], plan.block
     inside = np.all(np.abs(offset) <= 0.5, axis=0)
     offset = np.where(inside, offset, 0.0)
@@ -66,11 +67,11 @@ def _height(plan: Plan, offset: np.ndarray, work: Workspace) -> np.ndarray:
     return np.where(inside, np.square(amplitude / (shape.peak * block.count)), 0.0)
 
 
-def _passage(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, fast: np.ndarray,
-             slow: np.ndarray) -> np.ndarray:
-    """Photons [n] of a whole passage through the sphere, at the rate of this image.
+def _full_passage(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, fast: np.ndarray,
+                  slow: np.ndarray) -> np.ndarray:
+    """Return the photons [n] of a full passage through the sphere, at the photons per degree of this image.
 
-    With d3q = dOmega / lambda^2 |(m x r).n| dphi for a node r that turns about m and leaves along n, the
+    With d3q = dOmega / lambda^2 |(m x r).n| dphi for a node r that rotates about m and diffracts along n, the
     integral of the squared lattice factor over solid angle and phi is lambda^2 / (V |(m x r).n|) times that
     over index space.
     """
@@ -89,14 +90,15 @@ def _passage(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi: 
     with np.errstate(divide="ignore"):
         integral = (wavelength * wavelength / (cell_volume(plan) * speed)
                     * SHAPES[plan.crystal_shape].integral(plan.block))
-    whole = (units.THOMSON_CROSS_SECTION_M2 * plan.fluence / plan.phi.span * F * F * integral
-             * _corrections(plan, panel, fast, slow))
-    whole[grazing] = np.nan
-    return whole
+    full = (units.THOMSON_CROSS_SECTION_M2 * plan.fluence / plan.phi.span * F * F * integral
+            * _corrections(plan, panel, fast, slow))
+    full[grazing] = np.nan
+    return full
 
 
 def _corrections(plan: Plan, panel: PanelPlan, fast: np.ndarray, slow: np.ndarray) -> np.ndarray:
-    """Polarization, absorption in all layers, and the pixel's solid angle over the true one [n], at places [pixel]."""
+    """Return polarization x absorption in all layers x solid angle of the pixel over the exact one [n], at positions
+    [pixel]."""
     n, layers, normal = plan.oversample, panel.layers, panel.normal
     counted = range(layers.count) if plan.rules.per_sample else range(layers.count - 1, layers.count)
     factor = np.zeros(len(fast))
@@ -104,11 +106,11 @@ def _corrections(plan: Plan, panel: PanelPlan, fast: np.ndarray, slow: np.ndarra
         sub = SubPixels(plan, panel, fast - 0.5 / n, slow - 0.5 / n, layer, 0, 0, Workspace(len(fast)))
         x, y, z = sub.direction
         towards = x * normal[0] + y * normal[1] + z * normal[2]
-        here = sub.solid_angle() * sub.path ** 2 / (panel.area * towards)
+        of_layer = sub.solid_angle() * sub.path ** 2 / (panel.area * towards)
         if layers.thickness_m > 0.0:
-            here = here * sub.capture_fraction()
+            of_layer = of_layer * sub.capture_fraction()
         if plan.polarized:
-            here = here * sub.polarization(plan.geometry.beam)
-        factor += here
-    # In nanobragg semantics every layer counts as much as the last one.
+            of_layer = of_layer * sub.polarization(plan.geometry.beam)
+        factor += of_layer
+    # In nanobragg semantics the factors of the last layer are applied to all layers.
     return factor if plan.rules.per_sample else factor * layers.count

@@ -1,6 +1,6 @@
-"""What a perfect processing program would find in an image: position, photons and partiality of every reflection.
+"""Predicted reflections of an image: position, photons and partiality of each, computed from the plan.
 
-`specs/truth.md` says what each number means.
+`specs/truth.md` defines each number.
 """
 
 from __future__ import annotations
@@ -23,28 +23,27 @@ from cubragg.reflections.reflection_table import Flags, Orientation, ReflectionT
 
 #: Photons that a reflection needs to be listed.
 MIN_PHOTONS = 1.0
-_CUT_SHARE = 0.01
-_OVERLAP_SHARE = 0.05
+_CUT_FRACTION = 0.01
+_OVERLAP_FRACTION = 0.05
 
 
 def require_reflection_sums(plan: Plan) -> None:
-    """Make sure that the photons of an image can be added up by reflection.
+    """Raise if the photons of an image cannot be summed by reflection.
 
     Raises
     ------
     ConfigError
-        For running products: they scale the terms before them, so that a pixel's photons belong to no reflection.
+        For running products: they multiply preceding terms too, so that photons cannot be assigned to reflections.
     """
     for name in ("thick", "polar", "omega"):
         if getattr(plan.rules, f"running_{name}"):
-            raise ConfigError(f"sampling.oversample_{name}", "multiplies the running sum of a pixel, whose photons "
-                              "then belong to no reflection; predicted reflections need --semantics physical or none "
-                              "of these")
+            raise ConfigError(f"sampling.oversample_{name}", "a factor on the running sum of a pixel leaves photons "
+                              "that cannot be assigned to reflections; omit it, or give --semantics physical")
 
 
 def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: int | None = None, backend: str = "auto",
             progress: Progress | None = None) -> ReflectionTable:
-    """List the reflections of an image.
+    """Return the reflection table of an image.
 
     Parameters
     ----------
@@ -55,9 +54,9 @@ def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: i
     threads
         CPU threads; all cores if ``None``.
     backend
-        ``numpy``; with any other, the kernels compiled by this machine's C++ compiler, if it has one.
+        ``numpy``: NumPy. Otherwise the kernels compiled for the host, or NumPy without a C++ compiler.
     progress
-        Called with (pixels done, pixels in all) now and then.
+        Called repeatedly with (finished pixels, all pixels).
 
     Raises
     ------
@@ -80,28 +79,28 @@ def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: i
 
 
 def _summing_engine(plan: Plan, backend: str) -> HostSums | NumpySums:
-    """What adds up photons by reflection: the kernels, else NumPy."""
+    """Return the engine that sums photons by reflection: the host kernels, or NumPy if they are not available."""
     if backend != "numpy":
         try:
             return HostSums(plan)
         except (BackendUnavailable, KernelBuildError):
-            pass  # NumPy finds the same, later
+            pass  # NumPy computes the same sums, more slowly
     return NumpySums(plan)
 
 
 def _columns(plan: Plan, panel: PanelPlan, codes: ReflectionCodes, sums: ReflectionSums, min_photons: float
              ) -> dict[str, np.ndarray]:
-    """The columns of the reflections on one panel."""
+    """Return the columns of the reflections on one panel."""
     bright = (sums.values[:, 0] >= min_photons) & (sums.values[:, 0] > 0.0)
     code, values = sums.code[bright], sums.values[bright]
     photons = values[:, 0]
-    fast, slow, phi, pixel_fast, pixel_slow, rim, foreign = (values[:, 1:] / photons[:, None]).T
+    fast, slow, phi, pixel_fast, pixel_slow, on_edge, foreign = (values[:, 1:] / photons[:, None]).T
     hkl, entering = codes.unpack(code)
     F = structure_factors(plan, hkl)
     stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
     with np.errstate(divide="ignore"):
         spacing = 1.0 / np.linalg.norm(hkl @ stars, axis=1)
-    flags = (Flags.OVERLAP * (foreign > _OVERLAP_SHARE) + Flags.CUT * (rim > _CUT_SHARE)
+    flags = (Flags.OVERLAP * (foreign > _OVERLAP_FRACTION) + Flags.CUT * (on_edge > _CUT_FRACTION)
              + Flags.DIRECT_BEAM * ~hkl.any(axis=1) + Flags.ENTERING * entering).astype(np.int64)
     sub = SubPixels(plan, panel, fast - 0.5 / plan.oversample, slow - 0.5 / plan.oversample, 0, 0, 0,
                     Workspace(len(fast)))
@@ -116,25 +115,25 @@ def _columns(plan: Plan, panel: PanelPlan, codes: ReflectionCodes, sums: Reflect
 
 
 def structure_factors(plan: Plan, hkl: np.ndarray) -> np.ndarray:
-    """F [n] of whole indices [n, 3]."""
+    """Return F [n] of integer indices [n, 3]."""
     factors = plan.factors
     F = np.full(len(hkl), factors.default_F)
     if factors.grid is not None:
-        place = hkl - np.array(factors.origin)
-        inside = np.all((place >= 0) & (place < factors.grid.shape), axis=1)
-        F[inside] = factors.grid[tuple(place[inside].T)]
+        point = hkl - np.array(factors.origin)
+        inside = np.all((point >= 0) & (point < factors.grid.shape), axis=1)
+        F[inside] = factors.grid[tuple(point[inside].T)]
     return F
 
 
 def orientation(plan: Plan) -> Orientation:
-    """The crystal's orientation of a plan."""
+    """Return the orientation of the crystal of a plan."""
     lattice = plan.lattice
     axes, stars = (np.array(rows) for rows in ((lattice.a, lattice.b, lattice.c),
                                                (lattice.a_star, lattice.b_star, lattice.c_star)))
     angles = plan.phi_angles
     middle = angles[0] + (plan.phi.span / 2.0 if is_rotation(plan) else 0.0)
     mid = np.array([rotate_axis(tuple(row), plan.geometry.spindle, middle) for row in stars.tolist()])
-    # Real axes in the standard setting are lower triangular rows; QR of the rotated ones finds it.
+    # In the standard setting the rows a, b, c are lower triangular, so that QR of the rotated axes gives U.
     q, r = np.linalg.qr(axes.T)
     signs = np.sign(np.diag(r))
     U, standard = q * signs, (r.T * signs)

@@ -1,18 +1,18 @@
-// Per-reflection sums of a panel, in place of an image; for the CPU, in double precision, without running products.
+// Per-reflection sums of a panel instead of its image; for the CPU, in double precision, without running products.
 // specs/truth.md
 //
 //   sums of a reflection = sum over pixels and samples of photons * (1; fast, slow, phi; fast, slow of the pixel's
-//                          centre; pixel on an edge; share of other reflections in the pixel)
-//   photons of a sample  = r_e^2 fluence / steps * w F^2 latt^2 P omega capture (symbols: kernels/image_sum.cuh)
+//                          centre; pixel on an edge; fraction of other reflections in the pixel)
+//   photons of a sample  = r_e^2 fluence / samples * w F^2 latt^2 P omega capture (symbols: kernels/image_sum.cuh)
 //
-// A sample belongs to the reflection nearest to it, h0 = ceil(h - 1/2). Consecutive samples of a pixel mostly belong to
-// one reflection: `PixelSums` adds those up, and only where the reflection changes a row goes to the tile's `KeyedSums`
-// of pixels and reflections. When a tile is complete, the factors of its pixels are known, and its rows go to the
-// reflections of its segment, a run of tiles with a fixed place in the image. Segments are added in their order: the
-// number of threads changes no bit.
+// A sample is assigned to the nearest reflection, h0 = ceil(h - 1/2). Consecutive samples of a pixel mostly belong to
+// the same reflection: `PixelSums` sums those, and adds a row to the tile's `KeyedSums` of pixels and reflections only
+// when the reflection changes. When a tile is complete, the factors of its pixels are applied, and its rows are added
+// to the reflections of its segment, a fixed run of tiles. Segments are summed in a fixed order, so that the result
+// does not depend on the number of threads.
 //
-// Mapping: a thread takes a segment, its tiles in turn; a tile is a block of kernels/tile.cuh.
-// Arrays beside those of kernels/inputs.cuh: crossings [orientation, CROSSING_COLUMNS] double, reach [h, k, l] double
+// Mapping: a thread processes the tiles of a segment one after another; a tile is a block of kernels/tile.cuh.
+// Arrays in addition to those of kernels/inputs.cuh: crossings [orientation, CROSSING_COLUMNS] double, reach [h, k, l] double
 // and edge uint8 [slow - first_row, fast].
 #include <cstddef>
 #include <vector>
@@ -26,10 +26,10 @@
 #include "sample_loop.cuh"
 #include "host_launch.hpp"
 
-// Tiles of a segment.
+// Number of tiles in a segment.
 #define SEGMENT_TILES (256 / TILE_FAST)
 
-// Sums of a few columns by key, in the order in which keys came: a hash table with open addressing.
+// Sums of a few columns by key, in the order of the first use of each key: a hash table with open addressing.
 template <int COLUMNS> class KeyedSums {
 public:
     struct Row {
@@ -40,7 +40,7 @@ public:
 
     std::vector<Row> rows;
 
-    // The row of a key; zeros if it is new.
+    // Return the row of a key; a new row is zero.
     Row &at(long long key)
     {
         if (last < rows.size() && rows[last].key == key) return rows[last];
@@ -63,11 +63,11 @@ public:
 
 private:
     static constexpr std::size_t FREE = ~std::size_t(0);
-    std::vector<std::size_t> slots;  // a power of 2 of them: numbers of rows
-    std::size_t last = 0;            // row of the key before
+    std::vector<std::size_t> slots;  // row numbers; the size is a power of 2
+    std::size_t last = 0;            // row of the previous key
     int shift = 64;
 
-    // The golden ratio's multiples spread keys over all slots.
+    // Multiplicative hashing with the golden ratio spreads keys over all slots.
     std::size_t home(long long key) const { return (unsigned long long)key * 0x9E3779B97F4A7C15ull >> shift; }
 
     void grow()
@@ -87,28 +87,28 @@ private:
 #define PIXEL_COLUMNS 4
 typedef KeyedSums<PIXEL_COLUMNS> TileSums;
 // Columns: photons; photons times fast, slow [pixel], phi [rad]; times fast and slow of the pixels' centres; photons in
-// pixels on an edge; photons times the share of other reflections in their pixel.
+// pixels on an edge; photons times the fraction of other reflections in their pixel.
 #define REFLECTION_COLUMNS 8
 typedef KeyedSums<REFLECTION_COLUMNS> Reflections;
 
 struct Segment {
-    TileSums pixels;  // of the tile in turn
+    TileSums pixels;  // of the current tile
     Reflections reflections;
 };
 
-// What the launches over a panel add to; made and read by the `panel_sums_` functions.
+// Sums of all launches over a panel; created and read by the `panel_sums_` functions.
 struct PanelSums {
-    int columns;  // segments of a row of tiles
+    int columns;  // segments in a row of tiles
     std::vector<Segment> segments;
     Reflections total;
 };
 
-// Columns of `crossings`: an index's scalar product with the first three is the speed out of the Ewald sphere, or 0;
-// spindle angle [rad].
+// Columns of `crossings`: the scalar product of h, k, l with the first three is the speed out of the Ewald sphere (0
+// in stills); spindle angle [rad].
 #define CROSSING_PHI 3
 #define CROSSING_COLUMNS 4
 
-// The number of a reflection; `reach` holds the largest index of each axis. reflection_sums.py: ReflectionCodes
+// Return the code of a reflection; `reach` is the largest index along each axis. reflection_sums.py: ReflectionCodes
 DEVICE double clipped(double index, double reach) { return index < -reach ? -reach : index > reach ? reach : index; }
 DEVICE double code_of(const double *reach, const double *crossing, double h, double k, double l)
 {
@@ -117,18 +117,18 @@ DEVICE double code_of(const double *reach, const double *crossing, double h, dou
     return (row * (2.0 * reach[2] + 1.0) + clipped(l, reach[2]) + reach[2]) * 2.0 + entering;
 }
 
-// 32-bit words for a tile's pixels.
+// Number of 32-bit words with a bit for each pixel of a tile.
 #define PIXEL_WORDS ((BLOCK + 31) / 32)
 
-// Of each pixel of a tile its current reflection, and the sums since it came: a `Sum` of kernels/sample_loop.cuh.
+// Current reflection of each pixel of a tile, and its sums so far: a `Sum` of kernels/sample_loop.cuh.
 struct PixelSums {
     alignas(64) double code[BLOCK];
     alignas(64) double sums[PIXEL_COLUMNS][BLOCK];
-    alignas(64) double part[2][BLOCK];  // terms of the current sub-pixel and source, and times phi; not yet in `sums`
+    alignas(64) double part[2][BLOCK];  // terms of the current sub-pixel and source, and terms times phi; not yet in `sums`
     alignas(64) double term[BLOCK], next[BLOCK];
     alignas(64) FLAG changes[PIXEL_WORDS * 32];
-    alignas(64) double factor[BLOCK];  // what the terms of the current sub-pixel and source have in common
-    double in_fast, in_slow;           // the current sub-pixel's place in its pixel
+    alignas(64) double factor[BLOCK];  // common factor of the terms of the current sub-pixel and source
+    double in_fast, in_slow;           // position of the current sub-pixel in its pixel
     double reach[3];
     const double *crossings;
     TileSums *finished;
@@ -164,7 +164,7 @@ DEVICE void finish_reflection(PixelSums &sum, int t)
     for (int column = 0; column < PIXEL_COLUMNS; ++column) sums[column] += sum.sums[column][t];
 }
 
-// Go on with another reflection in the pixels whose last term belongs to one.
+// Start the next reflection in the pixels whose last term belongs to another one than before.
 static void change_reflections(PixelSums &sum, double phi)
 {
     for (int word = 0; word < PIXEL_WORDS; ++word) {
@@ -220,7 +220,7 @@ DEVICE void finish_source(PixelSums &sum)
     FOR_T add_part(sum, t);
 }
 
-// Move the rows of a complete tile to its segment's reflections; photons are terms times `scale` of their pixel.
+// Add the rows of a complete tile to the reflections of its segment; photons are terms times `scale` of their pixel.
 static void finish_tile(const Params &p, Segment &segment, const double *scale, const unsigned char *edge,
                         int first_fast, int first_slow)
 {
@@ -284,7 +284,7 @@ static void add_segments(PanelSums &panel)
     panel.segments.clear();
 }
 
-// As `launch`, a thread for each segment; the sums are the last argument.
+// Like `launch`, but a thread processes whole segments; the last of `arguments` is the PanelSums.
 extern "C" void host_reflection_sums(int columns, int rows, int threads, void **arguments)
 {
     PanelSums &sums = **static_cast<PanelSums **>(arguments[argument_count(reflection_sums) - 1]);

@@ -1,7 +1,7 @@
-"""Per-reflection sums of an image: the NumPy engine with its photons added up by reflection.
+"""Per-reflection sums of an image with the NumPy engine.
 
-The photons of a sample belong to the reflection whose indices are nearest, h0 = ceil(h - 1/2). They are those that
-the engine adds to the pixel, so that the sums of all reflections make the image without its water. `specs/truth.md`
+The photons of a sample are assigned to the reflection with the nearest indices, h0 = ceil(h - 1/2). They are the terms
+that the engine adds to the pixel, so that the sum over all reflections is the image without water. `specs/truth.md`
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
 
-#: Entries that `KeyedSums` collects before it adds up those with the same key.
+#: Entries that `KeyedSums` collects before it sums those with the same key.
 _COLLECTED = 1_000_000
 #: Columns of `ReflectionSums`.
 SUMS = 8
-#: Points along each edge of the detector at which the largest scattering vector is looked for.
+#: Points along each edge of the detector at which the scattering vector is computed to find the longest one, and the
+#: factor by which that can be exceeded between the points.
 _GRID = 33
 _GRID_MARGIN = 1.03
 
 
 class ReflectionCodes:
-    """Reflections as whole numbers: h, k, l and whether it enters the Ewald sphere.
+    """Codes of reflections: integers that represent h, k, l and whether the reflection enters the Ewald sphere.
 
     Attributes
     ----------
     reach
-        int64 [3]: the largest index of each axis.
+        int64 [3], largest index along each axis.
     size
-        How many codes there are.
+        Number of codes.
     """
 
     def __init__(self, reach: np.ndarray) -> None:
@@ -48,23 +49,23 @@ class ReflectionCodes:
         self.size = int(np.prod(self._sides)) * 2
 
     def pack(self, hkl: np.ndarray, entering: np.ndarray | bool) -> np.ndarray:
-        """Whole numbers as float64 [n] of whole indices [3, n] and bool [n]; the indices are clipped in place."""
+        """Return the codes, float64 [n], of integer indices [3, n] and bool [n]; the indices are clipped in place."""
         h, k, l = np.clip(hkl, -self.reach[:, None], self.reach[:, None], out=hkl)  # noqa: E741
         _, nk, nl = self._sides.tolist()
         return (((h + self.reach[0]) * nk + k + self.reach[1]) * nl + l + self.reach[2]) * 2.0 + entering
 
     def unpack(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Indices int64 [n, 3] and entering bool [n]."""
+        """Return the indices int64 [n, 3] and entering bool [n] of codes."""
         rest, entering = np.divmod(codes, 2)
         hkl = np.stack(np.unravel_index(rest, tuple(self._sides)), axis=1) - self.reach
         return hkl, entering.astype(bool)
 
 
 class ReflectionSums(NamedTuple):
-    """Sums over pixels for each reflection, by ``code`` [n], ascending.
+    """Sums over pixels for each reflection, in ascending order of ``code`` [n].
 
     Columns of ``values`` [n, SUMS]: photons; photons times fast, slow [pixel], phi [rad]; photons times the centres of
-    the pixels, fast, slow; photons in pixels beside one that is not rendered; photons times the fraction of their
+    the pixels, fast, slow; photons in pixels next to one that is not rendered; photons times the fraction of their
     pixel's photons that belong to other reflections.
     """
 
@@ -73,7 +74,7 @@ class ReflectionSums(NamedTuple):
 
 
 class KeyedSums:
-    """Adds up rows of values with the same key, in bounded memory."""
+    """Sums of rows of values with the same key, in bounded memory."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[np.ndarray, np.ndarray]] = []
@@ -87,23 +88,23 @@ class KeyedSums:
             self._entries, self._count = [self.total()], 0
 
     def total(self) -> tuple[np.ndarray, np.ndarray]:
-        """Keys, ascending and each once, and their sums."""
+        """Return the unique keys, ascending, and their sums."""
         if not self._entries:
             return np.zeros(0, dtype=np.int64), np.zeros((0, 4))
-        return _added(*(np.concatenate(parts) for parts in zip(*self._entries, strict=True)))
+        return _sums_by_key(*(np.concatenate(parts) for parts in zip(*self._entries, strict=True)))
 
 
-def _added(key: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Keys, ascending and each once, and the sums of their rows [n, columns]."""
+def _sums_by_key(key: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the unique keys, ascending, and the sums of their rows [n, columns]."""
     key, inverse = np.unique(key, return_inverse=True)
     return key, np.stack([np.bincount(inverse, column, len(key)) for column in values.T], axis=1)
 
 
 class PixelSums:
-    """Adds up the photons of a block of pixels by reflection.
+    """Per-reflection sums of a block of pixels.
 
-    Neighbouring samples of a pixel mostly belong to one reflection, and only where that changes a row goes to the
-    `KeyedSums`.
+    Consecutive samples of a pixel mostly belong to the same reflection; a row is added to the `KeyedSums` only when the
+    reflection changes.
     """
 
     def __init__(self, pixels: int, codes: int) -> None:
@@ -113,7 +114,7 @@ class PixelSums:
         self._finished = KeyedSums()
 
     def add(self, code: np.ndarray, photons: np.ndarray, moments: tuple[float, float, float]) -> None:
-        """Add a sample of each pixel: its reflection [n], its photons [n], and what these are weighted with."""
+        """Add a sample of each pixel: code of its reflection [n], photons [n], and weights of the other columns."""
         where = np.flatnonzero((code != self._code) & (photons > 0.0))
         if len(where):
             self._finish(where)
@@ -128,14 +129,14 @@ class PixelSums:
         self._finished.add(bright * self._codes + self._code[bright].astype(np.int64), self._sums[:, bright].T)
 
     def total(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pixel times the number of codes plus code, ascending and each once, and their sums [n, 4]."""
+        """Return the unique keys, pixel x number of codes + code, ascending, and their sums [n, 4]."""
         self._finish(np.arange(len(self._code)))
         self._sums[:] = 0.0
         return self._finished.total()
 
 
 class NumpySums(NumpyEngine):
-    """Renders panels and adds up their photons by reflection; for plans without running products."""
+    """Renders panels and sums their photons by reflection; for plans without running products."""
 
     every_index = True
 
@@ -149,25 +150,25 @@ class NumpySums(NumpyEngine):
         self._rotating = is_rotation(plan)
 
     def set_panel(self, panel: PanelPlan) -> None:
-        """Go on with another panel of the plan."""
+        """Select a panel of the plan."""
         super().set_panel(panel)
         self.codes = ReflectionCodes(index_reach(self._plan, panel))
         self.edge = _edge_pixels(panel)
 
     @property
     def orientation_table(self) -> np.ndarray:
-        """float64 [orientation, 4]: speed out of the Ewald sphere per index, or 0; spindle angle [rad]."""
+        """float64 [orientation, 4]: speed out of the Ewald sphere per h, k, l (0 in stills), spindle angle [rad]."""
         return np.column_stack([self._crossing * self._rotating, self._phi])
 
     def panel_sums(self, threads: int | None, progress: Progress | None = None) -> ReflectionSums:
-        """The sums of the panel, over every sample of every pixel."""
+        """Return the sums of the panel over all samples of all pixels."""
         self._finished = []
         with Workers(threads or os.cpu_count() or 1) as workers:
             self._render_panel(workers, progress)
         return add_up([sums for _, sums in sorted(self._finished, key=lambda item: item[0])])
 
     def pixel_sums(self, index: int, state: BlockState) -> ReflectionSums:
-        """The sums of the pixel with a roi index."""
+        """Return the sums of the pixel with an ROI index."""
         return self._sums(*self._block_sums(Pixels(self._panel, index, index + 1), state)[1:])
 
     def _fill(self, image: np.ndarray, pixels: Pixels, state: BlockState) -> None:
@@ -177,7 +178,7 @@ class NumpySums(NumpyEngine):
 
     def _block_sums(self, pixels: Pixels, state: BlockState
                     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Photons [n] of a block; then place in the panel [m], code [m] and sums [m, 4] of its pixels' reflections."""
+        """Return the photons [n] of a block; and index in the panel, code and sums [m, 4] of its reflections."""
         plan = self._plan
         self._local.sums = PixelSums(len(pixels), self.codes.size)
         photons = (self._physical_photons if plan.rules.per_sample else self._nanobragg_photons)(pixels, state)
@@ -187,7 +188,7 @@ class NumpySums(NumpyEngine):
             scale = np.full(len(pixels), units.THOMSON_CROSS_SECTION_M2 * plan.fluence
                             / (plan.orientations * plan.oversample * plan.oversample))
         else:
-            # Factors are the pixel's here, known only when its sum is complete.
+            # In nanobragg semantics the factors are computed once for a pixel, after its sum.
             total = plan.water + np.bincount(pixel, values[:, 0], len(pixels))
             scale = np.divide(photons, total, out=np.zeros(len(pixels)), where=total > 0.0)
         return photons, pixels.flat[pixel], code, values * scale[pixel, None]
@@ -212,24 +213,24 @@ class NumpySums(NumpyEngine):
         foreign = np.divide(in_pixel - photons, in_pixel, out=np.zeros(len(photons)), where=in_pixel > 0.0)
         columns = (photons, photons * fast + in_fast, photons * slow + in_slow, photons_phi, photons * (fast + 0.5),
                    photons * (slow + 0.5), photons * self.edge[flat], photons * foreign)
-        return ReflectionSums(*_added(code, np.stack(columns, axis=1)))
+        return ReflectionSums(*_sums_by_key(code, np.stack(columns, axis=1)))
 
 
 def add_up(sums: list[ReflectionSums]) -> ReflectionSums:
-    """The sums of several parts of an image together."""
+    """Return the total of the sums of several parts of an image."""
     if not sums:
         return ReflectionSums(np.zeros(0, dtype=np.int64), np.zeros((0, SUMS)))
-    return ReflectionSums(*_added(np.concatenate([part.code for part in sums]),
+    return ReflectionSums(*_sums_by_key(np.concatenate([part.code for part in sums]),
                                   np.concatenate([part.values for part in sums])))
 
 
 def is_rotation(plan: Plan) -> bool:
-    """Whether the image is a rotation image: several spindle steps over a range."""
+    """Return whether the image is a rotation image: several spindle steps over a range."""
     return plan.phi.count > 1 and plan.phi.span > 0.0
 
 
 def index_reach(plan: Plan, panel: PanelPlan) -> np.ndarray:
-    """int64 [3]: bounds of the indices that the panel sees."""
+    """Return int64 [3], upper bounds of the absolute indices on the panel."""
     fast_min, fast_max, slow_min, slow_max = panel.roi
     fast, slow = (axis.reshape(-1) for axis in np.meshgrid(np.linspace(fast_min, fast_max + 1, _GRID),
                                                            np.linspace(slow_min, slow_max + 1, _GRID)))
@@ -242,7 +243,7 @@ def index_reach(plan: Plan, panel: PanelPlan) -> np.ndarray:
 
 
 def _edge_pixels(panel: PanelPlan) -> np.ndarray:
-    """bool [pixels of the panel]: rendered pixels beside one that is not, or on the edge."""
+    """Return bool [pixels of the panel], True for rendered pixels on the edge or next to one that is not rendered."""
     fast_min, fast_max, slow_min, slow_max = panel.roi
     live = np.zeros((panel.shape[0] + 2, panel.shape[1] + 2), dtype=bool)
     inner = live[1:-1, 1:-1]

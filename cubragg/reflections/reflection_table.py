@@ -1,4 +1,4 @@
-"""The reflections of an image as a table: position, photons and partiality of each."""
+"""The reflection table of an image: position, photons and partiality of each reflection."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class Flags(IntFlag):
-    """What is special about a reflection; values are sums of these."""
+    """Flags of a reflection; values are sums of these."""
 
-    OVERLAP = 1  #: more than 5 % of the light under it, weighted with its own, is that of other reflections
-    CUT = 2  #: more than 1 % of its light falls beside pixels that are not rendered, or on the panel's edge
+    OVERLAP = 1  #: more than 5 % of the photons in its pixels, weighted with its own, belong to other reflections
+    CUT = 2  #: more than 1 % of its photons are in pixels next to ones that are not rendered, or on the panel's edge
     DIRECT_BEAM = 4  #: 0 0 0
-    ENTERING = 8  #: it moves into the Ewald sphere as phi grows (rotation images)
+    ENTERING = 8  #: it enters the Ewald sphere with increasing phi (rotation images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +31,13 @@ class Orientation:
     Attributes
     ----------
     A, A_mid
-        float64 [3, 3], a*, b*, c* in columns [1/A]: at phi = 0, and in the middle of the rotation range.
+        float64 [3, 3], a*, b*, c* in columns [1/A], at phi = 0 and in the middle of the rotation range.
     U, B
-        A = U B at phi = 0, with B of a crystal whose a lies along x and b in the xy plane.
+        A = U B at phi = 0; B is A of a crystal with a along x and b in the xy plane.
     cell
         a, b, c [A], alpha, beta, gamma [deg].
     misset_deg
-        Rotations about x, y, z asked for [deg], or ``None``.
+        Given rotations about x, y, z [deg], or ``None``.
     """
 
     A: np.ndarray
@@ -57,24 +57,24 @@ class ReflectionTable:
     hkl
         int64 [n, 3].
     panel
-        int64 [n], number in ``panels``.
+        int64 [n], index in ``panels``.
     fast_px, slow_px, fast_mm, slow_mm
-        float64 [n], centroid of the light on the panel; the middle of its first pixel is 0.5, 0.5.
+        float64 [n], centroid of the expected photons on the panel; the middle of its first pixel is 0.5, 0.5.
     pixel_fast, pixel_slow
-        float64 [n], centroid of the counts on the panel [pixel], all of a pixel's taken to be at its middle. The same
-        but for spots narrower than a pixel.
+        float64 [n], centroid on the panel [pixel] with all photons of a pixel at its middle, as a program that reads
+        the image finds it. It differs only for spots narrower than a pixel.
     phi_deg
-        float64 [n], mean spindle angle of the light.
+        float64 [n], mean spindle angle of the expected photons.
     photons, F, partiality, d_A
-        float64 [n], expected photons, structure factor [electrons], part of the reflection in the image, spacing.
+        float64 [n], expected photons, structure factor [electrons], fraction of the reflection in the image, spacing.
     flags
         int64 [n], see `Flags`.
     beam
         float64 [n, 3], unit vector from crystal to centroid.
     panels, orientation, plan
-        What the numbers refer to.
+        The detector, crystal orientation and plan that the columns refer to.
     min_photons
-        Reflections with less are left out.
+        Reflections with fewer photons are left out.
     """
 
     hkl: np.ndarray
@@ -111,8 +111,8 @@ class ReflectionTable:
                 f"at least {self.min_photons:g} each>")
 
     def as_dict(self) -> dict[str, np.ndarray]:
-        """The columns by name, [n] each: h, k, l, panel, positions [pixel], [mm], phi [deg], photons, F [electrons],
-        partiality, d [A], and the flags as bool. `specs/truth.md` defines each."""
+        """Return the columns by name, [n] each: h, k, l, panel, positions [pixel], [mm], phi [deg], photons,
+        F [electrons], partiality, d [A], and the flags as bool. `specs/truth.md` defines each."""
         image_fast, image_slow = self.image_px
         h, k, l = self.hkl.T  # noqa: E741
         return {
@@ -123,12 +123,12 @@ class ReflectionTable:
             **{flag.name.lower(): (self.flags & flag) != 0 for flag in Flags if flag.name}}
 
     def to_pandas(self) -> pd.DataFrame:
-        """The columns of `as_dict` as a data frame, a row for each reflection.
+        """Return the columns of `as_dict` as a data frame, a row for each reflection.
 
         Raises
         ------
         ImportError
-            Without pandas.
+            If pandas is not installed.
         """
         import pandas as pd
 

@@ -83,12 +83,13 @@ def test_every_flag_of_the_geometry_works():
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    ("-pixel 0.1", "-pixel: got 0.1 mm; the detector pilatus300k has 0.172 mm, give one of the two"),
-    ("-detpixels 487", "-detpixels: got 487; the detector pilatus300k has 619, give one of the two"),
-    ("-detsize_f 100", "-detsize_f: got 100 mm; the detector pilatus300k has 83.764 mm, give one of the two"),
-    ("-img i.img", "i.img: PIXEL_SIZE: got 0.1 mm; the detector pilatus300k has 0.172 mm, give one of the two"),
-    ("-curved_det", "-curved_det: got a curved detector with panels; panels are flat"),
-    ("-roi 0 487 0 700", "-roi: got 0 487 0 700; the region must lie on the detector, 0 to 486 fast and 0 to 618 slow"),
+    ("-pixel 0.1", "-pixel: got 0.1 mm; the detector pilatus300k has 0.172 mm, omit one of the two"),
+    ("-detpixels 487", "-detpixels: got 487; the detector pilatus300k has 619, omit one of the two"),
+    ("-detsize_f 100", "-detsize_f: got 100 mm; the detector pilatus300k has 83.764 mm, omit one of the two"),
+    ("-img i.img", "i.img: PIXEL_SIZE: got 0.1 mm; the detector pilatus300k has 0.172 mm, omit one of the two"),
+    ("-curved_det", "-curved_det: got a curved detector with panels, which are flat; omit one of them"),
+    ("-roi 0 487 0 700", "-roi: got 0 487 0 700; the region of interest must lie on the detector, 0 to 486 fast and "
+     "0 to 618 slow"),
 ])
 def test_what_contradicts_the_detector(run, folder, flags, message):
     smv(folder / "i.img", np.ones((619, 487)), PIXEL_SIZE=0.1)

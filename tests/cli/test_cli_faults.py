@@ -57,11 +57,10 @@ def write_bad_files(folder) -> None:
     # values
     ("-lambda -1", COMMAND, "-lambda: got -1 A; wavelength must be > 0 A"),
     ("-wave 0", COMMAND, "-wave: got 0 A; wavelength must be > 0 A"),
-    ("-oversample 0 -N 5000000", COMMAND, "-oversample: none is given, and the fringes of this crystal ask for more "
-                                          "than 1000 sub-pixels along each edge; give a number, or a smaller crystal"),
-    ("-oversample 0 -lambda 1e-300", COMMAND, "-oversample: none is given, and the fringes of this crystal ask for "
-                                              "more than 1000 sub-pixels along each edge; give a number, or a smaller "
-                                              "crystal"),
+    ("-oversample 0 -N 5000000", COMMAND, "-oversample: got no number of sub-pixels, and the fringes of this crystal "
+     "need more than 1000 along each edge of a pixel; give -oversample, or fewer cells (-N)"),
+    ("-oversample 0 -lambda 1e-300", COMMAND, "-oversample: got no number of sub-pixels, and the fringes of this "
+     "crystal need more than 1000 along each edge of a pixel; give -oversample, or fewer cells (-N)"),
     ("-wavelength nan", COMMAND, "-wavelength: got nan A; wavelength must be a finite number"),
     ("-energy 0", COMMAND, "-energy: got 0 eV; the energy must be > 0 eV"),
     ("-energy inf", COMMAND, "-energy: got inf eV; the energy must be > 0 eV"),
@@ -73,26 +72,26 @@ def write_bad_files(folder) -> None:
     ("-detpixels 0", COMMAND, "-detpixels: got 0; the detector size in pixels must be >= 1"),
     ("-detpixels_y -3", COMMAND, "-detpixels_y: got -3; the detector size in pixels must be >= 1"),
     ("-detpixels 100000", COMMAND,
-     "-detpixels: got 100000 x 100000 pixels; at most 536870912 pixels fit into the file formats"),
+     "-detpixels: got 100000 x 100000 pixels; the file formats hold at most 536870912"),
     ("-cell 0 1 1", COMMAND, "-cell: got a = 0 A; cell lengths must be > 0 A"),
     ("-cell 100 -100 100", COMMAND, "-cell: got -100; lengths must be > 0 A and angles > 0 deg"),
     ("-cell 100 nan", COMMAND, "-cell: got nan; the cell must be a finite number"),
     ("-cell 50 60 70 20 30 120", COMMAND,
-     "-cell: got angles 20, 30, 120 deg; no cell has them (each must be < 180 deg, below the sum of the other two, "
-     "and all three below 360 deg together)"),
+     "-cell: got angles 20, 30, 120 deg; no cell has such angles (each must be < 180 deg and less than the sum of "
+     "the other two, and their sum < 360 deg)"),
     ("-N -5", COMMAND, "-N: got -5; the number of unit cells must be >= 0"),
     ("-Na -5 -Nb 3", COMMAND, "-Na: got -5; the number of unit cells must be >= 0"),
     ("-xtal_width -1", COMMAND, "-xtal_width: got -1 mm; the sample size must be >= 0 mm"),
     ("-misset 1 inf 2", COMMAND, "-misset: got inf deg; misset must be a finite number"),
     ("-roi 0 5 0 100", COMMAND,
-     "-roi: got 0 5 0 100; the region must lie on the detector, 0 to 11 fast and 0 to 11 slow"),
+     "-roi: got 0 5 0 100; the region of interest must lie on the detector, 0 to 11 fast and 0 to 11 slow"),
     ("-roi 5 3 0 1", COMMAND, "-roi: got 5 3 0 1; each minimum must be <= its maximum"),
     ("-detector_roty 95", COMMAND,
      "-distance: got a detector plane -100 mm along the beam and 8.71557 mm along its normal after rotation; "
-     "the detector must not lie at or behind the sample"),
+     "the detector must lie downstream of the sample"),
     ("-default_F nan", COMMAND, "-default_F: got nan electrons; default_F must be a finite number"),
     ("-default_F 0", COMMAND,
-     "-default_F: no structure factors; give a list (-hkl) or a default_F other than 0"),
+     "-default_F: no structure factors: the image would be empty; give a list (-hkl) or a default_F other than 0"),
     ("-adc nan", COMMAND, "-adc: got nan; the offset must be a finite number"),
     ("-detector_abs -inf", COMMAND, "-detector_abs: got -inf um; the attenuation depth must be >= 0 um"),
     ("-detector_abs nan", COMMAND, "-detector_abs: got nan um; the attenuation depth must be a finite number"),
@@ -135,7 +134,7 @@ def write_bad_files(folder) -> None:
      "empty.txt: no sources; a source file needs lines of X Y Z weight wavelength, in metres"),
     ("-sourcefile bad.txt", RUN, "bad.txt:2: got a source at the crystal; its position must have a direction"),
     ("-img cut.img", RUN, "cut.img: got 88 bytes of pixels; SIZE1=12 and SIZE2=12 need 288"),
-    ("-img head.img", RUN, "head.img: got 300 bytes; its header alone has 512"),
+    ("-img head.img", RUN, "head.img: got 300 bytes; its header alone has 512, the file is truncated"),
     ("-img big.img", RUN, "big.img: got HEADER_BYTES=99999999; a header has 1 to 1048576 bytes"),
     ("-mask small.img -img zero.img -lambda 1", COMMAND,
      "-mask: got a mask of 4 x 5 pixels; the detector has 12 x 12"),
@@ -171,7 +170,8 @@ def test_a_header_that_no_experiment_can_have(run, folder):
 
 @pytest.mark.parametrize(("line", "sentence"), [
     ("-default_F 100", "-cell: no unit cell; give a cell (-cell) or an orientation matrix (-mat)"),
-    ("-cell 100", "-default_F: no structure factors; give a list (-hkl) or a default_F other than 0")])
+    ("-cell 100", "-default_F: no structure factors: the image would be empty; give a list (-hkl) or a default_F "
+     "other than 0")])
 def test_what_must_be_given(line, sentence, run):
     result = run(line)
     assert (result.exit_code, result.stderr) == (2, f"Error: {sentence}\n")
@@ -196,7 +196,7 @@ def test_a_flat_matrix(run, folder):
     write_bad_files(folder)
     result = run("-default_F 1 -mat flat.mat")
     assert (result.exit_code, result.stderr) == (
-        2, "Error: -mat: got a matrix whose three reciprocal vectors lie in one plane; they must span a volume\n")
+        2, "Error: -mat: got three reciprocal vectors in one plane; they must span a volume\n")
 
 
 def test_disk_full_leaves_nothing_of_the_file(run, folder, monkeypatch):

@@ -127,7 +127,7 @@ def test_a_wavelength_that_no_file_says_is_asked_for(run, folder):
     line = "--from x.geom -default_F 1 -cell 50 -seed 1 --quiet"
     result = run(line)
     assert result.exit_code == 1
-    assert result.stderr == ("Error: x.geom:1: photon_energy = /LCLS/photon_energy_eV is a place in a data file; "
+    assert result.stderr == ("Error: x.geom:1: photon_energy = /LCLS/photon_energy_eV refers to a data file; "
                              "give -lambda or -energy\n")
     assert run(line + " -lambda 1").exit_code == 0
 
@@ -265,7 +265,7 @@ def test_oblique_panels_are_written_with_a_warning(run, folder):
     told = run(line + "--nxmx a.h5 --expt a.expt --geom b.geom --xds-inp X").stderr
     warning, = (row for row in told.splitlines() if "not perpendicular" in row)
     assert warning.startswith("warning: --nxmx, --expt, --xds-inp: panel axes that are not perpendicular")
-    assert "pixels are off by 0." in warning
+    assert "shifts pixels by up to 0." in warning
     oblique, = experiment("--from x.geom -cell 50 -default_F 1").detector.panels
     again, = experiment("--from b.geom -cell 50 -default_F 1").detector.panels
     assert again.slow_mm == pytest.approx(oblique.slow_mm, abs=1e-12)
@@ -277,7 +277,7 @@ def test_oblique_panels_are_written_with_a_warning(run, folder):
     for flag, code in (("--nxmx c.h5", 2), ("--expt c.expt", 1), ("--xds-inp Y", 1)):
         result = run(line + flag)
         assert result.exit_code == code
-        assert "axes that are not perpendicular; the nearest perpendicular ones are" in result.stderr
+        assert "axes that are not perpendicular; perpendicular axes would shift" in result.stderr
 
 
 @pytest.mark.parametrize(("line", "code", "message"), [
@@ -285,11 +285,11 @@ def test_oblique_panels_are_written_with_a_warning(run, folder):
     ("--from .", 2, "that is a folder"),
     ("--from a.expt -mosflm", 2, "-mosflm: got a convention together with the detector of a.expt"),
     ("--from a.expt -distance 0", 2, "-distance: got 0 mm"),
-    ("--from a.expt#3", 1, "a.expt: got experiment 3; it holds 1, counted from 0"),
-    ("--from a.geom#0", 1, "only an .expt holds several experiments"),
+    ("--from a.expt#3", 1, "a.expt: got experiment 3; the file has 1, counted from 0"),
+    ("--from a.geom#0", 1, "only an .expt has several experiments"),
     ("--from empty", 1, "empty: the file is empty"),
     ("--from cut.expt", 1, "cut.expt:5: not JSON"),
-    ("--from behind.expt", 1, "behind.expt: got a panel whose plane passes 0 mm from the crystal"),
+    ("--from behind.expt", 1, "behind.expt: got a panel whose plane is 0 mm from the crystal"),
     ("--from a.expt -ORGX 3", 2, "-ORGX: got 3.0, but the panels of a.expt have positions of their own"),
     ("--from a.expt -fdet_vector 1 0 0", 2, "-fdet_vector: got 1.0 0.0 0.0, but the panels of a.expt"),
     ("--from a.expt --detector pilatus6m", 2, "--detector: got pilatus6m, but the panels of a.expt"),

@@ -143,7 +143,8 @@ def test_conventions_of_cbf(flags, convention, gap, run):
     ("--nxmx a.h5 -scale 1e12", 1, None),
     ("--tiff a.tif --tiff-type uint16 -scale 1e6", 1, None),
     ("--cbf-convention pilatus -cbffile a.cbf", 2,
-     "--cbf-convention: got pilatus for 12 x 12 pixels; that header needs whole modules of 487 x 195 pixels with gaps "
+     "--cbf-convention: got pilatus for 12 x 12 pixels; this convention needs whole modules of 487 x 195 pixels with "
+     "gaps "
      "of 7 and 17 between them"),
     ("-curved_det -cbffile a.cbf", 2, "-cbffile: got a curved detector, which a miniCBF header cannot describe; --tiff "
                                       "and -floatfile hold pixels without a geometry"),

@@ -161,10 +161,10 @@ def test_each_image_of_a_series_has_its_own(run, folder):
     ("--truth t.txt", "--truth: got 't.txt'; a reflection table is written as .csv, .h5, .hdf5, .nxs or .refl"),
     ("--truth t", "--truth: got 't'; a reflection table is written as .csv, .h5, .hdf5, .nxs or .refl"),
     ("--truth t.csv --truth-min -1", "--truth-min: got -1 photons; the photons must be >= 0 photons"),
-    ("--truth t.csv -oversample_omega", "-oversample_omega: multiplies the running sum of a pixel, whose photons "
-     "then belong to no reflection; predicted reflections need --semantics physical or none of these"),
-    ("--png p.png --png-spots -oversample_thick", "-oversample_thick: multiplies the running sum of a pixel, whose "
-     "photons then belong to no reflection; predicted reflections need --semantics physical or none of these"),
+    ("--truth t.csv -oversample_omega", "-oversample_omega: a factor on the running sum of a pixel leaves photons "
+     "that cannot be assigned to reflections; omit it, or give --semantics physical"),
+    ("--png p.png --png-spots -oversample_thick", "-oversample_thick: a factor on the running sum of a pixel leaves "
+     "photons that cannot be assigned to reflections; omit it, or give --semantics physical"),
     ("--png-spots", "--png-spots: got no --png, the picture that it affects; give --png FILE"),
     ("--truth a.bin", "--truth: got 'a.bin', which -floatfile writes; every file needs its own name"),
 ])

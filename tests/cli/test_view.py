@@ -101,7 +101,7 @@ def test_our_series_in_one_file(run, folder):
     (folder / "cut.h5").write_bytes((folder / "s.h5").read_bytes()[:2500])
     result = run("view cut.h5")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: cut.h5: got a file that h5py cannot follow (")
+    assert result.stderr.startswith("Error: cut.h5: got a file that h5py cannot read (")
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -165,7 +165,7 @@ def test_geometry_of_an_eiger_file(run, files):
 
 def test_geometry_that_nobody_told(run, files):
     found = rows(run("view a.edf -o p.png"))
-    assert found["geometry"] == "unknown: a.edf: its format does not say where the detector is"
+    assert found["geometry"] == "unknown: a.edf: its format has no detector geometry"
     assert "taken from" not in found
 
 
@@ -200,8 +200,8 @@ def test_other_makers_arm(run, folder):
         BEAM_CENTER_Y=1.8, TWOTHETA=12)
     found = rows(run("view ccd.img -o p.png --png-rings"))
     assert (found["taken from"], found["note"]) == (
-        "the header of ccd.img", "ccd.img has the detector on a two-theta arm of 12 deg and does not say about which "
-                                 "axis: it is taken as untilted")
+        "the header of ccd.img", "ccd.img: the header has a two-theta angle of 12 deg but no axis; the detector is "
+        "assumed to be untilted")
 
 
 def test_panels_of_a_file(run, folder, monkeypatch):
@@ -241,7 +241,7 @@ def test_numbers_over_a_file(run, folder):
     assert run(f"{line} -pixel 0.1").stderr == (
         "Error: -pixel: got 0.1 mm, but the panels of two.geom have a pixel size of their own; leave it out\n")
     (folder / "two.geom").write_text(TWO_PANELS.replace("9000 eV", "/LCLS/eV"))
-    assert run(line).stderr == "Error: two.geom:1: photon_energy = /LCLS/eV is a place in a data file; give -lambda\n"
+    assert run(line).stderr == "Error: two.geom:1: photon_energy = /LCLS/eV refers to a data file; give -lambda\n"
     assert run(f"{SMALL} --save-config small.toml -floatfile f.bin --quiet").exit_code == 0
     found = rows(run(f"{line} --config small.toml"))
     assert found["geometry"] == "6.2 Å (2 keV), distance 80 mm, pixel 500 µm"
@@ -250,16 +250,17 @@ def test_numbers_over_a_file(run, folder):
 @pytest.mark.parametrize(("line", "code", "message"), [
     ("nothing.img", 2, "FILE: got 'nothing.img'; there is no such file"),
     (".", 2, "FILE: got '.'; that is a folder, a file is accepted"),
-    ("text.xyz", 1, "text.xyz: no image that fabio knows (Fabio could not identify text.xyz); a float image (.bin), "
+    ("text.xyz", 1, "text.xyz: not an image that fabio can read (Fabio could not identify text.xyz); a float image "
+     "(.bin), "
                     "SMV, CBF, NXmx or another format of fabio is accepted"),
-    ("a.bin", 1, "a.bin: got 2400 bytes; a square float image has 4 times a square number, of any other the shape "
-                 "must be given"),
+    ("a.bin", 1, "a.bin: got 2400 bytes, which is not a square float image (4 bytes per pixel); the shape of others "
+     "must be given"),
     ("a.bin --shape 30 21", 1, "a.bin: got 2400 bytes; a float image of 30 x 21 pixels has 2520 bytes"),
     ("a_000001.h5 --number 4", 1, "a_000001.h5: got image number 4; the file has 3, counted from 1"),
     ("a.img --number 2", 1, "a.img: got image number 2; the file has 1, counted from 1"),
-    ("a.edf --png-rings -lambda 1", 2, "--png-rings: a.edf: its format does not say where the detector is; give "
+    ("a.edf --png-rings -lambda 1", 2, "--png-rings: a.edf: its format has no detector geometry; give "
                                        "-distance, -pixel, --beam, or --from or --config"),
-    ("a.edf -lambda 1 -pixel 0.1", 2, "-lambda, -pixel: a.edf: its format does not say where the detector is; give "
+    ("a.edf -lambda 1 -pixel 0.1", 2, "-lambda, -pixel: a.edf: its format has no detector geometry; give "
                                       "-distance, --beam, or --from or --config"),
     ("a.edf -o a.jpg", 2, "--png: got 'a.jpg'; pictures are PNG files, a name that ends in .png is accepted"),
     ("a.edf -distance -5", 2, "-distance: got -5 mm; a value > 0 is accepted"),
@@ -272,7 +273,7 @@ def test_numbers_over_a_file(run, folder):
     ("a.cbf --config small.toml", 2, "--config: got a detector of 12 x 12 pixels; the image has 30 x 20"),
     ("a.cbf --config small.toml -lambda 1", 2, "--config: got -lambda as well; only --from is accepted beside it"),
     ("a.cbf --from nothing.expt", 2, "--from: got 'nothing.expt'; there is no such file"),
-    ("a.cbf --from a.tif", 1, "a.tif: got a file of no known kind; a DIALS .expt, an SMV or miniCBF image, an NXmx "
+    ("a.cbf --from a.tif", 1, "a.tif: got a file of an unknown format; a DIALS .expt, an SMV or miniCBF image, an NXmx "
                               "file, a CrystFEL .geom or .cell is accepted"),
     ("a.cbf --from two.geom", 2, "--from: got a detector of 28 x 10 pixels; the image has 30 x 20"),
     ("a.cbf --from x.cell", 1, "x.cell: no detector in this file, give one that describes a detector"),

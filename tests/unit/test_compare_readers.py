@@ -51,13 +51,14 @@ def test_what_fabio_knows(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("a.bin", b"123" * 7, "{}: got 21 bytes; a square float image has 4 times a square number, of any other the shape "
-                          "must be given"),
-    ("a.bin", b"", "{}: got 0 bytes; a square float image has 4 times a square number, of any other the shape "
-                   "must be given"),
-    ("a.img", b"{\nHEADER_BYTES=512;\n}\n", "{}: got 22 bytes; its header alone has 512"),
-    ("a.cbf", b"###CBF: nothing", "{}: no start of pixels; a CBF image has a binary section in its first 8192 bytes"),
-    ("a.xyz", b"no image" * 99, "{0}: no image that fabio knows (Fabio could not identify {0}); a float image (.bin), "
+    ("a.bin", b"123" * 7, "{}: got 21 bytes, which is not a square float image (4 bytes per pixel); the shape of "
+     "others must be given"),
+    ("a.bin", b"", "{}: got 0 bytes, which is not a square float image (4 bytes per pixel); the shape of others must "
+     "be given"),
+    ("a.img", b"{\nHEADER_BYTES=512;\n}\n", "{}: got 22 bytes; its header alone has 512, the file is truncated"),
+    ("a.cbf", b"###CBF: nothing", "{}: no binary section with pixels; a CBF image has one in its first 8192 bytes"),
+    ("a.xyz", b"no image" * 99, "{0}: not an image that fabio can read (Fabio could not identify {0}); a float image "
+     "(.bin), "
                                 "SMV, CBF, NXmx or another format of fabio is accepted"),
 ])
 def test_files_that_are_no_image(tmp_path, name, content, message):

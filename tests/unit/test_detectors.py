@@ -124,9 +124,9 @@ def test_spellings(spelled, name):
 
 
 @pytest.mark.parametrize(("spelled", "message"), [
-    ("pilatus7m", "--detector: got 'pilatus7m', which is no detector known here; the nearest are pilatus6m, pilatus2m, "
-     "pilatus1m"),
-    ("", "--detector: got '', which is no detector known here; known are pilatus100k, "),
+    ("pilatus7m", "--detector: got 'pilatus7m', which is not in the detector catalog; the nearest are pilatus6m, "
+     "pilatus2m, pilatus1m"),
+    ("", "--detector: got '', which is not in the detector catalog; it has pilatus100k, "),
 ])
 def test_unknown_names(spelled, message):
     with pytest.raises(ConfigError) as caught:

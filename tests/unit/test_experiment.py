@@ -63,7 +63,7 @@ def test_arrays_are_taken_over_and_sealed():
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("beam = 3", "beam: got 3; it must be a table"),
+    ("beam = 3", "beam: got 3; it must be a table of settings"),
     ("[beem]\n", "beem: no such setting; did you mean beam?"),
     ("[beam]\nwavelenght_A = 1.0\n", "beam.wavelenght_A: no such setting; did you mean beam.wavelength_A?"),
     ("[beam]\nwavelength_A = 'x'\n", "beam.wavelength_A: got 'x'; wavelength must be a number"),
@@ -72,8 +72,8 @@ def test_arrays_are_taken_over_and_sealed():
     ("[crystal]\n", "crystal.cell: no unit cell; give a cell (-cell) or an orientation matrix (-mat)"),
     ("[crystal]\ncell = 5\n", "crystal.cell: got 5.0; the cell needs 6 numbers"),
     ("[crystal]\ncell = [5, 5]\n", "crystal.cell: got 2 numbers; the cell needs 6"),
-    ("[crystal]\ncell = [5, 5, 5, 90, 90, 90]\n", "structure_factors.default_F: no structure factors; "
-     "give a list (-hkl) or a default_F other than 0"),
+    ("[crystal]\ncell = [5, 5, 5, 90, 90, 90]\n", "structure_factors.default_F: no structure factors: the image "
+     "would be empty; give a list (-hkl) or a default_F other than 0"),
     ("[beam]\nsources = [{position = [1, 2]}]\n", "beam.sources[1]: got 2 numbers; a source position needs 3"),
     ("[beam]\nsources = [{position = [0, 0, 0]}]\n",
      "beam.sources[1]: got a source at the crystal; its position must have a direction"),
@@ -98,10 +98,11 @@ def test_a_broken_packed_array():
 
 @pytest.mark.parametrize(("roi", "message"), [
     ((5, 2, 0, 3), "sampling.roi: got 5 2 0 3; each minimum must be <= its maximum"),
-    ((0, 25, 0, 3), "sampling.roi: got 0 25 0 3; the region must lie on the detector, 0 to 23 fast and 0 to 19 slow"),
-    ((0, 3, 20, 20), "sampling.roi: got 0 3 20 20; the region must lie on the detector, "
+    ((0, 25, 0, 3), "sampling.roi: got 0 25 0 3; the region of interest must lie on the detector, 0 to 23 fast and 0 "
+     "to 19 slow"),
+    ((0, 3, 20, 20), "sampling.roi: got 0 3 20 20; the region of interest must lie on the detector, "
      "0 to 23 fast and 0 to 19 slow"),
-    ((0, 3, 2), "sampling.roi: got 3 numbers; a region needs 4"),
+    ((0, 3, 2), "sampling.roi: got 3 numbers; a region of interest needs 4: fast_min fast_max slow_min slow_max"),
 ])
 def test_bad_regions(roi, message):
     with pytest.raises(ConfigError) as caught:
@@ -131,7 +132,7 @@ def test_a_mask_of_another_size():
     (Beam, {"sources": (Source((1.0, 0.0, 0.0), 1.0, -1e-10),)},
      "beam.sources[1]: got -1e-10 m; a source wavelength must be > 0 m"),
     (Goniometer, {"osc_deg": 0.0, "phi_step_deg": 1.0}, "goniometer.osc_deg: got 0 deg with a phi step "
-     "and no number of steps; that leaves no step to render, give -phisteps or a range > 0 deg"),
+     "and no number of steps, so that there is nothing to render; give -phisteps or a range > 0 deg"),
     (Goniometer, {"phi_steps": -2}, "goniometer.phi_steps: got -2; the number of phi steps must be >= 0"),
     (Sampling, {"oversample": -1}, "sampling.oversample: got -1; oversampling must be >= 0"),
     (Sampling, {"dmin_A": math.nan}, "sampling.dmin_A: got nan A; dmin must be a finite number"),

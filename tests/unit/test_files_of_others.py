@@ -111,8 +111,8 @@ def test_beams_of_other_particles():
     document["beam"][0].update(__id__="monochromatic", probe="electron", wavelength=0.0251)
     models = read_models(written("a.expt", json.dumps(document)))
     assert models.beam.wavelength_A == 0.0251
-    assert models.remarks == ("its beam is of electrons: scattering and polarization are those of X-rays of the same "
-                              "wavelength",)
+    assert models.remarks == ("the beam consists of electrons; scattering and polarization are those of X-rays of "
+                              "the same wavelength",)
     document["beam"][0].update(probe="x-ray")
     assert not read_models(written("b.expt", json.dumps(document))).remarks
     del document["beam"][0]["wavelength"]
@@ -128,7 +128,7 @@ def test_a_shift_in_a_data_file_is_left_out():
     text = GEOM.replace("res", "detector_shift_x = /entry/shots/shift_x mm\nres")
     models = read_models(written("a.geom", text))
     assert models.panels == read_models(written("b.geom", GEOM)).panels
-    assert models.remarks[0].startswith("a.geom: the detector shift is in a data file, at /entry/shots/shift_x mm, ")
+    assert models.remarks[0].startswith("a.geom: the detector shift refers to a data file (/entry/shots/shift_x mm) ")
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -144,7 +144,7 @@ def test_a_beam_centre_off_the_detector_is_told():
     """AT-FROM-063: it may be in pixels."""
     assert not read_models(written("a.img", smv())).remarks
     remark, = read_models(written("b.img", smv(BEAM_CENTER_X=3, BEAM_CENTER_Y=4))).remarks
-    assert "4 mm along fast and 3 mm along slow, lies off the detector of 0.44 x 0.33 mm" in remark
+    assert "4 mm along fast and 3 mm along slow, is outside the detector of 0.44 x 0.33 mm" in remark
 
 
 def mini_cbf(*lines: str) -> str:
@@ -170,7 +170,7 @@ def test_a_laboratory_image_without_wavelength():
 def test_a_barrel_is_no_plane():
     """AT-FROM-063"""
     mini_cbf("Detector: PILATUS 12M, S/N 1", "Pixel_size 172e-6 m x 172e-6 m")
-    with pytest.raises(FormatError, match=r"a\.cbf: got an image of a PILATUS 12M, a barrel that its header does not"):
+    with pytest.raises(FormatError, match=r"a\.cbf: got an image of a PILATUS 12M, whose header does not describe"):
         read_models("a.cbf")
 
 
@@ -331,5 +331,6 @@ def test_operations_without_a_known_group():
 
 def test_a_wavelength_that_no_sampling_resolves():
     """AT-SAM-005"""
-    with pytest.raises(ConfigError, match=r"oversample: none is given, and the fringes of this crystal ask for more"):
+    with pytest.raises(ConfigError, match=r"oversample: got no number of sub-pixels, and the fringes of this crystal "
+                       r"need more"):
         make_plan(small_experiment(beam={"wavelength_A": 2.5e-12}, sampling={"oversample": None}))

@@ -119,7 +119,7 @@ def test_a_wavelength_in_a_data_file_stays_unsaid(tmp_path):
     """AT-FROM-021"""
     models = told(tmp_path, GEOM.replace("9000 eV", "/LCLS/photon_energy_eV"))
     assert models.beam.wavelength_A is None
-    assert models.unsaid.endswith("x.geom:2: photon_energy = /LCLS/photon_energy_eV is a place in a data file")
+    assert models.unsaid.endswith("x.geom:2: photon_energy = /LCLS/photon_energy_eV refers to a data file")
 
 
 def crystfel_places(text: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]]:
@@ -260,7 +260,7 @@ def test_a_series_in_xds_inp():
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"scan": ScanModel(0.0, 0.0)}, "XDS needs one"),
+    ({"scan": ScanModel(0.0, 0.0)}, "XDS needs a rotation range"),
     ({"panels": (Panel(3, 3, (0.0, 0.0, -9.0), (0.1, 0.0, 0.0), (0.0, 0.1, 0.0)),
                  Panel(3, 3, (1.0, 0.0, -9.0), (0.2, 0.0, 0.0), (0.0, 0.1, 0.0), offset=(3, 0)))},
      "different sizes")])
@@ -311,8 +311,7 @@ def test_a_nanobragg_header_has_the_true_centre_in_denzo_s(tmp_path):
     """AT-FROM-028: whatever the convention of its BEAM_CENTER_X; a tilt that no key fixes is told."""
     models = told(tmp_path, smv_text(BEAMLINE="fake", DENZO_X_BEAM=1.2, DENZO_Y_BEAM=0.4, TWOTHETA=5), "a.img")
     assert models.panels[0].origin_mm == (-0.4, 1.2, -90.0)
-    assert models.remarks[0].endswith("two-theta arm of 5 deg and does not say about which axis: it is taken as "
-                                      "untilted")
+    assert models.remarks[0].endswith("two-theta angle of 5 deg but no axis; the detector is assumed to be untilted")
 
 
 @pytest.mark.parametrize(("convention", "known"), [("mosflm", True), ("denzo", True), ("xds", False), ("adxv", False)])
@@ -334,8 +333,9 @@ def test_a_nanobragg_header_fixes_a_detector_that_leans(tmp_path, convention, kn
     assert [np.linalg.norm(x) for x in found] == pytest.approx([np.linalg.norm(x) for x in true], abs=2e-3)
     if known:
         np.testing.assert_allclose(found, true, atol=2e-3)
-    assert [remark.partition(" and ")[2] for remark in read.remarks] == [
-        "does not say how it is turned about the beam: its fast axis is taken as near to the spindle as it can be"
+    assert [remark.partition("tilted detector ")[2] for remark in read.remarks] == [
+        "does not specify its rotation about the beam; the fast axis is assumed to be as close to the spindle as "
+        "possible"
     ][known:]
 
 
@@ -374,7 +374,7 @@ def test_a_pilatus_that_turns_backwards(tmp_path):
     """AT-FROM-029: forwards about the opposite axis."""
     models = pilatus(tmp_path, Angle_increment="-0.5 deg.", Detector_2theta="3.0 deg.")
     assert (models.spindle, models.scan.phi_deg, models.scan.osc_deg) == ((-1.0, 0.0, 0.0), -15.0, 0.5)
-    assert "two-theta arm" in models.remarks[0]
+    assert "two-theta angle" in models.remarks[0]
 
 
 @pytest.mark.parametrize("convention", ["mosflm", "denzo"])
@@ -440,7 +440,7 @@ def test_models_along_a_scan_are_those_of_its_start(tmp_path):
     assert models.crystal.a_matrix == (0.01, 0, 0, 0, 0.02, 0, 0, 0, 0.03)
     assert models.beam.wavelength_A == pytest.approx(1.0 / math.hypot(0.1, 0.99))
     assert models.beam.direction == pytest.approx(np.array((0.0, 0.1, -0.99)) / math.hypot(0.1, 0.99))
-    assert models.remarks == ("the crystal varies over the scan: its first orientation is taken",)
+    assert models.remarks == ("the crystal orientation varies over the scan; the first one is used",)
 
 
 def test_a_scan_that_runs_backwards(tmp_path):
@@ -464,10 +464,10 @@ def test_one_of_several_experiments(tmp_path):
     document["beam"].append({"direction": [0, 0, 1], "wavelength": 2.0})
     first = read_json(tmp_path, document)
     assert first.beam.wavelength_A == 1.0
-    assert "holds 2 experiments" in first.remarks[0]
+    assert "has 2 experiments" in first.remarks[0]
     second = read_models(tmp_path / "x.expt", 1)
     assert (second.beam.wavelength_A, second.remarks) == (2.0, ())
-    with pytest.raises(FormatError, match="got experiment 2; it holds 2, counted from 0"):
+    with pytest.raises(FormatError, match="got experiment 2; the file has 2, counted from 0"):
         read_models(tmp_path / "x.expt", 2)
 
 
@@ -476,12 +476,12 @@ BAD_PANEL = expt()["detector"][0]["panels"][0]
 
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("x.expt", json.dumps(expt())[:200], "not JSON"),
-    ("x.expt", json.dumps(expt(experiment=[{"beam": 0}])), "has no detector; it needs beam and detector"),
+    ("x.expt", json.dumps(expt(experiment=[{"beam": 0}])), "has no detector; both beam and detector are needed"),
     ("x.expt", json.dumps(expt(experiment=[])), "no experiment in the list"),
     ("x.expt", json.dumps({}), "there is no experiment"),
-    ("x.expt", json.dumps(expt(beam=[])), "experiment[0].beam: got 0; there are 0"),
+    ("x.expt", json.dumps(expt(beam=[])), "experiment[0].beam: got index 0; the list has 0 entries"),
     ("x.expt", json.dumps(expt(beam=[{"direction": [0, 0, 0], "wavelength": 1.0}])),
-     "must be > 0 A and have a direction"),
+     "the wavelength must be > 0 A and the direction not zero"),
     ("x.expt", json.dumps(expt(beam=[{"direction": [0, 0, "1"], "wavelength": 1.0}])),
      "got '1'; it must be a finite number"),
     ("x.expt", json.dumps(expt(detector=[{"panels": []}])), "there is no panel"),
@@ -489,19 +489,20 @@ BAD_PANEL = expt()["detector"][0]["panels"][0]
     ("x.expt", json.dumps(expt(detector=[{"panels": [{**BAD_PANEL, "raw_image_offset": [1, 1]}, BAD_PANEL]}])),
      "panels a and a overlap in the image"),
     ("x.expt", json.dumps(expt(detector=[{"panels": [{**BAD_PANEL, "origin": [-5, 4, 0]}]}])),
-     "got a panel whose plane passes 0 mm from the crystal"),
+     "got a panel whose plane is 0 mm from the crystal"),
     ("x.expt", json.dumps(expt(crystal=[{f"real_space_{axis}": [1, 2, 3] for axis in "abc"}])), "must span a volume"),
     ("x.geom", GEOM.replace("a/corner_x = 424.384\n", ""), "panel a has no corner_x"),
     ("x.geom", GEOM.replace("res = 10000\n", ""), "panel a has no res"),
-    ("x.geom", GEOM.replace("b/min_fs", "clen = /a/distance\nb/min_fs"), "but others have one; all panels or none"),
+    ("x.geom", GEOM.replace("b/min_fs", "clen = /a/distance\nb/min_fs"), "but other panels have one; all panels or "
+     "none"),
     ("x.geom", GEOM.replace("clen = 81 mm", "clen = 81 inch"), "a number with m or mm is accepted"),
     ("x.geom", GEOM.replace("b/fs = y", "b/fs = up"), "x.geom:21: got fs = up"),
-    ("x.geom", GEOM.replace("b/max_fs = 387", "b/max_fs = 3"), "they count upwards from 0"),
+    ("x.geom", GEOM.replace("b/max_fs = 387", "b/max_fs = 3"), "ranges of pixels begin at 0 or more and ascend"),
     ("x.geom", GEOM.replace("b/min_fs = 194", "b/min_fs = 193"), "panels a and b overlap in the image"),
     ("x.geom", GEOM.replace("bad_one/min_fs = 190\n", ""), "needs min and max of fs and ss, or of x and y"),
-    ("x.geom", GEOM + "bad_one/panel = c\n", "there is none of that name"),
+    ("x.geom", GEOM + "bad_one/panel = c\n", "there is no panel of that name"),
     ("x.geom", GEOM.replace("9000 eV", "-3"), "it must be > 0"),
-    ("x.geom", GEOM.replace("photon_energy = 9000 eV", "electron_voltage = 200 kV"), "X-rays are accepted"),
+    ("x.geom", GEOM.replace("photon_energy = 9000 eV", "electron_voltage = 200 kV"), "only X-rays are simulated"),
     ("x.geom", GEOM + "nonsense\n", "a line is 'name = value'"),
     ("x.geom", "clen = 3 m\n", "there is no panel"),
     ("x.geom", GEOM + "no_index = 1\na/no_index = 1\nb/no_index = true\n", "excludes all 2 panels"),
@@ -509,10 +510,10 @@ BAD_PANEL = expt()["detector"][0]["panels"][0]
     ("x.img", smv_text(DISTANCE=None), "no DISTANCE in the header"),
     ("x.img", smv_text(DISTANCE=0), "got DISTANCE 0; it must be > 0"),
     ("x.img", smv_text(WAVELENGTH="one"), "WAVELENGTH: got 'one'"),
-    ("x.txt", "hello", "got a file of no known kind; a DIALS .expt"),
-    ("x.txt", b"\0\1\2", "got a file of no known kind"),
+    ("x.txt", "hello", "got a file of an unknown format; a DIALS .expt"),
+    ("x.txt", b"\0\1\2", "got a file of an unknown format"),
     ("x.expt", "", "the file is empty; a DIALS .expt"),
-    ("x.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), "a whole NXmx file is accepted"),
+    ("x.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), "an undamaged NXmx file is accepted"),
 ])
 def test_bad_files_are_told_in_a_line(tmp_path, name, text, message):
     """AT-FROM-020"""
@@ -574,5 +575,5 @@ def test_kinds_are_told_by_what_is_in_a_file(tmp_path):
     assert told(tmp_path, GEOM, "x.expt2").panels
     assert told(tmp_path, json.dumps(expt()), "x.geom").crystal
     assert told(tmp_path, smv_text(), "x.cbf").scan
-    with pytest.raises(FormatError, match=r"only an \.expt holds several"):
+    with pytest.raises(FormatError, match=r"only an \.expt has several"):
         read_models(tmp_path / "x.expt2", 1)

@@ -208,20 +208,22 @@ def test_missing_file_passes_through():
     (b"", "a.cbf: starts with b''; a CBF image starts with b'###CBF'"),
     (b"{\nHEADER_BYTES=512;\n", "a.cbf: starts with b'{\\nHEAD'; a CBF image starts with b'###CBF'"),
     (b"###CBF: VERSION 1.5\r\ndata_\r\n",
-     "a.cbf: no start of pixels; a CBF image has a binary section in its first 8192 bytes"),
+     "a.cbf: no binary section with pixels; a CBF image has one in its first 8192 bytes"),
     (by_hand()[:400],  # before the mark that starts the pixels: fabio would not return
-     "a.cbf: no start of pixels; a CBF image has a binary section in its first 8192 bytes"),
-    (by_hand()[:-50], "a.cbf: got 4 bytes of pixels; its header says 16"),
+     "a.cbf: no binary section with pixels; a CBF image has one in its first 8192 bytes"),
+    (by_hand()[:-50], "a.cbf: got 4 bytes of pixels; its header gives 16, the file may be truncated"),
     (by_hand().replace(PACKED, bytes(16)),
-     "a.cbf: got pixels that do not match Content-MD5; an undamaged file is accepted"),
+     "a.cbf: got pixels that do not match Content-MD5; the file is damaged"),
     (by_hand(X_Binary_Element_Type='"unsigned 16-bit integer"'),
      "a.cbf: got X-Binary-Element-Type=unsigned 16-bit integer; only signed 32-bit integer is accepted"),
     (by_hand(Content_Type="application/octet-stream;\r\n     conversions=\"x-CBF_PACKED\""),
      "a.cbf: got conversions=x-CBF_PACKED; only x-CBF_BYTE_OFFSET is accepted"),
     (by_hand(Content_Type="application/octet-stream;"),
      "a.cbf: got conversions=None; only x-CBF_BYTE_OFFSET is accepted"),
-    (by_hand(X_Binary_Size_Second_Dimension="3"), "a.cbf: got 6 pixels; its header says 3 x 3, at least one"),
-    (by_hand(b"", X_Binary_Size_Second_Dimension="0"), "a.cbf: got 0 pixels; its header says 3 x 0, at least one"),
+    (by_hand(X_Binary_Size_Second_Dimension="3"), "a.cbf: got 6 pixels; its header gives 3 x 3, at least one is "
+     "needed"),
+    (by_hand(b"", X_Binary_Size_Second_Dimension="0"), "a.cbf: got 0 pixels; its header gives 3 x 0, at least one is "
+     "needed"),
 ])
 def test_refuses(tmp_path, content, message):
     (tmp_path / "a.cbf").write_bytes(content)
@@ -233,7 +235,7 @@ def test_refuses_what_fabio_cannot_read(tmp_path, change):
     (tmp_path / "a.cbf").write_bytes(by_hand(**change))
     message = said(read_cbf, "a.cbf")
     assert message.startswith("a.cbf: got a header that fabio cannot read (")
-    assert message.endswith("); a CBF image is accepted")
+    assert message.endswith("); an undamaged CBF image is accepted")
 
 
 @pytest.mark.parametrize(("counts", "header", "message"), [
@@ -242,9 +244,9 @@ def test_refuses_what_fabio_cannot_read(tmp_path, change):
     (np.ones(3, np.int32), HEADER,
      "a.cbf: got a int32 array of shape (3,); a CBF image holds int32 pixels [slow, fast]"),
     (np.ones((1, 1), np.int32), dataclasses.replace(HEADER, detector="a\nb"),
-     "a.cbf: got the header line '# Detector: a\\nb'; a line is plain ASCII"),
+     "a.cbf: got the header line '# Detector: a\\nb'; only printable ASCII is accepted"),
     (np.ones((1, 1), np.int32), dataclasses.replace(HEADER, detector="Größe"),
-     "a.cbf: got the header line '# Detector: Größe'; a line is plain ASCII"),
+     "a.cbf: got the header line '# Detector: Größe'; only printable ASCII is accepted"),
 ])
 def test_refuses_to_write(tmp_path, counts, header, message):
     assert said(write_cbf, "a.cbf", counts, header) == message

@@ -85,9 +85,9 @@ def test_pgm_scale_that_is_no_number(tmp_path):
     (b"", "a.pgm: starts with b''; a PGM file starts with P5, width, height and 255"),
     (b"P2\n4 3\n255\n", "a.pgm: starts with b'P2\\n4 3\\n2'; a PGM file starts with P5, width, height and 255"),
     (b"P5\n4 x\n255\n", "a.pgm: starts with b'P5\\n4 x\\n2'; a PGM file starts with P5, width, height and 255"),
-    (b"P5\n4 3\n65535\n" + bytes(24), "a.pgm: got a maximum of 65535; PGM with one byte a pixel has 1 to 255"),
-    (C_PGM[:-1], "a.pgm: got 11 pixels; its header says 4 x 3, at least one"),
-    (b"P5\n0 3\n255\n", "a.pgm: got 0 pixels; its header says 0 x 3, at least one"),
+    (b"P5\n4 3\n65535\n" + bytes(24), "a.pgm: got a maximum of 65535; a PGM file with one byte per pixel has 1 to 255"),
+    (C_PGM[:-1], "a.pgm: got 11 pixels; its header gives 4 x 3, at least one is needed"),
+    (b"P5\n0 3\n255\n", "a.pgm: got 0 pixels; its header gives 0 x 3, at least one is needed"),
 ])
 def test_pgm_refuses(tmp_path, content, message):
     (tmp_path / "a.pgm").write_bytes(content)

@@ -219,7 +219,8 @@ def test_photons_that_were_scaled_have_a_factor():
 
 @pytest.mark.parametrize(("image", "message"), [
     (np.ones((17, 21)), "a.h5: got a float64 array of shape (17, 21); this NXmx file holds uint32 pixels [slow, fast]"),
-    (np.ones((21, 17), np.uint32), "a.h5: got an image of shape (21, 17); the file has images of (17, 21)")])
+    (np.ones((21, 17), np.uint32), "a.h5: got an image of shape (21, 17); the images of this file have shape (17, "
+     "21)")])
 def test_refuses_other_images_and_leaves_nothing(image, message, folder):
     writer = NxmxWriter("a.h5", scene(), 2)
     with pytest.raises(FormatError) as caught:

@@ -115,8 +115,8 @@ START = "an SMV image starts with b'{\\nHEADER_BYTES='"
     (C_FILE.replace(b"=512", b"=1048577", 1), "a.img: got HEADER_BYTES=1048577; a header has 1 to 1048576 bytes"),
     (C_FILE.replace(b"=512", b"=99999999999", 1),
      "a.img: got HEADER_BYTES=99999999999; a header has 1 to 1048576 bytes"),
-    (C_FILE[:300], "a.img: got 300 bytes; its header alone has 512"),
-    (C_FILE.replace(b"=512", b"=600", 1), "a.img: got 536 bytes; its header alone has 600"),
+    (C_FILE[:300], "a.img: got 300 bytes; its header alone has 512, the file is truncated"),
+    (C_FILE.replace(b"=512", b"=600", 1), "a.img: got 536 bytes; its header alone has 600, the file is truncated"),
     (C_FILE.replace(b"SIZE1=4", b"SIZES=4"), "a.img: no SIZE1 in the header; SIZE1 and SIZE2 are needed"),
     (C_FILE.replace(b"SIZE2=3", b"SIZES=3"), "a.img: no SIZE2 in the header; SIZE1 and SIZE2 are needed"),
     (C_FILE.replace(b"SIZE1=4", b"SIZE1=x"), "a.img: got SIZE1=x; a size is a whole number of pixels > 0"),
@@ -228,7 +228,7 @@ def test_header_is_made_to_fit_the_counts_and_not_changed(tmp_path):
     assert header == before
 
 
-VALUE = "a header value is plain ASCII without =, ; and blanks around it"
+VALUE = "a header value is printable ASCII without =, ; and surrounding blanks"
 
 
 @pytest.mark.parametrize(("counts", "header", "message"), [

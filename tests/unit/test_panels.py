@@ -303,7 +303,8 @@ def test_notices_about_the_sensors_of_panels():
         panels = [dataclasses.replace(left, **changed), right]
         return make_plan(hang(small_experiment(), panels)).notices
     assert not any("sensor" in notice for notice in notices())
-    assert "sensor thickness without an attenuation depth: a depth of 320 um is used" in notices(thickness_um=320.0)
+    assert ("sensor thickness without an attenuation depth: a depth of 320 um, the thickness, is used; -detector_abs "
+            "sets the depth") in notices(thickness_um=320.0)
     assert any("absorbs nothing" in notice for notice in notices(thickness_um=320.0, attenuation_um=math.inf))
 
 
@@ -483,9 +484,9 @@ PLAIN = {"fast_pixels": 4, "slow_pixels": 4, "origin_mm": (0.0, 0.0, 50.0), "fas
      "number"),
     ({"fast_mm": (0.0, 0.0, 0.0)}, "panel a: fast_mm: got a zero vector; a step from pixel to pixel must have a "
      "direction"),
-    ({"slow_mm": (1.0, 0.05, 0.0)}, "panel a: slow_mm: got a step 2.86 deg from the line of fast_mm; fast and slow "
-     "must span a plane"),
-    ({"offset": (-1, 0)}, "panel a: offset: got -1; the place in the image must be >= 0"),
+    ({"slow_mm": (1.0, 0.05, 0.0)}, "panel a: slow_mm: got a step at 2.86 deg to fast_mm; fast and slow must not be "
+     "parallel"),
+    ({"offset": (-1, 0)}, "panel a: offset: got -1; the position in the image must be >= 0"),
     ({"offset": (1,)}, "panel a: offset: got 1 numbers; an offset needs 2"),
     ({"mask": np.ones((4, 5), dtype=bool)}, "panel a: mask: got a mask of 5 x 4 pixels; the panel has 4 x 4"),
     ({"thickness_um": -1.0}, "panel a: thickness_um: got -1 um; the sensor thickness must be >= 0 um"),
@@ -497,8 +498,8 @@ def test_bad_panels(changed, message):
 
 
 def test_panels_that_overlap_in_the_image():
-    with pytest.raises(ConfigError, match=r"^detector.panels\[1\]: panels a and 1 overlap in the image; every panel "
-                                          "needs pixels of its own$"):
+    with pytest.raises(ConfigError, match=r"^detector.panels\[1\]: panels a and 1 overlap in the image; a pixel may "
+                       r"belong to one panel only$"):
         Detector(panels=(Panel(**PLAIN, name="a"), Panel(**{**PLAIN, "origin_mm": (9.0, 0.0, 50.0)}, offset=(3, 0))))
 
 
@@ -524,14 +525,15 @@ def test_overlaps_are_found_among_many():
 
 def test_panels_that_cannot_be_placed():
     beside = {**PLAIN, "origin_mm": (5.0, 0.0, 50.0), "fast_mm": (0.1, 0.0, 1.0)}
-    with pytest.raises(ConfigError, match=r"^detector.panels\[0\]: got a panel whose plane passes .* from the crystal"):
+    with pytest.raises(ConfigError, match=r"^detector.panels\[0\]: got a panel whose plane is .* from the crystal"):
         Detector(panels=(Panel(**beside),))
     panel = Panel(**PLAIN)
-    with pytest.raises(ConfigError, match=r"^detector.curved: got a curved detector with panels; panels are flat$"):
+    with pytest.raises(ConfigError, match=r"^detector.curved: got a curved detector with panels, which are flat; "
+                       r"omit one of them$"):
         Detector(panels=(panel,), curved=True)
-    with pytest.raises(ConfigError, match=r"^detector.rotx_deg: got 3.0 beside detector.panels, .* rotation_deg"):
+    with pytest.raises(ConfigError, match=r"^detector.rotx_deg: got 3.0 with detector.panels, .* rotation_deg"):
         Detector(panels=(panel,), rotx_deg=3.0)
-    with pytest.raises(ConfigError, match=r"^detector.pixel_size_mm: got 0.1 beside detector.panels, "):
+    with pytest.raises(ConfigError, match=r"^detector.pixel_size_mm: got 0.1 with detector.panels, "):
         dataclasses.replace(Detector(pixel_size_mm=0.1), panels=(panel,))
     with pytest.raises(ConfigError, match=r"^sampling.mask: got a mask of 24 x 20 pixels; the detector has 4 x 4$"):
         dataclasses.replace(small_experiment(), detector=Detector("xds", panels=(panel,)), sampling=dataclasses.replace(
@@ -539,7 +541,7 @@ def test_panels_that_cannot_be_placed():
 
 
 @pytest.mark.parametrize(("table", "message"), [
-    ("fast_pixels = 4", "detector.panels[0]: a panel without slow_pixels, origin_mm, fast_mm, slow_mm"),
+    ("fast_pixels = 4", "detector.panels[0]: got a panel without slow_pixels, origin_mm, fast_mm, slow_mm"),
     ("fast_pixels = 4\nslow_pixels = 4\norigin_mm = [0, 0, 50]\nfast_mm = [1, 0, 0]\nslow_mm = [0, 1, 0]\ngap = 2",
      "detector.panels[0].gap: no such setting"),
 ])

@@ -387,7 +387,7 @@ def test_orientation():
 
 @pytest.mark.parametrize("name", ["thick", "polar", "omega"])
 def test_running_products_are_refused(name):
-    with pytest.raises(ConfigError, match=f"sampling.oversample_{name}: multiplies the running sum"):
+    with pytest.raises(ConfigError, match=f"sampling.oversample_{name}: a factor on the running sum"):
         reflection_table(make_plan(small_experiment(sampling={f"oversample_{name}": True})))
 
 

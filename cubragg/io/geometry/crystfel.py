@@ -1,6 +1,6 @@
-"""CrystFEL's geometry files (``.geom``) and unit cell files (``.cell``).
+"""Reader and writer of CrystFEL geometry files (``.geom``) and unit cell files (``.cell``).
 
-CrystFEL's laboratory has z along the beam and y up; models are in the frame of DIALS, half a turn about y away.
+The laboratory of CrystFEL has z along the beam and y up; models are in the frame of DIALS, rotated by 180 deg about y.
 Source: the manual pages crystfel_geometry(5) and crystfel_unitcell(5) of CrystFEL 0.11.
 """
 
@@ -29,42 +29,42 @@ _TERM = re.compile(r"([+-]?)\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)
 _LENGTHS_M = {"m": 1.0, "mm": 1e-3}
 _WAVELENGTHS_A = {"m": 1e10, "A": 1.0}
 _ENERGIES_EV = {"ev": 1.0, "kev": 1e3, "mev": 1e6}
-#: Where the front panel stands for as long as nobody says its distance [m].
+#: Nominal distance of the front panel if the file has no camera length [m].
 _NOMINAL_M = 0.1
-#: Where cubragg's NXmx files keep images.
+#: Path of the images in NXmx files of cubragg.
 NXMX_DATA = "/entry/data/data"
 
 
 @dataclass
 class _Section:
-    """A panel or bad region: its own settings with the line of each, over those that held when it began."""
+    """Settings of a panel or bad region, with their line numbers; those before its first line are its defaults."""
 
     values: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 def read_geom(path: Path | str) -> Models:
-    """Panels, masks of bad regions, wavelength and direction of the beam.
+    """Return panels with masks of bad regions, wavelength and direction of the beam.
 
-    Groups are of no concern here. A wavelength or camera length that is a place in a data file stays unsaid, and a
-    shift of the detector that is one is left out.
+    Groups are ignored. A wavelength or camera length that refers to a data file is left unspecified, and a detector
+    shift that does so is taken as 0.
 
     Raises
     ------
     FormatError
-        For a panel without place or size, or a value that is not one.
+        If a panel has no position or size, or a value is not valid.
     OSError
         If it cannot be read.
     """
     common, panels, bad = _sections(path)
     if not panels:
-        raise FormatError(f"{path}: there is no panel; a line of one is 'name/{_PIXELS[0]} = value'")
+        raise FormatError(f"{path}: there is no panel; a line of a panel is 'name/{_PIXELS[0]} = value'")
     used = {name: section for name, section in panels.items()
             if _text(section, "no_index", "0").lower() in ("0", "false")}
     clens, unplaced = _camera_lengths(path, used)
     found = [_panel(path, name, section, clens[name]) for name, section in used.items()]
     pixels_mm = {name: _pixel_mm(path, section) for name, section in used.items()}
     if not found:
-        raise FormatError(f"{path}: no_index excludes all {len(panels)} panels; one at least must remain")
+        raise FormatError(f"{path}: no_index excludes all {len(panels)} panels; at least one must remain")
     for name, section in bad.items():
         found = _masked(path, name, section, pixels_mm, found)
     wavelength, unsaid = _wavelength(path, common)
@@ -73,7 +73,7 @@ def read_geom(path: Path | str) -> Models:
 
 
 def _sections(path: Path | str) -> tuple[_Section, dict[str, _Section], dict[str, _Section]]:
-    """Settings without a panel, panels, and bad regions. A default counts for panels first named after it."""
+    """Return settings without a panel, panels, and bad regions. Defaults apply to panels that begin after them."""
     common, panels, bad = _Section(), dict[str, _Section](), dict[str, _Section]()
     for line_number, line in enumerate(io.StringIO(read_text(path, others="latin-1")), start=1):
         statement = line.split(";", 1)[0].strip()
@@ -102,13 +102,13 @@ def _number(path: Path | str, section: _Section, name: str) -> float:
     return number(f"{path}:{line}", name, text)
 
 
-def _elsewhere(text: str) -> bool:
-    """Whether a value is a place in a data file instead of a number."""
+def _is_reference(text: str) -> bool:
+    """Return whether a value is a path in a data file instead of a number."""
     return bool(text) and not re.match(r"[-+.\d]", text)
 
 
 def _quantity(path: Path | str, section: _Section, name: str, scales: dict[str, float], default: str) -> float:
-    """A number with a unit."""
+    """Return a number with a unit, converted by ``scales``."""
     line, text = section.values[name]
     words = text.split()
     unit = words[1] if len(words) == 2 else default
@@ -119,31 +119,31 @@ def _quantity(path: Path | str, section: _Section, name: str, scales: dict[str, 
 
 
 def _direction(path: Path | str, section: _Section, name: str) -> Vector:
-    """``-0.001x +0.999y`` in the frame of DIALS, as it stands: a step from pixel to pixel, in pixels."""
+    """Return a direction such as ``-0.001x +0.999y`` in the frame of DIALS, not normalized: a step in pixels."""
     line, text = section.values[name]
     parts = {"x": 0.0, "y": 0.0, "z": 0.0}
     for sign, size, axis in _TERM.findall(text):
         parts[axis] += float(f"{sign}{size or 1}")
     if _TERM.sub("", text).strip() or not any(parts.values()):
-        raise FormatError(f"{path}:{line}: got {name} = {text}; a direction reads like -0.01x +0.99y")
+        raise FormatError(f"{path}:{line}: got {name} = {text}; a direction such as -0.01x +0.99y is accepted")
     return (-parts["x"] + 0.0, parts["y"], -parts["z"] + 0.0)
 
 
 def _camera_lengths(path: Path | str, sections: dict[str, _Section]) -> tuple[dict[str, float], str]:
-    """The camera length of each panel [m]; or a common one that stands in, and why it is not known."""
+    """Return the camera length of each panel [m], or a nominal one and the reason why it is not known."""
     known, unknown = {}, ""
     for name, section in sections.items():
         line, text = section.values.get("clen", (0, ""))
         if not text:
             unknown = f"{path}: panel {name} has no clen"
-        elif _elsewhere(text):
-            unknown = f"{path}:{line}: clen = {text} is a place in a data file"
+        elif _is_reference(text):
+            unknown = f"{path}:{line}: clen = {text} refers to a data file"
         else:
             known[name] = _quantity(path, section, "clen", _LENGTHS_M, "m")
     if not unknown:
         return known, ""
     if known:
-        raise FormatError(f"{unknown}, but others have one; all panels or none must say it")
+        raise FormatError(f"{unknown}, but other panels have one; all panels or none must have a clen")
     front = min(_offset_m(path, section) for section in sections.values())
     return dict.fromkeys(sections, _NOMINAL_M - front), unknown
 
@@ -155,14 +155,14 @@ def _offset_m(path: Path | str, section: _Section) -> float:
 def _panel(path: Path | str, name: str, section: _Section, clen_m: float) -> Panel:
     for needed in _NEEDED:
         if needed not in section.values:
-            raise FormatError(f"{path}: panel {name} has no {needed}")
+            raise FormatError(f"{path}: panel {name} has no {needed}, which every panel needs")
     pixel_mm = _pixel_mm(path, section)
     x, y = (_number(path, section, key) * pixel_mm + 1000.0 * _shift(path, section, key[-1])
             for key in ("corner_x", "corner_y"))
     first_f, last_f, first_s, last_s = (round(_number(path, section, key)) for key in _PIXELS)
     if not (0 <= first_f <= last_f and 0 <= first_s <= last_s):
         raise FormatError(f"{path}:{section.values['max_fs'][0]}: got panel {name} with pixels {first_f} to {last_f} "
-                          f"fast and {first_s} to {last_s} slow; they count upwards from 0")
+                          f"fast and {first_s} to {last_s} slow; ranges of pixels begin at 0 or more and ascend")
     pixels = (last_s - first_s + 1, last_f - first_f + 1)
     mask = None
     rim = round(_number(path, section, "mask_edge_pixels")) if "mask_edge_pixels" in section.values else 0
@@ -175,7 +175,7 @@ def _panel(path: Path | str, name: str, section: _Section, clen_m: float) -> Pan
 
 
 def _pixel_mm(path: Path | str, section: _Section) -> float:
-    """The length of which fs, ss and corners are multiples [mm]."""
+    """Return the unit of fs, ss and corners [mm]."""
     res = _number(path, section, "res")
     if not res > 0.0:
         raise FormatError(f"{path}:{section.values['res'][0]}: got res = {res:g}; it must be > 0 pixels/m")
@@ -183,55 +183,55 @@ def _pixel_mm(path: Path | str, section: _Section) -> float:
 
 
 def _shift(path: Path | str, section: _Section, axis: str) -> float:
-    """The shift of the whole detector [m]."""
+    """Return the shift of the whole detector [m]; 0 if it refers to a data file."""
     name = f"detector_shift_{axis}"
-    if name not in section.values or _elsewhere(_text(section, name)):
+    if name not in section.values or _is_reference(_text(section, name)):
         return 0.0
     return _quantity(path, section, name, _LENGTHS_M, "m")
 
 
 def _shifts_left_out(path: Path | str, sections: dict[str, _Section]) -> tuple[str, ...]:
-    """A remark where the shift of the detector is in a data file."""
-    places = sorted({_text(section, name) for section in sections.values()
-                     for name in ("detector_shift_x", "detector_shift_y") if _elsewhere(_text(section, name))})
-    return (f"{path}: the detector shift is in a data file, at {' and '.join(places)}, and is taken as 0: -Xbeam and "
-            "-Ybeam move the detector",) * bool(places)
+    """Return the warning about a detector shift that refers to a data file."""
+    paths = sorted({_text(section, name) for section in sections.values()
+                    for name in ("detector_shift_x", "detector_shift_y") if _is_reference(_text(section, name))})
+    return (f"{path}: the detector shift refers to a data file ({' and '.join(paths)}) and is taken as 0; -Xbeam and "
+            "-Ybeam move the detector",) * bool(paths)
 
 
 def _in_one_image(sections: dict[str, _Section], panels: Sequence[Panel]) -> list[Panel]:
-    """Panels in different slabs of a data block (``dim1 = 3``) come one below the other."""
+    """Return the panels with those of different slabs of a data block (``dim1 = 3``) stacked along slow."""
     def slab(panel: Panel) -> tuple[int, ...]:
         dims = sorted((key, text) for key, (_, text) in sections[panel.name].values.items()
                       if re.fullmatch(r"dim\d+", key))
         return tuple(int(text) for _, text in dims if text.isdigit())
 
     height = max(panel.window[0].stop for panel in panels)
-    # As in C order: the last fixed dimension runs fastest; only slabs that are used take room.
+    # In C order: the last fixed dimension varies fastest. Slabs without panels are skipped.
     used = sorted({slab(panel) for panel in panels})
-    placed = []
+    stacked = []
     for panel in panels:
         fast, slow = panel.offset
-        placed.append(replace(panel, offset=(fast, slow + height * used.index(slab(panel)))))
-    return placed
+        stacked.append(replace(panel, offset=(fast, slow + height * used.index(slab(panel)))))
+    return stacked
 
 
 def _masked(path: Path | str, name: str, section: _Section, pixels_mm: dict[str, float], panels: list[Panel]
             ) -> list[Panel]:
-    """The panels with a bad region masked: inclusive pixels of the image, or a range of x and y [pixel]."""
+    """Return the panels with a bad region masked: pixels of the image, ends included, or a range of x and y [pixel]."""
     only = _text(section, "panel")
     if only and only not in pixels_mm:
         line, _ = section.values["panel"]
-        raise FormatError(f"{path}:{line}: got panel {only} in {name}; there is none of that name")
+        raise FormatError(f"{path}:{line}: got panel {only} in {name}; there is no panel of that name")
     keys = [key for key in section.values if key.startswith(("min_", "max_"))]
     kinds = {key[4:] for key in keys}
     if len(keys) != 4 or kinds not in ({"fs", "ss"}, {"x", "y"}):
         raise FormatError(f"{path}: bad region {name} needs min and max of fs and ss, or of x and y")
     low_f, high_f, low_s, high_s = (_number(path, section, f"{end}_{axis}")
                                     for axis in sorted(kinds) for end in ("min", "max"))
-    covered = []
+    masked = []
     for panel in panels:
         if only not in ("", panel.name):
-            covered.append(panel)
+            masked.append(panel)
             continue
         fast, slow = np.arange(panel.fast_pixels)[None, :], np.arange(panel.slow_pixels)[:, None]
         u: np.ndarray
@@ -244,12 +244,12 @@ def _masked(path: Path | str, name: str, section: _Section, pixels_mm: dict[str,
             u = -u
         inside = (low_f <= u) & (u <= high_f) & (low_s <= v) & (v <= high_s)
         known = True if panel.mask is None else panel.mask
-        covered.append(replace(panel, mask=known & ~inside) if inside.any() else panel)
-    return covered
+        masked.append(replace(panel, mask=known & ~inside) if inside.any() else panel)
+    return masked
 
 
 def _wavelength(path: Path | str, common: _Section) -> tuple[float | None, str]:
-    """The wavelength [A], or why there is none."""
+    """Return the wavelength [A], or ``None`` and the reason why there is none."""
     scales: dict[str, float]
     for name in ("wavelength", "photon_energy", "electron_voltage"):
         line, text = common.values.get(name, (0, ""))
@@ -257,9 +257,9 @@ def _wavelength(path: Path | str, common: _Section) -> tuple[float | None, str]:
             continue
         where = f"{path}:{line}"
         if name == "electron_voltage":
-            raise FormatError(f"{where}: got {name}; X-rays are accepted, with wavelength or photon_energy")
-        if _elsewhere(text):
-            return None, f"{where}: {name} = {text} is a place in a data file"
+            raise FormatError(f"{where}: got {name}; only X-rays are simulated; give wavelength or photon_energy")
+        if _is_reference(text):
+            return None, f"{where}: {name} = {text} refers to a data file"
         scales, default = (_WAVELENGTHS_A, "A") if name == "wavelength" else (_ENERGIES_EV, "eV")
         value = _quantity(path, common, name, scales, default)
         if not value > 0.0:
@@ -269,7 +269,7 @@ def _wavelength(path: Path | str, common: _Section) -> tuple[float | None, str]:
 
 
 def read_cell(path: Path | str) -> Models:
-    """The unit cell of a CrystFEL cell file; its orientation is not in there.
+    """Return the unit cell of a CrystFEL cell file, which has no orientation.
 
     Raises
     ------
@@ -296,19 +296,19 @@ def read_cell(path: Path | str) -> Models:
 
 
 def geom_text(where: str, models: Models, *, data: str | None, adu_per_photon: float = 1.0) -> str:
-    """The geometry file of models in the frame of DIALS (`frames.dials_rotation`).
+    """Return the geometry file of models in the frame of DIALS (`frames.dials_rotation`).
 
-    ``data`` is the place of the images in an HDF5 file; ``None``: the images are CBF files.
+    ``data`` is the path of the images in an HDF5 file; ``None``: the images are CBF files.
 
     Raises
     ------
     FormatError
-        For models without detector or wavelength; ``where`` begins the message.
+        If the models have no detector or no wavelength; ``where`` begins the message.
     """
     beam = models.beam
     if beam is None or beam.wavelength_A is None or not models.panels:
         raise FormatError(f"{where}: got models without a wavelength or a detector; CrystFEL needs both")
-    # One camera length for all, so that it can be moved in one place.
+    # One camera length for all panels, so that a user can change it in one line.
     clen_m = -sum(_centre_mm(panel)[2] for panel in models.panels) / len(models.panels) / 1000.0
     height, width = image_shape(models.panels)
     lines = [
@@ -356,7 +356,7 @@ def _written(x: Vector) -> str:
 
 
 def cell_text(cell: Cell) -> str:
-    """The cell file of a cell [A, deg], triclinic and primitive: only the structure factors know of a symmetry."""
+    """Return the cell file of a cell [A, deg], as triclinic and primitive: an experiment has no space group."""
     lines = [f"{CELL_MAGIC} version 1.0", "", "lattice_type = triclinic", "centering = P", "",
              *(f"{name} = {value!r} {unit}" for name, value, unit
                in zip(("a", "b", "c", "al", "be", "ga"), cell, ("A",) * 3 + ("deg",) * 3, strict=True)), ""]

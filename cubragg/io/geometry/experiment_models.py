@@ -1,6 +1,6 @@
-"""An experiment as other programs describe it: beam, panels, spindle, scan and crystal in one laboratory frame.
+"""Experiment models: beam, panels, spindle, scan and crystal in one laboratory frame, as other programs describe them.
 
-Files are read into `Models` and written from them. `specs/from.md`
+Readers of geometry files return `Models`, writers take them. `specs/from.md`
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from cubragg.experiment.sensor import sensor_of
 
 @dataclass(frozen=True)
 class BeamModel:
-    """What comes in.
+    """The X-ray beam.
 
     Attributes
     ----------
     direction
         Unit vector from the source to the sample.
     wavelength_A
-        Wavelength [A]; ``None``: the file does not say.
+        Wavelength [A]; ``None``: not specified.
     polarization_fraction, polarization_normal
-        Share of the beam whose E vector is perpendicular to the normal, (1 + Kahn factor) / 2; ``None``: not said.
+        Fraction of the beam whose E vector is perpendicular to the normal, (1 + Kahn factor) / 2, and the normal;
+        ``None``: not specified.
     """
 
     direction: Vector
@@ -42,7 +43,7 @@ class BeamModel:
 
 @dataclass(frozen=True)
 class ScanModel:
-    """The rotation of an image: start and range [deg], exposure [s]; and how many images follow one another so."""
+    """The rotation of an image: start and range [deg], exposure [s]; and the number of such images in a series."""
 
     phi_deg: float
     osc_deg: float
@@ -52,7 +53,7 @@ class ScanModel:
 
 @dataclass(frozen=True)
 class CrystalModel:
-    """A matrix at phi = 0 (rows x, y, z; columns a*, b*, c* [1/A]), or the cell alone [A, deg]."""
+    """The A matrix at phi = 0 (rows x, y, z; columns a*, b*, c* [1/A]), or only the cell [A, deg]."""
 
     a_matrix: Matrix | None = None
     cell: Cell | None = None
@@ -60,22 +61,22 @@ class CrystalModel:
 
 @dataclass(frozen=True)
 class Models:
-    """Models of an experiment; ``None`` or empty where a file does not have one.
+    """Models of an experiment; ``None`` or empty if a file does not have one.
 
     Attributes
     ----------
     beam, scan, crystal
         See their classes.
     panels
-        The panels of the detector, placed in the laboratory of the models.
+        The placed panels of the detector, in the laboratory of the models.
     spindle
-        Unit vector of the rotation axis, as it stands in the laboratory; positive rotation is right-handed.
+        Unit vector of the rotation axis in the laboratory; positive rotation is right-handed.
     remarks
-        What to tell the user who takes these models.
+        Warnings for the user about these models.
     unsaid
-        Why there is no wavelength, where there is none.
+        If there is no wavelength, the reason.
     unplaced
-        Why the distance of the panels only stands in for one, where it does.
+        If the distance of the panels is a nominal one, the reason.
     """
 
     beam: BeamModel | None = None
@@ -88,7 +89,7 @@ class Models:
     unplaced: str = ""
 
     def over(self, other: Models) -> Models:
-        """These models, and those of ``other`` where there are none. Of the beam each number counts by itself."""
+        """Return these models, with missing ones, and missing values of the beam, from ``other``."""
         mine = {name: value for name, value in vars(self).items() if value}
         merged = {**vars(other), **mine, "remarks": (*other.remarks, *self.remarks),
                   "unplaced": (self if self.panels else other).unplaced}
@@ -99,51 +100,52 @@ class Models:
 
 
 def models_of(experiment: Experiment) -> Models:
-    """The models of an experiment, in the frame of DIALS.
+    """Return the models of an experiment, in the frame of DIALS.
 
     Raises
     ------
     ConfigError
-        For a curved detector, which flat panels do not describe.
+        If the detector is curved, which flat panels cannot describe.
     """
     detector, goniometer, beam = experiment.detector, experiment.goniometer, experiment.beam
     if detector.curved:
-        raise ConfigError("detector.curved", "got a curved detector; files describe flat panels only")
+        raise ConfigError("detector.curved", "got a curved detector; geometry files describe flat panels only")
     placed = experiment.placed()
     geometry = placed.frame
-    turn = geometry.dials_rotation()
+    rotation = geometry.dials_rotation()
     lattice = experiment.crystal.lattice(experiment.semantics)
-    # Where nanoBragg's rules leave the reciprocal axes a little off, those of the image are dual to the real axes.
-    axes = [to_frame(turn, axis) for axis in dual_axes(lattice.a, lattice.b, lattice.c)]
-    span = goniometer.sweep().span
-    osc = goniometer.osc_deg if span and goniometer.osc_deg is not None else units.deg_from_rad(span)
+    # nanoBragg's reciprocal axes are not exactly dual to the real ones, from which the image is computed.
+    axes = [to_frame(rotation, axis) for axis in dual_axes(lattice.a, lattice.b, lattice.c)]
+    range_rad = goniometer.sweep().span
+    osc = goniometer.osc_deg if range_rad and goniometer.osc_deg is not None else units.deg_from_rad(range_rad)
     kahn = beam.kahn_factor if beam.polarized else 0.0
-    panels = [_masked(_panel(turn, panel), experiment.sampling.mask) for panel in placed.panels]
+    panels = [_masked(_panel(rotation, panel), experiment.sampling.mask) for panel in placed.panels]
     return Models(
-        BeamModel(to_frame(turn, geometry.beam), beam.wavelength_A, (1.0 + kahn) / 2.0, to_frame(turn, geometry.vert)),
-        tuple(panels), to_frame(turn, geometry.spindle), ScanModel(goniometer.phi_deg, osc, beam.exposure_s),
+        BeamModel(to_frame(rotation, geometry.beam), beam.wavelength_A, (1.0 + kahn) / 2.0,
+                  to_frame(rotation, geometry.vert)),
+        tuple(panels), to_frame(rotation, geometry.spindle), ScanModel(goniometer.phi_deg, osc, beam.exposure_s),
         CrystalModel(tuple(axis[i] for i in range(3) for axis in axes)))  # type: ignore[arg-type]
 
 
-def _panel(turn: Matrix, panel: Panel) -> Panel:
-    """A panel in the laboratory that ``turn`` leads to, with a sensor if it absorbs."""
+def _panel(rotation: Matrix, panel: Panel) -> Panel:
+    """Return a panel in the laboratory that ``rotation`` leads to, with a sensor if it absorbs."""
     sensor = sensor_of(panel.thickness_um or 0.0, panel.attenuation_um)
     absorbing = sensor.thickness_m > 0.0 and sensor.mu_per_m > 0.0
     return dataclasses.replace(
-        panel, origin_mm=to_frame(turn, panel.origin_mm), fast_mm=to_frame(turn, panel.fast_mm),
-        slow_mm=to_frame(turn, panel.slow_mm), thickness_um=1e6 * sensor.thickness_m if absorbing else None,
+        panel, origin_mm=to_frame(rotation, panel.origin_mm), fast_mm=to_frame(rotation, panel.fast_mm),
+        slow_mm=to_frame(rotation, panel.slow_mm), thickness_um=1e6 * sensor.thickness_m if absorbing else None,
         attenuation_um=1e6 / sensor.mu_per_m if absorbing else None)
 
 
 def _masked(panel: Panel, mask: np.ndarray | None) -> Panel:
-    """The panel without the pixels of the image that ``mask`` leaves out."""
+    """Return the panel with the pixels masked that are False in the mask of the image."""
     if mask is None or mask[panel.window].all():
         return panel
     return dataclasses.replace(panel, mask=mask[panel.window] & (True if panel.mask is None else panel.mask))
 
 
 def crystal_at(models: Models, phi_deg: float) -> Matrix | None:
-    """The A matrix turned by ``phi_deg`` about the spindle; ``None`` where the models have none."""
+    """Return the A matrix rotated by ``phi_deg`` about the spindle; ``None`` if the models have none."""
     if models.crystal is None or models.crystal.a_matrix is None or models.spindle is None:
         return None
     m, angle = models.crystal.a_matrix, units.rad_from_deg(phi_deg)
@@ -153,9 +155,9 @@ def crystal_at(models: Models, phi_deg: float) -> Matrix | None:
 
 
 def rectangles(flagged: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """Rectangles (fast, fast end, slow, slow end; ends excluded) that cover the True pixels [slow, fast] once each.
+    """Return rectangles (fast, fast end, slow, slow end; ends excluded) that cover each True pixel [slow, fast] once.
 
-    Runs of each row are joined with equal runs of the row before.
+    Runs of a row are joined with equal runs of the previous row.
     """
     found: list[tuple[int, int, int, int]] = []
     running: dict[tuple[int, int], int] = {}
@@ -170,7 +172,7 @@ def rectangles(flagged: np.ndarray) -> list[tuple[int, int, int, int]]:
 
 
 def cell_of(crystal: CrystalModel) -> Cell:
-    """The cell [A, deg] of a crystal."""
+    """Return the cell [A, deg] of a crystal."""
     if crystal.cell is not None or crystal.a_matrix is None:
         return crystal.cell or (0.0,) * 6
     m = crystal.a_matrix

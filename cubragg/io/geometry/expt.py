@@ -1,6 +1,6 @@
-"""Experiment lists of DIALS (``.expt``): JSON of beam, detector, goniometer, scan and crystal.
+"""Reader of DIALS experiment lists (``.expt``): JSON with beam, detector, goniometer, scan and crystal.
 
-Source: what dxtbx 3.12 writes and reads, models of later releases included.
+Source: the files that dxtbx 3.12 and later write and read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OFFSET_PARALLAX = "OffsetParallaxCorrectedPxMmStrategy"
 
 
 class _Node:
-    """A table of the file, and its place for messages."""
+    """An object of the file, and its path for messages."""
 
     def __init__(self, where: str, value: Any) -> None:
         if not isinstance(value, dict):
@@ -67,7 +67,7 @@ class _Node:
         return _numbers(f"{self.where}.{key}", [self.get(key)], 1)[0]
 
     def rows(self, key: str, count: int) -> list[tuple[float, ...]]:
-        """Lists of ``count`` numbers each; none where there is no ``key``."""
+        """Return the lists of ``count`` numbers of a key; empty if there is no such key."""
         if key not in self:
             return []
         return [_numbers(f"{self.where}.{key}[{i}]", _listed(f"{self.where}.{key}", str(i), row), count)
@@ -98,15 +98,15 @@ def _numbers(where: str, values: Sequence[Any], count: int | None) -> tuple[floa
 
 
 def read_expt(path: Path | str, number: int | None = None) -> Models:
-    """The models of experiment ``number`` of a list, counted from 0; ``None``: the first.
+    """Return the experiment models of one experiment of a list, counted from 0; ``None``: the first.
 
-    Fixed and setting rotation of the goniometer go into spindle and A matrix; of models that vary over the
-    scan the first ones are taken.
+    Fixed and setting rotation of the goniometer are applied to spindle and A matrix. If beam or crystal vary over the
+    scan, their first models are used.
 
     Raises
     ------
     FormatError
-        If it is not an experiment list, is damaged, or has no such experiment, no beam or no detector.
+        If the file is not an experiment list, is damaged, or has no such experiment, no beam or no detector.
     OSError
         If it cannot be read.
     """
@@ -119,23 +119,24 @@ def read_expt(path: Path | str, number: int | None = None) -> Models:
     if not experiments:
         raise FormatError(f"{path}: there is no experiment in the list")
     if number is None and len(experiments) > 1:
-        remarks.append(f"{path} holds {len(experiments)} experiments: the first is taken, {path}#1 names the second")
+        remarks.append(f"{path} has {len(experiments)} experiments, of which the first is used; {path}#1 selects the "
+                       "second")
     if (number or 0) >= len(experiments):
-        raise FormatError(f"{path}: got experiment {number}; it holds {len(experiments)}, counted from 0")
-    chosen = experiments[number or 0]
+        raise FormatError(f"{path}: got experiment {number}; the file has {len(experiments)}, counted from 0")
+    selected = experiments[number or 0]
 
     def model(kind: str) -> _Node | None:
-        if kind not in chosen:
+        if kind not in selected:
             return None
-        models, place = document.nodes(kind), chosen.number(kind)
-        if place != int(place) or not 0 <= place < len(models):
-            raise FormatError(f"{chosen.where}.{kind}: got {place:g}; there are {len(models)}")
-        return models[int(place)]
+        models, index = document.nodes(kind), selected.number(kind)
+        if index != int(index) or not 0 <= index < len(models):
+            raise FormatError(f"{selected.where}.{kind}: got index {index:g}; the list has {len(models)} entries")
+        return models[int(index)]
 
     beam, detector = model("beam"), model("detector")
     if beam is None or detector is None:
         raise FormatError(f"{path}: experiment {number or 0} has no {'detector' if beam else 'beam'}; "
-                          "it needs beam and detector")
+                          "both beam and detector are needed")
     spindle, rotation = _goniometer(model("goniometer"))
     scan, spindle = _scan(model("scan"), spindle)
     crystal = model("crystal")
@@ -146,17 +147,17 @@ def read_expt(path: Path | str, number: int | None = None) -> Models:
 
 def _beam(beam: _Node, remarks: list[str]) -> BeamModel:
     if beam.text("__id__") == "polychromatic":
-        raise FormatError(f"{beam.where}: got a polychromatic beam; one with a wavelength is accepted")
+        raise FormatError(f"{beam.where}: got a polychromatic beam; a monochromatic one is accepted")
     if beam.text("probe") not in ("", "x-ray"):
-        remarks.append(f"its beam is of {beam.text('probe')}s: scattering and polarization are those of X-rays of the "
-                       "same wavelength")
+        remarks.append(f"the beam consists of {beam.text('probe')}s; scattering and polarization are those of X-rays "
+                       "of the same wavelength")
     wavelength, direction = beam.number("wavelength"), beam.vector("direction")
     for x, y, z in beam.rows("s0_at_scan_points", 3)[:1]:
         direction = (-x, -y, -z)
         wavelength = 1.0 / norm(direction) if norm(direction) else 0.0
     if not wavelength > 0.0 or not norm(direction) > 0.0:
         raise FormatError(f"{beam.where}: got a wavelength of {wavelength:g} A along {direction}; "
-                          "it must be > 0 A and have a direction")
+                          "the wavelength must be > 0 A and the direction not zero")
     fraction = beam.number("polarization_fraction") if "polarization_fraction" in beam else None
     normal = beam.vector("polarization_normal") if "polarization_normal" in beam else None
     x, y, z = unit(direction)
@@ -164,11 +165,11 @@ def _beam(beam: _Node, remarks: list[str]) -> BeamModel:
 
 
 def _goniometer(goniometer: _Node | None) -> tuple[Vector | None, list[tuple[float, ...]]]:
-    """The axis as it stands, and the rotations of the crystal on its way to the laboratory at zero scan angle."""
+    """Return the spindle in the laboratory, and the rotations of the crystal into the laboratory at scan angle 0."""
     if goniometer is None:
         return None, []
     if "axes" not in goniometer:
-        # Before DIALS 1.1 there was no setting rotation.
+        # Files of DIALS before 1.1 have no setting rotation.
         fixed = goniometer.numbers("fixed_rotation", 9)
         setting = goniometer.numbers("setting_rotation", 9) if "setting_rotation" in goniometer else _UNTURNED
         return unit(apply_matrix(setting, goniometer.vector("rotation_axis"))), [fixed, setting]  # type: ignore[arg-type]
@@ -176,21 +177,21 @@ def _goniometer(goniometer: _Node | None) -> tuple[Vector | None, list[tuple[flo
     angles = [units.rad_from_deg(angle) for angle in goniometer.numbers("angles", len(axes))]
     scanned = int(goniometer.number("scan_axis"))
     if not 0 <= scanned < len(axes):
-        raise FormatError(f"{goniometer.where}.scan_axis: got {scanned}; there are {len(axes)} axes")
+        raise FormatError(f"{goniometer.where}.scan_axis: got {scanned}; the goniometer has {len(axes)} axes")
     spindle = unit(axes[scanned])  # type: ignore[arg-type]
     rotations = []
-    for place, (axis, angle) in enumerate(zip(axes, angles, strict=True)):
-        if place == scanned:
+    for number, (axis, angle) in enumerate(zip(axes, angles, strict=True)):
+        if number == scanned:
             continue
-        turned = [rotate_axis(column, unit(axis), angle) for column in _LABORATORY[:3]]  # type: ignore[arg-type]
-        rotations.append(tuple(column[i] for i in range(3) for column in turned))
-        if place > scanned:
+        rotated = [rotate_axis(column, unit(axis), angle) for column in _LABORATORY[:3]]  # type: ignore[arg-type]
+        rotations.append(tuple(column[i] for i in range(3) for column in rotated))
+        if number > scanned:
             spindle = rotate_axis(spindle, unit(axis), angle)  # type: ignore[arg-type]
     return spindle, rotations
 
 
 def _scan(scan: _Node | None, spindle: Vector | None) -> tuple[ScanModel | None, Vector | None]:
-    """The first image; a scan that runs backwards is one that runs forwards about the opposite axis."""
+    """Return the scan and the spindle; a negative width is replaced by a positive one about the opposite axis."""
     if scan is None:
         return None, spindle
     start, width = _oscillation(scan)
@@ -221,11 +222,11 @@ def _crystal(crystal: _Node, rotations: list[tuple[float, ...]], remarks: list[s
     if varying:
         m = varying[0]
         columns = [(m[i], m[3 + i], m[6 + i]) for i in range(3)]
-        remarks.append("the crystal varies over the scan: its first orientation is taken")
+        remarks.append("the crystal orientation varies over the scan; the first one is used")
     else:
         a, b, c = (crystal.vector(f"real_space_{name}") for name in "abc")
         if dot(a, cross(b, c)) == 0.0:
-            raise FormatError(f"{crystal.where}: got three axes in one plane; they must span a volume")
+            raise FormatError(f"{crystal.where}: got three real-space axes in one plane; they must span a volume")
         columns = [*dual_axes(a, b, c)]
     for rotation in rotations:
         columns = [apply_matrix(rotation, column) for column in columns]  # type: ignore[arg-type]
@@ -235,22 +236,23 @@ def _crystal(crystal: _Node, rotations: list[tuple[float, ...]], remarks: list[s
 def _panels(detector: _Node, remarks: list[str]) -> list[Panel]:
     listed = detector.nodes("panels")
     if not listed:
-        raise FormatError(f"{detector.where}: there is no panel")
+        raise FormatError(f"{detector.where}: there is no panel; a detector needs at least one")
     frames = dict.fromkeys(range(len(listed)), _LABORATORY)
     if "hierarchy" in detector:
         frames.update(_hierarchy(detector.node("hierarchy"), _LABORATORY))
     panels = [_panel(node, frames[i]) for i, node in enumerate(listed)]
     if any(node.node("px_mm_strategy").text("type") == _OFFSET_PARALLAX for node in listed
            if "px_mm_strategy" in node):
-        remarks.append("pixels with offsets of their own are taken as a regular grid")
+        remarks.append("individual offsets of pixels are ignored: pixels form a regular grid")
     if len(panels) > 1 and not any(any(panel.offset) for panel in panels):
-        remarks.append(f"its {len(panels)} panels have no place in an image: they are stacked along slow")
+        remarks.append(f"the file does not specify where its {len(panels)} panels are in the image: they are stacked "
+                       "along the slow axis")
         panels = stacked(panels)
     return panels
 
 
 def stacked(panels: Sequence[Panel]) -> list[Panel]:
-    """The panels one below the other in the image."""
+    """Return the panels stacked in the image along the slow axis."""
     tops = np.cumsum([0, *(panel.slow_pixels for panel in panels)]).tolist()
     return [dataclasses.replace(panel, offset=(0, top)) for panel, top in zip(panels, tops, strict=False)]
 
@@ -265,7 +267,7 @@ def _hierarchy(node: _Node, parent: Frame) -> Iterator[tuple[int, Frame]]:
 
 
 def _within(node: _Node, parent: Frame) -> Frame:
-    """The frame of a node that is given in that of its parent."""
+    """Return the frame of a node, which the file gives relative to its parent."""
     *axes, corner = parent
     fast, slow = (combine(*zip(unit(node.vector(key)), axes, strict=True)) for key in ("fast_axis", "slow_axis"))
     return fast, slow, cross(fast, slow), combine((1.0, corner), *zip(node.vector("origin"), axes, strict=True))
@@ -276,7 +278,7 @@ def _panel(node: _Node, parent: Frame) -> Panel:
     fast_pixels, slow_pixels = (int(count) for count in node.numbers("image_size", 2))
     pixel_fast, pixel_slow = node.numbers("pixel_size", 2)
     strategy = node.node("px_mm_strategy") if "px_mm_strategy" in node else _Node(node.where, {})
-    # Early releases kept these two with the strategy only.
+    # Early releases of DIALS stored these two in the strategy only.
     thickness, mu = (node.number(name, 0.0) or strategy.number(old, 0.0) for name, old in (("thickness", "t0"),
                                                                                            ("mu", "mu")))
     absorbing = strategy.text("type") in (_PARALLAX, _OFFSET_PARALLAX) and thickness > 0.0 and mu > 0.0
@@ -287,11 +289,11 @@ def _panel(node: _Node, parent: Frame) -> Panel:
         (int(offset[0]), int(offset[1])),
         node.text("name"), 1000.0 * thickness if absorbing else None, 1000.0 / mu if absorbing else None,
         node.text("material"), trusted=(low, high) if high > low else None)
-    dark = node.rows("mask", 4)
-    if not dark:
+    masked = node.rows("mask", 4)
+    if not masked:
         return panel
     mask = np.ones((slow_pixels, fast_pixels), dtype=bool)
-    for rectangle in dark:
+    for rectangle in masked:
         f0, s0, f1, s1 = (max(int(edge), 0) for edge in rectangle)
         mask[s0:s1, f0:f1] = False
     return dataclasses.replace(panel, mask=mask)

@@ -1,4 +1,4 @@
-"""Writing experiment lists of DIALS (``.expt``), as dxtbx 3.12 and later read them."""
+"""Writer of DIALS experiment lists (``.expt``), for dxtbx 3.12 and later."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
 def expt_text(where: str, models: Models, *, image: str | None, trusted: tuple[float, float]) -> str:
-    """The experiment list of an image, or a series, from models in the frame of DIALS (`frames.dials_rotation`).
+    """Return the experiment list of an image or a series, from models in the frame of DIALS (`frames.dials_rotation`).
 
-    ``image`` is the file that shows it, or the first of the series, if there is one. ``trusted`` are the counts
-    between which pixels are trusted (both excluded) on panels that do not say. An image without rotation is a still:
-    it has no goniometer, and its A matrix is that of its angle.
+    ``image`` is the file of the image, or of the first of a series; ``None``: no imageset. ``trusted`` is the range of
+    trusted counts (limits excluded) of panels without one. An image without rotation is a still: it has no goniometer,
+    and its A matrix is rotated to the spindle angle of the image.
 
     Raises
     ------
     FormatError
-        For models without a wavelength or a detector, or panels too far from perpendicular; ``where`` begins the
-        message.
+        If the models have no wavelength or no detector, or the axes of a panel are too far from perpendicular;
+        ``where`` begins the message.
     """
     return json.dumps(_document(where, models, image, trusted), indent=2) + "\n"
 
@@ -69,7 +69,7 @@ def _document(where: str, models: Models, image: str | None, trusted: tuple[floa
 
 
 def _imageset(image: str, scan: ScanModel | None) -> dict[str, Any]:
-    """Where the images are; of a series of files the digits before the ending count."""
+    """Return the imageset; in the template of a series the digits before the suffix become ``#``."""
     found: dict[str, Any] = {"__id__": "ImageSet", "images": [image]}
     if scan is not None:
         whole = image.endswith(_HDF5_ENDINGS)

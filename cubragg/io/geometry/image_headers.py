@@ -1,7 +1,7 @@
-"""Models from the headers of SMV and miniCBF images, as dxtbx reads them: untilted, fast +x, slow -y, spindle +x.
+"""Experiment models from headers of SMV and miniCBF images, as in dxtbx: untilted, fast +x, slow -y, spindle +x.
 
-Headers of nanoBragg say more: how the detector leans. That is not how ``-img`` reads an SMV header, which keeps
-nanoBragg's rules for it.
+Headers of nanoBragg also determine the tilt of the detector. ``-img`` does not use these functions: it reads an SMV
+header by the rules of nanoBragg.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ _SPINDLE: Vector = (1.0, 0.0, 0.0)
 _FAST: Vector = (1.0, 0.0, 0.0)
 _SLOW: Vector = (0.0, -1.0, 0.0)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-#: A detector of Diamond's beamline I23, whose modules stand on a cylinder.
+#: Detector of beamline I23 at Diamond, whose modules are arranged on a cylinder.
 _BARREL = "PILATUS 12M"
 _SENSORS = ("Silicon", "CdTe", "GaAs")
-#: The keys of nanoBragg that together fix the detector however it leans.
+#: Keys of nanoBragg that together determine the position and tilt of the detector.
 _SIMULATED = ("CLOSE_DISTANCE", "XDS_ORGX", "XDS_ORGY", "DENZO_X_BEAM", "DENZO_Y_BEAM", "DIALS_ORIGIN")
-#: What six digits make of a detector that faces the beam, and of a place relative to its distance.
-_STRAIGHT, _SAME_PLACE = 2e-5, 2e-5
+#: Tolerances for numbers of six digits: of a direction that is perpendicular, and of a position over its distance.
+_STRAIGHT, _SAME_POSITION = 2e-5, 2e-5
 
 
 def read_smv_models(path: Path | str) -> Models:
-    """Models of an SMV image.
+    """Return the experiment models of an SMV image.
 
-    The header of nanoBragg (BEAMLINE=fake) fixes the detector however it leans; in those of detectors BEAM_CENTER_X
-    is the true beam centre along slow and BEAM_CENTER_Y along fast, from the outer corner.
+    A header of nanoBragg (BEAMLINE=fake) determines position and tilt of the detector. In headers of real detectors
+    BEAM_CENTER_X is the beam centre along slow and BEAM_CENTER_Y along fast, from the outer corner.
 
     Raises
     ------
     FormatError
-        If it is not an SMV image, or a key that places the detector is missing or wrong.
+        If the file is not an SMV image, or a key that the geometry needs is missing or wrong.
     OSError
         If it cannot be read.
     """
@@ -54,17 +54,17 @@ def read_smv_models(path: Path | str) -> Models:
         if key not in header and default is not None:
             return default
         if key not in header:
-            raise FormatError(f"{path}: no {key} in the header; it is needed to place the detector")
+            raise FormatError(f"{path}: no {key} in the header; the position of the detector needs it")
         return number(f"{path}: {key}", "it", header[key])
 
     wavelength, pixel, distance = (_positive(path, key, value(key)) for key in ("WAVELENGTH", "PIXEL_SIZE", "DISTANCE"))
     remarks = []
     simulated = header.get("BEAMLINE") == "fake"
     if simulated and all(key in header for key in _SIMULATED):
-        origin, fast, slow, unsure = _leaning(path, header, value)
-        if unsure:
-            remarks.append(f"{path} is of a tilted detector and does not say how it is turned about the beam: its "
-                           "fast axis is taken as near to the spindle as it can be")
+        origin, fast, slow, ambiguous = _tilted(path, header, value)
+        if ambiguous:
+            remarks.append(f"{path}: the header of a tilted detector does not specify its rotation about the beam; "
+                           "the fast axis is assumed to be as close to the spindle as possible")
     else:
         across, along = (("DENZO_Y_BEAM", "DENZO_X_BEAM") if simulated and "DENZO_X_BEAM" in header
                          else ("BEAM_CENTER_Y", "BEAM_CENTER_X"))
@@ -72,11 +72,11 @@ def read_smv_models(path: Path | str) -> Models:
         edges = [pixel * count for count in reversed(image.pixels.shape)]
         if not all(0.0 <= centre <= edge for centre, edge in zip((-origin[0], origin[1]), edges, strict=True)):
             remarks.append(f"{path}: the beam centre, {-origin[0]:g} mm along fast and {origin[1]:g} mm along slow, "
-                           f"lies off the detector of {edges[0]:g} x {edges[1]:g} mm; if it is in pixels, give -Xbeam "
-                           "and -Ybeam in mm")
+                           f"is outside the detector of {edges[0]:g} x {edges[1]:g} mm; if it is in pixels, give "
+                           "-Xbeam and -Ybeam in mm")
         if value("TWOTHETA", 0.0) != 0.0:
-            remarks.append(f"{path} has the detector on a two-theta arm of {value('TWOTHETA'):g} deg and does not say "
-                           "about which axis: it is taken as untilted")
+            remarks.append(f"{path}: the header has a two-theta angle of {value('TWOTHETA'):g} deg but no axis; the "
+                           "detector is assumed to be untilted")
     slow_pixels, fast_pixels = image.pixels.shape
     panel = Panel(fast_pixels, slow_pixels, origin, scale(fast, pixel), scale(slow, pixel))
     start = value("OSC_START", value("PHI", 0.0))
@@ -86,13 +86,14 @@ def read_smv_models(path: Path | str) -> Models:
                   remarks=tuple(remarks))
 
 
-def _leaning(path: Path | str, header: Mapping[str, str], value: Callable[[str], float]
-             ) -> tuple[Vector, Vector, Vector, bool]:
-    """Origin [mm], fast and slow axis from a header of nanoBragg; and whether the turn about the beam is a guess.
+def _tilted(path: Path | str, header: Mapping[str, str], value: Callable[[str], float]
+            ) -> tuple[Vector, Vector, Vector, bool]:
+    """Return origin [mm], fast and slow axis from a header of nanoBragg; and whether its rotation about the beam is
+    ambiguous.
 
-    DISTANCE leaves a two-theta out and DENZO's beam centre is laid off with that distance along the true beam: their
-    quotient is the direction of the beam on the axes of the detector, whatever its lean. The corner of the first
-    pixel is the origin of DIALS, if the beam is along x in the laboratory of the image's convention.
+    The beam centre of DENZO minus the nearest point, divided by DISTANCE, is the direction of the beam along the axes
+    of the detector, for any tilt. DIALS_ORIGIN is the corner of the first pixel, provided that the beam is along x in
+    the laboratory of the image's convention.
     """
     pixel, distance, close = value("PIXEL_SIZE"), value("DISTANCE"), value("CLOSE_DISTANCE")
     foot = (pixel * (value("XDS_ORGX") - 0.5), pixel * (value("XDS_ORGY") - 0.5))
@@ -102,37 +103,39 @@ def _leaning(path: Path | str, header: Mapping[str, str], value: Callable[[str],
         return (-foot[0], foot[1], -close), _FAST, _SLOW, False
     normal_part = math.sqrt(max(0.0, 1.0 - fast_part**2 - slow_part**2))
     if normal_part == 0.0:
-        raise FormatError(f"{path}: got DENZO_X_BEAM and DENZO_Y_BEAM that no beam can have at the distance of "
-                          f"{distance:g} mm")
+        raise FormatError(f"{path}: got DENZO_X_BEAM and DENZO_Y_BEAM farther from the nearest point than DISTANCE, "
+                          f"{distance:g} mm; no detector has such a beam centre")
     beam, corner = (fast_part, slow_part, normal_part), (-foot[0], -foot[1], close)
-    told = _numbers(path, header, "DIALS_ORIGIN", 3)
-    sure = abs(-told[2] - dot(corner, beam)) + abs(math.hypot(*told) - norm(corner)) < _SAME_PLACE * norm(corner)
-    # Across the beam, a direction known on the detector and in the laboratory; where the corner tells none, fast is +x.
-    known, lies = (corner, (told[0], told[1], 0.0)) if sure else ((1.0, 0.0, 0.0), _FAST)
-    u = unit(combine((1.0, known), (-dot(known, beam), beam)))
-    x = unit(lies)
+    origin = _numbers(path, header, "DIALS_ORIGIN", 3)
+    is_corner = (abs(-origin[2] - dot(corner, beam)) + abs(math.hypot(*origin) - norm(corner))
+                 < _SAME_POSITION * norm(corner))
+    # A vector along the axes of the detector, and its component across the beam in the laboratory: the corner, or else
+    # the fast axis, which is assumed to be near +x.
+    on_detector, in_lab = (corner, (origin[0], origin[1], 0.0)) if is_corner else ((1.0, 0.0, 0.0), _FAST)
+    u = unit(combine((1.0, on_detector), (-dot(on_detector, beam), beam)))
+    x = unit(in_lab)
     v, y = cross(beam, u), cross(_BEAM, x)
 
     def in_laboratory(part: Vector) -> Vector:
         return combine((dot(part, u), x), (dot(part, v), y), (dot(part, beam), _BEAM))
 
-    return (in_laboratory(corner), in_laboratory((1.0, 0.0, 0.0)), in_laboratory((0.0, 1.0, 0.0)), not sure)
+    return (in_laboratory(corner), in_laboratory((1.0, 0.0, 0.0)), in_laboratory((0.0, 1.0, 0.0)), not is_corner)
 
 
 def read_cbf_models(path: Path | str) -> Models:
-    """Models of a miniCBF image (PILATUS_1.2, GENERIC_MINI and their like). Pixels below 0 are masked.
+    """Return the experiment models of a miniCBF image (such as PILATUS_1.2, GENERIC_MINI). Pixels below 0 are masked.
 
     Raises
     ------
     FormatError
-        If it is not a miniCBF image, or a line that places the detector is missing or wrong.
+        If the file is not a miniCBF image, or a line that the geometry needs is missing or wrong.
     OSError
         If it cannot be read.
     """
     counts, header = read_cbf(path)
     if _BARREL in header.get("Detector", ""):
-        raise FormatError(f"{path}: got an image of a {_BARREL}, a barrel that its header does not describe; the .expt "
-                          "of dials.import is accepted")
+        raise FormatError(f"{path}: got an image of a {_BARREL}, whose header does not describe the cylinder of "
+                          "modules; give the .expt that dials.import writes")
     fast_m, slow_m = _numbers(path, header, "Pixel_size", 2)
     beam_fast, beam_slow = _numbers(path, header, "Beam_xy", 2)
     distance_m, = _numbers(path, header, "Detector_distance", 1)
@@ -150,15 +153,16 @@ def read_cbf_models(path: Path | str) -> Models:
                   scale(_FAST, fast_mm), scale(_SLOW, slow_mm), thickness_um=thickness if depth else None,
                   attenuation_um=depth, material=material,
                   mask=None if live.all() else live, trusted=(0.0, cutoff) if cutoff else None)
-    share = _optional(header, "Polarization")
+    fraction = _optional(header, "Polarization")
     remarks = []
     if _optional(header, "Detector_2theta"):
-        remarks.append(f"{path} has the detector on a two-theta arm and does not say about which axis: "
-                       "it is taken as untilted")
+        remarks.append(f"{path}: the header has a two-theta angle but no axis; the detector is assumed to be "
+                       "untilted")
     start, width = (_optional(header, key) or 0.0 for key in ("Start_angle", "Angle_increment"))
     spindle, start = (_SPINDLE, start) if width >= 0.0 else ((-1.0, 0.0, 0.0), -start)
-    return Models(BeamModel(_BEAM, wavelength, share, None if share is None else (0.0, 1.0, 0.0)), (panel,), spindle,
-                  ScanModel(start, abs(width), _optional(header, "Exposure_time") or None), remarks=tuple(remarks),
+    return Models(BeamModel(_BEAM, wavelength, fraction, None if fraction is None else (0.0, 1.0, 0.0)), (panel,),
+                  spindle, ScanModel(start, abs(width), _optional(header, "Exposure_time") or None),
+                  remarks=tuple(remarks),
                   unsaid=unsaid)
 
 
@@ -170,7 +174,7 @@ def _positive(path: Path | str, key: str, value: float) -> float:
 
 def _numbers(path: Path | str, header: Mapping[str, str], key: str, count: int) -> list[float]:
     if key not in header:
-        raise FormatError(f"{path}: no {key} in the header; it is needed to place the detector")
+        raise FormatError(f"{path}: no {key} in the header; the position of the detector needs it")
     found = _NUMBER.findall(header[key])
     if len(found) < count:
         raise FormatError(f"{path}: got {key} {header[key]}; it needs {count} number{'s' * (count > 1)}")
@@ -183,7 +187,7 @@ def _optional(header: Mapping[str, str], key: str) -> float | None:
 
 
 def _sensor(header: Mapping[str, str]) -> tuple[str, float | None]:
-    """Material and thickness [um] of ``# Silicon sensor, thickness 0.000320 m``."""
+    """Return material and thickness [um] of a line such as ``# Silicon sensor, thickness 0.000320 m``."""
     for name in _SENSORS:
         if header.get(name, "").startswith("sensor"):
             thickness = _optional({name: header[name].partition("thickness")[2]}, name)

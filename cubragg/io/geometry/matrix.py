@@ -1,4 +1,4 @@
-"""Orientation matrices: the file of ``-mat``, also as MOSFLM writes it."""
+"""Reader of orientation matrices (``-mat``), including those of MOSFLM."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from cubragg.io.files.text import data_lines, number, read_text
 
 
 def read_matrix(path: Path | str) -> Matrix:
-    """The first nine numbers of a file: rows x, y, z; columns a*, b*, c* times wavelength [A A^-1].
+    """Return the first nine numbers of a file: rows x, y, z; columns a*, b*, c* times wavelength [A A^-1].
 
-    What follows them (in MOSFLM's files missets, U and cell) is not read.
+    The rest of the file (in MOSFLM's files missets, U and cell) is ignored.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""From the models of a file to the settings of an experiment that has them: its panels as they are placed.
+"""Settings of an experiment from experiment models.
 
-The settings are in the file's own laboratory frame. `specs/from.md`
+Panels and directions are in the file's laboratory frame. `specs/from.md`
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from cubragg.experiment.detector import CONVENTION_ONLY, Detector, Placed
 from cubragg.experiment.panel import Panel, check_panels, panel_in_beam
 from cubragg.io.geometry.experiment_models import BeamModel, Models
 
-#: Settings that place pixels, and the directions beside them: a detector from a file replaces them all.
+#: Settings of the panel geometry and of directions; a detector from a file replaces all of them.
 PLACES = (*(f"detector.{name}" for name in (
     *CONVENTION_ONLY, "convention", "distance_mm", "close_distance_mm", "pivot", "curved", "panels", "beam_centre_mm",
     "shift_mm", "rotation_deg")), "beam.direction", "beam.polarization_axis", "goniometer.axis")
-#: Where no file says it, the spindle is that of DIALS's frame.
+#: Spindle if the file does not specify one, in the frame of DIALS.
 _SPINDLE: Vector = (1.0, 0.0, 0.0)
-#: A polarization normal with less than this across the beam is along it.
+#: A polarization normal with a smaller component across the beam is refused as parallel to it.
 _ALONG_BEAM = 1e-6
 
 
 def settings_of(models: Models) -> dict[str, Any]:
-    """Settings by ``section.field``; the A matrix is not among them.
+    """Return the settings by ``section.field``, without the A matrix.
 
     Raises
     ------
     ConfigError
-        For models that no experiment can have.
+        If no experiment can have these models.
     """
     settings: dict[str, Any] = {}
     beam = models.beam
@@ -59,12 +59,12 @@ def settings_of(models: Models) -> dict[str, Any]:
 
 
 def placed_models(models: Models, **motion: Any) -> Placed:
-    """The detector of models with beam and panels in their laboratory; ``motion``: settings of `Detector` that move it.
+    """Return the placed detector of models with beam and panels; ``motion`` are settings of `Detector` that move it.
 
     Raises
     ------
     ConfigError
-        For models that no experiment can have.
+        If no experiment can have these models.
     """
     assert models.beam is not None
     detector = Detector(convention="custom", **_panels(models.panels), **motion)
@@ -72,18 +72,19 @@ def placed_models(models: Models, **motion: Any) -> Placed:
 
 
 def _directions(models: Models, beam: BeamModel) -> Directions:
-    """Beam, E vector (``None``: horizontal, as far as it can be) and spindle."""
+    """Return the directions of beam, E vector (``None``: the default of `laboratory_of`) and spindle."""
     normal, polar = beam.polarization_normal, None
     if normal is not None:
         electric = cross(normal, beam.direction)
         if norm(electric) <= _ALONG_BEAM:
-            raise ConfigError("beam", "got a polarization normal along the beam; it must be across")
+            raise ConfigError("beam", "got a polarization normal along the beam; it must be perpendicular to the beam")
         polar = unit(electric)
     return Directions(beam.direction, polar, models.spindle or _SPINDLE)
 
 
 def _panels(panels: tuple[Panel, ...]) -> dict[str, Any]:
-    """The panels, and their sensor once for all of them where they have the same: flags then change it for all."""
+    """Return settings of the panels; a sensor that all have in common is a setting of the detector, so that flags can
+    change it."""
     sensors = {(panel.thickness_um, panel.attenuation_um) for panel in panels}
     if len(sensors) > 1:
         return {"panels": panels}

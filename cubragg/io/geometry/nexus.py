@@ -1,7 +1,7 @@
-"""Models from NXmx files: modules and goniometer through their chains of transformations.
+"""Reader of the experiment models of NXmx files: modules and goniometer by their chains of transformations.
 
-NeXus has McStas's laboratory, z along the beam and y up; models are in the frame of DIALS, half a turn about y
-away. Source: the NXmx application definition and the base classes it names.
+NeXus has the laboratory frame of McStas, z along the beam and y up; models are in the frame of DIALS, rotated by 180
+deg about y. Source: the NXmx application definition and its base classes.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _SCALES = {
     "eV": {"ev": 1.0, "kev": 1e3},
 }
 _PLAIN = {"mm": "m", "A": "angstrom", "deg": "deg", "s": "s"}
-#: Thinner sensors [um] stand for none in files that must name one.
+#: A thinner sensor [um] is ignored: some files have one only because the format requires it.
 _NO_SENSOR_UM = 0.1
-#: Longer chains are taken for circles.
-_LONGEST = 100
+#: Longest chain of transformations that is followed; longer ones are circular.
+_MAX_STEPS = 100
 
 
 class _Step(NamedTuple):
-    """One transformation: what it does to a vector and to a place [mm], and its values."""
+    """One transformation: its axis, values (one for each image) and offset."""
 
     node: Any
     rotates: bool
@@ -47,14 +47,14 @@ class _Step(NamedTuple):
     offset_mm: np.ndarray
 
     def rotation(self, value: float) -> np.ndarray:
-        """float64 [3, 3]"""
+        """Return the rotation matrix float64 [3, 3] of a value."""
         return _rotation(self.vector, math.radians(value)) if self.rotates else np.eye(3)
 
-    def moved(self, place_mm: np.ndarray) -> np.ndarray:
-        """A place in the frame that this step stands on."""
+    def moved(self, position_mm: np.ndarray) -> np.ndarray:
+        """Return a position in the frame that this step depends on."""
         if self.rotates:
-            return self.rotation(self.values[0]) @ place_mm + self.offset_mm
-        return place_mm + self.vector * self.values[0] + self.offset_mm
+            return self.rotation(self.values[0]) @ position_mm + self.offset_mm
+        return position_mm + self.vector * self.values[0] + self.offset_mm
 
 
 def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
@@ -64,36 +64,36 @@ def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
 
 
 def read_nxmx(path: Path | str) -> Models:
-    """The models of the first entry, at the first image.
+    """Return the experiment models of the first entry, at the first image.
 
     Raises
     ------
     FormatError
-        If it is not HDF5, or has no NXmx entry with beam and detector, or a chain or unit that cannot be followed.
+        If the file is not HDF5, has no NXmx entry with beam and detector, or has a chain or unit that is not known.
     OSError
         If it cannot be read.
     """
     import h5py
 
     with open(path, "rb"):
-        pass  # so that what is no fault of the format tells its own reason
+        pass  # so that a file that cannot be opened raises OSError with the reason
     try:
         with h5py.File(path, "r") as file:
             return _Reader(path).models(file)
     except CubraggError:
         raise
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:  # whatever h5py meets
-        raise FormatError(f"{path}: got a file that h5py cannot follow ({error}); a whole NXmx file is accepted"
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:  # any error of h5py
+        raise FormatError(f"{path}: got a file that h5py cannot read ({error}); an undamaged NXmx file is accepted"
                           ) from None
 
 
 class _Reader:
-    """Reads one file; its methods name it in their errors."""
+    """Reader of one file, whose path begins the messages."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
 
-    def fault(self, node: Any, what: str) -> FormatError:
+    def error(self, node: Any, what: str) -> FormatError:
         return FormatError(f"{self.path}: {node.name}: {what}")
 
     def models(self, file: Any) -> Models:
@@ -102,15 +102,15 @@ class _Reader:
         sample = next(_of_class(entry, "NXsample"), None)
         detectors = list(_of_class(instrument, "NXdetector"))
         if not detectors:
-            raise self.fault(instrument, "there is no NXdetector in it")
+            raise self.error(instrument, "there is no NXdetector in it")
         beams = [*_of_class(instrument, "NXbeam"), *(_of_class(sample, "NXbeam") if sample is not None else ())]
         beam = next((beam for beam in beams if "incident_wavelength" in beam), None)
         if beam is None:
-            raise self.fault(entry, "there is no NXbeam with an incident_wavelength in it")
+            raise self.error(entry, "there is no NXbeam with an incident_wavelength in it")
         wavelength = self._wavelength(beam)
         remarks: list[str] = []
         if len(detectors) > 1:
-            remarks.append(f"{self.path} has {len(detectors)} detectors: {detectors[0].name} is taken")
+            remarks.append(f"{self.path} has {len(detectors)} detectors, of which {detectors[0].name} is used")
         panels = self._panels(detectors[0], wavelength, remarks)
         exposure = next((self._scalar(detectors[0][name], "s") for name in ("count_time", "frame_time")
                          if name in detectors[0]), None)
@@ -122,21 +122,21 @@ class _Reader:
     def _only(self, group: Any, nx_class: str) -> Any:
         for node in _of_class(group, nx_class):
             return node
-        raise self.fault(group, f"there is no {nx_class} in it; an NXmx file is accepted")
+        raise self.error(group, f"there is no {nx_class} in it; an NXmx file has one")
 
     # numbers and their units
 
     def _values(self, node: Any, unit_: str) -> np.ndarray:
         values = np.atleast_1d(np.asarray(node[()], dtype=np.float64)).ravel()
         if values.size == 0 or not np.isfinite(values).all():
-            raise self.fault(node, "it must hold finite numbers")
+            raise self.error(node, "got no numbers, NaN or inf; finite numbers are accepted")
         return values * self._scale(node, "units", unit_)
 
     def _scale(self, node: Any, attribute: str, unit_: str) -> float:
         name = _text(node.attrs.get(attribute, node.attrs.get("units", ""))) or _PLAIN[unit_]
         factor = _SCALES[unit_].get(name.strip().lower())
         if factor is None:
-            raise self.fault(node, f"got the unit {name!r}; {', '.join(_SCALES[unit_])} are known")
+            raise self.error(node, f"got the unit {name!r}; accepted are {', '.join(_SCALES[unit_])}")
         return factor
 
     def _scalar(self, node: Any, unit_: str) -> float:
@@ -145,7 +145,7 @@ class _Reader:
     def _vector(self, node: Any, attribute: str) -> np.ndarray:
         vector = np.asarray(node.attrs.get(attribute, ()), dtype=np.float64).ravel()
         if vector.shape != (3,) or not np.isfinite(vector).all() or not vector.any():
-            raise self.fault(node, f"got no {attribute} of three numbers; a transformation needs one")
+            raise self.error(node, f"got no {attribute} of three numbers; a transformation needs one that is not zero")
         return vector
 
     # beam
@@ -158,12 +158,12 @@ class _Reader:
             if weights.size == wavelengths.size and weights.sum() > 0.0:
                 return float(wavelengths @ weights / weights.sum())
         if not wavelengths[0] > 0.0:
-            raise self.fault(node, f"got {wavelengths[0]:g} A; it must be > 0 A")
+            raise self.error(node, f"got {wavelengths[0]:g} A; it must be > 0 A")
         return float(wavelengths[0])
 
     @staticmethod
     def _polarization(beam: Any) -> tuple[float | None, Vector | None]:
-        """From Stokes parameters I, Q, U, V: E along x for Q > 0."""
+        """Return polarized fraction and polarization normal from Stokes parameters I, Q, U, V: E along x for Q > 0."""
         if "incident_polarization_stokes" not in beam:
             return None, None
         stokes = np.asarray(beam["incident_polarization_stokes"][()], dtype=np.float64).ravel().tolist()
@@ -175,24 +175,25 @@ class _Reader:
     # transformations
 
     def _chain(self, node: Any, depends_on: Any) -> list[_Step]:
-        """The steps from the one named to the laboratory."""
+        """Return the steps from the first transformation to the laboratory."""
         steps: list[_Step] = []
-        place = _text(depends_on)
-        while place and place != ".":
+        name = _text(depends_on)
+        while name and name != ".":
             group = node if hasattr(node, "keys") else node.parent
-            if place not in group:
-                raise self.fault(node, f"depends on {place}, which is not there")
-            node = group[place]
+            if name not in group:
+                raise self.error(node, f"it depends on {name}, which is not in the file")
+            node = group[name]
             steps.append(self._step(node))
-            place = _text(node.attrs.get("depends_on", "."))
-            if len(steps) > _LONGEST:
-                raise self.fault(node, "its chain of transformations has no end")
+            name = _text(node.attrs.get("depends_on", "."))
+            if len(steps) > _MAX_STEPS:
+                raise self.error(node, f"its chain of depends_on has more than {_MAX_STEPS} steps; it must end with "
+                                 f"'.'")
         return steps
 
     def _step(self, node: Any) -> _Step:
         kind = _text(node.attrs.get("transformation_type", "translation"))
         if kind not in ("rotation", "translation"):
-            raise self.fault(node, f"got the transformation_type {kind!r}; it must be rotation or translation")
+            raise self.error(node, f"got the transformation_type {kind!r}; it must be rotation or translation")
         values = self._values(node, "deg" if kind == "rotation" else "mm")
         offset = np.zeros(3)
         if "offset" in node.attrs:
@@ -201,34 +202,34 @@ class _Reader:
         if kind == "rotation":
             vector = self._vector(node, "vector")
             return _Step(node, True, vector / np.linalg.norm(vector), values, offset)
-        # A translation goes by value times vector, also where that is no unit vector, as other readers have it.
+        # Like other readers: value times vector, even if that is not a unit vector.
         return _Step(node, False, self._vector(node, "vector") if values.any() else np.zeros(3), values, offset)
 
     def _goniometer(self, sample: Any, exposure_s: float | None, remarks: list[str]
                     ) -> tuple[Vector | None, ScanModel | None]:
-        """The scanned axis as it stands, and the scan."""
+        """Return the scanned axis in the laboratory, and the scan."""
         if sample is not None and "depends_on" not in sample and "goniometer/omega" in sample:
             return self._plain_goniometer(sample["goniometer"], exposure_s)
         if sample is None or "depends_on" not in sample:
             return None, None
-        turning = [step for step in self._chain(sample, sample["depends_on"][()]) if step.rotates]
-        if not turning:
+        rotations = [step for step in self._chain(sample, sample["depends_on"][()]) if step.rotates]
+        if not rotations:
             return None, None
-        scanned = next((i for i, step in enumerate(turning) if np.ptp(step.values) > 0.0), 0)
-        axis = turning[scanned].vector
-        for step in turning[scanned + 1:]:
+        scanned = next((i for i, step in enumerate(rotations) if np.ptp(step.values) > 0.0), 0)
+        axis = rotations[scanned].vector
+        for step in rotations[scanned + 1:]:
             axis = step.rotation(step.values[0]) @ axis
-        if any(step.values[0] != 0.0 for step in turning[:scanned]):
-            remarks.append(f"{self.path}: axes between crystal and spindle are not at 0: a matrix for -mat is of the "
-                           "crystal as it stands")
-        start, width = self._scan(turning[scanned])
-        scan = ScanModel(start, width, exposure_s, turning[scanned].values.size)
+        if any(step.values[0] != 0.0 for step in rotations[:scanned]):
+            remarks.append(f"{self.path}: goniometer axes between crystal and spindle are not at 0 deg; a matrix given "
+                           "by -mat must include their rotation")
+        start, width = self._scan(rotations[scanned])
+        scan = ScanModel(start, width, exposure_s, rotations[scanned].values.size)
         if width >= 0.0:
             return _dials(axis), scan
         return _dials(-axis), replace(scan, phi_deg=-start, osc_deg=-width)
 
     def _plain_goniometer(self, goniometer: Any, exposure_s: float | None) -> tuple[Vector | None, ScanModel | None]:
-        """The scan of a master file of DECTRIS, which gives the angles of omega but no axis: the spindle is +x."""
+        """Return spindle and scan of a DECTRIS master file, which has the angles of omega but no axis: it is +x."""
         omega = goniometer["omega"]
         starts = self._values(omega, "deg")
         width = float(np.median(np.diff(starts))) if starts.size > 1 else 0.0
@@ -257,16 +258,16 @@ class _Reader:
         modules = list(_of_class(detector, "NXdetector_module"))
         if not modules:
             return [self._from_beam_centre(detector, sensor, mask)]
-        panels = [self._module(module, sensor, mask, _is_turned(detector, module)) for module in modules]
+        panels = [self._module(module, sensor, mask, _has_fast_first(detector, module)) for module in modules]
         offsets = {panel.offset for panel in panels}
         if len(panels) > 1 and len(offsets) == 1:
-            remarks.append(f"{self.path}: its {len(panels)} modules have no place in the image: they are stacked "
-                           "along slow")
+            remarks.append(f"{self.path}: the file does not specify where its {len(panels)} modules are in the image: "
+                           "they are stacked along the slow axis")
             panels = stacked(panels)
         return panels
 
     def _sensor(self, detector: Any, wavelength: float) -> dict[str, Any]:
-        """Sensor and trusted range, as settings of a panel."""
+        """Return sensor and trusted range, as settings of a panel."""
         found: dict[str, Any] = {}
         material = known_material(_text(detector["sensor_material"][()])) if "sensor_material" in detector else ""
         if material and "sensor_thickness" in detector:
@@ -279,21 +280,22 @@ class _Reader:
         return {**found, "material": material}
 
     def _mask(self, detector: Any) -> np.ndarray | None:
-        """bool [slow, fast], True where the pixel mask is 0."""
-        place = next((place for place in ("pixel_mask", "detectorSpecific/pixel_mask") if place in detector), None)
-        if place is None:
+        """Return bool [slow, fast], True where the pixel mask is 0; ``None`` if there is no mask."""
+        name = next((name for name in ("pixel_mask", "detectorSpecific/pixel_mask") if name in detector), None)
+        if name is None:
             return None
-        flags = np.asarray(detector[place][()])
+        flags = np.asarray(detector[name][()])
         while flags.ndim > 2:
             flags = flags[0]
         return flags == 0 if flags.ndim == 2 else None
 
-    def _module(self, module: Any, sensor: dict[str, Any], mask: np.ndarray | None, turned: bool) -> Panel:
+    def _module(self, module: Any, sensor: dict[str, Any], mask: np.ndarray | None, fast_first: bool
+                ) -> Panel:
         for needed in ("data_size", "fast_pixel_direction", "slow_pixel_direction"):
             if needed not in module:
-                raise self.fault(module, f"there is no {needed} in it")
+                raise self.error(module, f"there is no {needed} in it")
         sizes = [int(count) for count in np.ravel(module["data_size"][()])[-2:]]
-        slow_pixels, fast_pixels = reversed(sizes) if turned else sizes
+        slow_pixels, fast_pixels = reversed(sizes) if fast_first else sizes
         origin = np.ravel(module["data_origin"][()])[-2:] if "data_origin" in module else (0, 0)
         offset = (int(origin[1]), int(origin[0]))
         axes, edges = [], []
@@ -309,43 +311,44 @@ class _Reader:
         if mask is not None:
             window = mask[offset[1]:offset[1] + slow_pixels, offset[0]:offset[0] + fast_pixels]
             if window.shape != (slow_pixels, fast_pixels):
-                raise self.fault(module, f"it lies outside the pixel_mask of {mask.shape[1]} x {mask.shape[0]} pixels")
+                raise self.error(module, f"its pixels are not all in the pixel_mask of {mask.shape[1]} x "
+                                 f"{mask.shape[0]} pixels")
         return Panel(fast_pixels, slow_pixels, corner, scale(axes[0], edges[0]), scale(axes[1], edges[1]), offset,
                      module.name.rsplit("/", 1)[-1], mask=None if window is None or window.all() else window, **sensor)
 
     def _corner(self, module: Any) -> Vector:
-        """Corner of the first pixel [mm]: where the module's offset, or else its fast direction, hangs."""
+        """Return the corner of the first pixel [mm], from module_offset or, without it, fast_pixel_direction."""
         node = module.get("module_offset")
-        place = np.zeros(3)
+        position = np.zeros(3)
         if node is not None:
-            place = self._step(node).moved(place)
+            position = self._step(node).moved(position)
             steps = self._chain(node, node.attrs.get("depends_on", "."))
         else:
             node = module["fast_pixel_direction"]
             steps = self._chain(node, node.attrs.get("depends_on", "."))
             if "offset" in node.attrs and np.any(node.attrs["offset"]):
-                place = np.asarray(node.attrs["offset"], dtype=np.float64) * self._scale(node, "offset_units", "mm")
+                position = np.asarray(node.attrs["offset"], dtype=np.float64) * self._scale(node, "offset_units", "mm")
         for step in steps:
-            place = step.moved(place)
-        return _dials(place, length=True)
+            position = step.moved(position)
+        return _dials(position, is_length=True)
 
     def _from_beam_centre(self, detector: Any, sensor: dict[str, Any], mask: np.ndarray | None) -> Panel:
-        """An untilted panel, where there is no module: from beam centre and distance."""
+        """Return an untilted panel from beam centre and distance, for a detector without modules."""
         sizes = {"x_pixel_size": "mm", "y_pixel_size": "mm"}
         distance = next((name for name in ("distance", "detector_distance") if name in detector), "")
         shape = mask.shape if mask is not None else detector["data"].shape[-2:] if "data" in detector else None
-        lacking = [name for name in (*sizes, "beam_center_x", "beam_center_y") if name not in detector]
-        if lacking or not distance or shape is None:
-            missing = ", ".join([*lacking, *([] if distance else ["distance"]), *([] if shape else ["pixel_mask"])])
-            raise self.fault(detector, f"there is neither an NXdetector_module nor {missing} in it")
+        missing = [name for name in (*sizes, "beam_center_x", "beam_center_y") if name not in detector]
+        if missing or not distance or shape is None:
+            absent = ", ".join([*missing, *([] if distance else ["distance"]), *([] if shape else ["pixel_mask"])])
+            raise self.error(detector, f"there is neither an NXdetector_module nor {absent} in it")
         fast, slow = (self._scalar(detector[name], unit_) for name, unit_ in sizes.items())
         centre_x, centre_y = (float(np.ravel(detector[f"beam_center_{axis}"][()])[0]) for axis in "xy")
         return Panel(shape[1], shape[0], (-centre_x * fast, centre_y * slow, -self._scalar(detector[distance], "mm")),
                      (fast, 0.0, 0.0), (0.0, -slow, 0.0), mask=None if mask is None or mask.all() else mask, **sensor)
 
 
-def _is_turned(detector: Any, module: Any) -> bool:
-    """Whether data_size is fast x slow, as early files of Diamond have it, by the pixel counts of the detector."""
+def _has_fast_first(detector: Any, module: Any) -> bool:
+    """Return whether data_size is (fast, slow), as in early files of Diamond, judged by the size of the detector."""
     counts = [detector.get(f"detectorSpecific/{axis}_pixels_in_detector") for axis in "xy"]
     if any(count is None for count in counts):
         return False
@@ -354,7 +357,7 @@ def _is_turned(detector: Any, module: Any) -> bool:
 
 
 def _of_class(group: Any, nx_class: str) -> Iterator[Any]:
-    """The members of a NeXus class, in their order; links that lead nowhere are left out."""
+    """Yield the members of a NeXus class in file order, without broken links."""
     for name in group:
         member = group.get(name)
         if member is not None and _text(member.attrs.get("NX_class", "")) == nx_class:
@@ -367,7 +370,7 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _dials(x: np.ndarray, *, length: bool = False) -> Vector:
-    """From McStas's frame; a direction comes out as a unit vector."""
-    turned = (-float(x[0]) + 0.0, float(x[1]) + 0.0, -float(x[2]) + 0.0)
-    return turned if length else unit(turned)
+def _dials(x: np.ndarray, *, is_length: bool = False) -> Vector:
+    """Return a vector of the McStas frame in the frame of DIALS; a direction is normalized, a length is not."""
+    rotated = (-float(x[0]) + 0.0, float(x[1]) + 0.0, -float(x[2]) + 0.0)
+    return rotated if is_length else unit(rotated)

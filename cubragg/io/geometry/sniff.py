@@ -1,4 +1,4 @@
-"""Telling files that describe an experiment apart, by what is in them, and reading them."""
+"""Readers of files that describe an experiment, selected by the content of the file."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _GEOM_LINE = re.compile(rb"^[\w%-]+(?:/\w+)?\s*=", re.MULTILINE)
 
 
 def read_models(path: Path | str, number: int | None = None) -> Models:
-    """The models that a file describes; ``number`` picks one experiment of an ``.expt``, counted from 0.
+    """Return the experiment models of a file; ``number`` selects an experiment of an ``.expt``, counted from 0.
 
     Raises
     ------
     FormatError
-        If it is of none of the accepted kinds, or breaks the format of its kind.
+        If the format is not accepted, or the file does not conform to it.
     OSError
         If it cannot be read.
     """
     kind = _kind(path)
     if not kind:
-        raise FormatError(f"{path}: got a file of no known kind; {ACCEPTED}")
+        raise FormatError(f"{path}: got a file of an unknown format; {ACCEPTED}")
     if number is not None and kind != "expt":
-        raise FormatError(f"{path}: got the number {number}; only an .expt holds several experiments")
+        raise FormatError(f"{path}: got the experiment number {number}; only an .expt has several experiments")
     try:
         models = _read(path, kind, number)
         check_panels(models.panels)
@@ -42,17 +42,17 @@ def read_models(path: Path | str, number: int | None = None) -> Models:
 
 
 def read_header(path: Path | str) -> Models:
-    """The models that the header of an image describes.
+    """Return the experiment models of the header of an image.
 
     Raises
     ------
     FormatError
-        If it does not say where the detector is.
+        If the format of the image has no detector geometry.
     OSError
         If it cannot be read.
     """
     if _kind(path) not in _IMAGES:
-        raise FormatError(f"{path}: its format does not say where the detector is")
+        raise FormatError(f"{path}: its format has no detector geometry")
     return read_models(path)
 
 
@@ -70,7 +70,7 @@ def _read(path: Path | str, kind: str, number: int | None) -> Models:
 
 
 def _kind(path: Path | str) -> str:
-    """What a file is; empty where it is nothing known."""
+    """Return the format of a file; empty if it is not known."""
     start = start_of(path, _START_BYTES)
     if not start:
         raise FormatError(f"{path}: the file is empty; {ACCEPTED}")

@@ -1,4 +1,4 @@
-"""Source lists: the file of ``-sourcefile``."""
+"""Reader of source lists (``-sourcefile``)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _COLUMNS = ("X", "Y", "Z", "a weight", "a wavelength")
 
 
 def read_sources(path: Path | str) -> tuple[Source, ...]:
-    """Read lines of ``X Y Z weight wavelength``, lengths in metres; columns may be missing from the right.
+    """Return the sources of lines ``X Y Z weight wavelength``, lengths in metres; trailing columns may be omitted.
 
     Raises
     ------
     FormatError
-        If there is no line, or one that no beam can have.
+        If there is no line, or a value is not valid.
     OSError
         If the file cannot be read.
     """

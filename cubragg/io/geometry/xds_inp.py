@@ -1,7 +1,7 @@
-"""Writing XDS.INP, with segments where a detector has panels.
+"""Writer of XDS.INP, with a segment for each panel.
 
 Source: the XDS documentation (coordinate systems, input parameters). XDS counts pixels from 1, so that the outer
-corner of the first stands at 0.5; its detector system begins at pixel 0, its axes are those of the whole image.
+corner of the first pixel is at 0.5; its detector system begins at pixel 0 and has the axes of the whole image.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from cubragg.experiment.panel import Panel, image_shape, live_pixels, panel_in_b
 from cubragg.io.geometry.experiment_models import Models, ScanModel, cell_of, crystal_at, rectangles
 from cubragg.io.perpendicular import squared_panels
 
-#: Pixels of sizes that differ by no more than rounding are of one size.
+#: Relative tolerance for sizes of pixels to be equal, for rounding.
 _SAME_SIZE = 1e-9
 _COUNTED = re.compile(r"(\d+)(?=\.\w+$)")
 
 
 class Data(NamedTuple):
-    """The images that XDS is to read: the first one, the name of its detector type, lowest and highest good count.
+    """The images for XDS: file of the first one, XDS name of the detector, lowest and highest trusted count.
 
-    ``whole``: all images are in that one file, which XDS reads through a plugin.
+    ``whole``: all images are in one file, which XDS reads with a plugin.
     """
 
     image: str | None
@@ -39,13 +39,13 @@ class Data(NamedTuple):
 
 
 def xds_inp_text(where: str, models: Models, data: Data) -> str:
-    """XDS.INP for models in the frame of DIALS (`frames.dials_rotation`).
+    """Return XDS.INP for models in the frame of DIALS (`frames.dials_rotation`).
 
     Raises
     ------
     FormatError
-        For an image without rotation, panels with different pixels or too far from perpendicular, or models without
-        detector or wavelength; ``where`` begins the message.
+        If the image has no rotation, panels have pixels of different sizes or axes too far from perpendicular, or the
+        models have no detector or no wavelength; ``where`` begins the message.
     """
     return "\n".join([*_lines(where, models, data), ""])
 
@@ -55,7 +55,7 @@ def _lines(where: str, models: Models, data: Data) -> Iterator[str]:
     if beam is None or beam.wavelength_A is None or not models.panels:
         raise FormatError(f"{where}: got models without a wavelength or a detector; XDS needs both")
     if scan is None or spindle is None or not scan.osc_deg > 0.0:
-        raise FormatError(f"{where}: got an image without rotation; XDS needs one (-osc)")
+        raise FormatError(f"{where}: got an image without rotation; XDS needs a rotation range (-osc)")
     try:
         panels = squared_panels(models.panels)
     except FormatError as error:
@@ -63,7 +63,7 @@ def _lines(where: str, models: Models, data: Data) -> Iterator[str]:
     edges = panels[0].pixel_mm
     if any(not math.isclose(mine, edge, rel_tol=_SAME_SIZE)
            for panel in panels for mine, edge in zip(panel.pixel_mm, edges, strict=True)):
-        raise FormatError(f"{where}: got panels with pixels of different sizes; XDS knows one size")
+        raise FormatError(f"{where}: got panels with pixels of different sizes; XDS has one size for all")
     plane = _plane(panels, beam.direction)
     normal = cross(plane.fast, plane.slow)
     height, width = image_shape(panels)
@@ -92,7 +92,7 @@ def _lines(where: str, models: Models, data: Data) -> Iterator[str]:
 
 
 def _plane(panels: Sequence[Panel], beam: Vector) -> Panel:
-    """The plane of the panel in the beam, as a panel that begins at the first pixel of the image."""
+    """Return the panel in the beam, extended to begin at the first pixel of the image."""
     base = panel_in_beam(panels, beam)
     return replace(base, origin_mm=base.place_mm(-base.offset[0], -base.offset[1]), offset=(0, 0))
 
@@ -102,7 +102,7 @@ def _numbers(x: Vector) -> str:
 
 
 def _frames(data: Data, scan: ScanModel) -> Iterator[str]:
-    """Name template, with the digits before the extension as ``?``, and the numbers of the images."""
+    """Yield the name template, with ``?`` for the digits before the suffix, and the numbers of the images."""
     name, first = data.image or "image_0001.cbf", 1
     if data.whole:
         yield "! LIB= /path/to/durin-plugin.so"
@@ -115,7 +115,7 @@ def _frames(data: Data, scan: ScanModel) -> Iterator[str]:
 
 
 def _sensor(panel: Panel) -> Iterator[str]:
-    """Where no sensor was rendered XDS must not correct for one: by default it does for some detectors."""
+    """Yield the sensor; thickness 0 if none was rendered, because XDS corrects for some detectors by default."""
     if panel.thickness_um and panel.attenuation_um:
         yield f"SENSOR_THICKNESS= {panel.thickness_um / 1000.0!r}  SILICON= {1000.0 / panel.attenuation_um!r}"
     else:
@@ -123,7 +123,7 @@ def _sensor(panel: Panel) -> Iterator[str]:
 
 
 def _crystal(models: Models) -> Iterator[str]:
-    """The truth, commented out: XDS is to find it."""
+    """Yield the true crystal as comments, for comparison with what XDS finds."""
     a_matrix = crystal_at(models, 0.0)
     if models.crystal is None or a_matrix is None:
         return
@@ -134,7 +134,7 @@ def _crystal(models: Models) -> Iterator[str]:
 
 
 def _untrusted(panels: Sequence[Panel]) -> Iterator[str]:
-    """Gaps and masked pixels; both ends of a range stand outside."""
+    """Yield gaps and masked pixels; the limits of an XDS rectangle are excluded."""
     live = live_pixels(panels)
     for f0, f1, s0, s1 in [] if live is None else rectangles(~live):
         yield f"UNTRUSTED_RECTANGLE= {f0} {f1 + 1} {s0} {s1 + 1}"

@@ -1,8 +1,8 @@
-"""CBF images with the short header of Pilatus detectors (miniCBF).
+"""Reader and writer of CBF images with the short header of Pilatus detectors (miniCBF).
 
-The convention is GENERIC_MINI, which dxtbx takes for detectors of any size, or PILATUS_1.2 for
-images that consist of whole modules; the lines are those that `specs/file-formats.md` lists with
-the readers that ask for them.
+The header convention is GENERIC_MINI, which dxtbx accepts for detectors of any size, or PILATUS_1.2 for
+images that consist of whole modules. `specs/file-formats.md` lists the header lines with the readers that
+need them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from cubragg.io.images.image_panels import sensor_in_common
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import OneImageWriter, What
 
-#: The header conventions by our names, and the name of the detector that goes with each.
+#: Header conventions by the names of ``--cbf-convention``, and the detector name in each header.
 CONVENTIONS = {"generic": "GENERIC_MINI", "pilatus": "PILATUS_1.2"}
 _DETECTORS = {"generic": "cubragg, simulated", "pilatus": "PILATUS, simulated by cubragg"}
 _CONVENTION_KEY = "_array_data.header_convention"
 _CONTENTS_KEY = "_array_data.header_contents"
 _MAGIC = b"###CBF"
 _SECTION = b"--CIF-BINARY-FORMAT-SECTION--"
-#: fabio looks for the binary section in this many bytes.
+#: Number of bytes in which fabio looks for the binary section.
 _TEXT_BYTES = 8192
 _STARTER = b"\x0c\x1a\x04\xd5"
 _ELEMENT = "signed 32-bit integer"
@@ -55,30 +55,31 @@ class MiniCbfHeader:
     Attributes
     ----------
     timestamp
-        When the image was made, without a time zone: readers know none.
+        Time of the image, without a time zone, which readers do not support.
     pixel_size_m, distance_m, wavelength_A
         Edge of a pixel along fast [m], distance along the beam [m], wavelength [A].
     beam_fast_px, beam_slow_px
-        Where the beam hits, from the outer corner of the first pixel [pixel].
+        Beam centre, from the outer corner of the first pixel [pixel].
     exposure_time_s, exposure_period_s
-        Exposure and time from one to the next [s].
+        Exposure, and time from the start of one image to that of the next [s].
     start_angle_deg, angle_increment_deg, twotheta_deg
-        Spindle at the start, range covered, detector arm [deg].
+        Spindle angle at the start, rotation range, two-theta angle of the detector [deg].
     count_cutoff, n_excluded_pixels
         Highest trusted count, number of masked pixels.
     threshold_eV, tau_s
         Photon counting threshold [eV], dead time [s].
     sensor_thickness_m, sensor
-        Thickness of the rendered sensor layers [m] and its material; ``None`` leaves the line out.
-        The line makes dxtbx correct for parallax, so it must stand only over an image that has it.
+        Thickness [m] and material of the rendered sensor layers; ``None``: no line. The line makes dxtbx correct
+        for parallax, so that only an image rendered with sensor layers may have it.
     flux, polarization
-        Photons/s; fraction of the beam that is polarized one way, (1 + Kahn factor)/2. ``None``: not known, no line.
+        Photons/s; fraction of the beam with the E vector along the polarization axis, (1 + Kahn factor)/2. ``None``:
+        not known, no line.
     detector
-        Name of the detector. One with PILATUS or EIGER in it makes readers expect modules.
+        Name of the detector. PILATUS or EIGER in the name makes readers expect modules.
     slow_pixel_size_m
         Edge of a pixel along slow [m]; ``None``: as along fast.
     convention
-        ``generic`` or ``pilatus``; the second makes readers expect whole modules.
+        ``generic`` or ``pilatus``; with the latter readers expect whole modules.
     """
 
     timestamp: datetime
@@ -105,13 +106,13 @@ class MiniCbfHeader:
     convention: str = "generic"
 
     def lines(self) -> list[str]:
-        """The lines of the header, each ``# Key value unit``, in the order of Pilatus files."""
+        """Return the lines of the header, each ``# Key value unit``, in the order of Pilatus files."""
         slow_size_m = self.pixel_size_m if self.slow_pixel_size_m is None else self.slow_pixel_size_m
         lines = [
             f"Detector: {self.detector}",
             self.timestamp.replace(tzinfo=None).isoformat(timespec="milliseconds"),
             f"Pixel_size {_digits(self.pixel_size_m)} m x {_digits(slow_size_m)} m",
-            _known(f"{self.sensor} sensor, thickness", self.sensor_thickness_m, " m"),
+            _optional_line(f"{self.sensor} sensor, thickness", self.sensor_thickness_m, " m"),
             f"Exposure_time {_digits(self.exposure_time_s)} s",
             f"Exposure_period {_digits(self.exposure_period_s)} s",
             f"Tau = {_digits(self.tau_s)} s",
@@ -121,11 +122,11 @@ class MiniCbfHeader:
             f"Wavelength {_digits(self.wavelength_A)} A",
             f"Detector_distance {_digits(self.distance_m)} m",
             f"Beam_xy ({_digits(self.beam_fast_px)}, {_digits(self.beam_slow_px)}) pixels",
-            _known("Flux", self.flux),
+            _optional_line("Flux", self.flux),
             f"Start_angle {_digits(self.start_angle_deg)} deg.",
             f"Angle_increment {_digits(self.angle_increment_deg)} deg.",
             f"Detector_2theta {_digits(self.twotheta_deg)} deg.",
-            _known("Polarization", self.polarization),
+            _optional_line("Polarization", self.polarization),
         ]
         return [f"# {line}" for line in lines if line]
 
@@ -134,7 +135,7 @@ def _digits(value: float) -> str:
     return f"{value:.12g}"
 
 
-def _known(key: str, value: float | None, unit: str = "") -> str:
+def _optional_line(key: str, value: float | None, unit: str = "") -> str:
     return "" if value is None else f"{key} {_digits(value)}{unit}"
 
 
@@ -143,11 +144,10 @@ def minicbf_header(geometry: DetectorFrame, *, wavelength_A: float, start_angle_
                    n_excluded_pixels: int = 0, sensor_thickness_m: float | None = None, flux: float | None = None,
                    polarization: float | None = None, sensor: str = "Silicon", convention: str = "generic"
                    ) -> MiniCbfHeader:
-    """The header of an image rendered on ``geometry``, which `Scene.facing` made.
+    """Return the header of an image on ``geometry``, a result of `Scene.facing`.
 
-    ``sensor_thickness_m`` only where sensor layers were rendered (see `MiniCbfHeader`).
-    The threshold is half the photon energy, where counting detectors have it. A
-    tilt of the detector has no place in this header.
+    ``sensor_thickness_m`` is given only if sensor layers were rendered (see `MiniCbfHeader`). The threshold is half
+    the photon energy, as usual for counting detectors. The header cannot describe a tilt of the detector.
     """
     return MiniCbfHeader(
         timestamp=timestamp,
@@ -175,12 +175,12 @@ def minicbf_header(geometry: DetectorFrame, *, wavelength_A: float, start_angle_
 
 
 def write_cbf(path: Path | str, counts: np.ndarray, header: MiniCbfHeader) -> None:
-    """Write int32 [slow, fast] counts, with fabio, byte-offset compressed; masked pixels are -1 or -2.
+    """Write int32 [slow, fast] counts with fabio, byte-offset compressed; masked pixels are -1 or -2.
 
     Raises
     ------
     FormatError
-        If the array is not int32 [slow, fast], or the header has text that is not plain ASCII.
+        If the array is not int32 [slow, fast], or the header has text that is not printable ASCII.
     OSError
         If the file cannot be written.
     """
@@ -190,7 +190,7 @@ def write_cbf(path: Path | str, counts: np.ndarray, header: MiniCbfHeader) -> No
     lines = header.lines()
     for line in lines:
         if not _LINE.fullmatch(line):
-            raise FormatError(f"{path}: got the header line {line!r}; a line is plain ASCII")
+            raise FormatError(f"{path}: got the header line {line!r}; only printable ASCII is accepted")
     image = CbfImage(data=counts)
     image.header[_CONVENTION_KEY] = CONVENTIONS[header.convention]
     image.header[_CONTENTS_KEY] = "\r\n".join(lines)
@@ -199,12 +199,12 @@ def write_cbf(path: Path | str, counts: np.ndarray, header: MiniCbfHeader) -> No
 
 
 class CbfWriter(OneImageWriter):
-    """Writes counts of a flat detector that faces the beam, under a short header.
+    """Writer of counts of a flat detector that faces the beam, as miniCBF.
 
     Parameters
     ----------
     scene
-        What the header describes.
+        The experiment that the header describes.
     convention
         ``generic``, ``pilatus``, or ``auto``: pilatus for images of whole modules with pixels of 0.172 mm.
     """
@@ -213,37 +213,38 @@ class CbfWriter(OneImageWriter):
 
     def __init__(self, scene: Scene, convention: str = "auto") -> None:
         super().__init__(scene)
-        self._wanted = convention
+        self._requested = convention
 
     @cached_property
     def _convention(self) -> str:
         geometry, shape = self.scene.facing(), self.scene.live.shape
-        if self._wanted == "pilatus" and pilatus.gaps(shape) is None:
+        if self._requested == "pilatus" and pilatus.gaps(shape) is None:
             slow, fast = pilatus.MODULE
-            raise ConfigError("--cbf-convention", f"got pilatus for {shape[1]} x {shape[0]} pixels; that header needs "
+            raise ConfigError("--cbf-convention", f"got pilatus for {shape[1]} x {shape[0]} pixels; this convention "
+                              f"needs "
                               f"whole modules of {fast} x {slow} pixels with gaps of {pilatus.GAP[1]} and "
                               f"{pilatus.GAP[0]} between them")
-        if self._wanted == "auto":
+        if self._requested == "auto":
             sizes = geometry.pixel_size, geometry.slow_pixel_size
             return "pilatus" if pilatus.looks_like_pilatus(shape, sizes) else "generic"
-        return self._wanted
+        return self._requested
 
     @property
     def live(self) -> np.ndarray:
-        """As the scene's; a Pilatus detector has no pixels in its gaps either."""
+        """Pixels of the scene, without those in the gaps of a Pilatus detector."""
         gaps = pilatus.gaps(self.scene.live.shape) if self._convention == "pilatus" else None
         return self.scene.live if gaps is None else self.scene.live & ~gaps
 
     def check(self) -> None:
-        """Refuse what is not one flat detector that faces the beam."""
+        """Raise `FormatError` if the panels do not form one flat detector that faces the beam."""
         if self.scene.curved:
             raise FormatError("got a curved detector")
         self._header()
 
     def pixel_type(self, what: What) -> PixelType:
-        """int32; expected photons are refused."""
+        """Return int32; raise `FormatError` for expected photons."""
         if what == "photons":
-            raise FormatError("got expected photons, and a CBF image holds counts; what='counts' is accepted")
+            raise FormatError("got expected photons; a CBF image stores counts only (what='counts')")
         return PixelType("int32", MAX_COUNT, -1)
 
     def _header(self) -> MiniCbfHeader:
@@ -263,16 +264,16 @@ class CbfWriter(OneImageWriter):
 
 
 class _NamedStream(io.BytesIO):
-    """Bytes that fabio takes for an open file: it wants a name, and leaves real files open."""
+    """A file in memory for fabio, which needs a name attribute and does not close real files."""
 
     name = ""
 
 
 def read_cbf(path: Path | str) -> tuple[np.ndarray, dict[str, str]]:
-    """int32 [slow, fast] counts, and the lines of the short header as key and rest.
+    """Return int32 [slow, fast] counts, and the lines of the short header as a dictionary.
 
-    The header also has the convention, as ``_array_data.header_convention``, and
-    the line without a key as ``timestamp``.
+    It also contains the convention, as ``_array_data.header_convention``, and the line without a key, as
+    ``timestamp``.
 
     Raises
     ------
@@ -291,28 +292,30 @@ def read_cbf(path: Path | str) -> tuple[np.ndarray, dict[str, str]]:
         packed = image.read(_NamedStream(data), only_raw=True)
         fast, slow = (int(image.header[f"X-Binary-Size-{axis}-Dimension"]) for axis in ("Fastest", "Second"))
         size = int(image.header["X-Binary-Size"])
-    except Exception as error:  # fabio meets damage with whatever its next statement raises
-        raise FormatError(f"{path}: got a header that fabio cannot read ({error!r}); a CBF image is accepted") from None
+    except Exception as error:  # fabio raises any exception for damaged files
+        raise FormatError(f"{path}: got a header that fabio cannot read ({error!r}); an undamaged CBF image is "
+                          f"accepted") from None
     _check_coding(path, image.header)
-    # Before decoding: the decoder trusts its input and reads past the end of a broken one.
+    # Before decoding, because the decoder reads past the end of truncated data.
     if len(packed) != size:
-        raise FormatError(f"{path}: got {len(packed)} bytes of pixels; its header says {size}")
+        raise FormatError(f"{path}: got {len(packed)} bytes of pixels; its header gives {size}, the file may be "
+                          f"truncated")
     digest = image.header.get("Content-MD5")
     if digest and digest != base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode("ascii"):
-        raise FormatError(f"{path}: got pixels that do not match Content-MD5; an undamaged file is accepted")
+        raise FormatError(f"{path}: got pixels that do not match Content-MD5; the file is damaged")
     counts = decByteOffset(packed, size=slow * fast, dtype="int32")
     if slow * fast < 1 or len(counts) != slow * fast:
-        raise FormatError(f"{path}: got {len(counts)} pixels; its header says {fast} x {slow}, at least one")
+        raise FormatError(f"{path}: got {len(counts)} pixels; its header gives {fast} x {slow}, at least one is needed")
     return np.asarray(counts, dtype=np.int32).reshape(slow, fast), _parsed(image.header)
 
 
 def _check_frame(path: Path | str, data: bytes) -> None:
-    """Without these marks fabio reads on for ever."""
+    """Raise `FormatError` without the marks of a CBF file, for which fabio would search without end."""
     if not data.startswith(_MAGIC):
         raise FormatError(f"{path}: starts with {data[:len(_MAGIC)]!r}; a CBF image starts with {_MAGIC!r}")
     section = data.find(_SECTION, 0, _TEXT_BYTES)
     if section < 0 or data.find(_STARTER, section) < 0:
-        raise FormatError(f"{path}: no start of pixels; a CBF image has a binary section in its first "
+        raise FormatError(f"{path}: no binary section with pixels; a CBF image has one in its first "
                           f"{_TEXT_BYTES} bytes")
 
 

@@ -1,7 +1,7 @@
-"""Whether one flat picture can stand for the panels of an image, and what they have in common.
+"""Checks whether panels form one flat image, and properties that panels have in common.
 
-SMV and miniCBF have a distance, a beam centre and a pixel size, and nothing else: their readers
-take the picture for one that faces the beam, its fast axis along the spindle.
+The geometry of SMV and miniCBF is only a distance, a beam centre and a pixel size: readers assume that
+the image faces the beam with its fast axis along the spindle.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from cubragg.errors import FormatError
 from cubragg.experiment.conventions import DetectorFrame, Laboratory, panel_frame
 from cubragg.experiment.panel import Panel, image_shape
 
-#: Directions closer than this are one direction: far below a pixel over any detector.
+#: Tolerance for directions to be equal: far less than a pixel over any detector.
 _SAME_DIRECTION = 1e-6
-#: A panel this share of a pixel off the common grid is off the grid.
+#: Largest distance of a panel from the common grid of pixels [pixel].
 _OFF_GRID = 1e-2
-#: Pixels of sizes that differ by no more than rounding are of one size.
+#: Relative tolerance for sizes of pixels to be equal, for rounding.
 _SAME_SIZE = 1e-12
 
 
 def facing_frame(panels: Sequence[Panel], laboratory: Laboratory, *, rotating: bool) -> DetectorFrame:
-    """The one flat picture that panels make.
+    """Return the geometry of the flat image that panels form.
 
-    It faces the beam; seen from the sample, fast and slow axis are those of a right-handed picture; and if the
-    crystal is ``rotating``, it turns about the fast axis. Panels lie on one grid of pixels.
+    Panels must be on one grid of pixels and face the beam; fast axis, slow axis and beam must be right-handed; if the
+    crystal is ``rotating``, the spindle must be along the fast axis.
 
     Raises
     ------
     FormatError
-        If they make none, saying why.
+        If they do not form such an image; the message has the reason.
     """
     first = panels[0]
     if abs(dot(first.fast, first.slow)) > _SAME_DIRECTION:
@@ -43,7 +43,7 @@ def facing_frame(panels: Sequence[Panel], laboratory: Laboratory, *, rotating: b
     if abs(dot(fast, beam)) > _SAME_DIRECTION or abs(dot(slow, beam)) > _SAME_DIRECTION:
         raise FormatError("got a detector that does not face the beam")
     if _apart(cross(fast, slow), beam):
-        raise FormatError("got a left-handed picture (the fast axis, the slow axis and the beam)")
+        raise FormatError("got an image whose fast axis, slow axis and beam are left-handed")
     if rotating and _apart(laboratory.spindle, fast):
         raise FormatError("got a spindle that is not along the fast axis")
     made_by = first.made_by
@@ -58,22 +58,23 @@ def _apart(x: Vector, y: Vector) -> bool:
 
 def _check_on_grid(panel: Panel, first: Panel) -> None:
     if any(not math.isclose(*edges, rel_tol=_SAME_SIZE) for edges in zip(panel.pixel_mm, first.pixel_mm, strict=True)):
-        raise FormatError(f"got panels {first.name!r} and {panel.name!r} with pixels of different size")
+        raise FormatError(f"got panels {first.name!r} and {panel.name!r} with pixels of different sizes")
     if _apart(panel.fast, first.fast) or _apart(panel.slow, first.slow):
-        raise FormatError(f"got panels {first.name!r} and {panel.name!r} turned against one another")
+        raise FormatError(f"got panels {first.name!r} and {panel.name!r} rotated relative to one another")
     expected = first.place_mm(panel.offset[0] - first.offset[0], panel.offset[1] - first.offset[1])
     off_mm = math.dist(panel.origin_mm, expected)
     if off_mm > _OFF_GRID * min(first.pixel_mm):
-        raise FormatError(f"got panel {panel.name!r} {1e3 * off_mm:.3g} um off the grid of pixels of {first.name!r}")
+        raise FormatError(f"got panel {panel.name!r} {1e3 * off_mm:.3g} um from the pixel grid of panel "
+                          f"{first.name!r}")
 
 
 def sensor_in_common(panels: Sequence[Panel]) -> tuple[str, float]:
-    """Material and thickness [m] of the sensor layers that were rendered; thickness 0: none were.
+    """Return material and thickness [m] of the sensor layers that all panels have; thickness 0: no layers.
 
     Raises
     ------
     FormatError
-        If panels differ in them.
+        If the sensors of panels differ.
     """
     sensors = {(panel.material or "Si", units.m_from_um(panel.thickness_um or 0.0)) for panel in panels}
     if len(sensors) > 1:
@@ -84,6 +85,6 @@ def sensor_in_common(panels: Sequence[Panel]) -> tuple[str, float]:
 
 
 def trusted_of(panels: Sequence[Panel]) -> tuple[float, float] | None:
-    """The range of counts that all panels trust; ``None`` where none says."""
+    """Return the range of counts that is trusted on all panels; ``None`` if no panel has one."""
     ranges = [panel.trusted for panel in panels if panel.trusted is not None]
     return (max(low for low, _ in ranges), min(high for _, high in ranges)) if ranges else None

@@ -1,4 +1,4 @@
-"""NumPy arrays as files: pixels without a geometry."""
+"""Writer of NumPy files: pixels without a geometry."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cubragg.io.images.writer import OneImageWriter, What
 
 
 class NpyWriter(OneImageWriter):
-    """Writes int32 counts, -1 where there is no pixel, or float32 expected photons, 0 there."""
+    """Writer of int32 counts (-1 where there is no pixel) or float32 expected photons (0 there)."""
 
     title = "an .npy file"
 
     def pixel_type(self, what: What) -> PixelType:
-        """int32 or float32."""
+        """Return int32 for counts, float32 for expected photons."""
         return PixelType("int32", MAX_COUNT, -1) if what == "counts" else PixelType("float32", np.inf, 0)
 
     def _write(self, path: Path | str, pixels: np.ndarray) -> None:

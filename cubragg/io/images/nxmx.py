@@ -1,8 +1,8 @@
-"""NeXus NXmx files: many images in one HDF5 file, with any geometry.
+"""Writer of NeXus NXmx files: many images in one HDF5 file, with any panel geometry.
 
-Geometry stands in the McStas frame (x to the left looking along the beam, y up, z along the beam): the frame of
-DIALS turned half about y. Besides the groups of the NXmx definition a file has what the XDS plugins neggia and
-durin look for (detectorSpecific, data_000001). `specs/file-formats.md`
+The geometry is in the McStas frame (x to the left looking along the beam, y up, z along the beam): the frame of
+DIALS rotated by 180 deg about y. Besides the groups of the NXmx definition a file has those that the XDS plugins
+neggia and durin need (detectorSpecific, data_000001). `specs/file-formats.md`
 """
 
 from __future__ import annotations
@@ -39,41 +39,41 @@ if TYPE_CHECKING:
 _DETECTOR = "/entry/instrument/detector"
 _OMEGA = "/entry/sample/transformations/omega"
 _DETECTOR_Z = f"{_DETECTOR}/transformations/detector_z"
-#: Thickness told where no sensor layers were rendered [m]. dxtbx corrects for the depth of absorption whatever the
-#: file says, and refuses a thickness of 0; this one moves nothing by more than its own size.
+#: sensor_thickness of files without rendered sensor layers [m]. dxtbx always corrects for the depth of absorption and
+#: refuses a thickness of 0; with this one its correction is negligible.
 _NO_SENSOR_M = 1e-9
-#: Bit of the pixel mask for pixels that are not there.
+#: Bit of the pixel mask for gaps.
 _GAP = 1
 
 
-#: Types of pixels by name. dxtbx reads integers as signed ones and takes the two highest for marks; XDS takes what is
-#: no positive 32-bit integer for one.
+#: Types of pixels by name. dxtbx reads integers as signed, and treats the two highest values as marks of bad pixels;
+#: XDS treats all values as such that are not positive 32-bit integers.
 TYPES = {kind.name: kind for kind in (
     PixelType("uint32", 2**31 - 3, 2**32 - 1), PixelType("int32", 2**31 - 3, -1),
     PixelType("uint16", 2**16 - 3, 2**16 - 1), PixelType("float32", float(np.finfo(np.float32).max), -1))}
 
 
 class NxmxWriter:
-    """Appends images to a file, which appears when the ``with`` block ends, with the images that it has by then.
+    """Writer of a file to which images are appended; the file appears at the end of the ``with`` block.
 
-    Ctrl-C ends a file with the images that were appended; any other fault leaves none. One image at a time is in
-    memory.
+    After Ctrl-C the file has the images that were appended; after any other exception there is no file. Only one image
+    is in memory at a time.
 
     Parameters
     ----------
     path
         The file.
     scene
-        What it says besides the pixels.
+        The experiment that the file describes.
     images
-        How many images it is to hold.
+        Largest number of images.
     type_name
         A key of `TYPES`.
 
     Attributes
     ----------
     done, complete
-        Images appended so far; whether the file is in its place.
+        Number of images appended so far, and whether the file is complete.
 
     Raises
     ------
@@ -103,13 +103,13 @@ class NxmxWriter:
         import h5py
         import hdf5plugin
 
-        # Where HDF5_PLUGIN_PATH names hdf5plugin's own folder, as DIALS may need it, HDF5 would load a filter from
-        # there that does not find this h5py's library.
+        # If HDF5_PLUGIN_PATH is the folder of hdf5plugin, as DIALS may need it, HDF5 would load a filter from there
+        # that does not find the HDF5 library of this h5py.
         hdf5plugin.register("bshuf", force=True)
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self._path))
             self._sink = stack.enter_context(closing(Sink(temporary)))
-            # Old-style groups and superblock 0, which neggia reads.
+            # Old-style groups and superblock 0, because neggia reads no others.
             self._file = stack.enter_context(h5py.File(self._sink, "w", libver="earliest"))
             shape = self._scene.live.shape
             entry = _group(self._file, "entry", "NXentry")
@@ -121,19 +121,20 @@ class NxmxWriter:
             self._stack = stack.pop_all()
 
     def append(self, image: np.ndarray) -> None:
-        """Add an image [slow, fast] of the file's type, as `stored_pixels` makes it.
+        """Append an image [slow, fast] of the type of the file, as returned by `stored_pixels`.
 
         Raises
         ------
         FormatError
-            If it is of another type or size.
+            If the image has another type or size.
         OSError
             If it cannot be written.
         """
         image = checked_image(self._path, image, self._type, "this NXmx file")
         shape = self._scene.live.shape
         if image.shape != shape:
-            raise FormatError(f"{self._path}: got an image of shape {image.shape}; the file has images of {shape}")
+            raise FormatError(f"{self._path}: got an image of shape {image.shape}; "
+                              f"the images of this file have shape {shape}")
         with hold_signals():
             self._data[self.done] = image
             self._file.flush()
@@ -159,7 +160,7 @@ class NxmxWriter:
 
 
 class NxmxImageWriter:
-    """Writes counts as uint32, expected photons as float32, or either as the type of pixels that is given."""
+    """Writer of counts as uint32, expected photons as float32, or both as a given type of pixels."""
 
     title: ClassVar[str] = "an NXmx file"
     holds_series: ClassVar[bool] = True
@@ -170,28 +171,28 @@ class NxmxImageWriter:
         self.file: NxmxWriter | None = None
 
     def check(self) -> None:
-        """Refuse curved detectors, and panels with different sensors or too far from perpendicular."""
+        """Raise `FormatError` for a curved detector, and for panels with different sensors or too oblique axes."""
         if self.scene.curved:
             raise FormatError("got a curved detector")
         sensor_in_common(self.scene.panels)
         squared_panels(self.scene.panels)
 
     def pixel_type(self, what: What) -> PixelType:
-        """One of `TYPES`."""
+        """Return one of `TYPES`."""
         return TYPES[self._type or ("uint32" if what == "counts" else "float32")]
 
     def open(self, path: Path | str, images: int, type_name: str) -> None:
-        """Start a file beside ``path``."""
+        """Start a temporary file, which `close` renames to ``path``."""
         self.file = NxmxWriter(path, self.scene, images, type_name)
         self.file.__enter__()
 
     def append(self, pixels: np.ndarray) -> None:
-        """Add an image [slow, fast] of the file's type."""
+        """Append an image [slow, fast] of the type of the file."""
         assert self.file is not None, "open comes first"
         self.file.append(pixels)
 
     def close(self, keep: bool = True) -> bool:
-        """Finish the file; without ``keep``, and without images, remove it."""
+        """Finish the file, or remove it if it has no images or ``keep`` is False; return whether there is a file."""
         assert self.file is not None, "open comes first"
         error = None if keep and self.file.done else Exception()
         self.file.__exit__(None if error is None else Exception, error, None)
@@ -199,10 +200,10 @@ class NxmxImageWriter:
 
 
 def _describe(file: h5py.File, scene: Scene, images: int, type_name: str) -> None:
-    """Everything but the pixels."""
-    _say(file, NX_class="NXroot", default="entry")
+    """Write everything but the pixels."""
+    _set_text(file, NX_class="NXroot", default="entry")
     entry = file["entry"]
-    _say(entry, default="data")
+    _set_text(entry, default="data")
     start = scene.timestamp.replace(tzinfo=None)
     end = start + timedelta(seconds=images * max(scene.exposure_s, 0.0))
     for name, text in (("definition", "NXmx"), ("start_time", start.isoformat(timespec="milliseconds")),
@@ -221,7 +222,7 @@ def _describe(file: h5py.File, scene: Scene, images: int, type_name: str) -> Non
 
 
 class _Frame:
-    """From a detector's laboratory into the McStas frame."""
+    """Rotation from the laboratory of a detector into the McStas frame."""
 
     def __init__(self, frame: DetectorFrame) -> None:
         self._rotation = frame.dials_rotation()
@@ -233,8 +234,8 @@ class _Frame:
         return (0.0 - x, y, 0.0 - z)
 
 
-def _say(node: h5py.Group | h5py.Dataset, **attributes: str) -> None:
-    """Attributes of text in the one form that durin reads: of variable length, and not Unicode."""
+def _set_text(node: h5py.Group | h5py.Dataset, **attributes: str) -> None:
+    """Set text attributes as variable-length ASCII, the only form that durin reads."""
     import h5py
 
     for key, text in attributes.items():
@@ -243,22 +244,22 @@ def _say(node: h5py.Group | h5py.Dataset, **attributes: str) -> None:
 
 def _group(parent: h5py.Group, name: str, nx_class: str, **attributes: str) -> h5py.Group:
     group = parent.create_group(name)
-    _say(group, NX_class=nx_class, **attributes)
+    _set_text(group, NX_class=nx_class, **attributes)
     return group
 
 
 def _field(group: h5py.Group, name: str, value: Any, units: str) -> None:
     group[name] = value
-    _say(group[name], units=units)
+    _set_text(group[name], units=units)
 
 
 def _axis(group: h5py.Group, name: str, value: Any, kind: str, vector: Vector, depends_on: str) -> None:
-    """A rotation [deg] or translation [m] about or along a unit vector."""
+    """Write a rotation [deg] about, or a translation [m] along, a unit vector."""
     _field(group, name, value, "deg" if kind == "rotation" else "m")
     axis = group[name].attrs
     axis["vector"] = np.array(vector)
     axis["offset"] = np.zeros(3)
-    _say(group[name], transformation_type=kind, offset_units="m", depends_on=depends_on)
+    _set_text(group[name], transformation_type=kind, offset_units="m", depends_on=depends_on)
 
 
 def _beam(beam: h5py.Group, scene: Scene, frame: _Frame) -> None:
@@ -312,7 +313,8 @@ def _detector(detector: h5py.Group, scene: Scene, images: int, type_name: str, f
         detector["bit_depth_readout"] = 8 * np.dtype(type_name).itemsize
     _specific(_group(detector, "detectorSpecific", "NXcollection"), scene, images)
     if all(panel.fast_pixels == scene.live.shape[1] for panel in scene.panels):
-        # dxtbx 3.12 fails on the part of a mask that is not contiguous; values alone mask gaps there.
+        # Not for narrower panels, because dxtbx 3.12 fails on a slice of a mask that is not contiguous; there gaps are
+        # marked by the values of pixels only.
         detector["pixel_mask"] = detector["detectorSpecific/pixel_mask"]
     detector["pixel_mask_applied"] = True
     depth = frame(reference.origin_mm)[2] / 1000.0
@@ -325,13 +327,13 @@ def _detector(detector: h5py.Group, scene: Scene, images: int, type_name: str, f
 
 
 def _specific(specific: h5py.Group, scene: Scene, images: int) -> None:
-    """Where detectors of Dectris keep things, and the plugins of XDS look for them."""
+    """Write the entries of Dectris detectors that the plugins of XDS read."""
     slow, fast = scene.live.shape
     specific["nimages"] = images
     specific["ntrigger"] = 1
     specific["x_pixels_in_detector"] = fast
     specific["y_pixels_in_detector"] = slow
-    # Not in chunks: neggia reads it as it lies.
+    # Not chunked, because neggia reads the bytes directly.
     specific["pixel_mask"] = np.where(scene.live, 0, _GAP).astype(np.uint32)
 
 

@@ -1,4 +1,4 @@
-"""PGM previews as nanoBragg writes them: binary gray map, the scale in a comment."""
+"""Reader and writer of PGM previews in the form of nanoBragg: binary gray map with the scale in a comment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCALE = re.compile(rb"# pixels scaled by (\S+)")
 
 
 class PgmFile(NamedTuple):
-    """``gray`` uint8 [slow, fast] and, where the comment gives it, gray levels per photon."""
+    """A preview: ``gray`` uint8 [slow, fast], and gray levels per photon; ``None`` if there is no such comment."""
 
     gray: np.ndarray
     scale: float | None
@@ -41,12 +41,12 @@ def write_pgm(path: Path | str, gray: np.ndarray, scale: float) -> None:
 
 
 def read_pgm(path: Path | str) -> PgmFile:
-    """Read a binary PGM file of one byte a pixel.
+    """Return the preview in a binary PGM file of one byte per pixel.
 
     Raises
     ------
     FormatError
-        If it is none, or lacks pixels.
+        If it is not a PGM file, or pixels are missing.
     OSError
         If it cannot be read.
     """
@@ -56,10 +56,10 @@ def read_pgm(path: Path | str) -> PgmFile:
         raise FormatError(f"{path}: starts with {data[:8]!r}; a PGM file starts with P5, width, height and 255")
     fast, slow, white = (int(word) for word in header.groups())
     if not 0 < white <= 255:
-        raise FormatError(f"{path}: got a maximum of {white}; PGM with one byte a pixel has 1 to 255")
+        raise FormatError(f"{path}: got a maximum of {white}; a PGM file with one byte per pixel has 1 to 255")
     pixels = data[header.end():header.end() + slow * fast]
     if slow * fast == 0 or len(pixels) < slow * fast:
-        raise FormatError(f"{path}: got {len(pixels)} pixels; its header says {fast} x {slow}, at least one")
+        raise FormatError(f"{path}: got {len(pixels)} pixels; its header gives {fast} x {slow}, at least one is needed")
     scale = _SCALE.search(header.group())
     return PgmFile(np.frombuffer(pixels, np.uint8).reshape(slow, fast), _float_or_none(scale))
 

@@ -1,6 +1,6 @@
-"""Where an image of a Pilatus detector has modules and where gaps.
+"""Layout of modules and gaps in images of Pilatus detectors.
 
-Sizes are those that readers of PILATUS headers insist on (dxtbx, FormatPilatusHelpers).
+Sizes are those that readers of PILATUS headers require (dxtbx, FormatPilatusHelpers).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SAME_PIXEL_M = 1e-9
 
 
 def gaps(shape: tuple[int, int]) -> np.ndarray | None:
-    """bool [slow, fast]: pixels of the gaps; ``None`` for a ``shape`` that is not made of whole modules."""
+    """Return bool [slow, fast], True for pixels of gaps; ``None`` if ``shape`` does not consist of whole modules."""
     along = []
     for size, module, gap in zip(shape, MODULE, GAP, strict=True):
         if (size + gap) % (module + gap) != 0:
@@ -27,6 +27,6 @@ def gaps(shape: tuple[int, int]) -> np.ndarray | None:
 
 
 def looks_like_pilatus(shape: tuple[int, int], pixel_sizes_m: tuple[float, float]) -> bool:
-    """Whether an image has the sizes of such a detector: whole modules, pixels of 0.172 mm."""
+    """Return whether an image has the sizes of a Pilatus detector: whole modules, pixels of 0.172 mm."""
     pixel = units.m_from_mm(PILATUS.pixel_mm)
     return gaps(shape) is not None and all(abs(size - pixel) < _SAME_PIXEL_M for size in pixel_sizes_m)

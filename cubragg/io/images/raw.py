@@ -1,4 +1,4 @@
-"""Float images of nanoBragg: single-precision numbers, no header."""
+"""Reader and writer of nanoBragg's float images: single-precision numbers without a header."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def write_float(path: Path | str, photons: np.ndarray) -> None:
 
 
 def read_float(path: Path | str, shape: tuple[int, int]) -> np.ndarray:
-    """Read float32 [slow, fast] photons/pixel; the file itself does not know its ``shape`` (slow, fast).
+    """Return float32 [slow, fast] photons/pixel; ``shape`` (slow, fast) is not in the file.
 
     Raises
     ------
     FormatError
-        If the size of the file does not fit the shape.
+        If the size of the file does not match the shape.
     OSError
         If it cannot be read.
     """
@@ -50,9 +50,9 @@ class FloatWriter(OneImageWriter):
     title = "a float image"
 
     def pixel_type(self, what: What) -> PixelType:
-        """float32; counts are refused."""
+        """Return float32; raise `FormatError` for counts."""
         if what == "counts":
-            raise FormatError("got counts, and a float image holds expected photons; what='photons' is accepted")
+            raise FormatError("got counts; a float image stores expected photons only (what='photons')")
         return PixelType("float32", np.inf, 0)
 
     def _write(self, path: Path | str, pixels: np.ndarray) -> None:

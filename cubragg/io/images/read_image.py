@@ -1,4 +1,4 @@
-"""Reading any image that can be compared."""
+"""Reader of images of any supported format, for comparison and display."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from cubragg.io.images.cbf import read_cbf
 from cubragg.io.images.raw import read_float
 from cubragg.io.images.smv import read_smv
 
-#: First bytes of the two formats that cubragg reads by itself.
+#: First bytes of the formats that are read without fabio's format detection.
 _SMV, _CBF = b"{\nHEADER_BYTES=", b"###CBF"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-#: Endings of files without a header: little-endian floats.
+#: Suffixes of files without a header: little-endian floats.
 FLOAT_ENDINGS = (".bin", ".raw", ".float")
 
 
 class ReadImage(NamedTuple):
-    """``pixels`` float64 [slow, fast]; ``mask`` bool [slow, fast], False where the file marks a pixel as not measured.
+    """An image: ``pixels`` float64 [slow, fast]; ``mask`` bool [slow, fast], False for pixels marked as not measured.
 
-    ``mask`` is ``None`` where the format marks none; ``form`` names the format; ``stored`` is the type of pixels in
-    the file and ``header`` its text, of SMV and CBF, and the Count_cutoff of NXmx; ``frames`` is how many images the
-    file has.
+    ``mask`` is ``None`` if the format has no such marks; ``form`` is the name of the format; ``stored`` is the type of
+    pixels in the file; ``header`` is the header of SMV and CBF, and the Count_cutoff of NXmx; ``frames`` is the number
+    of images in the file.
     """
 
     pixels: np.ndarray
@@ -41,24 +41,24 @@ class ReadImage(NamedTuple):
 
 
 def read_image(path: Path | str, shape: tuple[int, int] | None = None, number: int = 1) -> ReadImage:
-    """Read a float image, SMV, CBF, NXmx, or whatever fabio knows.
+    """Return the image in a float image, SMV, CBF, NXmx, or any other file that fabio reads.
 
-    The first bytes tell SMV, CBF and HDF5; the endings `FLOAT_ENDINGS` tell a float image. Negative pixels of a
-    CBF are masked ones.
+    SMV, CBF and HDF5 are recognized by their first bytes, float images by the suffixes `FLOAT_ENDINGS`. Negative
+    pixels of a CBF are masked.
 
     Parameters
     ----------
     path
         The file.
     shape
-        (slow, fast) of a float image, which does not know its own; ``None``: it is square.
+        (slow, fast) size of a float image, which is not in the file; ``None``: it is square.
     number
-        Which image of a file that has several, from 1.
+        Number of the image in a file with several, counted from 1.
 
     Raises
     ------
     FormatError
-        If it is no image, or not one that can be read whole.
+        If the file is not an image, or is damaged.
     OSError
         If it cannot be opened.
     """
@@ -88,15 +88,15 @@ def _square(path: Path | str) -> tuple[int, int]:
     size = Path(path).stat().st_size
     edge = math.isqrt(size // 4)
     if edge == 0 or 4 * edge * edge != size:
-        raise FormatError(f"{path}: got {size} bytes; a square float image has 4 times a square number, "
-                          "of any other the shape must be given")
+        raise FormatError(f"{path}: got {size} bytes, which is not a square float image (4 bytes per "
+                          "pixel); the shape of others must be given")
     return edge, edge
 
 
 def _nxmx(path: Path | str, number: int) -> ReadImage | None:
-    """An image of an HDF5 file that has them all in /entry/data/data; ``None`` where it has not.
+    """Return an image of an HDF5 file with all images in /entry/data/data; ``None`` for other files.
 
-    fabio would count them once more where they stand under a second name.
+    Not with fabio, which counts images twice if they are linked under a second name.
     """
     import h5py
     import hdf5plugin  # noqa: F401  (registers filters)
@@ -110,39 +110,39 @@ def _nxmx(path: Path | str, number: int) -> ReadImage | None:
             _check_number(path, number, len(data))
             pixels = data[number - 1]
             mask = pixels != np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else pixels >= 0
-            place = next((place for place in ("pixel_mask", "detectorSpecific/pixel_mask") if place in detector), None)
-            if place is not None and detector[place].shape == pixels.shape:
-                mask &= detector[place][()] == 0
+            name = next((name for name in ("pixel_mask", "detectorSpecific/pixel_mask") if name in detector), None)
+            if name is not None and detector[name].shape == pixels.shape:
+                mask &= detector[name][()] == 0
             header = ({"Count_cutoff": f"{np.ravel(detector['saturation_value'][()])[0]:.0f}"}
                       if "saturation_value" in detector else {})
             return ReadImage(pixels.astype(np.float64), mask, "NXmx", pixels.dtype, header, len(data))
     except FormatError:
         raise
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:  # whatever h5py meets
-        raise FormatError(f"{path}: got a file that h5py cannot follow ({error}); a whole NXmx file is accepted"
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:  # any error of h5py
+        raise FormatError(f"{path}: got a file that h5py cannot read ({error}); an undamaged NXmx file is accepted"
                           ) from None
 
 
 def _check_links(path: Path | str, file: Any) -> None:
-    """HDF5 shows images of files that are not there as zeros, or as no images."""
+    """Raise `FormatError` if the linked files with the images are missing, which HDF5 reads as zeros or no images."""
     import h5py
 
     group = file.get("entry/data")
-    named = [] if group is None else [group.get(name, getlink=True) for name in group]
-    sources = {link.filename for link in named if isinstance(link, h5py.ExternalLink)}
+    links = [] if group is None else [group.get(name, getlink=True) for name in group]
+    sources = {link.filename for link in links if isinstance(link, h5py.ExternalLink)}
     data = file.get("entry/data/data")
     if isinstance(data, h5py.Dataset) and data.is_virtual:
         sources |= {source.file_name for source in data.virtual_sources()} - {"."}
     absent = sorted(name for name in sources if not Path(name).exists() and not (Path(path).parent / name).exists())
     if absent and absent == sorted(sources):
         raise FormatError(f"{path}: its images are in {absent[0]}" + " and others" * (len(absent) > 1)
-                          + ", which must lie beside it")
+                          + ", which must be in the same folder")
 
 
 def _with_fabio(path: Path | str, number: int) -> ReadImage:
     import fabio
 
-    # fabio logs what it tries on the way to a format; the caller hears one sentence.
+    # Silence what fabio logs about formats that it tries: a failure is reported by one error.
     logger = logging.getLogger("fabio")
     before = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -154,14 +154,14 @@ def _with_fabio(path: Path | str, number: int) -> ReadImage:
             form = str(image.classname).removesuffix("Image")
     except FormatError:
         raise
-    except Exception as error:  # fabio meets a file it does not know with whatever its next statement raises
+    except Exception as error:  # fabio raises any exception for files that it does not recognize
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FormatError(f"{path}: no image that fabio knows ({reason}); a float image (.bin), SMV, CBF, NXmx or "
-                          "another format of fabio is accepted") from None
+        raise FormatError(f"{path}: not an image that fabio can read ({reason}); a float image (.bin), SMV, CBF, "
+                          "NXmx or another format of fabio is accepted") from None
     finally:
         logger.setLevel(before)
     if data.ndim != 2 or data.size == 0:
         raise FormatError(f"{path}: got an array of shape {data.shape}; an image is [slow, fast] and not empty")
-    # Eiger detectors mark pixels without a value by the largest number that fits.
+    # Eiger detectors mark pixels without a value with the largest number of the type.
     mask = data != np.iinfo(data.dtype).max if form == "Eiger" and data.dtype.kind == "u" else None
     return ReadImage(data.astype(np.float64), mask, form, data.dtype, frames=frames)

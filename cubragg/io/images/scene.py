@@ -1,4 +1,4 @@
-"""What image files hold besides pixels."""
+"""The description of an image that its file contains besides pixels."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from cubragg.io.images.image_panels import facing_frame
 
 @dataclass(frozen=True)
 class Scene:
-    """The experiment of one image, or of the first one of a series.
+    """The experiment of an image, or of the first image of a series, as file headers need it.
 
     Attributes
     ----------
     panels, frame
-        The placed panels; and the detector as placed, with the directions of beam, spindle and polarization.
+        Placed panels, and the geometry of the detector with the directions of beam, spindle and polarization.
     live
         bool [slow, fast]; False pixels are gaps or masked.
     wavelength_A
         Wavelength [A].
     start_deg, range_deg
-        Spindle at the start of the first image, and how far it turns in each [deg]; a range of 0 makes stills.
+        Spindle angle at the start of the first image, and rotation range of each image [deg]; 0 for stills.
     exposure_s
         Exposure of an image [s].
     timestamp
-        When the first image was made.
+        Time of the first image.
     flux, beamsize_m
         Photons/s and edge of the beam [m]; ``None``: not known.
     kahn_factor
-        Polarization along the beam's own polarization axis, -1 to 1; ``None``: not polarized.
+        Polarization along the polarization axis of the beam, -1 to 1; ``None``: not polarized.
     counts_per_photon
-        What photons were multiplied by.
+        Factor from photons to counts.
     trusted
-        Lowest and highest count to trust; ``None``: all that the type of the pixels can hold.
+        Lowest and highest trusted count; ``None``: the range of the type of pixels.
+    curved
+        Whether the detector is curved.
     """
 
     panels: tuple[Panel, ...]
@@ -56,11 +58,11 @@ class Scene:
     curved: bool = False
 
     def facing(self) -> DetectorFrame:
-        """The detector as one flat picture that faces the beam.
+        """Return the geometry of the detector as one flat image that faces the beam.
 
         Raises
         ------
         FormatError
-            If it is none, saying why.
+            If the panels do not form such an image; the message has the reason.
         """
         return facing_frame(self.panels, self.frame.laboratory, rotating=self.range_deg > 0.0)

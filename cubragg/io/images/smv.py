@@ -1,7 +1,7 @@
-"""SMV (ADSC) images: a text header of ``KEY=value;`` lines, then 16-bit pixels.
+"""Reader and writer of SMV (ADSC) images: a text header of ``KEY=value;`` lines, then 16-bit pixels.
 
-Sources: nanoBragg.c (GetFrame, ValueOf and the two places that write a header),
-the d*TREK image format 1.1, and what the readers of `specs/file-formats.md` ask for.
+Sources: nanoBragg.c (GetFrame, ValueOf and the code that writes headers), the d*TREK image
+format 1.1, and the keys that the readers of `specs/file-formats.md` need.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import OneImageWriter, What
 
 _START = b"{\nHEADER_BYTES="
-#: Headers longer than this are taken for damage.
+#: Longest accepted header: a larger HEADER_BYTES is a sign of damage.
 MAX_HEADER_BYTES = 2**20
-#: The one accepted type of pixels by its two names: of d*TREK, and of ADSC. A file may leave out both.
+#: The only accepted type of pixels, by the names of d*TREK and of ADSC. A file may omit both keys.
 _PIXEL_TYPES = {"Data_type": "unsigned short int", "TYPE": "unsigned_short"}
 _BYTE_ORDERS = {"little_endian": "<u2", "big_endian": ">u2"}
 
 _BLOCK = 512
-#: The lines that fabio puts around the keys, and to spare.
+#: Upper limit of the size of the lines that fabio adds around the keys.
 _FRAME_BYTES = 64
 #: fabio writes the size of the header in five characters.
 _MAX_WRITTEN_BYTES = 99_999 // _BLOCK * _BLOCK
@@ -40,12 +40,12 @@ _WHOLE = re.compile(r"[0-9]{1,9}")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _VALUE = re.compile(r"[ -:<>-~]*")  # printable ASCII without ; and =
 
-#: What C's atof makes a number of.
+#: Text that C's atof converts to a number.
 _LEADING_NUMBER = re.compile(r"\s*([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|nan))", re.ASCII | re.IGNORECASE)
 
 
 class SmvFile(NamedTuple):
-    """``header`` in file order, its raw ``text`` for `header_value`, ``pixels`` uint16 [slow, fast]."""
+    """An SMV image: ``header`` in file order, its ``text`` for `header_value`, ``pixels`` uint16 [slow, fast]."""
 
     header: dict[str, str]
     text: str
@@ -53,11 +53,11 @@ class SmvFile(NamedTuple):
 
 
 def header_value(text: str, key: str) -> float | None:
-    """The number that nanoBragg.c finds for ``key`` in the header ``text``, or ``None`` without one.
+    """Return the number that nanoBragg.c reads for ``key`` in the header ``text``; ``None`` if there is no such key.
 
-    The key matches anywhere, also inside a longer one (DISTANCE in CLOSE_DISTANCE),
-    its last occurrence counts, and what follows the next ``=`` is read as far as it
-    is a number: 0 if it is none.
+    The key also matches inside a longer one (DISTANCE in CLOSE_DISTANCE) and its last
+    occurrence is used. The text after the next ``=`` is read as far as it is a number;
+    the value is 0 if it is not.
     """
     found = text.rfind(key)
     if found < 0:
@@ -65,17 +65,17 @@ def header_value(text: str, key: str) -> float | None:
     _, _, rest = text[found + len(key):].partition("=")
     match = _LEADING_NUMBER.match(rest)
     value = float(match.group(1)) if match else 0.0
-    # NaN is how the C program says that a key is absent.
+    # In the C program NaN marks a missing key.
     return None if math.isnan(value) else value
 
 
 def smv_header(geometry: DetectorFrame, *, wavelength_A: float, phi_deg: float, osc_deg: float,
                twotheta_deg: float) -> dict[str, str]:
-    """The header of nanoBragg.c: its keys in its order, values to 6 digits, lengths in mm.
+    """Return the header of nanoBragg.c: its keys in its order, values to 6 digits, lengths in mm.
 
-    BEAM_CENTER_X and _Y are the beam centre in the sense of the convention, as
-    given or by default; the centres after it are where the beam ended up, in the
-    sense of each program. ``osc_deg`` is the range as filled in for rendering.
+    BEAM_CENTER_X and _Y are the beam centre in the sense of the convention, as given or by
+    default; the other centres are those after rotation of the detector, in the sense of each
+    program. ``osc_deg`` is the rotation range as filled in for rendering.
     """
     pixel = geometry.pixel_size
     half_pixel = 0.5 * pixel
@@ -111,16 +111,16 @@ def smv_header(geometry: DetectorFrame, *, wavelength_A: float, phi_deg: float, 
 
 def adsc_header(geometry: DetectorFrame, *, wavelength_A: float, phi_deg: float, osc_deg: float, exposure_s: float,
                 pedestal: float, counts_per_photon: float) -> dict[str, str]:
-    """The header of an ADSC detector, from which readers of such images get the geometry.
+    """Return the header of an ADSC detector, from which readers of such images get the geometry.
 
-    ``geometry`` is one that `Scene.facing` made. BEAM_CENTER_X and _Y are the distances of the beam from
-    the outer corner of the first pixel along slow and fast [mm]: what dxtbx and -img with -denzo make of them. Numbers
-    have 12 digits. ``pedestal`` is what was added to each pixel.
+    ``geometry`` is a result of `Scene.facing`. BEAM_CENTER_X and _Y are the distances of the beam from the outer corner
+    of the first pixel along slow and fast [mm], as dxtbx, and -img with -denzo, interpret them. Numbers have 12 digits.
+    ``pedestal`` is the number that was added to each pixel.
 
     Raises
     ------
     FormatError
-        For pixels that are not square.
+        If pixels are not square.
     """
     pixel = geometry.pixel_size
     if pixel != geometry.slow_pixel_size:
@@ -146,14 +146,14 @@ def adsc_header(geometry: DetectorFrame, *, wavelength_A: float, phi_deg: float,
         "HEADER_BYTES": str(_BLOCK),
         **_layout(geometry.slow_pixels, geometry.fast_pixels),
         **{key: f"{value:.12g}" for key, value in numbers.items()},
-        # Neither a serial number of a real detector nor, without DATE, one that readers look up.
+        # Not the serial number of a real detector, for which readers have special cases.
         "DETECTOR_SN": "000",
         "BEAMLINE": "cubragg",
     }
 
 
 def _as_in_c(value: float | tuple[float, ...]) -> str:
-    """printf's ``%g``, several numbers with commas."""
+    """Return numbers in the form of printf's ``%g``, separated by commas."""
     values = value if isinstance(value, tuple) else (value,)
     return ",".join(f"{number:g}" for number in values)
 
@@ -164,16 +164,16 @@ def _layout(slow: int, fast: int) -> dict[str, str]:
 
 
 def write_smv(path: Path | str, counts: np.ndarray, header: Mapping[str, str]) -> None:
-    """Write uint16 [slow, fast] counts, with fabio, under ``header``.
+    """Write uint16 [slow, fast] counts with ``header``, with fabio.
 
-    The keys that describe the pixels, and HEADER_BYTES, are made to fit the
-    counts: both spellings of the type (TYPE, Data_type), little endian, and a
-    header in multiples of 512 bytes. The order of the others stays.
+    HEADER_BYTES and the keys that describe the pixels are set to match the counts:
+    both names of the type (TYPE, Data_type), little endian, and a header size in
+    multiples of 512 bytes. The order of other keys is kept.
 
     Raises
     ------
     FormatError
-        If the array is not uint16 [slow, fast], or a key or value would not be read back.
+        If the array is not uint16 [slow, fast], or a key or value cannot be written so that readers understand it.
     OSError
         If the file cannot be written.
     """
@@ -183,7 +183,7 @@ def write_smv(path: Path | str, counts: np.ndarray, header: Mapping[str, str]) -
     full = _fitted_header(path, counts, header)
     size = int(full["HEADER_BYTES"]) + counts.nbytes
     with atomic_path(path) as temporary:
-        # fabio writes pixels with ndarray.tofile: on a full disk no error, or one without errno.
+        # fabio writes pixels with ndarray.tofile, which on a full disk raises no error, or one without errno.
         try:
             DtrekImage(data=counts, header=full).write(temporary)
         except OSError as error:
@@ -193,16 +193,16 @@ def write_smv(path: Path | str, counts: np.ndarray, header: Mapping[str, str]) -
 
 
 class SmvWriter(OneImageWriter):
-    """Writes counts of a flat detector that faces the beam, with a pedestal, under the header of an ADSC detector.
+    """Writer of counts, with a pedestal, of a flat detector that faces the beam, with the header of an ADSC detector.
 
-    Counts that do not fit 16 bits become 65535, as a detector of this kind saturates.
+    Counts above 65535 are written as 65535: such a detector saturates.
 
     Parameters
     ----------
     scene
-        What the header describes.
+        The experiment that the header describes.
     pedestal
-        Added to each count.
+        Number that is added to each count.
     """
 
     title = "an SMV image"
@@ -212,15 +212,15 @@ class SmvWriter(OneImageWriter):
         self.offset = pedestal
 
     def check(self) -> None:
-        """Refuse what is not one flat detector of square pixels that faces the beam."""
+        """Raise `FormatError` if the panels are not one flat detector with square pixels that faces the beam."""
         if self.scene.curved:
             raise FormatError("got a curved detector")
         self._header()
 
     def pixel_type(self, what: What) -> PixelType:
-        """uint16; expected photons are refused."""
+        """Return uint16; raise `FormatError` for expected photons."""
         if what == "photons":
-            raise FormatError("got expected photons, and an SMV image holds counts; what='counts' is accepted")
+            raise FormatError("got expected photons; an SMV image stores counts only (what='counts')")
         return PixelType("uint16", 2**16 - 1, 0, saturates=True)
 
     def _header(self) -> dict[str, str]:
@@ -231,7 +231,7 @@ class SmvWriter(OneImageWriter):
 
 
 def scene_header(scene: Scene, flavor: str, counts_per_photon: float, pedestal: float) -> dict[str, str]:
-    """The header of a flavor (``nanobragg``, ``adsc``), over pixels that are photons * counts_per_photon + pedestal.
+    """Return the header of a flavor (``nanobragg``, ``adsc``) for pixels of photons * counts_per_photon + pedestal.
 
     Raises
     ------
@@ -255,9 +255,9 @@ def _fitted_header(path: Path | str, counts: np.ndarray, header: Mapping[str, st
         if not _KEY.fullmatch(key):
             raise FormatError(f"{path}: got the header key {key!r}; keys are letters, digits and _")
         if not _VALUE.fullmatch(value) or value != value.strip():
-            raise FormatError(f"{path}: got {key}={value!r}; a header value is plain ASCII without =, ; "
-                              "and blanks around it")
-    # Worked out here, because fabio logs a warning when it enlarges a header.
+            raise FormatError(f"{path}: got {key}={value!r}; a header value is printable ASCII without =, ; "
+                              "and surrounding blanks")
+    # Computed here, because fabio logs a warning when it enlarges a header.
     needed = _FRAME_BYTES + sum(len(f"{key}= {value};\n") for key, value in full.items())
     blocks = math.ceil(needed / _BLOCK)
     if blocks * _BLOCK > _MAX_WRITTEN_BYTES:
@@ -266,19 +266,19 @@ def _fitted_header(path: Path | str, counts: np.ndarray, header: Mapping[str, st
 
 
 def read_smv(path: Path | str) -> SmvFile:
-    """Read a 16-bit unsigned SMV image of either byte order.
+    """Return a 16-bit unsigned SMV image of either byte order.
 
     Raises
     ------
     FormatError
-        If it is not one, or header or pixels are cut short.
+        If the file is not such an image, or is truncated.
     OSError
         If it cannot be read.
     """
     _check_start(path, start_of(path, len(_START)))
     data = unpacked(path)
     size = _header_size(path, data)
-    # Behind a zero byte C sees no text.
+    # In C the text of the header ends at a zero byte.
     text = data[:size].partition(b"\0")[0].decode("latin-1")
     header = _parsed(text)
     fast, slow = (_size(path, header, key) for key in ("SIZE1", "SIZE2"))
@@ -301,12 +301,12 @@ def _header_size(path: Path | str, data: bytes) -> int:
     if not 0 < size <= MAX_HEADER_BYTES:
         raise FormatError(f"{path}: got HEADER_BYTES={word}; a header has 1 to {MAX_HEADER_BYTES} bytes")
     if len(data) < size:
-        raise FormatError(f"{path}: got {len(data)} bytes; its header alone has {size}")
+        raise FormatError(f"{path}: got {len(data)} bytes; its header alone has {size}, the file is truncated")
     return size
 
 
 def _parsed(text: str) -> dict[str, str]:
-    """KEY=value by line, up to the closing brace; of a repeated key the last value."""
+    """Return the KEY=value lines up to the closing brace; the last value of a repeated key."""
     header = {}
     for line in text.split("\n"):
         if line.startswith("}"):

@@ -1,4 +1,4 @@
-"""TIFF images, for programs that know no other format: pixels without a geometry."""
+"""Writer of TIFF images, pixels without a geometry, for programs that read no other format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cubragg.io.images.writer import OneImageWriter, What
 #: Types of pixels by name.
 TYPES = {kind.name: kind for kind in (
     PixelType("int32", 2**31 - 1, -1), PixelType("uint16", 2**16 - 1, 0), PixelType("float32", np.inf, -1))}
-#: Offsets in a TIFF have 32 bits; the rest is for the tags.
+#: Offsets in a TIFF file have 32 bits; 64 KiB are reserved for the tags.
 _MAX_PIXEL_BYTES = 2**32 - 2**16
 
 
@@ -26,7 +26,7 @@ def write_tiff(path: Path | str, image: np.ndarray) -> None:
     Raises
     ------
     FormatError
-        If the array is of another type, or too large.
+        If the array has another type, or is too large.
     OSError
         If the file cannot be written.
     """
@@ -35,14 +35,14 @@ def write_tiff(path: Path | str, image: np.ndarray) -> None:
     dtype = image.dtype if image.dtype.name in TYPES else np.dtype(np.int32)
     image = checked_image(path, image, dtype, "a TIFF image")
     if image.nbytes > _MAX_PIXEL_BYTES:
-        raise FormatError(f"{path}: got {image.nbytes} bytes of pixels; a TIFF image holds at most {_MAX_PIXEL_BYTES}")
+        raise FormatError(f"{path}: got {image.nbytes} bytes of pixels; a TIFF image has at most {_MAX_PIXEL_BYTES}")
     with atomic_path(path) as temporary:
         TifImage(data=image).write(temporary)
         require_size(temporary, image.nbytes)
 
 
 class TiffWriter(OneImageWriter):
-    """Writes counts as int32, expected photons as float32, or either as the type of pixels that is given."""
+    """Writer of counts as int32, expected photons as float32, or both as a given type of pixels."""
 
     title = "a TIFF image"
 
@@ -51,7 +51,7 @@ class TiffWriter(OneImageWriter):
         self._type = type_name
 
     def pixel_type(self, what: What) -> PixelType:
-        """One of `TYPES`."""
+        """Return one of `TYPES`."""
         return TYPES[self._type or ("int32" if what == "counts" else "float32")]
 
     def _write(self, path: Path | str, pixels: np.ndarray) -> None:

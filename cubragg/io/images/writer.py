@@ -1,7 +1,7 @@
-"""The formats that images are written in, by the ending of a file's name.
+"""Interface and list of the image writers, by the suffix of the file name.
 
-A format is a class in a module of this folder with the members of `Writer`, and a line in `WRITERS`. Python's
-``Image.save`` and the command line's ``--save`` find it there.
+A format is a class in a module of this folder with the members of `Writer`, and an entry in `WRITERS`, from which
+``Image.save`` of Python and ``--save`` of the command line select it.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from cubragg.errors import FormatError
 if TYPE_CHECKING:
     from cubragg.io.images.scene import Scene
 
-#: What pixels are: photon counts, or expected photons.
+#: Quantity that is written: photon counts, or expected photons.
 What = Literal["counts", "photons"]
 
 
 class Writer(Protocol):
-    """Writes images of a scene to files of one format.
+    """Writer of images of a scene to files of one format.
 
-    Made as ``Writer(scene, **options)``; options are those of the format, such as a flavor of header.
+    Created as ``Writer(scene, **options)`` with options of the format, such as the header convention.
 
     Attributes
     ----------
     title
         The format in messages: "a CBF image".
     holds_series
-        Whether one file holds all images of a series; else each image gets a file.
+        Whether one file contains all images of a series; otherwise there is a file for each image.
     offset
-        What is added to each pixel before it is written.
+        Number that is added to each pixel before it is written.
     live
         bool [slow, fast]; pixels where it is False are written as ``pixel_type(what).absent``.
     """
@@ -51,23 +51,23 @@ class Writer(Protocol):
     def __init__(self, scene: Scene, **options: Any) -> None: ...
 
     def check(self) -> None:
-        """Raise `FormatError` if the format cannot describe the scene, naming what it cannot describe."""
+        """Raise `FormatError` with the reason if the format cannot describe the scene."""
 
     def pixel_type(self, what: What) -> PixelType:
-        """How the format stores counts or expected photons; `FormatError` if it does not store them."""
+        """Return the type of pixels for counts or expected photons; raise `FormatError` if the format has none."""
 
     def open(self, path: Path | str, images: int, type_name: str) -> None:
-        """Start a file for so many images with pixels of a type."""
+        """Start a file for a number of images with a type of pixels."""
 
     def append(self, pixels: np.ndarray) -> None:
-        """Add an image [slow, fast], as `stored_pixels` makes it."""
+        """Append an image [slow, fast], as returned by `stored_pixels`."""
 
     def close(self, keep: bool = True) -> bool:
-        """Finish the file with the images that it has, or remove it; return whether there is a file."""
+        """Finish the file with the images so far, or remove it; return whether there is a file."""
 
 
 class OneImageWriter:
-    """A writer whose files hold one image each: ``_write`` writes a file whole or not at all."""
+    """Base of writers with one image per file: ``_write`` writes a complete file or none."""
 
     holds_series: ClassVar[bool] = False
     offset = 0.0
@@ -78,31 +78,31 @@ class OneImageWriter:
 
     @property
     def live(self) -> np.ndarray:
-        """The scene's."""
+        """Pixels of the scene."""
         return self.scene.live
 
     def check(self) -> None:
-        """Formats that hold nothing but pixels describe every scene."""
+        """Accept every scene: a format with pixels only does not describe it."""
 
     def open(self, path: Path | str, images: int, type_name: str) -> None:
-        """Remember the file's name."""
+        """Set the path of the file."""
         if images != 1:
-            raise ValueError(f"a file of this format holds 1 image, not {images}")
+            raise ValueError(f"got {images} images; a file of this format has one")
         self._path = path
 
     def append(self, pixels: np.ndarray) -> None:
-        """Write the file."""
+        """Write the file with this image."""
         self._write(self._path, pixels)
 
     def close(self, keep: bool = True) -> bool:
-        """The file is complete."""
+        """Return ``keep``: `append` has written the file."""
         return keep
 
     def _write(self, path: Path | str, pixels: np.ndarray) -> None:
         raise NotImplementedError
 
 
-#: Ending -> module of this folder and class.
+#: Suffix -> module of this folder and class.
 WRITERS: Mapping[str, str] = MappingProxyType({
     ".cbf": "cbf:CbfWriter",
     ".img": "smv:SmvWriter",
@@ -116,22 +116,22 @@ WRITERS: Mapping[str, str] = MappingProxyType({
 
 
 def writer_class(path: Path | str) -> type[Writer]:
-    """The writer for a file, by the ending of its name.
+    """Return the writer for a file, by the suffix of its name.
 
     Raises
     ------
     FormatError
-        For an ending of no format.
+        If the suffix is not in `WRITERS`.
     """
     ending = Path(path).suffix.lower()
     if ending not in WRITERS:
-        raise FormatError(f"{path}: got a name without the ending of an image format; {', '.join(WRITERS)} are "
-                          "accepted")
+        raise FormatError(f"{path}: got a name without the suffix of an image format; accepted are "
+                          f"{', '.join(WRITERS)}")
     return writer_of(ending)
 
 
 def writer_of(ending: str) -> type[Writer]:
-    """The writer of an ending, a key of `WRITERS`."""
+    """Return the writer of a suffix, a key of `WRITERS`."""
     module, name = WRITERS[ending].split(":")
     found: type[Writer] = getattr(import_module(f"cubragg.io.images.{module}"), name)
     return found
