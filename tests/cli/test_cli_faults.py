@@ -123,7 +123,7 @@ def write_bad_files(folder) -> None:
     ("-dump no.bin -default_F 0", COMMAND,
      "-dump: got 'no.bin'; there is no such file, give -hkl or -default_F"),
     # files that are there
-    ("-hkl empty.txt", RUN, "empty.txt: no reflections; a list needs lines of h k l F"),
+    ("-hkl empty.txt", RUN, "empty.txt: contains no reflections; lines of h k l F are accepted"),
     ("-hkl text.hkl", RUN, "text.hkl:3: got 'a'; k must be a number"),
     ("-hkl half.hkl", RUN, "half.hkl:1: got 0.5; k must be a whole number"),
     ("-hkl short.hkl", RUN, "short.hkl:1: got 3 columns; a reflection needs h k l F"),

@@ -433,7 +433,7 @@ def test_interpolation_stops_panel_by_panel(backend):
     image = simulate(hang(experiment, parts(experiment.detector)), backend=backend)
     told = [notice for notice in image.notices if "interpolation" in notice]
     assert len(told) == 1
-    assert "on every panel from the first such pixel of its own" in told[0]
+    assert "on each panel from its first such pixel" in told[0]
 
 
 def test_panels_of_a_plan():
