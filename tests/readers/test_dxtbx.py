@@ -40,7 +40,7 @@ CENTRES = {"mosflm": "-Xbeam 9 -Ybeam 17", "denzo": "-denzo -Xbeam 9 -Ybeam 17",
 TILT = "-detector_rotx 4 -detector_roty -3 -detector_rotz 7 -twotheta 11"
 FILES = {"smv": "--smv-flavor adsc -noisefile {}.img", "cbf": "-cbffile {}.cbf", "nxmx": "--nxmx {}.h5"}
 #: What SMV and miniCBF cannot say of the straight detectors; they can say nothing of tilted ones.
-UNSAID = {"adxv": "got a left-handed picture (the fast axis, the slow axis and the beam)",
+UNSAID = {"adxv": "got an image whose fast axis, slow axis and beam are left-handed",
           "dials": "got a spindle that is not along the fast axis"}
 FORMS = {"smv": ("-noisefile", "an ADSC header"), "cbf": ("-cbffile", "a miniCBF header")}
 #: dxtbx and we add up a few products of lengths in another order.

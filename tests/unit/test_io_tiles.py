@@ -47,7 +47,7 @@ def test_panels_on_a_grid_have_the_beam_where_the_whole_has_it(first):
     ({"rotx_deg": 1e-3}, True, ""),  # MOSFLM: x is the beam, the picture stays flat, the spindle is off the fast axis
     ({"roty_deg": 1e-3}, False, "got a detector that does not face the beam"),
     ({"twotheta_deg": 5.0}, False, "got a detector that does not face the beam"),
-    ({"convention": "adxv"}, False, "got a left-handed picture (the fast axis, the slow axis and the beam)"),
+    ({"convention": "adxv"}, False, "got an image whose fast axis, slow axis and beam are left-handed"),
     ({"convention": "dials"}, True, "got a spindle that is not along the fast axis"),
     ({"convention": "dials"}, False, None),
     ({"rotx_deg": 30.0}, False, None)])
@@ -62,11 +62,11 @@ def test_refuses(settings, rotating, message):
 
 
 @pytest.mark.parametrize(("second", "message"), [
-    ({"origin_mm": (1.2, 0.002, 0.0)}, "got panel 'b' 2 um off the grid of pixels of 'a'"),
-    ({"origin_mm": (1.2, 0.0, 0.05)}, "got panel 'b' 50 um off the grid of pixels of 'a'"),
+    ({"origin_mm": (1.2, 0.002, 0.0)}, "got panel 'b' 2 um from the pixel grid of panel 'a'"),
+    ({"origin_mm": (1.2, 0.0, 0.05)}, "got panel 'b' 50 um from the pixel grid of panel 'a'"),
     ({"origin_mm": (1.2, 0.0, 0.0), "fast": (1.0, 1e-3, 0.0), "slow": (-1e-3, 1.0, 0.0)},
-     "got panels 'a' and 'b' turned against one another"),
-    ({"origin_mm": (1.2, 0.0, 0.0), "pixel_slow_mm": 0.2}, "got panels 'a' and 'b' with pixels of different size")])
+     "got panels 'a' and 'b' rotated relative to one another"),
+    ({"origin_mm": (1.2, 0.0, 0.0), "pixel_slow_mm": 0.2}, "got panels 'a' and 'b' with pixels of different sizes")])
 def test_refuses_panels_off_the_grid(second, message):
     b = Hung(**{"fast_pixels": 10, "slow_pixels": 8, "pixel_fast_mm": 0.1, "pixel_slow_mm": 0.1, "offset": (12, 0),
                  "name": "b", **second})
