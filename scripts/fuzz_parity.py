@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from cubragg.cli.build import Job, build
-from cubragg.cli.exit_errors import CommandLineFault
+from cubragg.cli.exit_errors import CommandLineError
 from cubragg.cli.flags import FLAGS
 from cubragg.cli.parser import parse
 from cubragg.detect.nanobragg_images import int_image, noise_image, pgm_image
@@ -275,7 +275,7 @@ class Fuzzer:
         try:
             job = build(parse(words))
             plan = make_plan(job.experiment)
-        except (CommandLineFault, CubraggError) as error:
+        except (CommandLineError, CubraggError) as error:
             return Verdict("refused", str(error))
         fast_min, fast_max, slow_min, slow_max = plan.roi
         pixels = (fast_max - fast_min + 1) * (slow_max - slow_min + 1)

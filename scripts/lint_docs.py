@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import yaml
 from click.testing import CliRunner
 
-from cubragg.cli.exit_errors import CommandLineFault
+from cubragg.cli.exit_errors import CommandLineError
 from cubragg.cli.main import cli
 from cubragg.cli.parser import parse
 from cubragg.errors import CubraggError
@@ -212,7 +212,7 @@ def _command_problem(root: Path, words: list[str]) -> str:
         return ""
     try:
         parse(words[2:] if words[1] == "simulate" else words[1:])
-    except (CommandLineFault, CubraggError) as error:
+    except (CommandLineError, CubraggError) as error:
         return str(error)
     return ""
 

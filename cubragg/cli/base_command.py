@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cubragg.cli.exit_errors import CommandLineFault, unknown_option
+from cubragg.cli.exit_errors import CommandLineError, unknown_option
 
 HELP_NAMES = ("-h", "-help", "--help")
 #: Key in `click.Context.meta` of the whole line, a tuple of words.
@@ -31,7 +31,7 @@ class BaseCommand(click.Command):
         Raised for a line that cannot be parsed; its ``exit_code`` is also the status of an empty line.
     """
 
-    def __init__(self, *args: Any, usage_error: type[click.ClickException] = CommandLineFault, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, usage_error: type[click.ClickException] = CommandLineError, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.usage_error = usage_error
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cubragg import checks, units
-from cubragg.cli.factors import FileCell, cell_notices, listed_factors
+from cubragg.cli.factors import FileCell, cell_warnings, listed_factors
 from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.cli.imports import Imported
 from cubragg.cli.inputs import InputFile, reading
@@ -36,7 +36,7 @@ class Output(NamedTuple):
     """File to write, and the flag that names it."""
 
     path: str
-    named_by: str
+    provenance: str
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ class Job(NamedTuple):
 
     experiment: Experiment
     settings: Settings
-    notices: list[str]
+    warnings: list[str]
     replay: Replay
     from_hkl: bool
-    taken: Sequence[str] = ()
+    provenance_lines: Sequence[str] = ()
 
 
 def build(line: Sequence[Given], semantics: Semantics = "nanobragg") -> Job:
@@ -151,15 +151,15 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg") -> Job:
     replay.resolve(secrets.randbelow(MAX_SEED) + 1)
     imported.check(replay)
     if not imported.models.panels and replay.get("detector.panels") and replay.get("detector.model") is None:
-        move_panels(replay, replay.origins["detector.panels"].partition(": ")[0])
+        move_panels(replay, replay.provenance["detector.panels"].partition(": ")[0])
     settings = _settings(replay)
     factors, from_hkl, file_cell = _structure_factors(replay)
     if replay.get("run.semantics") is None:
         replay.sections["run"]["semantics"] = semantics
     experiment = _experiment(replay, imported, factors, _mask(replay, mask))
-    replay.notices += cell_notices(file_cell, experiment)
-    replay.notices += _centres_without_effect(replay, experiment)
-    return Job(experiment, settings, list(dict.fromkeys(replay.notices)), replay, from_hkl, replay.taken)
+    replay.warnings += cell_warnings(file_cell, experiment)
+    replay.warnings += _centres_without_effect(replay, experiment)
+    return Job(experiment, settings, list(dict.fromkeys(replay.warnings)), replay, from_hkl, replay.provenance_lines)
 
 
 def _named(given: Given) -> InputFile:
@@ -168,7 +168,7 @@ def _named(given: Given) -> InputFile:
 
 def _input(replay: Replay, kind: str) -> InputFile | None:
     path = replay.get(f"input.{kind}")
-    return None if path is None else InputFile(path, replay.origins[f"input.{kind}"])
+    return None if path is None else InputFile(path, replay.provenance[f"input.{kind}"])
 
 
 def _settings(replay: Replay) -> Settings:
@@ -183,16 +183,16 @@ def _settings(replay: Replay) -> Settings:
         checks.number("run.cull", "the tolerance", run.get("cull", Settings.cull), at_least=0.0, below=1.0)
         checks.integer("run.threads", "the number of threads", run.get("threads"), optional=True, at_least=1)
         checks.integer("run.images", "the number of images", run.get("images", Settings.images), at_least=1)
-    traced = [(replay.origins[f"run.{name}"], *run[name][::step])
+    traced = [(replay.provenance[f"run.{name}"], *run[name][::step])
               for name, step in (("printout_pixel", 1), ("trace_pixel", -1)) if name in run]
     known = {name: run[name] for name in Settings.__dataclass_fields__ if name in run}
-    outputs = {kind: Output(path, replay.origins[f"output.{kind}"])
+    outputs = {kind: Output(path, replay.provenance[f"output.{kind}"])
                for kind, path in replay.sections["output"].items()}
-    inputs = tuple(InputFile(path, replay.origins[f"input.{kind}"])
+    inputs = tuple(InputFile(path, replay.provenance[f"input.{kind}"])
                    for kind, path in replay.sections["input"].items())
     with replay.naming():
         style = Style(**{name: value for name, value in replay.sections["picture"].items() if name not in MARKS})
-    picture = {name: replay.origins[f"picture.{name}"] for name in replay.sections["picture"]}
+    picture = {name: replay.provenance[f"picture.{name}"] for name in replay.sections["picture"]}
     return Settings(outputs, inputs, style=style, picture=picture, pixels=tuple(traced), **known)
 
 
@@ -206,24 +206,24 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, F
         factors, file_cell = listed_factors(replay, listed, default_F)
         return factors, True, file_cell
     if "run.column" in replay.flagged:
-        replay.notices.append(f"{replay.origins['run.column']} has no effect: there is no -hkl")
-    dump = InputFile(replay.get("output.dump", DEFAULT_NAMES["dump"]), replay.origins.get("output.dump", "-dump"))
+        replay.warnings.append(f"{replay.provenance['run.column']} has no effect: there is no -hkl")
+    dump = InputFile(replay.get("output.dump", DEFAULT_NAMES["dump"]), replay.provenance.get("output.dump", "-dump"))
     if replay.get("structure_factors.grid") is not None:
         return None, False, None
     if not Path(dump.path).exists():
         if "output.dump" in replay.flagged:
             if default_F == 0.0:
-                raise ConfigError(dump.named_by, f"got {dump.path!r}; there is no such file, give -hkl or "
+                raise ConfigError(dump.provenance, f"got {dump.path!r}; there is no such file, give -hkl or "
                                   "-default_F")
-            replay.notices.append(f"{dump.named_by} has no effect: there is no {dump.path} to read, "
+            replay.warnings.append(f"{dump.provenance} has no effect: there is no {dump.path} to read, "
                                   "and no -hkl to write")
         return None, False, None
     from cubragg.io.reflections.fdump import read_fdump
 
     with reading(dump):
         grid, origin = read_fdump(dump.path)
-    replay.notices.append(f"no -hkl: structure factors are read from {dump.path}, as in nanoBragg")
-    replay.origins["structure_factors.grid"] = dump.named_by
+    replay.warnings.append(f"no -hkl: structure factors are read from {dump.path}, as in nanoBragg")
+    replay.provenance["structure_factors.grid"] = dump.provenance
     with replay.naming():
         return StructureFactors(default_F, grid, origin), False, None
 
@@ -232,11 +232,11 @@ def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
     """Return the pixels to render, bool [slow, fast]; ``None``: from the settings."""
     source = _input(replay, "config_mask")
     if from_header is not None:
-        replay.origins["sampling.mask"] = replay.origins["input.mask"]
+        replay.provenance["sampling.mask"] = replay.provenance["input.mask"]
         return from_header != 0
     if source is None:
         return None
-    replay.origins["sampling.mask"] = source.named_by
+    replay.provenance["sampling.mask"] = source.provenance
     from cubragg.io.images.smv import read_smv
 
     with reading(source):
@@ -255,7 +255,7 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
     if matrix is not None:
         with reading(matrix):
             document["crystal"]["a_matrix"] = _over_wavelength(replay, read_matrix(matrix.path))
-        replay.origins["crystal.a_matrix"] = matrix.named_by
+        replay.provenance["crystal.a_matrix"] = matrix.provenance
     parts: dict[str, Any] = {}
     if factors is not None:
         # The arrays are set afterwards: from_dict accepts packed arrays only, and refuses an experiment with F = 0.
@@ -265,7 +265,7 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
     with replay.naming():
         experiment = Experiment.from_dict(document)
         if sources is not None:
-            replay.origins["beam.sources"] = sources.named_by
+            replay.provenance["beam.sources"] = sources.provenance
             with reading(sources):
                 listed = read_sources(sources.path)
             parts["beam"] = replace(experiment.beam, sources=listed)
@@ -296,7 +296,7 @@ def _centres_without_effect(replay: Replay, experiment: Experiment) -> Iterator[
             return None
 
     placed = corner(detector)
-    idle = [replay.origins[f"detector.{name}"] for name in _CENTRES
+    idle = [replay.provenance[f"detector.{name}"] for name in _CENTRES
             if f"detector.{name}" in replay.flagged
             and corner(replace(detector, **{name: getattr(detector, name) + 1.0})) == placed]
     if idle and placed is not None:

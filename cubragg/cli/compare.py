@@ -140,16 +140,16 @@ def _programs(line: list[parser.Given], arguments: tuple[str, ...], options: Opt
     job = build(line)
     with job.replay.naming():
         plan = make_plan(job.experiment)
-    settings, notes = job.settings, list(job.notices)
+    settings, notes = job.settings, list(job.warnings)
     if job.experiment.semantics == "physical":
         notes.append("cubragg renders in physical semantics, the C program with its quirks (specs/physical.md)")
     command = ("cubragg", *(word for given in line for word in typed(given.spelling, given.values)))
     rendering: Rendering = {"backend": settings.backend, "precision": settings.precision, "device": settings.device,
                             "threads": settings.threads, "cull": settings.cull}
-    ours, theirs, notices = image_sides(job.experiment, plan, rendering, options.program,
+    ours, theirs, warnings = image_sides(job.experiment, plan, rendering, options.program,
                                         c_line.c_arguments(line, job), command=command, started=started)
     return compare_sides(ours, theirs, threshold=options.threshold, arguments=arguments, roi=options.roi,
-                         notes=[*notes, *notices])
+                         notes=[*notes, *warnings])
 
 
 def _report(comparison: Comparison, options: Options) -> None:

@@ -22,13 +22,13 @@ _BY_SIGNAL = 128
 _SOON_S = 0.001
 
 
-class CommandLineFault(click.ClickException):
+class CommandLineError(click.ClickException):
     """The command line is malformed or contradicts itself; exit status 2."""
 
     exit_code = 2
 
 
-class RunFault(click.ClickException):
+class RunError(click.ClickException):
     """The run failed; exit status 1."""
 
     exit_code = 1

@@ -26,14 +26,14 @@ def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple
     """Return the structure factors of a file and its cell, which becomes the crystal's where nothing else gives one."""
     from cubragg.io.reflections.read import read_reflections
 
-    replay.origins["structure_factors.grid"] = listed.named_by
+    replay.provenance["structure_factors.grid"] = listed.provenance
     with reading(listed):
         reflections = read_reflections(listed.path, replay.get("run.column"))
-    replay.taken += [f"from {one}" for one in reflections.taken]
-    replay.notices += reflections.notices
+    replay.provenance_lines += [f"from {one}" for one in reflections.provenance_lines]
+    replay.warnings += reflections.warnings
     file_cell = None
     if reflections.cell is not None:
-        given = [replay.origins[setting] for setting in _CRYSTAL if replay.get(setting) is not None]
+        given = [replay.provenance[setting] for setting in _CRYSTAL if replay.get(setting) is not None]
         file_cell = FileCell(listed.path, reflections.cell, " and ".join(given))
         if not given:
             replay.set("crystal.cell", reflections.cell, f"{listed.path}: cell")
@@ -41,7 +41,7 @@ def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple
         return reflections.structure_factors(default_F), file_cell
 
 
-def cell_notices(file_cell: FileCell | None, experiment: Experiment) -> list[str]:
+def cell_warnings(file_cell: FileCell | None, experiment: Experiment) -> list[str]:
     """Return a warning if the crystal's cell differs from that of its reflection file."""
     if file_cell is None or not file_cell.overruled_by:
         return []

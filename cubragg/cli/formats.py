@@ -43,7 +43,7 @@ def _class_for(kind: str, target: Output) -> type[Writer]:
     try:
         return writer_of(ENDINGS[kind]) if ENDINGS[kind] else writer_class(target.path)
     except FormatError as error:
-        raise ConfigError(target.named_by, str(error)) from None
+        raise ConfigError(target.provenance, str(error)) from None
 
 
 def holds_series(kind: str, target: Output) -> bool:
@@ -68,7 +68,7 @@ def check(targets: Mapping[str, Output], settings: Settings, experiment: Experim
     for kind in ENDINGS.keys() & targets.keys():
         writer = writer_for(kind, targets[kind], settings, experiment, plan)
         form, instead = _DESCRIBES.get(kind, (writer.title, "--nxmx can"))
-        with _refusing(targets[kind].named_by, form, instead):
+        with _refusing(targets[kind].provenance, form, instead):
             writer.check()
         _check_pixels(targets[kind], writer, settings)
     for kind in ("int", "noise"):
@@ -76,7 +76,7 @@ def check(targets: Mapping[str, Output], settings: Settings, experiment: Experim
             from cubragg.io.images.smv import scene_header
             from cubragg.run.scene import scene_of
 
-            with _refusing(targets[kind].named_by, "an ADSC header", "--nxmx can"):
+            with _refusing(targets[kind].provenance, "an ADSC header", "--nxmx can"):
                 scene = scene_of(experiment, plan)
                 if scene.curved:
                     raise FormatError("got a curved detector")
@@ -87,11 +87,11 @@ def _check_pixels(target: Output, writer: Writer, settings: Settings) -> None:
     try:
         type_name = writer.pixel_type("counts").name
     except FormatError:
-        raise ConfigError(target.named_by, f"got {target.path!r}; {writer.title} holds expected photons, not "
+        raise ConfigError(target.provenance, f"got {target.path!r}; {writer.title} holds expected photons, not "
                           "counts, give -floatfile instead") from None
     if type_name != "float32" and not (settings.noise or settings.scale):
-        raise ConfigError(target.named_by, f"{writer.title} with {type_name} pixels holds counts; with -nonoise, give "
-                          "-scale, the counts per photon")
+        raise ConfigError(target.provenance, f"{writer.title} with {type_name} pixels holds counts; with -nonoise, "
+                          "give -scale, the counts per photon")
 
 
 @contextmanager
@@ -103,9 +103,9 @@ def _refusing(flag: str, form: str, instead: str) -> Iterator[None]:
         raise ConfigError(flag, f"{error}, which {form} cannot describe; {other}") from None
 
 
-def notices(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
+def warnings(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
     """Warn of files that approximate oblique panels."""
-    flags = [target.named_by for kind, target in targets.items()
+    flags = [target.provenance for kind, target in targets.items()
              if kind in ("expt", "xds") or (kind in ENDINGS and _class_for(kind, target) is writer_of(".nxs"))]
     if not flags:
         return
@@ -157,4 +157,4 @@ def naming_file(target: Output) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {error.strerror or error}") from error
+        raise CubraggError(f"{target.provenance}: cannot write {target.path!r}: {error.strerror or error}") from error

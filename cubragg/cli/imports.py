@@ -9,7 +9,7 @@ from cubragg.cli.overrides import move_panels
 from cubragg.cli.parser import Given
 from cubragg.cli.settings_builder import Replay
 from cubragg.errors import ConfigError, FormatError
-from cubragg.io.geometry.experiment_models import CrystalModel, Models, cell_of
+from cubragg.io.geometry.experiment_models import CrystalModel, ExperimentModels, cell_of
 from cubragg.io.geometry.model_settings import PLACES, settings_of
 
 #: With fewer phi steps a warning gives the offset of the mean spindle angle.
@@ -24,15 +24,15 @@ class Imported:
     Attributes
     ----------
     models
-        Models of all files; a later file replaces those of an earlier one.
+        ExperimentModels of all files; a later file replaces those of an earlier one.
     """
 
     def __init__(self) -> None:
-        self.models = Models()
+        self.models = ExperimentModels()
         self._names: dict[str, str] = {}
 
     def read(self, line: Sequence[Given], replay: Replay) -> None:
-        """Read the files of all ``--from`` on a line, and add a line about each to ``replay.taken``.
+        """Read the files of all ``--from`` on a line, and add a line about each to ``replay.provenance_lines``.
 
         Raises
         ------
@@ -47,7 +47,7 @@ class Imported:
                 from cubragg.io.geometry.sniff import read_models
 
                 models = read_models(path, number)
-            replay.taken.append(f"from {given.values[0]}: {', '.join(_described(models)) or 'nothing'}")
+            replay.provenance_lines.append(f"from {given.values[0]}: {', '.join(_described(models)) or 'nothing'}")
             self.models = models.over(self.models)
             for part in ("beam", "panels", "spindle", "scan", "crystal"):
                 if getattr(models, part):
@@ -73,11 +73,11 @@ class Imported:
         replay.take_models(gone, {
             setting: (value, f"{self._names.get(part_of[setting.partition('.')[0]], '--from')}: {setting}")
             for setting, value in settings.items()})
-        replay.notices += models.remarks
+        replay.warnings += models.warnings
         if sensor and replay.get("run.semantics") is None:
             # Nanobragg semantics weights every layer like the last one, which no real sensor does.
             replay.set("run.semantics", "physical", f"--semantics, for the sensor of {self._names['panels']}")
-            replay.taken.append("semantics physical, in which each sensor layer has its own absorption; "
+            replay.provenance_lines.append("semantics physical, in which each sensor layer has its own absorption; "
                                 "--semantics nanobragg selects nanoBragg's rules")
 
     def check(self, replay: Replay) -> None:
@@ -93,15 +93,15 @@ class Imported:
         if not self.models.panels:
             return
         if replay.get("detector.convention") != "custom":
-            raise ConfigError(replay.origins["detector.convention"], "got a convention together with the detector of "
-                              f"{self._names['panels']}, which defines its own axes; leave one of them out")
+            raise ConfigError(replay.provenance["detector.convention"], "got a convention together with the detector "
+                              f"of {self._names['panels']}, which defines its own axes; leave one of them out")
         if replay.get("beam.wavelength_A") is None:
             raise FormatError(f"{self.models.unsaid or self._names['panels'] + ': no wavelength is given'}; "
                               "give -lambda or -energy")
         if self.models.unplaced and not replay.flagged & {"detector.distance_mm", "detector.close_distance_mm"}:
             raise FormatError(f"{self.models.unplaced}; give -distance, the distance of the panel that the beam hits")
         move_panels(replay, self._names["panels"])
-        replay.notices += self._surprises(replay)
+        replay.warnings += self._surprises(replay)
 
     def _surprises(self, replay: Replay) -> Iterator[str]:
         osc, steps = replay.get("goniometer.osc_deg"), replay.get("goniometer.phi_steps", 2)
@@ -114,7 +114,7 @@ class Imported:
                    "programs predict them; --semantics physical weights each layer by its absorption")
 
 
-def _described(models: Models) -> Iterator[str]:
+def _described(models: ExperimentModels) -> Iterator[str]:
     """Yield a phrase for each part of the models."""
     beam, scan = models.beam, models.scan
     if beam is not None and beam.wavelength_A is not None:
@@ -134,7 +134,7 @@ def _described(models: Models) -> Iterator[str]:
         yield _crystal(models.crystal)
 
 
-def _detector(models: Models) -> str:
+def _detector(models: ExperimentModels) -> str:
     sizes = dict.fromkeys(f"{panel.fast_pixels} x {panel.slow_pixels} pixels of "
                           f"{_edges(*panel.pixel_mm)} mm" for panel in models.panels)
     count = f"{len(models.panels)} panels of " if len(models.panels) > 1 else ""

@@ -32,7 +32,7 @@ class InputFile(NamedTuple):
     """File to read, and what names it: a flag as spelled, or a setting of the config file."""
 
     path: str
-    named_by: str
+    provenance: str
 
 
 @contextmanager
@@ -41,11 +41,11 @@ def reading(source: InputFile) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ConfigError(source.named_by, f"got {source.path!r}; there is no such file") from None
+        raise ConfigError(source.provenance, f"got {source.path!r}; there is no such file") from None
     except IsADirectoryError:
-        raise ConfigError(source.named_by, f"got {source.path!r}; that is a folder, a file is accepted") from None
+        raise ConfigError(source.provenance, f"got {source.path!r}; that is a folder, a file is accepted") from None
     except OSError as error:
-        raise ConfigError(source.named_by, f"got {source.path!r}; it cannot be read ({error.strerror})") from None
+        raise ConfigError(source.provenance, f"got {source.path!r}; it cannot be read ({error.strerror})") from None
 
 
 def numbered(name: str) -> tuple[str, int | None]:

@@ -11,7 +11,7 @@ import click
 
 from cubragg.cli import parser, usage
 from cubragg.cli.base_command import HELP_NAMES, BaseCommand
-from cubragg.cli.exit_errors import CommandLineFault, Interrupted, RunFault, end_cleanly
+from cubragg.cli.exit_errors import CommandLineError, Interrupted, RunError, end_cleanly
 from cubragg.errors import ConfigError, CubraggError
 
 #: Commands besides simulate: the `command` of the module of that name, imported where it is used.
@@ -60,7 +60,7 @@ class DefaultGroup(click.Group):
         """Return the command; the error for an unknown word lists the commands and mentions ``view``."""
         if self.get_command(ctx, args[0]) is None:
             known = ", ".join(self.list_commands(ctx))
-            raise CommandLineFault(f"got {args[0]!r} before any flag; a flag or one of {known} is accepted "
+            raise CommandLineError(f"got {args[0]!r} before any flag; a flag or one of {known} is accepted "
                                    "('cubragg view FILE' shows an image)")
         return super().resolve_command(ctx, args)
 
@@ -69,17 +69,17 @@ class DefaultGroup(click.Group):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            raise CommandLineFault(error.format_message()) from error
+            raise CommandLineError(error.format_message()) from error
         except ConfigError as error:
-            raise CommandLineFault(str(error)) from error
+            raise CommandLineError(str(error)) from error
         except CubraggError as error:
-            raise RunFault(str(error)) from error
+            raise RunError(str(error)) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # Click exits silently when the reader of a pipe closed it
                 raise
-            raise RunFault(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
+            raise RunError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
         except MemoryError as error:
-            raise RunFault("not enough memory for this run; use a smaller detector or reflection list") from error
+            raise RunError("not enough memory for this run; use a smaller detector or reflection list") from error
         except KeyboardInterrupt as error:
             raise Interrupted(error, "no file was written.") from error
 

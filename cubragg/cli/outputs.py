@@ -110,18 +110,18 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
     CubraggError
         If a file cannot be written.
     """
-    uses = {os.path.realpath(source.path): f"{source.named_by} reads" for source in settings.inputs}
+    uses = {os.path.realpath(source.path): f"{source.provenance} reads" for source in settings.inputs}
     for target in all_targets(targets, settings.images):
         path = Path(target.path)
         special = path.exists() and not path.is_file() and not path.is_dir()
         real_path = os.path.realpath(path)
         if real_path in uses and not special:
-            raise ConfigError(target.named_by, f"got {target.path!r}, which {uses[real_path]}; "
+            raise ConfigError(target.provenance, f"got {target.path!r}, which {uses[real_path]}; "
                               "every file needs its own name")
-        uses[real_path] = f"{target.named_by} writes"
+        uses[real_path] = f"{target.provenance} writes"
         problem = _problem(path)
         if problem:
-            raise CubraggError(f"{target.named_by}: cannot write {target.path!r}: {problem}")
+            raise CubraggError(f"{target.provenance}: cannot write {target.path!r}: {problem}")
     if "truth" in targets:
         _check_truth(*targets["truth"])
     if "png" in targets:
@@ -138,31 +138,31 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
     formats.check(targets, settings, experiment, plan)
 
 
-def _check_truth(path: str, named_by: str) -> None:
+def _check_truth(path: str, provenance: str) -> None:
     from cubragg.io.reflections.truth import ending_of
 
     try:
         ending_of(path)
     except FormatError as error:
-        raise ConfigError(named_by, str(error)) from None
+        raise ConfigError(provenance, str(error)) from None
 
 
-def notices(targets: dict[str, Output], job: Job) -> Iterator[str]:
+def warnings(targets: dict[str, Output], job: Job) -> Iterator[str]:
     """Yield warnings about the files."""
     settings, replay = job.settings, job.replay
     if settings.images > 1 and "int" in targets and not settings.scale:
-        yield (f"{targets['int'].named_by}: each image of the series is scaled by its own maximum; -scale gives all "
+        yield (f"{targets['int'].provenance}: each image of the series is scaled by its own maximum; -scale gives all "
                "the same scale")
     for kind in ("noise", "pgm"):
         if kind in settings.outputs and kind not in targets:
-            yield f"{settings.outputs[kind].named_by} has no effect: {replay.origins[f'run.{kind}']} follows it"
+            yield f"{settings.outputs[kind].provenance} has no effect: {replay.provenance[f'run.{kind}']} follows it"
     affects = dict(_AFFECTS)
     if "spots" not in settings.picture:
         affects["truth_min"] = ("truth",)
     for setting, kinds in affects.items():
         if f"run.{setting}" in replay.flagged and not targets.keys() & set(kinds):
             files = ", ".join(str(flag_for_field(f"output.{kind}")) for kind in kinds)
-            yield f"{replay.origins[f'run.{setting}']} has no effect: none of its files is written ({files})"
+            yield f"{replay.provenance[f'run.{setting}']} has no effect: none of its files is written ({files})"
 
 
 def _spots(truth: ReflectionTable) -> Spots:

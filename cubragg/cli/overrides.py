@@ -39,14 +39,14 @@ def move_panels(replay: Replay, source: str) -> None:
     for name in given:
         if name in _REFUSED:
             shown = _shown(replay.get(f"detector.{name}"))
-            raise ConfigError(replay.origins[f"detector.{name}"], f"got {shown}, but the panels of {source} have "
+            raise ConfigError(replay.provenance[f"detector.{name}"], f"got {shown}, but the panels of {source} have "
                               "positions of their own; -distance, -close_distance, -Xbeam, -Ybeam, -detector_rotx, "
                               "_roty, _rotz and -twotheta move them")
     with replay.naming():
         panels = panels_of("detector.panels", replay.get("detector.panels"))
     if any(name in _SIZES for name in given):
         panels = (_resized(replay, source, panels),)
-        replay.set("detector.panels", panels, replay.origins["detector.panels"])
+        replay.set("detector.panels", panels, replay.provenance["detector.panels"])
     if any(name in _CENTRE for name in given):
         _take_centre(replay, panels)
     if any(name in _TILTS or name == "twotheta_deg" for name in given):
@@ -73,7 +73,7 @@ def _resized(replay: Replay, source: str, panels: Sequence[Panel]) -> Panel:
         counts.append(now if count is None else count)
     changed = tuple(counts) != before
     if len(panels) > 1 or (changed and panel.mask is not None):
-        flags = ", ".join(dict.fromkeys(replay.origins[f"detector.{name}"] for name in names))
+        flags = ", ".join(dict.fromkeys(replay.provenance[f"detector.{name}"] for name in names))
         raise ConfigError(flags, f"got another pixel or size than the panels of {source} have; leave it out")
     return replace(panel, fast_pixels=counts[0], slow_pixels=counts[1])
 
@@ -87,7 +87,7 @@ def _take_centre(replay: Replay, panels: Sequence[Panel]) -> None:
     here = (0.0, 0.0) if spot is None else (spot.fast_px * panel.pixel_mm[0], spot.slow_px * panel.pixel_mm[1])
     centre = tuple(start if replay.get(f"detector.{name}") is None else replay.get(f"detector.{name}")
                    for name, start in zip(_CENTRE, here, strict=True))
-    flags = [replay.origins[f"detector.{name}"] for name in _CENTRE if f"detector.{name}" in replay.flagged]
+    flags = [replay.provenance[f"detector.{name}"] for name in _CENTRE if f"detector.{name}" in replay.flagged]
     replay.set("detector.beam_centre_mm", centre, ", ".join(flags))
 
 
@@ -95,7 +95,7 @@ def _take_tilts(replay: Replay) -> None:
     """Set the rotations about x, y, z and then about the two-theta axis, as one about x, y and z."""
     names = (*_TILTS, "twotheta_deg")
     angles = [replay.get(f"detector.{name}", 0.0) for name in names]
-    flags = ", ".join(dict.fromkeys(replay.origins[f"detector.{name}"] for name in names
+    flags = ", ".join(dict.fromkeys(replay.provenance[f"detector.{name}"] for name in names
                                     if f"detector.{name}" in replay.flagged))
     rotation = tuple(angles[:3])
     if angles[3] != 0.0:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from cubragg.cli.exit_errors import CommandLineFault, unknown_option
+from cubragg.cli.exit_errors import CommandLineError, unknown_option
 from cubragg.cli.flags import SPELLINGS, Flag
 from cubragg.errors import ConfigError
 
@@ -41,7 +41,7 @@ def parse(args: Sequence[str], options: Collection[str] = ()) -> list[Given]:
 
     Raises
     ------
-    CommandLineFault
+    CommandLineError
         For an unknown flag (the nearest one is named) or a value that belongs to no flag.
     ConfigError
         For a missing or malformed value; ``where`` is the flag as spelled.
@@ -55,7 +55,7 @@ def parse(args: Sequence[str], options: Collection[str] = ()) -> list[Given]:
         flag = SPELLINGS.get(token)
         if flag is None:
             if token.startswith("-") and not _NUMBER.fullmatch(token):
-                raise CommandLineFault(unknown_option(token, [*options, *SPELLINGS], "cubragg simulate"))
+                raise CommandLineError(unknown_option(token, [*options, *SPELLINGS], "cubragg simulate"))
             raise _unexpected(token, given[-1] if given else None)
         words = _values(flag, args, position)
         position += len(words)
@@ -108,9 +108,9 @@ def _value(flag: Flag, spelling: str, word: str) -> Value:
     raise ConfigError(spelling, f"got {word!r}; {flag.accepted()}")
 
 
-def _unexpected(token: str, before: Given | None) -> CommandLineFault:
+def _unexpected(token: str, before: Given | None) -> CommandLineError:
     """Return the error for a word that is no flag and no value."""
     if before is None:
-        return CommandLineFault(f"Unexpected argument {token!r}; values follow a flag.")
+        return CommandLineError(f"Unexpected argument {token!r}; values follow a flag.")
     takes = {0: "no value", 1: "one value"}.get(before.flag.most, f"at most {before.flag.most} values")
-    return CommandLineFault(f"Unexpected argument {token!r}; {before.spelling} before it takes {takes}.")
+    return CommandLineError(f"Unexpected argument {token!r}; {before.spelling} before it takes {takes}.")

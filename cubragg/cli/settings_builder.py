@@ -59,16 +59,16 @@ class Replay:
         The source of a setting, as messages name it, by ``section.field`` or ``section.field[i]``.
     flagged
         The settings that flags made.
-    notices, taken
+    warnings, taken
         Warnings, and what was read from files of other programs, a line each.
     """
 
     def __init__(self) -> None:
         self.sections: dict[str, dict[str, Any]] = {name: {} for name in (*_EXPERIMENT, *_OWN)}
-        self.origins: dict[str, str] = {}
+        self.provenance: dict[str, str] = {}
         self.flagged: set[str] = set()
-        self.notices: list[str] = []
-        self.taken: list[str] = []
+        self.warnings: list[str] = []
+        self.provenance_lines: list[str] = []
         self.config_path: str | None = None
         self._from_config: set[str] = set()
         self._pivot: str | None = None
@@ -92,7 +92,7 @@ class Replay:
             if rival in self._from_config:
                 self._drop(rival)
         self.sections[section][name] = value
-        self.origins[setting] = self.origins[path] = origin
+        self.provenance[setting] = self.provenance[path] = origin
         self._from_config.discard(setting)
 
     def _drop(self, setting: str) -> None:
@@ -115,16 +115,16 @@ class Replay:
             self.sections.setdefault(section, {}).update(settings)
             for name in settings:
                 setting = f"{section}.{name}"
-                self.origins[setting] = f"{source.path}: {setting}"
+                self.provenance[setting] = f"{source.path}: {setting}"
                 self._from_config.add(setting)
         for setting in _THREES:
             value = self.get(setting)
             if value is not None and not (isinstance(value, list) and len(value) == 3
                                           and all(isinstance(component, int | float) for component in value)):
-                raise ConfigError(self.origins[setting], f"got {value!r}; it must be a list of 3 numbers")
+                raise ConfigError(self.provenance[setting], f"got {value!r}; it must be a list of 3 numbers")
         for kind, file in files.items():
             self.sections["input"][kind] = file.path
-            self.origins[f"input.{kind}"] = file.named_by
+            self.provenance[f"input.{kind}"] = file.provenance
             self._from_config.add(f"input.{kind}")
 
     def take_models(self, gone: Iterable[str], settings: Mapping[str, tuple[Any, str]]) -> None:
@@ -146,9 +146,9 @@ class Replay:
             checks.number("detector.pixel_size_mm", "the pixel size", pixel_size, "mm", above=0.0)
         for key, setting, value in header_settings(image, is_mask=is_mask, pixel_size_mm=pixel_size):
             if not setting:
-                self.notices.append(f"{key} {value:g} in {source.path} has no effect; give -twotheta")
+                self.warnings.append(f"{key} {value:g} in {source.path} has no effect; give -twotheta")
             elif key == "OSC_RANGE" and value < 0.0:
-                self.notices.append(f"OSC_RANGE {value:g} in {source.path} has no effect; give -osc")
+                self.warnings.append(f"OSC_RANGE {value:g} in {source.path} has no effect; give -osc")
             else:
                 self.set(setting, value, f"{source.path}: {key}")
         return image.pixels
@@ -157,7 +157,7 @@ class Replay:
         """Apply one flag; flags must come in the order of the line."""
         flag = given.flag
         if flag.group == NO_EFFECT:
-            self.notices.append(f"{given.spelling} has no effect, as in nanoBragg")
+            self.warnings.append(f"{given.spelling} has no effect, as in nanoBragg")
             return
         special = _SPECIAL.get(flag.name)
         if special is not None:
@@ -201,7 +201,7 @@ class Replay:
         self._set_by_flag("run.random_misset", drawn, given)
         if drawn:
             self._drop("crystal.misset_deg")
-            self.origins["crystal.misset_seed"] = given.spelling
+            self.provenance["crystal.misset_seed"] = given.spelling
         else:
             self._drop("crystal.misset_seed")
             self._set_by_flag("crystal.misset_deg", given.values, given)
@@ -239,7 +239,7 @@ class Replay:
         if custom and self._pivot is not None and (self._pivot_meant or "detector.pivot" not in self._from_config):
             detector["pivot"] = self._pivot
         if self._lost_twotheta is not None:
-            self.notices.append(self._lost_twotheta)
+            self.warnings.append(self._lost_twotheta)
         run = self.sections["run"]
         run["seed_drawn"] = "seed" not in run
         run.setdefault("seed", fresh_seed)
@@ -247,8 +247,8 @@ class Replay:
         if random and ("random_misset" in run or "misset_seed" in run):
             seed = "misset_seed" if "misset_seed" in run else "seed"
             self.sections["crystal"]["misset_seed"] = run[seed]
-            self.origins["crystal.misset_seed"] = self.origins.get(f"run.{seed}", "-seed")
-        self.notices += self._overruled(custom)
+            self.provenance["crystal.misset_seed"] = self.provenance.get(f"run.{seed}", "-seed")
+        self.warnings += self._overruled(custom)
 
     def _all_set(self, setting: str) -> bool:
         value = self.get(setting)
@@ -256,21 +256,21 @@ class Replay:
 
     def _overruled(self, custom: bool) -> Iterator[str]:
         """Warn of flags that have no effect because of another setting."""
-        pairs = dict.fromkeys((self.origins[loser], self.origins[winner]) for loser, winner in _OVERRULED
+        pairs = dict.fromkeys((self.provenance[loser], self.provenance[winner]) for loser, winner in _OVERRULED
                               if loser in self.flagged and self._all_set(winner))
         for loser, winner in pairs:
             yield f"{loser} has no effect: {winner} overrules it"
         if "run.misset_seed" in self.flagged and "misset_seed" not in self.sections["crystal"]:
-            yield f"{self.origins['run.misset_seed']} has no effect: there is no -misset random"
+            yield f"{self.provenance['run.misset_seed']} has no effect: there is no -misset random"
         if self.get("input.sources"):
-            generated = dict.fromkeys(self.origins[setting] for setting in sorted(self.flagged)
+            generated = dict.fromkeys(self.provenance[setting] for setting in sorted(self.flagged)
                                       if setting.startswith(("beam.hdiv", "beam.vdiv", "beam.dispersion")))
             if generated:
-                yield f"{', '.join(generated)}: no effect, because {self.origins['input.sources']} lists the sources"
+                yield f"{', '.join(generated)}: no effect, because {self.provenance['input.sources']} lists the sources"
         if not custom:
-            axes = [self.origins[setting] for setting in _CUSTOM_AXES if setting in self.flagged]
+            axes = [self.provenance[setting] for setting in _CUSTOM_AXES if setting in self.flagged]
             if axes:
-                yield (f"{', '.join(axes)}: no effect, because {self.origins['detector.convention']} after it "
+                yield (f"{', '.join(axes)}: no effect, because {self.provenance['detector.convention']} after it "
                        "sets its own axes")
 
     @contextmanager
@@ -290,7 +290,7 @@ class Replay:
                 if not component >= 0:
                     setting = f"{setting}[{i}]"
                     break
-        origin = self.origins.get(setting) or flag_for_field(setting)
+        origin = self.provenance.get(setting) or flag_for_field(setting)
         if origin is None:
             return f"{self.config_path}: {where}" if self.config_path else where
         return f"{origin}, number {index[:-1]}" if index else origin

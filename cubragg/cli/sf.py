@@ -94,8 +94,8 @@ def _factors(path: str, options: Options) -> ModelFactors:
     with reading(InputFile(path, "MODEL")):
         model = read_model(path)
     if not options.quiet:
-        for notice in model.notices:
-            click.echo(f"warning: {notice}", err=True)
+        for warning in model.warnings:
+            click.echo(f"warning: {warning}", err=True)
     try:
         return structure_factors(model, options.dmin_A, wavelength_A=options.wavelength,
                                  anomalous=not options.no_anomalous,

@@ -53,10 +53,10 @@ def run(line: Sequence[Given]) -> None:
     geometry_out.texts(job, targets)  # raises before rendering if a file cannot describe it
     shown: set[str] = set()
     if not settings.quiet:
-        for provenance in job.taken:
+        for provenance in job.provenance_lines:
             click.echo(provenance, err=True)
-    _warn(job, shown, [*job.notices, *geometry_out.notices(job, targets), *plan.notices,
-                      *formats.notices(targets, plan), *outputs.notices(targets, job)])
+    _warn(job, shown, [*job.warnings, *geometry_out.warnings(job, targets), *plan.warnings,
+                      *formats.warnings(targets, plan), *outputs.warnings(targets, job)])
     written: list[str] = []
     try:
         for block in _traces(job, plan):
@@ -64,7 +64,7 @@ def run(line: Sequence[Given]) -> None:
         with (job.replay.naming(), _progress(job) as bar,
               formats.series_writers(targets, settings, job.experiment, plan, written) as series):
             for number, image in enumerate(_images(job, plan, bar and partial(bar, "rendering"))):
-                _warn(job, shown, image.notices)
+                _warn(job, shown, image.warnings)
                 files = outputs.ImageFiles(job, image, number, series, bar and partial(bar, "truth"), written)
                 files.write(targets if settings.images == 1 else outputs.numbered(targets, number + 1))
     except KeyboardInterrupt as stop:
@@ -90,12 +90,12 @@ def _images(job: Job, plan: Plan, progress: Progress | None) -> Iterable[Image]:
                          device=settings.device, threads=settings.threads, progress=progress, cull=settings.cull)
 
 
-def _warn(job: Job, shown: set[str], notices: Iterable[str]) -> None:
+def _warn(job: Job, shown: set[str], warnings: Iterable[str]) -> None:
     """Print each warning once, on stderr."""
-    for notice in notices:
-        if notice not in shown and not job.settings.quiet:
-            click.echo(f"warning: {notice}", err=True)
-        shown.add(notice)
+    for warning in warnings:
+        if warning not in shown and not job.settings.quiet:
+            click.echo(f"warning: {warning}", err=True)
+        shown.add(warning)
 
 
 def _traces(job: Job, plan: Plan) -> Iterator[str]:

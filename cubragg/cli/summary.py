@@ -44,7 +44,7 @@ def rendering(image: Image) -> str:
     culling = image.culling
     terms = "all are evaluated"
     if culling.culled:
-        kept = "" if culling.kept is None else f", about {100.0 * culling.kept:.3g} % are evaluated"
+        kept = "" if culling.kept_fraction is None else f", about {100.0 * culling.kept_fraction:.3g} % are evaluated"
         below = f"at most {culling.tolerance:g} of the peak" if culling.tolerance > 0.0 else "0"
         terms = f"those that are {below} on a tile are left out{kept}"
     rows = [("backend", f"{image.backend} in {image.precision} precision"),

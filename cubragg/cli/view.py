@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cubragg.experiment.detector import Placed
     from cubragg.experiment.panel import Panel
-    from cubragg.io.geometry.experiment_models import Models
+    from cubragg.io.geometry.experiment_models import ExperimentModels
     from cubragg.io.images.read_image import ReadImage
     from cubragg.view.colours import Style
     from cubragg.view.figure import Notes
@@ -37,7 +37,7 @@ class Scene(NamedTuple):
     placed: Placed
     wavelength_A: float
     source: str
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     curved: bool = False
 
 
@@ -99,8 +99,8 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
         click.echo(f"{'geometry':<18}unknown: {found}")
     else:
         click.echo(f"{'geometry':<18}{notes.facts}\n{'taken from':<18}{scene.source}")
-        for remark in scene.remarks:
-            click.echo(f"{'note':<18}{remark}")
+        for warning in scene.warnings:
+            click.echo(f"{'note':<18}{warning}")
     if output is None and _has_display():
         _show(image, style, notes, mask)
         return
@@ -178,7 +178,7 @@ def _scene(file: str, shape: tuple[int, ...], given: Given, *, needed: str) -> S
     return _fitting(_from_models(models, given, f"the header of {file}", None), "FILE", shape)
 
 
-def _models(described: str) -> Models:
+def _models(described: str) -> ExperimentModels:
     from cubragg.io.geometry.sniff import read_models
 
     path, number = numbered(described)
@@ -189,7 +189,7 @@ def _models(described: str) -> Models:
     return models
 
 
-def _of_header(file: str) -> Models:
+def _of_header(file: str) -> ExperimentModels:
     """Read the models of an image's header, without a mask: the pixels mark what was not measured.
 
     Raises
@@ -203,18 +203,18 @@ def _of_header(file: str) -> Models:
     return replace(models, panels=tuple(replace(panel, mask=None) for panel in models.panels))
 
 
-def _facing(given: Given, shape: tuple[int, ...]) -> Models:
+def _facing(given: Given, shape: tuple[int, ...]) -> ExperimentModels:
     """Return a detector perpendicular to the beam, from the four numbers given."""
     from cubragg.experiment.panel import Panel
-    from cubragg.io.geometry.experiment_models import BeamModel, Models
+    from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels
 
     pixel, beam = given.pixel_size_mm or 0.0, given.beam_px or (0.0, 0.0)
     panel = Panel(shape[1], shape[0], (-beam[0] * pixel, beam[1] * pixel, -(given.distance_mm or 0.0)),
                   (pixel, 0.0, 0.0), (0.0, -pixel, 0.0))
-    return Models(BeamModel((0.0, 0.0, -1.0), given.wavelength_A), (panel,))
+    return ExperimentModels(BeamModel((0.0, 0.0, -1.0), given.wavelength_A), (panel,))
 
 
-def _from_models(models: Models, given: Given, source: str, wavelength_A: float | None) -> Scene:
+def _from_models(models: ExperimentModels, given: Given, source: str, wavelength_A: float | None) -> Scene:
     """Return the scene of models from ``source``, overridden by the given numbers.
 
     ``wavelength_A`` is used for models without a wavelength.
@@ -238,7 +238,7 @@ def _from_models(models: Models, given: Given, source: str, wavelength_A: float 
         motion["beam_centre_mm"] = tuple((position - before) * edge for position, before, edge in zip(
             given.beam_px, hit.offset, hit.pixel_mm, strict=True))
     named = f"{source}, but {given.flags}" if source and given.flags else source or given.flags
-    return Scene(placed_models(models, **motion), wavelength, named, models.remarks)
+    return Scene(placed_models(models, **motion), wavelength, named, models.warnings)
 
 
 def _scaled(panels: Sequence[Panel], beam: Vector, pixel_mm: float, source: str) -> Panel:

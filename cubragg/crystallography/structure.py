@@ -24,7 +24,7 @@ class AtomicModel:
         a, b, c [A], alpha, beta, gamma [deg] and the space group.
     macromolecule
         Whether it was read from a PDB or mmCIF file, so that solvent fills the space between the atoms.
-    notices
+    warnings
         Warnings of the reader.
     """
 
@@ -33,7 +33,7 @@ class AtomicModel:
     cell: Cell
     group: gemmi.SpaceGroup
     macromolecule: bool
-    notices: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def model(self) -> gemmi.Model:

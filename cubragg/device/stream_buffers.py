@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
-class Piece(NamedTuple):
+class RowBand(NamedTuple):
     """A row band: tile rows ``first`` to ``end`` and pixel rows ``first_row`` to ``end_row`` of a panel, ends excluded.
 
     ``panel`` is the number of the panel among those that are rendered.
@@ -20,34 +20,34 @@ class Piece(NamedTuple):
     end_row: int
 
 
-class Slot:
+class StreamBuffers:
     """A stream and its buffers for one row band; they can be used again after the event ``done``.
 
     Attributes
     ----------
-    vectors, axes, image, mask
+    cell_axes, cull_axes, image, mask
         Device buffers; ``image`` and ``mask`` have the size of a row band. ``image`` is ``None`` where a kernel writes
         into the whole image on the device.
-    host, host_vectors, host_axes
+    host, host_cell_axes, host_cull_axes
         Pinned host buffers, which are copied while kernels run. ``host`` is ``None`` for images that stay on the
         device.
-    number, piece
-        The image whose cell axes are in ``vectors``, and the row band whose mask is in ``mask``.
+    number, band
+        The image whose cell axes are in ``cell_axes``, and the row band whose mask is in ``mask``.
     """
 
     def __init__(self, cupy: Any, orientations: int, axes: tuple[int, ...], pixels: int, *, image: bool, host: bool,
                  masked: bool) -> None:
         self.stream = cupy.cuda.Stream(non_blocking=True)
         self.done = cupy.cuda.Event(disable_timing=True)
-        self.vectors = cupy.empty((orientations, 9), dtype=np.float64)
-        self.host_vectors = _pinned(cupy, (orientations, 9), np.float64)
-        self.axes = cupy.empty(axes, dtype=np.float32)
-        self.host_axes = _pinned(cupy, axes, np.float32)
+        self.cell_axes = cupy.empty((orientations, 9), dtype=np.float64)
+        self.host_cell_axes = _pinned(cupy, (orientations, 9), np.float64)
+        self.cull_axes = cupy.empty(axes, dtype=np.float32)
+        self.host_cull_axes = _pinned(cupy, axes, np.float32)
         self.image: Any = cupy.empty((pixels,), dtype=np.float32) if image else None
         self.host: Any = _pinned(cupy, (pixels,), np.float32) if host else None
         self.mask = cupy.empty((pixels if masked else 1,), dtype=np.uint8)
         self.number: int | None = None
-        self.piece: Piece | None = None
+        self.band: RowBand | None = None
 
 
 def _pinned(cupy: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -57,7 +57,7 @@ def _pinned(cupy: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return np.frombuffer(memory, dtype, count).reshape(shape)
 
 
-def rows_of(buffer: Any, piece: Piece, columns: int) -> Any:
+def rows_of(buffer: Any, band: RowBand, columns: int) -> Any:
     """View of the first elements of a flat buffer as the rows of a row band [slow, fast], ``columns`` pixels each."""
-    rows = piece.end_row - piece.first_row
+    rows = band.end_row - band.first_row
     return buffer[:rows * columns].reshape(rows, columns)

@@ -66,9 +66,9 @@ def select_culling(plan: Plan, backend: str, precision: str, tolerance: float | 
     tile = min(costs, key=lambda tile: costs[tile][0])
     cost, kept = costs[tile]
     if cost > _WORTH * plain:
-        return Culling(tolerance=tolerance, kept=1.0, why=f"{100 * kept:.3g} % of the terms would be kept "
+        return Culling(tolerance=tolerance, kept_fraction=1.0, why=f"{100 * kept:.3g} % of the terms would be kept "
                        f"in tiles of {tile[0]} x {tile[1]} pixels, too many for culling to save time")
-    return Culling(True, tile, tolerance, kept=kept,
+    return Culling(True, tile, tolerance, kept_fraction=kept,
                    why=f"estimated time {100 * cost / plain:.3g} % of that without culling")
 
 

@@ -40,7 +40,7 @@ class Culling:
         are skipped; 0: only terms that are 0 in the precision in use.
     exact
         ``False``: no term is skipped, although tiles select orientations; for tests and timing.
-    kept
+    kept_fraction
         Estimated fraction of the terms that is evaluated; ``None`` if it was not estimated.
     why
         Reason for the selection, as printed by the command line.
@@ -50,7 +50,7 @@ class Culling:
     tile: tuple[int, int] = TILE
     tolerance: float = 0.0
     exact: bool = True
-    kept: float | None = None
+    kept_fraction: float | None = None
     why: str = ""
 
 

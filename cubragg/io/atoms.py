@@ -33,9 +33,9 @@ def read_model(path: Path | str) -> AtomicModel:
     structure, macromolecule = _structure(path)
     if not len(structure) or not structure[0].count_atom_sites():
         raise FormatError(f"{path}: contains no atoms")
-    notices: list[str] = []
+    warnings: list[str] = []
     if len(structure) > 1:
-        notices.append(f"contains {len(structure)} models; the first is used")
+        warnings.append(f"contains {len(structure)} models; the first is used")
         del structure[1:]
     cell = checked_cell(path, structure.cell)
     group = structure.find_spacegroup()
@@ -48,13 +48,13 @@ def read_model(path: Path | str) -> AtomicModel:
     structure.setup_cell_images()
     unknown = sum(site.atom.element.atomic_number == 0 for site in structure[0].all())
     if unknown:
-        notices.append(f"{unknown} atoms have an unknown element and are left out of the structure factors")
+        warnings.append(f"{unknown} atoms have an unknown element and are left out of the structure factors")
     shared = _share_special_positions(structure)
     if shared:
-        notices.append(f"{shared} atoms on special positions are listed with the occupancy of the whole site; it is "
+        warnings.append(f"{shared} atoms on special positions are listed with the occupancy of the whole site; it is "
                        "divided by the number of symmetry copies")
     return AtomicModel(str(path), structure, cell, group, macromolecule,
-                       tuple(f"{path}: {notice}" for notice in notices))
+                       tuple(f"{path}: {warning}" for warning in warnings))
 
 
 def _share_special_positions(structure: gemmi.Structure) -> int:

@@ -58,7 +58,7 @@ def image_sides(experiment: Experiment, plan: Plan, rendering: Rendering, progra
     ours = Side(f"cubragg ({image.backend}, {image.precision})", image.photons.astype(np.float64), "program",
                 tuple(command), seconds)
     theirs = Side(program, run.photons.astype(np.float64), "program", run.command, run.seconds)
-    return ours, theirs, image.notices
+    return ours, theirs, image.warnings
 
 
 def trace_divergence(plan: Plan, trace: PixelTrace, program: str, arguments: Sequence[str]

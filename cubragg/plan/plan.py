@@ -67,7 +67,7 @@ class Plan:
     water
         Background of water: in nanobragg semantics the initial value of the sum [electron^2], in physical semantics
         photons per steradian.
-    notices
+    warnings
         Warnings for the user.
     """
 
@@ -102,7 +102,7 @@ class Plan:
     dmin: float
     samples: int
     water: float
-    notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def orientations(self) -> int:
@@ -166,7 +166,7 @@ def make_plan(experiment: Experiment) -> Plan:
         oversample=oversample, recommended_oversample=recommended, coarsest=coarsest_frame,
         dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),
         samples=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample)
-    return replace(plan, notices=(*clipped, *plan_warnings(experiment, plan)))
+    return replace(plan, warnings=(*clipped, *plan_warnings(experiment, plan)))
 
 
 def _clipped_sample(experiment: Experiment) -> tuple[Vector, list[str]]:

@@ -55,8 +55,8 @@ class Image:
         Backend and precision of the rendering, and its wall time without set-up [s].
     culling
         Terms that the backend left out.
-    render_notices
-        Warnings of plan and backend; `notices` also contains those about the pixels.
+    render_warnings
+        Warnings of plan and backend; `warnings` also contains those about the pixels.
     """
 
     photons: np.ndarray
@@ -66,7 +66,7 @@ class Image:
     precision: str
     seconds: float
     culling: Culling
-    render_notices: tuple[str, ...] = ()
+    render_warnings: tuple[str, ...] = ()
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """The photons, float32 [slow, fast], on the host."""
@@ -141,9 +141,9 @@ class Image:
         return figures_of(self._on_host, self.plan)
 
     @cached_property
-    def notices(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """Warnings about the image."""
-        found = list(self.render_notices)
+        found = list(self.render_warnings)
         if self.figures.max_photons == 0.0:
             found.append("the image is zero everywhere")
         beyond = int(np.count_nonzero(~np.isfinite(self._on_host)))

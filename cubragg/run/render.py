@@ -54,14 +54,14 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
 def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float) -> Image:
     """The `Image` of photons that the selected engine has rendered, with its warnings."""
     engine = selected.engine
-    notices = list(plan.notices)
+    warnings = list(plan.warnings)
     if selected.fallback:
-        notices.append(f"{selected.fallback}; the backend {selected.backend} is used instead")
+        warnings.append(f"{selected.fallback}; the backend {selected.backend} is used instead")
     if engine.interpolation_stopped_at is not None:
         fast, slow = engine.interpolation_stopped_at
         others = "" if len(plan.detector_panels) == 1 else ", and on each panel from its first such pixel on"
-        notices.append(f"interpolation of structure factors is off from pixel {fast} {slow} (fast slow) on{others}, "
+        warnings.append(f"interpolation of structure factors is off from pixel {fast} {slow} (fast slow) on{others}, "
                        "as in nanoBragg, because it needs reflections that are not listed; -nointerpolate or "
                        "--semantics physical treats all pixels alike")
     return Image(photons, experiment, plan, selected.backend, selected.precision, seconds, engine.culling,
-                 tuple(notices))
+                 tuple(warnings))

@@ -67,18 +67,18 @@ class Notes:
     zoom: bool = False
 
 
-def require_matplotlib(named_by: str) -> None:
+def require_matplotlib(provenance: str) -> None:
     """Raise an error if matplotlib is not installed.
 
     Raises
     ------
     ConfigError
-        It starts with ``named_by``, the flag that needs matplotlib.
+        It starts with ``provenance``, the flag that needs matplotlib.
     """
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise ConfigError(named_by, "needs matplotlib; pip install 'cubragg[plot]'") from None
+        raise ConfigError(provenance, "needs matplotlib; pip install 'cubragg[plot]'") from None
 
 
 def write_picture(path: Path | str, image: np.ndarray, style: Style, notes: Notes,

@@ -21,8 +21,8 @@ def job(line: str, start: str = SMALL) -> Job:
     return build(parse((start + line).split()))
 
 
-def notices(line: str) -> list[str]:
-    return job(line).notices
+def warnings(line: str) -> list[str]:
+    return job(line).warnings
 
 
 @pytest.mark.parametrize(("line", "cells"), [
@@ -67,7 +67,7 @@ def test_convention(line, convention):
 
 
 def test_vectors_before_a_named_convention_are_told():
-    assert notices(f"{CUSTOM} -spindle_axis 0 1 0 -xds") == [
+    assert warnings(f"{CUSTOM} -spindle_axis 0 1 0 -xds") == [
         "-fdet_vector, -spindle_axis: no effect, because -xds after it sets its own axes"]
 
 
@@ -80,7 +80,7 @@ def test_vectors_before_a_named_convention_are_told():
 def test_twotheta_axis_is_taken_for_twotheta(line, angle, lost):
     built = job(line)
     assert built.experiment.detector.twotheta_deg == angle
-    told = [notice for notice in built.notices if "twotheta" in notice]
+    told = [warning for warning in built.warnings if "twotheta" in warning]
     assert told == ([] if lost is None else [
         f"-twotheta_axis also sets twotheta to {lost}, as in nanoBragg; put -twotheta after it"])
 
@@ -121,7 +121,7 @@ def test_misset_seed():
     assert (last.misset_seed, last.misset_deg) == (4, None)
 
 
-@pytest.mark.parametrize(("line", "notice"), [
+@pytest.mark.parametrize(("line", "warning"), [
     ("-misset_seed 7", "-misset_seed has no effect: there is no -misset random"),
     ("-dump d.bin", "-dump has no effect: there is no d.bin to read, and no -hkl to write"),
     ("-coherent", "-coherent has no effect, as in nanoBragg"),
@@ -141,16 +141,16 @@ def test_misset_seed():
     ("-hkl dup.hkl", "dup.hkl: 2 duplicate reflections; the last value of each is used (first duplicate: 1 0 0)"),
     ("-hkl once.hkl", "once.hkl: 1 duplicate reflection; the last value of each is used (first duplicate: 1 0 0)"),
 ])
-def test_notices(line, notice, inputs):
+def test_warnings(line, warning, inputs):
     (inputs / "dup.hkl").write_text("1 0 0 5\n2 0 0 1\n1 0 0 6\n2 0 0 7\n")
     (inputs / "once.hkl").write_text("1 0 0 5\n1 0 0 6\n")
-    assert notices(line) == [notice]
+    assert warnings(line) == [warning]
 
 
 @pytest.mark.parametrize("line", ["", "-Xbeam 3 -Ybeam 4", "-xds -ORGX 3 -ORGY 4", f"{CUSTOM} -Xbeam 3 -Yclose 2",
                                   "-sample_x 0.0001", "-flux 0 -fluence 1"])
 def test_no_notice_without_reason(line):
-    assert notices(line) == []
+    assert warnings(line) == []
 
 
 def test_the_last_of_duplicates_counts(inputs):
@@ -206,13 +206,13 @@ def test_header_keys_match_inside_longer_ones(inputs):
     detector = built.experiment.detector
     assert (detector.orgx, detector.distance_mm, detector.twotheta_deg) == (6.5, 80.0, 0.0)
     assert built.experiment.goniometer.osc_deg is None
-    assert built.notices == ["OSC_RANGE -1 in i.img has no effect; give -osc",
+    assert built.warnings == ["OSC_RANGE -1 in i.img has no effect; give -osc",
                              "TWOTHETA 5 in i.img has no effect; give -twotheta"]
 
 
 def test_a_header_can_overrule_a_flag(inputs):
     smv(inputs / "i.img", np.ones((12, 12)), CLOSE_DISTANCE=80)
-    assert job("-img i.img -distance 200", "-default_F 1 -cell 50 ").notices == [
+    assert job("-img i.img -distance 200", "-default_F 1 -cell 50 ").warnings == [
         "-distance has no effect: i.img: CLOSE_DISTANCE overrules it"]
 
 
@@ -223,7 +223,7 @@ def test_dump_is_read_without_a_list(run, inputs):
     (inputs / "d.bin").rename("Fdump.bin")
     built = job("-nopgm")
     assert not built.from_hkl
-    assert built.notices == ["no -hkl: structure factors are read from Fdump.bin, as in nanoBragg"]
+    assert built.warnings == ["no -hkl: structure factors are read from Fdump.bin, as in nanoBragg"]
     np.testing.assert_array_equal(built.experiment.structure_factors.grid,
                                   job("-hkl P1.hkl").experiment.structure_factors.grid)
 

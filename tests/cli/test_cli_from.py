@@ -165,20 +165,20 @@ def test_a_mask_gives_its_pixels_but_no_geometry(described):
     assert np.argwhere(~masked.sampling.mask).tolist() == [[3, 4]]
 
 
-def test_notices(run, described):
+def test_warnings(run, described):
     """AT-FROM-056: what a user would not expect."""
     (described / "x.geom").write_text(GEOM + "bad/min_fs = 1\nbad/max_fs = 2\nbad/min_ss = 1\nbad/max_ss = 1\n")
     early = ("phi steps are at the start of their intervals: with 2 the image is 0.125 deg before the middle of the "
              "scan, more -phisteps reduce this")
     for steps, told in (("", True), (" -phisteps 10", False)):
-        assert (early in build(parse(f"--from a.expt -default_F 1{steps}".split())).notices) == told
+        assert (early in build(parse(f"--from a.expt -default_F 1{steps}".split())).warnings) == told
     document = json.loads(Path("a.expt").read_text())
     document["detector"][0]["panels"][0].update(thickness=0.3, mu=4.0,
                                                 px_mm_strategy={"type": "ParallaxCorrectedPxMmStrategy"})
     (described / "thick.expt").write_text(json.dumps(document))
     for semantics, told in (("nanobragg", True), ("physical", False)):
         job = build(parse(f"--from thick.expt -default_F 1 --semantics {semantics}".split()))
-        assert any("gives all sensor layers the same weight" in notice for notice in job.notices) == told
+        assert any("gives all sensor layers the same weight" in warning for warning in job.warnings) == told
         assert (job.experiment.detector.thickness_um, job.experiment.detector.attenuation_um) == (300.0, 250.0)
         assert job.experiment.detector.thick_steps is None
 
@@ -206,7 +206,7 @@ def test_a_sensor_brings_physical_semantics(run, described):
 
     def semantics(line):
         job = build(parse(f"{line} -default_F 1".split()))
-        told = any("semantics physical" in line and "--semantics nanobragg" in line for line in job.taken)
+        told = any("semantics physical" in line and "--semantics nanobragg" in line for line in job.provenance_lines)
         return job.experiment.semantics, told
 
     assert semantics("--from thick.expt") == ("physical", True)

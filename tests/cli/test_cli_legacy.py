@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from cubragg.cli.exit_errors import CommandLineFault
+from cubragg.cli.exit_errors import CommandLineError
 from cubragg.cli.parser import parse
 from cubragg.errors import ConfigError
 
@@ -51,7 +51,7 @@ def test_values(line, expected):
     ("foo", "Unexpected argument 'foo'; values follow a flag."),
 ])
 def test_what_is_no_flag(line, message):
-    with pytest.raises(CommandLineFault) as caught:
+    with pytest.raises(CommandLineError) as caught:
         parse(line.split())
     assert caught.value.format_message() == message
     assert caught.value.exit_code == 2

@@ -287,7 +287,7 @@ def test_a_float_image_needs_no_file_libraries(folder):
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
 
 
-@pytest.mark.parametrize(("line", "notice"), [
+@pytest.mark.parametrize(("line", "warning"), [
     ("-adc 3", "-adc has no effect: none of its files is written (-intfile, -noisefile, --save)"),
     ("--truth-min 3", "--truth-min has no effect: none of its files is written (--truth)"),
     ("--tiff-type uint16", "--tiff-type has no effect: none of its files is written (--tiff)"),
@@ -296,9 +296,9 @@ def test_a_float_image_needs_no_file_libraries(folder):
     ("-noisefile n.img -nonoise", "-noisefile has no effect: -nonoise follows it"),
     ("-pgmfile p.pgm -nopgm", "-pgmfile has no effect: -nopgm follows it"),
 ])
-def test_flags_about_files_that_are_not_written(run, folder, line, notice):
-    assert notice not in run(f"{SMALL} -floatfile a.bin").stderr
-    assert f"warning: {notice}\n" in run(f"{SMALL} -floatfile a.bin {line}").stderr
+def test_flags_about_files_that_are_not_written(run, folder, line, warning):
+    assert warning not in run(f"{SMALL} -floatfile a.bin").stderr
+    assert f"warning: {warning}\n" in run(f"{SMALL} -floatfile a.bin {line}").stderr
     assert [path.name for path in folder.iterdir()] == ["a.bin"]
 
 

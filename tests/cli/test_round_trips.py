@@ -11,7 +11,7 @@ import pytest
 
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
-from cubragg.io.geometry.experiment_models import Models, models_of
+from cubragg.io.geometry.experiment_models import ExperimentModels, models_of
 from support.crystfel_files import TWO_PANELS
 
 SCENE = ("-default_F 100 -cell 50 60 70 80 90 100 -lambda 1.0332 -N 3 -distance 123.456 -oversample 1 -phi 7 -osc 0.3 "
@@ -24,11 +24,11 @@ MODULES = "--detector jungfrau4m -roi 0 9 0 9 -Xbeam 70.1 -Ybeam 83.3 "
 DIGITS_12 = 1e-9
 
 
-def models(line: str) -> Models:
+def models(line: str) -> ExperimentModels:
     return models_of(build(parse(line.split())).experiment)
 
 
-def assert_same(read: Models, made: Models, tolerance: float) -> None:
+def assert_same(read: ExperimentModels, made: ExperimentModels, tolerance: float) -> None:
     """Beam, spindle, scan and every panel: corner [mm], axes, pixels, place in the image, mask."""
     assert read.beam.wavelength_A == pytest.approx(made.beam.wavelength_A, rel=tolerance)
     np.testing.assert_allclose(read.beam.direction, made.beam.direction, rtol=0, atol=tolerance)

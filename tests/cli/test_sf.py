@@ -66,13 +66,13 @@ def test_columns_of_the_mtz(run, flags, columns):
     told, = found.taken
     assert told.startswith(f"H.mtz: |F| from {taken}; space group P 21 21 21, {len(factors.hkl) - 1} unique "
                            "reflections to ")
-    assert found.notices == ()
+    assert found.warnings == ()
 
 
 def test_the_cell_comes_from_the_file(quartz):
     job = build(parse(f"-hkl Q.mtz {SMALL}".split()))
     assert job.experiment.crystal.cell == pytest.approx((4.916, 4.916, 5.4054, 90.0, 90.0, 120.0), rel=1e-6)
-    assert [notice for notice in job.notices if "cell" in notice] == []
+    assert [warning for warning in job.warnings if "cell" in warning] == []
 
 
 @pytest.mark.parametrize(("flags", "told"), [
@@ -83,7 +83,7 @@ def test_the_cell_comes_from_the_file(quartz):
 def test_a_cell_of_the_command_line_stands(quartz, flags, told):
     Path("A.mat").write_text("0.07 0 0\n0 0.07 0\n0 0 0.07\n")
     job = build(parse(f"-hkl Q.mtz {SMALL} {flags}".split()))
-    assert [notice for notice in job.notices if "has the cell" in notice] == told
+    assert [warning for warning in job.warnings if "has the cell" in warning] == told
 
 
 def test_missing_reflections_on_stderr_unless_quiet(run, quartz):
@@ -156,7 +156,7 @@ def test_the_model_is_not_overwritten(run):
 
 def test_column_without_a_list():
     job = build(parse(["-default_F", "1", "-cell", "50", "--column", "FC"]))
-    assert "--column has no effect: there is no -hkl" in job.notices
+    assert "--column has no effect: there is no -hkl" in job.warnings
 
 
 def test_help(run):

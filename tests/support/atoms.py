@@ -1,4 +1,4 @@
-"""Models for the tests of structure factors, and what they scatter by a sum written out in NumPy."""
+"""ExperimentModels for the tests of structure factors, and what they scatter by a sum written out in NumPy."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_auto_goes_on_and_says_so_once(machine):
     machine(cuda=BackendUnavailable(NO_DRIVER), cpu=BackendUnavailable(NO_COMPILER))
     image = simulate(small_experiment())
     assert (image.backend, image.precision) == ("numpy", "double")
-    assert [notice for notice in image.notices if "backend" in notice] == [
+    assert [warning for warning in image.warnings if "backend" in warning] == [
         f"{NO_DRIVER}; {NO_COMPILER}; the backend numpy is used instead"]
 
 
@@ -43,7 +43,7 @@ def test_kernels_that_do_not_compile_are_passed_over(machine):
     machine(cpu=KernelBuildError("backend cpu: c++ cannot compile the kernels: lattice.cuh:3: no"))
     image = simulate(small_experiment())
     assert image.backend == "numpy"
-    assert "lattice.cuh:3: no; the backend numpy is used instead" in " ".join(image.notices)
+    assert "lattice.cuh:3: no; the backend numpy is used instead" in " ".join(image.warnings)
 
 
 def test_what_is_asked_for_by_name_is_not_replaced(machine):

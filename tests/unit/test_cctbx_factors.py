@@ -65,7 +65,7 @@ def test_expansion(known, name):
 
 
 def files(folder: Path) -> dict[str, tuple[str, float]]:
-    """Models and their resolution [A]."""
+    """ExperimentModels and their resolution [A]."""
     random = random_model(1200, (61.0, 61.0, 84.0, 90.0, 90.0, 120.0), "P 31 2 1", elements="C C C N O S Se C")
     random.structure.write_pdb(str(folder / "trigonal.pdb"))
     return {"quartz": (str(EXAMPLES / "quartz.cif"), 0.7), "helices": (str(EXAMPLES / "helix_bundle.pdb"), 2.0),

@@ -111,10 +111,10 @@ def test_beams_of_other_particles():
     document["beam"][0].update(__id__="monochromatic", probe="electron", wavelength=0.0251)
     models = read_models(written("a.expt", json.dumps(document)))
     assert models.beam.wavelength_A == 0.0251
-    assert models.remarks == ("the beam consists of electrons; scattering and polarization are those of X-rays of "
+    assert models.warnings == ("the beam consists of electrons; scattering and polarization are those of X-rays of "
                               "the same wavelength",)
     document["beam"][0].update(probe="x-ray")
-    assert not read_models(written("b.expt", json.dumps(document))).remarks
+    assert not read_models(written("b.expt", json.dumps(document))).warnings
     del document["beam"][0]["wavelength"]
     document["beam"][0].update(__id__="polychromatic", wavelength_range=[0.2, 10.0])
     with pytest.raises(FormatError, match=r"c\.expt\.beam\[0\]: got a polychromatic beam; a monochromatic one is "
@@ -129,7 +129,7 @@ def test_a_shift_in_a_data_file_is_left_out():
     text = GEOM.replace("res", "detector_shift_x = /entry/shots/shift_x mm\nres")
     models = read_models(written("a.geom", text))
     assert models.panels == read_models(written("b.geom", GEOM)).panels
-    assert models.remarks[0].startswith("a.geom: the detector shift refers to a data file (/entry/shots/shift_x mm) ")
+    assert models.warnings[0].startswith("a.geom: the detector shift refers to a data file (/entry/shots/shift_x mm) ")
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -143,9 +143,9 @@ def test_comments_in_latin_letters_of_the_nineties(ending):
 
 def test_a_beam_centre_off_the_detector_is_told():
     """AT-FROM-063: it may be in pixels."""
-    assert not read_models(written("a.img", smv())).remarks
-    remark, = read_models(written("b.img", smv(BEAM_CENTER_X=3, BEAM_CENTER_Y=4))).remarks
-    assert "4 mm along fast and 3 mm along slow, is outside the detector of 0.44 x 0.33 mm" in remark
+    assert not read_models(written("a.img", smv())).warnings
+    warning, = read_models(written("b.img", smv(BEAM_CENTER_X=3, BEAM_CENTER_Y=4))).warnings
+    assert "4 mm along fast and 3 mm along slow, is outside the detector of 0.44 x 0.33 mm" in warning
 
 
 def mini_cbf(*lines: str) -> str:

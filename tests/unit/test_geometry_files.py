@@ -21,7 +21,7 @@ from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Stru
 from cubragg.errors import FormatError
 from cubragg.experiment.sensor import attenuation_um
 from cubragg.io.geometry.crystfel import cell_text, geom_text
-from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, Models, ScanModel, models_of
+from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, ExperimentModels, ScanModel, models_of
 from cubragg.io.geometry.sniff import read_models
 from cubragg.io.geometry.xds_inp import Data, xds_inp_text
 from cubragg.io.images.smv import smv_header, write_smv
@@ -274,7 +274,7 @@ def test_what_xds_does_not_know_is_refused(changes, message):
 def test_crystfel_has_steps_of_any_length_and_angle():
     """AT-FROM-024: fs and ss are steps in pixels, by its manual."""
     panel = Panel(3, 3, (0.0, 0.0, -9.0), (0.1, 0.0, 0.0), (0.03, 0.2, 0.0))
-    text = geom_text("--geom", Models(BeamModel((0.0, 0.0, -1.0), 1.0), (panel,)), data=None)
+    text = geom_text("--geom", ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.0), (panel,)), data=None)
     (_, fs, ss, _), = crystfel_places(text).values()
     assert fs == pytest.approx((-1e-4, 0.0, 0.0), abs=1e-18)
     assert ss == pytest.approx((-3e-5, 2e-4, 0.0), abs=1e-18)
@@ -311,7 +311,7 @@ def test_a_nanobragg_header_has_the_true_centre_in_denzo_s(tmp_path):
     """AT-FROM-028: whatever the convention of its BEAM_CENTER_X; a tilt that no key fixes is told."""
     models = told(tmp_path, smv_text(BEAMLINE="fake", DENZO_X_BEAM=1.2, DENZO_Y_BEAM=0.4, TWOTHETA=5), "a.img")
     assert models.panels[0].origin_mm == (-0.4, 1.2, -90.0)
-    assert models.remarks[0].endswith("two-theta angle of 5 deg but no axis; the detector is assumed to be untilted")
+    assert models.warnings[0].endswith("two-theta angle of 5 deg but no axis; the detector is assumed to be untilted")
 
 
 @pytest.mark.parametrize(("convention", "known"), [("mosflm", True), ("denzo", True), ("xds", False), ("adxv", False)])
@@ -333,7 +333,7 @@ def test_a_nanobragg_header_fixes_a_detector_that_leans(tmp_path, convention, kn
     assert [np.linalg.norm(x) for x in found] == pytest.approx([np.linalg.norm(x) for x in true], abs=2e-3)
     if known:
         np.testing.assert_allclose(found, true, atol=2e-3)
-    assert [remark.partition("tilted detector ")[2] for remark in read.remarks] == [
+    assert [warning.partition("tilted detector ")[2] for warning in read.warnings] == [
         "does not specify its rotation about the beam; the fast axis is assumed to be as close to the spindle as "
         "possible"
     ][known:]
@@ -374,7 +374,7 @@ def test_a_pilatus_that_turns_backwards(tmp_path):
     """AT-FROM-029: forwards about the opposite axis."""
     models = pilatus(tmp_path, Angle_increment="-0.5 deg.", Detector_2theta="3.0 deg.")
     assert (models.spindle, models.scan.phi_deg, models.scan.osc_deg) == ((-1.0, 0.0, 0.0), -15.0, 0.5)
-    assert "two-theta angle" in models.remarks[0]
+    assert "two-theta angle" in models.warnings[0]
 
 
 @pytest.mark.parametrize("convention", ["mosflm", "denzo"])
@@ -440,7 +440,7 @@ def test_models_along_a_scan_are_those_of_its_start(tmp_path):
     assert models.crystal.a_matrix == (0.01, 0, 0, 0, 0.02, 0, 0, 0, 0.03)
     assert models.beam.wavelength_A == pytest.approx(1.0 / math.hypot(0.1, 0.99))
     assert models.beam.direction == pytest.approx(np.array((0.0, 0.1, -0.99)) / math.hypot(0.1, 0.99))
-    assert models.remarks == ("the crystal orientation varies over the scan; the first one is used",)
+    assert models.warnings == ("the crystal orientation varies over the scan; the first one is used",)
 
 
 def test_a_scan_that_runs_backwards(tmp_path):
@@ -454,7 +454,7 @@ def test_panels_without_a_place_in_an_image_are_stacked(tmp_path):
     one = expt()["detector"][0]["panels"][0]
     models = read_json(tmp_path, expt(detector=[{"panels": [one, {**one, "origin": [-5, 14, -100]}]}]))
     assert [panel.offset for panel in models.panels] == [(0, 0), (0, 8)]
-    assert "stacked" in models.remarks[0]
+    assert "stacked" in models.warnings[0]
 
 
 def test_one_of_several_experiments(tmp_path):
@@ -464,9 +464,9 @@ def test_one_of_several_experiments(tmp_path):
     document["beam"].append({"direction": [0, 0, 1], "wavelength": 2.0})
     first = read_json(tmp_path, document)
     assert first.beam.wavelength_A == 1.0
-    assert "has 2 experiments" in first.remarks[0]
+    assert "has 2 experiments" in first.warnings[0]
     second = read_models(tmp_path / "x.expt", 1)
-    assert (second.beam.wavelength_A, second.remarks) == (2.0, ())
+    assert (second.beam.wavelength_A, second.warnings) == (2.0, ())
     with pytest.raises(FormatError, match="got experiment 2; the file has 2, counted from 0"):
         read_models(tmp_path / "x.expt", 2)
 

@@ -85,7 +85,7 @@ def test_mtz_amplitudes():
     assert (found.cell, found.space_group, found.columns) == (CELL, "P 21 21 21", ("FP",))
     assert found.taken == (f"a.mtz: |F| from FP; space group P 21 21 21, {len(HKL)} unique reflections to "
                            f"{found.shells[-1].d_min_A:.4g} A, no F000",)
-    assert found.notices == ()
+    assert found.warnings == ()
 
 
 @pytest.mark.parametrize(("columns", "chosen", "others"), [
@@ -124,7 +124,7 @@ def test_negative_intensities_count_as_zero():
     intensities[3:6] = -1.0
     mtz(I=("J", intensities))
     check("a.mtz", np.sqrt(np.maximum(intensities, 0)), np.sqrt(np.maximum(intensities, 0)))
-    assert read_reflections("a.mtz").notices == ("a.mtz: 3 negative intensities are set to 0",)
+    assert read_reflections("a.mtz").warnings == ("a.mtz: 3 negative intensities are set to 0",)
 
 
 def test_missing_reflections_are_told_by_shell():
@@ -136,7 +136,7 @@ def test_missing_reflections_are_told_by_shell():
         len(HKL) - 9, len(HKL)]
     assert found.taken[1] == (f"a.mtz: 9 of {len(HKL)} unique reflections are missing and get default_F\n"
                               + shell_table(found.shells))
-    assert found.notices == ()
+    assert found.warnings == ()
     lost = tuple(HKL[0].tolist())
     assert lost not in amplitudes("a.mtz")
     grid = found.structure_factors(7.0)
@@ -148,7 +148,7 @@ def test_f000_and_absences():
     mtz(hkl=hkl, FC=("F", np.concatenate([PLUS, [5000.0, 12.0]])))
     found = read_reflections("a.mtz")
     assert ", F000 5000" in found.taken[0]
-    assert found.notices == (
+    assert found.warnings == (
         "a.mtz: 1 systematic absences of P 21 21 21 are listed with |F| > 0; they are set to 0",)
     assert amplitudes("a.mtz")[3, 0, 0] == 0.0
 
@@ -182,7 +182,7 @@ def test_shelx_list_with_the_cell_beside_it(beside):
     Path("a.hkl").write_text(hklf(both, values) + "\n_exptl_footer\n")
     assert list_kind("a.hkl") == "text"
     Path("alone.hkl").write_text(hklf(both, values))
-    assert read_reflections("alone.hkl").notices == (
+    assert read_reflections("alone.hkl").warnings == (
         "alone.hkl: looks like F^2 in SHELX format, but is read as F, as in nanoBragg, because there is no .ins, .res "
         "or .cif file of the same name",)
     Path(f"a.{beside}").write_text(SMALL if beside == "cif" else (
@@ -216,7 +216,7 @@ def test_text_stays_as_it_is():
     found, known = read_reflections("P1.hkl"), read_hkl("P1.hkl")
     np.testing.assert_array_equal(found.hkl, known.hkl)
     np.testing.assert_array_equal(found.amplitudes, known.amplitudes)
-    assert (found.cell, found.space_group, found.shells, found.notices) == (None, None, (), ())
+    assert (found.cell, found.space_group, found.shells, found.warnings) == (None, None, (), ())
 
 
 def written(name: str, content: str | bytes) -> str:

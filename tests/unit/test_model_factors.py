@@ -92,7 +92,7 @@ def test_atoms_on_special_positions_count_once(tmp_path):
     structure.write_pdb(str(tmp_path / "m.pdb"))
     model = read_model(tmp_path / "m.pdb")
     assert [atom.occ for atom in model.atoms() if atom.name == "CX"] == [0.5, 0.5]
-    assert model.notices == (f"{tmp_path}/m.pdb: 1 atoms on special positions are listed with the occupancy of the "
+    assert model.warnings == (f"{tmp_path}/m.pdb: 1 atoms on special positions are listed with the occupancy of the "
                              "whole site; it is divided by the number of symmetry copies",)
 
 
@@ -115,7 +115,7 @@ def test_copies_that_are_not_in_the_file_and_further_models(tmp_path):
     structure.write_pdb(str(tmp_path / "m.pdb"))
     model = read_model(tmp_path / "m.pdb")
     assert model.model.count_atom_sites() == 2 * 656
-    assert model.notices == (f"{tmp_path}/m.pdb: contains 2 models; the first is used",)
+    assert model.warnings == (f"{tmp_path}/m.pdb: contains 2 models; the first is used",)
     one, both = (structure_factors(source, 8.0, k_sol=0.0)
                  for source in (read_model(EXAMPLES / "helix_bundle.pdb"), model))
     # A second copy half a cell along c: odd l cancel.

@@ -248,7 +248,7 @@ def test_panels_that_overlap_in_space_are_rendered_with_a_warning():
     """AT-PANEL-010: two modules 1.2 pixels into one another, as refined geometries have them."""
     line = ["--from", str(DATA / "touch.geom"), "-default_F", "10", "-cell", "50", "-oversample", "1"]
     plan = make_plan(build(parse(line)).experiment)
-    warning, = (notice for notice in plan.notices if "overlap" in notice)
+    warning, = (warning for warning in plan.warnings if "overlap" in warning)
     assert warning.startswith("panels a and b overlap in space by 1.2")
     assert len(plan.panels) == 2
 
@@ -299,13 +299,13 @@ def test_each_panel_has_its_own_sensor(backend):
 def test_notices_about_the_sensors_of_panels():
     left, right = halves(small_experiment())
 
-    def notices(**changed):
+    def warnings(**changed):
         panels = [dataclasses.replace(left, **changed), right]
-        return make_plan(hang(small_experiment(), panels)).notices
-    assert not any("sensor" in notice for notice in notices())
+        return make_plan(hang(small_experiment(), panels)).warnings
+    assert not any("sensor" in warning for warning in warnings())
     assert ("sensor thickness without an attenuation depth: a depth of 320 um, the thickness, is used; -detector_abs "
-            "sets the depth") in notices(thickness_um=320.0)
-    assert any("absorbs nothing" in notice for notice in notices(thickness_um=320.0, attenuation_um=math.inf))
+            "sets the depth") in warnings(thickness_um=320.0)
+    assert any("absorbs nothing" in warning for warning in warnings(thickness_um=320.0, attenuation_um=math.inf))
 
 
 def test_oversampling_is_that_of_the_panel_that_needs_most():
@@ -431,7 +431,7 @@ def test_interpolation_stops_panel_by_panel(backend):
     experiment = dataclasses.replace(small_experiment(sampling={"interpolate": True}),
                                      structure_factors=random_grid(np.random.default_rng(3), 6))
     image = simulate(hang(experiment, parts(experiment.detector)), backend=backend)
-    told = [notice for notice in image.notices if "interpolation" in notice]
+    told = [warning for warning in image.warnings if "interpolation" in warning]
     assert len(told) == 1
     assert "on each panel from its first such pixel" in told[0]
 

@@ -1,4 +1,4 @@
-"""Models of files become settings that repeat them; what is written is read back."""
+"""ExperimentModels of files become settings that repeat them; what is written is read back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cubragg.io.geometry.crystfel import geom_text, read_geom
 from cubragg.io.geometry.experiment_models import (
     BeamModel,
     CrystalModel,
-    Models,
+    ExperimentModels,
     ScanModel,
     cell_of,
     models_of,
@@ -58,7 +58,7 @@ def panel(draw, *, place: int = 0, skewed: bool = False) -> Panel:
 
 
 @st.composite
-def models(draw, *, skewed: bool = False, beam: Vector | None = None) -> Models:
+def models(draw, *, skewed: bool = False, beam: Vector | None = None) -> ExperimentModels:
     """Up to three panels, and all the rest."""
     count = draw(st.integers(1, 3))
     panels = tuple(draw(panel(place=place, skewed=skewed)) for place in range(count))
@@ -66,14 +66,14 @@ def models(draw, *, skewed: bool = False, beam: Vector | None = None) -> Models:
     normal = draw(axis.filter(lambda x: abs(dot(x, direction)) < 0.9))
     normal = unit(tuple(a - dot(normal, direction) * b for a, b in zip(normal, direction, strict=True)))
     a_matrix = tuple(np.diag([0.02, 0.015, 0.01]).ravel() + [draw(st.floats(-0.002, 0.002)) for _ in range(9)])
-    return Models(BeamModel(direction, draw(st.floats(0.5, 3.0)), draw(st.floats(0.0, 1.0)), normal), panels,
+    return ExperimentModels(BeamModel(direction, draw(st.floats(0.5, 3.0)), draw(st.floats(0.0, 1.0)), normal), panels,
                   draw(axis.filter(lambda x: abs(dot(x, direction)) < 0.9)),
                   ScanModel(draw(st.floats(-180.0, 180.0)), draw(st.floats(0.01, 5.0)), draw(st.floats(0.01, 10.0)),
                             draw(st.integers(1, 3))),
                   CrystalModel(a_matrix))
 
 
-def simulated(wanted: Models) -> Experiment:
+def simulated(wanted: ExperimentModels) -> Experiment:
     """The experiment that ``--from`` makes of models."""
     settings = settings_of(wanted)
     sections = {section: {} for section in ("beam", "detector", "goniometer", "crystal")}
@@ -158,10 +158,10 @@ def test_an_nxmx_file_is_read_as_written(tmp_path_factory, wanted):
     assert found.beam.wavelength_A == pytest.approx(wanted.beam.wavelength_A, rel=1e-15)
 
 
-def lone(**changes) -> Models:
+def lone(**changes) -> ExperimentModels:
     """A flat detector square to the beam, hit in the middle."""
     base = Panel(100, 80, (-5.0, 4.0, -120.0), (0.1, 0.0, 0.0), (0.0, -0.1, 0.0))
-    return Models(BeamModel((0.0, 0.0, -1.0), 1.0), (dataclasses.replace(base, **changes),))
+    return ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.0), (dataclasses.replace(base, **changes),))
 
 
 @pytest.mark.parametrize("changes", [
@@ -181,7 +181,7 @@ def test_a_panel_of_a_file_is_the_value(changes):
 def test_motions_of_the_whole_detector():
     """AT-FROM-005: twice the distance, another beam centre, a tilt through the beam spot or the crystal."""
     base = lone().panels[0]
-    both = Models(BeamModel((0.0, 0.0, -1.0), 1.0), (base, dataclasses.replace(
+    both = ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.0), (base, dataclasses.replace(
         base, origin_mm=(6.0, 4.0, -121.0), offset=(110, 0))))
 
     cosine = math.cos(math.radians(30.0))
@@ -227,14 +227,15 @@ def test_a_distance_needs_a_plane_that_the_beam_meets():
 
 def test_later_files_lie_over_earlier_ones():
     """AT-FROM-006: as a whole, but for the numbers of the beam."""
-    first = Models(BeamModel((0.0, 0.0, -1.0), 1.5, 0.9), lone().panels, (1.0, 0.0, 0.0), ScanModel(1.0, 2.0),
+    first = ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.5, 0.9), lone().panels, (1.0, 0.0, 0.0), ScanModel(1.0, 2.0),
                    CrystalModel((1.0,) * 9), ("first",))
-    second = Models(BeamModel((0.0, 0.1, -0.9), None), crystal=CrystalModel(cell=(5.0,) * 6), remarks=("second",))
+    second = ExperimentModels(
+        BeamModel((0.0, 0.1, -0.9), None), crystal=CrystalModel(cell=(5.0,) * 6), warnings=("second",))
     merged = second.over(first)
     assert merged.beam == BeamModel((0.0, 0.1, -0.9), 1.5, 0.9)
     assert (merged.panels, merged.spindle, merged.scan) == (first.panels, first.spindle, first.scan)
     assert merged.crystal == second.crystal
-    assert merged.remarks == ("first", "second")
+    assert merged.warnings == ("first", "second")
 
 
 def test_a_still_is_described_at_its_angle(tmp_path):

@@ -226,7 +226,7 @@ def test_interpolation_stops_at_the_first_sample_outside():
     settings = {"crystal": {"cells": (1, 1, 1), "misset_deg": None}, "detector": {"xbeam_mm": 1.0, "ybeam_mm": 1.0}}
     experiment = dataclasses.replace(small_experiment(**settings), structure_factors=random_grid(rng, 3))
     image = simulate(experiment)
-    assert "interpolation of structure factors is off from pixel" in " ".join(image.notices)
+    assert "interpolation of structure factors is off from pixel" in " ".join(image.warnings)
     def other(wanted):
         return simulate(dataclasses.replace(experiment, sampling=Sampling(oversample=1, interpolate=wanted))).photons
     renderer = NumpyEngine(image.plan)
@@ -243,7 +243,7 @@ def test_figures_of_a_flat_region(replace):
     image = simulate(replace(small_experiment(), "sampling", mask=masked))
     assert image.figures == (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     assert image.max_pixel == (0, 0)
-    assert "the image is zero everywhere" in image.notices
+    assert "the image is zero everywhere" in image.warnings
 
 
 def test_progress_reaches_the_end():

@@ -247,12 +247,12 @@ def test_kernels_have_numpys_bits(name, semantics):
 def test_nanobraggs_narrow_spots_are_warned_of(shape):
     """For lysozyme and 20 cells an edge a reflection keeps 0.00365 of its photons."""
     crystal = {"cell": (79.0, 79.0, 38.0, 90.0, 90.0, 90.0), "cells": (20, 20, 20), "shape": shape}
-    notices = make_plan(small_experiment(crystal=crystal)).notices
-    found = [notice for notice in notices if f"narrows {shape} spots" in notice]
+    warnings = make_plan(small_experiment(crystal=crystal)).warnings
+    found = [warning for warning in warnings if f"narrows {shape} spots" in warning]
     assert len(found) == 1
     assert "keeps 0.003" in found[0]
     assert "--semantics physical" in found[0]
     for quiet in ({"semantics": "physical", "crystal": crystal}, {"crystal": {**crystal, "cells": (10, 10, 10)}},
                   {"crystal": {**crystal, "shape": "round"}}):
-        assert not any("narrows" in notice for notice in make_plan(small_experiment(**quiet)).notices)
+        assert not any("narrows" in warning for warning in make_plan(small_experiment(**quiet)).warnings)
     assert math.prod((10, 10, 10)) ** 2 / (79.0 * 79.0 * 38.0) < 10.0

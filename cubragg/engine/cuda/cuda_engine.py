@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from cubragg.device.cuda_device import checked_device, current_device, kernel_module, one_line
-from cubragg.device.stream_buffers import Piece, Slot, rows_of
+from cubragg.device.stream_buffers import RowBand, StreamBuffers, rows_of
 from cubragg.engine import kernel_params
 from cubragg.engine.cull_cost_model import select_culling
 from cubragg.engine.culling import Culling, cull_axes_of, f2_bounds_of, struct_values
@@ -104,7 +104,7 @@ class _Job:
     panel: PanelPlan
     params: np.ndarray
     before: int
-    last: Piece
+    last: RowBand
     completes: bool
     first: int | None
     stop: int | None
@@ -115,7 +115,7 @@ class _Job:
         """Whether the kernels write directly into the image, which stays on the device."""
         return self.target.ready is not None and whole_image(self.target.plan)
 
-    def rows(self, band: Piece) -> Any:
+    def rows(self, band: RowBand) -> Any:
         """Return the part of the image that a row band covers, as a view."""
         rows, columns = self.panel.window
         return self.target.pixels[rows.start + band.first_row:rows.start + band.end_row, columns]
@@ -187,7 +187,7 @@ class CudaEngine:
             self._kernel = kernel_module(self._variant.shape, self._variant.defines(), device).get_function("render")
             self._bands = self._upload(memory_bytes, f2_bounds)
 
-    def _upload(self, memory_bytes: int | None, f2_bounds_of_plan: Callable[[], np.ndarray]) -> list[list[Piece]]:
+    def _upload(self, memory_bytes: int | None, f2_bounds_of_plan: Callable[[], np.ndarray]) -> list[list[RowBand]]:
         """Upload the arrays common to all images; return the row bands of each panel, sized by the remaining memory."""
         plan = self._plan
         f2_grid = kernel_params.f2_grid_of(plan, self._precision)
@@ -209,14 +209,14 @@ class CudaEngine:
         return [self._cut(number, panel, max(1, band_bytes // (pixel_bytes * panel.shape[1])))
                 for number, panel in enumerate(plan.panels)]
 
-    def _cut(self, number: int, panel: PanelPlan, rows: int) -> list[Piece]:
+    def _cut(self, number: int, panel: PanelPlan, rows: int) -> list[RowBand]:
         """Return the row bands of a panel, of ``rows`` rows of tiles each."""
         height, tile_rows = self._variant.tile[1], kernel_params.grid_of(panel, self._variant.tile)[1]
         slow_min, slow_max = panel.roi[2:]
         bands = []
         for first in range(0, tile_rows, rows):
             end = min(first + rows, tile_rows)
-            bands.append(Piece(number, first, end, slow_min + first * height,
+            bands.append(RowBand(number, first, end, slow_min + first * height,
                                  min(slow_min + end * height, slow_max + 1)))
         return bands
 
@@ -277,8 +277,8 @@ class CudaEngine:
         ------
         float32 [slow, fast] in photons.
         """
-        buffer_sets: list[Slot] = []
-        pending: deque[tuple[_Job, Piece, Slot]] = deque()
+        buffer_sets: list[StreamBuffers] = []
+        pending: deque[tuple[_Job, RowBand, StreamBuffers]] = deque()
         started = 0
         try:
             for number, plan in enumerate(plans):
@@ -310,11 +310,11 @@ class CudaEngine:
                 for buffers in buffer_sets:
                     buffers.stream.synchronize()
 
-    def _new_buffers(self, on_device: bool) -> Slot:
+    def _new_buffers(self, on_device: bool) -> StreamBuffers:
         plan = self._plan
         pixels = max((band.end_row - band.first_row) * panel.shape[1]
                      for panel, bands in zip(plan.panels, self._bands, strict=True) for band in bands)
-        return Slot(self._cupy, plan.orientations, self._cull_axes(plan).shape, pixels,
+        return StreamBuffers(self._cupy, plan.orientations, self._cull_axes(plan).shape, pixels,
                     image=not on_device or not whole_image(plan), host=not on_device, masked=_masked(plan))
 
     def _target(self, plan: Plan, number: int, on_device: bool) -> _Target:
@@ -328,7 +328,7 @@ class CudaEngine:
             image = self._cupy.zeros(plan.shape, dtype=np.float32)
             return _Target(number, plan, image, self._cupy.cuda.get_current_stream().record(), total, values)
 
-    def _job(self, target: _Target, panel: PanelPlan, last: Piece, buffers: Slot) -> _Job:
+    def _job(self, target: _Target, panel: PanelPlan, last: RowBand, buffers: StreamBuffers) -> _Job:
         """Return the state of a new panel, with its order-dependent pixels."""
         plan = target.plan
         first = first_index(plan, panel)
@@ -343,7 +343,7 @@ class CudaEngine:
         target.done += panel.pixel_count
         return _Job(target, panel, params, before, last, last.panel == len(self._bands) - 1, first, stop)
 
-    def _start(self, job: _Job, band: Piece, buffers: Slot, progress: Progress | None) -> None:
+    def _start(self, job: _Job, band: RowBand, buffers: StreamBuffers, progress: Progress | None) -> None:
         """Queue a row band on the stream of its buffers: uploads, kernels, and the copy to the image."""
         panel, target = job.panel, job.target
         job.params["first_row"] = band.first_row
@@ -358,7 +358,7 @@ class CudaEngine:
                 image = rows_of(buffers.image, band, panel.shape[1])
                 # Kernels do not write pixels that are masked or outside the region of interest.
                 image.data.memset_async(0, image.nbytes, buffers.stream)
-            arrays = (self._f2_grid, buffers.vectors, self._sources, mask, self._f2_bounds, buffers.axes, image)
+            arrays = (self._f2_grid, buffers.cell_axes, self._sources, mask, self._f2_bounds, buffers.cull_axes, image)
 
             def launch(count: int) -> None:
                 self._launch(self._kernel, "render", self._precision, (self._columns(panel), count),
@@ -376,20 +376,20 @@ class CudaEngine:
     def _columns(self, panel: PanelPlan) -> int:
         return kernel_params.grid_of(panel, self._variant.tile)[0]
 
-    def _prepare(self, buffers: Slot, target: _Target, panel: PanelPlan, band: Piece) -> Any:
+    def _prepare(self, buffers: StreamBuffers, target: _Target, panel: PanelPlan, band: RowBand) -> Any:
         """Queue the uploads of cell axes and mask unless the buffers hold them already; return the mask."""
         if buffers.number != target.number:
-            buffers.host_vectors[:] = kernel_params.cell_axes_of(target.plan)
-            buffers.vectors.set(buffers.host_vectors, stream=buffers.stream)
-            buffers.host_axes[:] = self._cull_axes(target.plan)
-            buffers.axes.set(buffers.host_axes, stream=buffers.stream)
+            buffers.host_cell_axes[:] = kernel_params.cell_axes_of(target.plan)
+            buffers.cell_axes.set(buffers.host_cell_axes, stream=buffers.stream)
+            buffers.host_cull_axes[:] = self._cull_axes(target.plan)
+            buffers.cull_axes.set(buffers.host_cull_axes, stream=buffers.stream)
             buffers.number = target.number
         if panel.mask is None:
             return buffers.mask
         mask = rows_of(buffers.mask, band, panel.shape[1])
-        if buffers.piece != band:
+        if buffers.band != band:
             mask.set(kernel_params.mask_of(panel)[band.first_row:band.end_row], stream=buffers.stream)
-            buffers.piece = band
+            buffers.band = band
         return mask
 
     def _launch(self, kernel: Any, entry: str, precision: str, grid: tuple[int, int], args: tuple[Any, ...]) -> None:
@@ -397,7 +397,7 @@ class CudaEngine:
         kernel_params.check_arguments(entry, self._variant.tile, precision, grid, args, self._variant.bound_pad)
         kernel(grid, (self._variant.block,), args)
 
-    def _launches(self, band: Piece, params: np.ndarray, launch: Callable[[int], None],
+    def _launches(self, band: RowBand, params: np.ndarray, launch: Callable[[int], None],
                   timed: list[tuple[Any, Any]]) -> Iterator[int]:
         """Launch the rows of tiles of a band in order; wait for each launch but the last, and yield the row reached."""
         cuda = self._cupy.cuda
@@ -416,7 +416,7 @@ class CudaEngine:
                 self._pace.measured(rows, cuda.get_elapsed_time(start, stop) / 1e3)
                 yield row
 
-    def _finished(self, job: _Job, band: Piece, buffers: Slot, progress: Progress | None) -> Iterator[Any]:
+    def _finished(self, job: _Job, band: RowBand, buffers: StreamBuffers, progress: Progress | None) -> Iterator[Any]:
         """Wait for a row band; yield the image if it is complete."""
         target = job.target
         complete = job.completes and band == job.last
@@ -434,7 +434,7 @@ class CudaEngine:
                 progress(target.total, target.total)
             yield target.pixels
 
-    def _patch(self, job: _Job, buffers: Slot) -> None:
+    def _patch(self, job: _Job, buffers: StreamBuffers) -> None:
         """Write the order-dependent pixels into the image."""
         pixels = job.target.pixels[job.panel.window]
         for slow, fast, photons in job.patches:
@@ -444,7 +444,7 @@ class CudaEngine:
                 pixels[slow, fast:fast + 1].set(np.array([photons]), stream=buffers.stream)
                 buffers.stream.synchronize()
 
-    def _stop_index(self, target: _Target, panel: PanelPlan, number: int, buffers: Slot, first: int | None
+    def _stop_index(self, target: _Target, panel: PanelPlan, number: int, buffers: StreamBuffers, first: int | None
                     ) -> int | None:
         """Return the roi index of the pixel that stops interpolation, or ``None``.
 
@@ -467,14 +467,14 @@ class CudaEngine:
                 row = band.first
                 while row < band.end:
                     part = band._replace(first=row, end=min(row + self._search_pace.rows, band.end))
-                    found = self._search(kernel, params, part, (buffers.vectors, self._sources, mask),
+                    found = self._search(kernel, params, part, (buffers.cell_axes, self._sources, mask),
                                          (self._columns(panel), part.end - part.first), per_row)
                     if found.any():
                         return part.first * per_row + int(found.argmax())
                     row = part.end
         return None
 
-    def _search(self, kernel: Any, params: np.ndarray, part: Piece, arrays: tuple[Any, ...], grid: tuple[int, int],
+    def _search(self, kernel: Any, params: np.ndarray, part: RowBand, arrays: tuple[Any, ...], grid: tuple[int, int],
                 per_row: int) -> np.ndarray:
         """Launch the search over part of a row band; return uint8 [roi index], from the first pixel of the part."""
         cuda, rows = self._cupy.cuda, grid[1]

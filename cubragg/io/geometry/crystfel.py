@@ -20,7 +20,7 @@ from cubragg.crystallography.vectors import Vector, scale
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel, image_shape
 from cubragg.io.files.text import number, read_text
-from cubragg.io.geometry.experiment_models import BeamModel, Cell, CrystalModel, Models, rectangles
+from cubragg.io.geometry.experiment_models import BeamModel, Cell, CrystalModel, ExperimentModels, rectangles
 
 CELL_MAGIC = "CrystFEL unit cell file"
 _PIXELS = ("min_fs", "max_fs", "min_ss", "max_ss")
@@ -42,7 +42,7 @@ class _Section:
     values: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
-def read_geom(path: Path | str) -> Models:
+def read_geom(path: Path | str) -> ExperimentModels:
     """Return panels with masks of bad regions, wavelength and direction of the beam.
 
     Groups are ignored. A wavelength or camera length that refers to a data file is left unspecified, and a detector
@@ -68,8 +68,8 @@ def read_geom(path: Path | str) -> Models:
     for name, section in bad.items():
         found = _masked(path, name, section, pixels_mm, found)
     wavelength, unsaid = _wavelength(path, common)
-    return Models(BeamModel((0.0, 0.0, -1.0), wavelength), tuple(_in_one_image(panels, found)),
-                  remarks=_shifts_left_out(path, used), unsaid=unsaid, unplaced=unplaced)
+    return ExperimentModels(BeamModel((0.0, 0.0, -1.0), wavelength), tuple(_in_one_image(panels, found)),
+                  warnings=_shifts_left_out(path, used), unsaid=unsaid, unplaced=unplaced)
 
 
 def _sections(path: Path | str) -> tuple[_Section, dict[str, _Section], dict[str, _Section]]:
@@ -268,7 +268,7 @@ def _wavelength(path: Path | str, common: _Section) -> tuple[float | None, str]:
     return None, f"{path}: there is no wavelength or photon_energy"
 
 
-def read_cell(path: Path | str) -> Models:
+def read_cell(path: Path | str) -> ExperimentModels:
     """Return the unit cell of a CrystFEL cell file, which has no orientation.
 
     Raises
@@ -292,10 +292,10 @@ def read_cell(path: Path | str) -> Models:
         if not length > 0.0:
             raise FormatError(f"{path}:{section.values[name][0]}: got {name} = {length:g}; it must be > 0")
         numbers.append(length)
-    return Models(crystal=CrystalModel(cell=tuple(numbers)))  # type: ignore[arg-type]
+    return ExperimentModels(crystal=CrystalModel(cell=tuple(numbers)))  # type: ignore[arg-type]
 
 
-def geom_text(where: str, models: Models, *, data: str | None, adu_per_photon: float = 1.0) -> str:
+def geom_text(where: str, models: ExperimentModels, *, data: str | None, adu_per_photon: float = 1.0) -> str:
     """Return the geometry file of models in the frame of DIALS (`frames.dials_rotation`).
 
     ``data`` is the path of the images in an HDF5 file; ``None``: the images are CBF files.

@@ -1,6 +1,6 @@
 """Experiment models: beam, panels, spindle, scan and crystal in one laboratory frame, as other programs describe them.
 
-Readers of geometry files return `Models`, writers take them. `specs/from.md`
+Readers of geometry files return `ExperimentModels`, writers take them. `specs/from.md`
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class CrystalModel:
 
 
 @dataclass(frozen=True)
-class Models:
-    """Models of an experiment; ``None`` or empty if a file does not have one.
+class ExperimentModels:
+    """ExperimentModels of an experiment; ``None`` or empty if a file does not have one.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Models:
         The placed panels of the detector, in the laboratory of the models.
     spindle
         Unit vector of the rotation axis in the laboratory; positive rotation is right-handed.
-    remarks
+    warnings
         Warnings for the user about these models.
     unsaid
         If there is no wavelength, the reason.
@@ -84,22 +84,22 @@ class Models:
     spindle: Vector | None = None
     scan: ScanModel | None = None
     crystal: CrystalModel | None = None
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     unsaid: str = ""
     unplaced: str = ""
 
-    def over(self, other: Models) -> Models:
+    def over(self, other: ExperimentModels) -> ExperimentModels:
         """Return these models, with missing ones, and missing values of the beam, from ``other``."""
         mine = {name: value for name, value in vars(self).items() if value}
-        merged = {**vars(other), **mine, "remarks": (*other.remarks, *self.remarks),
+        merged = {**vars(other), **mine, "warnings": (*other.warnings, *self.warnings),
                   "unplaced": (self if self.panels else other).unplaced}
         if self.beam and other.beam:
             known = {name: value for name, value in vars(self.beam).items() if value is not None}
             merged["beam"] = dataclasses.replace(other.beam, **known)
-        return Models(**merged)
+        return ExperimentModels(**merged)
 
 
-def models_of(experiment: Experiment) -> Models:
+def models_of(experiment: Experiment) -> ExperimentModels:
     """Return the models of an experiment, in the frame of DIALS.
 
     Raises
@@ -120,7 +120,7 @@ def models_of(experiment: Experiment) -> Models:
     osc = goniometer.osc_deg if range_rad and goniometer.osc_deg is not None else units.deg_from_rad(range_rad)
     kahn = beam.kahn_factor if beam.polarized else 0.0
     panels = [_masked(_panel(rotation, panel), experiment.sampling.mask) for panel in placed.panels]
-    return Models(
+    return ExperimentModels(
         BeamModel(to_frame(rotation, geometry.beam), beam.wavelength_A, (1.0 + kahn) / 2.0,
                   to_frame(rotation, geometry.vert)),
         tuple(panels), to_frame(rotation, geometry.spindle), ScanModel(goniometer.phi_deg, osc, beam.exposure_s),
@@ -144,7 +144,7 @@ def _masked(panel: Panel, mask: np.ndarray | None) -> Panel:
     return dataclasses.replace(panel, mask=mask[panel.window] & (True if panel.mask is None else panel.mask))
 
 
-def crystal_at(models: Models, phi_deg: float) -> Matrix | None:
+def crystal_at(models: ExperimentModels, phi_deg: float) -> Matrix | None:
     """Return the A matrix rotated by ``phi_deg`` about the spindle; ``None`` if the models have none."""
     if models.crystal is None or models.crystal.a_matrix is None or models.spindle is None:
         return None

@@ -20,7 +20,7 @@ from cubragg.crystallography.vectors import Vector, apply_matrix, combine, cross
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.io.files.text import read_text
-from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, Models, ScanModel
+from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, ExperimentModels, ScanModel
 
 Frame = tuple[Vector, Vector, Vector, Vector]  #: fast, slow, normal, origin [mm]
 _LABORATORY: Frame = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
@@ -97,7 +97,7 @@ def _numbers(where: str, values: Sequence[Any], count: int | None) -> tuple[floa
     return tuple(float(value) for value in values)
 
 
-def read_expt(path: Path | str, number: int | None = None) -> Models:
+def read_expt(path: Path | str, number: int | None = None) -> ExperimentModels:
     """Return the experiment models of one experiment of a list, counted from 0; ``None``: the first.
 
     Fixed and setting rotation of the goniometer are applied to spindle and A matrix. If beam or crystal vary over the
@@ -115,11 +115,11 @@ def read_expt(path: Path | str, number: int | None = None) -> Models:
     except json.JSONDecodeError as error:
         raise FormatError(f"{path}:{error.lineno}: not JSON: {error.msg}; the file may be cut short") from None
     experiments = document.nodes("experiment")
-    remarks = []
+    warnings = []
     if not experiments:
         raise FormatError(f"{path}: there is no experiment in the list")
     if number is None and len(experiments) > 1:
-        remarks.append(f"{path} has {len(experiments)} experiments, of which the first is used; {path}#1 selects the "
+        warnings.append(f"{path} has {len(experiments)} experiments, of which the first is used; {path}#1 selects the "
                        "second")
     if (number or 0) >= len(experiments):
         raise FormatError(f"{path}: got experiment {number}; the file has {len(experiments)}, counted from 0")
@@ -140,16 +140,16 @@ def read_expt(path: Path | str, number: int | None = None) -> Models:
     spindle, rotation = _goniometer(model("goniometer"))
     scan, spindle = _scan(model("scan"), spindle)
     crystal = model("crystal")
-    found = Models(_beam(beam, remarks), tuple(_panels(detector, remarks)), spindle, scan,
-                   None if crystal is None else _crystal(crystal, rotation, remarks))
-    return dataclasses.replace(found, remarks=tuple(remarks))
+    found = ExperimentModels(_beam(beam, warnings), tuple(_panels(detector, warnings)), spindle, scan,
+                   None if crystal is None else _crystal(crystal, rotation, warnings))
+    return dataclasses.replace(found, warnings=tuple(warnings))
 
 
-def _beam(beam: _Node, remarks: list[str]) -> BeamModel:
+def _beam(beam: _Node, warnings: list[str]) -> BeamModel:
     if beam.text("__id__") == "polychromatic":
         raise FormatError(f"{beam.where}: got a polychromatic beam; a monochromatic one is accepted")
     if beam.text("probe") not in ("", "x-ray"):
-        remarks.append(f"the beam consists of {beam.text('probe')}s; scattering and polarization are those of X-rays "
+        warnings.append(f"the beam consists of {beam.text('probe')}s; scattering and polarization are those of X-rays "
                        "of the same wavelength")
     wavelength, direction = beam.number("wavelength"), beam.vector("direction")
     for x, y, z in beam.rows("s0_at_scan_points", 3)[:1]:
@@ -217,12 +217,12 @@ def _oscillation(scan: _Node) -> tuple[float, float]:
     return starts[0], starts[1] - starts[0] if len(starts) > 1 else 0.0
 
 
-def _crystal(crystal: _Node, rotations: list[tuple[float, ...]], remarks: list[str]) -> CrystalModel:
+def _crystal(crystal: _Node, rotations: list[tuple[float, ...]], warnings: list[str]) -> CrystalModel:
     varying = crystal.rows("A_at_scan_points", 9)
     if varying:
         m = varying[0]
         columns = [(m[i], m[3 + i], m[6 + i]) for i in range(3)]
-        remarks.append("the crystal orientation varies over the scan; the first one is used")
+        warnings.append("the crystal orientation varies over the scan; the first one is used")
     else:
         a, b, c = (crystal.vector(f"real_space_{name}") for name in "abc")
         if dot(a, cross(b, c)) == 0.0:
@@ -233,7 +233,7 @@ def _crystal(crystal: _Node, rotations: list[tuple[float, ...]], remarks: list[s
     return CrystalModel(tuple(column[i] for i in range(3) for column in columns))  # type: ignore[arg-type]
 
 
-def _panels(detector: _Node, remarks: list[str]) -> list[Panel]:
+def _panels(detector: _Node, warnings: list[str]) -> list[Panel]:
     listed = detector.nodes("panels")
     if not listed:
         raise FormatError(f"{detector.where}: there is no panel; a detector needs at least one")
@@ -243,9 +243,9 @@ def _panels(detector: _Node, remarks: list[str]) -> list[Panel]:
     panels = [_panel(node, frames[i]) for i, node in enumerate(listed)]
     if any(node.node("px_mm_strategy").text("type") == _OFFSET_PARALLAX for node in listed
            if "px_mm_strategy" in node):
-        remarks.append("individual offsets of pixels are ignored: pixels form a regular grid")
+        warnings.append("individual offsets of pixels are ignored: pixels form a regular grid")
     if len(panels) > 1 and not any(any(panel.offset) for panel in panels):
-        remarks.append(f"the file does not specify where its {len(panels)} panels are in the image: they are stacked "
+        warnings.append(f"the file does not specify where its {len(panels)} panels are in the image: they are stacked "
                        "along the slow axis")
         panels = stacked(panels)
     return panels

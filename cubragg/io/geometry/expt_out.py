@@ -11,7 +11,7 @@ from cubragg.crystallography.cell import dual_axes
 from cubragg.crystallography.vectors import Matrix
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel
-from cubragg.io.geometry.experiment_models import Models, ScanModel, crystal_at, rectangles
+from cubragg.io.geometry.experiment_models import ExperimentModels, ScanModel, crystal_at, rectangles
 from cubragg.io.perpendicular import squared_panels
 
 _HDF5_ENDINGS = (".nxs", ".h5", ".hdf5", ".cxi")
@@ -19,7 +19,7 @@ _COUNTED = re.compile(r"\d+(?=\.\w+$)")
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
-def expt_text(where: str, models: Models, *, image: str | None, trusted: tuple[float, float]) -> str:
+def expt_text(where: str, models: ExperimentModels, *, image: str | None, trusted: tuple[float, float]) -> str:
     """Return the experiment list of an image or a series, from models in the frame of DIALS (`frames.dials_rotation`).
 
     ``image`` is the file of the image, or of the first of a series; ``None``: no imageset. ``trusted`` is the range of
@@ -35,7 +35,7 @@ def expt_text(where: str, models: Models, *, image: str | None, trusted: tuple[f
     return json.dumps(_document(where, models, image, trusted), indent=2) + "\n"
 
 
-def _document(where: str, models: Models, image: str | None, trusted: tuple[float, float]) -> dict[str, Any]:
+def _document(where: str, models: ExperimentModels, image: str | None, trusted: tuple[float, float]) -> dict[str, Any]:
     beam, scan = models.beam, models.scan
     if beam is None or beam.wavelength_A is None or not models.panels:
         raise FormatError(f"{where}: got models without a wavelength or a detector; DIALS needs both")

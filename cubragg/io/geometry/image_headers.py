@@ -16,7 +16,7 @@ from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.sensor import attenuation_um, known_material
 from cubragg.io.files.text import number
-from cubragg.io.geometry.experiment_models import BeamModel, Models, ScanModel
+from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels, ScanModel
 from cubragg.io.images.cbf import read_cbf
 from cubragg.io.images.smv import read_smv
 
@@ -34,7 +34,7 @@ _SIMULATED = ("CLOSE_DISTANCE", "XDS_ORGX", "XDS_ORGY", "DENZO_X_BEAM", "DENZO_Y
 _STRAIGHT, _SAME_POSITION = 2e-5, 2e-5
 
 
-def read_smv_models(path: Path | str) -> Models:
+def read_smv_models(path: Path | str) -> ExperimentModels:
     """Return the experiment models of an SMV image.
 
     A header of nanoBragg (BEAMLINE=fake) determines position and tilt of the detector. In headers of real detectors
@@ -58,12 +58,12 @@ def read_smv_models(path: Path | str) -> Models:
         return number(f"{path}: {key}", "it", header[key])
 
     wavelength, pixel, distance = (_positive(path, key, value(key)) for key in ("WAVELENGTH", "PIXEL_SIZE", "DISTANCE"))
-    remarks = []
+    warnings = []
     simulated = header.get("BEAMLINE") == "fake"
     if simulated and all(key in header for key in _SIMULATED):
         origin, fast, slow, ambiguous = _tilted(path, header, value)
         if ambiguous:
-            remarks.append(f"{path}: the header of a tilted detector does not specify its rotation about the beam; "
+            warnings.append(f"{path}: the header of a tilted detector does not specify its rotation about the beam; "
                            "the fast axis is assumed to be as close to the spindle as possible")
     else:
         across, along = (("DENZO_Y_BEAM", "DENZO_X_BEAM") if simulated and "DENZO_X_BEAM" in header
@@ -71,19 +71,19 @@ def read_smv_models(path: Path | str) -> Models:
         origin, fast, slow = (-value(across), value(along), -distance), _FAST, _SLOW
         edges = [pixel * count for count in reversed(image.pixels.shape)]
         if not all(0.0 <= centre <= edge for centre, edge in zip((-origin[0], origin[1]), edges, strict=True)):
-            remarks.append(f"{path}: the beam centre, {-origin[0]:g} mm along fast and {origin[1]:g} mm along slow, "
+            warnings.append(f"{path}: the beam centre, {-origin[0]:g} mm along fast and {origin[1]:g} mm along slow, "
                            f"is outside the detector of {edges[0]:g} x {edges[1]:g} mm; if it is in pixels, give "
                            "-Xbeam and -Ybeam in mm")
         if value("TWOTHETA", 0.0) != 0.0:
-            remarks.append(f"{path}: the header has a two-theta angle of {value('TWOTHETA'):g} deg but no axis; the "
+            warnings.append(f"{path}: the header has a two-theta angle of {value('TWOTHETA'):g} deg but no axis; the "
                            "detector is assumed to be untilted")
     slow_pixels, fast_pixels = image.pixels.shape
     panel = Panel(fast_pixels, slow_pixels, origin, scale(fast, pixel), scale(slow, pixel))
     start = value("OSC_START", value("PHI", 0.0))
     exposure = value("TIME", 0.0)
-    return Models(BeamModel(_BEAM, wavelength), (panel,), _SPINDLE,
+    return ExperimentModels(BeamModel(_BEAM, wavelength), (panel,), _SPINDLE,
                   ScanModel(start, max(value("OSC_RANGE", 0.0), 0.0), exposure if exposure > 0.0 else None),
-                  remarks=tuple(remarks))
+                  warnings=tuple(warnings))
 
 
 def _tilted(path: Path | str, header: Mapping[str, str], value: Callable[[str], float]
@@ -122,7 +122,7 @@ def _tilted(path: Path | str, header: Mapping[str, str], value: Callable[[str], 
     return (in_laboratory(corner), in_laboratory((1.0, 0.0, 0.0)), in_laboratory((0.0, 1.0, 0.0)), not is_corner)
 
 
-def read_cbf_models(path: Path | str) -> Models:
+def read_cbf_models(path: Path | str) -> ExperimentModels:
     """Return the experiment models of a miniCBF image (such as PILATUS_1.2, GENERIC_MINI). Pixels below 0 are masked.
 
     Raises
@@ -154,15 +154,16 @@ def read_cbf_models(path: Path | str) -> Models:
                   attenuation_um=depth, material=material,
                   mask=None if live.all() else live, trusted=(0.0, cutoff) if cutoff else None)
     fraction = _optional(header, "Polarization")
-    remarks = []
+    warnings = []
     if _optional(header, "Detector_2theta"):
-        remarks.append(f"{path}: the header has a two-theta angle but no axis; the detector is assumed to be "
+        warnings.append(f"{path}: the header has a two-theta angle but no axis; the detector is assumed to be "
                        "untilted")
     start, width = (_optional(header, key) or 0.0 for key in ("Start_angle", "Angle_increment"))
     spindle, start = (_SPINDLE, start) if width >= 0.0 else ((-1.0, 0.0, 0.0), -start)
-    return Models(BeamModel(_BEAM, wavelength, fraction, None if fraction is None else (0.0, 1.0, 0.0)), (panel,),
+    beam = BeamModel(_BEAM, wavelength, fraction, None if fraction is None else (0.0, 1.0, 0.0))
+    return ExperimentModels(beam, (panel,),
                   spindle, ScanModel(start, abs(width), _optional(header, "Exposure_time") or None),
-                  remarks=tuple(remarks),
+                  warnings=tuple(warnings),
                   unsaid=unsaid)
 
 

@@ -13,7 +13,7 @@ from cubragg.errors import ConfigError
 from cubragg.experiment.conventions import Directions
 from cubragg.experiment.detector import CONVENTION_ONLY, Detector, Placed
 from cubragg.experiment.panel import Panel, check_panels, panel_in_beam
-from cubragg.io.geometry.experiment_models import BeamModel, Models
+from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels
 
 #: Settings of the panel geometry and of directions; a detector from a file replaces all of them.
 PLACES = (*(f"detector.{name}" for name in (
@@ -25,7 +25,7 @@ _SPINDLE: Vector = (1.0, 0.0, 0.0)
 _ALONG_BEAM = 1e-6
 
 
-def settings_of(models: Models) -> dict[str, Any]:
+def settings_of(models: ExperimentModels) -> dict[str, Any]:
     """Return the settings by ``section.field``, without the A matrix.
 
     Raises
@@ -58,7 +58,7 @@ def settings_of(models: Models) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def placed_models(models: Models, **motion: Any) -> Placed:
+def placed_models(models: ExperimentModels, **motion: Any) -> Placed:
     """Return the placed detector of models with beam and panels; ``motion`` are settings of `Detector` that move it.
 
     Raises
@@ -71,7 +71,7 @@ def placed_models(models: Models, **motion: Any) -> Placed:
     return detector.placed(_directions(models, models.beam))
 
 
-def _directions(models: Models, beam: BeamModel) -> Directions:
+def _directions(models: ExperimentModels, beam: BeamModel) -> Directions:
     """Return the directions of beam, E vector (``None``: the default of `laboratory_of`) and spindle."""
     normal, polar = beam.polarization_normal, None
     if normal is not None:

@@ -18,7 +18,7 @@ from cubragg.crystallography.vectors import Vector, scale, unit
 from cubragg.errors import CubraggError, FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.sensor import attenuation_um, known_material
-from cubragg.io.geometry.experiment_models import BeamModel, Models, ScanModel
+from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels, ScanModel
 from cubragg.io.geometry.expt import stacked
 
 _SCALES = {
@@ -63,7 +63,7 @@ def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
     return np.eye(3) + math.sin(angle) * across + (1.0 - math.cos(angle)) * (across @ across)
 
 
-def read_nxmx(path: Path | str) -> Models:
+def read_nxmx(path: Path | str) -> ExperimentModels:
     """Return the experiment models of the first entry, at the first image.
 
     Raises
@@ -96,7 +96,7 @@ class _Reader:
     def error(self, node: Any, what: str) -> FormatError:
         return FormatError(f"{self.path}: {node.name}: {what}")
 
-    def models(self, file: Any) -> Models:
+    def models(self, file: Any) -> ExperimentModels:
         entry = self._only(file, "NXentry")
         instrument = self._only(entry, "NXinstrument")
         sample = next(_of_class(entry, "NXsample"), None)
@@ -108,16 +108,16 @@ class _Reader:
         if beam is None:
             raise self.error(entry, "there is no NXbeam with an incident_wavelength in it")
         wavelength = self._wavelength(beam)
-        remarks: list[str] = []
+        warnings: list[str] = []
         if len(detectors) > 1:
-            remarks.append(f"{self.path} has {len(detectors)} detectors, of which {detectors[0].name} is used")
-        panels = self._panels(detectors[0], wavelength, remarks)
+            warnings.append(f"{self.path} has {len(detectors)} detectors, of which {detectors[0].name} is used")
+        panels = self._panels(detectors[0], wavelength, warnings)
         exposure = next((self._scalar(detectors[0][name], "s") for name in ("count_time", "frame_time")
                          if name in detectors[0]), None)
-        spindle, scan = self._goniometer(sample, exposure or None, remarks)
+        spindle, scan = self._goniometer(sample, exposure or None, warnings)
         fraction, normal = self._polarization(beam)
-        return Models(BeamModel((0.0, 0.0, -1.0), wavelength, fraction, normal), tuple(panels), spindle, scan,
-                      remarks=tuple(remarks))
+        return ExperimentModels(BeamModel((0.0, 0.0, -1.0), wavelength, fraction, normal), tuple(panels), spindle, scan,
+                      warnings=tuple(warnings))
 
     def _only(self, group: Any, nx_class: str) -> Any:
         for node in _of_class(group, nx_class):
@@ -205,7 +205,7 @@ class _Reader:
         # Like other readers: value times vector, even if that is not a unit vector.
         return _Step(node, False, self._vector(node, "vector") if values.any() else np.zeros(3), values, offset)
 
-    def _goniometer(self, sample: Any, exposure_s: float | None, remarks: list[str]
+    def _goniometer(self, sample: Any, exposure_s: float | None, warnings: list[str]
                     ) -> tuple[Vector | None, ScanModel | None]:
         """Return the scanned axis in the laboratory, and the scan."""
         if sample is not None and "depends_on" not in sample and "goniometer/omega" in sample:
@@ -220,8 +220,8 @@ class _Reader:
         for step in rotations[scanned + 1:]:
             axis = step.rotation(step.values[0]) @ axis
         if any(step.values[0] != 0.0 for step in rotations[:scanned]):
-            remarks.append(f"{self.path}: goniometer axes between crystal and spindle are not at 0 deg; a matrix given "
-                           "by -mat must include their rotation")
+            warnings.append(f"{self.path}: goniometer axes between crystal and spindle are not at 0 deg; a matrix "
+                            "given by -mat must include their rotation")
         start, width = self._scan(rotations[scanned])
         scan = ScanModel(start, width, exposure_s, rotations[scanned].values.size)
         if width >= 0.0:
@@ -252,7 +252,7 @@ class _Reader:
 
     # detector
 
-    def _panels(self, detector: Any, wavelength: float, remarks: list[str]) -> list[Panel]:
+    def _panels(self, detector: Any, wavelength: float, warnings: list[str]) -> list[Panel]:
         sensor = self._sensor(detector, wavelength)
         mask = self._mask(detector)
         modules = list(_of_class(detector, "NXdetector_module"))
@@ -261,7 +261,7 @@ class _Reader:
         panels = [self._module(module, sensor, mask, _has_fast_first(detector, module)) for module in modules]
         offsets = {panel.offset for panel in panels}
         if len(panels) > 1 and len(offsets) == 1:
-            remarks.append(f"{self.path}: the file does not specify where its {len(panels)} modules are in the image: "
+            warnings.append(f"{self.path}: the file does not specify where its {len(panels)} modules are in the image: "
                            "they are stacked along the slow axis")
             panels = stacked(panels)
         return panels

@@ -8,7 +8,7 @@ from pathlib import Path
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.panel import check_panels
 from cubragg.io.files.compression import start_of
-from cubragg.io.geometry.experiment_models import Models
+from cubragg.io.geometry.experiment_models import ExperimentModels
 
 ACCEPTED = "a DIALS .expt, an SMV or miniCBF image, an NXmx file, a CrystFEL .geom or .cell is accepted"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -17,7 +17,7 @@ _IMAGES = ("smv", "cbf", "nxmx")
 _GEOM_LINE = re.compile(rb"^[\w%-]+(?:/\w+)?\s*=", re.MULTILINE)
 
 
-def read_models(path: Path | str, number: int | None = None) -> Models:
+def read_models(path: Path | str, number: int | None = None) -> ExperimentModels:
     """Return the experiment models of a file; ``number`` selects an experiment of an ``.expt``, counted from 0.
 
     Raises
@@ -41,7 +41,7 @@ def read_models(path: Path | str, number: int | None = None) -> Models:
     return models
 
 
-def read_header(path: Path | str) -> Models:
+def read_header(path: Path | str) -> ExperimentModels:
     """Return the experiment models of the header of an image.
 
     Raises
@@ -56,7 +56,7 @@ def read_header(path: Path | str) -> Models:
     return read_models(path)
 
 
-def _read(path: Path | str, kind: str, number: int | None) -> Models:
+def _read(path: Path | str, kind: str, number: int | None) -> ExperimentModels:
     from cubragg.io.geometry import crystfel, expt, image_headers
 
     if kind == "nxmx":

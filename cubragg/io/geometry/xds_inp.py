@@ -17,7 +17,7 @@ import numpy as np
 from cubragg.crystallography.vectors import Vector, combine, cross, dot
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel, image_shape, live_pixels, panel_in_beam
-from cubragg.io.geometry.experiment_models import Models, ScanModel, cell_of, crystal_at, rectangles
+from cubragg.io.geometry.experiment_models import ExperimentModels, ScanModel, cell_of, crystal_at, rectangles
 from cubragg.io.perpendicular import squared_panels
 
 #: Relative tolerance for sizes of pixels to be equal, for rounding.
@@ -38,7 +38,7 @@ class Data(NamedTuple):
     whole: bool = False
 
 
-def xds_inp_text(where: str, models: Models, data: Data) -> str:
+def xds_inp_text(where: str, models: ExperimentModels, data: Data) -> str:
     """Return XDS.INP for models in the frame of DIALS (`frames.dials_rotation`).
 
     Raises
@@ -50,7 +50,7 @@ def xds_inp_text(where: str, models: Models, data: Data) -> str:
     return "\n".join([*_lines(where, models, data), ""])
 
 
-def _lines(where: str, models: Models, data: Data) -> Iterator[str]:
+def _lines(where: str, models: ExperimentModels, data: Data) -> Iterator[str]:
     beam, scan, spindle = models.beam, models.scan, models.spindle
     if beam is None or beam.wavelength_A is None or not models.panels:
         raise FormatError(f"{where}: got models without a wavelength or a detector; XDS needs both")
@@ -122,7 +122,7 @@ def _sensor(panel: Panel) -> Iterator[str]:
         yield "SENSOR_THICKNESS= 0.0"
 
 
-def _crystal(models: Models) -> Iterator[str]:
+def _crystal(models: ExperimentModels) -> Iterator[str]:
     """Yield the true crystal as comments, for comparison with what XDS finds."""
     a_matrix = crystal_at(models, 0.0)
     if models.crystal is None or a_matrix is None:

@@ -67,16 +67,16 @@ def read_cif_reflections(path: Path | str, column: str | None = None) -> Listed:
         raise FormatError(f"{path}: contains atoms and no reflections; compute structure factors with "
                           "'cubragg sf MODEL --dmin 2 -o F.mtz'" if atoms else f"{path}: contains no reflections")
     block = blocks[0]
-    notices = (f"{len(blocks)} data blocks contain reflections; those of the first, {block.name}, are used",
+    warnings = (f"{len(blocks)} data blocks contain reflections; those of the first, {block.name}, are used",
                ) if len(blocks) > 1 else ()
     cell, symmetry = cell_and_symmetry(path, block)
     if not block.find_values("_refln.index_h") and not block.find_values("_refln_index_h"):
         rows = hklf_rows(f"{path}: {_EMBEDDED}", gemmi.cif.as_string(block.find_value(_EMBEDDED)))
-        return Listed(*rows, True, SHELX_COLUMNS, (), cell, symmetry, notices)
+        return Listed(*rows, True, SHELX_COLUMNS, (), cell, symmetry, warnings)
     offered = [kind for kind in _COLUMNS if any(block.find_values(f"_refln{mark}{kind.names[0]}") for mark in "._")]
     selected, others = select_column(path, offered, column)
     hkl, values = _table(path, document, block, selected)
-    return Listed(*signed_rows(hkl, values), selected.intensities, selected, others, cell, symmetry, notices)
+    return Listed(*signed_rows(hkl, values), selected.intensities, selected, others, cell, symmetry, warnings)
 
 
 def _has_reflections(block: gemmi.cif.Block) -> bool:

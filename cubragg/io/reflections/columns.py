@@ -47,7 +47,7 @@ class Listed(NamedTuple):
 
     ``hkl`` int32 [n, 3] and ``values`` float64 [n] of ``column``, which are intensities if ``intensities`` is true;
     rows without a value are left out and values for -h are rows of their own. ``others``: other columns that can be
-    selected. ``notices``: sentences about how the file was read.
+    selected. ``warnings``: sentences about how the file was read.
     """
 
     hkl: np.ndarray
@@ -57,7 +57,7 @@ class Listed(NamedTuple):
     others: tuple[str, ...]
     cell: Cell
     symmetry: Symmetry
-    notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def select_column(path: Path | str, offered: Sequence[Column], wanted: str | None) -> tuple[Column, tuple[str, ...]]:

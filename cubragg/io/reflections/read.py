@@ -42,7 +42,7 @@ class Reflections:
         Names of the columns that the values come from.
     shells
         Numbers of unique reflections, listed and possible, by resolution; empty for a text list.
-    taken, notices
+    taken, warnings
         Sentences about what was read from the file, and warnings.
     """
 
@@ -50,8 +50,8 @@ class Reflections:
     space_group: str | None = None
     columns: tuple[str, ...] = ()
     shells: tuple[Shell, ...] = ()
-    taken: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
+    provenance_lines: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     _listed: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
     _grid: ReflectionGrid | None = field(default=None, repr=False)
 
@@ -160,14 +160,14 @@ def _plain(path: Path | str) -> Reflections:
         raise FormatError(f"{path}: got a CrystFEL reflection list, which contains no unit cell; convert it with "
                           "CrystFEL's get_hkl --output-format=mtz")
     listed = read_hkl(path)
-    notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     if listed.duplicates:
-        notices = (f"{path}: {listed.duplicates} duplicate reflection{'s' * (listed.duplicates > 1)}; "
+        warnings = (f"{path}: {listed.duplicates} duplicate reflection{'s' * (listed.duplicates > 1)}; "
                    f"the last value of each is used (first duplicate: {listed.first_duplicate})",)
     if _looks_like_shelx(Path(path), _head(Path(path))[1]):
-        notices += (f"{path}: looks like F^2 in SHELX format, but is read as F, as in nanoBragg, because there is no "
+        warnings += (f"{path}: looks like F^2 in SHELX format, but is read as F, as in nanoBragg, because there is no "
                     ".ins, .res or .cif file of the same name",)
-    return Reflections(columns=("F",), notices=notices, _listed=(listed.hkl, listed.amplitudes))
+    return Reflections(columns=("F",), warnings=warnings, _listed=(listed.hkl, listed.amplitudes))
 
 
 def _shelx(path: Path | str, column: str | None) -> Listed:
@@ -205,7 +205,7 @@ def _expanded(path: Path | str, listed: Listed) -> Reflections:
                           "them is wrong in the file")
     with _about(path):
         merged = merge(listed.hkl, listed.values, symmetry)
-        amplitudes, notices = _amplitudes(listed, merged, symmetry)
+        amplitudes, warnings = _amplitudes(listed, merged, symmetry)
         grid = expand(merged.hkl, amplitudes, symmetry)
     sphere = Sphere.around(merged.hkl, grid, symmetry, cell)
     shells = sphere.shells()
@@ -215,35 +215,35 @@ def _expanded(path: Path | str, listed: Listed) -> Reflections:
     forward = grid.values[tuple(grid.box.reach)]
     summary = [f"{'|F| from the square root of' if listed.intensities else '|F| from'} {listed.column}{others}; space "
                f"group {symmetry.name}, {possible - missing} unique reflections to {sphere.finest ** -0.5:.4g} A, "
-               f"{'no F000' if np.isnan(forward) else f'F000 {forward:g}'}", *listed.notices]
+               f"{'no F000' if np.isnan(forward) else f'F000 {forward:g}'}", *listed.warnings]
     if missing:
         summary.append(f"{missing} of {possible} unique reflections are missing and get default_F\n"
                        f"{shell_table(shells)}")
     sphere.enter_absences(grid)
-    taken, notices = ([f"{path}: {line}" for line in lines] for lines in (summary, notices))
-    return Reflections(cell, symmetry.name, listed.column.names, shells, tuple(taken), tuple(notices), _grid=grid)
+    taken, warnings = ([f"{path}: {line}" for line in lines] for lines in (summary, warnings))
+    return Reflections(cell, symmetry.name, listed.column.names, shells, tuple(taken), tuple(warnings), _grid=grid)
 
 
 def _amplitudes(listed: Listed, merged: Merged, symmetry: Symmetry) -> tuple[np.ndarray, list[str]]:
     """|F| of merged rows, with systematic absences and negative intensities set to 0, and warnings."""
-    values, notices = merged.values.copy(), []
+    values, warnings = merged.values.copy(), []
     # In a (+)/(-) pair of columns, a centric reflection is listed in both.
     if merged.disagreeing or (merged.repeated and len(listed.column.names) == 1):
-        notices.append(f"{merged.repeated} reflections are listed more than once, counting symmetry mates; their mean "
+        warnings.append(f"{merged.repeated} reflections are listed more than once, counting symmetry mates; their mean "
                        f"is used ({merged.disagreeing} differ from it by more than {DISAGREEMENT:.0%})")
     if listed.intensities:
         negative = values < 0.0
         if negative.any():
-            notices.append(f"{int(negative.sum())} negative intensities are set to 0")
+            warnings.append(f"{int(negative.sum())} negative intensities are set to 0")
         values = np.sqrt(np.maximum(values, 0.0))
     else:
         values = np.abs(values)
     absent = symmetry.operations.systematic_absences(merged.hkl) & (values > 0.0)
     if absent.any():
-        notices.append(f"{int(absent.sum())} systematic absences of {symmetry.name} are listed with |F| > 0; "
+        warnings.append(f"{int(absent.sum())} systematic absences of {symmetry.name} are listed with |F| > 0; "
                        "they are set to 0")
         values[absent] = 0.0
-    return values, notices
+    return values, warnings
 
 
 @contextmanager

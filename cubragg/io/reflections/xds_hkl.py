@@ -46,10 +46,10 @@ def read_xds(path: Path | str, column: str | None = None) -> Listed:
     hkl, values = reflection_rows(path, text, ("I", "sigma"))
     good = values[:, 1] > 0.0
     misfits = len(good) - np.count_nonzero(good)
-    notices = (f"{misfits} misfits (negative sigma) are left out",) if misfits else ()
+    warnings = (f"{misfits} misfits (negative sigma) are left out",) if misfits else ()
     return Listed(hkl[good], values[good, 0], True, kind, (),
                   checked_cell(path, gemmi.UnitCell(*_header(path, text, "UNIT_CELL_CONSTANTS"))),
-                  Symmetry(group.xhm(), group.operations()), notices)
+                  Symmetry(group.xhm(), group.operations()), warnings)
 
 
 def _header(path: Path | str, text: str, key: str) -> list[float]:
