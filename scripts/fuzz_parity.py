@@ -333,7 +333,7 @@ class Fuzzer:
         experiment = job.experiment
         header = smv_header(image.geometry, wavelength_A=experiment.beam.wavelength_A,
                             phi_deg=deg_from_rad(rad_from_deg(experiment.goniometer.phi_deg)),
-                            osc_deg=deg_from_rad(plan.phi.span), twotheta_deg=deg_from_rad(image.geometry.twotheta))
+                            osc_deg=deg_from_rad(plan.phi.width), twotheta_deg=deg_from_rad(image.geometry.twotheta))
         written.pop("HEADER_BYTES", None)
         faults["header"] = ", ".join(f"{key} {header.get(key)} here, {value} in C" for key, value in written.items()
                                      if header.get(key) != value)

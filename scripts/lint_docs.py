@@ -87,6 +87,7 @@ def faults(root: Path, nodes: set[str]) -> Iterator[str]:
     yield from _named(root, texts)
     yield from _links(root)
     yield from help_faults(root)
+    yield from old_words(root)
 
 
 def spans(text: str) -> list[str]:
@@ -264,6 +265,22 @@ def write_help(root: Path) -> None:
             path.unlink()
     for name, text in texts.items():
         (folder / name).write_text(text)
+
+
+#: Words of the old prose of this code, for which `specs/` has a term of the field.
+_OLD_WORDS = re.compile(
+    r"\b([Nn]otices?|[Rr]emarks?|[Tt]old|complain\w*|ledgers?|tally|tallies|[Aa]ccounts?|lone|[Ss]tands?|placing|"
+    r"standing|settles?|[Pp]ieces?|named_by|[Ww]hoever|heirs?|[Nn]obody|kept_share)\b")
+_SOURCES = ("*.py", "*.cu", "*.cuh", "*.cpp", "*.hpp")
+
+
+def old_words(root: Path) -> Iterator[str]:
+    """Lines of the sources with a word that has a better term."""
+    for folder in ("cubragg", "kernels"):
+        for path in sorted(path for pattern in _SOURCES for path in (root / folder).rglob(pattern)):
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+                for found in _OLD_WORDS.finditer(line):
+                    yield f"{path.relative_to(root)}:{number}: {found[0]!r} is not a term of the field"
 
 
 def collected(root: Path) -> set[str]:

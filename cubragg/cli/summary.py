@@ -171,18 +171,18 @@ def _crystal(experiment: Experiment, plan: Plan) -> list[Row]:
 def _beam(experiment: Experiment, plan: Plan) -> list[Row]:
     beam, sources = experiment.beam, plan.sources
     kahn = f"Kahn factor {beam.kahn_factor:g}" if beam.polarized else "not corrected for"
-    rows = [("wavelength", f"{beam.wavelength_A:g} A +/- {sources.dispersion.span * 100:g} % "
+    rows = [("wavelength", f"{beam.wavelength_A:g} A +/- {sources.dispersion.width * 100:g} % "
                            f"in {_plural(sources.dispersion.count, 'step')}")]
     spread = "listed" if sources.from_list else (
-        f"{sources.horizontal.count} x {sources.vertical.count} over {sources.horizontal.span * 1000:g} x "
-        f"{sources.vertical.span * 1000:g} mrad, {'round' if beam.round_divergence else 'square'}")
+        f"{sources.horizontal.count} x {sources.vertical.count} over {sources.horizontal.width * 1000:g} x "
+        f"{sources.vertical.width * 1000:g} mrad, {'round' if beam.round_divergence else 'square'}")
     return [*rows, ("sources", f"{len(sources.wavelength_m)}, {spread}"),
             ("fluence", f"{plan.fluence:g} photons/m^2"), ("polarization", kahn)]
 
 
 def _sampling(experiment: Experiment, plan: Plan) -> list[Row]:
     sampling = experiment.sampling
-    start, end = (units.deg_from_rad(angle) for angle in (plan.phi_angles[0], plan.phi_angles[0] + plan.phi.span))
+    start, end = (units.deg_from_rad(angle) for angle in (plan.phi_angles[0], plan.phi_angles[0] + plan.phi.width))
     running = [name for name in ("thick", "polar", "omega") if getattr(sampling, f"oversample_{name}")]
     chosen = "" if sampling.oversample else ", automatic"
     rows = [("phi", f"{_plural(plan.phi.count, 'step')} from {_numbers(start)} to {_numbers(end)} deg"),

@@ -60,7 +60,7 @@ class Comparison:
     roi
         (fast_min, fast_max, slow_min, slow_max) compared, or ``None`` for all.
     notes
-        Remarks that are shown in the report.
+        Warnings that are shown in the report.
     """
 
     a: Side

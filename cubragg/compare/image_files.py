@@ -23,7 +23,7 @@ class Pair(NamedTuple):
     mask
         bool [slow, fast], True where both images are valid; ``None``: everywhere.
     notes
-        Remarks that are shown in the report.
+        Warnings that are shown in the report.
     """
 
     a: Side

@@ -19,7 +19,7 @@ SOURCE_DISTANCE_M = 10.0
 
 @dataclass(frozen=True)
 class Source:
-    """One point of the source, a line of a ``-sourcefile``; ``None`` stands for the default.
+    """One point of the source, a line of a ``-sourcefile``; ``None`` is the default.
 
     Attributes
     ----------
@@ -181,13 +181,13 @@ class Beam:
     def _generated(self, beam: Vector, polar: Vector, vert: Vector, horizontal: Sweep, vertical: Sweep,
                    dispersion: Sweep) -> list[tuple[Vector, float, float]]:
         wavelength = units.m_from_angstrom(self.wavelength_A)
-        spectrum = [wavelength * (1.0 + dispersion.step * i - dispersion.span / 2.0)
+        spectrum = [wavelength * (1.0 + dispersion.step * i - dispersion.width / 2.0)
                     for i in range(dispersion.count)]
         rows = []
         for i in range(horizontal.count):
-            h = horizontal.step * i - horizontal.span / 2.0
+            h = horizontal.step * i - horizontal.width / 2.0
             for j in range(vertical.count):
-                v = vertical.step * j - vertical.span / 2.0
+                v = vertical.step * j - vertical.width / 2.0
                 if self.round_divergence and _outside_ellipse(h, horizontal, v, vertical):
                     continue
                 position = rotate_axis(scale(beam, -SOURCE_DISTANCE_M), polar, v)
@@ -202,10 +202,10 @@ class Beam:
 
 def _outside_ellipse(h: float, horizontal: Sweep, v: float, vertical: Sweep) -> bool:
     """Return whether a point is outside the ellipse of round divergence; never for a range of 0, as in C (NaN)."""
-    if horizontal.span == 0.0 or vertical.span == 0.0:
+    if horizontal.width == 0.0 or vertical.width == 0.0:
         return False
     test = 0.0
     for angle, sweep in ((h, horizontal), (v, vertical)):
         half_step_sqr = sweep.step * sweep.step / 4.0 * (1 - sweep.count % 2)
-        test += (angle * angle - half_step_sqr) / sweep.span / sweep.span
+        test += (angle * angle - half_step_sqr) / sweep.width / sweep.width
     return test * 4.0 > 1.1

@@ -112,8 +112,8 @@ class Layers:
 
 def nanobragg_layers(sensor: Sensor, steps: int | None) -> Layers:
     """Return layers by nanoBragg's rules: photons are absorbed at the front, and given layers may exceed the sensor."""
-    sweep = fill_range(steps, sensor.thickness_m, None, 0.5e-6, halve_lone_span=True)
-    return Layers(sweep.count, sweep.step, 0.0, sweep.count * sweep.step, sweep.span, sensor.mu_per_m)
+    sweep = fill_range(steps, sensor.thickness_m, None, 0.5e-6, halve_single_width=True)
+    return Layers(sweep.count, sweep.step, 0.0, sweep.count * sweep.step, sweep.width, sensor.mu_per_m)
 
 
 def physical_layers(sensor: Sensor, steps: int | None, view: View) -> Layers:

@@ -131,7 +131,7 @@ def orientation(plan: Plan) -> Orientation:
     axes, stars = (np.array(rows) for rows in ((lattice.a, lattice.b, lattice.c),
                                                (lattice.a_star, lattice.b_star, lattice.c_star)))
     angles = plan.phi_angles
-    middle = angles[0] + (plan.phi.span / 2.0 if is_rotation(plan) else 0.0)
+    middle = angles[0] + (plan.phi.width / 2.0 if is_rotation(plan) else 0.0)
     mid = np.array([rotate_axis(tuple(row), plan.geometry.spindle, middle) for row in stars.tolist()])
     # In the standard setting the rows a, b, c are lower triangular, so that QR of the rotated axes gives U.
     q, r = np.linalg.qr(axes.T)

@@ -226,7 +226,7 @@ def add_up(sums: list[ReflectionSums]) -> ReflectionSums:
 
 def is_rotation(plan: Plan) -> bool:
     """Return whether the image is a rotation image: several spindle steps over a range."""
-    return plan.phi.count > 1 and plan.phi.span > 0.0
+    return plan.phi.count > 1 and plan.phi.width > 0.0
 
 
 def index_reach(plan: Plan, panel: PanelPlan) -> np.ndarray:

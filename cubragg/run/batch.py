@@ -114,7 +114,7 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
         raise ConfigError("images", f"got {images}; a series has at least 1 image")
     if threads is not None and threads < 1:
         raise ConfigError("threads", f"got {threads}; threads must be >= 1")
-    range_deg = units.deg_from_rad(experiment.goniometer.sweep().span)
+    range_deg = units.deg_from_rad(experiment.goniometer.sweep().width)
     if images > 1 and not range_deg > 0.0:
         raise ConfigError("images", f"got {images} images with an oscillation range of 0 deg; a series needs "
                           "-osc > 0 deg")

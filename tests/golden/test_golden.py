@@ -86,7 +86,7 @@ def test_header(case_id):
     job, image = rendered(case_id)
     experiment, plan = job.experiment, image.plan
     header = smv_header(image.geometry, wavelength_A=experiment.beam.wavelength_A,
-                        phi_deg=experiment.goniometer.phi_deg, osc_deg=deg_from_rad(plan.phi.span),
+                        phi_deg=experiment.goniometer.phi_deg, osc_deg=deg_from_rad(plan.phi.width),
                         twotheta_deg=experiment.detector.twotheta_deg)
     expected = cases()[case_id]["smv_header"]
     assert {key: header[key] for key in expected if key != "HEADER_BYTES"} == {

@@ -75,6 +75,8 @@ FAULTS = {
         f"{MATRIX}: AT-GEO-005 names tests/golden/test_golden.py::test_float_image[f-flat]; there is no such test"),
     "a comparison without a case": (
         CASES, r"^  AT-PARALLEL-008:\n.*\n", "", f"{CASES}: AT-PARALLEL-008 has no case"),
+    "an old word in the sources": (
+        "cubragg/units.py", r'\A"""', '"""Told. ', "cubragg/units.py:1: 'Told' is not a term of the field"),
     "cases of no id": (
         CASES, r"^  AT-POL-002:", "  AT-POL-022:", f"{CASES}: AT-POL-022 has cases, but no document requires it"),
     "a case that the row leaves out": (

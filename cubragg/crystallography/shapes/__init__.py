@@ -1,7 +1,7 @@
 """The shapes of the coherent block: one module a shape, found by its name ``shape_*.py``.
 
 A new shape is a module here with a ``SHAPE``, and `kernels/shape_<name>.cuh` with its amplitude and its bound for
-culling. Everything else asks the shape: engines, culling, reflections, the command line.
+culling. Engines, culling, reflections and the command line find it in `SHAPES`.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def _columns(truth: ReflectionTable, image: int) -> dict[str, tuple[str, np.ndar
     phi_rad = np.array([units.rad_from_deg(angle) for angle in truth.phi_deg.tolist()])
     frames = np.full(count, image + 0.5)
     if is_rotation(plan):
-        frames = image + (phi_rad - plan.phi_angles[0]) / plan.phi.span
+        frames = image + (phi_rad - plan.phi_angles[0]) / plan.phi.width
     edges = np.array([panel.pixel_mm for panel in truth.panels])
     counted = np.stack([truth.pixel_fast, truth.pixel_slow, frames], axis=1)
     rotation = np.array(plan.geometry.dials_rotation()).reshape(3, 3)

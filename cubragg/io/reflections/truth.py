@@ -69,7 +69,7 @@ def _settings(truth: ReflectionTable, image: int) -> dict[str, tuple[object, str
         "wavelength": (units.angstrom_from_m(plan.wavelength), "A"),
         "image": (image + 1, ""),
         "phi_start": (units.deg_from_rad(plan.phi_angles[0]), "deg"),
-        "osc": (units.deg_from_rad(plan.phi.span), "deg"),
+        "osc": (units.deg_from_rad(plan.phi.width), "deg"),
         "phi_steps": (plan.phi.count, ""),
         "spindle": (np.array(plan.geometry.spindle), ""),
         "beam": (np.array(plan.geometry.beam), ""),
