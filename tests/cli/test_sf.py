@@ -63,7 +63,7 @@ def test_columns_of_the_mtz(run, flags, columns):
     np.testing.assert_allclose(table[:, 3] * np.exp(1j * np.radians(table[:, 4])), factors.plus, rtol=1e-5, atol=1e-2)
     found = read_reflections("H.mtz")
     taken = "FC" if calculated else "F(+), F(-)"
-    told, = found.taken
+    told, = found.provenance_lines
     assert told.startswith(f"H.mtz: |F| from {taken}; space group P 21 21 21, {len(factors.hkl) - 1} unique "
                            "reflections to ")
     assert found.warnings == ()

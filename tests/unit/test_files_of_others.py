@@ -257,7 +257,7 @@ def test_scaled_intensities_of_xds():
     # -1 -2 3 is a mate of 1 2 3 by the twofold screw along c: the mean of 9 and 25.
     assert listed[1, 2, 3] == pytest.approx(np.sqrt(17.0))
     assert (listed[2, 0, 0], (1, 2, 4) in listed) == (4.0, False)
-    assert any("1 misfits (negative sigma) are left out" in line for line in found.taken)
+    assert any("1 misfits (negative sigma) are left out" in line for line in found.provenance_lines)
 
 
 def test_unmerged_rows_of_xds_as_gemmi_reads_them():

@@ -83,7 +83,7 @@ def test_mtz_amplitudes():
     check("a.mtz", PLUS, PLUS)
     found = read_reflections("a.mtz")
     assert (found.cell, found.space_group, found.columns) == (CELL, "P 21 21 21", ("FP",))
-    assert found.taken == (f"a.mtz: |F| from FP; space group P 21 21 21, {len(HKL)} unique reflections to "
+    assert found.provenance_lines == (f"a.mtz: |F| from FP; space group P 21 21 21, {len(HKL)} unique reflections to "
                            f"{found.shells[-1].d_min_A:.4g} A, no F000",)
     assert found.warnings == ()
 
@@ -98,7 +98,7 @@ def test_which_column_is_taken(columns, chosen, others):
     words = columns.split()
     mtz(**{name: (kind, PLUS) for name, kind in zip(words[::2], words[1::2], strict=True)})
     start = "|F| from the square root of" if chosen.startswith("I") else "|F| from"
-    assert read_reflections("a.mtz").taken[0].startswith(f"a.mtz: {start} {chosen} (other columns: {others}); ")
+    assert read_reflections("a.mtz").provenance_lines[0].startswith(f"a.mtz: {start} {chosen} (other columns: {others}); ")
 
 
 def test_a_column_by_name():
@@ -134,7 +134,7 @@ def test_missing_reflections_are_told_by_shell():
     found = read_reflections("a.mtz")
     assert [sum(getattr(shell, name) for shell in found.shells) for name in ("listed", "possible")] == [
         len(HKL) - 9, len(HKL)]
-    assert found.taken[1] == (f"a.mtz: 9 of {len(HKL)} unique reflections are missing and get default_F\n"
+    assert found.provenance_lines[1] == (f"a.mtz: 9 of {len(HKL)} unique reflections are missing and get default_F\n"
                               + shell_table(found.shells))
     assert found.warnings == ()
     lost = tuple(HKL[0].tolist())
@@ -147,7 +147,7 @@ def test_f000_and_absences():
     hkl = np.concatenate([HKL, [[0, 0, 0], [3, 0, 0]]])
     mtz(hkl=hkl, FC=("F", np.concatenate([PLUS, [5000.0, 12.0]])))
     found = read_reflections("a.mtz")
-    assert ", F000 5000" in found.taken[0]
+    assert ", F000 5000" in found.provenance_lines[0]
     assert found.warnings == (
         "a.mtz: 1 systematic absences of P 21 21 21 are listed with |F| > 0; they are set to 0",)
     assert amplitudes("a.mtz")[3, 0, 0] == 0.0
@@ -190,7 +190,7 @@ def test_shelx_list_with_the_cell_beside_it(beside):
         "SYMM -X, 0.5+Y, 0.5-Z\nSFAC C\nHKLF 4\nEND\n"))
     assert list_kind("a.hkl") == "shelx"
     check("a.hkl", np.sqrt((PLUS**2).round(2)), np.sqrt((MINUS**2).round(2)))
-    assert read_reflections("a.hkl").taken[1] == (
+    assert read_reflections("a.hkl").provenance_lines[1] == (
         f"a.hkl: SHELX format (HKLF 4), cell and space group from a.{beside}")
 
 
