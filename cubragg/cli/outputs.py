@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from cubragg.plan.plan import Plan
     from cubragg.reflections.reflection_table import ReflectionTable
     from cubragg.run.image import Image
-    from cubragg.view.figure import Spots
 
 _IMAGES = ("float", "int", "pgm", "noise", *formats.ENDINGS, "png")
 #: Kinds with one numbered file for each image of a series.
@@ -163,16 +162,6 @@ def warnings(targets: dict[str, Output], job: Job) -> Iterator[str]:
         if f"run.{setting}" in replay.flagged and not targets.keys() & set(kinds):
             files = ", ".join(str(flag_for_field(f"output.{kind}")) for kind in kinds)
             yield f"{replay.provenance[f'run.{setting}']} has no effect: none of its files is written ({files})"
-
-
-def _spots(truth: ReflectionTable) -> Spots:
-    """Return the brightest reflections as spots for a picture, without the direct beam."""
-    from cubragg.reflections.reflection_table import Flags
-    from cubragg.view.figure import Spots
-
-    shown = np.flatnonzero((truth.flags & Flags.DIRECT_BEAM) == 0)[:_MOST_SPOTS]
-    fast, slow = truth.image_px
-    return Spots(fast[shown], slow[shown], truth.hkl[shown])
 
 
 def _problem(path: Path) -> str:
@@ -339,11 +328,11 @@ class ImageFiles:
 
     def _write_png(self, path: str) -> None:
         from cubragg.view.figure import write_picture
-        from cubragg.view.picture_notes import notes_for
+        from cubragg.view.picture_notes import notes_for, spots_of
 
         experiment = self.job.experiment
         notes = notes_for(self.job.settings.picture, self.image.plan.detector_panels, self.image.geometry,
                           experiment.beam.wavelength_A, curved=experiment.detector.curved, title=Path(path).name)
         if "spots" in self.job.settings.picture:
-            notes = replace(notes, spots=_spots(self._truth))
+            notes = replace(notes, spots=spots_of(self._truth))
         write_picture(path, self.image.photons, self.job.settings.style, notes, self.image.plan.mask)

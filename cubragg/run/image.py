@@ -17,6 +17,8 @@ from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from cubragg.io.images.writer import What
     from cubragg.reflections.reflection_table import ReflectionTable
 
@@ -124,6 +126,36 @@ class Image:
         from cubragg.reflections.predict import reflection_table
 
         return reflection_table(self.plan, min_photons=min_photons, backend=self.backend)
+
+    def plot(self, figure: Figure | None = None, *, rings: bool = True, spots: bool = False, zoom: bool = False,
+             colours: str = "inverted", scale: str = "sqrt") -> Figure:
+        """Draw the expected photons with matplotlib.
+
+        Parameters
+        ----------
+        figure
+            An empty figure, whose size is set; ``None``: a new one of pyplot.
+        rings, spots, zoom
+            Draw rings of resolution; mark the reflections of the image; enlarge the brightest spot.
+        colours, scale
+            Colour map (inverted, grey, sea, fire) and scale (linear, sqrt, log).
+
+        Returns
+        -------
+        The figure.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib, of the extra ``plot``.
+        ConfigError
+            For colours or a scale of another name.
+        """
+        from cubragg.run.plot import plot_image
+        from cubragg.view.colours import Style
+
+        return plot_image(self._on_host, self.experiment, self.plan, figure=figure, style=Style(colours, scale),
+                          rings=rings, zoom=zoom, table=self.reflections() if spots else None)
 
     def _repr_png_(self) -> bytes:
         """PNG for notebooks: dark spots on white, on a square-root scale."""

@@ -1,19 +1,24 @@
-"""What a picture says about the experiment: shared by ``simulate --png`` and ``view``."""
+"""What a picture shows of the experiment: shared by ``simulate --png``, ``view`` and ``Image.plot``."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Container, Sequence
 
+import numpy as np
+
 from cubragg import units
 from cubragg.crystallography.vectors import dot
 from cubragg.experiment.conventions import DetectorFrame
 from cubragg.experiment.panel import Panel, panel_in_beam
-from cubragg.view.figure import Notes
+from cubragg.reflections.reflection_table import Flags, ReflectionTable
+from cubragg.view.figure import Notes, Spots
 from cubragg.view.resolution import beam_spot, image_resolution
 
 #: Detectors that lean less than this are not said to lean [deg].
 _UPRIGHT_DEG = 0.005
+#: At most so many spots are marked, the brightest ones.
+_MOST_SPOTS = 1000
 
 
 def notes_for(marks: Container[str], panels: Sequence[Panel], frame: DetectorFrame, wavelength_A: float, *,
@@ -24,6 +29,13 @@ def notes_for(marks: Container[str], panels: Sequence[Panel], frame: DetectorFra
         title=title, facts=facts(panels, frame, wavelength_A), unit=unit,
         resolution_A=image_resolution(panels, frame, wavelength_A, curved=curved) if "rings" in marks else None,
         beam_px=(spot.fast_px, spot.slow_px) if spot else None, zoom="zoom" in marks)
+
+
+def spots_of(table: ReflectionTable) -> Spots:
+    """The brightest reflections of a table as spots for a picture, without the direct beam."""
+    shown = np.flatnonzero((table.flags & Flags.DIRECT_BEAM) == 0)[:_MOST_SPOTS]
+    fast, slow = table.image_px
+    return Spots(fast[shown], slow[shown], table.hkl[shown])
 
 
 def facts(panels: Sequence[Panel], frame: DetectorFrame, wavelength_A: float) -> str:

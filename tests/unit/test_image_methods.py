@@ -145,3 +145,14 @@ def test_a_geometry_that_a_format_cannot_describe(image, tmp_path):
 def test_a_saved_picture(image, tmp_path):
     image.save(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_shows_rings_and_spots(image, tmp_path):
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    assert image.plot(figure, spots=True, zoom=True) is figure
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert any("Å" in text for text in texts)  # labels of rings
+    figure.savefig(tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+    with pytest.raises(cb.ConfigError, match=r"colours.*pink.*accepted"):
+        image.plot(figure, colours="pink")
