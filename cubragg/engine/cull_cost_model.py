@@ -165,12 +165,13 @@ def _kept(plan: Plan, index: np.ndarray, edges: list[np.ndarray], f2_bounds: np.
     gap = np.maximum(np.abs(offset) - reach, 0.0)
     one_node = np.abs(offset) + reach < 0.5
     largest = _largest_f2(plan, whole, one_node, reach, f2_bounds, values)
-    kept: np.ndarray = largest > values["cull_floor"] * shape.weakening(gap, block)
+    # Both sides can be one number: a constant structure factor, and a shape without a weakening of its own.
+    kept = np.broadcast_to(largest > values["cull_floor"] * shape.weakening(gap, block), gap.shape[1:])
     if math.isfinite(values["cull_radius_sqr"]):
         metric = shape.cull_metric(block)
         by_index = (gap * gap / np.diag(np.linalg.inv(metric)).reshape(3, 1, 1)).max(axis=0)
         by_box = np.where(one_node.all(axis=0), _from_node(metric, offset, edges), 0.0)
-        kept &= np.maximum(by_index, by_box) <= values["cull_radius_sqr"]
+        kept = kept & (np.maximum(by_index, by_box) <= values["cull_radius_sqr"])
     return kept
 
 

@@ -362,7 +362,7 @@ def test_compact_shapes_are_culled(backend, shape):
     chosen = select_culling(plan, backend, "double", 1e-8 if shape in ("gauss", "gauss_star") else 0.0)
     assert chosen.culled
     assert chosen.tile in TILES[backend]
-    assert 0.0 < chosen.kept < 0.3
+    assert 0.0 < chosen.kept_fraction < 0.3
 
 
 @pytest.mark.parametrize("shape", ["square", *COMPACT])
@@ -376,6 +376,15 @@ def test_the_estimate_is_near_what_the_kernel_keeps(shape):
                         for _ in range(300)])
         # Few of the terms looked at are kept: 1 % is their scatter.
         assert estimate == pytest.approx(kept, rel=0.4, abs=0.01)
+
+
+def test_the_estimate_of_a_shape_with_neither_radius_nor_weakening(monkeypatch):
+    """Nothing but the F2 upper bound is known then, one number for a constant structure factor."""
+    monkeypatch.setattr(type(SHAPES["gauss"]), "cutoff", lambda self, decay: math.inf)
+    plan = workload("gauss", semantics="physical")
+    values = rules.struct_values(plan, "double", Culling(tolerance=1e-8))
+    estimate = kept_fraction(plan, plan.panels[0], (4, 4), rules.f2_bounds_of(plan), rules.cull_axes_of(plan), values)
+    assert estimate == 1.0
 
 
 def test_the_choice_is_told_and_made_again_with_the_plan():
