@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import stat
 import sys
@@ -22,6 +23,7 @@ from cubragg.cli.parser import parse
 from cubragg.io.images.cbf import MiniCbfHeader, write_cbf
 from cubragg.io.images.raw import write_float
 from cubragg.io.images.smv import write_smv
+from support.messages import states
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("NB_C_BIN")
@@ -106,56 +108,53 @@ def test_resampling(images):
 
 # exit statuses and sentences
 
-@pytest.mark.parametrize(("line", "status", "message"), [
-    ("a.bin", 1, "Got 1 image; two are accepted, or --c-bin with simulate's flags."),
-    ("a.bin b.bin a.img", 1, "Got 3 images; two are accepted, or --c-bin with simulate's flags."),
-    ("a.bin b.bin -N 5", 1, "No such option '-N'; simulate's flags are accepted with --c-bin only."),
-    ("a.bin b.bin --threshold 2", 1, ("'--threshold'", "2", "-1.0<=x<=1.0")),
-    ("a.bin b.bin --threshold", 1, ("'--threshold'", "requires an argument")),
-    ("a.bin b.bin --threshold nan", 1, ("'--threshold'", "nan", "not a finite number")),
-    ("a.bin b.bin --roi 1 2 3", 1, ("'--roi'", "requires 4 arguments")),
-    ("a.bin b.bin --roi 0 12 0 5", 1, "--roi: got 0 12 0 5; a region lies inside 0 11 0 11, minimum first"),
-    ("a.bin b.bin --shape 0 3", 1, ("'--shape'", "0", "x>=1")),
-    ("a.bin b.bin --png-black 0 --out o", 1, ("'--png-black'", "0", "x>0")),
-    ("a.bin b.bin --png-black 3", 1, "--png-black: got no --out; give --out FOLDER, where it is written"),
-    ("a.bin b.bin --save-diff", 1, "--save-diff: got no --out; give --out FOLDER, where it is written"),
-    ("a.bin b.bin --out a.bin", 1, "--out: got 'a.bin'; it cannot be written (File exists)"),
-    ("--c-bin nb --resample -N 5", 1, "--resample: got --c-bin as well; it applies to two image files only"),
-    ("a.bin b.bin --png-black inf --out o", 1, ("'--png-black'", "inf", "not a finite number")),
-    ("a.bin b.bin --treshold 0.5", 1, "No such option '--treshold'. Did you mean '--threshold'?"),
-    ("--c-bin nb --treshold 0.5 -N 5", 1, "No such option '--treshold'. Did you mean '--threshold'?"),
-    ("--c-bin nb -N 5 a.bin", 1, "Unexpected argument 'a.bin'; -N before it takes one value."),
-    ("--c-bin", 1, ("'--c-bin'", "requires an argument")),
-    ("--c-bin nb -cel 5", 1, "No such option '-cel'. Did you mean '-cell'?"),
-    ("--c-bin nb -cell 5 -default_F 1 -lambda -1", 1, "-lambda: got -1 A; wavelength must be > 0 A"),
-    ("--c-bin nb -cell 5 -hkl none.hkl", 1, "-hkl: got 'none.hkl'; there is no such file"),
-    (f"--c-bin nb {FLAGS} --backend cuda", 2, None),
-    (f"--c-bin none {FLAGS}", 2, "none: cannot be started (No such file or directory)"),
-    (f"--c-bin /bin/false {FLAGS}", 2, "/bin/false: ended with exit status 1"),
-    (f"--c-bin /bin/true {FLAGS}", 2, "/bin/true: wrote no float image"),
-    ("a.bin broken.bin", 3, "1 pixel is NaN or infinite in one image only."),
-    ("a.bin small.bin", 4, "compare: got 12 x 12 and 6 x 6 pixels; images must have the same shape, or be resampled "
-                           "(--resample averages B onto the pixels of A)"),
-    ("a.bin none.bin", 5, "none.bin: cannot be read (No such file or directory)"),
-    (". a.bin", 5, ".: cannot be read (Is a directory)"),
-    ("a.bin wide.bin --shape 12 11", 5, "a.bin: got 576 bytes; a float image of 12 x 11 pixels has 528 bytes"),
-    ("--c-bin nb -cell 5 -hkl a.bin", 5, None),
+@pytest.mark.parametrize(("line", "status", "says"), [
+    ("a.bin", 1, ("", "1 image", "--c-bin")),
+    ("a.bin b.bin a.img", 1, ("", "3 images", "--c-bin")),
+    ("a.bin b.bin -N 5", 1, ("-N", "", "--c-bin")),
+    ("a.bin b.bin --threshold 2", 1, ("--threshold", "2.0", "-1.0<=x<=1.0")),
+    ("a.bin b.bin --threshold", 1, ("--threshold", "", "argument")),
+    ("a.bin b.bin --threshold nan", 1, ("--threshold", "nan", "finite")),
+    ("a.bin b.bin --roi 1 2 3", 1, ("--roi", "", "4 arguments")),
+    ("a.bin b.bin --roi 0 12 0 5", 1, ("--roi", "0 12 0 5", "0 11 0 11", "minimum")),
+    ("a.bin b.bin --shape 0 3", 1, ("--shape", "0", "x>=1")),
+    ("a.bin b.bin --png-black 0 --out o", 1, ("--png-black", "0.0", "x>0")),
+    ("a.bin b.bin --png-black 3", 1, ("--png-black", "--out", "folder")),
+    ("a.bin b.bin --save-diff", 1, ("--save-diff", "--out", "folder")),
+    ("a.bin b.bin --out a.bin", 1, ("--out", "a.bin", "File exists")),
+    ("--c-bin nb --resample -N 5", 1, ("--resample", "--c-bin", "two")),
+    ("a.bin b.bin --png-black inf --out o", 1, ("--png-black", "inf", "finite")),
+    ("a.bin b.bin --treshold 0.5", 1, ("--treshold", "", "--threshold")),
+    ("--c-bin nb --treshold 0.5 -N 5", 1, ("--treshold", "", "--threshold")),
+    ("--c-bin nb -N 5 a.bin", 1, ("-N", "a.bin", "value")),
+    ("--c-bin", 1, ("--c-bin", "", "argument")),
+    ("--c-bin nb -cel 5", 1, ("-cel", "", "-cell")),
+    ("--c-bin nb -cell 5 -default_F 1 -lambda -1", 1, ("-lambda", "-1 A", "wavelength")),
+    ("--c-bin nb -cell 5 -hkl none.hkl", 1, ("-hkl", "none.hkl", "no such file")),
+    (f"--c-bin nb {FLAGS} --backend cuda", 2, ("cuda",)),
+    (f"--c-bin none {FLAGS}", 2, ("none", "", "started")),
+    (f"--c-bin /bin/false {FLAGS}", 2, ("/bin/false", "1", "exit status")),
+    (f"--c-bin /bin/true {FLAGS}", 2, ("/bin/true", "", "float image")),
+    ("a.bin broken.bin", 3, ("", "1 pixel", "NaN", "one image")),
+    ("a.bin small.bin", 4, ("compare", "12 x 12", "6 x 6 pixels", "shape", "--resample")),
+    ("a.bin none.bin", 5, ("none.bin", "", "No such file")),
+    (". a.bin", 5, (".", "", "directory")),
+    ("a.bin wide.bin --shape 12 11", 5, ("a.bin", "576 bytes", "12 x 11 pixels", "528 bytes")),
+    ("--c-bin nb -cell 5 -hkl a.bin", 5, ("a.bin",)),
 ])
-def test_how_it_ends(images, line, status, message):
+def test_how_it_ends(images, line, status, says):
     result = run(line)
     assert result.exit_code == status
     last = result.stderr.splitlines()[-1]
-    if isinstance(message, str):
-        assert last == f"Error: {message}"
     assert last.startswith("Error: ")
-    assert all(part in last for part in message or ())
+    states(last.removeprefix("Error: "), *says)
     assert "Traceback" not in result.stderr
 
 
 def test_below_the_threshold(images):
     result = run("noisy.bin a.bin")
     assert result.exit_code == 3
-    assert result.stderr.startswith("Error: The correlation 0.9")
+    assert 0.5 < float(re.search(r"correlation (0\.\d+)", result.stderr)[1]) < 0.9999999
     assert run("noisy.bin a.bin --threshold=0.5").exit_code == 0
 
 
@@ -208,8 +207,7 @@ def test_programs_with_images_of_two_shapes():
     path.write_text(path.read_text().replace("#!/bin/sh\n", "#!/bin/sh\necho '(30x20 pixels)'\n"))
     result = run(f"--c-bin {path} {FLAGS}")
     assert result.exit_code == 4
-    assert result.stderr.splitlines()[-1] == (
-        "Error: compare: got 32 x 32 and 30 x 20 pixels; images must have the same shape, or be resampled")
+    states(result.stderr.splitlines()[-1], "compare", "32 x 32", "30 x 20", "shape")
 
 
 def as_c(line: str) -> list[str]:

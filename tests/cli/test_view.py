@@ -14,6 +14,7 @@ from PIL import Image
 from cubragg.io.images.raw import write_float
 from support.command import SMALL, smv
 from support.crystfel_files import TWO_PANELS
+from support.messages import refused, states
 
 COUNTS = np.arange(600).reshape(20, 30)
 #: 30 x 20 pixels on an arm that also leans: everything that a header can get wrong.
@@ -97,12 +98,9 @@ def test_our_series_in_one_file(run, folder):
         assert found["image"] == "NXmx, 12 x 12 pixels (fast slow), uint32, 3 in the file"
         assert found["min, mean, max"].startswith(f"{counts.min():.6g}, {counts.mean():.6g}, {counts.max():.6g} at ")
         assert (found["saturated"], found["masked"]) == ("0 (at 2147483645 and above)", "0")
-    assert run("view s.h5 --number 4").stderr == "Error: s.h5: got image number 4; the file has 3, counted from 1\n"
+    refused(run("view s.h5 --number 4"), 1, "s.h5", "4", "number", "3")
     (folder / "cut.h5").write_bytes((folder / "s.h5").read_bytes()[:2500])
-    result = run("view cut.h5")
-    assert result.exit_code == 1
-    assert result.stderr.startswith("Error: cut.h5: got a file that h5py cannot read (")
-    assert len(result.stderr.splitlines()) == 1
+    refused(run("view cut.h5"), 1, "cut.h5", "", "h5py")
 
 
 def test_without_a_display_the_picture_lies_beside_the_image(run, files):
@@ -134,10 +132,10 @@ def test_colours_and_scale(run, files):
 def test_geometry_of_a_short_cbf_header(run, files):
     found = rows(run("view a.cbf -o p.png --png-rings"))
     assert found["geometry"] == "0.9795 Å (12.66 keV), distance 190 mm, pixel 172 µm"
-    assert found["taken from"] == "the header of a.cbf"
+    states(found["taken from"], "a.cbf", "", "header")
     found = rows(run("view a.cbf -o p.png --png-rings -distance 250 --beam 3 4"))
     assert found["geometry"] == "0.9795 Å (12.66 keV), distance 250 mm, pixel 172 µm"
-    assert found["taken from"] == "the header of a.cbf, but -distance, --beam"
+    states(found["taken from"], "a.cbf", "", "header", "-distance", "--beam")
 
 
 def test_geometry_of_an_eiger_file(run, files):
@@ -152,26 +150,24 @@ def test_geometry_of_an_eiger_file(run, files):
         for place, nx_class in (("", "NXentry"), ("/instrument", "NXinstrument"), ("/instrument/beam", "NXbeam"),
                                 ("/instrument/detector", "NXdetector")):
             file[f"entry{place}"].attrs["NX_class"] = nx_class
-    result = run("view a_000001.h5 -o p.png --png-rings")
-    assert result.stderr == (
-        "Error: --png-rings: a_000001.h5: /entry/instrument/detector: there is neither an NXdetector_module nor "
-        "beam_center_y in it; give -lambda, -distance, -pixel, --beam, or --from or --config\n")
+    refused(run("view a_000001.h5 -o p.png --png-rings"), 2, "--png-rings", "a_000001.h5", "/entry/instrument/detector",
+            "NXdetector_module", "beam_center_y", "-lambda", "-distance", "-pixel", "--beam", "--from", "--config")
     with h5py.File("a_000001.h5", "a") as file:
         file["entry/instrument/detector/beam_center_y"] = 10.0
     found = rows(run("view a_000001.h5 -o p.png --png-rings"))
     assert found["geometry"] == "0.97 Å (12.78 keV), distance 250 mm, pixel 75 µm"
-    assert found["taken from"] == "the header of a_000001.h5"
+    states(found["taken from"], "a_000001.h5", "", "header")
 
 
 def test_geometry_that_nobody_told(run, files):
     found = rows(run("view a.edf -o p.png"))
-    assert found["geometry"] == "unknown: a.edf: its format has no detector geometry"
+    states(found["geometry"], "a.edf", "", "detector")
     assert "taken from" not in found
 
 
 def test_geometry_from_flags(run, files):
     found = rows(run("view a.edf -o p.png --png-rings -distance 250 --beam 3 4 -lambda 1.5 -pixel 0.1"))
-    assert found["taken from"] == "-lambda, -distance, -pixel, --beam"
+    states(found["taken from"], "-lambda", "", "-distance", "-pixel", "--beam")
     with Image.open("p.png") as picture:
         assert picture.size[0] > 900
 
@@ -199,9 +195,8 @@ def test_other_makers_arm(run, folder):
     smv(folder / "ccd.img", COUNTS, PIXEL_SIZE=0.1, DISTANCE=150, WAVELENGTH=0.98, BEAM_CENTER_X=1.2,
         BEAM_CENTER_Y=1.8, TWOTHETA=12)
     found = rows(run("view ccd.img -o p.png --png-rings"))
-    assert (found["taken from"], found["note"]) == (
-        "the header of ccd.img", "ccd.img: the header has a two-theta angle of 12 deg but no axis; the detector is "
-        "assumed to be untilted")
+    states(found["taken from"], "ccd.img", "", "header")
+    states(found["note"], "ccd.img", "12 deg", "two-theta", "axis", "untilted")
 
 
 def test_panels_of_a_file(run, folder, monkeypatch):
@@ -215,9 +210,9 @@ def test_panels_of_a_file(run, folder, monkeypatch):
     (folder / "two.geom").write_text(TWO_PANELS)
     line = "--from two.geom -cell 50 -default_F 100 -N 3 -oversample 1 --quiet --nxmx a.h5 -seed 1"
     assert run(line).exit_code == 0
-    for extra, told in (("", "the header of a.h5"), (" --from two.geom", "two.geom")):
+    for extra, source in (("", "a.h5"), (" --from two.geom", "two.geom")):
         found = rows(run(f"view a.h5 -o p.png --png-rings{extra}"))
-        assert found["taken from"] == told
+        states(found["taken from"], source)
         assert found["masked"] == "40"
     resolution, from_geom = maps
     np.testing.assert_allclose(resolution, from_geom, rtol=1e-9)
@@ -237,64 +232,60 @@ def test_numbers_over_a_file(run, folder):
     line = "view a.bin --shape 28 10 -o p.png --png-rings --from two.geom"
     found = rows(run(f"{line} -distance 200 --beam 3 4 -lambda 0.7"))
     assert found["geometry"] == "0.7 Å (17.71 keV), distance 200 mm, pixel 500 µm"
-    assert found["taken from"] == "two.geom, but -lambda, -distance, --beam"
-    assert run(f"{line} -pixel 0.1").stderr == (
-        "Error: -pixel: got 0.1 mm, but the panels of two.geom have a pixel size of their own; leave it out\n")
+    states(found["taken from"], "two.geom", "", "-lambda", "-distance", "--beam")
+    refused(run(f"{line} -pixel 0.1"), 2, "-pixel", "0.1 mm", "two.geom", "panel")
     (folder / "two.geom").write_text(TWO_PANELS.replace("9000 eV", "/LCLS/eV"))
-    assert run(line).stderr == "Error: two.geom:1: photon_energy = /LCLS/eV refers to a data file; give -lambda\n"
+    refused(run(line), 1, "two.geom:1", "/LCLS/eV", "photon_energy", "-lambda")
     assert run(f"{SMALL} --save-config small.toml -floatfile f.bin --quiet").exit_code == 0
     found = rows(run(f"{line} --config small.toml"))
     assert found["geometry"] == "6.2 Å (2 keV), distance 80 mm, pixel 500 µm"
 
 
-@pytest.mark.parametrize(("line", "code", "message"), [
-    ("nothing.img", 2, "FILE: got 'nothing.img'; there is no such file"),
-    (".", 2, "FILE: got '.'; that is a folder, a file is accepted"),
-    ("text.xyz", 1, "text.xyz: not an image that fabio can read (Fabio could not identify text.xyz); a float image "
-     "(.bin), "
-                    "SMV, CBF, NXmx or another format of fabio is accepted"),
-    ("a.bin", 1, "a.bin: got 2400 bytes, which is not a square float image (4 bytes per pixel); the shape of others "
-     "must be given"),
-    ("a.bin --shape 30 21", 1, "a.bin: got 2400 bytes; a float image of 30 x 21 pixels has 2520 bytes"),
-    ("a_000001.h5 --number 4", 1, "a_000001.h5: got image number 4; the file has 3, counted from 1"),
-    ("a.img --number 2", 1, "a.img: got image number 2; the file has 1, counted from 1"),
-    ("a.edf --png-rings -lambda 1", 2, "--png-rings: a.edf: its format has no detector geometry; give "
-                                       "-distance, -pixel, --beam, or --from or --config"),
-    ("a.edf -lambda 1 -pixel 0.1", 2, "-lambda, -pixel: a.edf: its format has no detector geometry; give "
-                                      "-distance, --beam, or --from or --config"),
-    ("a.edf -o a.jpg", 2, "--png: got 'a.jpg'; pictures are PNG files, a name that ends in .png is accepted"),
-    ("a.edf -distance -5", 2, "-distance: got -5 mm; a value > 0 is accepted"),
-    ("a.edf --png-range 50 10", 2, "--png-range: got 50 10; two percentiles from 0 to 100 are accepted, the lower one "
-                                   "first"),
-    ("a.edf -lamda 1", 2, "No such option '-lamda'. Did you mean '-lambda'?"),
-    ("-distnace 5 a.edf", 2, "No such option '-distnace'. Did you mean '-distance'?"),
-    ("a.edf -o a.edf", 2, "--png: got 'a.edf', which is the image itself; another name is accepted"),
-    ("a.edf -o none/a.png", 1, "--png: cannot write 'none/a.png': No such file or directory"),
-    ("a.cbf --config small.toml", 2, "--config: got a detector of 12 x 12 pixels; the image has 30 x 20"),
-    ("a.cbf --config small.toml -lambda 1", 2, "--config: got -lambda as well; only --from is accepted beside it"),
-    ("a.cbf --from nothing.expt", 2, "--from: got 'nothing.expt'; there is no such file"),
-    ("a.cbf --from a.tif", 1, "a.tif: got a file of an unknown format; a DIALS .expt, an SMV or miniCBF image, an NXmx "
-                              "file, a CrystFEL .geom or .cell is accepted"),
-    ("a.cbf --from two.geom", 2, "--from: got a detector of 28 x 10 pixels; the image has 30 x 20"),
-    ("a.cbf --from x.cell", 1, "x.cell: no detector in this file, give one that describes a detector"),
+@pytest.mark.parametrize(("line", "code", "says"), [
+    ("nothing.img", 2, ("FILE", "nothing.img", "no such file")),
+    (".", 2, ("FILE", ".", "folder")),
+    ("text.xyz", 1, ("text.xyz", "", "fabio", "SMV", "CBF", "NXmx")),
+    ("a.bin", 1, ("a.bin", "2400 bytes", "square", "shape")),
+    ("a.bin --shape 30 21", 1, ("a.bin", "2400 bytes", "30 x 21 pixels", "2520 bytes")),
+    ("a_000001.h5 --number 4", 1, ("a_000001.h5", "4", "number", "3")),
+    ("a.img --number 2", 1, ("a.img", "2", "number", "1")),
+    ("a.edf --png-rings -lambda 1", 2,
+     ("--png-rings", "a.edf", "detector", "-distance", "-pixel", "--beam", "--from", "--config")),
+    ("a.edf -lambda 1 -pixel 0.1", 2,
+     ("-lambda", "-pixel", "a.edf", "detector", "-distance", "--beam", "--from", "--config")),
+    ("a.edf -o a.jpg", 2, ("--png", "a.jpg", ".png")),
+    ("a.edf -distance -5", 2, ("-distance", "-5 mm", "0")),
+    ("a.edf --png-range 50 10", 2, ("--png-range", "50 10", "percentile", "100", "lower")),
+    ("a.edf -o a.edf", 2, ("--png", "a.edf", "image", "another")),
+    ("a.cbf --config small.toml", 2, ("--config", "12 x 12 pixels", "30 x 20")),
+    ("a.edf -lamda 1", 2, ("-lamda", "", "-lambda")), ("-distnace 5 a.edf", 2, ("-distnace", "", "-distance")),
+    ("a.cbf --config small.toml -lambda 1", 2, ("--config", "-lambda", "--from")),
+    ("a.cbf --from nothing.expt", 2, ("--from", "nothing.expt", "no such file")),
+    ("a.cbf --from a.tif", 1, ("a.tif", "", ".expt", "SMV", "miniCBF", "NXmx", ".geom", ".cell")),
+    ("a.cbf --from two.geom", 2, ("--from", "28 x 10 pixels", "30 x 20")),
+    ("a.cbf --from x.cell", 1, ("x.cell", "", "no detector")),
 ])
-def test_faults(run, files, line, code, message):
+def test_faults(run, files, line, code, says):
     (files / "text.xyz").write_text("no image" * 99)
     (files / "two.geom").write_text(TWO_PANELS)
     (files / "x.cell").write_text("CrystFEL unit cell file version 1.0\na = 50 A\nb = 60 A\nc = 70 A\nal = 90 deg\n"
                                   "be = 90 deg\nga = 90 deg\n")
     run(f"{SMALL} --save-config small.toml -floatfile f.bin --quiet")
-    result = run(f"view {line}")
-    assert (result.exit_code, result.stderr) == (code, f"Error: {message}\n")
+    refused(run(f"view {line}"), code, *says)
+
+
+def test_a_picture_that_cannot_be_written(run, files):
+    """The figures of the image are printed before."""
+    result = run("view a.edf -o none/a.png")
+    assert result.exit_code == 1
+    states(result.stderr.removesuffix("\n"), "--png", "none/a.png", "Error", "No such file")
 
 
 def test_without_matplotlib(run, files, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
     for line in ("view a.cbf --png-rings", f"{SMALL} --png p.png --png-rings"):
-        result = run(line)
-        assert (result.exit_code, result.stderr) == (
-            2, "Error: --png-rings: needs matplotlib; pip install 'cubragg[plot]'\n")
+        refused(run(line), 2, "--png-rings", "", "matplotlib", "pip install 'cubragg[plot]'")
     assert rows(run("view a.cbf -o p.png"))["written"] == "p.png"
     monkeypatch.setenv("DISPLAY", ":7")
     assert rows(run("view a.cbf"))["written"] == "a.cbf.png (no display is available)"
@@ -309,15 +300,13 @@ def test_pictures_of_simulate(run, folder):
         assert min(full.size) > 900
 
 
-@pytest.mark.parametrize(("line", "message"), [
-    ("--png-zoom", "--png-zoom: got no --png, the picture that it affects; give --png FILE"),
-    ("--png p.png --png-range 9 9", "--png-range: got 9 9; two percentiles from 0 to 100 are accepted, the lower one "
-                                    "first"),
-    ("--png p.png --png-scale cubic", "--png-scale: got 'cubic'; linear, sqrt or log is accepted"),
+@pytest.mark.parametrize(("line", "says"), [
+    ("--png-zoom", ("--png-zoom", "--png", "picture")),
+    ("--png p.png --png-range 9 9", ("--png-range", "9 9", "percentile", "100", "lower")),
+    ("--png p.png --png-scale cubic", ("--png-scale", "cubic", "linear", "sqrt", "log")),
 ])
-def test_faults_in_the_pictures_of_simulate(run, folder, line, message):
-    result = run(SMALL + line)
-    assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
+def test_faults_in_the_pictures_of_simulate(run, folder, line, says):
+    refused(run(SMALL + line), 2, *says)
     assert not list(folder.iterdir())
 
 

@@ -37,6 +37,7 @@ from support.image_bodies import (
     precisions,
     share_of_maximum,
 )
+from support.messages import refusal
 from support.renders import rendered
 
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
@@ -174,7 +175,7 @@ def test_out_of_memory():
     pool.free_all_blocks()
     pool.set_limit(size=pool.used_bytes() + 4096)
     try:
-        with pytest.raises(BackendUnavailable, match="backend cuda: device 0 is out of memory"):
+        with refusal(BackendUnavailable, "backend cuda", "device 0", "memory"):
             CudaEngine(make_plan(grid_experiment()), memory_bytes=10**9).render()
     finally:
         pool.set_limit(size=0)
@@ -186,12 +187,12 @@ def test_a_kernel_that_does_not_compile(monkeypatch):
     broken = text.replace("DEVICE void sines(", "DEVICE no_type sines(")
     monkeypatch.setattr(cuda_device, "kernel_text", lambda shape: broken)
     cuda_device.kernel_module.cache_clear()
-    with pytest.raises(KernelBuildError, match=r"NVRTC cannot compile the kernels: shape_square\.cuh:\d+: "):
+    with pytest.raises(KernelBuildError, match=r"NVRTC .* shape_square\.cuh:\d+: "):
         CudaEngine(make_plan(small_experiment()))
 
 
 def test_a_device_that_is_not_there():
-    with pytest.raises(BackendUnavailable, match=f"got device {device_count()}; this machine has"):
+    with refusal(BackendUnavailable, "backend cuda", f"device {device_count()}"):
         CudaEngine(make_plan(small_experiment()), device=device_count())
 
 

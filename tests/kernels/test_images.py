@@ -23,6 +23,7 @@ from support.image_bodies import (
     precisions,
     share_of_maximum,
 )
+from support.messages import refusal
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -94,17 +95,17 @@ def launch(**changed):
     host_kernel(variant, "render")(kernel_params.grid_of(plan.panels[0], variant.tile), block, tuple(args.values()))
 
 
-@pytest.mark.parametrize(("changed", "error", "message"), [
-    ({"image": np.zeros((20, 24))}, TypeError, "image is float64; it must be float32"),
-    ({"image": np.zeros((24, 20), dtype=np.float32).T}, ValueError, "image is not C-contiguous"),
-    ({"image": np.zeros((19, 24), dtype=np.float32)}, ValueError, "image has 456 elements; the launch needs 480"),
-    ({"cell_axes": np.zeros(8)}, ValueError, "cell_axes has 8 elements; the launch needs 9"),
-    ({"params": np.zeros(())}, TypeError, "0-dimensional struct"),
-    ({"block": (32,)}, ValueError, "compiled for 128"),
-    ({"more": np.zeros(1)}, TypeError, "got 9 arguments"),
+@pytest.mark.parametrize(("changed", "error", "says"), [
+    ({"image": np.zeros((20, 24))}, TypeError, ("image", "float64", "float32")),
+    ({"image": np.zeros((24, 20), dtype=np.float32).T}, ValueError, ("image", "", "contiguous")),
+    ({"image": np.zeros((19, 24), dtype=np.float32)}, ValueError, ("image", "456", "480")),
+    ({"cell_axes": np.zeros(8)}, ValueError, ("cell_axes", "8", "9")),
+    ({"params": np.zeros(())}, TypeError, ("render", "", "first", "struct")),
+    ({"block": (32,)}, ValueError, ("render", "(32,)", "128")),
+    ({"more": np.zeros(1)}, TypeError, ("render", "9", "argument")),
 ])
-def test_launcher_checks_its_arguments(changed, error, message):
-    with pytest.raises(error, match=message):
+def test_launcher_checks_its_arguments(changed, error, says):
+    with refusal(error, *says):
         launch(**changed)
 
 

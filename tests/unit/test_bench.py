@@ -10,6 +10,7 @@ from pathlib import Path
 import gemmi
 import pytest
 
+from support.messages import states
 from support.scripts import script
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -245,13 +246,13 @@ def test_what_is_not_kept(fake, tmp_path, change):
     assert not any("failed" in row for row in suite.rows_of(document))
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["W9"], "no workload W9; there are W1"), (["--suite", "--only", "W1", "nothing"], "no workload nothing"),
-    (["--threads", "0"], "--threads: got 0; at least 1 is accepted")])
-def test_wrong_command_lines(capsys, arguments, message):
+@pytest.mark.parametrize(("arguments", "says"), [
+    (["W9"], ("", "W9", "workload", "W1")), (["--suite", "--only", "W1", "nothing"], ("", "nothing", "workload")),
+    (["--threads", "0"], ("--threads", "0", "1"))])
+def test_wrong_command_lines(capsys, arguments, says):
     with pytest.raises(SystemExit):
         bench.main(arguments)
-    assert message in capsys.readouterr().err
+    states(capsys.readouterr().err.splitlines()[-1], *says)
 
 
 # From end to end

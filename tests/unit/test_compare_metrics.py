@@ -15,6 +15,7 @@ from cubragg.compare.metrics import ShapesDiffer, compare_images, correlation, r
 from cubragg.compare.peaks import Peak, assign, find_peaks, match_peaks
 from cubragg.compare.ssim import ssim
 from cubragg.errors import ConfigError
+from support.messages import refusal
 
 
 @pytest.fixture
@@ -88,26 +89,25 @@ def test_peaks_keep_the_places_of_the_whole_image():
     assert compare_images(image, image, roi=(10, 19, 10, 19)).peaks_a == (Peak(15.0, 12.0, 5.0),)
 
 
-@pytest.mark.parametrize(("a", "b", "options", "error", "message"), [
+@pytest.mark.parametrize(("a", "b", "options", "error", "says"), [
     (np.ones((3, 4)), np.ones((4, 3)), {}, ShapesDiffer,
-     "compare: got 4 x 3 and 3 x 4 pixels; images must have the same shape, or be resampled"),
+     ("compare", "4 x 3", "3 x 4 pixels", "shape")),
     (np.ones((3, 4)), np.ones((3, 4)), {"mask": np.ones((2, 2), dtype=bool)}, ShapesDiffer,
-     "compare: got a mask of 2 x 2 pixels for images of 4 x 3; they must have the same shape"),
+     ("compare", "2 x 2 pixels", "mask", "4 x 3")),
     (np.ones(3), np.ones(3), {}, ConfigError,
-     "compare: got image a of shape (3,); an image is [slow, fast] and not empty"),
+     ("compare", "(3,)", "image a", "shape")),
     (np.ones((1, 1)), np.ones((1, 0)), {}, ConfigError,
-     "compare: got image b of shape (1, 0); an image is [slow, fast] and not empty"),
+     ("compare", "(1, 0)", "image b", "shape")),
     (np.ones((3, 4)), np.full((3, 4), np.nan), {}, ConfigError,
-     "compare: no pixel is finite in both images; at least one is needed"),
+     ("compare", "", "finite")),
     (np.ones((3, 4)), np.ones((3, 4)), {"roi": (0, 4, 0, 2)}, ConfigError,
-     "roi: got 0 4 0 2; a region lies inside 0 3 0 2, minimum first"),
+     ("roi", "0 4 0 2", "0 3 0 2")),
     (np.ones((3, 4)), np.ones((3, 4)), {"roi": (2, 1, 0, 2)}, ConfigError,
-     "roi: got 2 1 0 2; a region lies inside 0 3 0 2, minimum first"),
+     ("roi", "2 1 0 2", "0 3 0 2", "minimum")),
 ])
-def test_what_cannot_be_compared(a, b, options, error, message):
-    with pytest.raises(error) as caught:
+def test_what_cannot_be_compared(a, b, options, error, says):
+    with refusal(error, *says):
         compare_images(a, b, **options)
-    assert str(caught.value) == message
 
 
 # peaks

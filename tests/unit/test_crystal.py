@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cubragg import Beam, ConfigError, Crystal, Experiment, StructureFactors
 from cubragg.plan.plan import make_plan
+from support.messages import refusal, states
 
 LENGTHS, ANGLES = st.floats(3.0, 500.0), st.floats(40.0, 140.0)
 
@@ -25,7 +26,7 @@ def test_lattice_has_the_cell_it_was_given(a, b, c, alpha, beta, gamma, misset):
     try:
         crystal = Crystal(cell=(a, b, c, alpha, beta, gamma), misset_deg=misset)
     except ConfigError as error:
-        assert "no cell has such angles" in str(error)  # noqa: PT017
+        states(str(error), "crystal.cell", "", "angle")
         return
     lattice = crystal.lattice()
     assume(lattice.volume > 0.05 * a * b * c)  # a flat cell amplifies rounding
@@ -98,27 +99,25 @@ def test_number_of_domains(spread, domains, count):
     assert mosaic.rotations[0] == (1, 0, 0, 0, 1, 0, 0, 0, 1)
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({}, "crystal.cell: no unit cell; give a cell (-cell) or an orientation matrix (-mat)"),
-    ({"cell": (-5.0, 0, 0, 0, 0, 0)}, "crystal.cell: got a = -5 A; cell lengths must be > 0 A"),
-    ({"cell": (50, 50, 50, 30, 30, 90)}, "crystal.cell: got angles 30, 30, 90 deg; no cell has such angles (each "
-     "must be < 180 deg and less than the sum of the other two, and their sum < 360 deg)"),
-    ({"cell": (50, 50, 50, 90, 90, math.nan)}, "crystal.cell: got nan; the cell must be a finite number"),
-    ({"a_matrix": (1.0,) * 9}, f"crystal.a_matrix: got {(1.0,) * 9}; the A matrix needs 3 rows of 3 numbers"),
+@pytest.mark.parametrize(("settings", "says"), [
+    ({}, ("crystal.cell", "", "unit cell", "-cell", "-mat")),
+    ({"cell": (-5.0, 0, 0, 0, 0, 0)}, ("crystal.cell", "a = -5 A", "length")),
+    ({"cell": (50, 50, 50, 30, 30, 90)}, ("crystal.cell", "30, 30, 90 deg", "180 deg", "360 deg")),
+    ({"cell": (50, 50, 50, 90, 90, math.nan)}, ("crystal.cell", "nan", "finite")),
+    ({"a_matrix": (1.0,) * 9}, ("crystal.a_matrix", f"{(1.0,) * 9}", "3 rows")),
     ({"cell": (50,) * 3 + (90,) * 3, "cells": (5, -1, 5)},
-     "crystal.cells: got -1; the number of unit cells must be >= 0"),
+     ("crystal.cells", "-1", "unit cell")),
     ({"cell": (50,) * 3 + (90,) * 3, "shape": "cube"},
-     "crystal.shape: got 'cube'; the crystal shape must be one of square, gauss, gauss_star, round, tophat"),
+     ("crystal.shape", "cube", "square", "gauss", "gauss_star", "round", "tophat")),
     ({"cell": (50,) * 3 + (90,) * 3, "misset_deg": (0.0, 0.0, 0.0), "misset_seed": 3},
-     "crystal.misset_seed: got misset angles and a seed for random ones; give one of them"),
+     ("crystal.misset_seed", "", "angle", "seed")),
 ])
-def test_bad_values(settings, message):
-    with pytest.raises(ConfigError) as caught:
+def test_bad_values(settings, says):
+    with refusal(ConfigError, *says):
         Crystal(**settings)
-    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("cell", [None, (50.0,) * 3 + (90.0,) * 3])
 def test_a_flat_matrix(cell):
-    with pytest.raises(ConfigError, match="got three reciprocal vectors in one plane"):
+    with refusal(ConfigError, "crystal.a_matrix", "", "plane"):
         Crystal(cell=cell, a_matrix=((1.0, 2.0, 3.0), (1.0, 2.0, 3.0), (0.0, 0.0, 0.0))).lattice()

@@ -15,6 +15,7 @@ from cubragg.experiment.conventions import CONVENTIONS, Directions
 from cubragg.experiment.panel import MAX_PIXELS, panel_in_beam
 from cubragg.plan.plan import make_plan
 from support.experiments import small_experiment
+from support.messages import refusal, states
 
 NAMED = [name for name in CONVENTIONS if name != "custom"]
 
@@ -49,7 +50,7 @@ def test_rotations_keep_what_the_pivot_promises(convention, x, y, z, twotheta, p
     try:
         geometry = placed("physical", **settings)
     except ConfigError as error:
-        assert "must lie downstream of the sample" in str(error)  # noqa: PT017
+        states(str(error), "detector.distance_mm", "", "sample")
         return
     axes = np.array([geometry.fast, geometry.slow, geometry.normal])
     np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
@@ -116,23 +117,21 @@ def test_as_many_layers_as_the_corners_of_the_detector_need():
     assert counts == {"square": 8, "far": 1, "given": 3, "curved": 1, "corner": 15}
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"pixel_size_mm": 0.0}, "detector.pixel_size_mm: got 0 mm; the pixel size must be > 0 mm"),
-    ({"distance_mm": -1.0}, "detector.distance_mm: got -1 mm; the distance must be > 0 mm"),
-    ({"distance_mm": math.nan}, "detector.distance_mm: got nan mm; the distance must be a finite number"),
-    ({"convention": "mosfilm"}, "detector.convention: got 'mosfilm'; the convention must be one of "
-     "mosflm, denzo, adxv, xds, dials, custom"),
-    ({"fast_axis": (0.0, 0.0, 0.0)}, "detector.fast_axis: got a zero vector; an axis must have a direction"),
-    ({"fast_pixels": 0}, "detector.fast_pixels: got 0; the detector size in pixels must be >= 1"),
-    ({"fast_pixels": 10**6, "slow_pixels": 10**6}, f"detector.fast_pixels: got 1000000 x 1000000 pixels; "
-     f"the file formats hold at most {MAX_PIXELS}"),
-    ({"fast_size_mm": 0.01}, "detector.fast_size_mm: got 0.01 mm with pixels of 0.1 mm; "
-     "the detector must have at least one pixel"),
+@pytest.mark.parametrize(("settings", "says"), [
+    ({"pixel_size_mm": 0.0}, ("detector.pixel_size_mm", "0 mm", "pixel size")),
+    ({"distance_mm": -1.0}, ("detector.distance_mm", "-1 mm", "distance")),
+    ({"distance_mm": math.nan}, ("detector.distance_mm", "nan mm", "finite")),
+    ({"convention": "mosfilm"},
+     ("detector.convention", "mosfilm", "mosflm", "denzo", "adxv", "xds", "dials", "custom")),
+    ({"fast_axis": (0.0, 0.0, 0.0)}, ("detector.fast_axis", "zero vector", "direction")),
+    ({"fast_pixels": 0}, ("detector.fast_pixels", "0", "size in pixels")),
+    ({"fast_pixels": 10**6, "slow_pixels": 10**6},
+     ("detector.fast_pixels", "1000000 x 1000000 pixels", str(MAX_PIXELS))),
+    ({"fast_size_mm": 0.01}, ("detector.fast_size_mm", "0.01 mm", "0.1 mm", "pixel")),
 ])
-def test_bad_values(settings, message):
-    with pytest.raises(ConfigError) as caught:
+def test_bad_values(settings, says):
+    with refusal(ConfigError, *says):
         Detector(**settings)
-    assert str(caught.value) == message
 
 
 def test_a_detector_by_name():
@@ -143,7 +142,7 @@ def test_a_detector_by_name():
     assert (panel.origin_mm[2], panel.thickness_um, panel.material) == (150.0, 450.0, "Si")
     moved = dataclasses.replace(detector, distance_mm=200.0).placed().panels[0]
     assert moved.origin_mm[2] == 200.0
-    with pytest.raises(ConfigError, match=r"^detector.model: got 'eiger5', which is not in the detector catalog"):
+    with refusal(ConfigError, "detector.model", "eiger5"):
         Detector.named("eiger5")
 
 
@@ -186,6 +185,5 @@ def test_the_laboratory_of_placed_panels():
 
 
 def test_a_detector_behind_the_sample():
-    with pytest.raises(ConfigError, match=r"^detector.distance_mm: got a detector plane -100 mm along the beam "
-                       "and 50 mm along its normal after rotation; the detector must lie downstream of the sample$"):
+    with refusal(ConfigError, "detector.distance_mm", "-100 mm", "50 mm", "sample"):
         placed(rotx_deg=0.0, roty_deg=120.0)

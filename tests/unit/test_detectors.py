@@ -12,6 +12,7 @@ import pytest
 from cubragg import ConfigError, Detector
 from cubragg.experiment.catalog import MODELS, find
 from cubragg.experiment.panel import image_shape, live_pixels
+from support.messages import refusal
 
 #: A Python that has pyFAI, which need not be this one.
 PYFAI_PYTHON = os.environ.get("PYFAI_PYTHON", "/usr/bin/python3")
@@ -123,16 +124,13 @@ def test_spellings(spelled, name):
     assert find("name", spelled).name == name
 
 
-@pytest.mark.parametrize(("spelled", "message"), [
-    ("pilatus7m", "--detector: got 'pilatus7m', which is not in the detector catalog; the nearest are pilatus6m, "
-     "pilatus2m, pilatus1m"),
-    ("", "--detector: got '', which is not in the detector catalog; it has pilatus100k, "),
+@pytest.mark.parametrize(("spelled", "says"), [
+    ("pilatus7m", ("--detector", "pilatus7m", "pilatus6m", "pilatus2m", "pilatus1m")),
+    ("", ("--detector", "''", "pilatus100k")),
 ])
-def test_unknown_names(spelled, message):
-    with pytest.raises(ConfigError) as caught:
+def test_unknown_names(spelled, says):
+    with refusal(ConfigError, *says):
         find("--detector", spelled)
-    assert str(caught.value).startswith(message)
-    assert "\n" not in str(caught.value)
 
 
 def test_the_beam_goes_to_the_middle():

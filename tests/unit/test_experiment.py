@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cubragg import Beam, ConfigError, Detector, Experiment, Goniometer, Sampling, Source, StructureFactors
 from support.experiments import random_experiment, small_experiment
+from support.messages import refusal
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["nanobragg", "physical"]))
@@ -62,52 +63,47 @@ def test_arrays_are_taken_over_and_sealed():
         sampling.mask[0, 0] = False
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("beam = 3", "beam: got 3; it must be a table of settings"),
-    ("[beem]\n", "beem: no such setting; did you mean beam?"),
-    ("[beam]\nwavelenght_A = 1.0\n", "beam.wavelenght_A: no such setting; did you mean beam.wavelength_A?"),
-    ("[beam]\nwavelength_A = 'x'\n", "beam.wavelength_A: got 'x'; wavelength must be a number"),
-    ("[beam]\nwavelength_A = 0\n", "beam.wavelength_A: got 0 A; wavelength must be > 0 A"),
-    ("[beam]\npolarized = 1\n", "beam.polarized: got 1; it must be true or false"),
-    ("[crystal]\n", "crystal.cell: no unit cell; give a cell (-cell) or an orientation matrix (-mat)"),
-    ("[crystal]\ncell = 5\n", "crystal.cell: got 5.0; the cell needs 6 numbers"),
-    ("[crystal]\ncell = [5, 5]\n", "crystal.cell: got 2 numbers; the cell needs 6"),
-    ("[crystal]\ncell = [5, 5, 5, 90, 90, 90]\n", "structure_factors.default_F: no structure factors: the image "
-     "would be empty; give a list (-hkl) or a default_F other than 0"),
-    ("[beam]\nsources = [{position = [1, 2]}]\n", "beam.sources[1]: got 2 numbers; a source position needs 3"),
+@pytest.mark.parametrize(("text", "says"), [
+    ("beam = 3", ("beam", "3", "table")),
+    ("[beem]\n", ("beem", "", "beam")),
+    ("[beam]\nwavelenght_A = 1.0\n", ("beam.wavelenght_A", "", "beam.wavelength_A")),
+    ("[beam]\nwavelength_A = 'x'\n", ("beam.wavelength_A", "x", "number")),
+    ("[beam]\nwavelength_A = 0\n", ("beam.wavelength_A", "0 A", "wavelength")),
+    ("[beam]\npolarized = 1\n", ("beam.polarized", "1", "true", "false")),
+    ("[crystal]\n", ("crystal.cell", "", "unit cell", "-cell", "-mat")),
+    ("[crystal]\ncell = 5\n", ("crystal.cell", "5.0", "6")),
+    ("[crystal]\ncell = [5, 5]\n", ("crystal.cell", "2", "6")),
+    ("[crystal]\ncell = [5, 5, 5, 90, 90, 90]\n", ("structure_factors.default_F", "", "structure factors", "-hkl")),
+    ("[beam]\nsources = [{position = [1, 2]}]\n", ("beam.sources[1]", "2", "position", "3")),
     ("[beam]\nsources = [{position = [0, 0, 0]}]\n",
-     "beam.sources[1]: got a source at the crystal; its position must have a direction"),
+     ("beam.sources[1]", "", "crystal", "direction")),
     ("semantics = 'real'\n[crystal]\ncell = [5, 5, 5, 90, 90, 90]\n[structure_factors]\ndefault_F = 1\n",
-     "semantics: got 'real'; semantics must be one of nanobragg, physical"),
+     ("semantics", "real", "nanobragg", "physical")),
 ])
-def test_bad_toml(text, message):
-    with pytest.raises(ConfigError) as caught:
+def test_bad_toml(text, says):
+    with refusal(ConfigError, *says):
         Experiment.from_toml(text)
-    assert str(caught.value) == message
 
 
 def test_text_that_is_not_toml():
-    with pytest.raises(ConfigError, match=r"^config: not TOML: "):
+    with refusal(ConfigError, "config", "", "TOML"):
         Experiment.from_toml("[beam")
 
 
 def test_a_broken_packed_array():
-    with pytest.raises(ConfigError, match=r"^sampling.mask: not a packed array .* dtype, shape and zlib_base64$"):
+    with refusal(ConfigError, "sampling.mask", "", "dtype", "shape", "zlib_base64"):
         Experiment.from_toml("[crystal]\ncell=[5,5,5,90,90,90]\n[sampling]\nmask = {dtype = '|b1', shape = [2, 2]}\n")
 
 
-@pytest.mark.parametrize(("roi", "message"), [
-    ((5, 2, 0, 3), "sampling.roi: got 5 2 0 3; each minimum must be <= its maximum"),
-    ((0, 25, 0, 3), "sampling.roi: got 0 25 0 3; the region of interest must lie on the detector, 0 to 23 fast and 0 "
-     "to 19 slow"),
-    ((0, 3, 20, 20), "sampling.roi: got 0 3 20 20; the region of interest must lie on the detector, "
-     "0 to 23 fast and 0 to 19 slow"),
-    ((0, 3, 2), "sampling.roi: got 3 numbers; a region of interest needs 4: fast_min fast_max slow_min slow_max"),
+@pytest.mark.parametrize(("roi", "says"), [
+    ((5, 2, 0, 3), ("sampling.roi", "5 2 0 3", "minimum")),
+    ((0, 25, 0, 3), ("sampling.roi", "0 25 0 3", "0 to 23 fast", "0 to 19 slow")),
+    ((0, 3, 20, 20), ("sampling.roi", "0 3 20 20", "0 to 23 fast", "0 to 19 slow")),
+    ((0, 3, 2), ("sampling.roi", "3", "4")),
 ])
-def test_bad_regions(roi, message):
-    with pytest.raises(ConfigError) as caught:
+def test_bad_regions(roi, says):
+    with refusal(ConfigError, *says):
         small_experiment(sampling={"roi": roi})
-    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("roi", [(-1, -1, -1, -1), (0, 24, 0, 20), (0, 23, 0, 19)])
@@ -116,31 +112,27 @@ def test_regions_that_mean_everything(roi):
 
 
 def test_a_mask_of_another_size():
-    with pytest.raises(ConfigError) as caught:
+    with refusal(ConfigError, "sampling.mask", "12 x 10", "24 x 20"):
         small_experiment(sampling={"mask": np.ones((10, 12), dtype=bool)})
-    assert str(caught.value) == "sampling.mask: got a mask of 12 x 10 pixels; the detector has 24 x 20"
 
 
-@pytest.mark.parametrize(("section", "settings", "message"), [
-    (Beam, {"fluence": -1.0}, "beam.fluence: got -1 photons/m^2; fluence must be >= 0 photons/m^2"),
+@pytest.mark.parametrize(("section", "settings", "says"), [
+    (Beam, {"fluence": -1.0}, ("beam.fluence", "-1 photons/m^2", "fluence")),
     (Beam, {"flux": 1e12, "beamsize_mm": 0.0},
-     "beam.beamsize_mm: got 0 mm; with a flux the beam size must be > 0 mm"),
-    (Beam, {"dispersion_percent": 250.0}, "beam.dispersion_percent: got 250 %; dispersion must be < 200 % "
-     "to keep wavelengths positive"),
+     ("beam.beamsize_mm", "0 mm", "flux", "size")),
+    (Beam, {"dispersion_percent": 250.0}, ("beam.dispersion_percent", "250 %", "200 %")),
     (Beam, {"kahn_factor": math.inf},
-     "beam.kahn_factor: got inf; the Kahn polarization factor must be a finite number"),
+     ("beam.kahn_factor", "inf", "finite")),
     (Beam, {"sources": (Source((1.0, 0.0, 0.0), 1.0, -1e-10),)},
-     "beam.sources[1]: got -1e-10 m; a source wavelength must be > 0 m"),
-    (Goniometer, {"osc_deg": 0.0, "phi_step_deg": 1.0}, "goniometer.osc_deg: got 0 deg with a phi step "
-     "and no number of steps, so that there is nothing to render; give -phisteps or a range > 0 deg"),
-    (Goniometer, {"phi_steps": -2}, "goniometer.phi_steps: got -2; the number of phi steps must be >= 0"),
-    (Sampling, {"oversample": -1}, "sampling.oversample: got -1; oversampling must be >= 0"),
-    (Sampling, {"dmin_A": math.nan}, "sampling.dmin_A: got nan A; dmin must be a finite number"),
+     ("beam.sources[1]", "-1e-10 m", "wavelength")),
+    (Goniometer, {"osc_deg": 0.0, "phi_step_deg": 1.0}, ("goniometer.osc_deg", "0 deg", "step", "-phisteps")),
+    (Goniometer, {"phi_steps": -2}, ("goniometer.phi_steps", "-2", "steps")),
+    (Sampling, {"oversample": -1}, ("sampling.oversample", "-1", "oversampl")),
+    (Sampling, {"dmin_A": math.nan}, ("sampling.dmin_A", "nan A", "finite")),
 ])
-def test_bad_values(section, settings, message):
-    with pytest.raises(ConfigError) as caught:
+def test_bad_values(section, settings, says):
+    with refusal(ConfigError, *says):
         section(**settings)
-    assert str(caught.value) == message
 
 
 def test_flux_overrules_fluence():

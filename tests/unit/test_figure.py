@@ -18,6 +18,7 @@ from cubragg.view.annotations import ring_resolutions
 from cubragg.view.colours import COLOUR_MAPS, Style
 from cubragg.view.figure import Notes, Spots, draw, require_matplotlib, write_picture
 from cubragg.view.resolution import beam_spot, image_resolution
+from support.messages import refusal
 
 LAMBDA = 1.0
 
@@ -153,6 +154,5 @@ def test_rings_divide_any_range():
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.figure")
-    with pytest.raises(ConfigError) as caught:
+    with refusal(ConfigError, "--png-rings", "", "matplotlib", "pip install 'cubragg[plot]'"):
         require_matplotlib("--png-rings")
-    assert str(caught.value) == "--png-rings: needs matplotlib; pip install 'cubragg[plot]'"

@@ -19,6 +19,7 @@ from cubragg.io.reflections.read import list_kind, read_reflections
 from cubragg.io.reflections.xds_hkl import read_xds
 from cubragg.plan.plan import make_plan
 from support.experiments import small_experiment
+from support.messages import mentioned, refusal, states
 from support.nexus_file import write as write_nexus
 
 #: A turn of 90 degrees about z.
@@ -111,14 +112,13 @@ def test_beams_of_other_particles():
     document["beam"][0].update(__id__="monochromatic", probe="electron", wavelength=0.0251)
     models = read_models(written("a.expt", json.dumps(document)))
     assert models.beam.wavelength_A == 0.0251
-    assert models.warnings == ("the beam consists of electrons; scattering and polarization are those of X-rays of "
-                              "the same wavelength",)
+    warning, = models.warnings
+    states(warning, "beam", "", "electron", "X-rays", "wavelength")
     document["beam"][0].update(probe="x-ray")
     assert not read_models(written("b.expt", json.dumps(document))).warnings
     del document["beam"][0]["wavelength"]
     document["beam"][0].update(__id__="polychromatic", wavelength_range=[0.2, 10.0])
-    with pytest.raises(FormatError, match=r"c\.expt\.beam\[0\]: got a polychromatic beam; a monochromatic one is "
-                       r"accepted"):
+    with refusal(FormatError, "c.expt.beam[0]", "", "polychromatic"):
         read_models(written("c.expt", json.dumps(document)))
 
 
@@ -129,7 +129,7 @@ def test_a_shift_in_a_data_file_is_left_out():
     text = GEOM.replace("res", "detector_shift_x = /entry/shots/shift_x mm\nres")
     models = read_models(written("a.geom", text))
     assert models.panels == read_models(written("b.geom", GEOM)).panels
-    assert models.warnings[0].startswith("a.geom: the detector shift refers to a data file (/entry/shots/shift_x mm) ")
+    states(models.warnings[0], "a.geom", "/entry/shots/shift_x mm", "shift", "data file")
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -145,7 +145,7 @@ def test_a_beam_centre_off_the_detector_is_told():
     """AT-FROM-063: it may be in pixels."""
     assert not read_models(written("a.img", smv())).warnings
     warning, = read_models(written("b.img", smv(BEAM_CENTER_X=3, BEAM_CENTER_Y=4))).warnings
-    assert "4 mm along fast and 3 mm along slow, is outside the detector of 0.44 x 0.33 mm" in warning
+    states(warning, "", "4 mm", "3 mm", "0.44 x 0.33 mm", "beam cent")
 
 
 def mini_cbf(*lines: str) -> str:
@@ -171,7 +171,7 @@ def test_a_laboratory_image_without_wavelength():
 def test_a_barrel_is_no_plane():
     """AT-FROM-063"""
     mini_cbf("Detector: PILATUS 12M, S/N 1", "Pixel_size 172e-6 m x 172e-6 m")
-    with pytest.raises(FormatError, match=r"a\.cbf: got an image of a PILATUS 12M, whose header does not describe"):
+    with refusal(FormatError, "a.cbf", "PILATUS 12M", "header"):
         read_models("a.cbf")
 
 
@@ -181,7 +181,7 @@ def test_packed_images_and_lists(pack):
     assert read_models(written("a.img.z", pack(smv()))) == read_models(written("a.img", smv()))
     found = read_reflections(written("a.hkl.z", pack(b"1 0 0 5\n0 2 0 7\n")))
     assert (found.hkl.tolist(), found.amplitudes.tolist()) == ([[1, 0, 0], [0, 2, 0]], [5.0, 7.0])
-    with pytest.raises(FormatError, match=r"damaged or truncated (gzip|bzip2) file"):
+    with refusal(FormatError, "b.hkl.z", "", {gzip.compress: "gzip", bz2.compress: "bzip2"}[pack]):
         read_reflections(written("b.hkl.z", pack(b"1 0 0 5\n" * 9)[:-4]))
 
 
@@ -202,7 +202,7 @@ def test_a_packed_mtz():
     mtz.add_column("M/ISYM", "Y")
     mtz.set_data(np.array([[1, 2, 3, 6.5, 1], [1, 2, 3, 6.7, 2]], dtype=np.float32))
     mtz.write_to_file("b.mtz")
-    with pytest.raises(FormatError, match=r"b\.mtz: got unmerged reflections; a merged MTZ file is accepted"):
+    with refusal(FormatError, "b.mtz", "", "unmerged"):
         read_reflections("b.mtz")
 
 
@@ -257,7 +257,7 @@ def test_scaled_intensities_of_xds():
     # -1 -2 3 is a mate of 1 2 3 by the twofold screw along c: the mean of 9 and 25.
     assert listed[1, 2, 3] == pytest.approx(np.sqrt(17.0))
     assert (listed[2, 0, 0], (1, 2, 4) in listed) == (4.0, False)
-    assert any("1 misfits (negative sigma) are left out" in line for line in found.provenance_lines)
+    assert mentioned(found.provenance_lines, "", "1", "misfit", "left out")
 
 
 def test_unmerged_rows_of_xds_as_gemmi_reads_them():
@@ -280,24 +280,24 @@ def test_unmerged_rows_of_xds_as_gemmi_reads_them():
     assert np.array_equal(exported.values, found.values)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("!OUTPUT_FILE=INTEGRATE.HKL    DATE= 3-Nov-2020\n!END_OF_HEADER\n 1 0 0 5 1\n", "XDS that are not scaled"),
-    (XDS.replace("=   19", "=  290"), "got SPACE_GROUP_NUMBER 290; 1 to 230 are accepted"),
-    (XDS.partition("!END_OF_HEADER")[0], "no reflections"),
-    (XDS.replace("!UNIT_CELL", "!CELL"), "got 0 numbers for UNIT_CELL_CONSTANTS; 6 are needed"),
-    (XDS.replace("9.000E+00  1.000E+00", "9"), r"a\.HKL:13: got 4 columns; a reflection needs h k l I sigma"),
-    (XDS.replace("     1     2     3", "   1.5     2     3"), r"a\.HKL:13: got 1\.5; h must be a whole number"),
-    (XDS.replace("2.500E+01", "nan"), r"a\.HKL:14: got nan; I must be a finite number"),
+@pytest.mark.parametrize(("text", "says"), [
+    ("!OUTPUT_FILE=INTEGRATE.HKL    DATE= 3-Nov-2020\n!END_OF_HEADER\n 1 0 0 5 1\n", ("a.HKL", "", "XDS", "scaled")),
+    (XDS.replace("=   19", "=  290"), ("a.HKL", "SPACE_GROUP_NUMBER 290", "230")),
+    (XDS.partition("!END_OF_HEADER")[0], ("a.HKL", "", "no reflections")),
+    (XDS.replace("!UNIT_CELL", "!CELL"), ("a.HKL", "0", "UNIT_CELL_CONSTANTS", "6")),
+    (XDS.replace("9.000E+00  1.000E+00", "9"), ("a.HKL:13", "4", "h k l I sigma")),
+    (XDS.replace("     1     2     3", "   1.5     2     3"), ("a.HKL:13", "1.5", "h", "whole number")),
+    (XDS.replace("2.500E+01", "nan"), ("a.HKL:14", "nan", "I", "finite")),
 ])
-def test_lists_of_xds_that_cannot_be_used(text, message):
+def test_lists_of_xds_that_cannot_be_used(text, says):
     """AT-STR-018"""
-    with pytest.raises(FormatError, match=message):
+    with refusal(FormatError, *says):
         read_reflections(written("a.HKL", text))
 
 
 def test_intensities_of_crystfel_are_told():
     """AT-STR-018"""
-    with pytest.raises(FormatError, match=r"a\.hkl: got a CrystFEL reflection list, which contains no unit cell"):
+    with refusal(FormatError, "a.hkl", "", "CrystFEL", "cell", "MTZ"):
         read_reflections(written("a.hkl", "CrystFEL reflection list version 2.0\nSymmetry: 4/mmm\n"))
 
 
@@ -326,12 +326,11 @@ def test_the_reference_setting_names_the_group():
 def test_operations_without_a_known_group():
     """AT-STR-019"""
     operations = "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,-y,z+1/3"
-    with pytest.raises(FormatError, match=r"a\.cif: got 2 symmetry operations, which match no setting"):
+    with refusal(FormatError, "a.cif", "2", "symmetry operations", "space group"):
         read_model(small_cif(operations))
 
 
 def test_a_wavelength_that_no_sampling_resolves():
     """AT-SAM-005"""
-    with pytest.raises(ConfigError, match=r"oversample: got no number of sub-pixels, and the fringes of this crystal "
-                       r"need more"):
+    with refusal(ConfigError, "sampling.oversample", "", "1000", "sub-pixel"):
         make_plan(small_experiment(beam={"wavelength_A": 2.5e-12}, sampling={"oversample": None}))

@@ -26,6 +26,7 @@ from cubragg.io.geometry.sniff import read_models
 from cubragg.io.geometry.xds_inp import Data, xds_inp_text
 from cubragg.io.images.smv import smv_header, write_smv
 from support.experiments import Hung, hung, small_experiment
+from support.messages import refusal, states
 
 SAME_MM = 1e-9
 
@@ -259,15 +260,15 @@ def test_a_series_in_xds_inp():
     assert (whole["DATA_RANGE"], whole["SPOT_RANGE"], whole["STARTING_FRAME"]) == (["3 22"], ["3 22"], ["3"])
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"scan": ScanModel(0.0, 0.0)}, "XDS needs a rotation range"),
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"scan": ScanModel(0.0, 0.0)}, ("--xds-inp", "", "rotation", "XDS")),
     ({"panels": (Panel(3, 3, (0.0, 0.0, -9.0), (0.1, 0.0, 0.0), (0.0, 0.1, 0.0)),
                  Panel(3, 3, (1.0, 0.0, -9.0), (0.2, 0.0, 0.0), (0.0, 0.1, 0.0), offset=(3, 0)))},
-     "different sizes")])
-def test_what_xds_does_not_know_is_refused(changes, message):
+     ("--xds-inp", "", "size"))])
+def test_what_xds_does_not_know_is_refused(changes, says):
     """AT-FROM-020"""
     models = dataclasses.replace(models_of(experiment(three_panels())), **changes)
-    with pytest.raises(FormatError, match=message):
+    with refusal(FormatError, *says):
         xds_inp_text("--xds-inp", models, Data(None, "ADSC", 0, 9))
 
 
@@ -311,7 +312,7 @@ def test_a_nanobragg_header_has_the_true_centre_in_denzo_s(tmp_path):
     """AT-FROM-028: whatever the convention of its BEAM_CENTER_X; a tilt that no key fixes is told."""
     models = told(tmp_path, smv_text(BEAMLINE="fake", DENZO_X_BEAM=1.2, DENZO_Y_BEAM=0.4, TWOTHETA=5), "a.img")
     assert models.panels[0].origin_mm == (-0.4, 1.2, -90.0)
-    assert models.warnings[0].endswith("two-theta angle of 5 deg but no axis; the detector is assumed to be untilted")
+    states(models.warnings[0], "", "5 deg", "two-theta", "axis", "untilted")
 
 
 @pytest.mark.parametrize(("convention", "known"), [("mosflm", True), ("denzo", True), ("xds", False), ("adxv", False)])
@@ -333,10 +334,9 @@ def test_a_nanobragg_header_fixes_a_detector_that_leans(tmp_path, convention, kn
     assert [np.linalg.norm(x) for x in found] == pytest.approx([np.linalg.norm(x) for x in true], abs=2e-3)
     if known:
         np.testing.assert_allclose(found, true, atol=2e-3)
-    assert [warning.partition("tilted detector ")[2] for warning in read.warnings] == [
-        "does not specify its rotation about the beam; the fast axis is assumed to be as close to the spindle as "
-        "possible"
-    ][known:]
+    assert len(read.warnings) == (not known)
+    for warning in read.warnings:
+        states(warning, "", "", "about the beam", "fast axis", "spindle")
 
 
 def pilatus(tmp_path, **changes):
@@ -440,7 +440,8 @@ def test_models_along_a_scan_are_those_of_its_start(tmp_path):
     assert models.crystal.a_matrix == (0.01, 0, 0, 0, 0.02, 0, 0, 0, 0.03)
     assert models.beam.wavelength_A == pytest.approx(1.0 / math.hypot(0.1, 0.99))
     assert models.beam.direction == pytest.approx(np.array((0.0, 0.1, -0.99)) / math.hypot(0.1, 0.99))
-    assert models.warnings == ("the crystal orientation varies over the scan; the first one is used",)
+    warning, = models.warnings
+    states(warning, "crystal", "", "scan", "first")
 
 
 def test_a_scan_that_runs_backwards(tmp_path):
@@ -464,64 +465,64 @@ def test_one_of_several_experiments(tmp_path):
     document["beam"].append({"direction": [0, 0, 1], "wavelength": 2.0})
     first = read_json(tmp_path, document)
     assert first.beam.wavelength_A == 1.0
-    assert "has 2 experiments" in first.warnings[0]
+    states(first.warnings[0], "", "2 experiments")
     second = read_models(tmp_path / "x.expt", 1)
     assert (second.beam.wavelength_A, second.warnings) == (2.0, ())
-    with pytest.raises(FormatError, match="got experiment 2; the file has 2, counted from 0"):
+    with refusal(FormatError, str(tmp_path / "x.expt"), "experiment 2", "2", "0"):
         read_models(tmp_path / "x.expt", 2)
 
 
 BAD_PANEL = expt()["detector"][0]["panels"][0]
 
 
-@pytest.mark.parametrize(("name", "text", "message"), [
-    ("x.expt", json.dumps(expt())[:200], "not JSON"),
-    ("x.expt", json.dumps(expt(experiment=[{"beam": 0}])), "has no detector; both beam and detector are needed"),
-    ("x.expt", json.dumps(expt(experiment=[])), "no experiment in the list"),
-    ("x.expt", json.dumps({}), "there is no experiment"),
-    ("x.expt", json.dumps(expt(beam=[])), "experiment[0].beam: got index 0; the list has 0 entries"),
+@pytest.mark.parametrize(("name", "text", "says"), [
+    ("x.expt", json.dumps(expt())[:200], ("", "JSON")),
+    ("x.expt", json.dumps(expt(experiment=[{"beam": 0}])), ("", "no detector", "beam")),
+    ("x.expt", json.dumps(expt(experiment=[])), ("", "no experiment")),
+    ("x.expt", json.dumps({}), ("", "no experiment")),
+    ("x.expt", json.dumps(expt(beam=[])), ("", "experiment[0].beam", "0")),
     ("x.expt", json.dumps(expt(beam=[{"direction": [0, 0, 0], "wavelength": 1.0}])),
-     "the wavelength must be > 0 A and the direction not zero"),
+     ("", "0 A", "direction")),
     ("x.expt", json.dumps(expt(beam=[{"direction": [0, 0, "1"], "wavelength": 1.0}])),
-     "got '1'; it must be a finite number"),
-    ("x.expt", json.dumps(expt(detector=[{"panels": []}])), "there is no panel"),
-    ("x.expt", json.dumps(expt(detector=[{"panels": [{**BAD_PANEL, "image_size": [0, 8]}]}])), "must be >= 1"),
+     ("1", "finite")),
+    ("x.expt", json.dumps(expt(detector=[{"panels": []}])), ("", "no panel")),
+    ("x.expt", json.dumps(expt(detector=[{"panels": [{**BAD_PANEL, "image_size": [0, 8]}]}])), ("0", "1")),
     ("x.expt", json.dumps(expt(detector=[{"panels": [{**BAD_PANEL, "raw_image_offset": [1, 1]}, BAD_PANEL]}])),
-     "panels a and a overlap in the image"),
+     ("", "panels a and a", "overlap", "image")),
     ("x.expt", json.dumps(expt(detector=[{"panels": [{**BAD_PANEL, "origin": [-5, 4, 0]}]}])),
-     "got a panel whose plane is 0 mm from the crystal"),
-    ("x.expt", json.dumps(expt(crystal=[{f"real_space_{axis}": [1, 2, 3] for axis in "abc"}])), "must span a volume"),
-    ("x.geom", GEOM.replace("a/corner_x = 424.384\n", ""), "panel a has no corner_x"),
-    ("x.geom", GEOM.replace("res = 10000\n", ""), "panel a has no res"),
-    ("x.geom", GEOM.replace("b/min_fs", "clen = /a/distance\nb/min_fs"), "but other panels have one; all panels or "
-     "none"),
-    ("x.geom", GEOM.replace("clen = 81 mm", "clen = 81 inch"), "a number with m or mm is accepted"),
-    ("x.geom", GEOM.replace("b/fs = y", "b/fs = up"), "x.geom:21: got fs = up"),
-    ("x.geom", GEOM.replace("b/max_fs = 387", "b/max_fs = 3"), "ranges of pixels begin at 0 or more and ascend"),
-    ("x.geom", GEOM.replace("b/min_fs = 194", "b/min_fs = 193"), "panels a and b overlap in the image"),
-    ("x.geom", GEOM.replace("bad_one/min_fs = 190\n", ""), "needs min and max of fs and ss, or of x and y"),
-    ("x.geom", GEOM + "bad_one/panel = c\n", "there is no panel of that name"),
-    ("x.geom", GEOM.replace("9000 eV", "-3"), "it must be > 0"),
-    ("x.geom", GEOM.replace("photon_energy = 9000 eV", "electron_voltage = 200 kV"), "only X-rays are simulated"),
-    ("x.geom", GEOM + "nonsense\n", "a line is 'name = value'"),
-    ("x.geom", "clen = 3 m\n", "there is no panel"),
-    ("x.geom", GEOM + "no_index = 1\na/no_index = 1\nb/no_index = true\n", "excludes all 2 panels"),
-    ("x.cell", "CrystFEL unit cell file version 1.0\na = 5 A\n", "there is no b"),
-    ("x.img", smv_text(DISTANCE=None), "no DISTANCE in the header"),
-    ("x.img", smv_text(DISTANCE=0), "got DISTANCE 0; it must be > 0"),
-    ("x.img", smv_text(WAVELENGTH="one"), "WAVELENGTH: got 'one'"),
-    ("x.txt", "hello", "got a file of an unknown format; a DIALS .expt"),
-    ("x.txt", b"\0\1\2", "got a file of an unknown format"),
-    ("x.expt", "", "the file is empty; a DIALS .expt"),
-    ("x.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), "an undamaged NXmx file is accepted"),
+     ("0 mm", "panel", "plane", "crystal")),
+    ("x.expt", json.dumps(expt(crystal=[{f"real_space_{axis}": [1, 2, 3] for axis in "abc"}])), ("", "volume")),
+    ("x.geom", GEOM.replace("a/corner_x = 424.384\n", ""), ("", "panel a", "corner_x")),
+    ("x.geom", GEOM.replace("res = 10000\n", ""), ("", "panel a", "no res")),
+    ("x.geom", GEOM.replace("b/min_fs", "clen = /a/distance\nb/min_fs"), ("", "all panels or none")),
+    ("x.geom", GEOM.replace("clen = 81 mm", "clen = 81 inch"), ("inch", "m or mm")),
+    ("x.geom", GEOM.replace("b/fs = y", "b/fs = up"), ("fs = up",)),
+    ("x.geom", GEOM.replace("b/max_fs = 387", "b/max_fs = 3"), ("194 to 3", "panel b")),
+    ("x.geom", GEOM.replace("b/min_fs = 194", "b/min_fs = 193"), ("", "panels a and b", "overlap", "image")),
+    ("x.geom", GEOM.replace("bad_one/min_fs = 190\n", ""), ("", "min", "max", "fs", "ss")),
+    ("x.geom", GEOM + "bad_one/panel = c\n", ("c", "panel")),
+    ("x.geom", GEOM.replace("9000 eV", "-3"), ("-3", "0")),
+    ("x.geom", GEOM.replace("photon_energy = 9000 eV", "electron_voltage = 200 kV"), ("", "X-rays")),
+    ("x.geom", GEOM + "nonsense\n", ("", "name = value")),
+    ("x.geom", "clen = 3 m\n", ("", "no panel")),
+    ("x.geom", GEOM + "no_index = 1\na/no_index = 1\nb/no_index = true\n", ("", "2 panels")),
+    ("x.cell", "CrystFEL unit cell file version 1.0\na = 5 A\n", ("", "b")),
+    ("x.img", smv_text(DISTANCE=None), ("", "DISTANCE", "header")),
+    ("x.img", smv_text(DISTANCE=0), ("DISTANCE 0", "0")),
+    ("x.img", smv_text(WAVELENGTH="one"), ("one", "WAVELENGTH")),
+    ("x.txt", "hello", ("", ".expt", "SMV", "NXmx", ".geom", ".cell")),
+    ("x.txt", b"\0\1\2", ("", ".expt", "SMV", "NXmx", ".geom", ".cell")),
+    ("x.expt", "", ("", "empty", ".expt")),
+    ("x.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), ("", "NXmx")),
 ])
-def test_bad_files_are_told_in_a_line(tmp_path, name, text, message):
+def test_bad_files_are_told_in_a_line(tmp_path, name, text, says):
     """AT-FROM-020"""
     with pytest.raises(FormatError) as caught:
         told(tmp_path, text, name)
-    assert message in str(caught.value)
-    assert str(caught.value).startswith(str(tmp_path / name))
-    assert "\n" not in str(caught.value)
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path / name))
+    # A line or a place inside the file may follow its name.
+    states(message.removeprefix(str(tmp_path / name)), "", *says)
 
 
 def places(value, path=()):
@@ -561,12 +562,12 @@ def test_damage_anywhere_is_told_in_a_line(tmp_path_factory, place, damage):
         assert read_models(path).panels
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"Beam_xy": None}, "no Beam_xy in the header"),
-    ({"Wavelength": "0 A"}, "got Wavelength 0; it must be > 0")])
-def test_bad_cbf_headers_are_told_in_a_line(tmp_path, changes, message):
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"Beam_xy": None}, ("", "Beam_xy", "header")),
+    ({"Wavelength": "0 A"}, ("Wavelength 0", "0"))])
+def test_bad_cbf_headers_are_told_in_a_line(tmp_path, changes, says):
     """AT-FROM-020"""
-    with pytest.raises(FormatError, match=re.escape(message)):
+    with refusal(FormatError, "", *says):
         pilatus(tmp_path, **changes)
 
 
@@ -575,5 +576,5 @@ def test_kinds_are_told_by_what_is_in_a_file(tmp_path):
     assert told(tmp_path, GEOM, "x.expt2").panels
     assert told(tmp_path, json.dumps(expt()), "x.geom").crystal
     assert told(tmp_path, smv_text(), "x.cbf").scan
-    with pytest.raises(FormatError, match=r"only an \.expt has several"):
+    with refusal(FormatError, str(tmp_path / "x.expt2"), "", ".expt", "several"):
         read_models(tmp_path / "x.expt2", 1)

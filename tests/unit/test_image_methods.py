@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cubragg as cb
+from support.messages import refusal
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_the_seed_decides_the_counts(image):
 def test_counts_beyond_32_bits_are_refused(image):
     from dataclasses import replace
 
-    with pytest.raises(cb.FormatError, match=r"pixel .* fast.*2147483647"):
+    with refusal(cb.FormatError, "", "", "pixel", "fast", "slow", "2147483647"):
         replace(image, photons=image.photons * np.float32(1e12)).counts()
 
 
@@ -70,7 +71,7 @@ def test_methods_and_precisions_that_do_not_exist(image):
     for call, keyword in ((cb.simulate, {"method": "guessed"}), (cb.predict, {"method": "guessed"}),
                           (cb.predict, {"precision": "single"})):
         name, value = next(iter(keyword.items()))
-        with pytest.raises(cb.ConfigError, match=f"{name}.*{value}.*accepted"):
+        with refusal(cb.ConfigError, name, value):
             call(image.experiment, **keyword)
 
 
@@ -115,17 +116,17 @@ def test_bright_pixels_saturate_an_smv_image_and_are_refused_elsewhere(image, tm
     bright = replace(image, photons=image.photons * np.float32(1e7))
     bright.save(tmp_path / "a.img")
     assert read_smv(tmp_path / "a.img").pixels.max() == 65535
-    with pytest.raises(cb.FormatError, match=r"a\.cbf: .*pixel.*2147483647"):
+    with refusal(cb.FormatError, str(tmp_path / "a.cbf"), "", "pixel", "2147483647"):
         replace(image, photons=image.photons * np.float32(1e12)).save(tmp_path / "a.cbf")
     assert [path.name for path in tmp_path.iterdir()] == ["a.img"]
 
 
-@pytest.mark.parametrize(("name", "what", "words"), [
-    ("a.xyz", "counts", r"a\.xyz: .*accepted are .*\.cbf"), ("a.cbf", "photons", r"a\.cbf: .*counts"),
-    ("a.img", "photons", r"a\.img: .*counts"), ("a.bin", "counts", r"a\.bin: .*photons"),
-    ("a.cbf", "light", r"what: got 'light'.*counts and photons")])
-def test_what_a_format_does_not_hold(image, name, what, words, tmp_path):
-    with pytest.raises(cb.FormatError, match=words):
+@pytest.mark.parametrize(("name", "what", "says"), [
+    ("a.xyz", "counts", ("a.xyz", "", ".cbf")), ("a.cbf", "photons", ("a.cbf", "", "counts")),
+    ("a.img", "photons", ("a.img", "", "counts")), ("a.bin", "counts", ("a.bin", "", "photons")),
+    ("a.cbf", "light", ("what", "light", "counts", "photons"))])
+def test_what_a_format_does_not_hold(image, name, what, says, tmp_path):
+    with refusal(cb.FormatError, *says):
         image.save(tmp_path / name, what=what)
     assert not list(tmp_path.iterdir())
 
@@ -136,7 +137,7 @@ def test_a_geometry_that_a_format_cannot_describe(image, tmp_path):
     experiment = image.experiment
     detector = replace(experiment.detector, twotheta_deg=20.0)
     tilted = cb.simulate(replace(experiment, detector=detector), backend="numpy")
-    with pytest.raises(cb.FormatError, match=r"a\.cbf: got a detector that does not face the beam"):
+    with refusal(cb.FormatError, str(tmp_path / "a.cbf"), "", "face"):
         tilted.save(tmp_path / "a.cbf")
     tilted.save(tmp_path / "a.nxs")
     assert [path.name for path in tmp_path.iterdir()] == ["a.nxs"]

@@ -18,6 +18,7 @@ from cubragg.io.images.image_panels import facing_frame, sensor_in_common, trust
 from cubragg.io.images.smv import adsc_header, header_value, write_smv
 from cubragg.io.images.tiff import TYPES, write_tiff
 from support.experiments import Hung, hung
+from support.messages import refusal
 
 
 def facing(detector: Detector, *, rotating: bool = True):
@@ -43,36 +44,35 @@ def test_panels_on_a_grid_have_the_beam_where_the_whole_has_it(first):
     assert live_pixels(detector.panels).sum() == 240
 
 
-@pytest.mark.parametrize(("settings", "rotating", "message"), [
-    ({"rotx_deg": 1e-3}, True, ""),  # MOSFLM: x is the beam, the picture stays flat, the spindle is off the fast axis
-    ({"roty_deg": 1e-3}, False, "got a detector that does not face the beam"),
-    ({"twotheta_deg": 5.0}, False, "got a detector that does not face the beam"),
-    ({"convention": "adxv"}, False, "got an image whose fast axis, slow axis and beam are left-handed"),
-    ({"convention": "dials"}, True, "got a spindle that is not along the fast axis"),
+@pytest.mark.parametrize(("settings", "rotating", "says"), [
+    # MOSFLM: x is the beam, the picture stays flat, the spindle is off the fast axis.
+    ({"rotx_deg": 1e-3}, True, ("", "", "spindle", "fast axis")),
+    ({"roty_deg": 1e-3}, False, ("", "", "face")),
+    ({"twotheta_deg": 5.0}, False, ("", "", "face")),
+    ({"convention": "adxv"}, False, ("", "", "left-handed")),
+    ({"convention": "dials"}, True, ("", "", "spindle", "fast axis")),
     ({"convention": "dials"}, False, None),
     ({"rotx_deg": 30.0}, False, None)])
-def test_refuses(settings, rotating, message):
+def test_refuses(settings, rotating, says):
     detector = Detector(**{"convention": "mosflm", "fast_pixels": 20, "slow_pixels": 10, **settings})
-    if message is None:
+    if says is None:
         facing(detector, rotating=rotating)
         return
-    with pytest.raises(FormatError) as caught:
+    with refusal(FormatError, *says):
         facing(detector, rotating=rotating)
-    assert str(caught.value) == (message or "got a spindle that is not along the fast axis")
 
 
-@pytest.mark.parametrize(("second", "message"), [
-    ({"origin_mm": (1.2, 0.002, 0.0)}, "got panel 'b' 2 um from the pixel grid of panel 'a'"),
-    ({"origin_mm": (1.2, 0.0, 0.05)}, "got panel 'b' 50 um from the pixel grid of panel 'a'"),
+@pytest.mark.parametrize(("second", "says"), [
+    ({"origin_mm": (1.2, 0.002, 0.0)}, ("", "2 um", "b", "a", "grid")),
+    ({"origin_mm": (1.2, 0.0, 0.05)}, ("", "50 um", "b", "a", "grid")),
     ({"origin_mm": (1.2, 0.0, 0.0), "fast": (1.0, 1e-3, 0.0), "slow": (-1e-3, 1.0, 0.0)},
-     "got panels 'a' and 'b' rotated relative to one another"),
-    ({"origin_mm": (1.2, 0.0, 0.0), "pixel_slow_mm": 0.2}, "got panels 'a' and 'b' with pixels of different sizes")])
-def test_refuses_panels_off_the_grid(second, message):
+     ("", "", "a", "b", "rotat")),
+    ({"origin_mm": (1.2, 0.0, 0.0), "pixel_slow_mm": 0.2}, ("", "", "a", "b", "size"))])
+def test_refuses_panels_off_the_grid(second, says):
     b = Hung(**{"fast_pixels": 10, "slow_pixels": 8, "pixel_fast_mm": 0.1, "pixel_slow_mm": 0.1, "offset": (12, 0),
                  "name": "b", **second})
-    with pytest.raises(FormatError) as caught:
+    with refusal(FormatError, *says):
         facing(hung(Detector("xds", 0.1), (Hung(10, 8, 0.1, 0.1, name="a"), b)))
-    assert str(caught.value) == message
 
 
 def test_what_panels_have_in_common():
@@ -85,7 +85,7 @@ def test_what_panels_have_in_common():
     assert trusted_of(Detector().placed().panels) is None
     material, thickness = sensor_in_common(same)
     assert (material, thickness) == ("CdTe", pytest.approx(7.5e-4))
-    with pytest.raises(FormatError, match=r"^got 2 different sensors: CdTe of 450 um, CdTe of 750 um$"):
+    with refusal(FormatError, "", "2", "sensor", "CdTe of 450 um", "CdTe of 750 um"):
         sensor_in_common(other)
 
 
@@ -113,7 +113,7 @@ def test_adsc_header_for_denzo_is_the_same_detector(tmp_path):
 
 def test_adsc_refuses_oblong_pixels():
     detector = hung(Detector("xds"), [Hung(10, 8, 0.1, 0.2)])
-    with pytest.raises(FormatError, match=r"^got pixels of 0.1 x 0.2 mm$"):
+    with refusal(FormatError, "", "0.1 x 0.2 mm", "pixel"):
         adsc(facing(detector))
 
 
@@ -156,13 +156,11 @@ def test_tiff_is_read_by_fabio_and_pillow(type_name, tmp_path):
 @pytest.mark.parametrize(("type_name", "value", "shown"), [
     ("uint16", 65536.0, "65536"), ("int32", 2.0**31, "2147483648"), ("int32", math.nan, "nan")])
 def test_tiff_names_the_first_pixel_out_of_range(type_name, value, shown):
-    with pytest.raises(FormatError) as caught:
+    with refusal(FormatError, "a.tif", shown, "0 fast, 1 slow", f"{TYPES[type_name].highest}"):
         stored_pixels(np.array([[1.0], [value]]), TYPES[type_name], np.ones((2, 1), bool), where="a.tif")
-    assert str(caught.value) == (f"a.tif: got {shown} at pixel 0 fast, 1 slow; counts are 0 to "
-                                 f"{TYPES[type_name].highest}")
 
 
 def test_tiff_refuses_other_types(tmp_path):
-    with pytest.raises(FormatError, match=r"got a float64 array of shape \(2, 2\); a TIFF image holds int32 pixels"):
+    with refusal(FormatError, str(tmp_path / "a.tif"), "float64", "(2, 2)", "int32"):
         write_tiff(tmp_path / "a.tif", np.ones((2, 2)))
     assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ from cubragg.errors import FormatError
 from cubragg.experiment.sensor import attenuation_um
 from cubragg.io.geometry.experiment_models import ScanModel
 from cubragg.io.geometry.sniff import read_models
+from support.messages import refusal
 from support.nexus_file import STEPS, write
 
 nxmx = pytest.importorskip("nxmx")
@@ -91,32 +92,30 @@ def spoiled(path, what):
         what(file)
 
 
-@pytest.mark.parametrize(("what", "message"), [
-    (lambda file: file["entry/instrument"].pop("beam"), "no NXbeam with an incident_wavelength"),
-    (lambda file: file["entry/instrument"].pop("detector"), "no NXdetector in it"),
-    (lambda file: file.pop("entry"), "no NXentry in it; an NXmx file has one"),
+@pytest.mark.parametrize(("what", "says"), [
+    (lambda file: file["entry/instrument"].pop("beam"), ("", "NXbeam", "incident_wavelength")),
+    (lambda file: file["entry/instrument"].pop("detector"), ("", "NXdetector")),
+    (lambda file: file.pop("entry"), ("", "NXentry", "NXmx")),
     (lambda file: file["entry/instrument/beam/incident_wavelength"].attrs.update({"units": "furlong"}),
-     "got the unit 'furlong'"),
-    (lambda file: file["entry/instrument/beam/incident_wavelength"].write_direct(np.array(0.0)), "it must be > 0 A"),
-    (lambda file: file[f"{STEPS}/arm"].attrs.update({"depends_on": "distance"}), "has more than 100 steps"),
-    (lambda file: file[f"{STEPS}/arm"].attrs.update({"depends_on": "nowhere"}), "depends on nowhere, which is not"),
-    (lambda file: file[f"{STEPS}/arm"].attrs.update({"transformation_type": "magic"}), "'magic'"),
-    (lambda file: file[f"{STEPS}/arm"].attrs.pop("vector"), "got no vector of three numbers"),
-    (lambda file: file["entry/instrument/detector/module1"].pop("data_size"), "there is no data_size in it"),
+     ("furlong", "unit")),
+    (lambda file: file["entry/instrument/beam/incident_wavelength"].write_direct(np.array(0.0)), ("0 A",)),
+    (lambda file: file[f"{STEPS}/arm"].attrs.update({"depends_on": "distance"}), ("", "arm", "depends_on")),
+    (lambda file: file[f"{STEPS}/arm"].attrs.update({"depends_on": "nowhere"}), ("nowhere", "depends")),
+    (lambda file: file[f"{STEPS}/arm"].attrs.update({"transformation_type": "magic"}), ("magic",)),
+    (lambda file: file[f"{STEPS}/arm"].attrs.pop("vector"), ("", "vector", "three")),
+    (lambda file: file["entry/instrument/detector/module1"].pop("data_size"), ("", "data_size")),
     (lambda file: file["entry/instrument/detector/module1/data_origin"].write_direct(np.array([60, 0])),
-     "not all in the pixel_mask of 40 x 65"),
+     ("40 x 65", "pixel_mask")),
 ])
-def test_bad_files_are_told_in_a_line(tmp_path, what, message):
+def test_bad_files_are_told_in_a_line(tmp_path, what, says):
     """AT-FROM-020"""
     spoiled(tmp_path / "a.nxs", what)
-    with pytest.raises(FormatError) as caught:
+    with refusal(FormatError, str(tmp_path / "a.nxs"), *says):
         read_models(tmp_path / "a.nxs")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_detector_that_cannot_be_placed(tmp_path):
     """AT-FROM-020"""
     write(tmp_path / "a.nxs", modules=0)
-    with pytest.raises(FormatError, match="neither an NXdetector_module nor x_pixel_size"):
+    with refusal(FormatError, str(tmp_path / "a.nxs"), "", "NXdetector_module", "x_pixel_size"):
         read_models(tmp_path / "a.nxs")

@@ -16,6 +16,7 @@ from cubragg.parity.pixel_trace import MAX_SAMPLES, PixelTrace, Step, format_tra
 from cubragg.parity.trace_compare import first_divergence, format_steps, from_json, parse_printout, printout_divergence
 from cubragg.plan.plan import make_plan
 from support.experiments import random_experiment, small_experiment
+from support.messages import refusal
 
 FAST, SLOW = 7, 9
 RICH = {
@@ -121,22 +122,18 @@ def test_too_many_samples_are_refused():
     plan = make_plan(small_experiment(crystal={"mosaic_spread_deg": 1.0, "mosaic_domains": 600},
                                       sampling={"oversample": 10}))
     assert trace_pixel(plan, 3, 4).photons > 0.0
-    with pytest.raises(ConfigError) as caught:
+    with refusal(ConfigError, "trace", "60000 samples", f"{MAX_SAMPLES}", "--last"):
         trace_steps(plan, 3, 4)
-    assert str(caught.value) == (f"trace: got 60000 samples in a pixel; at most {MAX_SAMPLES} are traced step by "
-                                 "step, --last prints only the last one")
 
 
-@pytest.mark.parametrize(("settings", "pixel", "message"), [
-    ({"semantics": "physical"}, (3, 4), "semantics: got physical; pixels are traced in "
-     "nanobragg semantics only: type --semantics nanobragg"),
+@pytest.mark.parametrize(("settings", "pixel", "says"), [
+    ({"semantics": "physical"}, (3, 4), ("semantics", "physical", "nanobragg", "trace")),
     ({"sampling": {"roi": (2, 5, 3, 6)}}, (1, 4),
-     "trace: got pixel 1 4; the region is 2 to 5 fast and 3 to 6 slow"),
+     ("trace", "1 4", "2 to 5 fast", "3 to 6 slow")),
 ])
-def test_pixels_that_cannot_be_traced(settings, pixel, message):
-    with pytest.raises(ConfigError) as caught:
+def test_pixels_that_cannot_be_traced(settings, pixel, says):
+    with refusal(ConfigError, *says):
         trace_steps(make_plan(small_experiment(**settings)), *pixel)
-    assert str(caught.value) == message
 
 
 # its two forms
@@ -163,18 +160,17 @@ def test_json_gives_back_every_bit(plan, steps, tmp_path):
     assert first_divergence(read, steps, 0.0) is None
 
 
-@pytest.mark.parametrize(("text", "reason"), [
-    ("{}", "KeyError: 'steps'"),
-    ("[1]", "TypeError: list indices must be integers or slices, not str"),
+@pytest.mark.parametrize(("text", "says"), [
+    ("{}", ("", "trace", "'steps'")),
+    ("[1]", ("", "trace", "indices must be integers")),
     ('{"fast": 1, "slow": 2, "steps": [{"place": "a", "name": "b", "values": [[]], "unit": "", "scale": 0}]}',
-     "ValueError: a value is neither a number nor a string"),
+     ("", "trace", "neither")),
 ])
-def test_json_that_is_no_trace(tmp_path, text, reason):
+def test_json_that_is_no_trace(tmp_path, text, says):
     path = tmp_path / "x.json"
     path.write_text(text)
-    with pytest.raises(FormatError) as caught:
+    with refusal(FormatError, str(path), *says, "cubragg trace --json"):
         from_json(path)
-    assert str(caught.value) == f"{path}: not a trace ({reason}); the output of 'cubragg trace --json' is accepted"
 
 
 # planted errors are named by the quantity in which they were planted
@@ -349,10 +345,8 @@ def test_a_printout_that_parts(upright, old, new, place, name):
 
 
 def test_a_pixel_that_is_not_printed(upright):
-    with pytest.raises(FormatError) as caught:
+    with refusal(FormatError, "the C program", f"{FAST} {SLOW}", "line", "-roi", "-mask"):
         parse_printout(PRINTOUT, FAST, SLOW)
-    assert str(caught.value) == (f"the C program: no line for pixel {FAST} {SLOW}; it must be rendered (-roi, -mask) "
-                                 "to be printed")
 
 
 def test_a_pixel_behind_a_warning_without_line_end(upright):
