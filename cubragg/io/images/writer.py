@@ -6,6 +6,7 @@ A format is a class in a module of this folder with the members of `Writer`, and
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -66,7 +67,7 @@ class Writer(Protocol):
         """Finish the file with the images so far, or remove it; return whether there is a file."""
 
 
-class OneImageWriter:
+class OneImageWriter(ABC):
     """Base of writers with one image per file: ``_write`` writes a complete file or none."""
 
     holds_series: ClassVar[bool] = False
@@ -98,8 +99,9 @@ class OneImageWriter:
         """Return ``keep``: `append` has written the file."""
         return keep
 
+    @abstractmethod
     def _write(self, path: Path | str, pixels: np.ndarray) -> None:
-        raise NotImplementedError
+        """Write a file, whole or not at all."""
 
 
 #: Suffix -> module of this folder and class.
