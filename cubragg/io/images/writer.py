@@ -82,7 +82,7 @@ class OneImageWriter(ABC):
         """Pixels of the scene."""
         return self.scene.live
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027 - most formats hold pixels only, and refuse nothing
         """Accept every scene: a format with pixels only does not describe it."""
 
     def open(self, path: Path | str, images: int, type_name: str) -> None:
