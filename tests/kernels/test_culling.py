@@ -159,6 +159,7 @@ def check_bound(seed: int, shape: str, precision: str, tile: tuple[int, int], to
     return dropped, total
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.integers(0, 2**31), st.sampled_from(list(SHAPES)),
        st.sampled_from([0.0, 1e-30, 1e-12, 1e-8, 1e-5, 1e-2, 0.9]))
@@ -166,6 +167,7 @@ def test_no_dropped_term_is_above_its_bound(seed, shape, tolerance):
     check_bound(seed, shape, "double", (4, 4), tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("precision", "tile"), [("double", (4, 4)), ("single", (4, 4))])
 def test_bound_on_random_crystals(shape, precision, tile):
