@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "-default_F 100 -cell 79 79 38 90 90 90 -lambda 1 -N 5 -distance 100 -pixel 0.1 -detpixels 4 --backend numpy"
-FOREIGN = {"numpy", "fabio", "h5py", "hdf5plugin", "gemmi", "matplotlib", "cupy", "PIL", "nxmx"}
+FOREIGN = {"numpy", "fabio", "h5py", "hdf5plugin", "gemmi", "matplotlib", "cupy", "PIL", "nxmx", "tomli_w"}
 
 
 def loaded(code: str, folder: Path) -> set[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cubragg.cli.build import build
-from cubragg.cli.c_line import REFUSED, c_arguments, check
+from cubragg.cli.c_line import c_arguments, check
 from cubragg.cli.compare import command as compare_command
 from cubragg.cli.flag_kinds import HANDED_ON, LEFT_OUT
 from cubragg.cli.flags import FLAGS, NO_EFFECT
@@ -60,56 +60,57 @@ def is_known(spelling: str) -> bool:
 
 
 @pytest.mark.c_program
-@pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.c_program == HANDED_ON], ids=lambda flag: flag.name)
-def test_what_is_handed_on_is_in_the_program(flag):
+def test_what_is_handed_on_is_in_the_program():
     """Among the words of its code; the compiler may have put short ones into instructions."""
     code = Path(PROGRAM).read_bytes()
-    for option in KNOWN:
-        if len(option) > 8 and option in flag.name:
-            assert f"{option}\0".encode() in code
+    for flag in FLAGS:
+        for option in KNOWN:
+            if flag.c_program == HANDED_ON and len(option) > 8 and option in flag.name:
+                assert f"{option}\0".encode() in code, option
 
 
-@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
-def test_every_flag_is_handed_on_or_left_out_or_refused(flag):
+def test_every_flag_is_handed_on_or_left_out_or_refused():
     """Each is in one of the three classes, and the class is what its settings and the C program say."""
-    sections = {path.partition(".")[0] for path in (*flag.fields, *(path for path, _ in flag.also))}
-    if flag.c_program == LEFT_OUT:
-        # Nothing that places or changes the experiment.
-        assert sections <= {"run", "output", "picture"}
-        assert bool(sections) != (flag.group == NO_EFFECT)
-    elif flag.c_program == HANDED_ON:
-        assert all(is_known(name) for name in flag.names)
-        assert flag.name not in READ_WITHOUT_EFFECT
-    else:
-        assert flag.c_program, "its row must say what to type instead"
-        assert flag in REFUSED
-        assert not is_known(flag.name) or flag.name in READ_WITHOUT_EFFECT
+    for flag in FLAGS:
+        sections = {path.partition(".")[0] for path in (*flag.fields, *(path for path, _ in flag.also))}
+        if flag.c_program == LEFT_OUT:
+            # Nothing that places or changes the experiment.
+            assert sections <= {"run", "output", "picture"}, flag.name
+            assert bool(sections) != (flag.group == NO_EFFECT), flag.name
+        elif flag.c_program == HANDED_ON:
+            assert all(is_known(name) for name in flag.names), flag.name
+            assert flag.name not in READ_WITHOUT_EFFECT
+        else:
+            assert flag.c_program, f"the row of {flag.name} must say what to type instead"
+            assert not is_known(flag.name) or flag.name in READ_WITHOUT_EFFECT, flag.name
 
 
-@pytest.mark.parametrize("line", HANDWRITTEN)
-def test_every_flag_on_a_line(line, inputs):
+def test_every_flag_on_a_line(inputs):
     """What is handed on reaches the arguments, what is left out does not, the rest is refused by name."""
-    words = line.split()
-    given, = parse(words)
     # A dump is read where there is no list, and its name is handed on then.
     base = parse(SMALL.split())
-    if given.flag.c_program not in (HANDED_ON, LEFT_OUT):
-        with refusal(ConfigError, words[0], "", "C program", "instead"):
-            check([*base, given])
-        return
-    before, with_flag = (c_arguments(one, build(one)) for one in (base, [*base, given]))
-    if given.flag.c_program == LEFT_OUT or words[0] in ("-dump", "-misset_seed"):
-        assert with_flag == before
-        return
-    assert with_flag[:len(before)] == before
-    assert with_flag[len(before)] == words[0]
-    for typed, handed_on in zip(words[1:], with_flag[len(before) + 1:], strict=False):
-        if given.flag.kind == "file":
-            assert handed_on == os.path.abspath(typed)
-        elif given.flag.kind in ("number", "count") and not typed.startswith("rand"):
-            assert float(handed_on) == float(typed)
-        else:
-            assert handed_on == typed
+    before = c_arguments(base, build(base))
+    for line in HANDWRITTEN:
+        words = line.split()
+        given, = parse(words)
+        if given.flag.c_program not in (HANDED_ON, LEFT_OUT):
+            with refusal(ConfigError, words[0], "", "C program", "instead"):
+                check([*base, given])
+            continue
+        with_flag = c_arguments([*base, given], build([*base, given]))
+        assert with_flag[:len(before)] == before, line
+        handed_on = with_flag[len(before):]
+        if given.flag.c_program == LEFT_OUT or words[0] in ("-dump", "-misset_seed"):
+            assert handed_on == [], line
+            continue
+        assert handed_on[0] == words[0]
+        for typed, value in zip(words[1:], handed_on[1:], strict=False):
+            if given.flag.kind == "file":
+                assert value == os.path.abspath(typed), line
+            elif given.flag.kind in ("number", "count") and not typed.startswith("rand"):
+                assert float(value) == float(typed), line
+            else:
+                assert value == typed, line
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -70,17 +70,17 @@ def test_time_of_a_part_is_its_own(monkeypatch):
         ("outer", 12.0), ("inner", 2.0), ("everything else", 1.0)]
 
 
-@pytest.mark.parametrize("name", profiled.PARTS)
-def test_every_part_is_a_function_that_exists(name):
-    home, _, path = name.partition(":")
-    if home.endswith("*"):
-        return
-    found = importlib.import_module(home)
-    for step in path.split("."):
-        if step.endswith("*"):
-            assert [each for each in vars(found) if each.startswith(step[:-1])]
-        else:
-            found = getattr(found, step)
+def test_every_part_is_a_function_that_exists():
+    for name in profiled.PARTS:
+        home, _, path = name.partition(":")
+        if home.endswith("*"):
+            continue
+        found = importlib.import_module(home)
+        for step in path.split("."):
+            if step.endswith("*"):
+                assert [each for each in vars(found) if each.startswith(step[:-1])], name
+            else:
+                found = getattr(found, step)
 
 
 def test_hottest_functions(capfd, tmp_path, monkeypatch):
