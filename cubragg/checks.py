@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 from cubragg.errors import ConfigError
 
@@ -82,3 +83,26 @@ def choice(where: str, name: str, value: str, accepted: Sequence[str]) -> str:
     if value not in accepted:
         raise ConfigError(where, f"got {value!r}; {name} must be one of {', '.join(accepted)}")
     return value
+
+
+def plain_fields(instance: object, arrays: tuple[str, ...] = ()) -> None:
+    """Replace NumPy arrays, NumPy scalars and lists in the fields of a dataclass by tuples and Python numbers.
+
+    So a cell given as an array compares, hashes and is written to TOML like one given as a tuple. Fields named in
+    ``arrays`` stay as they are.
+    """
+    for name, value in list(vars(instance).items()):
+        if name not in arrays:
+            plain = _plain(value)
+            if plain is not value:
+                object.__setattr__(instance, name, plain)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if type(value) not in (list, tuple):
+        return value
+    parts = tuple(_plain(part) for part in value)
+    same = type(value) is tuple and all(a is b for a, b in zip(parts, value, strict=True))
+    return value if same else parts

@@ -105,6 +105,7 @@ class Beam:
     polarization_axis: Vector | None = None
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self)
         checks.number("beam.wavelength_A", "wavelength", self.wavelength_A, "A", above=0.0)
         checks.number("beam.fluence", "fluence", self.fluence, "photons/m^2", at_least=0.0)
         checks.number("beam.flux", "flux", self.flux, "photons/s", at_least=0.0)

@@ -90,6 +90,7 @@ class Crystal:
     mosaic_seed: int = DEFAULT_MOSAIC_SEED
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self)
         if self.cell is None and self.a_matrix is None:
             raise ConfigError("crystal.cell", "no unit cell; give a cell (-cell) or an orientation matrix (-mat)")
         checks.vector("crystal.cell", "the cell", self.cell, length=6, optional=True)

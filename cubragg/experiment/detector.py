@@ -129,6 +129,7 @@ class Detector:
     rotation_deg: Vector = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self)
         self._check_convention()
         checks.number("detector.thickness_um", "the sensor thickness", self.thickness_um, "um", at_least=0.0)
         if self.attenuation_um is not None and not math.isinf(self.attenuation_um):

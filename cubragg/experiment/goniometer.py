@@ -32,6 +32,7 @@ class Goniometer:
     axis: Vector | None = None
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self)
         checks.number("goniometer.phi_deg", "phi", self.phi_deg, "deg")
         checks.number("goniometer.osc_deg", "the oscillation range", self.osc_deg, "deg",
                       optional=True, at_least=0.0)

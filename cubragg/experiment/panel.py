@@ -98,6 +98,7 @@ class Panel:
     made_by: MadeBy | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self, ("mask",))
         where = f"panel {self.name}" if self.name else "panel"
         for axis in ("fast", "slow"):
             checks.integer(f"{where}: {axis}_pixels", "the size in pixels", getattr(self, f"{axis}_pixels"), at_least=1)

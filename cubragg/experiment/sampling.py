@@ -53,6 +53,7 @@ class Sampling:
     water_um: float = 0.0
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self, ("mask",))
         checks.integer("sampling.oversample", "oversampling", self.oversample, optional=True,
                        at_least=0, at_most=MAX_OVERSAMPLE)
         checks.number("sampling.dmin_A", "dmin", self.dmin_A, "A", at_least=0.0)

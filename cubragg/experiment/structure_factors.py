@@ -31,6 +31,7 @@ class StructureFactors:
     origin: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:
+        checks.plain_fields(self, ("grid",))
         checks.number("structure_factors.default_F", "default_F", self.default_F, "electrons")
         if self.grid is not None:
             # A read-only view: the grid can be too large to copy.

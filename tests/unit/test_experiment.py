@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubragg import Beam, ConfigError, Detector, Experiment, Goniometer, Sampling, Source, StructureFactors
+from cubragg import (
+    Beam,
+    ConfigError,
+    Crystal,
+    Detector,
+    Experiment,
+    Goniometer,
+    Panel,
+    Sampling,
+    Source,
+    StructureFactors,
+)
 from support.experiments import random_experiment, small_experiment
 from support.messages import refusal
 
@@ -146,3 +157,20 @@ def test_a_divergence_grid_whose_points_are_all_cut():
                 vdiv_steps=2)
     table = beam.source_table((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
     assert len(table.wavelength_m) == 1
+
+
+def test_arrays_and_numpy_scalars_are_taken_as_tuples_and_numbers():
+    def made(array, number):
+        return Experiment(
+            Crystal(cell=array((50.0, 60.0, 70.0, 90.0, 90.0, 90.0)), cells=array((5, 6, 7)),
+                    misset_deg=array((1.0, 2.0, 3.0))),
+            StructureFactors(default_F=number(100.0)),
+            Beam(wavelength_A=number(1.25), direction=array((0.0, 0.0, -1.0))),
+            Detector(panels=(Panel(12, 12, array((-6.0, -6.0, -100.0)), array((1.0, 0.0, 0.0)),
+                                   array((0.0, 1.0, 0.0))),), shift_mm=array((1.0, 0.0, 0.0))))
+    plain, arrays = made(tuple, float), made(np.array, np.float64)
+    assert arrays == plain
+    assert hash(arrays.crystal) == hash(plain.crystal)
+    assert Experiment.from_toml(arrays.to_toml()) == plain
+    matrix = Crystal(a_matrix=np.diag([0.02, 0.02, 0.01])).a_matrix
+    assert matrix == ((0.02, 0.0, 0.0), (0.0, 0.02, 0.0), (0.0, 0.0, 0.01))
