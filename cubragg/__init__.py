@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cubragg.reflections.reflection_table import ReflectionTable
     from cubragg.run.batch import render_many, render_series
     from cubragg.run.image import Image
-    from cubragg.run.predict import predict
+    from cubragg.run.predicted_reflections import predict
     from cubragg.run.render import simulate
 
     __version__: str
@@ -52,7 +52,7 @@ __all__ = [
 
 #: Modules of the public names that are not in `experiment`.
 _MODULES = {"Image": "cubragg.run.image", "ReflectionTable": "cubragg.reflections.reflection_table",
-          "predict": "cubragg.run.predict", "random_orientations": "cubragg.crystallography.orientations",
+          "predict": "cubragg.run.predicted_reflections", "random_orientations": "cubragg.crystallography.orientations",
           "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render"}
 
 if not TYPE_CHECKING:

@@ -27,7 +27,7 @@ def writer_for(kind: str, target: Output, settings: Settings, experiment: Experi
     ConfigError
         For a name without the ending of a format.
     """
-    from cubragg.run.scene import scene_of
+    from cubragg.run.image_scene import scene_of
 
     options: dict[str, dict[str, object]] = {
         ".cbf": {"convention": settings.cbf_convention}, ".img": {"pedestal": settings.adc},
@@ -74,7 +74,7 @@ def check(targets: Mapping[str, Output], settings: Settings, experiment: Experim
     for kind in ("int", "noise"):
         if kind in targets and settings.smv_flavor == "adsc":
             from cubragg.io.images.smv import scene_header
-            from cubragg.run.scene import scene_of
+            from cubragg.run.image_scene import scene_of
 
             with _refusing(targets[kind].provenance, "an ADSC header", "--nxmx can"):
                 scene = scene_of(experiment, plan)

@@ -252,7 +252,7 @@ class ImageFiles:
 
     @cached_property
     def _scene(self) -> Scene:
-        from cubragg.run.scene import scene_of
+        from cubragg.run.image_scene import scene_of
 
         return scene_of(self.image.experiment, self.image.plan)
 

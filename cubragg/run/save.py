@@ -12,7 +12,7 @@ from cubragg.errors import FormatError
 from cubragg.experiment.experiment import Experiment
 from cubragg.io.images.writer import What, writer_class
 from cubragg.plan.plan import Plan
-from cubragg.run.scene import scene_of
+from cubragg.run.image_scene import scene_of
 
 
 def save_image(photons: np.ndarray, experiment: Experiment, plan: Plan, path: Path | str, seed: int, what: What

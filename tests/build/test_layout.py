@@ -73,3 +73,8 @@ def test_every_package_folder_is_shipped():
         listed = set(tomllib.load(file)["tool"]["setuptools"]["packages"])
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
     assert listed == folders | {"cubragg.kernels"}
+
+
+def test_module_names_are_unique():
+    names = [path.stem for path in PACKAGE.rglob("*.py") if not path.stem.startswith("__")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
