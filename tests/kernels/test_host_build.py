@@ -291,6 +291,7 @@ def _sanitizers() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_kernels_under_asan_and_ubsan(cache):
     if "CUBRAGG_SANITIZED" in os.environ:
         pytest.skip("this is the sanitized run")
