@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 from cubragg import Experiment
-from support import RENDERS_FOLDER
+from support import RUN_FOLDER
 
 #: Folders whose tests have a mark in common.
 FOLDER_MARKS = {"gpu": pytest.mark.gpu, "ptx": pytest.mark.ptx}
@@ -51,7 +51,7 @@ def pytest_configure(config):
     os.environ.setdefault("CUBRAGG_CACHE", str(config.rootpath / ".pytest_cache" / "kernels"))
     if not hasattr(config, "workerinput"):
         # Images of this run, and of no other: one that outlives a change of the code would hide it.
-        os.environ[RENDERS_FOLDER] = tempfile.mkdtemp(prefix="cubragg-renders-")
+        os.environ[RUN_FOLDER] = tempfile.mkdtemp(prefix="cubragg-tests-")
     elif hasattr(os, "sched_setaffinity"):
         # A worker has a core, and as many threads: two workers with two threads each would fight over two cores.
         cores = sorted(os.sched_getaffinity(0))
@@ -62,7 +62,7 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
     """Remove the images of this run."""
     if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ.pop(RENDERS_FOLDER), ignore_errors=True)
+        shutil.rmtree(os.environ.pop(RUN_FOLDER), ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):

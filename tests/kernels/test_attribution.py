@@ -15,6 +15,7 @@ from cubragg.reflections import predict
 from cubragg.reflections.host_sums import HostSums
 from cubragg.reflections.reflection_sums import NumpySums, ReflectionSums
 from support.experiments import Hung, hang, random_experiment, random_grid, small_experiment
+from support.marks import slow_after
 
 #: Sums run in another order, by sub-pixel and tile; on curved detectors NumPy's sine and the kernels' differ in their
 #: last bits, which a sample beside a zero of its profile magnifies.
@@ -53,14 +54,14 @@ def check(experiment: Experiment) -> int:
 
 
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", slow_after(20, range(40)))
 def test_any_experiment(seed, semantics):
     check(with_sampling(random_experiment(seed, semantics), **RUNNING))
 
 
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
 @pytest.mark.parametrize("tile", [(4, 4), (16, 8)])
-@pytest.mark.parametrize("seed", [3, 5, 6, 11, 14, 20])
+@pytest.mark.parametrize("seed", slow_after(2, [3, 5, 6, 11, 14, 20]))
 def test_left_out_terms_of_0_are_nobodys(seed, tile, semantics, monkeypatch):
     monkeypatch.setattr(panel_launches, "select_culling", lambda *_: Culling(True, tile))
     check(with_sampling(random_experiment(seed, semantics), **RUNNING))

@@ -30,6 +30,7 @@ from cubragg.plan.workspace import Workspace
 from support.device_functions import call
 from support.experiments import random_experiment, small_experiment
 from support.golden_set import arguments, cases
+from support.marks import slow_after
 from support.messages import refusal, states
 
 #: CUBRAGG_CULLING_SEEDS=300 looks at so many random experiments, in all precisions and with every tile.
@@ -167,12 +168,13 @@ def test_no_dropped_term_is_above_its_bound(seed, shape, tolerance):
     check_bound(seed, shape, "double", (4, 4), tolerance)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("precision", "tile"), [("double", (4, 4)), ("single", (4, 4))])
-def test_bound_on_random_crystals(shape, precision, tile):
-    tolerances = [0.0 if seed % 5 == 0 else 0.9 * 10.0 ** (-8.0 * (seed * 0.618 % 1.0)) for seed in range(SEEDS or 100)]
-    counts = [check_bound(seed, shape, precision, tile, tolerance) for seed, tolerance in enumerate(tolerances)]
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("chunk", slow_after(1, range(4)))
+def test_bound_on_random_crystals(shape, precision, chunk):
+    tolerances = {seed: 0.0 if seed % 5 == 0 else 0.9 * 10.0 ** (-8.0 * (seed * 0.618 % 1.0))
+                  for seed in range(chunk, SEEDS or 100, 4)}
+    counts = [check_bound(seed, shape, precision, (4, 4), tolerance) for seed, tolerance in tolerances.items()]
     dropped, total = (sum(column) for column in zip(*counts, strict=True))
     assert dropped > 0.1 * total  # a bound that drops nothing holds always
 
@@ -218,7 +220,7 @@ def test_golden_images_keep_their_bits(case_id, tmp_path, monkeypatch):
         renders_the_same(plan, precision, tile, case_id)
 
 
-@pytest.mark.parametrize("chunk", range(10))
+@pytest.mark.parametrize("chunk", slow_after(4, range(10)))
 def test_random_images_keep_their_bits(chunk):
     for seed in range(chunk, SEEDS or 50, 10):
         try:
@@ -367,7 +369,7 @@ def test_compact_shapes_are_culled(backend, shape):
     assert 0.0 < chosen.kept_fraction < 0.3
 
 
-@pytest.mark.parametrize("shape", ["square", *COMPACT])
+@pytest.mark.parametrize("shape", slow_after(2, ["square", *COMPACT]))
 def test_the_estimate_is_near_what_the_kernel_keeps(shape):
     plan = workload(SHAPES[shape].setting, grid=True, semantics=SHAPES[shape].semantics[0])
     for tile in ((4, 4), (8, 8)):

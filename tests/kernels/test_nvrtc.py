@@ -1,8 +1,8 @@
 """NVRTC compiles every kernel variant, without a GPU: cubins for four generations of devices.
 
 Needs the library alone (``pip install 'cubragg[ci-nvrtc]'``: the wheel nvidia-cuda-nvrtc-cu12, or a CUDA toolkit).
-Every variant is compiled for sm_90, a choice of them for the others; the registers and spills that ptxas reports are
-printed.
+Every variant is compiled for sm_90, a choice of them for the others; ``pytest -m "" -rP`` prints the registers and
+spills that ptxas reports.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import importlib.util
 import itertools
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.variant import PRECISIONS, Variant, cuda_variant
 from cubragg.plan.plan import make_plan
 from support.experiments import random_grid, small_experiment
+from support.shared_run import once
 
 FACTORS = ("constant", "nearest", "tricubic")
 #: (physical, running) that `cuda_variant` can produce.
@@ -157,30 +157,25 @@ def nvrtc() -> Nvrtc:
     return Nvrtc(path)
 
 
-@pytest.fixture(scope="module")
-def results(nvrtc) -> dict[tuple[int, Variant], Compiled]:
-    archs = nvrtc.archs()
-    variants = every_variant()
-    wanted = [(FULL_ARCH, variant) for variant in variants]
-    wanted += [(arch, variant) for arch in OTHER_ARCHS for variant in variants if chosen(variant) and arch in archs]
-    texts = {variant.shape: kernel_text(variant.shape) for variant in variants}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        compiled = pool.map(lambda one: nvrtc.compile(
-            texts[one[1].shape], (*NVRTC_OPTIONS, *one[1].defines(), f"-arch=sm_{one[0]}", *ADDED)), wanted)
-        return dict(zip(wanted, compiled, strict=True))
+def compiled_once(nvrtc: Nvrtc, arch: int, variant: Variant) -> Compiled:
+    options = (*NVRTC_OPTIONS, *variant.defines(), f"-arch=sm_{arch}", *ADDED)
+    return once(("cubin", arch, variant), lambda: nvrtc.compile(kernel_text(variant.shape), options))
 
 
-@pytest.mark.parametrize("variant", every_variant(), ids=label)
-def test_every_variant(results, variant):
-    check(results[FULL_ARCH, variant], variant)
+@pytest.mark.parametrize("variant", [
+    variant if chosen(variant) else pytest.param(variant, marks=pytest.mark.slow) for variant in every_variant()],
+    ids=label)
+def test_every_variant(nvrtc, variant):
+    check(compiled_once(nvrtc, FULL_ARCH, variant), variant)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [variant for variant in every_variant() if chosen(variant)], ids=label)
 @pytest.mark.parametrize("arch", OTHER_ARCHS)
-def test_other_generations(results, arch, variant):
-    if (arch, variant) not in results:
+def test_other_generations(nvrtc, arch, variant):
+    if arch not in nvrtc.archs():
         pytest.skip(f"this NVRTC does not know sm_{arch}")
-    check(results[arch, variant], variant)
+    check(compiled_once(nvrtc, arch, variant), variant)
 
 
 def check(compiled: Compiled, variant: Variant) -> None:
@@ -193,21 +188,21 @@ def check(compiled: Compiled, variant: Variant) -> None:
         assert usage.registers * variant.block <= 65536
 
 
-def test_registers_and_spills(results, capsys):
-    """Printed, for the eye: the common case on every generation, and whatever spills."""
+@pytest.mark.slow
+def test_registers_and_spills(nvrtc):
+    """Print, for the eye, the common case on every generation, and what spills."""
     lines = [f"{'registers (spilled bytes stored/loaded)':54}" + "".join(f"{f'sm_{arch}':>14}" for arch in
                                                                       sorted({FULL_ARCH, *OTHER_ARCHS}))]
     for variant in every_variant():
-        cells = {arch: results[arch, variant].usage() for arch in sorted({FULL_ARCH, *OTHER_ARCHS})
-                 if (arch, variant) in results}
+        archs = {FULL_ARCH} | (nvrtc.archs() & set(OTHER_ARCHS) if chosen(variant) else set())
+        cells = {arch: compiled_once(nvrtc, arch, variant).usage() for arch in sorted(archs)}
         for entry in cells[FULL_ARCH]:
             used = {arch: usage[entry] for arch, usage in cells.items()}
             if not chosen(variant) and not any(usage.stores for usage in used.values()):
                 continue
             row = "".join(f"{_cell(used.get(arch)):>14}" for arch in sorted({FULL_ARCH, *OTHER_ARCHS}))
             lines.append(f"{label(variant) + ('' if entry == 'render' else f' {entry}'):54}{row}")
-    with capsys.disabled():
-        print("\n" + "\n".join(lines))
+    print("\n".join(lines))
     assert len(lines) > 1
 
 

@@ -21,6 +21,7 @@ from cubragg.run.render import simulate
 from support.command import simulated
 from support.dials import dials_python, ran
 from support.experiments import Hung, hung
+from support.marks import slow_after
 from support.nexus_file import write
 
 pytestmark = pytest.mark.dials
@@ -77,7 +78,7 @@ def experiment(convention: str, panels: tuple[Hung, ...] = (), **goniometer) -> 
                       Goniometer(**goniometer))
 
 
-@pytest.mark.parametrize("convention", ["mosflm", "adxv", "xds", "dials"])
+@pytest.mark.parametrize("convention", slow_after(1, ["mosflm", "adxv", "xds", "dials"]))
 @pytest.mark.parametrize("panels", [(), some_panels()], ids=["one", "three"])
 def test_dials_has_our_models(tmp_path, convention, panels):
     """AT-FROM-010: beam, every panel, axis, scan and A, orientation included."""
@@ -123,7 +124,8 @@ def test_dials_reads_the_image_of_an_experiment_list(tmp_path, monkeypatch):
     assert not np.allclose(theirs["panels"][0]["slow"], (0.0, -1.0, 0.0))
 
 
-@pytest.mark.parametrize("images", ["--nxmx s1.h5", "-cbffile c.cbf", "-noisefile n.img --smv-flavor adsc"])
+@pytest.mark.parametrize("images", slow_after(1, [
+    "--nxmx s1.h5", "-cbffile c.cbf", "-noisefile n.img --smv-flavor adsc"]))
 def test_dials_reads_a_series_by_its_experiment_list(tmp_path, monkeypatch, images):
     """AT-FROM-011: all three images, in one file or numbered, each at its angle."""
     monkeypatch.chdir(tmp_path)
@@ -269,8 +271,8 @@ def imported(tmp_path, semantics="physical"):
     return build(parse(line.split()))
 
 
-@pytest.mark.parametrize("kind", ["one", "panels"])
-@pytest.mark.parametrize("semantics", ["physical", "nanobragg"])
+@pytest.mark.parametrize("kind", slow_after(1, ["panels", "one"]))
+@pytest.mark.parametrize("semantics", slow_after(1, ["physical", "nanobragg"]))
 def test_reflections_are_where_dials_predicts_them(tmp_path, kind, semantics):
     """AT-FROM-012: tilted panels, a goniometer with fixed and setting axes, a beam that is not quite along z."""
     predicted = in_dials(tmp_path, MAKE, kind)

@@ -7,7 +7,7 @@ beam centre are compared with the truth too.
 from __future__ import annotations
 
 import json
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from cubragg.plan.plan import make_plan
 from support.command import simulated
 from support.dials import dials_python, ran
 
-pytestmark = pytest.mark.dials
+pytestmark = [pytest.mark.dials, pytest.mark.slow]
 
 #: Background of about 7 photons, peaks of some hundred, a hundred spots an image.
 LINE = ("-default_F 300 -cell 45 55 65 80 85 75 -misset 10 20 30 -lambda 1 -N 12 -distance 150 -detpixels_f 800 "
@@ -35,22 +35,14 @@ CELL_ERROR = 2.5e-3
 SHIFT_MM, DETECTOR_TURN, BEAM_TURN = 0.25, 2.5e-3, 5e-4
 
 
-@pytest.fixture(scope="module", params=FILES)
-def indexed(request, tmp_path_factory):
-    """Experiments as DIALS refined them."""
-    if not os.environ.get("CUBRAGG_INDEXING"):
-        pytest.skip("indexing takes minutes; CUBRAGG_INDEXING is not set")
+def indexed(kind: str, folder: Path) -> dict:
+    """Render both wedges, and return the experiments as DIALS refined them; the folder is the current one."""
     dials_python()
-    folder = tmp_path_factory.mktemp(request.param)
-    flags, suffix = FILES[request.param]
-    before, names = os.getcwd(), []
-    os.chdir(folder)
-    try:
-        for seed, (stem, phi) in enumerate({"a": 0.1, "b": 90.1}.items(), start=1):
-            names.append(f"{stem}_0001.{suffix}")
-            assert simulated(f"{LINE} -phi {phi} -seed {seed} {flags.format(names[-1])}") == (0, "")
-    finally:
-        os.chdir(before)
+    flags, suffix = FILES[kind]
+    names = []
+    for seed, (stem, phi) in enumerate({"a": 0.1, "b": 90.1}.items(), start=1):
+        names.append(f"{stem}_0001.{suffix}")
+        assert simulated(f"{LINE} -phi {phi} -seed {seed} {flags.format(names[-1])}") == (0, "")
     ran("dials.import", *names, folder=folder)
     # A detector said to count pixels (NXmx) has spots of 3 pixels on: then the fringes between the spots of so small
     # a crystal count too, and their phi is not that of the wedge.
@@ -71,10 +63,9 @@ def lengths_and_angles(axes: np.ndarray) -> np.ndarray:
     return np.array((*lengths, *np.degrees(np.arccos(cosines))))
 
 
-def test_cell_and_orientation(indexed):
+def cells_and_orientations_are_ours(crystals):
     truth = true_axes()
-    assert len(indexed["experiment"]) == 2
-    for crystal in indexed["crystal"]:
+    for crystal in crystals:
         found = np.array([crystal[f"real_space_{axis}"] for axis in "abc"])
         # Another choice of axes is the same lattice: whole numbers of ours, and a volume of one cell.
         choice = np.rint(found @ np.linalg.inv(truth))
@@ -87,12 +78,21 @@ def test_cell_and_orientation(indexed):
         assert np.degrees(np.arccos(min((np.trace(turn) - 1.0) / 2.0, 1.0))) < MISORIENTATION_DEG
 
 
-def test_detector_and_beam_stay_where_they_are(indexed):
+def detectors_and_beams_are_ours(detectors, beams):
     geometry = build(parse(LINE.split())).experiment.detector.geometry(None, "physical")
-    for detector in indexed["detector"]:
+    for detector in detectors:
         (panel,) = detector["panels"]
         np.testing.assert_allclose(panel["origin"], 1000.0 * FRAME @ geometry.pix0, rtol=0, atol=SHIFT_MM)
         np.testing.assert_allclose(panel["fast_axis"], (1, 0, 0), rtol=0, atol=DETECTOR_TURN)
         np.testing.assert_allclose(panel["slow_axis"], (0, -1, 0), rtol=0, atol=DETECTOR_TURN)
-    for beam in indexed["beam"]:
+    for beam in beams:
         np.testing.assert_allclose(beam["direction"], (0, 0, 1), rtol=0, atol=BEAM_TURN)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_dials_finds_the_crystal_and_moves_nothing(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = indexed(kind, tmp_path)
+    assert len(found["experiment"]) == 2
+    cells_and_orientations_are_ours(found["crystal"])
+    detectors_and_beams_are_ours(found["detector"], found["beam"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import subprocess
 
 import numpy as np
@@ -16,11 +15,10 @@ from cubragg.io.reflections.truth import write_truth
 from cubragg.plan.plan import make_plan
 from cubragg.reflections.predict import reflection_table
 from cubragg.reflections.reflection_table import Flags
+from support.dials import dials_python
+from support.marks import slow_after
 
 pytestmark = pytest.mark.dials
-
-#: The interpreter that DIALS was installed for.
-DIALS_PYTHON = shutil.which("dials.python") or "/usr/bin/python3"
 
 #: Reads a table and predicts, with DIALS alone, for the experiment described in JSON; answers in JSON.
 SCRIPT = """
@@ -50,18 +48,10 @@ json.dump({"read": read, "predicted": predicted}, sys.stdout)
 """
 
 
-def has_dials() -> bool:
-    try:
-        return subprocess.run([DIALS_PYTHON, "-c", "import dials, dxtbx"], capture_output=True).returncode == 0
-    except OSError:
-        return False
-
-
-@pytest.fixture(scope="module", params=["mosflm", "xds", "dials"])
+@pytest.fixture(scope="module", params=slow_after(1, ["mosflm", "xds", "dials"]))
 def answers(request, tmp_path_factory):
     """The truth of a rotation image, and what DIALS reads and predicts."""
-    if not has_dials():
-        pytest.skip("DIALS is not installed: its Python cannot import dials and dxtbx")
+    python = dials_python()
     experiment = Experiment(
         Crystal(cell=(58.0, 62.0, 66.0, 88.0, 95.0, 102.0), misset_deg=(11.0, 23.0, 37.0), cells=(12, 12, 12),
                 shape="gauss_star", fudge=0.92),
@@ -80,7 +70,7 @@ def answers(request, tmp_path_factory):
         "origin": [1000.0 * x for x in to_frame(turn, geometry.pix0)], "beam": to_frame(turn, geometry.beam),
         "spindle": to_frame(turn, geometry.spindle), "pixel": [0.4, 0.4], "size": [200, 160],
         "axes": [to_frame(turn, axis) for axis in (plan.lattice.a, plan.lattice.b, plan.lattice.c)]}
-    run = subprocess.run([DIALS_PYTHON, "-c", SCRIPT], input=json.dumps(described), capture_output=True, text=True)
+    run = subprocess.run([python, "-c", SCRIPT], input=json.dumps(described), capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     kept = truth.flags & Flags.DIRECT_BEAM == 0
     whole = {field.name: getattr(truth, field.name)[kept] for field in dataclasses.fields(truth)

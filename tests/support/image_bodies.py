@@ -16,6 +16,7 @@ from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.plan.plan import make_plan
 from support.experiments import large, random_experiment, random_grid
 from support.golden_set import arguments, cases, reference
+from support.marks import slow_after
 from support.renders import rendered
 
 #: Double: share of a pixel's value, share of the maximum, and share of the value above a tenth of the maximum.
@@ -75,7 +76,7 @@ def test_golden_in_less(backend, case_id, precision):
 # Random experiments
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("chunk", slow_after(10, range(CHUNKS)))
 def test_random_double(renderer, chunk):
     for seed, plan in experiments(chunk):
         numpys, ours = NumpyEngine(plan), renderer(plan, "double")
@@ -84,7 +85,7 @@ def test_random_double(renderer, chunk):
 
 
 @precisions
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("chunk", slow_after(10, range(CHUNKS)))
 def test_random_in_less(renderer, chunk, precision):
     for seed, plan in experiments(chunk):
         error = share_of_maximum(renderer(plan, precision).render(2), renderer(plan, "double").render(2))

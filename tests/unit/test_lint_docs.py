@@ -17,9 +17,10 @@ lint_docs = script("lint_docs")
 MATRIX, PLAN, CASES = "specs/parity-matrix.md", "specs/fix-plan.md", "tests/parity_cases.yaml"
 
 
-@pytest.fixture
-def tree(tmp_path):
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
     """A copy of the documents, with the rest of the project behind links."""
+    tmp_path = tmp_path_factory.mktemp("tree")
     shutil.copytree(ROOT / "specs", tmp_path / "specs")
     shutil.copyfile(ROOT / "CHANGELOG.md", tmp_path / "CHANGELOG.md")
     for folder in ("scripts", "kernels"):
@@ -34,21 +35,37 @@ def tree(tmp_path):
     return tmp_path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def nodes():
     """Every test that the matrix names: whether they exist is what `test_our_documents_are_in_order` asks pytest."""
     rows = lint_docs._rows((ROOT / MATRIX).read_text())
     return {test for _, row in rows for test in row.tests}
 
 
-def plant(tree: Path, place: str, pattern: str, replacement: str) -> None:
-    """Change the first match of ``pattern`` in a document."""
-    path = tree / place
-    text, times = re.subn(pattern, replacement, path.read_text(), count=1, flags=re.MULTILINE)
-    assert times == 1, f"nothing like {pattern} in {place}"
-    path.write_text(text)
+@pytest.fixture(scope="module")
+def before(tree, nodes):
+    """Faults of the copy as it is, if any."""
+    return set(lint_docs.faults(tree, nodes))
 
 
+@pytest.fixture
+def plant(tree):
+    """Change the first match of a pattern in a document, until the test ends."""
+    whole = {}
+
+    def change(place: str, pattern: str, replacement: str) -> None:
+        path = tree / place
+        whole[path] = path.read_text()
+        text, times = re.subn(pattern, replacement, whole[path], count=1, flags=re.MULTILINE)
+        assert times == 1, f"nothing like {pattern} in {place}"
+        path.write_text(text)
+
+    yield change
+    for path, text in whole.items():
+        path.write_text(text)
+
+
+@pytest.mark.slow
 def test_our_documents_are_in_order():
     assert list(lint_docs.faults(ROOT, lint_docs.collected(ROOT))) == []
 
@@ -140,9 +157,8 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("place", "pattern", "replacement", "expected"), FAULTS.values(), ids=FAULTS)
-def test_each_planted_fault_is_named(tree, nodes, place, pattern, replacement, expected):
-    before = set(lint_docs.faults(tree, nodes))
-    plant(tree, place, pattern, replacement)
+def test_each_planted_fault_is_named(tree, nodes, before, plant, place, pattern, replacement, expected):
+    plant(place, pattern, replacement)
     found = [fault for fault in lint_docs.faults(tree, nodes) if fault not in before]
     assert expected in found
     # A fault may bring company: what is renamed is missing under one name, with its case and limits, and new under
@@ -162,9 +178,9 @@ def test_help_files_come_and_go(tree, nodes):
 
 
 @pytest.mark.parametrize(("planted", "status"), [(False, 0), (True, 1)])
-def test_exit_status_and_one_line_a_fault(tree, nodes, planted, status, monkeypatch, capsys):
+def test_exit_status_and_one_line_a_fault(tree, nodes, plant, planted, status, monkeypatch, capsys):
     if planted:
-        plant(tree, PLAN, r"`p012-tilted`", "`p012-upright`")
+        plant(PLAN, r"`p012-tilted`", "`p012-upright`")
     monkeypatch.setattr(lint_docs, "ROOT", tree)
     monkeypatch.setattr(lint_docs, "collected", lambda root: nodes)
     monkeypatch.setattr(sys, "argv", ["lint_docs.py"])
