@@ -56,7 +56,6 @@ def vector(where: str, name: str, value: Sequence[float] | None, unit: str = "",
     """``value`` as a tuple of ``length`` finite floats."""
     if value is None and optional:
         return None
-    value = value.tolist() if value is not None and hasattr(value, "tolist") else value
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise ConfigError(where, f"got {value!r}; {name} needs {length} numbers")
     values = tuple(value)
@@ -70,12 +69,11 @@ def vector(where: str, name: str, value: Sequence[float] | None, unit: str = "",
 
 def matrix(where: str, name: str, value: Sequence[Sequence[float]], unit: str = ""
            ) -> tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]:
-    """``value`` as a 3 x 3 matrix of finite floats, row by row; NumPy arrays are accepted."""
-    rows = value.tolist() if hasattr(value, "tolist") else value
-    if not isinstance(rows, Sequence) or isinstance(rows, str) or len(rows) != 3 or not all(
-            isinstance(row, Sequence) and not isinstance(row, str) and len(row) == 3 for row in rows):
+    """``value`` as a 3 x 3 matrix of finite floats, row by row."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3 or not all(
+            isinstance(row, Sequence) and not isinstance(row, str) and len(row) == 3 for row in value):
         raise ConfigError(where, f"got {value!r}; {name} needs 3 rows of 3 numbers")
-    return tuple(vector(where, name, row, unit) for row in rows)  # type: ignore[return-value]
+    return tuple(vector(where, name, row, unit) for row in value)  # type: ignore[return-value]
 
 
 def choice(where: str, name: str, value: str, accepted: Sequence[str]) -> str:

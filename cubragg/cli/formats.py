@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cubragg.cli.build import Output, Settings
@@ -65,10 +65,10 @@ def check(targets: Mapping[str, Output], settings: Settings, experiment: Experim
     ConfigError
         Naming the flag of the file, what it cannot describe, and a format that can.
     """
-    for kind in ENDINGS.keys() & targets.keys():
+    for kind in (kind for kind in ENDINGS if kind in targets):
         writer = writer_for(kind, targets[kind], settings, experiment, plan)
         form, instead = _DESCRIBES.get(kind, (writer.title, "--nxmx can"))
-        with _refusing(targets[kind].provenance, form, instead):
+        with _refusing(targets[kind].provenance, form, _PIXELS_ONLY if experiment.detector.curved else instead):
             writer.check()
         _check_pixels(targets[kind], writer, settings)
     for kind in ("int", "noise"):
@@ -76,11 +76,9 @@ def check(targets: Mapping[str, Output], settings: Settings, experiment: Experim
             from cubragg.io.images.smv import scene_header
             from cubragg.run.image_scene import scene_of
 
-            with _refusing(targets[kind].provenance, "an ADSC header", "--nxmx can"):
-                scene = scene_of(experiment, plan)
-                if scene.curved:
-                    raise FormatError("got a curved detector")
-                scene_header(scene, "adsc", 1.0, 0.0)
+            instead = _PIXELS_ONLY if experiment.detector.curved else "--nxmx can"
+            with _refusing(targets[kind].provenance, "an ADSC header", instead):
+                scene_header(scene_of(experiment, plan), "adsc", 1.0, 0.0)
 
 
 def _check_pixels(target: Output, writer: Writer, settings: Settings) -> None:
@@ -99,8 +97,9 @@ def _refusing(flag: str, form: str, instead: str) -> Iterator[None]:
     try:
         yield
     except FormatError as error:
-        other = _PIXELS_ONLY if "curved" in str(error) else instead
-        raise ConfigError(flag, f"{error}, which {form} cannot describe; {other}") from None
+        raise ConfigError(flag, f"{error}, which {form} cannot describe; {instead}") from None
+    except ConfigError as error:  # of the only option of a writer that can contradict the image
+        raise ConfigError("--cbf-convention", error.what) from None
 
 
 def warnings(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
@@ -145,10 +144,14 @@ def series_writers(targets: Mapping[str, Output], settings: Settings, experiment
 
 def _close(writers: Mapping[str, Writer], targets: Mapping[str, Output], opened: list[str], written: list[str], *,
            keep: bool) -> None:
-    for kind in opened:
+    def close(kind: str) -> None:
         with naming_file(targets[kind]):
             if writers[kind].close(keep):
                 written.append(targets[kind].path)
+
+    with ExitStack() as stack:  # closes the others where one cannot be written
+        for kind in reversed(opened):
+            stack.callback(close, kind)
 
 
 @contextmanager

@@ -141,6 +141,7 @@ def test_conventions_of_cbf(flags, convention, gap, run):
     ("--tiff a.tif --tiff-type uint16 -scale 1e6", 1, ("a.tif", "", "pixel", "fast", "slow", "65535")),
     ("--cbf-convention pilatus -cbffile a.cbf", 2,
      ("--cbf-convention", "pilatus", "12 x 12", "487 x 195", "7", "17")),
+    ("-curved_det --nxmx a.h5 -cbffile a.cbf", 2, ("-cbffile", "", "curved", "miniCBF")),
     ("-curved_det -cbffile a.cbf", 2, ("-cbffile", "", "curved", "miniCBF", "--tiff", "-floatfile")),
     ("-curved_det --nxmx a.h5", 2, ("--nxmx", "", "curved", "NXmx", "--tiff", "-floatfile")),
     ("-twotheta 3 --smv-flavor adsc -noisefile a.img", 2,

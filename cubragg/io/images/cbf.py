@@ -220,8 +220,7 @@ class CbfWriter(OneImageWriter):
         geometry, shape = self.scene.facing(), self.scene.live.shape
         if self._requested == "pilatus" and pilatus.gaps(shape) is None:
             slow, fast = pilatus.MODULE
-            raise ConfigError("--cbf-convention", f"got pilatus for {shape[1]} x {shape[0]} pixels; this convention "
-                              f"needs "
+            raise ConfigError("convention", f"got pilatus for {shape[1]} x {shape[0]} pixels; this convention needs "
                               f"whole modules of {fast} x {slow} pixels with gaps of {pilatus.GAP[1]} and "
                               f"{pilatus.GAP[0]} between them")
         if self._requested == "auto":
@@ -237,8 +236,6 @@ class CbfWriter(OneImageWriter):
 
     def check(self) -> None:
         """Raise `FormatError` if the panels do not form one flat detector that faces the beam."""
-        if self.scene.curved:
-            raise FormatError("got a curved detector")
         self._header()
 
     def pixel_type(self, what: What) -> PixelType:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
+from cubragg.errors import FormatError
 from cubragg.experiment.conventions import DetectorFrame
 from cubragg.experiment.panel import Panel
 from cubragg.io.images.image_panels import facing_frame
@@ -65,4 +66,6 @@ class Scene:
         FormatError
             If the panels do not form such an image; the message has the reason.
         """
+        if self.curved:
+            raise FormatError("got a curved detector")
         return facing_frame(self.panels, self.frame.laboratory, rotating=self.range_deg > 0.0)

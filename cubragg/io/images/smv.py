@@ -213,8 +213,6 @@ class SmvWriter(OneImageWriter):
 
     def check(self) -> None:
         """Raise `FormatError` if the panels are not one flat detector with square pixels that faces the beam."""
-        if self.scene.curved:
-            raise FormatError("got a curved detector")
         self._header()
 
     def pixel_type(self, what: What) -> PixelType:
