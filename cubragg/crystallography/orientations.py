@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from cubragg import units
 from cubragg.crystallography.vectors import Vector
 from cubragg.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: Largest deviation of an accepted matrix from a rotation, and of a quaternion's length from 1.
 _ROTATION_ERROR = 1e-6
@@ -27,7 +29,7 @@ class Rotations(Protocol):
 
 #: Misset angles about x, then y, then z [n, 3] [deg]; unit quaternions x, y, z, w [n, 4]; rotation matrices [n, 3, 3];
 #: or SciPy's Rotation.
-Orientations = npt.ArrayLike | Rotations
+Orientations: TypeAlias = "npt.ArrayLike | Rotations"
 
 
 def random_orientations(n: int, seed: int = 0) -> np.ndarray:

@@ -6,13 +6,15 @@ Arrays are [slow, fast]. A region of interest is (fast_min, fast_max, slow_min, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from cubragg.errors import FormatError
 from cubragg.experiment.sampling import ROI
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: Largest count in formats with signed 32-bit integers.
 MAX_COUNT = 2**31 - 1

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from cubragg.engine.culling import Culling
 from cubragg.experiment.conventions import DetectorFrame
@@ -17,6 +16,7 @@ from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.figure import Figure
 
     from cubragg.io.images.writer import What

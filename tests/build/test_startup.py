@@ -45,6 +45,7 @@ def test_help_and_version_load_no_numpy(tmp_path, line):
 def test_an_image_loads_what_it_needs(tmp_path):
     modules = loaded(command(f"{TINY} -floatfile a.bin"), tmp_path)
     assert modules & FOREIGN == {"numpy"}
+    assert "numpy.typing" not in modules  # 6 ms, and of use to type checkers only
     assert not {name for name in modules if name.startswith(
         ("cubragg.compare", "cubragg.io.images.smv", "cubragg.io.images.cbf", "cubragg.io.reflections.hkl",
          "cubragg.io.reflections.fdump", "cubragg.parity", "cubragg.run.batch", "cubragg.device.cuda_device",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import DTypeLike
 
 from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.plan.workspace import Workspace
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 
 def bordered(grid: np.ndarray, border: float, dtype: DTypeLike = np.float64, *, scale: float = 1.0,

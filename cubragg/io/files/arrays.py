@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from cubragg.errors import FormatError
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 
 def checked_image(path: Path | str, image: np.ndarray, dtype: DTypeLike, form: str) -> np.ndarray:
