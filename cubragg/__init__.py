@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Crystal,
         Detector,
         Experiment,
+        ExperimentParts,
         Goniometer,
         Panel,
         Sampling,
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     )
     from cubragg.reflections.reflection_table import ReflectionTable
     from cubragg.run.batch import render_many, render_series
+    from cubragg.run.file_image import FileImage
     from cubragg.run.image import Image
     from cubragg.run.predicted_reflections import predict
+    from cubragg.run.read_file import read
     from cubragg.run.render import simulate
+    from cubragg.run.simulated_image import SimulatedImage
 
     __version__: str
 
@@ -35,24 +39,30 @@ __all__ = [
     "CubraggError",
     "Detector",
     "Experiment",
+    "ExperimentParts",
+    "FileImage",
     "FormatError",
     "Goniometer",
     "Image",
     "Panel",
     "ReflectionTable",
     "Sampling",
+    "SimulatedImage",
     "Source",
     "StructureFactors",
     "predict",
     "random_orientations",
+    "read",
     "render_many",
     "render_series",
     "simulate",
 ]
 
 #: Modules of the public names that are not in `experiment`.
-_MODULES = {"Image": "cubragg.run.image", "ReflectionTable": "cubragg.reflections.reflection_table",
+_MODULES = {"FileImage": "cubragg.run.file_image", "Image": "cubragg.run.image",
+          "SimulatedImage": "cubragg.run.simulated_image", "ReflectionTable": "cubragg.reflections.reflection_table",
           "predict": "cubragg.run.predicted_reflections", "random_orientations": "cubragg.crystallography.orientations",
+          "read": "cubragg.run.read_file",
           "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render"}
 
 if not TYPE_CHECKING:

@@ -39,8 +39,8 @@ from cubragg.io.images.pgm import read_pgm
 from cubragg.io.images.smv import smv_header
 from cubragg.io.reflections.fdump import write_fdump
 from cubragg.plan.plan import make_plan
-from cubragg.run.image import Image
 from cubragg.run.render import simulate
+from cubragg.run.simulated_image import SimulatedImage
 from cubragg.units import deg_from_rad, rad_from_deg
 
 #: As in the golden tests: a unit of the last place, or nothing beside the maximum.
@@ -298,7 +298,7 @@ class Fuzzer:
             (self._folder / name).unlink(missing_ok=True)
         shutil.copyfile(self._folder / "kept.dump", self._folder / "known.dump")
 
-    def _compare(self, job: Job, image: Image) -> Verdict:
+    def _compare(self, job: Job, image: SimulatedImage) -> Verdict:
         theirs = np.fromfile(self._folder / "c.float", dtype="<f4")
         ours = image.photons.ravel()
         if theirs.size != ours.size:
@@ -323,7 +323,7 @@ class Fuzzer:
         said = f"{off.size} of {ours.size} pixels differ, by {off.max() / (brightest or 1.0):.2g} of the maximum"
         return Verdict("close" if close else "apart", said, ("float",))
 
-    def _other_files(self, job: Job, image: Image) -> dict[str, str]:
+    def _other_files(self, job: Job, image: SimulatedImage) -> dict[str, str]:
         """Files that do not agree although the float images do, and how."""
         settings, plan = job.settings, image.plan
         faults = {}

@@ -26,7 +26,7 @@ PARTS = {
     "cubragg.engine.reference.numpy_engine:NumpyEngine.render": "render",
     "cubragg.engine.host.host_engine:HostEngine.render": "render",
     "cubragg.engine.cuda.cuda_engine:CudaEngine.render": "render",
-    "cubragg.run.image:figures_of": "figures of the image",
+    "cubragg.run.simulated_image:figures_of": "figures of the image",
     "cubragg.detect.noise:noise_counts": "noise",
     "cubragg.detect.nanobragg_images:noise_image": "whole counts",
     "cubragg.detect.nanobragg_images:int_image": "whole counts",

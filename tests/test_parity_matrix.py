@@ -36,8 +36,8 @@ from cubragg.engine.select import BACKENDS
 from cubragg.errors import BackendUnavailable
 from cubragg.parity.pixel_trace import format_trace, trace_pixel
 from cubragg.plan.plan import Plan
-from cubragg.run.image import Image
 from cubragg.run.render import simulate
+from cubragg.run.simulated_image import SimulatedImage
 from cubragg.units import deg_from_rad
 from cubragg.view.png import write_png
 from support.golden_set import DATA, arguments, cases, reference
@@ -137,7 +137,7 @@ def faults(figures: dict[str, float], limits: dict[str, float]) -> list[str]:
 
 # Properties: each takes the case and its (plan, image) pairs and gives figures by the names of the case's limits.
 
-Rendered = list[tuple[Job, Image]]
+Rendered = list[tuple[Job, SimulatedImage]]
 
 
 def brightest(image: np.ndarray) -> tuple[float, float]:
@@ -299,7 +299,7 @@ class Outcome(NamedTuple):
     """What one command line of a case gave; ``expected`` is ``None`` where nothing was compared."""
 
     line: Line
-    image: Image
+    image: SimulatedImage
     expected: np.ndarray | None
     figures: dict[str, float]
     faults: list[str]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cubragg.io.images.writer import Writer
     from cubragg.plan.plan import Plan
     from cubragg.reflections.reflection_table import ReflectionTable
-    from cubragg.run.image import Image
+    from cubragg.run.simulated_image import SimulatedImage
 
 _IMAGES = ("float", "int", "pgm", "noise", *formats.ENDINGS, "png")
 #: Kinds with one numbered file for each image of a series.
@@ -196,7 +196,7 @@ class ImageFiles:
     """
 
     job: Job
-    image: Image
+    image: SimulatedImage
     number: int = 0
     series: Mapping[str, Writer] = field(default_factory=dict)
     progress: Progress | None = None

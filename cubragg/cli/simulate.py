@@ -16,8 +16,8 @@ from cubragg.cli.exit_errors import Interrupted
 from cubragg.cli.parser import Given
 from cubragg.errors import ConfigError
 from cubragg.plan.plan import Plan, make_plan
-from cubragg.run.image import Image
 from cubragg.run.render import simulate
+from cubragg.run.simulated_image import SimulatedImage
 
 #: Largest number of pixels that ``-printout`` traces.
 MAX_TRACES = 1000
@@ -77,7 +77,7 @@ def run(line: Sequence[Given]) -> None:
             click.echo(summary.rendering(image), err=True)
 
 
-def _images(job: Job, plan: Plan, progress: Progress | None) -> Iterable[Image]:
+def _images(job: Job, plan: Plan, progress: Progress | None) -> Iterable[SimulatedImage]:
     """Render the images of a run, one after the other."""
     settings = job.settings
     if settings.images == 1:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from cubragg.experiment.experiment import Experiment
     from cubragg.experiment.sensor import Layers
     from cubragg.plan.plan import Plan
-    from cubragg.run.image import Image
+    from cubragg.run.simulated_image import SimulatedImage
 
 Row = tuple[str, str]
 _LABEL_WIDTH = 18
 _PANELS_LISTED = 8
 
 
-def summary(image: Image, figures: Mapping[str, str], written: str, total_seconds: float) -> str:
+def summary(image: SimulatedImage, figures: Mapping[str, str], written: str, total_seconds: float) -> str:
     """Return the summary of a run; ``figures`` are rows about the conversion to counts, ``written`` names the files."""
     experiment, plan = image.experiment, image.plan
     sections: list[tuple[str, Iterable[Row]]] = [
@@ -39,7 +39,7 @@ def summary(image: Image, figures: Mapping[str, str], written: str, total_second
     return _text(sections)
 
 
-def rendering(image: Image) -> str:
+def rendering(image: SimulatedImage) -> str:
     """Return precision, tile and culling of a run, with the reason."""
     culling = image.culling
     terms = "all are evaluated"
@@ -199,7 +199,7 @@ def _sampling(experiment: Experiment, plan: Plan) -> list[Row]:
     return rows
 
 
-def _image(image: Image) -> list[Row]:
+def _image(image: SimulatedImage) -> list[Row]:
     figures = image.figures
     fast, slow = image.max_pixel
     return [

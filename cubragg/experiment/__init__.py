@@ -4,9 +4,11 @@ from cubragg.experiment.beam import Beam, Source
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector
 from cubragg.experiment.experiment import Experiment
+from cubragg.experiment.experiment_parts import ExperimentParts
 from cubragg.experiment.goniometer import Goniometer
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
 
-__all__ = ["Beam", "Crystal", "Detector", "Experiment", "Goniometer", "Panel", "Sampling", "Source", "StructureFactors"]
+__all__ = ["Beam", "Crystal", "Detector", "Experiment", "ExperimentParts", "Goniometer", "Panel", "Sampling", "Source",
+           "StructureFactors"]

@@ -16,8 +16,8 @@ from cubragg.engine.select import Backend, Method, Precision, Selection, check_m
 from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan, make_plan, oriented_cells
-from cubragg.run.image import Image
 from cubragg.run.render import image_of
+from cubragg.run.simulated_image import SimulatedImage
 
 #: An experiment and its plan.
 Planned = tuple[Experiment, Plan]
@@ -26,7 +26,7 @@ Planned = tuple[Experiment, Plan]
 def render_many(experiment: Experiment, orientations: Orientations, *, backend: Backend = "auto",
                 precision: Precision = "auto", device: int = 0, threads: int | None = None, method: Method = "sampled",
                 cull: float | None = 0.0, progress: Progress | None = None, on_device: bool = False
-                ) -> Iterator[Image]:
+                ) -> Iterator[SimulatedImage]:
     """Render one image for each orientation of the crystal.
 
     Detector, sources, structure factors, compiled kernels and buffers are set up once for all
@@ -83,7 +83,7 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
 
 def render_series(experiment: Experiment, images: int, *, backend: Backend = "auto", precision: Precision = "auto",
                   device: int = 0, threads: int | None = None, method: Method = "sampled", cull: float | None = 0.0,
-                  progress: Progress | None = None) -> Iterator[Image]:
+                  progress: Progress | None = None) -> Iterator[SimulatedImage]:
     """Render a rotation series: image i starts at phi + i * osc and covers the experiment's image width osc.
 
     With the backends numpy and cpu each image has the same bits as that of `simulate` with its phi.
@@ -157,7 +157,7 @@ def _reoriented(plan: Plan, experiment: Experiment) -> Plan:
 
 
 def _images(selected: Selection, planned: Iterable[Planned], device: int, cull: float | None, threads: int | None,
-            on_device: bool, progress: Progress | None) -> Iterator[Image]:
+            on_device: bool, progress: Progress | None) -> Iterator[SimulatedImage]:
     """Render plans with one engine for each run of plans that differ only in orientation, usually a single one."""
     runs = itertools.groupby(planned, key=lambda shot: (shot[1].cells, shot[1].oversample))
     for number, (_, run) in enumerate(runs):

@@ -9,10 +9,10 @@ from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import make_plan
 from cubragg.reflections.predict import MIN_PHOTONS, reflection_table
 from cubragg.reflections.reflection_table import ReflectionTable
-from cubragg.run.image import Image
+from cubragg.run.simulated_image import SimulatedImage
 
 
-def predict(source: Experiment | Image, *, min_photons: float = MIN_PHOTONS, backend: Backend = "auto",
+def predict(source: Experiment | SimulatedImage, *, min_photons: float = MIN_PHOTONS, backend: Backend = "auto",
             precision: Precision = "auto", device: int = 0, threads: int | None = None, method: Method = "sampled",
             cull: float | None = 0.0, progress: Progress | None = None) -> ReflectionTable:
     """Predict the reflections of an image, with the expected photons of each summed over all samples of its pixels.
@@ -50,5 +50,5 @@ def predict(source: Experiment | Image, *, min_photons: float = MIN_PHOTONS, bac
     if precision not in ("auto", "double"):
         raise ConfigError("precision", f"got {precision!r}; reflections are summed in double precision, "
                           "auto and double are accepted")
-    plan = source.plan if isinstance(source, Image) else make_plan(source)
+    plan = source.plan if isinstance(source, SimulatedImage) else make_plan(source)
     return reflection_table(plan, min_photons=min_photons, threads=threads, backend=backend, progress=progress)

@@ -11,12 +11,12 @@ from cubragg.engine.select import Backend, Method, Precision, Selection, check_m
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan, make_plan
-from cubragg.run.image import Image
+from cubragg.run.simulated_image import SimulatedImage
 
 
 def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Precision = "auto", device: int = 0,
              threads: int | None = None, method: Method = "sampled", cull: float | None = 0.0,
-             progress: Progress | None = None, plan: Plan | None = None) -> Image:
+             progress: Progress | None = None, plan: Plan | None = None) -> SimulatedImage:
     """Simulate an experiment.
 
     Parameters
@@ -51,8 +51,9 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     return image_of(experiment, plan, selected, photons, time.perf_counter() - start)
 
 
-def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float) -> Image:
-    """The `Image` of photons that the selected engine has rendered, with its warnings."""
+def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float
+             ) -> SimulatedImage:
+    """The image of photons that the selected engine has rendered, with its warnings."""
     engine = selected.engine
     warnings = list(plan.warnings)
     if selected.fallback:
@@ -63,5 +64,5 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
         warnings.append(f"interpolation of structure factors is off from pixel {fast} {slow} (fast slow) on{others}, "
                        "as in nanoBragg, because it needs reflections that are not listed; -nointerpolate or "
                        "--semantics physical treats all pixels alike")
-    return Image(photons, experiment, plan, selected.backend, selected.precision, seconds, engine.culling,
+    return SimulatedImage(photons, experiment, plan, selected.backend, selected.precision, seconds, engine.culling,
                  tuple(warnings))

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from cubragg.detect.noise import noise_counts
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import FormatError
-from cubragg.experiment.experiment import Experiment
 from cubragg.io.images.writer import What, writer_class
-from cubragg.plan.plan import Plan
-from cubragg.run.image_scene import scene_of
+
+if TYPE_CHECKING:
+    from cubragg.run.image import Image
 
 
-def save_image(photons: np.ndarray, experiment: Experiment, plan: Plan, path: Path | str, seed: int, what: What
-               ) -> None:
+def save_image(image: Image, path: Path | str, seed: int, what: What) -> None:
     """Write an image to a file; see `Image.save`."""
     if what not in ("counts", "photons"):
         raise FormatError(f"what: got {what!r}; counts and photons are accepted")
     if Path(path).suffix.lower() == ".png":
         from cubragg.view.png import write_png
 
-        write_png(path, photons, mask=plan.mask)
+        write_png(path, image.on_host, mask=image.live)
         return
-    writer = writer_class(path)(scene_of(experiment, plan))
+    scene = image.scene()
+    if scene is None:
+        raise FormatError(f"{path}: the geometry of {image.title} is not known; only .png shows such an image")
+    writer = writer_class(path)(scene)
     try:
         kind = writer.pixel_type(what)
     except FormatError as error:
@@ -35,7 +35,7 @@ def save_image(photons: np.ndarray, experiment: Experiment, plan: Plan, path: Pa
     except FormatError as error:
         raise FormatError(f"{path}: {error}, which {writer.title} cannot describe; .tif and .npy store pixels without "
                           "a geometry") from None
-    values = photons if what == "photons" else noise_counts(photons, plan.roi, seed)
+    values = image.on_host if what == "photons" else image.drawn_counts(seed)
     pixels = stored_pixels(values, kind, writer.live, offset=writer.offset, where=str(path))
     writer.open(path, 1, kind.name)
     try:

@@ -9,13 +9,13 @@ from cubragg.cli.build import Job, build
 from cubragg.cli.parser import parse
 from cubragg.errors import BackendUnavailable
 from cubragg.plan.plan import make_plan
-from cubragg.run.image import Image
 from cubragg.run.render import simulate
+from cubragg.run.simulated_image import SimulatedImage
 from support.shared_run import once
 
 
 @cache
-def rendered(arguments: tuple[str, ...], backend: str, precision: str = "double") -> tuple[Job, Image]:
+def rendered(arguments: tuple[str, ...], backend: str, precision: str = "double") -> tuple[Job, SimulatedImage]:
     """The job of a command line and its image.
 
     Raises
@@ -26,7 +26,7 @@ def rendered(arguments: tuple[str, ...], backend: str, precision: str = "double"
     job = build(parse(arguments))
     plan = make_plan(job.experiment)
 
-    def render() -> Image:
+    def render() -> SimulatedImage:
         image = simulate(job.experiment, backend=backend, precision=precision, plan=plan)
         # Experiment and plan are quickly made, and hold tables that are larger than the image.
         return dataclasses.replace(image, plan=None, experiment=None)

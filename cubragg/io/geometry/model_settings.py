@@ -10,8 +10,12 @@ from typing import Any
 
 from cubragg.crystallography.vectors import Vector, cross, norm, unit
 from cubragg.errors import ConfigError
+from cubragg.experiment.beam import Beam
 from cubragg.experiment.conventions import Directions
+from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import CONVENTION_ONLY, Detector, Placed
+from cubragg.experiment.experiment_parts import ExperimentParts
+from cubragg.experiment.goniometer import Goniometer
 from cubragg.experiment.panel import Panel, check_panels, panel_in_beam
 from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels
 
@@ -56,6 +60,31 @@ def settings_of(models: ExperimentModels) -> dict[str, Any]:
     if models.crystal is not None:
         settings["crystal.cell"] = models.crystal.cell
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def parts_of(models: ExperimentModels) -> ExperimentParts:
+    """Return the parts of an experiment.
+
+    Raises
+    ------
+    ConfigError
+        If there are panels without a wavelength or a distance, or no experiment can have these models.
+    """
+    if models.panels and (models.beam is None or models.beam.wavelength_A is None):
+        raise ConfigError("wavelength_A", f"{models.unsaid or 'no wavelength is given'}; give wavelength_A")
+    if models.unplaced:
+        raise ConfigError("distance_mm", f"{models.unplaced}; give distance_mm, the distance of the panel that the "
+                          "beam hits")
+    sections: dict[str, dict[str, Any]] = {}
+    for name, value in settings_of(models).items():
+        section, _, field = name.partition(".")
+        sections.setdefault(section, {})[field] = value
+    if models.crystal is not None and models.crystal.a_matrix is not None:
+        m = models.crystal.a_matrix
+        sections.setdefault("crystal", {})["a_matrix"] = (m[0:3], m[3:6], m[6:9])
+    classes = {"beam": Beam, "detector": Detector, "goniometer": Goniometer, "crystal": Crystal}
+    parts: dict[str, Any] = {name: classes[name](**fields) for name, fields in sections.items()}
+    return ExperimentParts(**parts, warnings=models.warnings)
 
 
 def placed_models(models: ExperimentModels, **motion: Any) -> Placed:

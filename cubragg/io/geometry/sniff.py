@@ -27,7 +27,7 @@ def read_models(path: Path | str, number: int | None = None) -> ExperimentModels
     OSError
         If it cannot be read.
     """
-    kind = _kind(path)
+    kind = geometry_kind(path)
     if not kind:
         raise FormatError(f"{path}: got a file of an unknown format; {ACCEPTED}")
     if number is not None and kind != "expt":
@@ -51,7 +51,7 @@ def read_header(path: Path | str) -> ExperimentModels:
     OSError
         If it cannot be read.
     """
-    if _kind(path) not in _IMAGES:
+    if geometry_kind(path) not in _IMAGES:
         raise FormatError(f"{path}: its format has no detector geometry")
     return read_models(path)
 
@@ -69,7 +69,7 @@ def _read(path: Path | str, kind: str, number: int | None) -> ExperimentModels:
             "geom": crystfel.read_geom}[kind](path)
 
 
-def _kind(path: Path | str) -> str:
+def geometry_kind(path: Path | str) -> str:
     """Return the format of a file; empty if it is not known."""
     start = start_of(path, _START_BYTES)
     if not start:
