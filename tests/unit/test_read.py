@@ -79,7 +79,8 @@ def test_a_header_without_a_distance_is_a_warning(tmp_path):
     assert read.pixels.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert read.experiment.detector is None
     warning, = read.warnings
-    assert "geometry" in warning and "a.img" in warning
+    assert "geometry" in warning
+    assert "a.img" in warning
 
 
 def test_toml_is_an_experiment(tmp_path):
@@ -92,18 +93,20 @@ def test_a_list_of_reflections_is_structure_factors(tmp_path):
     (tmp_path / "a.hkl").write_text("1 2 3 10.5\n-1 0 2 20\n")
     factors = cb.read(tmp_path / "a.hkl")
     assert isinstance(factors, cb.StructureFactors)
-    assert factors.grid[2, 2, 1] == 10.5 and factors.origin == (-1, 0, 2)
+    assert factors.grid[2, 2, 1] == 10.5
+    assert factors.origin == (-1, 0, 2)
 
 
 def test_experiment_files_are_parts(tmp_path):
     line = (f"-cell 50 60 70 80 90 90 -misset 1 2 3 -default_F 1 -N 3 -detpixels 8 -pixel 1 -lambda 1.1 "
             f"--expt {tmp_path}/a.expt --geom {tmp_path}/a.geom --quiet")
-    assert invoke(*line.split()).exit_code == 0
+    assert invoke(f"simulate {line}").exit_code == 0
     parts = cb.read(tmp_path / "a.expt")
     assert parts.crystal.lattice("physical").volume == pytest.approx(50 * 60 * 70 * np.sin(np.radians(80)), rel=1e-6)
     assert parts.complete(FACTORS).beam.wavelength_A == 1.1
     geometry = cb.read(tmp_path / "a.geom")
-    assert geometry.crystal is None and geometry.detector.shape() == (8, 8)
+    assert geometry.crystal is None
+    assert geometry.detector.shape() == (8, 8)
     assert cb.read(tmp_path / "a.geom", wavelength_A=2.0, distance_mm=77.0).detector.distance_mm == 77.0
 
 
