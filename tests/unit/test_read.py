@@ -99,7 +99,7 @@ def test_a_list_of_reflections_is_structure_factors(tmp_path):
 
 def test_experiment_files_are_parts(tmp_path):
     line = (f"-cell 50 60 70 80 90 90 -misset 1 2 3 -default_F 1 -N 3 -detpixels 8 -pixel 1 -lambda 1.1 "
-            f"--expt {tmp_path}/a.expt --geom {tmp_path}/a.geom --quiet")
+            f"--expt {tmp_path}/a.expt --geom {tmp_path}/a.geom -floatfile {tmp_path}/a.bin --quiet")
     assert invoke(f"simulate {line}").exit_code == 0
     parts = cb.read(tmp_path / "a.expt")
     assert parts.crystal.lattice("physical").volume == pytest.approx(50 * 60 * 70 * np.sin(np.radians(80)), rel=1e-6)
