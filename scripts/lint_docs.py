@@ -3,13 +3,15 @@
 
     python scripts/lint_docs.py [--write]
 
-One line a fault, exit status 1 if there is any. ``--write`` stores the current help texts first. Checked are:
+One line a fault, exit status 1 if there is any. ``--write`` stores specs/parity-matrix.md and the current help texts
+first. Checked are:
 
-- every acceptance id in specs/ is given once, has one row in specs/parity-matrix.md, and no row is without its id;
-- every row names a test, and every test named can be collected;
-- every comparison test has cases in tests/parity_cases.yaml, the row names them all, no case belongs to no id,
-  golden images exist, and limits in the text, in the row and in the YAML are the same;
-- files, commands and golden images that matrix and fix plan name exist, and so do links between documents and the
+- every acceptance id in specs/ is given once and has a title in specs/requirements.toml; no title is without its id;
+- every id has a test with its marker, or a case; every marker is on a test and its id exists;
+- every comparison test has cases in tests/parity_cases.yaml, no case belongs to no id, golden images exist, and limits
+  in the text and in the YAML are the same;
+- specs/parity-matrix.md is the current one;
+- files, commands and golden images that the fix plan names exist, and so do links between documents and the
   documents that the code names;
 - an open failure in the fix plan says how to see it, where it starts, what was tried and when it is done;
 - the help of each command is stored under specs/help/ and current.
@@ -21,14 +23,11 @@ import argparse
 import json
 import re
 import shlex
-import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import yaml
 from click.testing import CliRunner
 
 from cubragg.cli.exit_errors import CommandLineError
@@ -37,16 +36,15 @@ from cubragg.cli.parser import parse
 from cubragg.errors import CubraggError
 
 ROOT = Path(__file__).resolve().parent.parent
-MATRIX, PLAN, CASES = "specs/parity-matrix.md", "specs/fix-plan.md", "tests/parity_cases.yaml"
-COMPARISONS = "specs/parallel.md"
-#: Documents about documents: what they say about ids defines none.
-NOT_NORMATIVE = ("parity-matrix.md", "fix-plan.md")
+sys.path.append(str(ROOT / "scripts"))  # last: its module profile is not the standard library's
+
+from parity_matrix import CASES, MATRIX, TITLES, cases, limits_of, markers, matrix, requirements, titles  # noqa: E402
+
+PLAN, COMPARISONS = "specs/fix-plan.md", "specs/parallel.md"
 #: Parts of the description of every open failure.
 PLAN_PARTS = ("Reproduction", "First divergence", "Attempts", "Exit criterion")
 HELP_WIDTH = 100
 
-_ITEM = re.compile(r"^- \*\*(AT-[A-Z]+-\d{3})\*\*(.*?)(?=^- |^#|^\||\Z)", re.MULTILINE | re.DOTALL)
-_ROW = re.compile(r"^\| (AT-[A-Z]+-\d{3}) \|(.*)\|$", re.MULTILINE)
 _SPAN = re.compile(r"`([^`]+)`")
 _LIMIT = re.compile(r"([a-z_]+) = ([-+.0-9e]+)")
 _LINK = re.compile(r"\]\(([^)#:]+)\)")
@@ -58,33 +56,22 @@ _NAMED_DOCUMENT = re.compile(r"\bspecs/[\w/-]+\.md\b")
 Limits = frozenset[tuple[str, float]]
 
 
-class Row(NamedTuple):
-    """A row of the matrix: tests, cases, limits and state of an id."""
-
-    tests: list[str]
-    cases: list[str]
-    limits: Limits
-    state: str
-
-
-def faults(root: Path, nodes: set[str]) -> Iterator[str]:
-    """Every fault in the documents under ``root``; ``nodes`` are the tests that exist."""
-    texts = {path.name: path.read_text() for path in sorted((root / "specs").glob("*.md"))}
+def faults(root: Path) -> Iterator[str]:
+    """Every fault in the documents, markers and cases under ``root``."""
     spec = {}
-    for name, text in texts.items():
-        if name in NOT_NORMATIVE:
-            continue
-        for match in _ITEM.finditer(text):
-            if match[1] in spec:
-                yield f"specs/{name}: {match[1]} is given a second time"
-            spec[match[1]] = limits_in(match[2])
-    rows = dict(_rows(texts["parity-matrix.md"]))
-    document = yaml.safe_load((root / CASES).read_text())
-    yield from _ids(spec, rows, texts["parity-matrix.md"])
-    yield from _tests(rows, nodes)
-    yield from _cases(root, spec, rows, document)
-    yield from _plan(rows, texts["fix-plan.md"])
-    yield from _named(root, texts)
+    for at_id, name, text in requirements(root):
+        if at_id in spec:
+            yield f"specs/{name}: {at_id} is given a second time"
+        spec[at_id] = limits_in(text)
+    title, failures = titles(root)
+    document = cases(root)
+    yield from _titles(spec, title, failures)
+    yield from _tests(root, spec, document)
+    yield from _cases(root, spec, failures, document)
+    yield from _plan(root, failures)
+    if not (root / MATRIX).exists() or (root / MATRIX).read_text() != matrix(root):
+        yield f"{MATRIX}: not the current one; scripts/lint_docs.py --write stores it"
+    yield from _named(root)
     yield from _links(root)
     yield from help_faults(root)
     yield from old_words(root)
@@ -101,103 +88,90 @@ def limits_in(text: str) -> Limits:
     return frozenset((match[1], float(match[2])) for match in pairs)
 
 
-def _rows(text: str) -> Iterator[tuple[str, Row]]:
-    for match in _ROW.finditer(text):
-        cells = [cell.strip() for cell in match[2].split("|")]
-        if len(cells) == 5:
-            yield match[1], Row(spans(cells[1]), spans(cells[2]), limits_in(cells[3]), cells[4])
+def _titles(spec: dict[str, Limits], title: dict[str, str], failures: dict[str, list[str]]) -> Iterator[str]:
+    for at_id in sorted(spec.keys() - title.keys()):
+        yield f"{TITLES}: {at_id} has no title"
+    for at_id in sorted((title.keys() | failures.keys()) - spec.keys()):
+        yield f"{TITLES}: {at_id} is named, but no document requires it"
 
 
-def _ids(spec: dict[str, Limits], rows: dict[str, Row], matrix: str) -> Iterator[str]:
-    for at_id in sorted(spec.keys() - rows.keys()):
-        yield f"{MATRIX}: {at_id} has no row of six columns"
-    for at_id in sorted(rows.keys() - spec.keys()):
-        yield f"{MATRIX}: {at_id} has a row, but no document requires it"
-    for at_id, times in Counter(match[1] for match in _ROW.finditer(matrix)).items():
-        if times > 1:
-            yield f"{MATRIX}: {at_id} has {times} rows"
+def _tests(root: Path, spec: dict[str, Limits], document: dict[str, Any]) -> Iterator[str]:
+    """Markers of no requirement or no test, and requirements without either marker or case."""
+    marked = markers(root)
+    for at_id, file, line, on_a_test in marked:
+        if at_id not in spec:
+            yield f"{file}:{line}: a test is marked with {at_id}, but no document requires it"
+        if not on_a_test:
+            yield f"{file}:{line}: {at_id} marks what is no test"
+    tested = {marker.at_id for marker in marked} | document["cases"].keys() | document["golden"].keys()
+    for at_id in sorted(spec.keys() - tested):
+        yield f"specs: no test is marked with {at_id}"
 
 
-def _tests(rows: dict[str, Row], nodes: set[str]) -> Iterator[str]:
-    functions = {node.partition("[")[0] for node in nodes}
-    for at_id, row in rows.items():
-        if not row.tests:
-            yield f"{MATRIX}: {at_id} names no test"
-        for test in row.tests:
-            if test not in nodes and test not in functions:
-                yield f"{MATRIX}: {at_id} names {test}; there is no such test"
-
-
-def _cases(root: Path, spec: dict[str, Limits], rows: dict[str, Row], document: dict[str, Any]) -> Iterator[str]:
-    cases = document["cases"]
-    golden = {case["id"] for case in json.loads((root / "tests/golden/data/manifest.json").read_text())}
-    for at_id in sorted(cases.keys() - spec.keys()):
-        yield f"{CASES}: {at_id} has cases, but no document requires it"
-    for at_id in sorted(spec.keys() - cases.keys()):
-        if at_id.startswith("AT-PARALLEL-"):
+def _cases(root: Path, spec: dict[str, Limits], failures: dict[str, list[str]],
+           document: dict[str, Any]) -> Iterator[str]:
+    golden = _golden_images(root)
+    for section in ("cases", "golden"):
+        for at_id in sorted(document[section].keys() - spec.keys()):
+            yield f"{CASES}: {at_id} has {section}, but no document requires it"
+    for at_id, names in document["golden"].items():
+        for name in names:
+            if name not in golden:
+                yield f"{CASES}: {at_id}: there is no golden image {name}"
+    for at_id, text_limits in spec.items():
+        its_cases = document["cases"].get(at_id, [])
+        if at_id.startswith("AT-PARALLEL-") and not its_cases:
             yield f"{CASES}: {at_id} has no case"
-    for at_id, row in rows.items():
-        its_cases = cases.get(at_id, [])
-        names = {case["id"] for case in its_cases}
+        for name, value in sorted(text_limits ^ frozenset().union(*map(limits_of, its_cases))):
+            side = f"not in {CASES}" if (name, value) in text_limits else f"in {CASES} only"
+            yield f"specs: {at_id}, limit {name} = {value:g}: {side}"
+    for at_id, its_cases in document["cases"].items():
         for case in its_cases:
+            where = f"{CASES}: {at_id}, case {case['id']}"
             for failure in case.get("open", {}).values():
-                if failure not in row.state:
-                    yield f"{MATRIX}: {at_id}, case {case['id']} is open with {failure}; the state does not say so"
-        for name in sorted(names ^ set(row.cases)):
-            where = "the row does not name it" if name in names else "the YAML does not have it"
-            yield f"{MATRIX}: {at_id}, case {name}: {where}"
-        limits = frozenset().union(*(_limits_of(case) for case in its_cases))
-        for place, stated in ((MATRIX, row.limits), ("specs", spec.get(at_id, frozenset()))):
-            for name, value in sorted(stated ^ limits):
-                side = f"not in {CASES}" if (name, value) in stated else f"in {CASES} only"
-                yield f"{place}: {at_id}, limit {name} = {value:g}: {side}"
-    for at_id, its_cases in cases.items():
-        for case in its_cases:
+                if failure not in failures.get(at_id, ()):
+                    yield f"{where} is open with {failure}; {TITLES} does not say so"
             for name in case.get("golden", ()):
                 if name not in golden:
-                    yield f"{CASES}: {at_id}, case {case['id']}: there is no golden image {name}"
+                    yield f"{where}: there is no golden image {name}"
             if "thresholds" in case and not case.get("reason"):
-                yield f"{CASES}: {at_id}, case {case['id']}: thresholds of its own without a reason"
+                yield f"{where}: thresholds of its own without a reason"
     stated = limits_in((root / COMPARISONS).read_text().partition("## The tests")[0])
     defaults = frozenset((name, float(value)) for name, value in document["defaults"].items())
     for name, value in sorted(stated ^ defaults):
         yield f"{COMPARISONS}: default limit {name} = {value:g} is not the same in {CASES}"
 
 
-def _limits_of(case: dict[str, Any]) -> Limits:
-    return frozenset((name, float(value)) for part in ("limits", "thresholds")
-                     for name, value in case.get(part, {}).items())
+def _golden_images(root: Path) -> set[str]:
+    return {case["id"] for case in json.loads((root / "tests/golden/data/manifest.json").read_text())}
 
 
-def _plan(rows: dict[str, Row], plan: str) -> Iterator[str]:
-    failures = {match[1]: match[2] for match in _FAILURE.finditer(plan)}
-    for failure, text in failures.items():
+def _plan(root: Path, failures: dict[str, list[str]]) -> Iterator[str]:
+    plan = {match[1]: match[2] for match in _FAILURE.finditer((root / PLAN).read_text())}
+    for failure, text in plan.items():
         for part in PLAN_PARTS:
             if f"**{part}.**" not in text:
                 yield f"{PLAN}: {failure} has no {part}"
-    for at_id, row in rows.items():
-        for failure in re.findall(r"F-\d{3}", row.state):
-            if failure not in failures:
-                yield f"{MATRIX}: {at_id} is open with {failure}, which is not in the fix plan"
-        if row.state != "holds" and not re.search(r"F-\d{3}", row.state):
-            yield f"{MATRIX}: {at_id} is in state {row.state!r}; accepted are holds, or a failure of the fix plan"
+    for at_id, its_failures in failures.items():
+        for failure in its_failures:
+            if failure not in plan:
+                yield f"{TITLES}: {at_id} is open with {failure}, which is not in the fix plan"
 
 
-def _named(root: Path, texts: dict[str, str]) -> Iterator[str]:
-    """Files, golden images and commands in code spans of matrix and fix plan."""
-    golden = {case["id"] for case in json.loads((root / "tests/golden/data/manifest.json").read_text())}
-    for place in (MATRIX, PLAN):
-        for span in spans(texts[Path(place).name]):
-            if _PATH.fullmatch(span):
-                if not (root / span).exists():
-                    yield f"{place}: there is no file {span}"
-            elif _GOLDEN.fullmatch(span):
-                if span not in golden:
-                    yield f"{place}: there is no golden image {span}"
-            elif " " in span and "::" not in span:
-                problem = _command_problem(root, shlex.split(span))
-                if problem:
-                    yield f"{place}: {span}: {problem}"
+def _named(root: Path) -> Iterator[str]:
+    """Files, golden images and commands in code spans of the fix plan that do not exist."""
+    golden = _golden_images(root)
+    for span in spans((root / PLAN).read_text()):
+        if _PATH.fullmatch(span):
+            if not (root / span).exists():
+                yield f"{PLAN}: there is no file {span}"
+        elif _GOLDEN.fullmatch(span):
+            if span not in golden:
+                yield f"{PLAN}: there is no golden image {span}"
+        elif " " in span and "::" not in span:
+            problem = _command_problem(root, shlex.split(span))
+            if problem:
+                yield f"{PLAN}: {span}: {problem}"
 
 
 def _command_problem(root: Path, words: list[str]) -> str:
@@ -283,25 +257,20 @@ def old_words(root: Path) -> Iterator[str]:
                     yield f"{path.relative_to(root)}:{number}: {found[0]!r} is not a term of the field"
 
 
-def collected(root: Path) -> set[str]:
-    """The ids of all tests under ``root``."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-n", "0", "-m", "",
-               "tests"]
-    output = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout
-    nodes = {line.strip() for line in output.splitlines() if line.startswith("tests/") and "::" in line}
-    if not nodes:
-        raise SystemExit(f"lint_docs: no tests could be collected:\n{output}")
-    return nodes
+def write(root: Path) -> None:
+    """Store what is generated: the parity matrix and the help texts."""
+    (root / MATRIX).write_text(matrix(root))
+    write_help(root)
 
 
 def main() -> None:
     """Print the faults."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="store the current help texts first")
+    parser.add_argument("--write", action="store_true", help="store the parity matrix and the current help texts first")
     options = parser.parse_args()
     if options.write:
-        write_help(ROOT)
-    found = list(faults(ROOT, collected(ROOT)))
+        write(ROOT)
+    found = list(faults(ROOT))
     for fault in found:
         print(fault)
     sys.exit(bool(found))

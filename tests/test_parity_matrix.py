@@ -391,6 +391,7 @@ def test_artifacts_of_a_case_that_fails(tmp_path, monkeypatch, folder):
         "commands.txt", "difference.png", "metrics.json", "ours.npy", "reference.npy", "worst_pixel.txt"]
 
 
+@pytest.mark.requirement("AT-TOOLS-004")
 def test_random_lines_have_a_rule_for_every_flag():
     script("fuzz_parity").check_table()
 
@@ -405,6 +406,7 @@ def test_random_lines_mostly_mean_something(tmp_path, monkeypatch):
         assert parse([word for group in line for word in group])
 
 
+@pytest.mark.requirement("AT-TOOLS-004")
 def test_a_line_that_disagrees_is_shrunk_to_what_matters(monkeypatch, tmp_path):
     fuzz = script("fuzz_parity")
 

@@ -26,12 +26,14 @@ def command(line: str) -> str:
             "try:\n    cli(prog_name='cubragg')\nexcept SystemExit as end:\n    assert not end.code")
 
 
+@pytest.mark.requirement("AT-PERF-002")
 def test_the_package_alone_loads_nothing(tmp_path):
     modules = loaded("import cubragg", tmp_path)
     assert not modules & (FOREIGN | {"click", "importlib.metadata"})
     assert {name for name in modules if name.startswith("cubragg")} == {"cubragg", "cubragg.errors"}
 
 
+@pytest.mark.requirement("AT-PERF-002")
 @pytest.mark.parametrize("line", ["-h", "--version", "simulate -h", "compare -h", "trace -h", "sf -h", "doctor -h",
                                   "compare --c-bin nb -phi 5 -help"])
 def test_help_and_version_load_no_numpy(tmp_path, line):
@@ -42,6 +44,7 @@ def test_help_and_version_load_no_numpy(tmp_path, line):
     assert ("importlib.metadata" in modules) == (line == "--version")
 
 
+@pytest.mark.requirement("AT-PERF-002")
 def test_an_image_loads_what_it_needs(tmp_path):
     modules = loaded(command(f"{TINY} -floatfile a.bin"), tmp_path)
     assert modules & FOREIGN == {"numpy"}

@@ -69,6 +69,7 @@ def bad(run, folder) -> Path:
     return folder
 
 
+@pytest.mark.requirement("AT-FROM-020")
 @pytest.mark.parametrize(("line", "says"), [
     (f"{LIST}-hkl cut.mtz", ("cut.mtz", "", "MTZ", "header")),
     (f"{LIST}-hkl short.mtz", ("short.mtz", "", "space group")),
@@ -95,6 +96,7 @@ def test_files_that_cannot_be_read(run, bad, line, says):
     assert_refused(run, bad, line, *says)
 
 
+@pytest.mark.requirement("AT-FMT-009")
 @pytest.mark.parametrize(("output", "most"), [
     ("-cbffile a.cbf", 2**31 - 1), ("--nxmx a.h5", 2**31 - 3), ("--nxmx a.h5 --nxmx-type uint16", 2**16 - 3),
     ("--tiff a.tif", 2**31 - 1), ("--tiff a.tif --tiff-type uint16", 2**16 - 1)])

@@ -69,6 +69,7 @@ def test_what_is_handed_on_is_in_the_program():
                 assert f"{option}\0".encode() in code, option
 
 
+@pytest.mark.requirement("AT-TOOLS-005")
 def test_every_flag_is_handed_on_or_left_out_or_refused():
     """Each is in one of the three classes, and the class is what its settings and the C program say."""
     for flag in FLAGS:
@@ -85,6 +86,7 @@ def test_every_flag_is_handed_on_or_left_out_or_refused():
             assert not is_known(flag.name) or flag.name in READ_WITHOUT_EFFECT, flag.name
 
 
+@pytest.mark.requirement("AT-TOOLS-005")
 def test_every_flag_on_a_line(inputs):
     """What is handed on reaches the arguments, what is left out does not, the rest is refused by name."""
     # A dump is read where there is no list, and its name is handed on then.
@@ -113,6 +115,7 @@ def test_every_flag_on_a_line(inputs):
                 assert value == typed, line
 
 
+@pytest.mark.requirement("AT-TOOLS-006")
 @pytest.mark.parametrize("seed", range(20))
 def test_flags_arrive_as_typed_around_the_options_of_a_command(seed):
     """Every flag in its order with all its values, whatever options of the command are between them."""
@@ -129,6 +132,7 @@ def test_flags_arrive_as_typed_around_the_options_of_a_command(seed):
         assert list(params["words" if command is compare_command else "flags"]) == " ".join(flags).split()
 
 
+@pytest.mark.requirement("AT-TOOLS-005")
 @pytest.mark.parametrize(("flags", "instead"), [
     ("--from refined.expt", "-distance"), ("--detector pilatus300k", "-detpixels_f"), ("--config e.toml", "as flags"),
     ("--images 10", "-phi"), ("--column FC", "h k l F"), ("-pix0_vector 0.1 0 0", "-Xbeam"),
@@ -147,6 +151,7 @@ def test_a_trace_without_the_c_program_takes_them(run, folder):
     assert run("trace 1 2 --config e.toml --against t.json").exit_code == 0
 
 
+@pytest.mark.requirement("AT-TOOLS-005")
 @pytest.mark.parametrize(("name", "data", "word"), [
     ("a.hkl.gz", gzip.compress(LIST.encode()), "decompress"), ("a.hkl.bz2", bz2.compress(LIST.encode()), "decompress"),
     ("comment.hkl", b"# h k l F\n" + LIST.encode(), "h k l F only"),
@@ -188,6 +193,7 @@ def mtz(folder) -> Path:
 LINE = "-lambda 3 -N 5 -misset 10 20 30 -detpixels 24 -pixel 4 -distance 60 -oversample 1 -nointerpolate"
 
 
+@pytest.mark.requirement("AT-TOOLS-005")
 def test_a_list_with_symmetry_is_refused_with_a_way_out(run, mtz):
     """What the message says to type works."""
     refused(run(f"compare --c-bin nb -hkl F.mtz {LINE}"), 1, "-hkl", "F.mtz", "-hkl F.mtz -dump F.bin", "-dump F.bin",

@@ -26,12 +26,14 @@ def warnings(line: str) -> list[str]:
     return job(line).warnings
 
 
+@pytest.mark.requirement("AT-CLI-002")
 @pytest.mark.parametrize(("line", "cells"), [
     ("-N 5 -Na 3", (3, 5, 5)), ("-Na 3 -N 5", (5, 5, 5)), ("-Nb 2 -Nc 7 -Nc 4", (5, 2, 4)), ("-N 0", (0, 0, 0))])
 def test_cells_in_order(line, cells):
     assert job(line).experiment.crystal.cells == cells
 
 
+@pytest.mark.requirement("AT-CLI-005")
 @pytest.mark.parametrize(("line", "size"), [
     ("-xtalsize 1 -width 2", (1.0, 2.0, 1.0)), ("-width 2 -samplesize 1", (1.0, 1.0, 1.0)),
     ("-sample_x 1 -xtal_height 3", (1.0, 0.0, 3.0))])
@@ -39,6 +41,7 @@ def test_sizes_in_order(line, size):
     assert job(line).experiment.crystal.sample_size_mm == size
 
 
+@pytest.mark.requirement("AT-CLI-001")
 @pytest.mark.parametrize(("line", "cell"), [
     ("-cell 60", (60.0, 0.0, 0.0, 0.0, 0.0, 0.0)), ("-cell 60 70", (60.0, 70.0, 0.0, 0.0, 0.0, 0.0)),
     # As in C, a second -cell sets what it gives.
@@ -47,6 +50,7 @@ def test_short_cells(line, cell):
     assert job(line, "-default_F 1 ").experiment.crystal.cell == cell
 
 
+@pytest.mark.requirement("AT-GEO-002")
 @pytest.mark.parametrize(("line", "pivot"), [
     (CUSTOM, None), (f"{CUSTOM} -distance 100", "beam"), (f"{CUSTOM} -close_distance 100", "sample"),
     (f"-twotheta 5 {CUSTOM}", "sample"), (f"{CUSTOM} -twotheta 5 -distance 100", "beam"),
@@ -72,6 +76,7 @@ def test_vectors_before_a_named_convention_are_told():
     states(warning, "-fdet_vector", "-spindle_axis", "effect", "-xds")
 
 
+@pytest.mark.requirement("AT-CLI-008")
 @pytest.mark.parametrize(("line", "angle", "lost"), [
     ("-twotheta 15 -twotheta_axis 0 0 -1", 0.0, ("0 deg", "15.0 deg")),
     ("-twotheta_axis 0 0 -1 -twotheta 15", 15.0, None), ("-twotheta_axis 0 0 -1", 0.0, None),
@@ -87,6 +92,7 @@ def test_twotheta_axis_is_taken_for_twotheta(line, angle, lost):
         states(warning, "-twotheta_axis", *lost, "nanoBragg", "-twotheta")
 
 
+@pytest.mark.requirement("AT-ABS-001")
 @pytest.mark.parametrize(("line", "thickness", "depth"), [
     ("-detector_thick 300 -detector_abs inf", 0.0, math.inf), ("-detector_abs 0 -detector_thick 300", 300.0, math.inf),
     ("-detector_thick 300 -detector_abs 0 -detector_abs 500", 0.0, 500.0), ("-detector_thick 300", 300.0, None)])
@@ -110,6 +116,7 @@ def test_shapes(line, shape):
     assert job(line).experiment.crystal.shape == shape
 
 
+@pytest.mark.requirement("AT-CELL-006")
 def test_misset_seed():
     assert job("-misset random -misset_seed 7 -seed 3").experiment.crystal.misset_seed == 7
     assert job("-misset_seed 7 -misset random").experiment.crystal.misset_seed == 7
@@ -123,6 +130,7 @@ def test_misset_seed():
     assert (last.misset_seed, last.misset_deg) == (4, None)
 
 
+@pytest.mark.requirement("AT-CLI-003")
 @pytest.mark.parametrize(("line", "says"), [
     ("-misset_seed 7", ("-misset_seed", "", "effect", "-misset random")),
     ("-dump d.bin", ("-dump", "d.bin", "effect", "-hkl")),
@@ -185,6 +193,7 @@ def test_header_of_an_image(inputs):
     assert experiment.sampling.mask is None
 
 
+@pytest.mark.requirement("AT-PRE-001")
 def test_header_of_a_mask_counts_y_from_the_other_edge(inputs):
     experiment = job("-mask m.img", "-default_F 1 -cell 50 ").experiment
     expected = 0.5 / 1000.0 * 12 - 2 / 1000.0
@@ -192,6 +201,7 @@ def test_header_of_a_mask_counts_y_from_the_other_edge(inputs):
     assert experiment.beam.wavelength_A == 5.0
 
 
+@pytest.mark.requirement("AT-PRE-001")
 @pytest.mark.parametrize("line", ["-img i.img -mask m.img", "-mask m.img -img i.img"])
 def test_the_image_header_wins_over_that_of_the_mask(line, inputs):
     smv(inputs / "i.img", np.ones((12, 12)), DISTANCE=77, BEAM_CENTER_Y=2)
@@ -201,6 +211,7 @@ def test_the_image_header_wins_over_that_of_the_mask(line, inputs):
     assert experiment.sampling.mask is not None
 
 
+@pytest.mark.requirement("AT-PRE-002")
 def test_header_keys_match_inside_longer_ones(inputs):
     smv(inputs / "i.img", np.ones((12, 12)), DISTANCE=100, XDS_ORGX=6.5, CLOSE_DISTANCE=80, OSC_RANGE=-1, TWOTHETA=5)
     built = job("-img i.img", "-default_F 1 -cell 50 ")
@@ -218,6 +229,7 @@ def test_a_header_can_overrule_a_flag(inputs):
     states(warning, "i.img", "CLOSE_DISTANCE", "overrule", "-distance")
 
 
+@pytest.mark.requirement("AT-IO-003")
 def test_dump_is_read_without_a_list(run, inputs):
     assert run(SMALL + "-hkl P1.hkl -dump d.bin -floatfile a.bin --quiet").exit_code == 0
     assert run(SMALL + "-dump d.bin -floatfile b.bin --quiet").exit_code == 0

@@ -34,6 +34,7 @@ def test_the_table(run):
     assert not list(Path().iterdir())
 
 
+@pytest.mark.requirement("AT-PANEL-006", "AT-MODEL-005")
 def test_gaps_are_minus_1_in_cbf_and_0_elsewhere(run):
     assert run(f"{LINE}{REGION}--detector pilatus300k --cbffile x.cbf -floatfile x.bin -scale 1e-20").exit_code == 0
     counts, header = read_cbf("x.cbf")
@@ -47,14 +48,16 @@ def test_gaps_are_minus_1_in_cbf_and_0_elsewhere(run):
     assert header["Count_cutoff"] == "1048575 counts"
 
 
+@pytest.mark.requirement("AT-MODEL-006")
 def test_a_saved_experiment_names_its_detector(run):
-    """AT-MODEL-006: and does not spell out its modules."""
+    """And does not spell out its modules."""
     assert run(f"{LINE}{REGION}--detector PILATUS_300K -floatfile a.bin --save-config a.toml").exit_code == 0
     text = Path("a.toml").read_text()
     assert 'model = "pilatus300k"' in text
     assert "panels" not in text
 
 
+@pytest.mark.requirement("AT-PANEL-009")
 @pytest.mark.parametrize("name", ["pilatus300k", "jungfrau4m"])
 def test_a_saved_experiment_renders_the_same_image(run, name):
     flags = f"{LINE}-roi 900 1100 500 560 " if name == "jungfrau4m" else LINE + REGION
@@ -74,6 +77,7 @@ def test_a_model_in_an_experiment_file(run):
     refused(run(f"--config e.toml {LINE}"), 2, "e.toml", "Pilatus 301K", "detector.model")
 
 
+@pytest.mark.requirement("AT-MODEL-002")
 def test_every_flag_of_the_geometry_works():
     """The frame is that of a detector of the same size, whatever the flags."""
     for flags in ("", "-adxv -Xbeam 30 -Ybeam 40", "-xds -ORGX 200 -ORGY 300.5", "-detector_rotx 3 -twotheta 15",
@@ -83,6 +87,7 @@ def test_every_flag_of_the_geometry_works():
         assert mine.geometry(None, "nanobragg") == plain.geometry(None, "nanobragg")
 
 
+@pytest.mark.requirement("AT-MODEL-003")
 @pytest.mark.parametrize(("flags", "says"), [
     ("-pixel 0.1", ("-pixel", "0.1 mm", "pilatus300k", "0.172 mm")),
     ("-detpixels 487", ("-detpixels", "487", "pilatus300k", "619")),
@@ -102,6 +107,7 @@ def test_the_same_size_said_twice_is_none(run):
     assert run(line).exit_code == 0
 
 
+@pytest.mark.requirement("AT-MODEL-003")
 def test_another_detector_replaces_the_panels_of_a_file(run):
     assert run(f"{LINE}{REGION}--detector pilatus300k -floatfile a.bin --save-config a.toml").exit_code == 0
     taken = build(parse(["--config", "a.toml", "--detector", "pilatus300k"])).experiment.detector
@@ -115,6 +121,7 @@ def test_the_summary_lists_panels(run):
     assert "skipped or between panels" in result.stderr
 
 
+@pytest.mark.requirement("AT-PANEL-008")
 def test_a_pixel_of_a_panel_is_traced(run):
     line = f"{LINE}--detector jungfrau4m"
     result = run(f"trace 1040 3 {line}")
@@ -124,6 +131,7 @@ def test_a_pixel_of_a_panel_is_traced(run):
     assert run(f"{line} -roi 1033 1039 3 3 -printout -floatfile a.bin").stdout.count("hkl0=") == 2
 
 
+@pytest.mark.requirement("AT-PANEL-010")
 def test_the_c_program_has_no_panels(run):
     refused(run(f"compare --c-bin true {LINE}--detector pilatus300k"), 1, "--detector", "pilatus300k",
             "C program", "-pixel", "-detpixels_f", "-detpixels_s")

@@ -47,6 +47,7 @@ def write_bad_files(folder) -> None:
     (folder / "folder").mkdir()
 
 
+@pytest.mark.requirement("AT-CLI-007", "AT-CULL-005")
 @pytest.mark.parametrize(("line", "status", "says"), [
     # the line itself
     ("-lamda 2", COMMAND, ("-lamda", "", "-lambda")),
@@ -292,6 +293,7 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen) -> None
         time.sleep(0.01)
 
 
+@pytest.mark.requirement("AT-CLI-007")
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize(("number", "word"), [
     (signal.SIGINT, "Interrupted"), (signal.SIGTERM, "Terminated"), (signal.SIGHUP, "Hung up")])
@@ -312,6 +314,7 @@ def test_a_signal_ends_a_real_run(number, word, folder):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.requirement("AT-FMT-013")
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_series_that_is_terminated_keeps_its_whole_images(folder):
     """As a batch system ends it: the NXmx file is closed with the images done, and no temporary folder stays."""

@@ -19,6 +19,7 @@ SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer"
             "structure_factors": StructureFactors}
 
 
+@pytest.mark.requirement("AT-CLI-001")
 def test_every_spelling_builds(inputs):
     (inputs / "exp.toml").write_text("[beam]\nwavelength_A = 6.0\n")
     for line in HANDWRITTEN:

@@ -31,9 +31,10 @@ TWO_PANELS = GEOM + "p/coffset = 0.002\ncoffset = 0.0007\nq/min_fs = 12\nq/max_f
     "q/fs = x\nq/ss = y\nq/corner_x = 8\nq/corner_y = -4\n"
 
 
+@pytest.mark.requirement("AT-FROM-060")
 @pytest.mark.parametrize("unknown", ["clen = /LCLS/encoder_1/z", ""])
 def test_a_camera_length_in_a_data_file_is_a_flag(folder, unknown):
-    """AT-FROM-060: -distance, of the panel that the beam hits, stands for it; offsets of panels stay."""
+    """-distance, of the panel that the beam hits, stands for it; offsets of panels stay."""
     Path("known.geom").write_text(TWO_PANELS)
     Path("a.geom").write_text(TWO_PANELS.replace("clen = 80 mm", unknown))
     wanted = models_of(experiment("--from known.geom -default_F 1 -cell 50 60 70 90 90 90"))
@@ -54,10 +55,11 @@ def described(run, folder) -> Path:
     return folder
 
 
+@pytest.mark.requirement("AT-FROM-050")
 @pytest.mark.parametrize("convention", ["mosflm", "denzo", "adxv", "xds", "dials"])
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
 def test_the_image_of_a_description_is_the_one_described(run, folder, convention, semantics):
-    """AT-FROM-050: orientation, polarization and sense of rotation included, left-handed pictures too."""
+    """Orientation, polarization and sense of rotation included, left-handed pictures too."""
     sampling = f"--semantics {semantics} -N 5 -oversample 2 -phisteps 4 -default_F 100 -floatfile"
     scene = (f"{SCENE}-{convention} -detector_rotx 8 -detector_roty -5 -twotheta 12 -phi 7 -osc 8 -polar 0.9 "
              f"-Xbeam 4.3 -Ybeam 5.1 {sampling} a.bin --expt a.expt")
@@ -68,8 +70,9 @@ def test_the_image_of_a_description_is_the_one_described(run, folder, convention
     assert np.allclose(first, second, rtol=1e-5, atol=1e-6 * first.max())
 
 
+@pytest.mark.requirement("AT-FROM-051")
 def test_what_was_taken_is_told(run, described):
-    """AT-FROM-051: on stderr, from which file what; not when quiet."""
+    """On stderr, from which file what; not when quiet."""
     line = "--from a.expt --from a.cell -default_F 100 -N 3 -oversample 1 -seed 1 -floatfile b.bin"
     models, cell, *_ = run(line).stderr.splitlines()
     states(models, "a.expt", "", "wavelength 1.5 A", "polarization", "0.95", "24 x 20 pixels", "0.5 mm", "1 0 0",
@@ -78,8 +81,9 @@ def test_what_was_taken_is_told(run, described):
     assert run(line + " --quiet").stderr == ""
 
 
+@pytest.mark.requirement("AT-FROM-052")
 def test_files_lie_over_a_config_and_flags_over_files(described):
-    """AT-FROM-052: a detector, scan or crystal from a file replaces what the experiment file says of one."""
+    """A detector, scan or crystal from a file replaces what the experiment file says of one."""
     (described / "c.toml").write_text(
         "[beam]\nwavelength_A = 9.0\nfluence = 1e20\n[detector]\nconvention = 'xds'\nrotz_deg = 50.0\ncurved = true\n"
         "pixel_size_mm = 3.0\n[goniometer]\nphi_deg = 80.0\nphi_step_deg = 0.1\n[crystal]\n"
@@ -94,15 +98,16 @@ def test_files_lie_over_a_config_and_flags_over_files(described):
     assert (both.beam.wavelength_A, both.beam.kahn_factor, both.goniometer.phi_deg) == (1.5, pytest.approx(0.9), 7.0)
 
 
+@pytest.mark.requirement("AT-FROM-053")
 def test_a_wavelength_of_its_own_leaves_the_crystal_as_it_is(described):
-    """AT-FROM-053"""
     for line in ("", " -lambda 0.7", " -energy 9000"):
         a_matrix = models_of(experiment("--from a.expt -default_F 1" + line)).crystal.a_matrix
         assert a_matrix == pytest.approx(read_expt("a.expt").crystal.a_matrix, abs=1e-15)
 
 
+@pytest.mark.requirement("AT-FROM-053")
 def test_flags_of_the_crystal_count_more_than_a_file(described):
-    """AT-FROM-053: a matrix replaces it, a misset turns it, a cell gives the lengths."""
+    """A matrix replaces it, a misset turns it, a cell gives the lengths."""
     (described / "A.mat").write_text("0.03 0 0\n0 0.03 0\n0 0 0.03\n")
     base = "--from a.expt -default_F 1 "
     crystal = experiment(base + "-mat A.mat").crystal
@@ -111,8 +116,8 @@ def test_flags_of_the_crystal_count_more_than_a_file(described):
     assert experiment(base + "-cell 100 120 140 90 95 90").crystal.cell == (100.0, 120.0, 140.0, 90.0, 95.0, 90.0)
 
 
+@pytest.mark.requirement("AT-FROM-054")
 def test_geometry_and_cell_of_crystfel_together(run, folder):
-    """AT-FROM-054"""
     (folder / "x.geom").write_text(GEOM)
     (folder / "x.cell").write_text(CELL)
     made = experiment("--from x.geom --from x.cell -default_F 1")
@@ -122,16 +127,17 @@ def test_geometry_and_cell_of_crystfel_together(run, folder):
     assert panel.origin_mm == pytest.approx((2.5, -2.0, -80.0), abs=1e-12)
 
 
+@pytest.mark.requirement("AT-FROM-054")
 def test_a_wavelength_that_no_file_says_is_asked_for(run, folder):
-    """AT-FROM-054"""
     (folder / "x.geom").write_text(GEOM.replace("9000 eV", "/LCLS/photon_energy_eV"))
     line = "--from x.geom -default_F 1 -cell 50 -seed 1 --quiet"
     refused(run(line), 1, "x.geom:1", "/LCLS/photon_energy_eV", "photon_energy", "-lambda", "-energy")
     assert run(line + " -lambda 1").exit_code == 0
 
 
+@pytest.mark.requirement("AT-FROM-032")
 def test_one_of_several_experiments(described):
-    """AT-FROM-032: list.expt#1 is the second, unless a file bears that name."""
+    """list.expt#1 is the second, unless a file bears that name."""
     document = json.loads(Path("a.expt").read_text())
     document["experiment"].append({**document["experiment"][0], "beam": 1})
     document["beam"].append({**document["beam"][0], "wavelength": 2.5})
@@ -142,8 +148,9 @@ def test_one_of_several_experiments(described):
     assert experiment("--from two.expt#1 -default_F 1").beam.wavelength_A == 1.5
 
 
+@pytest.mark.requirement("AT-FROM-055")
 def test_a_saved_experiment_has_the_models(run, described):
-    """AT-FROM-055: panels and masks included."""
+    """Panels and masks included."""
     (described / "x.geom").write_text(GEOM + "bad/min_fs = 1\nbad/max_fs = 2\nbad/min_ss = 1\nbad/max_ss = 1\n")
     first = experiment("--from a.expt --from x.geom -default_F 1")
     (described / "x.toml").write_text(first.to_toml())
@@ -151,8 +158,9 @@ def test_a_saved_experiment_has_the_models(run, described):
     assert first.detector.panels[0].mask.sum() == 118
 
 
+@pytest.mark.requirement("AT-FROM-052")
 def test_a_mask_gives_its_pixels_but_no_geometry(described):
-    """AT-FROM-052: beside a detector from a file, the header of a mask is not listened to."""
+    """Beside a detector from a file, the header of a mask is not listened to."""
     from support.command import smv
 
     pixels = np.ones((20, 24))
@@ -163,8 +171,9 @@ def test_a_mask_gives_its_pixels_but_no_geometry(described):
     assert np.argwhere(~masked.sampling.mask).tolist() == [[3, 4]]
 
 
+@pytest.mark.requirement("AT-FROM-056")
 def test_warnings(run, described):
-    """AT-FROM-056: what a user would not expect."""
+    """What a user would not expect."""
     (described / "x.geom").write_text(GEOM + "bad/min_fs = 1\nbad/max_fs = 2\nbad/min_ss = 1\nbad/max_ss = 1\n")
     for steps, early in (("", True), (" -phisteps 10", False)):
         found = build(parse(f"--from a.expt -default_F 1{steps}".split())).warnings
@@ -180,8 +189,9 @@ def test_warnings(run, described):
         assert job.experiment.detector.thick_steps is None
 
 
+@pytest.mark.requirement("AT-FROM-013")
 def test_flags_change_the_sensor_of_panels(described):
-    """AT-FROM-013: also where a mask makes the detector a list of panels."""
+    """Also where a mask makes the detector a list of panels."""
     document = json.loads(Path("a.expt").read_text())
     document["detector"][0]["panels"][0].update(thickness=0.3, mu=4.0, mask=[[0, 0, 2, 2]],
                                                 px_mm_strategy={"type": "ParallaxCorrectedPxMmStrategy"})
@@ -193,8 +203,9 @@ def test_flags_change_the_sensor_of_panels(described):
         assert sensor_of(panel.thickness_um, panel.attenuation_um)[:2] == pytest.approx(expected)
 
 
+@pytest.mark.requirement("AT-FROM-061")
 def test_a_sensor_brings_physical_semantics(run, described):
-    """AT-FROM-061: where neither a flag nor an experiment file says the semantics, and it is told and saved."""
+    """Where neither a flag nor an experiment file says the semantics, and it is told and saved."""
     document = json.loads(Path("a.expt").read_text())
     document["detector"][0]["panels"][0].update(thickness=0.3, mu=4.0,
                                                 px_mm_strategy={"type": "ParallaxCorrectedPxMmStrategy"})
@@ -222,6 +233,7 @@ def test_a_sensor_brings_physical_semantics(run, described):
     states(traced.stderr.splitlines()[-1], "thick.expt", "physical", "--semantics", "sensor")
 
 
+@pytest.mark.requirement("AT-FROM-005")
 @pytest.mark.parametrize(("flags", "motion"), [
     ("-distance 200", {"distance_mm": 200.0}), ("-close_distance 150", {"close_distance_mm": 150.0}),
     ("-Xbeam 3 -Ybeam 2", {"beam_centre_mm": (3.0, 2.0)}),
@@ -229,7 +241,7 @@ def test_a_sensor_brings_physical_semantics(run, described):
     ("-detector_rotx 5 -twotheta_axis 1 0 0 -twotheta 12", {"rotation_deg": (17.0, 0.0, 0.0)}),
     ("-pivot sample -detector_roty 5", {"rotation_deg": (0.0, 5.0, 0.0), "pivot": "sample"})])
 def test_flags_that_place_a_detector_move_that_of_a_file(described, flags, motion):
-    """AT-FROM-005: by name; and of a saved experiment too."""
+    """By name; and of a saved experiment too."""
     found = experiment(f"--from a.expt -default_F 1 {flags}").detector
     for name, value in motion.items():
         assert getattr(found, name) == pytest.approx(value, abs=1e-12)
@@ -238,16 +250,17 @@ def test_flags_that_place_a_detector_move_that_of_a_file(described, flags, motio
     assert experiment(f"--config saved.toml {flags}").detector == found
 
 
+@pytest.mark.requirement("AT-FROM-005")
 def test_one_beam_coordinate_leaves_the_other(described):
-    """AT-FROM-005"""
     placed = experiment("--from a.expt -default_F 1 -Xbeam 3").placed()
     before = experiment("--from a.expt -default_F 1").placed()
     assert placed.frame.fbeam == pytest.approx(3e-3, abs=1e-15)
     assert placed.frame.sbeam == pytest.approx(before.frame.sbeam, abs=1e-15)
 
 
+@pytest.mark.requirement("AT-FROM-005")
 def test_a_lone_panel_takes_other_pixels(described):
-    """AT-FROM-005: its corner and its axes stay."""
+    """Its corner and its axes stay."""
     before, = experiment("--from a.expt -default_F 1").detector.panels
     after, = experiment("--from a.expt -default_F 1 -pixel 0.25 -detpixels 7").detector.panels
     assert after.origin_mm == before.origin_mm
@@ -255,8 +268,9 @@ def test_a_lone_panel_takes_other_pixels(described):
     assert (after.pixel_mm, after.fast_pixels, after.slow_pixels) == ((0.25, 0.25), 7, 7)
 
 
+@pytest.mark.requirement("AT-FROM-067")
 def test_oblique_panels_are_written_with_a_warning(run, folder):
-    """AT-FROM-067: in NXmx, .expt and XDS.INP; a .geom has them as they are."""
+    """In NXmx, .expt and XDS.INP; a .geom has them as they are."""
     (folder / "x.geom").write_text(GEOM.replace("ss = y", "ss = 1.0y +0.02x"))
     line = "--from x.geom -cell 50 -default_F 1 -N 3 -osc 1 -fluence 1e27 -seed 1 "
     told = run(line + "--nxmx a.h5 --expt a.expt --geom b.geom --xds-inp X").stderr
@@ -277,6 +291,7 @@ def test_oblique_panels_are_written_with_a_warning(run, folder):
         states(result.stderr.splitlines()[-1], flag.split()[0], "", "perpendicular")
 
 
+@pytest.mark.requirement("AT-FROM-020")
 @pytest.mark.parametrize(("line", "code", "says"), [
     ("--from nowhere.expt", 2, ("--from", "nowhere.expt", "no such file")),
     ("--from .", 2, ("--from", ".", "folder")),
@@ -297,7 +312,7 @@ def test_oblique_panels_are_written_with_a_warning(run, folder):
     ("--from a.expt --geom nowhere/b.geom", 1, ("--geom", "nowhere/b.geom", "folder", "nowhere")),
 ])
 def test_refusals_come_before_rendering(run, described, line, code, says):
-    """AT-FROM-020: one line, the right status, and no file."""
+    """One line, the right status, and no file."""
     (described / "empty").write_text("")
     text = Path("a.expt").read_text()
     (described / "cut.expt").write_text(text[:60])
@@ -310,8 +325,9 @@ def test_refusals_come_before_rendering(run, described, line, code, says):
     assert sorted(path.name for path in described.iterdir()) == before
 
 
+@pytest.mark.requirement("AT-FROM-057")
 def test_descriptions_go_with_any_images(run, folder):
-    """AT-FROM-057: they are no images themselves; the .expt names the one that DIALS reads best."""
+    """They are no images themselves; the .expt names the one that DIALS reads best."""
     assert run(SCENE + "-phi 1 -osc 1 --expt a.expt --quiet").exit_code == 0
     assert {path.name for path in folder.iterdir()} == {"floatimage.bin", "intimage.img", "noiseimage.img", "image.pgm",
                                                         "a.expt"}

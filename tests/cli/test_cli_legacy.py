@@ -36,6 +36,7 @@ def test_values(line, expected):
     assert read(line) == expected
 
 
+@pytest.mark.requirement("AT-CLI-007")
 @pytest.mark.parametrize(("line", "says"), [
     ("-lamda 2", ("-lamda", "", "-lambda")),
     ("-hdiv 2", ("-hdiv", "", "-hdivstep")),
@@ -58,6 +59,7 @@ def test_what_is_no_flag(line, says):
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.requirement("AT-CLI-007")
 @pytest.mark.parametrize(("line", "says"), [
     ("-distance abc", ("-distance", "abc", "number", "mm")),
     ("-distance", ("-distance", "", "value", "mm")),

@@ -200,6 +200,7 @@ def test_summary(run, image):
     assert result.stdout == ""
 
 
+@pytest.mark.requirement("AT-CULL-004")
 def test_verbose_tells_what_was_chosen(run):
     assert "\n  tile " not in run(f"{SMALL} --backend numpy").stderr
     result = run(f"{SMALL} --backend numpy -v")
@@ -288,6 +289,7 @@ def test_a_float_image_needs_no_file_libraries(folder):
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
 
 
+@pytest.mark.requirement("AT-CLI-009")
 @pytest.mark.parametrize(("line", "says"), [
     ("-adc 3", ("-adc", "", "effect", "-intfile", "-noisefile", "--save")),
     ("--truth-min 3", ("--truth-min", "", "effect", "--truth")),

@@ -38,6 +38,7 @@ def alone(run, folder):
     return rendered
 
 
+@pytest.mark.requirement("AT-FMT-012")
 @pytest.mark.parametrize("flags", ["--backend numpy", "--backend cpu", "-hkl P1.hkl -interpolate"])
 def test_each_image_is_that_of_a_run_of_its_own(flags, run, inputs, alone):
     assert run(f"{SERIES} {flags} -floatfile f.bin").exit_code == 0
@@ -45,6 +46,7 @@ def test_each_image_is_that_of_a_run_of_its_own(flags, run, inputs, alone):
         np.testing.assert_array_equal(np.fromfile(f"f_000{number}.bin", "<f4").reshape(12, 12), alone(phi, flags))
 
 
+@pytest.mark.requirement("AT-FMT-012")
 def test_the_phi_of_exactly_0_is_minded_in_each_image(run, alone):
     """In nanobragg semantics a step at 0 keeps the rotation of the step before it."""
     assert run(f"{SERIES} -phi -2 -floatfile f.bin").exit_code == 0
@@ -52,6 +54,7 @@ def test_the_phi_of_exactly_0_is_minded_in_each_image(run, alone):
         np.testing.assert_array_equal(np.fromfile(f"f_000{number}.bin", "<f4").reshape(12, 12), alone(phi))
 
 
+@pytest.mark.requirement("AT-FMT-012")
 def test_files_seeds_and_headers(run, folder, alone):
     (folder / "sub.d").mkdir()
     line = SERIES.replace("--quiet", "")
@@ -75,6 +78,7 @@ def test_each_with_a_scale_of_its_own_is_told(run):
     assert not warned(run(f"{line} -scale 3").stderr, "-intfile")
 
 
+@pytest.mark.requirement("AT-FMT-012")
 def test_one_nxmx_for_all_and_one_cbf_each(run, alone):
     assert run(f"{SERIES} --nxmx s.h5 -cbffile c.cbf --tiff t.tif").exit_code == 0
     with h5py.File("s.h5") as file:
@@ -89,6 +93,7 @@ def test_one_nxmx_for_all_and_one_cbf_each(run, alone):
             np.testing.assert_array_equal(image.data, counts)
 
 
+@pytest.mark.requirement("AT-FMT-009")
 @pytest.mark.parametrize(("flags", "dtype", "absent"), [
     ("--nxmx-type float32 -nonoise", np.float32, -1), ("--nxmx-type uint16 -scale 3", np.uint16, 65535),
     ("--nxmx-type int32 -scale 3 -nonoise", np.int32, -1)])
@@ -117,6 +122,7 @@ def test_adsc_of_the_scaled_image(run):
 PILATUS = SMALL.replace("-detpixels 12 ", "-detpixels_f 487 -detpixels_s 407 ").replace("-pixel 0.5", "-pixel 0.172")
 
 
+@pytest.mark.requirement("AT-FMT-005")
 @pytest.mark.parametrize(("flags", "convention", "gap"), [
     ("", "PILATUS_1.2", -1), ("--cbf-convention pilatus -pixel 0.1", "PILATUS_1.2", -1),
     ("-pixel 0.1", "GENERIC_MINI", None), ("--cbf-convention generic", "GENERIC_MINI", None)])
@@ -130,6 +136,7 @@ def test_conventions_of_cbf(flags, convention, gap, run):
         np.testing.assert_array_equal(image.data, counts)
 
 
+@pytest.mark.requirement("AT-FMT-001")
 @pytest.mark.parametrize(("line", "code", "says"), [
     ("--images 0", 2, ("--images", "0", "number of images")),
     ("--images 2", 2, ("--images", "2 images", "0 deg", "-osc")),
@@ -154,12 +161,14 @@ def test_faults_are_one_line(line, code, says, run, folder):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.requirement("AT-FMT-004")
 def test_counts_above_16_bits_are_clipped_and_counted(run):
     result = run(f"{SMALL} -noisefile n.img -fluence 1e35 --smv-flavor adsc")
     assert result.exit_code == 0
     assert int(result.stderr.split(" overload")[0].split()[-1]) == (read_smv("n.img").pixels == 65535).sum() > 0
 
 
+@pytest.mark.requirement("AT-FMT-013")
 @pytest.mark.parametrize("broken", [1, 3])
 def test_ctrl_c_leaves_whole_files(broken, run, folder, monkeypatch):
     real = cubragg.run.batch.render_series
@@ -184,6 +193,7 @@ def test_ctrl_c_leaves_whole_files(broken, run, folder, monkeypatch):
         assert file["entry/data/data"].shape == (2, 12, 12)
 
 
+@pytest.mark.requirement("AT-FMT-010")
 def test_a_file_that_outgrows_the_disk_leaves_nothing(folder):
     line = f"{SMALL} -detpixels 300 --nxmx s.h5 --quiet".split()
     done = subprocess.run(

@@ -108,6 +108,7 @@ def test_resampling(images):
 
 # exit statuses and sentences
 
+@pytest.mark.requirement("AT-TOOLS-001", "AT-TOOLS-006")
 @pytest.mark.parametrize(("line", "status", "says"), [
     ("a.bin", 1, ("", "1 image", "--c-bin")),
     ("a.bin b.bin a.img", 1, ("", "3 images", "--c-bin")),
@@ -169,6 +170,7 @@ def test_help():
 
 # folders
 
+@pytest.mark.requirement("AT-TOOLS-001")
 def test_artifacts(images):
     result = run("noisy.bin a.bin --out reports --save-diff --png-black 40")
     assert result.exit_code == 3
@@ -184,6 +186,7 @@ def test_artifacts(images):
 
 # two programs
 
+@pytest.mark.requirement("AT-TOOLS-001")
 def test_programs_with_the_same_flags():
     result = run(f"--c-bin {stand_in()} {FLAGS} -misset random -floatfile left.bin --backend numpy --out o")
     assert result.exit_code == 0

@@ -33,6 +33,7 @@ def needs_compiler():
         pytest.skip(str(error))
 
 
+@pytest.mark.requirement("AT-BAK-009")
 def test_everything_is_told(capsys):
     needs_compiler()
     assert doctor() == 0
@@ -74,6 +75,7 @@ class Wrong:
         return image
 
 
+@pytest.mark.requirement("AT-BAK-009")
 @pytest.mark.parametrize("off", [1e-3, float("nan")])
 def test_a_backend_that_disagrees(capsys, monkeypatch, off):
     monkeypatch.setattr(Wrong, "off", off, raising=False)

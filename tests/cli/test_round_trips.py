@@ -45,11 +45,12 @@ def assert_same(read: ExperimentModels, made: ExperimentModels, tolerance: float
         assert panel.mask is None or np.array_equal(panel.mask, other.mask)
 
 
+@pytest.mark.requirement("AT-FROM-058")
 @pytest.mark.parametrize("convention", ["mosflm", "denzo", "adxv", "xds", "dials"])
 @pytest.mark.parametrize("detector", [OWN, OWN + TILTED, MODULES, MODULES + TILTED],
                          ids=["one", "tilted", "eight", "tilted-eight"])
 def test_nxmx(run, convention, detector):
-    """AT-FROM-058: all that flat panels can be; polarization too."""
+    """All that flat panels can be; polarization too."""
     line = f"{SCENE}{detector}-{convention}"
     assert run(f"{line} --nxmx a.h5").exit_code == 0
     read, made = models("--from a.h5 -default_F 1 -cell 50"), models(line)
@@ -59,41 +60,45 @@ def test_nxmx(run, convention, detector):
     assert abs(np.dot(read.beam.polarization_normal, made.beam.polarization_normal)) == pytest.approx(1.0, abs=1e-9)
 
 
+@pytest.mark.requirement("AT-FROM-058")
 def test_nxmx_of_panels_that_face_different_ways(run, folder):
-    """AT-FROM-058: read from a .geom, written, read back."""
+    """Read from a .geom, written, read back."""
     (folder / "two.geom").write_text(TWO_PANELS)
     line = f"{SCENE.replace('-lambda 1.0332', '').replace('-distance 123.456', '')} --from two.geom {TILTED}"
     assert run(f"{line} --nxmx a.h5").exit_code == 0
     assert_same(models("--from a.h5 -default_F 1 -cell 50"), models(line), DIGITS_12)
 
 
+@pytest.mark.requirement("AT-FROM-058")
 @pytest.mark.parametrize(("files", "detector"), [
     ("--cbf-convention generic -cbffile a_0001.cbf", OWN), ("--cbf-convention generic -cbffile a_0001.cbf", PILATUS),
     ("--cbf-convention pilatus -cbffile a_0001.cbf", PILATUS), ("--smv-flavor adsc -noisefile a_0001.img", OWN)])
 @pytest.mark.parametrize("convention", ["mosflm", "denzo", "xds"])
 def test_images_of_12_digits(run, convention, files, detector):
-    """AT-FROM-058: of a detector that faces the beam; dials' spindle and adxv's hand they cannot say (AT-FMT-001)."""
+    """Of a detector that faces the beam; dials' spindle and adxv's hand they cannot say (AT-FMT-001)."""
     line = f"{SCENE}{detector}-{convention}"
     assert run(f"{line} {files}").exit_code == 0
     name, = Path().glob("a_0001*")
     assert_same(models(f"--from {name} -default_F 1 -cell 50"), models(line), DIGITS_12)
 
 
+@pytest.mark.requirement("AT-FROM-058")
 @pytest.mark.parametrize("detector", [OWN, OWN + TILTED])
 @pytest.mark.parametrize("convention", ["mosflm", "denzo"])
 def test_headers_of_nanobragg_have_six_digits(run, convention, detector):
-    """AT-FROM-058: which is 1e-3 mm of some 100 mm; of the exposure nothing."""
+    """Which is 1e-3 mm of some 100 mm; of the exposure nothing."""
     line = f"{SCENE}{detector}-{convention} -exposure 1"
     assert run(f"{line} -noisefile a_0001.img").exit_code == 0
     assert_same(models("--from a_0001.img -default_F 1 -cell 50 -exposure 1"), models(line), 2e-3)
 
 
+@pytest.mark.requirement("AT-FROM-059")
 @pytest.mark.parametrize(("images", "shown", "template", "name_template"), [
     ("--nxmx s_0007.h5", "s_0007.h5", "s_0007.h5", "s_0007.h5"),
     ("-cbffile c.cbf", "c_0001.cbf", "c_####.cbf", "c_????.cbf"),
     ("-noisefile n7.img --smv-flavor adsc", "n7_0001.img", "n7_####.img", "n7_????.img")])
 def test_a_series_is_described_once(run, folder, monkeypatch, images, shown, template, name_template):
-    """AT-FROM-059: three images at their angles, by the names that they have."""
+    """Three images at their angles, by the names that they have."""
     from cubragg.cli import geometry_out
 
     described = []

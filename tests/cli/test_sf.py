@@ -29,6 +29,7 @@ def quartz(run) -> Path:
     return Path("Q.mtz")
 
 
+@pytest.mark.requirement("AT-STR-016")
 def test_both_files_give_the_same_image(run, quartz):
     result = run(f"sf {QUARTZ} -o Q.hkl --dmin 0.7")
     assert (result.exit_code, result.stdout) == (0, "")
@@ -50,6 +51,7 @@ def test_the_list_is_the_one_of_the_function(run):
     np.testing.assert_allclose(listed.amplitudes, amplitudes, atol=6e-5)
 
 
+@pytest.mark.requirement("AT-STR-016")
 @pytest.mark.parametrize(("flags", "columns"), [
     ("--wavelength 1.5", "H K L F(+) PHI(+) F(-) PHI(-)"), ("--no-anomalous", "H K L FC PHIC")])
 def test_columns_of_the_mtz(run, flags, columns):
@@ -75,6 +77,7 @@ def test_the_cell_comes_from_the_file(quartz):
     assert not mentioned(job.warnings, "", "", "cell")
 
 
+@pytest.mark.requirement("AT-STR-006")
 @pytest.mark.parametrize(("flags", "says"), [
     ("-cell 4.916 4.916 5.4054 90 90 120", None),
     ("-cell 5 5 5.4054 90 90 120", ("-cell", "5 5 5.4054 90 90 120")), ("-mat A.mat", ("-mat", "10 10 10 90 90 90"))])
@@ -87,6 +90,7 @@ def test_a_cell_of_the_command_line_stands(quartz, flags, says):
         states(warning, *says, "cell", "4.916 4.916 5.4054 90 90 120", "Q.mtz")
 
 
+@pytest.mark.requirement("AT-STR-011")
 def test_missing_reflections_on_stderr_unless_quiet(run, quartz):
     mtz = gemmi.read_mtz_file("Q.mtz")
     mtz.set_data(np.delete(np.array(mtz.array), [5, 6, 7], axis=0))
@@ -97,6 +101,7 @@ def test_missing_reflections_on_stderr_unless_quiet(run, quartz):
     assert run(f"-hkl part.mtz {SMALL} -floatfile f.bin --quiet").stderr == ""
 
 
+@pytest.mark.requirement("AT-STR-016", "AT-TOOLS-006")
 @pytest.mark.parametrize(("line", "status", "says"), [
     (f"sf {QUARTZ} --dmin 2", 2, ("-o", "", "missing")),
     (f"sf {QUARTZ} -o a.hkl", 2, ("--dmin", "", "missing")),

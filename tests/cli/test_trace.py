@@ -87,6 +87,7 @@ def test_swapped_axes_are_named():
     assert first(run(f"12 14 {FLAGS} {axes.format('0 -1 0', '0 0 1')} --against t.json")) == "detector: fast axis"
 
 
+@pytest.mark.requirement("AT-TOOLS-002")
 def test_against_a_program():
     same = run(f"12 14 {FLAGS} --against {stand_in()}")
     assert same.exit_code == 0, same.output
@@ -94,6 +95,7 @@ def test_against_a_program():
     assert first(run(f"12 14 {FLAGS} --against {stand_in(flags='-distance 101')}")) == "pixel: position [m]"
 
 
+@pytest.mark.requirement("AT-TOOLS-006")
 @pytest.mark.parametrize(("line", "status", "says"), [
     (f"12 {FLAGS}", 2, ("SLOW", "-default_F", "integer")),
     ("12", 2, ("SLOW", "", "argument")),

@@ -33,6 +33,7 @@ def read_csv(path):
                       for name, column in zip(header, zip(*rows, strict=True), strict=True)}
 
 
+@pytest.mark.requirement("AT-TRUTH-009")
 def test_csv(run, folder):
     result = run(LINE + "--truth t.csv")
     assert result.exit_code == 0
@@ -51,6 +52,7 @@ def test_csv(run, folder):
         np.testing.assert_allclose(table["d [A]"], 1.0 / np.linalg.norm(hkl @ matrix.T, axis=1), rtol=1e-9)
 
 
+@pytest.mark.requirement("AT-TRUTH-009")
 def test_every_format_holds_the_same_reflections(run, folder):
     for name in ("t.csv", "t.h5", "t.refl"):
         assert run(LINE + f"--truth {name} --truth-min 50 --quiet").exit_code == 0
@@ -76,6 +78,7 @@ def test_every_format_holds_the_same_reflections(run, folder):
     assert table["photons [photons]"].min() >= 50.0
 
 
+@pytest.mark.requirement("AT-PIC-007")
 def test_spots_of_the_picture_are_the_truth(run, folder, monkeypatch):
     """The brightest rows of the file, without the direct beam, at their places in the image; predicted once."""
     pytest.importorskip("matplotlib")
@@ -103,6 +106,7 @@ def test_spots_of_the_picture_are_the_truth(run, folder, monkeypatch):
     np.testing.assert_allclose(spots.slow_px, table["image_slow [px]"][shown], rtol=1e-9)
 
 
+@pytest.mark.requirement("AT-PIC-007")
 def test_a_picture_with_spots(run, folder):
     """The picture differs from that of the rings alone where spots are, without a truth being written."""
     pytest.importorskip("matplotlib")
@@ -122,6 +126,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.requirement("AT-TRUTH-011")
 def test_the_bar_begins_again(monkeypatch):
     """For the truth, and for the next image: a full bar of click's does not move by itself any more."""
     terminal = Terminal()
@@ -136,6 +141,7 @@ def test_the_bar_begins_again(monkeypatch):
         (what, percent) for what in ("rendering", "truth", "rendering") for percent in (25, 50, 100)]
 
 
+@pytest.mark.requirement("AT-TRUTH-009")
 def test_each_image_of_a_series_has_its_own(run, folder):
     """Numbered like the images, that of a run from its own phi; in a table of DIALS, z goes on through the scan."""
     def table(path):
@@ -158,6 +164,7 @@ def test_each_image_of_a_series_has_its_own(run, folder):
     assert rows["phi [deg]"].min() >= 0.65
 
 
+@pytest.mark.requirement("AT-TRUTH-009")
 @pytest.mark.parametrize(("line", "says"), [
     ("--truth t.txt", ("--truth", "t.txt", ".csv", ".h5", ".hdf5", ".nxs", ".refl")),
     ("--truth t", ("--truth", "t", ".csv", ".h5", ".hdf5", ".nxs", ".refl")),
@@ -172,6 +179,7 @@ def test_faults(line, says, run, folder):
     assert not list(folder.iterdir())
 
 
+@pytest.mark.requirement("AT-TRUTH-009")
 def test_an_image_without_reflections(run, folder):
     assert run(LINE + "--truth t.csv --truth-min 1e30 --quiet").exit_code == 0
     lines = [line for line in (folder / "t.csv").read_text().splitlines() if not line.startswith("#")]

@@ -61,6 +61,7 @@ def files(folder):
     return folder
 
 
+@pytest.mark.requirement("AT-PIC-008")
 @pytest.mark.parametrize(("line", "image", "figures", "saturated", "masked"), [
     ("a.img", "SMV, 30 x 20 pixels (fast slow), uint16", "0, 299.5, 599 at 29 19 (fast slow)",
      "0 (at 65535 and above)", "0"),
@@ -89,6 +90,7 @@ def test_the_frame_that_was_asked_for(run, files):
     assert rows(run("view a_000001.h5"))["written"] == "a_000001.h5.1.png (no display is available)"
 
 
+@pytest.mark.requirement("AT-PIC-008")
 def test_our_series_in_one_file(run, folder):
     """Each image once, by its number; the highest trusted count is that of the file."""
     assert run(f"{SMALL} -osc 2 --images 3 -scale 3 --nxmx s.h5 -floatfile f.bin --quiet").exit_code == 0
@@ -103,11 +105,13 @@ def test_our_series_in_one_file(run, folder):
     refused(run("view cut.h5"), 1, "cut.h5", "", "h5py")
 
 
+@pytest.mark.requirement("AT-PIC-009")
 def test_without_a_display_the_picture_lies_beside_the_image(run, files):
     assert rows(run("view a.img"))["written"] == "a.img.png (no display is available)"
     assert (files / "a.img.png").exists()
 
 
+@pytest.mark.requirement("AT-PIC-009")
 def test_with_a_display_a_window_opens(run, files, monkeypatch):
     from matplotlib import pyplot
 
@@ -129,6 +133,7 @@ def test_colours_and_scale(run, files):
     assert pixels[19, 29].tolist() == [255, 253, 212]
 
 
+@pytest.mark.requirement("AT-PIC-010")
 def test_geometry_of_a_short_cbf_header(run, files):
     found = rows(run("view a.cbf -o p.png --png-rings"))
     assert found["geometry"] == "0.9795 Å (12.66 keV), distance 190 mm, pixel 172 µm"
@@ -138,6 +143,7 @@ def test_geometry_of_a_short_cbf_header(run, files):
     states(found["taken from"], "a.cbf", "", "header", "-distance", "--beam")
 
 
+@pytest.mark.requirement("AT-PIC-010")
 def test_geometry_of_an_eiger_file(run, files):
     with h5py.File("a_000001.h5", "a") as file:
         for name, value, unit in (("beam/incident_wavelength", 0.97, b"angstrom"),
@@ -172,6 +178,7 @@ def test_geometry_from_flags(run, files):
         assert picture.size[0] > 900
 
 
+@pytest.mark.requirement("AT-PIC-010")
 @pytest.mark.parametrize("convention", ["-mosflm", "-denzo", "-adxv", "-xds", "-dials"])
 def test_our_own_header_fixes_a_leaning_detector(run, folder, monkeypatch, convention):
     maps = []
@@ -191,6 +198,7 @@ def test_our_own_header_fixes_a_leaning_detector(run, folder, monkeypatch, conve
     np.testing.assert_allclose(1.0 / header, 1.0 / simulated, atol=1e-4 / simulated.min())  # six digits in a header
 
 
+@pytest.mark.requirement("AT-PIC-010")
 def test_other_makers_arm(run, folder):
     smv(folder / "ccd.img", COUNTS, PIXEL_SIZE=0.1, DISTANCE=150, WAVELENGTH=0.98, BEAM_CENTER_X=1.2,
         BEAM_CENTER_Y=1.8, TWOTHETA=12)
@@ -199,6 +207,7 @@ def test_other_makers_arm(run, folder):
     states(found["note"], "ccd.img", "12 deg", "two-theta", "axis", "untilted")
 
 
+@pytest.mark.requirement("AT-PIC-005", "AT-PIC-010")
 def test_panels_of_a_file(run, folder, monkeypatch):
     """Each tilted panel has its own resolution, NaN in the gap: the one cut where rings say so by the renderer."""
     from cubragg.view import picture_notes as pictures
@@ -226,6 +235,7 @@ def test_panels_of_a_file(run, folder, monkeypatch):
         assert resolution[slow, 16 + fast] == pytest.approx(12398.42 / 9000.0 / (2.0 * np.sin(theta)), rel=1e-12)
 
 
+@pytest.mark.requirement("AT-PIC-010")
 def test_numbers_over_a_file(run, folder):
     (folder / "two.geom").write_text(TWO_PANELS)
     write_float(folder / "a.bin", np.ones((10, 28), np.float32))
@@ -241,6 +251,7 @@ def test_numbers_over_a_file(run, folder):
     assert found["geometry"] == "6.2 Å (2 keV), distance 80 mm, pixel 500 µm"
 
 
+@pytest.mark.requirement("AT-PIC-008")
 @pytest.mark.parametrize(("line", "code", "says"), [
     ("nothing.img", 2, ("FILE", "nothing.img", "no such file")),
     (".", 2, ("FILE", ".", "folder")),
@@ -281,6 +292,7 @@ def test_a_picture_that_cannot_be_written(run, files):
     states(result.stderr.removesuffix("\n"), "--png", "none/a.png", "Error", "No such file")
 
 
+@pytest.mark.requirement("AT-PIC-004")
 def test_without_matplotlib(run, files, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
@@ -291,6 +303,7 @@ def test_without_matplotlib(run, files, monkeypatch):
     assert rows(run("view a.cbf"))["written"] == "a.cbf.png (no display is available)"
 
 
+@pytest.mark.requirement("AT-PIC-004")
 def test_pictures_of_simulate(run, folder):
     line = f"{SMALL} --quiet --png-colors sea --png-scale log --png-range 1 99"
     assert run(f"{line} --png plain.png").exit_code == 0

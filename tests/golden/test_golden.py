@@ -35,6 +35,7 @@ def printed(values, template: str = "%g") -> list[str]:
 every_case = pytest.mark.parametrize("case_id", cases())
 
 
+@pytest.mark.requirement("AT-BAK-001")
 @every_case
 def test_float_image(case_id):
     places, expected = reference(case_id)
@@ -58,6 +59,7 @@ def test_share_of_pixels_equal_to_the_bit(capsys):
     assert equal / total >= EQUAL_BITS
 
 
+@pytest.mark.requirement("AT-GEO-004", "AT-STA-001")
 @every_case
 def test_figures(case_id):
     figures, (job, image) = cases()[case_id]["figures"], rendered(case_id)
@@ -81,6 +83,7 @@ def test_figures(case_id):
         assert printed((deg_from_rad(x) for x in lattice.misset_rad), "%.6f") == printed(figures["misset_deg"], "%.6f")
 
 
+@pytest.mark.requirement("AT-IO-001")
 @every_case
 def test_header(case_id):
     job, image = rendered(case_id)
@@ -94,6 +97,7 @@ def test_header(case_id):
     assert [key for key in header if key in expected] == [key for key in expected if key in header]
 
 
+@pytest.mark.requirement("AT-IO-006")
 @pytest.mark.parametrize("case_id", [name for name in cases() if stored(name, "int_image") is not None])
 def test_int_image(case_id):
     job, image = rendered(case_id)
@@ -101,6 +105,7 @@ def test_int_image(case_id):
     np.testing.assert_array_equal(counts, stored(case_id, "int_image"))
 
 
+@pytest.mark.requirement("AT-IO-002")
 @pytest.mark.parametrize("case_id", [name for name in cases() if stored(name, "pgm") is not None])
 def test_pgm_image(case_id):
     job, image = rendered(case_id)
@@ -111,6 +116,7 @@ def test_pgm_image(case_id):
     assert f"{scaled_by:g}" == f"{expected:g}"
 
 
+@pytest.mark.requirement("AT-NOISE-002")
 @pytest.mark.parametrize("case_id", [name for name in cases() if stored(name, "noise_image") is not None])
 def test_noise_image(case_id):
     job, image = rendered(case_id)

@@ -73,6 +73,7 @@ def backend():
 # Against the C program and NumPy, beside the shared bodies
 
 
+@pytest.mark.requirement("AT-BAK-001")
 @pytest.mark.parametrize("case_id", cases())
 def test_golden_double(case_id):
     places, expected = reference(case_id)

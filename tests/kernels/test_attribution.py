@@ -53,12 +53,14 @@ def check(experiment: Experiment) -> int:
     return count
 
 
+@pytest.mark.requirement("AT-TRUTH-002")
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
 @pytest.mark.parametrize("seed", slow_after(20, range(40)))
 def test_any_experiment(seed, semantics):
     check(with_sampling(random_experiment(seed, semantics), **RUNNING))
 
 
+@pytest.mark.requirement("AT-TRUTH-002")
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
 @pytest.mark.parametrize("tile", [(4, 4), (16, 8)])
 @pytest.mark.parametrize("seed", slow_after(2, [3, 5, 6, 11, 14, 20]))
@@ -67,6 +69,7 @@ def test_left_out_terms_of_0_are_nobodys(seed, tile, semantics, monkeypatch):
     check(with_sampling(random_experiment(seed, semantics), **RUNNING))
 
 
+@pytest.mark.requirement("AT-TRUTH-002")
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
 def test_panels_masks_and_the_rim(semantics):
     mask = np.ones((40, 30), dtype=bool)
@@ -80,6 +83,7 @@ def test_panels_masks_and_the_rim(semantics):
     assert check(experiment) > 20
 
 
+@pytest.mark.requirement("AT-TRUTH-002")
 def test_many_reflections_in_a_pixel():
     """More than the tables begin with, and more than one segment of tiles."""
     experiment = small_experiment(
@@ -88,6 +92,7 @@ def test_many_reflections_in_a_pixel():
     assert check(experiment) > 2000
 
 
+@pytest.mark.requirement("AT-TRUTH-002")
 def test_threads_and_launches_change_no_bit(monkeypatch):
     experiment = with_sampling(small_experiment(
         crystal={"mosaic_spread_deg": 1.0, "mosaic_domains": 10}, detector={"fast_pixels": 600, "slow_pixels": 60,
@@ -104,6 +109,7 @@ def test_threads_and_launches_change_no_bit(monkeypatch):
         np.testing.assert_array_equal(other.values, found[0].values)
 
 
+@pytest.mark.requirement("AT-TRUTH-002")
 def test_the_truth_is_that_of_numpy():
     experiment = small_experiment(goniometer={"osc_deg": 1.0, "phi_steps": 3}, beam={"fluence": 1e26})
     plan = make_plan(dataclasses.replace(experiment, structure_factors=random_grid(np.random.default_rng(1), 8)))
@@ -118,6 +124,7 @@ def test_the_truth_is_that_of_numpy():
         np.testing.assert_allclose(getattr(kernels, name), getattr(numpy, name), rtol=1e-11)
 
 
+@pytest.mark.requirement("AT-TRUTH-002")
 def test_without_a_compiler_numpy_adds_up(monkeypatch):
     plan = make_plan(small_experiment(beam={"fluence": 1e26}))
     kernels = predict.reflection_table(plan)

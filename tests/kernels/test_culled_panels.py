@@ -57,6 +57,7 @@ def plan_of(shape: str, **settings: object) -> Plan:
     return make_plan(experiment_of(shape, **settings))
 
 
+@pytest.mark.requirement("AT-CULL-006")
 @pytest.mark.parametrize("precision", ["double", "single"])
 @pytest.mark.parametrize("tilted", [False, True])
 @pytest.mark.parametrize("shape", ["square", "gauss"])
@@ -68,6 +69,7 @@ def test_terms_of_0_change_no_bit(shape, tilted, precision):
     assert every.tobytes() == culled.tobytes()
 
 
+@pytest.mark.requirement("AT-CULL-006")
 @pytest.mark.parametrize("tilted", [False, True])
 def test_what_a_tolerance_drops_on_panels(tilted):
     """At most the tolerance times an image all of whose terms are the peak's."""
@@ -83,6 +85,7 @@ def test_what_a_tolerance_drops_on_panels(tilted):
     assert (lost <= 1.01 * tolerance * bright * math.prod(plan.cells) ** 2).all()
 
 
+@pytest.mark.requirement("AT-CULL-006")
 def test_256_panels_cost_one_choice_and_one_table(monkeypatch):
     plan = plan_of("gauss", tilted=True, count=16, pixels=9, oversample=6)
     made: list[str] = []
@@ -101,6 +104,7 @@ def test_256_panels_cost_one_choice_and_one_table(monkeypatch):
     assert image.tobytes() == HostEngine(plan, culling=Culling()).render(2).tobytes()
 
 
+@pytest.mark.requirement("AT-CULL-006")
 def test_the_choice_counts_the_terms_of_all_panels():
     def choice(count: int) -> Culling:
         return select_culling(plan_of("gauss", tilted=False, count=count, pixels=20, oversample=4), "cpu", "double")

@@ -160,6 +160,7 @@ def check_bound(seed: int, shape: str, precision: str, tile: tuple[int, int], to
     return dropped, total
 
 
+@pytest.mark.requirement("AT-CULL-002")
 @pytest.mark.slow
 @settings(max_examples=100)
 @given(st.integers(0, 2**31), st.sampled_from(list(SHAPES)),
@@ -168,6 +169,7 @@ def test_no_dropped_term_is_above_its_bound(seed, shape, tolerance):
     check_bound(seed, shape, "double", (4, 4), tolerance)
 
 
+@pytest.mark.requirement("AT-CULL-002")
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("precision", ["double", "single"])
 @pytest.mark.parametrize("chunk", slow_after(1, range(4)))
@@ -179,6 +181,7 @@ def test_bound_on_random_crystals(shape, precision, chunk):
     assert dropped > 0.1 * total  # a bound that drops nothing holds always
 
 
+@pytest.mark.requirement("AT-CULL-002")
 def test_limits_are_the_largest_factors_around():
     plan = next(plan for seed in range(50) if (plan := random_crystal(seed, "square")).interpolate is False
                 and plan.factors.grid is not None)
@@ -212,6 +215,7 @@ def precisions_and_tiles(number: int) -> list[tuple[str, tuple[int, int]]]:
     return [(("double", "single")[number % 2], (4, 4))]
 
 
+@pytest.mark.requirement("AT-CULL-001")
 @pytest.mark.parametrize("case_id", cases())
 def test_golden_images_keep_their_bits(case_id, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a dump file left in the current one would be read
@@ -220,6 +224,7 @@ def test_golden_images_keep_their_bits(case_id, tmp_path, monkeypatch):
         renders_the_same(plan, precision, tile, case_id)
 
 
+@pytest.mark.requirement("AT-CULL-001")
 @pytest.mark.parametrize("chunk", slow_after(4, range(10)))
 def test_random_images_keep_their_bits(chunk):
     for seed in range(chunk, SEEDS or 50, 10):
@@ -231,6 +236,7 @@ def test_random_images_keep_their_bits(chunk):
             renders_the_same(plan, precision, tile, seed)
 
 
+@pytest.mark.requirement("AT-CULL-001")
 @pytest.mark.parametrize(("domains", "steps"), [(700, 26), (1, 74)], ids=["domains", "sources"])
 @pytest.mark.parametrize("precision", ["double", "single"])
 def test_more_words_than_a_tile_remembers(precision, domains, steps):
@@ -283,6 +289,7 @@ def boxes(image: np.ndarray, spots: list[tuple[int, int]]) -> np.ndarray:
     return np.array([image[max(s - 3, 0):s + 4, max(f - 3, 0):f + 4].sum() for s, f in spots])
 
 
+@pytest.mark.requirement("AT-CULL-003")
 @pytest.mark.parametrize("tilted", [False, True])
 @pytest.mark.parametrize("kind", ["uniform", "wilson"])
 @pytest.mark.parametrize("name", CELLS)
@@ -304,6 +311,7 @@ def test_tolerance_keeps_totals_and_strong_spots(name, kind, tilted):
         assert np.abs(boxes(image, spots) / boxes(every, spots) - 1.0).max() <= spot
 
 
+@pytest.mark.requirement("AT-CULL-005")
 @pytest.mark.parametrize("value", [-1e-9, 1.0, math.nan, math.inf])
 def test_tolerances_out_of_range(value):
     from cubragg import simulate
@@ -329,6 +337,7 @@ def workload(*args, **kwargs) -> Plan:
     return make_plan(workload_experiment(*args, **kwargs))
 
 
+@pytest.mark.requirement("AT-CULL-004")
 def test_small_work_is_not_asked_about():
     states(select_culling(workload(domains=1, oversample=1), "cpu", "double", 1e-8).why, "", "", "term")
     assert not select_culling(workload(size=16), "cpu", "double", 1e-8).culled
@@ -336,6 +345,7 @@ def test_small_work_is_not_asked_about():
     states(select_culling(workload(grid=True, oversample_omega=True), "cpu", "double").why, "", "", "multipl", "sum")
 
 
+@pytest.mark.requirement("AT-CULL-004")
 def test_a_few_terms_are_asked_about_where_most_may_go():
     few = {"domains": 2, "oversample": 1, "size": 1024}
     compact, listed = workload("gauss", **few), workload(grid=True, **few)
@@ -358,6 +368,7 @@ def test_larger_tiles_are_not_looked_at_where_small_ones_keep_all(monkeypatch):
 COMPACT = [name for name, shape in SHAPES.items() if shape.compact]
 
 
+@pytest.mark.requirement("AT-CULL-004")
 @pytest.mark.parametrize("shape", COMPACT)
 @pytest.mark.parametrize("backend", ["cpu", "cuda"])
 def test_compact_shapes_are_culled(backend, shape):
@@ -369,6 +380,7 @@ def test_compact_shapes_are_culled(backend, shape):
     assert 0.0 < chosen.kept_fraction < 0.3
 
 
+@pytest.mark.requirement("AT-CULL-004")
 @pytest.mark.parametrize("shape", slow_after(2, ["square", *COMPACT]))
 def test_the_estimate_is_near_what_the_kernel_keeps(shape):
     plan = workload(SHAPES[shape].setting, grid=True, semantics=SHAPES[shape].semantics[0])
@@ -391,6 +403,7 @@ def test_the_estimate_of_a_shape_with_neither_radius_nor_weakening(monkeypatch):
     assert estimate == 1.0
 
 
+@pytest.mark.requirement("AT-CULL-004")
 def test_the_choice_is_told_and_made_again_with_the_plan():
     experiment = workload_experiment("gauss", size=200)
     plan = make_plan(experiment)

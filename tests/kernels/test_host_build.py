@@ -56,6 +56,7 @@ def folders(cache: Path) -> list[str]:
     return sorted(entry.name for entry in cache.iterdir())
 
 
+@pytest.mark.requirement("AT-BAK-004")
 def test_second_use_does_not_compile(cache, monkeypatch):
     first = build(TEXT, ["-DANSWER=1"])
     assert first.parent.parent == cache
@@ -65,6 +66,7 @@ def test_second_use_does_not_compile(cache, monkeypatch):
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.requirement("AT-BAK-004")
 def test_key_covers_source_options_compiler_and_cpu(cache, monkeypatch):
     libraries = {build(TEXT, ["-DANSWER=1"]), build(TEXT, ["-DANSWER=2"]), build(TEXT + "\n", ["-DANSWER=1"])}
     real = find_compiler()
@@ -77,6 +79,7 @@ def test_key_covers_source_options_compiler_and_cpu(cache, monkeypatch):
 # The compiler
 
 
+@pytest.mark.requirement("AT-BAK-005")
 def test_no_compiler(monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -95,6 +98,7 @@ def test_compiler_with_options(monkeypatch):
     assert "#define EXTRA 7" in find_compiler().predefined
 
 
+@pytest.mark.requirement("AT-BAK-005")
 def test_compiler_that_fails(cache, script):
     script('case "$*" in *-dM*) exit 0;; esac; echo "lattice.cuh:12:5: error: no such unit" >&2; exit 1')
     with refusal(KernelBuildError, "backend cpu", "lattice.cuh:12", "compile", "no such unit"):
@@ -123,6 +127,7 @@ def test_compiler_that_does_not_run(tmp_path, monkeypatch):
         find_compiler()
 
 
+@pytest.mark.requirement("AT-BAK-005")
 def test_error_in_a_header_names_file_and_line(cache, tmp_path):
     source = kernel_folder().joinpath("lattice.cuh").read_text().splitlines()
     line = next(number for number, text in enumerate(source) if text.startswith("struct Orientation"))
@@ -138,6 +143,7 @@ def test_struct_and_its_mirror_must_agree(cache):
         build(kernel_text("square"), ["-DPARAMS_SIZE=8", "-DPRECISION=0", "-DSHAPE=square", "-DFACTORS=0"])
 
 
+@pytest.mark.requirement("AT-BAK-007")
 def test_kernels_are_what_a_gpu_compiles():
     """No file is for the CPU alone, and none includes a header of the system."""
     texts = [kernel_text(shape) for shape in SHAPES]
@@ -158,6 +164,7 @@ def test_includes_are_inlined_once():
 # The cache
 
 
+@pytest.mark.requirement("AT-BAK-004")
 def test_broken_library_is_rebuilt(cache):
     library = build(TEXT, ["-DANSWER=1"])
     library.write_bytes(library.read_bytes()[:1000])
@@ -185,6 +192,7 @@ def test_wrecked_entry_is_rebuilt(cache, wreck, tmp_path):
     assert folders(cache) == [folder.name]
 
 
+@pytest.mark.requirement("AT-BAK-004")
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
 def test_nothing_is_loaded_from_a_folder_that_others_write(cache, mode):
     inside = build(TEXT, ["-DANSWER=1"])
@@ -221,6 +229,7 @@ def test_library_of_another_user_is_rebuilt(cache):
     assert library.stat().st_uid == 0
 
 
+@pytest.mark.requirement("AT-BAK-004")
 @pytest.mark.parametrize("home", ["read-only", "impossible"])
 def test_read_only_home(tmp_path, monkeypatch, home):
     place = tmp_path / "home" if home == "read-only" else Path("/proc/nowhere")
@@ -247,6 +256,7 @@ def test_cache_folder(monkeypatch):
     assert host_build.cache_folder() == Path("/fast")
 
 
+@pytest.mark.requirement("AT-BAK-004")
 def test_two_processes_at_once(cache):
     program = ("import ctypes, sys; from cubragg.device.host_build import build; "
                "print(ctypes.CDLL(str(build(sys.argv[1], ['-DANSWER=5']))).answer())")
@@ -291,6 +301,7 @@ def _sanitizers() -> list[str]:
     return found
 
 
+@pytest.mark.requirement("AT-BAK-008")
 @pytest.mark.slow
 def test_kernels_under_asan_and_ubsan(cache):
     if "CUBRAGG_SANITIZED" in os.environ:

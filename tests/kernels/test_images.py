@@ -39,6 +39,7 @@ def backend():
     return "cpu"
 
 
+@pytest.mark.requirement("AT-BAK-002")
 @precisions
 @pytest.mark.parametrize("cells", [20, 200, 1000])
 def test_error_against_cells(precision, cells):
@@ -68,6 +69,7 @@ def test_wide_grid_indices():
     assert (image == narrow).all()
 
 
+@pytest.mark.requirement("AT-BAK-003")
 @pytest.mark.parametrize("precision", ["double", "mixed", "single"])
 def test_threads_and_launches_do_not_touch_a_bit(precision, monkeypatch):
     plan = make_plan(large(goniometer={"osc_deg": 2.0, "phi_steps": 70, "phi_deg": 1.0}))

@@ -162,6 +162,7 @@ def compiled_once(nvrtc: Nvrtc, arch: int, variant: Variant) -> Compiled:
     return once(("cubin", arch, variant), lambda: nvrtc.compile(kernel_text(variant.shape), options))
 
 
+@pytest.mark.requirement("AT-BAK-007")
 @pytest.mark.parametrize("variant", [
     variant if chosen(variant) else pytest.param(variant, marks=pytest.mark.slow) for variant in every_variant()],
     ids=label)
@@ -169,6 +170,7 @@ def test_every_variant(nvrtc, variant):
     check(compiled_once(nvrtc, FULL_ARCH, variant), variant)
 
 
+@pytest.mark.requirement("AT-BAK-007")
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", [variant for variant in every_variant() if chosen(variant)], ids=label)
 @pytest.mark.parametrize("arch", OTHER_ARCHS)

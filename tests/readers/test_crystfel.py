@@ -43,9 +43,9 @@ def settings(name: str) -> dict[str, list[float] | str]:
     return found
 
 
+@pytest.mark.requirement("AT-FROM-024")
 @pytest.mark.parametrize(("images", "panels"), [("--nxmx a.h5", 8), ("-cbffile a_0001.cbf", 1)])
 def test_crystfel_has_our_panels_and_bad_regions(images, panels):
-    """AT-FROM-024"""
     line = LINE if panels == 8 else re.sub(r"-detector_rot\w -?\d+|-twotheta \d+", "", LINE)
     assert simulated(f"{line} --detector {'jungfrau4m' if panels == 8 else 'pilatus300k'} {images}") == (0, "")
     assert adjusted("a.geom")[0] == 0
@@ -57,6 +57,7 @@ def test_crystfel_has_our_panels_and_bad_regions(images, panels):
         assert theirs[key] == (value if isinstance(value, str) else pytest.approx(value, abs=DIGITS)), key
 
 
+@pytest.mark.requirement("AT-FROM-024")
 def test_crystfel_refuses_what_it_cannot_use():
     """So that the tests above can fail."""
     assert simulated(f"{LINE} --detector jungfrau4m --nxmx a.h5") == (0, "")

@@ -78,10 +78,11 @@ def experiment(convention: str, panels: tuple[Hung, ...] = (), **goniometer) -> 
                       Goniometer(**goniometer))
 
 
+@pytest.mark.requirement("AT-FROM-010")
 @pytest.mark.parametrize("convention", slow_after(1, ["mosflm", "adxv", "xds", "dials"]))
 @pytest.mark.parametrize("panels", [(), some_panels()], ids=["one", "three"])
 def test_dials_has_our_models(tmp_path, convention, panels):
-    """AT-FROM-010: beam, every panel, axis, scan and A, orientation included."""
+    """Beam, every panel, axis, scan and A, orientation included."""
     models = models_of(experiment(convention, panels, phi_deg=7.0, osc_deg=0.25))
     (tmp_path / "ours.expt").write_text(expt_text("--expt", models, image=None, trusted=(-1.0, 65535.0)))
     theirs = in_dials(tmp_path, LOAD, "ours.expt", "models")
@@ -110,8 +111,9 @@ def test_dials_has_our_models(tmp_path, convention, panels):
         assert np.array_equal(dark, np.zeros_like(dark) if panel.mask is None else ~panel.mask)
 
 
+@pytest.mark.requirement("AT-FROM-011")
 def test_dials_reads_the_image_of_an_experiment_list(tmp_path, monkeypatch):
-    """AT-FROM-011: the image written in the same run, with our models over its header."""
+    """The image written in the same run, with our models over its header."""
     monkeypatch.chdir(tmp_path)
     line = ("-default_F 100 -cell 50 -lambda 1 -N 3 -detpixels 60 -detpixels_s 50 -detector_rotx 9 -phi 5 -osc 1 "
             "-oversample 1 -seed 1 -noisefile a_0001.img --expt a.expt --quiet")
@@ -124,10 +126,11 @@ def test_dials_reads_the_image_of_an_experiment_list(tmp_path, monkeypatch):
     assert not np.allclose(theirs["panels"][0]["slow"], (0.0, -1.0, 0.0))
 
 
+@pytest.mark.requirement("AT-FROM-011")
 @pytest.mark.parametrize("images", slow_after(1, [
     "--nxmx s1.h5", "-cbffile c.cbf", "-noisefile n.img --smv-flavor adsc"]))
 def test_dials_reads_a_series_by_its_experiment_list(tmp_path, monkeypatch, images):
-    """AT-FROM-011: all three images, in one file or numbered, each at its angle."""
+    """All three images, in one file or numbered, each at its angle."""
     monkeypatch.chdir(tmp_path)
     line = ("-default_F 100 -cell 50 -lambda 1 -N 3 -detpixels 60 -detpixels_s 50 -phi 5 -osc 0.5 -oversample 1 -seed "
             f"1 -fluence 1e27 --images 3 {images} -floatfile f.bin --expt s.expt --quiet")
@@ -187,8 +190,9 @@ print(json.dumps([(list(h), panel, list(xyz)) for h, panel, xyz in
 """
 
 
+@pytest.mark.requirement("AT-FROM-003")
 def test_panels_of_a_hierarchy_lie_where_dials_has_them(tmp_path):
-    """AT-FROM-003: groups within groups; spindle and A with fixed and setting rotations."""
+    """Groups within groups; spindle and A with fixed and setting rotations."""
     in_dials(tmp_path, MAKE, "panels")
     theirs = in_dials(tmp_path, LOAD, "theirs.expt", "models")
     models = read_expt(tmp_path / "theirs.expt")
@@ -208,8 +212,9 @@ print(json.dumps([list(S * axis), list(S * F * matrix.sqr(e.crystal.get_A()))]))
     assert np.allclose(models.crystal.a_matrix, rotations[1], rtol=0, atol=SAME)
 
 
+@pytest.mark.requirement("AT-FROM-040")
 def test_modules_of_an_nxmx_file_lie_where_dials_has_them(tmp_path):
-    """AT-FROM-040: and its spindle, by dxtbx's reader."""
+    """And its spindle, by dxtbx's reader."""
     write(tmp_path / "a.nxs")
     theirs = in_dials(tmp_path, """
 import json
@@ -271,10 +276,11 @@ def imported(tmp_path, semantics="physical"):
     return build(parse(line.split()))
 
 
+@pytest.mark.requirement("AT-FROM-012")
 @pytest.mark.parametrize("kind", slow_after(1, ["panels", "one"]))
 @pytest.mark.parametrize("semantics", slow_after(1, ["physical", "nanobragg"]))
 def test_reflections_are_where_dials_predicts_them(tmp_path, kind, semantics):
-    """AT-FROM-012: tilted panels, a goniometer with fixed and setting axes, a beam that is not quite along z."""
+    """Tilted panels, a goniometer with fixed and setting axes, a beam that is not quite along z."""
     predicted = in_dials(tmp_path, MAKE, kind)
     job = imported(tmp_path, semantics)
     offsets = [panel.offset for panel in job.experiment.detector.panels] or [(0, 0)]
@@ -285,8 +291,9 @@ def test_reflections_are_where_dials_predicts_them(tmp_path, kind, semantics):
     assert np.abs(off).max() < OF_A_PIXEL
 
 
+@pytest.mark.requirement("AT-FROM-013")
 def test_a_thick_sensor_moves_reflections_as_dials_predicts(tmp_path):
-    """AT-FROM-013: with the sensor within a fiftieth of a pixel, without it several pixels' tenths off.
+    """With the sensor within a fiftieth of a pixel, without it several pixels' tenths off.
 
     The sensor takes up nearly all photons: DIALS's mean depth, 1/mu - (t + 1/mu) exp(-mu t), is that of the
     absorbed ones only then.

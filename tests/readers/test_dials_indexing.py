@@ -89,6 +89,7 @@ def detectors_and_beams_are_ours(detectors, beams):
         np.testing.assert_allclose(beam["direction"], (0, 0, 1), rtol=0, atol=BEAM_TURN)
 
 
+@pytest.mark.requirement("AT-FMT-014")
 @pytest.mark.parametrize("kind", FILES)
 def test_dials_finds_the_crystal_and_moves_nothing(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -78,6 +78,7 @@ def answers(request, tmp_path_factory):
     return whole, json.loads(run.stdout)
 
 
+@pytest.mark.requirement("AT-TRUTH-010")
 def test_dials_reads_the_table(answers):
     truth, answer = answers
     read = answer["read"]
@@ -89,6 +90,7 @@ def test_dials_reads_the_table(answers):
     assert read["flags"] == ["predicted", "observed", "indexed", "strong"]
 
 
+@pytest.mark.requirement("AT-TRUTH-010")
 def test_dials_predicts_the_same(answers):
     """Reflections swept by a wide margin: place within 0.05 pixel, spindle within 0.005 deg, beams within 0.1 mrad."""
     truth, answer = answers

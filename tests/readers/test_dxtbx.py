@@ -113,6 +113,7 @@ def check_panel(panel: dict, geometry, frame) -> None:
     np.testing.assert_allclose(panel["distance_mm"], 1000.0 * geometry.close_distance, rtol=0, atol=EXACT_MM)
 
 
+@pytest.mark.requirement("AT-FMT-001", "AT-FMT-002", "AT-FMT-004")
 @pytest.mark.parametrize("form", FILES)
 @pytest.mark.parametrize("tilted", [False, True])
 @pytest.mark.parametrize("convention", FRAMES)
@@ -139,6 +140,7 @@ def test_geometry(convention, tilted, form, read, tmp_path, monkeypatch):
     check_panel(panel, geometry, FRAMES[convention])
 
 
+@pytest.mark.requirement("AT-FMT-002")
 @pytest.mark.parametrize("form", FILES)
 def test_pixels(form, read):
     sets = names_of("mosflm", form)
@@ -155,6 +157,7 @@ def test_which_class_reads(read):
     assert read[0].models["plain_mosflm_0001.img,plain_mosflm_0002.img"]["format"] == "FormatSMVJHSim"
 
 
+@pytest.mark.requirement("AT-FMT-002")
 @pytest.mark.parametrize(("form", "trusted", "gain", "pedestal"), [
     ("smv", [-41.0, 65495.0], 1.0, 40.0), ("cbf", [-1.0, 2.0**31 - 1.0], 1.0, 0.0),
     ("nxmx", [-1.0, 2.0**31 - 3.0], 1.0, 0.0)])
@@ -163,6 +166,7 @@ def test_trusted_range_and_gain(form, trusted, gain, pedestal, read):
     assert (panel["trusted"], panel["gain"], panel["pedestal"]) == (trusted, gain, pedestal)
 
 
+@pytest.mark.requirement("AT-FMT-003")
 @pytest.mark.parametrize("convention", ["mosflm", "denzo", "adxv", "xds", "dials"])
 def test_the_header_of_the_c_program_is_taken_in_another_sense(convention, read):
     """JHSim's class counts BEAM_CENTER in ADXV's sense and adds a pixel: with it no convention has a true origin."""
@@ -187,6 +191,7 @@ SENSORS = {
 }
 
 
+@pytest.mark.requirement("AT-FMT-006")
 @pytest.mark.parametrize(("sets", "thickness_mm", "shift_mm"), [
     ("thin_0001.cbf,thin_0002.cbf", 0.0, 0.0), ("thin.h5", 0.0, 0.0),
     ("thick_0001.cbf,thick_0002.cbf", 0.45, 0.02), ("thick.h5", 0.45, 0.02)])
@@ -202,6 +207,7 @@ def test_parallax_is_corrected_for_only_where_it_was_rendered(sets, thickness_mm
         np.testing.assert_allclose(shift, 0.0, rtol=0, atol=1e-6)
 
 
+@pytest.mark.requirement("AT-FMT-005")
 def test_modules_of_a_pilatus(read):
     pixels, mask = read[0].pixels["p_0001.cbf-0-0"], read[0].pixels["mask-p_0001.cbf-0-0"]
     gap = np.zeros((407, 487), dtype=bool)
@@ -210,6 +216,7 @@ def test_modules_of_a_pilatus(read):
     np.testing.assert_array_equal(mask, ~gap)
 
 
+@pytest.mark.requirement("AT-FMT-001")
 @pytest.mark.parametrize("name", ["still_0001.cbf", "still.h5"])
 def test_stills_of_any_spindle(name, read):
     model = read[0].models[name]
@@ -254,6 +261,7 @@ def panel_files() -> list[str]:
     return ["panels.h5", "grid_0001.cbf"]
 
 
+@pytest.mark.requirement("AT-FMT-002")
 def test_panels_of_nxmx(read):
     model = read[0].models["panels.h5"]
     placed = [panel_frame(panel, PANELS.placed().frame.laboratory) for panel in PANELS.panels]

@@ -25,6 +25,7 @@ def in_tmp_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.requirement("AT-FMT-005")
 @pytest.mark.parametrize("convention", ["generic", "pilatus"])
 def test_fabio_reads_both_conventions_of_cbf(convention, caplog):
     assert simulated(f"{LINE} -cbffile a_0001.cbf --cbf-convention {convention} -detector_thick 320 "
@@ -44,6 +45,7 @@ def test_fabio_reads_both_conventions_of_cbf(convention, caplog):
         assert "# Silicon sensor, thickness 0.00032 m" in header["_array_data.header_contents"]
 
 
+@pytest.mark.requirement("AT-FMT-003")
 def test_fabio_reads_smv_of_both_flavors():
     for flavor in ("nanobragg", "adsc"):
         assert simulated(f"{LINE} --smv-flavor {flavor} -noisefile {flavor}_0001.img") == (0, "")
@@ -53,8 +55,8 @@ def test_fabio_reads_smv_of_both_flavors():
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.requirement("AT-FMT-015")
 def test_sizes_of_six_digits():
-    """AT-FMT-015"""
     line = LINE.replace("-detpixels_f 487 -detpixels_s 407", "-detpixels_f 100001 -detpixels_s 3 -roi 99990 100000 0 2")
     assert simulated(f"{line} -pixel 0.001 -noisefile wide.img") == (0, "")
     with fabio.open("wide.img") as image:
@@ -62,6 +64,7 @@ def test_sizes_of_six_digits():
         assert image.data.shape == (3, 100001)
 
 
+@pytest.mark.requirement("AT-FMT-004")
 def test_cctbx_reads_smv_of_both_flavors():
     pytest.importorskip("iotbx")
     code = ("import json, sys; from iotbx.detectors.adsc import ADSCImage; image = ADSCImage(sys.argv[1]);"

@@ -65,6 +65,7 @@ def experiments(chunk):
 # The golden set
 
 
+@pytest.mark.requirement("AT-BAK-002")
 @precisions
 @pytest.mark.parametrize("case_id", cases())
 def test_golden_in_less(backend, case_id, precision):
@@ -76,6 +77,7 @@ def test_golden_in_less(backend, case_id, precision):
 # Random experiments
 
 
+@pytest.mark.requirement("AT-BAK-001")
 @pytest.mark.parametrize("chunk", slow_after(10, range(CHUNKS)))
 def test_random_double(renderer, chunk):
     for seed, plan in experiments(chunk):
@@ -84,6 +86,7 @@ def test_random_double(renderer, chunk):
         assert ours.interpolation_stopped_at == numpys.interpolation_stopped_at, f"seed {seed}"
 
 
+@pytest.mark.requirement("AT-BAK-002")
 @precisions
 @pytest.mark.parametrize("chunk", slow_after(10, range(CHUNKS)))
 def test_random_in_less(renderer, chunk, precision):

@@ -45,6 +45,7 @@ def assert_equal_to_simulate(experiment, angles, backend, images):
         assert image.experiment.crystal.misset_deg == tuple(misset)
 
 
+@pytest.mark.requirement("AT-PERF-006")
 @pytest.mark.parametrize(("backend", "module"), [("numpy", structure_factor), ("cpu", kernel_params)])
 def test_the_table_of_structure_factors_is_laid_once(monkeypatch, backend, module):
     if backend == "cpu":
@@ -64,6 +65,7 @@ def test_the_table_of_structure_factors_is_laid_once(monkeypatch, backend, modul
     assert tables == [module]
 
 
+@pytest.mark.requirement("AT-BAK-006")
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from(["nanobragg", "physical"]), ANGLES)
 def test_images_are_those_of_simulate(seed, semantics, angles):
@@ -71,6 +73,7 @@ def test_images_are_those_of_simulate(seed, semantics, angles):
     assert_equal_to_simulate(experiment, angles, "numpy", render_many(experiment, angles, backend="numpy"))
 
 
+@pytest.mark.requirement("AT-BAK-006")
 @pytest.mark.parametrize("interpolate", [False, True])
 def test_images_are_those_of_simulate_on_cpu(interpolate):
     try:

@@ -133,6 +133,7 @@ def sweep(name: str, ratio: float, memory: float = 1.0) -> dict:
             "points": [{"number": 1, "render_s": 1.0, "peak_MB": 1.0}, {"number": 4, **point}, {"number": 8, **point}]}
 
 
+@pytest.mark.requirement("AT-PERF-008")
 @pytest.mark.parametrize(("row", "holds"), [
     (sweep("pixels", 2.1), True), (sweep("pixels", 2.11), False), (sweep("domains", 2.0, 9.0), True),
     (sweep("domains", 3.0), False), (sweep("domains-gauss", 2.2), False), (sweep("samples", 50.0, 1.05), True),
@@ -215,6 +216,7 @@ def started(path, **options):
     return suite.run(path, suite.Options(("numpy",), **options), "bench", ({}, ["C: none"]), [], lambda text: None)
 
 
+@pytest.mark.requirement("AT-PERF-008")
 def test_an_interrupted_suite_goes_on(fake, tmp_path):
     done, told = fake
     told["broken"] = "three"
@@ -296,6 +298,7 @@ def near(cell: str, value: float, digits: float = 0.006) -> bool:
     return float(cell) == pytest.approx(value, rel=digits, abs=6e-4)
 
 
+@pytest.mark.requirement("AT-PERF-008")
 def test_quick_run(quick):
     document, text, _ = quick
     rows = suite.rows_of(document)
@@ -314,6 +317,7 @@ def test_quick_run(quick):
         assert row["flags"] in text
 
 
+@pytest.mark.requirement("AT-PERF-008", "AT-PERF-009")
 def test_markdown_and_json_agree(quick):
     document, text, _ = quick
     image, batch, samples, domains, *factors = suite.rows_of(document)
@@ -349,6 +353,7 @@ def test_markdown_and_json_agree(quick):
         assert line["measured"] == f"{rule['from']} to {rule['to']} {rule['what']}"
 
 
+@pytest.mark.requirement("AT-PERF-009")
 def test_structure_factors_are_of_the_size_they_claim(tmp_path):
     """As counted by gemmi: reflections of the whole task, atoms of the model, none upon another."""
     factors.write_reflections(tmp_path / "a.mtz", 1.5)
@@ -361,6 +366,7 @@ def test_structure_factors_are_of_the_size_they_claim(tmp_path):
     assert gemmi.ContactSearch(1.2).find_contacts(gemmi.NeighborSearch(model[0], model.cell, 3.0).populate()) == []
 
 
+@pytest.mark.requirement("AT-PERF-009")
 def test_a_task_that_fails(tmp_path):
     row = factors._row(factors.Task("bad", "nothing", "raise SystemExit('why')", 1.0), str(tmp_path), 1.5, 2)
     assert row["failed"] == "why"

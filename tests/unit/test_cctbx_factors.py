@@ -56,6 +56,7 @@ def known(tmp_path_factory) -> dict[str, np.ndarray]:
         for name, (rows, values) in lists.items()}})
 
 
+@pytest.mark.requirement("AT-STR-009")
 @pytest.mark.parametrize("name", GROUPS)
 def test_expansion(known, name):
     merged = merge(*listed(name), symmetry(name))
@@ -72,6 +73,7 @@ def files(folder: Path) -> dict[str, tuple[str, float]]:
             "trigonal": (str(folder / "trigonal.pdb"), 3.0)}
 
 
+@pytest.mark.requirement("AT-STR-012", "AT-STR-014")
 @pytest.mark.parametrize("name", ["quartz", "helices", "trigonal"])
 def test_structure_factors(tmp_path, name):
     path, dmin = files(tmp_path)[name]

@@ -31,6 +31,7 @@ def test_equal_images(noise):
     assert found.sum_a == found.sum_b == noise.sum()
 
 
+@pytest.mark.requirement("AT-TOOLS-001")
 def test_figures_worked_by_hand():
     a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [3.0, 8.0]])
     found = compare_images(a, b)
@@ -147,6 +148,7 @@ def test_many_candidates_are_cut_to_the_strongest(noise):
     assert peaks[0].value == large.max()
 
 
+@pytest.mark.requirement("AT-TOOLS-001")
 def test_matching_prefers_number_then_distance():
     a = [Peak(0.0, 0.0, 1.0), Peak(3.0, 0.0, 1.0)]
     b = [Peak(3.5, 0.0, 1.0), Peak(7.0, 0.0, 1.0)]
@@ -157,6 +159,7 @@ def test_matching_prefers_number_then_distance():
     assert match_peaks(a, [Peak(90.0, 90.0, 1.0)]) == []
 
 
+@pytest.mark.requirement("AT-TOOLS-001")
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 10**6))
 def test_assignment_is_the_best_of_all(rows, columns, seed):
     cost = np.random.default_rng(seed).integers(0, 20, (rows, columns)).astype(float)

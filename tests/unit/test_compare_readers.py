@@ -77,9 +77,10 @@ def test_a_missing_file_is_an_os_error(tmp_path):
 
 
 
+@pytest.mark.requirement("AT-PIC-008")
 @pytest.mark.parametrize("virtual", [True, False])
 def test_images_of_files_that_are_not_there(tmp_path, virtual):
-    """AT-PIC-008: HDF5 shows them as zeros, or as none."""
+    """HDF5 shows them as zeros, or as none."""
     import h5py
 
     with h5py.File(tmp_path / "a_master.h5", "w") as file:
@@ -96,8 +97,8 @@ def test_images_of_files_that_are_not_there(tmp_path, virtual):
         np.testing.assert_array_equal(read_image(tmp_path / "a_master.h5", number=2).pixels, PIXELS + 12)
 
 
+@pytest.mark.requirement("AT-FROM-064")
 def test_packed_images_are_read_like_plain_ones(tmp_path):
-    """AT-FROM-064"""
     write_smv(tmp_path / "a.img", PIXELS.astype(np.uint16), {})
     (tmp_path / "a.img.gz").write_bytes(gzip.compress((tmp_path / "a.img").read_bytes()))
     assert read_image(tmp_path / "a.img.gz").form == "SMV"

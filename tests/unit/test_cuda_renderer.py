@@ -264,6 +264,7 @@ def message(call) -> str:
 # What there is
 
 
+@pytest.mark.requirement("AT-BAK-005")
 def test_no_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(BackendUnavailable):
@@ -273,6 +274,7 @@ def test_no_cupy(monkeypatch):
         states(message(call), "backend cuda", "", "cupy", "not installed", "pip install 'cubragg[cuda12]'")
 
 
+@pytest.mark.requirement("AT-BAK-005")
 @pytest.mark.parametrize(("source", "named"), [
     ("raise ImportError('libcudart.so.12: cannot open shared object file')", "libcudart.so.12: cannot open"),
     ("import not_there_at_all", "No module named 'not_there_at_all'"),
@@ -289,6 +291,7 @@ def test_a_broken_cupy_is_told_apart_from_none(tmp_path, monkeypatch, source, na
     states(text, "backend cuda", "", "cupy", "import")
 
 
+@pytest.mark.requirement("AT-BAK-005")
 def test_no_driver(cupy):
     def fail():
         raise CUDARuntimeError(35, "cudaErrorInsufficientDriver: CUDA driver version is insufficient")
@@ -299,6 +302,7 @@ def test_no_driver(cupy):
     assert select_backend(make_plan(small_experiment()), "auto").backend in ("cpu", "numpy")
 
 
+@pytest.mark.requirement("AT-BAK-005")
 def test_no_device(cupy):
     cupy.devices = 0
     states(message(device_count), "backend cuda", "", "no device", "driver")
@@ -324,6 +328,7 @@ def test_devices_and_their_precision(cupy, ratio, precision):
 # What goes wrong
 
 
+@pytest.mark.requirement("AT-BAK-005")
 def test_out_of_memory_where_an_array_is_allocated(cupy):
     def fail(shape, dtype):
         raise OutOfMemoryError("Out of memory allocating 1,024 bytes")
@@ -345,6 +350,7 @@ def test_errors_of_a_launch(cupy, error, keyword):
     states(message(renderer.render), "backend cuda", "device 0", keyword)
 
 
+@pytest.mark.requirement("AT-BAK-005")
 @pytest.mark.parametrize(("log", "told"), [
     ('lattice.cuh(102): error: identifier "x" is undefined\n    x\n    ^\n\n1 error detected in "a.cu".\n',
      'lattice.cuh:102: identifier "x" is undefined'),
@@ -385,6 +391,7 @@ def test_a_kernel_is_compiled_once_for_each_variant_and_device(cupy):
 # Pieces and launches
 
 
+@pytest.mark.requirement("AT-BAK-003")
 @pytest.mark.parametrize("roi", [None, (3, 60, 5, 190), (0, 0, 199, 199), (0, 63, 8, 15)])
 @pytest.mark.parametrize("memory_bytes", [0, 40_000, 10**9])
 @pytest.mark.parametrize("milliseconds", [0.01, 30.0, 10_000.0])
@@ -482,6 +489,7 @@ def experiments():
     }
 
 
+@pytest.mark.requirement("AT-BAK-003")
 @pytest.mark.parametrize("memory_bytes", [None, 12_000, 4_000])
 @pytest.mark.parametrize("name", experiments())
 def test_image_is_that_of_the_cpu(running_cupy, name, memory_bytes):
@@ -522,6 +530,7 @@ def test_a_culled_batch(running_cupy):
         np.testing.assert_array_equal(image, HostEngine(plan, "single", culling=culling).render())
 
 
+@pytest.mark.requirement("AT-PANEL-007")
 def test_panels_share_tables_and_buffers(cupy, monkeypatch):
     tables, slots, told = [], [], []
     table, stream = kernel_params.f2_grid_of, cupy.cuda.Stream

@@ -15,6 +15,7 @@ def image(*rows):
     return np.array(rows, dtype=np.float32)
 
 
+@pytest.mark.requirement("AT-IO-006")
 def test_int_image_scales_clips_and_rounds_inside_the_region():
     counts, scale = int_image(image([9, 0, 1.25, 1e9], [9, -50, 2, 3]), 2.0, 40.0, ROI)
     assert scale == 2.0
@@ -41,6 +42,7 @@ def test_pgm_image():
     assert pgm_image(image([1], [1]), None, 7.0, 0.0, (0, 0, 0, 1))[1] == 7.0
 
 
+@pytest.mark.requirement("AT-NOISE-003")
 @pytest.mark.parametrize("rng", ["numpy", "reference"])
 @pytest.mark.parametrize("mean", [0.0, 0.3, 5.0, 11.9, 12.0, 80.0, 3e4, 9.9e5])
 def test_noise_has_the_mean_and_variance_of_poisson(rng, mean):
@@ -53,12 +55,14 @@ def test_noise_has_the_mean_and_variance_of_poisson(rng, mean):
     assert counts.var() == pytest.approx(mean, rel=0.15, abs=1e-12)
 
 
+@pytest.mark.requirement("AT-NOISE-002")
 def test_reference_noise_above_a_million_is_gaussian_and_not_whole():
     counts = noise_counts(np.full((1, 2000), 4e6, dtype=np.float32), (0, 1999, 0, 0), 5, "reference")
     assert counts.mean() == pytest.approx(4e6, abs=5 * 2000 / np.sqrt(2000))
     assert counts.std() == pytest.approx(2000.0, rel=0.1)
 
 
+@pytest.mark.requirement("AT-NOISE-003")
 @pytest.mark.parametrize("rng", ["numpy", "reference"])
 def test_same_seed_same_noise(rng):
     means = np.linspace(0, 300, 40, dtype=np.float32).reshape(2, 20)
@@ -71,6 +75,7 @@ def test_means_beyond_any_format():
     assert np.isfinite(noise_counts(image([1e30, 1.0]), (0, 1, 0, 0), 1)).all()
 
 
+@pytest.mark.requirement("AT-NOISE-003")
 def test_noise_image_counts_overloads():
     counts = np.array([[7.0, 1.0, 65495.0, 65496.0]])
     noisy, photons, overloads = noise_image(counts, 40.0, (1, 3, 0, 0))

@@ -24,6 +24,7 @@ def placed(semantics="nanobragg", spindle=None, **settings):
     return Detector(**settings).geometry(spindle, semantics)
 
 
+@pytest.mark.requirement("AT-GEO-001")
 @pytest.mark.parametrize(("convention", "fbeam", "sbeam"), [
     # 100 pixels of 0.1 mm. MOSFLM: (size + pixel)/2 + pixel/2; DENZO without the half pixel; ADXV: Xbeam at
     # (size + pixel)/2, Sbeam = size - (size - pixel)/2; XDS and DIALS: the middle.
@@ -38,11 +39,13 @@ def test_default_beam_centres(convention, fbeam, sbeam):
     np.testing.assert_allclose(beam_spot, 0.1 * np.array(geometry.beam), atol=1e-15)
 
 
+@pytest.mark.requirement("AT-GEO-001")
 def test_mosflm_beam_centre_swaps_axes():
     geometry = placed(fast_pixels=100, slow_pixels=200, xbeam_mm=3.0, ybeam_mm=7.0)
     assert (1000 * geometry.fbeam, 1000 * geometry.sbeam) == pytest.approx((7.05, 3.05))
 
 
+@pytest.mark.requirement("AT-GEO-002")
 @given(st.sampled_from(NAMED), *[st.floats(-60, 60)] * 3, st.floats(-80, 80), st.sampled_from(["beam", "sample"]))
 def test_rotations_keep_what_the_pivot_promises(convention, x, y, z, twotheta, pivot):
     settings = {"convention": convention, "rotx_deg": x, "roty_deg": y, "rotz_deg": z, "twotheta_deg": twotheta,
@@ -62,29 +65,34 @@ def test_rotations_keep_what_the_pivot_promises(convention, x, y, z, twotheta, p
         assert (geometry.fclose, geometry.sclose) == pytest.approx((flat.fclose, flat.sclose), abs=1e-12)
 
 
+@pytest.mark.requirement("AT-GEO-002")
 def test_pivot_is_deaf_in_named_conventions():
     assert placed(convention="mosflm", pivot="sample").pivot == "beam"
     assert placed("physical", convention="mosflm", pivot="sample").pivot == "sample"
     assert placed(convention="custom", pivot="sample").pivot == "sample"
 
 
+@pytest.mark.requirement("AT-PHY-004")
 def test_pix0_is_heard_in_physical_semantics_only():
     corner = (0.2, 0.01, -0.02)
     assert placed("physical", convention="custom", pix0_m=corner).pix0 == corner
     assert placed(convention="custom", pix0_m=corner).pix0 != corner
 
 
+@pytest.mark.requirement("AT-GEO-007")
 def test_adxv_keeps_its_left_handed_normal():
     geometry = placed(convention="adxv")
     np.testing.assert_array_equal(np.cross(geometry.fast, geometry.slow), -np.array(geometry.normal))
 
 
+@pytest.mark.requirement("AT-GEO-007")
 def test_a_normal_that_is_not_unit_is_replaced():
     geometry = placed(convention="custom", normal_axis=(2.0, 0.0, 0.0), fast_axis=(0.0, 0.0, 1.0),
                       slow_axis=(0.0, -1.0, 0.1))
     np.testing.assert_allclose(geometry.normal, (1.0, 0.0, 0.0), atol=1e-15)
 
 
+@pytest.mark.requirement("AT-GEO-003")
 def test_close_distance_rules_over_distance():
     geometry = placed(convention="xds", distance_mm=50.0, close_distance_mm=80.0, roty_deg=10.0)
     assert geometry.close_distance == pytest.approx(0.08)
@@ -97,6 +105,7 @@ def layers_of(semantics="nanobragg", **settings):
     return panel.layers
 
 
+@pytest.mark.requirement("AT-ABS-002")
 def test_sensor_layers():
     layers = layers_of(thickness_um=450.0, attenuation_um=500.0, thick_steps=5)
     assert (layers.count, layers.step_m, layers.mu_per_m) == (5, 450e-6 / 4, 1.0 / (500.0 * 1e-6))
@@ -107,6 +116,7 @@ def test_sensor_layers():
     assert layers_of(thickness_um=450.0, attenuation_um=math.inf).mu_per_m == 0.0
 
 
+@pytest.mark.requirement("AT-PHY-007")
 def test_as_many_layers_as_the_corners_of_the_detector_need():
     """Half a pixel from one to the next: 100 mm square at 100 mm, corners at tan = sqrt(0.5), pixels of 0.1 mm."""
     square = {"fast_size_mm": 100.0, "slow_size_mm": 100.0, "distance_mm": 100.0, "thickness_um": 500.0,
@@ -134,8 +144,8 @@ def test_bad_values(settings, says):
         Detector(**settings)
 
 
+@pytest.mark.requirement("AT-MODEL-006")
 def test_a_detector_by_name():
-    """AT-MODEL-006"""
     detector = Detector.named("EIGER2 4M", distance_mm=150, convention="xds", thickness_um=450.0)
     assert (detector.model, detector.shape()) == ("eiger2-4m", (2162, 2068))
     panel, = detector.placed().panels
@@ -146,10 +156,11 @@ def test_a_detector_by_name():
         Detector.named("eiger5")
 
 
+@pytest.mark.requirement("AT-PANEL-011")
 @pytest.mark.parametrize("settings", [{}, {"model": "jungfrau4m"}])
 @pytest.mark.parametrize("convention", ["mosflm", "adxv", "dials"])
 def test_motions_of_a_convention_s_detector(convention, settings):
-    """AT-PANEL-011: along its axes and the beam; about the beam spot. Without one nothing changes."""
+    """Along its axes and the beam; about the beam spot. Without one nothing changes."""
     rest = Detector(convention=convention, distance_mm=80.0, **settings)
     frame = rest.placed().frame
     fast, slow, beam = (np.array(x) for x in (frame.fast, frame.slow, frame.beam))
@@ -170,8 +181,9 @@ def test_motions_of_a_convention_s_detector(convention, settings):
     assert tuple(spots[0]) == pytest.approx(tuple(spots[1]), abs=1e-9)
 
 
+@pytest.mark.requirement("AT-PANEL-012")
 def test_the_laboratory_of_placed_panels():
-    """AT-PANEL-012: the convention's, but for directions that beam and goniometer give."""
+    """The convention's, but for directions that beam and goniometer give."""
     panel, = Detector("xds").placed().panels
     frame = Detector("xds", panels=(panel,)).placed().frame
     assert (frame.beam, frame.polar, frame.spindle) == CONVENTIONS["xds"][:1] + CONVENTIONS["xds"][-2:]
@@ -184,6 +196,7 @@ def test_the_laboratory_of_placed_panels():
     assert frame.polar == (0.0, 1.0, 0.0)
 
 
+@pytest.mark.requirement("AT-GEO-009")
 def test_a_detector_behind_the_sample():
     with refusal(ConfigError, "detector.distance_mm", "-100 mm", "50 mm", "sample"):
         placed(rotx_deg=0.0, roty_deg=120.0)

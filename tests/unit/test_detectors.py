@@ -71,6 +71,7 @@ def live(model):
     return np.ones(model.shape, dtype=bool) if mask is None else mask
 
 
+@pytest.mark.requirement("AT-MODEL-001")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_sizes(name):
     width, height, pixel_mm = PUBLISHED[name]
@@ -82,6 +83,7 @@ def test_published_sizes(name):
         assert panel.pixel_mm == pytest.approx((pixel_mm, pixel_mm), rel=1e-6)
 
 
+@pytest.mark.requirement("AT-MODEL-001")
 @pytest.mark.parametrize("name", PYFAI)
 def test_pixels_are_those_of_pyfai(pyfai, name):
     shape, pixels_m, edges = pyfai[PYFAI[name]]
@@ -93,6 +95,7 @@ def test_pixels_are_those_of_pyfai(pyfai, name):
     np.testing.assert_array_equal(mine, edges)
 
 
+@pytest.mark.requirement("AT-MODEL-001")
 def test_modules_of_the_jungfrau_16m():
     """Corners that PSI publishes for the modules of JF07T32V01 (fast, slow), some of them."""
     places = MODELS["jungfrau16m"].places
@@ -111,6 +114,7 @@ def test_numbers_of_live_pixels():
     assert live(MODELS["jungfrau16m"]).sum() == 32 * 1030 * 514
 
 
+@pytest.mark.requirement("AT-MODEL-005")
 def test_highest_counts():
     assert MODELS["pilatus2m"].modules()[0].trusted == (0.0, 1048575.0)
     assert MODELS["adsc-q315-2x2"].modules()[0].trusted == (0.0, 65535.0)
@@ -124,6 +128,7 @@ def test_spellings(spelled, name):
     assert find("name", spelled).name == name
 
 
+@pytest.mark.requirement("AT-MODEL-004")
 @pytest.mark.parametrize(("spelled", "says"), [
     ("pilatus7m", ("--detector", "pilatus7m", "pilatus6m", "pilatus2m", "pilatus1m")),
     ("", ("--detector", "''", "pilatus100k")),

@@ -146,6 +146,7 @@ def test_bad_values(section, settings, says):
         section(**settings)
 
 
+@pytest.mark.requirement("AT-FLU-001")
 def test_flux_overrules_fluence():
     beam = Beam(fluence=1.0, flux=1e12, exposure_s=0.1, beamsize_mm=0.03)
     assert beam.photons_per_m2() == pytest.approx(1e11 / 9e-10)

@@ -47,6 +47,7 @@ def spotted(shape, seed=1):
     return image
 
 
+@pytest.mark.requirement("AT-PIC-005")
 def test_rings_lie_where_braggs_law_puts_them():
     placed = placed_detector()
     axes = drawn(spotted((300, 400)), noted(placed)).axes[0]
@@ -60,6 +61,7 @@ def test_rings_lie_where_braggs_law_puts_them():
         np.testing.assert_allclose(radius_mm, expected, atol=0.01)  # a twentieth of a pixel
 
 
+@pytest.mark.requirement("AT-PIC-007")
 def test_texts_keep_apart_and_inside():
     placed = placed_detector(twotheta_deg=20.0)
     rng = np.random.default_rng(4)
@@ -83,6 +85,7 @@ def test_indices_stand_beside_their_spots():
     assert np.hypot(text.get_position()[0] - 100.5, text.get_position()[1] - 50.5) < 25.0
 
 
+@pytest.mark.requirement("AT-PIC-007")
 def test_the_close_up_is_of_the_brightest_spot_away_from_the_beam():
     placed = placed_detector()
     image = np.ones((300, 400), np.float32)
@@ -99,6 +102,7 @@ IMAGES = {
 }
 
 
+@pytest.mark.requirement("AT-PIC-004")
 @pytest.mark.parametrize("scale", ["sqrt", "log", "linear"])
 @pytest.mark.parametrize("name", IMAGES)
 def test_images_of_every_kind(tmp_path, name, scale):

@@ -87,8 +87,9 @@ def first_releases(goniometer: dict, panel: dict) -> str:
         "crystal": [{"real_space_a": [30, 0, 0], "real_space_b": [0, 40, 0], "real_space_c": [0, 0, 50]}]})
 
 
+@pytest.mark.requirement("AT-FROM-066")
 def test_a_goniometer_of_the_first_dials_has_no_setting_rotation():
-    """AT-FROM-066: it is as if it were the identity; the fixed rotation still turns the crystal."""
+    """It is as if it were the identity; the fixed rotation still turns the crystal."""
     models = read_models(written("a.expt", first_releases({}, {})))
     assert models.spindle == (1.0, 0.0, 0.0)
     assert models.crystal.a_matrix == pytest.approx((0, -1 / 40, 0, 1 / 30, 0, 0, 0, 0, 1 / 50))
@@ -96,8 +97,8 @@ def test_a_goniometer_of_the_first_dials_has_no_setting_rotation():
     assert models.spindle == (0.0, 1.0, 0.0)
 
 
+@pytest.mark.requirement("AT-FROM-066")
 def test_a_sensor_that_only_the_strategy_knows():
-    """AT-FROM-066"""
     strategy = {"type": "ParallaxCorrectedPxMmStrategy", "mu": 4.0, "t0": 0.32}
     panel, = read_models(written("a.expt", first_releases({}, {"px_mm_strategy": strategy}))).panels
     assert (panel.thickness_um, panel.attenuation_um) == (pytest.approx(320.0), pytest.approx(250.0))
@@ -106,8 +107,9 @@ def test_a_sensor_that_only_the_strategy_knows():
     assert (panel.thickness_um, panel.attenuation_um) == (pytest.approx(450.0), pytest.approx(200.0))
 
 
+@pytest.mark.requirement("AT-FROM-066")
 def test_beams_of_other_particles():
-    """AT-FROM-066: told; a beam of many wavelengths is refused."""
+    """Told; a beam of many wavelengths is refused."""
     document = json.loads(first_releases({}, {}))
     document["beam"][0].update(__id__="monochromatic", probe="electron", wavelength=0.0251)
     models = read_models(written("a.expt", json.dumps(document)))
@@ -124,25 +126,28 @@ def test_beams_of_other_particles():
 
 # geometry of CrystFEL
 
+@pytest.mark.requirement("AT-FROM-062")
 def test_a_shift_in_a_data_file_is_left_out():
-    """AT-FROM-062: and that is told."""
+    """And that is told."""
     text = GEOM.replace("res", "detector_shift_x = /entry/shots/shift_x mm\nres")
     models = read_models(written("a.geom", text))
     assert models.panels == read_models(written("b.geom", GEOM)).panels
     states(models.warnings[0], "a.geom", "/entry/shots/shift_x mm", "shift", "data file")
 
 
+@pytest.mark.requirement("AT-FROM-062")
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 def test_comments_in_latin_letters_of_the_nineties(ending):
-    """AT-FROM-062: a file that is not UTF-8 is Latin-1; Windows line ends."""
+    """A file that is not UTF-8 is Latin-1; Windows line ends."""
     text = ("; pixels of 200 \u00b5m, distance \u00b1 1 mm\n" + GEOM).replace("\n", ending)
     assert read_models(written("a.geom", text.encode("latin-1"))) == read_models(written("b.geom", GEOM))
 
 
 # images
 
+@pytest.mark.requirement("AT-FROM-063")
 def test_a_beam_centre_off_the_detector_is_told():
-    """AT-FROM-063: it may be in pixels."""
+    """It may be in pixels."""
     assert not read_models(written("a.img", smv())).warnings
     warning, = read_models(written("b.img", smv(BEAM_CENTER_X=3, BEAM_CENTER_Y=4))).warnings
     states(warning, "", "4 mm", "3 mm", "0.44 x 0.33 mm", "beam cent")
@@ -158,8 +163,9 @@ def mini_cbf(*lines: str) -> str:
     return "a.cbf"
 
 
+@pytest.mark.requirement("AT-FROM-063")
 def test_a_laboratory_image_without_wavelength():
-    """AT-FROM-063: -lambda gives it; without one there is no attenuation of the sensor."""
+    """-lambda gives it; without one there is no attenuation of the sensor."""
     models = read_models(mini_cbf("Pixel_size 172e-6 m x 172e-6 m", "Silicon sensor, thickness 0.00045 m",
                                   "Detector_distance 0.2 m", "Beam_xy (2.5, 1.5) pixels"))
     assert (models.beam.wavelength_A, models.unsaid) == (None, "a.cbf: no Wavelength in the header")
@@ -168,16 +174,16 @@ def test_a_laboratory_image_without_wavelength():
     assert panel.thickness_um is None
 
 
+@pytest.mark.requirement("AT-FROM-063")
 def test_a_barrel_is_no_plane():
-    """AT-FROM-063"""
     mini_cbf("Detector: PILATUS 12M, S/N 1", "Pixel_size 172e-6 m x 172e-6 m")
     with refusal(FormatError, "a.cbf", "PILATUS 12M", "header"):
         read_models("a.cbf")
 
 
+@pytest.mark.requirement("AT-FROM-064")
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
 def test_packed_images_and_lists(pack):
-    """AT-FROM-064"""
     assert read_models(written("a.img.z", pack(smv()))) == read_models(written("a.img", smv()))
     found = read_reflections(written("a.hkl.z", pack(b"1 0 0 5\n0 2 0 7\n")))
     assert (found.hkl.tolist(), found.amplitudes.tolist()) == ([[1, 0, 0], [0, 2, 0]], [5.0, 7.0])
@@ -185,8 +191,8 @@ def test_packed_images_and_lists(pack):
         read_reflections(written("b.hkl.z", pack(b"1 0 0 5\n" * 9)[:-4]))
 
 
+@pytest.mark.requirement("AT-STR-018")
 def test_a_packed_mtz():
-    """AT-STR-018"""
     mtz = gemmi.Mtz(with_base=True)
     mtz.spacegroup = gemmi.SpaceGroup("P 1")
     mtz.add_dataset("d")
@@ -218,20 +224,21 @@ def master(**goniometer) -> str:
     return "a.h5"
 
 
+@pytest.mark.requirement("AT-FROM-065")
 @pytest.mark.parametrize(("goniometer", "spindle", "phi", "osc", "images"), [
     ({"omega": [40.0, 40.5, 41.0], "chi": [0.0] * 3}, 1.0, 40.0, 0.5, 3),
     ({"omega": [40.0], "omega_increment": 0.25}, 1.0, 40.0, 0.25, 1),
     ({"omega": [40.0, 39.9], "omega_increment": -0.1}, -1.0, -40.0, 0.1, 2),
 ])
 def test_a_master_file_of_dectris_has_angles_and_no_axis(goniometer, spindle, phi, osc, images):
-    """AT-FROM-065"""
     models = read_models(master(**goniometer))
     assert models.spindle == (spindle, 0.0, 0.0)
     assert models.scan == ScanModel(phi, pytest.approx(osc), 0.02, images)
 
 
+@pytest.mark.requirement("AT-FROM-065")
 def test_early_files_of_diamond_have_sizes_the_other_way_round():
-    """AT-FROM-065: told by the pixel counts of the detector."""
+    """Told by the pixel counts of the detector."""
     write_nexus("a.nxs")
     before = [(panel.fast_pixels, panel.slow_pixels) for panel in read_models("a.nxs").panels]
     with h5py.File("a.nxs", "r+") as file:
@@ -249,8 +256,9 @@ def test_early_files_of_diamond_have_sizes_the_other_way_round():
 
 # reflections and models
 
+@pytest.mark.requirement("AT-STR-018")
 def test_scaled_intensities_of_xds():
-    """AT-STR-018: merged with cell and space group of the file, misfits left out, as gemmi merges them."""
+    """Merged with cell and space group of the file, misfits left out, as gemmi merges them."""
     found = read_reflections(written("XDS_ASCII.HKL", XDS))
     assert (found.cell, found.space_group) == ((30.0, 40.0, 50.0, 90.0, 90.0, 90.0), "P 21 21 21")
     listed = {tuple(hkl): value for hkl, value in zip(found.hkl.tolist(), found.amplitudes.tolist(), strict=True)}
@@ -260,8 +268,9 @@ def test_scaled_intensities_of_xds():
     assert mentioned(found.provenance_lines, "", "1", "misfit", "left out")
 
 
+@pytest.mark.requirement("AT-STR-018")
 def test_unmerged_rows_of_xds_as_gemmi_reads_them():
-    """AT-STR-018: with all the columns of CORRECT."""
+    """With all the columns of CORRECT."""
     rng = np.random.default_rng(3)
     rows = "".join(f"{h:6d}{k:6d}{m:6d}{rng.uniform(1, 900):11.3E}{1.5:11.3E}  100.0  200.0  30.0 0.5 99 80 {h}\n"
                    for h in range(4) for k in range(3) for m in range(1, 4))
@@ -280,6 +289,7 @@ def test_unmerged_rows_of_xds_as_gemmi_reads_them():
     assert np.array_equal(exported.values, found.values)
 
 
+@pytest.mark.requirement("AT-STR-018")
 @pytest.mark.parametrize(("text", "says"), [
     ("!OUTPUT_FILE=INTEGRATE.HKL    DATE= 3-Nov-2020\n!END_OF_HEADER\n 1 0 0 5 1\n", ("a.HKL", "", "XDS", "scaled")),
     (XDS.replace("=   19", "=  290"), ("a.HKL", "SPACE_GROUP_NUMBER 290", "230")),
@@ -290,19 +300,19 @@ def test_unmerged_rows_of_xds_as_gemmi_reads_them():
     (XDS.replace("2.500E+01", "nan"), ("a.HKL:14", "nan", "I", "finite")),
 ])
 def test_lists_of_xds_that_cannot_be_used(text, says):
-    """AT-STR-018"""
     with refusal(FormatError, *says):
         read_reflections(written("a.HKL", text))
 
 
+@pytest.mark.requirement("AT-STR-018")
 def test_intensities_of_crystfel_are_told():
-    """AT-STR-018"""
     with refusal(FormatError, "a.hkl", "", "CrystFEL", "cell", "MTZ"):
         read_reflections(written("a.hkl", "CrystFEL reflection list version 2.0\nSymmetry: 4/mmm\n"))
 
 
+@pytest.mark.requirement("AT-STR-019")
 def test_lines_of_the_early_data_bank_end_with_the_entry():
-    """AT-STR-019: columns 73 to 80 are neither element nor charge there."""
+    """Columns 73 to 80 are neither element nor charge there."""
     text = ("HEADER    HYDROLASE                               01-JAN-90   9XYZ      9XYZ   2\n"
             "CRYST1   30.000   40.000   50.000  90.00  90.00  90.00 P 21 21 21    4  9XYZ  10\n"
             "ATOM      1  CA  GLY A   1       1.000   2.000   3.000  1.00 20.00      9XYZ  90\n"
@@ -318,19 +328,19 @@ def small_cif(symmetry: str) -> str:
                    "Cu1 Cu 0 0 0\n")
 
 
+@pytest.mark.requirement("AT-STR-019")
 def test_the_reference_setting_names_the_group():
-    """AT-STR-019"""
     assert read_model(small_cif("_space_group_name_H-M_ref 'F m -3 m'")).group.xhm() == "F m -3 m"
 
 
+@pytest.mark.requirement("AT-STR-019")
 def test_operations_without_a_known_group():
-    """AT-STR-019"""
     operations = "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,-y,z+1/3"
     with refusal(FormatError, "a.cif", "2", "symmetry operations", "space group"):
         read_model(small_cif(operations))
 
 
+@pytest.mark.requirement("AT-SAM-005")
 def test_a_wavelength_that_no_sampling_resolves():
-    """AT-SAM-005"""
     with refusal(ConfigError, "sampling.oversample", "", "1000", "sub-pixel"):
         make_plan(small_experiment(beam={"wavelength_A": 2.5e-12}, sampling={"oversample": None}))

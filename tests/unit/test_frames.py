@@ -15,9 +15,10 @@ component = st.floats(-1.0, 1.0, allow_nan=False)
 direction = st.tuples(component, component, component).filter(lambda x: np.linalg.norm(x) > 0.1)
 
 
+@pytest.mark.requirement("AT-FROM-001")
 @pytest.mark.parametrize("convention", [name for name in CONVENTIONS if name != "custom"])
 def test_conventions_come_to_beam_along_minus_z_and_spindle_along_x(convention):
-    """AT-FROM-001: exactly, without a rounding error or a minus zero."""
+    """Exactly, without a rounding error or a minus zero."""
     geometry = Detector(convention=convention).geometry(None, "nanobragg")
     rotation = geometry.dials_rotation()
     assert to_frame(rotation, geometry.beam) == (0.0, 0.0, -1.0)
@@ -25,15 +26,16 @@ def test_conventions_come_to_beam_along_minus_z_and_spindle_along_x(convention):
     assert np.linalg.det(np.reshape(rotation, (3, 3))) == 1.0
 
 
+@pytest.mark.requirement("AT-FROM-001")
 def test_mosflm_frame_is_the_one_of_the_dials_origin_line():
-    """AT-FROM-001: against the frame that nanoBragg.c uses for its DIALS_ORIGIN."""
+    """Against the frame that nanoBragg.c uses for its DIALS_ORIGIN."""
     geometry = Detector(convention="mosflm", rotx_deg=3.0, twotheta_deg=7.0).geometry(None, "nanobragg")
     assert tuple(1000.0 * x for x in to_frame(geometry.dials_rotation(), geometry.pix0)) == geometry.dials_origin_mm
 
 
+@pytest.mark.requirement("AT-FROM-001")
 @given(direction, direction)
 def test_a_proper_rotation_whatever_beam_and_spindle(beam, spindle):
-    """AT-FROM-001"""
     geometry = Detector(convention="custom").geometry(None, "nanobragg")._replace(
         beam=tuple(np.array(beam) / np.linalg.norm(beam)), spindle=tuple(np.array(spindle) / np.linalg.norm(spindle)))
     rotation = np.reshape(geometry.dials_rotation(), (3, 3))
@@ -45,8 +47,8 @@ def test_a_proper_rotation_whatever_beam_and_spindle(beam, spindle):
     assert x > -ROUNDING
 
 
+@pytest.mark.requirement("AT-FROM-001")
 def test_a_spindle_in_the_beam_leaves_x_to_the_polarization():
-    """AT-FROM-001"""
     geometry = Detector(convention="mosflm").geometry(None, "nanobragg")
     rotation = geometry._replace(spindle=geometry.beam, polar=(0.0, 1.0, 0.0)).dials_rotation()
     assert to_frame(rotation, (0.0, 1.0, 0.0)) == (1.0, 0.0, 0.0)

@@ -72,8 +72,9 @@ def told(tmp_path, text: str | bytes, name: str = "x.geom"):
     return read_models(path)
 
 
+@pytest.mark.requirement("AT-FROM-021")
 def test_a_crystfel_geometry_by_hand(tmp_path):
-    """AT-FROM-021: corner in pixels of the panel, coffset and clen along the beam; x and z turn round for DIALS."""
+    """Corner in pixels of the panel, coffset and clen along the beam; x and z turn round for DIALS."""
     models = told(tmp_path, GEOM)
     a, b = models.panels
     assert models.beam.wavelength_A == 12398.42 / 9000.0
@@ -85,8 +86,9 @@ def test_a_crystfel_geometry_by_hand(tmp_path):
     assert (b.fast_mm, b.slow_mm) == ((0.0, 0.05, 0.0), (0.05, 0.0, 0.0))
 
 
+@pytest.mark.requirement("AT-FROM-022")
 def test_bad_regions_by_hand(tmp_path):
-    """AT-FROM-022: ranges of pixels are inclusive; ranges of x and y count pixels from the beam."""
+    """Ranges of pixels are inclusive; ranges of x and y count pixels from the beam."""
     a, b = told(tmp_path, GEOM).panels
     dark = np.argwhere(~b.mask)
     assert dark.min(0).tolist() == [3, 0]
@@ -99,25 +101,25 @@ def test_bad_regions_by_hand(tmp_path):
     assert np.array_equal(~a.mask, dark)
 
 
+@pytest.mark.requirement("AT-FROM-023")
 def test_slabs_of_a_data_block_come_one_below_the_other(tmp_path):
-    """AT-FROM-023"""
     slabs = GEOM + "".join(f"{name}/dim0 = %\n{name}/dim1 = {slab}\n{name}/dim2 = ss\n{name}/dim3 = fs\n"
                            for name, slab in (("a", 3), ("b", 1)))
     a, b = told(tmp_path, slabs).panels
     assert (a.offset, b.offset) == ((0, 185), (194, 0))
 
 
+@pytest.mark.requirement("AT-FROM-021")
 @pytest.mark.parametrize(("line", "wavelength"), [
     ("wavelength = 1.2 A", 1.2), ("wavelength = 1.2e-10 m", 1.2), ("photon_energy = 10", 1239.842),
     ("photon_energy = 10 keV", 1.239842), ("photon_energy = 0.01 MeV", 1.239842)])
 def test_units_of_the_beam(tmp_path, line, wavelength):
-    """AT-FROM-021"""
     models = told(tmp_path, GEOM.replace("photon_energy = 9000 eV", line))
     assert models.beam.wavelength_A == pytest.approx(wavelength, rel=1e-12)
 
 
+@pytest.mark.requirement("AT-FROM-021")
 def test_a_wavelength_in_a_data_file_stays_unsaid(tmp_path):
-    """AT-FROM-021"""
     models = told(tmp_path, GEOM.replace("9000 eV", "/LCLS/photon_energy_eV"))
     assert models.beam.wavelength_A is None
     assert models.unsaid.endswith("x.geom:2: photon_energy = /LCLS/photon_energy_eV refers to a data file")
@@ -164,8 +166,9 @@ def experiment(detector: Detector, **beam) -> Experiment:
                       Beam(wavelength_A=0.9, **beam), detector, Goniometer(phi_deg=5.0, osc_deg=0.5))
 
 
+@pytest.mark.requirement("AT-FROM-024")
 def test_our_geometry_by_the_manual_of_crystfel():
-    """AT-FROM-024: z along the beam, and every corner of every panel where we have it, but for a turn about z."""
+    """z along the beam, and every corner of every panel where we have it, but for a turn about z."""
     of_ours = experiment(three_panels())
     panels = of_ours.detector.panels
     places = crystfel_places(geom_text("x", models_of(of_ours), data=None))
@@ -179,8 +182,8 @@ def test_our_geometry_by_the_manual_of_crystfel():
         assert (ranges[1] - ranges[0] + 1, ranges[3] - ranges[2] + 1) == (30, 20)
 
 
+@pytest.mark.requirement("AT-FROM-025")
 def test_a_crystfel_cell_there_and_back(tmp_path):
-    """AT-FROM-025"""
     cell = (50.123456789, 60.0, 70.0, 80.1, 90.0, 100.00000001)
     models = told(tmp_path, cell_text(cell), "x.cell")
     assert models.crystal == CrystalModel(cell=cell)
@@ -204,8 +207,9 @@ def vector(words: list[str]) -> np.ndarray:
     return np.array([float(word) for word in words[-1].split()])
 
 
+@pytest.mark.requirement("AT-FROM-026")
 def test_segments_of_xds_by_its_documentation():
-    """AT-FROM-026: each pixel where we have it; in XDS the first pixel's corner stands at 0.5."""
+    """Each pixel where we have it; in XDS the first pixel's corner stands at 0.5."""
     of_ours = models_of(experiment(three_panels()))
     whole, segments = xds_places(xds_inp_text("x", of_ours, Data("a_0001.cbf", "PILATUS", 0, 1000)))
     ed1, ed2 = (vector(whole[f"DIRECTION_OF_DETECTOR_{axis}-AXIS"]) for axis in "XY")
@@ -230,8 +234,9 @@ def test_segments_of_xds_by_its_documentation():
     assert (whole["STARTING_ANGLE"], whole["OSCILLATION_RANGE"], whole["DATA_RANGE"]) == (["5.0"], ["0.5"], ["1 1"])
 
 
+@pytest.mark.requirement("AT-FROM-026")
 def test_orgx_of_xds_is_nanobragg_s():
-    """AT-FROM-026: XDS_ORGX of the SMV header, with its convention's own axes or DIALS's."""
+    """XDS_ORGX of the SMV header, with its convention's own axes or DIALS's."""
     detector = Detector(rotx_deg=5.0, roty_deg=3.0, twotheta_deg=9.0, fast_pixels=50, slow_pixels=40)
     geometry = detector.geometry(None, "nanobragg")
     whole, segments = xds_places(xds_inp_text("x", models_of(experiment(detector)), Data(None, "ADSC", 0, 9)))
@@ -242,8 +247,8 @@ def test_orgx_of_xds_is_nanobragg_s():
     assert whole["SENSOR_THICKNESS"] == ["0.0"]
 
 
+@pytest.mark.requirement("AT-FROM-026")
 def test_sensor_and_number_of_an_image_in_xds_inp():
-    """AT-FROM-026"""
     detector = Detector(convention="mosflm", fast_pixels=5, slow_pixels=4, thickness_um=450.0, attenuation_um=50.0)
     whole, _ = xds_places(xds_inp_text("x", models_of(experiment(detector)), Data("d/x1_00017.img", "ADSC", 0, 9)))
     assert vector(whole["SENSOR_THICKNESS"]) == pytest.approx(0.45)
@@ -252,28 +257,30 @@ def test_sensor_and_number_of_an_image_in_xds_inp():
     assert (whole["DATA_RANGE"], whole["STARTING_FRAME"]) == (["17 17"], ["17"])
 
 
+@pytest.mark.requirement("AT-FROM-026")
 def test_a_series_in_xds_inp():
-    """AT-FROM-026: its frames, from the number of the first one on."""
+    """Its frames, from the number of the first one on."""
     models = models_of(experiment(three_panels()))
     models = dataclasses.replace(models, scan=dataclasses.replace(models.scan, images=20))
     whole, _ = xds_places(xds_inp_text("x", models, Data("x_0003.cbf", "PILATUS", 0, 9)))
     assert (whole["DATA_RANGE"], whole["SPOT_RANGE"], whole["STARTING_FRAME"]) == (["3 22"], ["3 22"], ["3"])
 
 
+@pytest.mark.requirement("AT-FROM-020")
 @pytest.mark.parametrize(("changes", "says"), [
     ({"scan": ScanModel(0.0, 0.0)}, ("--xds-inp", "", "rotation", "XDS")),
     ({"panels": (Panel(3, 3, (0.0, 0.0, -9.0), (0.1, 0.0, 0.0), (0.0, 0.1, 0.0)),
                  Panel(3, 3, (1.0, 0.0, -9.0), (0.2, 0.0, 0.0), (0.0, 0.1, 0.0), offset=(3, 0)))},
      ("--xds-inp", "", "size"))])
 def test_what_xds_does_not_know_is_refused(changes, says):
-    """AT-FROM-020"""
     models = dataclasses.replace(models_of(experiment(three_panels())), **changes)
     with refusal(FormatError, *says):
         xds_inp_text("--xds-inp", models, Data(None, "ADSC", 0, 9))
 
 
+@pytest.mark.requirement("AT-FROM-024")
 def test_crystfel_has_steps_of_any_length_and_angle():
-    """AT-FROM-024: fs and ss are steps in pixels, by its manual."""
+    """fs and ss are steps in pixels, by its manual."""
     panel = Panel(3, 3, (0.0, 0.0, -9.0), (0.1, 0.0, 0.0), (0.03, 0.2, 0.0))
     text = geom_text("--geom", ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.0), (panel,)), data=None)
     (_, fs, ss, _), = crystfel_places(text).values()
@@ -281,9 +288,10 @@ def test_crystfel_has_steps_of_any_length_and_angle():
     assert ss == pytest.approx((-3e-5, 2e-4, 0.0), abs=1e-18)
 
 
+@pytest.mark.requirement("AT-FROM-027")
 @pytest.mark.parametrize(("material", "depth_um"), [("Silicon", 252.0), ("CdTe", 20.8), ("GaAs", 12.5)])
 def test_attenuation_depths(material, depth_um):
-    """AT-FROM-027: at 1 A within a tenth of what NIST's tables of total attenuation give."""
+    """At 1 A within a tenth of what NIST's tables of total attenuation give."""
     assert attenuation_um(material, 1.0) == pytest.approx(depth_um, rel=0.12)
 
 
@@ -297,8 +305,9 @@ def smv_text(**changes) -> bytes:
     return ("{\n" + lines + "}\f").encode().ljust(512) + bytes(1200)
 
 
+@pytest.mark.requirement("AT-FROM-028")
 def test_an_adsc_header_as_dxtbx_reads_it(tmp_path):
-    """AT-FROM-028: BEAM_CENTER_X is along slow there, from the outer corner."""
+    """BEAM_CENTER_X is along slow there, from the outer corner."""
     models = told(tmp_path, smv_text(), "a.img")
     panel, = models.panels
     assert (panel.origin_mm, panel.fast_mm, panel.slow_mm) == ((-0.7, 1.5, -90.0), (0.1, 0.0, 0.0), (0.0, -0.1, 0.0))
@@ -308,16 +317,18 @@ def test_an_adsc_header_as_dxtbx_reads_it(tmp_path):
     assert models.spindle == (1.0, 0.0, 0.0)
 
 
+@pytest.mark.requirement("AT-FROM-028")
 def test_a_nanobragg_header_has_the_true_centre_in_denzo_s(tmp_path):
-    """AT-FROM-028: whatever the convention of its BEAM_CENTER_X; a tilt that no key fixes is told."""
+    """Whatever the convention of its BEAM_CENTER_X; a tilt that no key fixes is told."""
     models = told(tmp_path, smv_text(BEAMLINE="fake", DENZO_X_BEAM=1.2, DENZO_Y_BEAM=0.4, TWOTHETA=5), "a.img")
     assert models.panels[0].origin_mm == (-0.4, 1.2, -90.0)
     states(models.warnings[0], "", "5 deg", "two-theta", "axis", "untilted")
 
 
+@pytest.mark.requirement("AT-FROM-028")
 @pytest.mark.parametrize(("convention", "known"), [("mosflm", True), ("denzo", True), ("xds", False), ("adxv", False)])
 def test_a_nanobragg_header_fixes_a_detector_that_leans(tmp_path, convention, known):
-    """AT-FROM-028: where the beam is not along x in the convention's laboratory, but for a turn about the beam."""
+    """Where the beam is not along x in the convention's laboratory, but for a turn about the beam."""
     detector = Detector(convention=convention, pixel_size_mm=0.5, fast_pixels=30, slow_pixels=20, distance_mm=80.0,
                         rotx_deg=7.0, roty_deg=-5.0, rotz_deg=11.0, twotheta_deg=25.0)
     experiment = small_experiment(beam={"wavelength_A": 1.2})
@@ -358,8 +369,9 @@ def pilatus(tmp_path, **changes):
     return read_models(tmp_path / "p.cbf")
 
 
+@pytest.mark.requirement("AT-FROM-029")
 def test_a_pilatus_header(tmp_path):
-    """AT-FROM-029: lengths in metres, gaps and dead pixels masked, sensor with silicon's attenuation."""
+    """Lengths in metres, gaps and dead pixels masked, sensor with silicon's attenuation."""
     models = pilatus(tmp_path)
     panel, = models.panels
     assert panel.origin_mm == pytest.approx((-10.5 * 0.172, 20.25 * 0.172, -250.0), abs=1e-12)
@@ -370,16 +382,18 @@ def test_a_pilatus_header(tmp_path):
     assert models.scan == ScanModel(15.0, 0.1, 0.0977)
 
 
+@pytest.mark.requirement("AT-FROM-029")
 def test_a_pilatus_that_turns_backwards(tmp_path):
-    """AT-FROM-029: forwards about the opposite axis."""
+    """Forwards about the opposite axis."""
     models = pilatus(tmp_path, Angle_increment="-0.5 deg.", Detector_2theta="3.0 deg.")
     assert (models.spindle, models.scan.phi_deg, models.scan.osc_deg) == ((-1.0, 0.0, 0.0), -15.0, 0.5)
     assert "two-theta angle" in models.warnings[0]
 
 
+@pytest.mark.requirement("AT-FROM-030")
 @pytest.mark.parametrize("convention", ["mosflm", "denzo"])
 def test_our_images_without_tilt_say_their_geometry(tmp_path, convention):
-    """AT-FROM-030: miniCBF to ten digits, SMV to six."""
+    """miniCBF to ten digits, SMV to six."""
     from datetime import datetime
 
     from cubragg.io.images.cbf import minicbf_header, write_cbf
@@ -422,8 +436,8 @@ def read_json(tmp_path, document):
     return told(tmp_path, json.dumps(document), "x.expt")
 
 
+@pytest.mark.requirement("AT-FROM-031")
 def test_a_scan_of_later_dials_has_properties(tmp_path):
-    """AT-FROM-031"""
     scan = {"image_range": [1, 3], "properties": {"oscillation": [3.0, 3.5, 4.0], "exposure_time": [0.1] * 3}}
     assert read_json(tmp_path, expt(scan=[scan])).scan == ScanModel(3.0, 0.5, 0.1, 3)
     scan["properties"] = {"oscillation": [3.0], "oscillation_width": [0.2]}
@@ -432,8 +446,9 @@ def test_a_scan_of_later_dials_has_properties(tmp_path):
     assert read_json(tmp_path, expt(scan=[scan])).scan == ScanModel(0.0, 0.0, None, 3)
 
 
+@pytest.mark.requirement("AT-FROM-031")
 def test_models_along_a_scan_are_those_of_its_start(tmp_path):
-    """AT-FROM-031: A and beam of the first point, and that is told."""
+    """A and beam of the first point, and that is told."""
     beam = {"direction": [0, 0, 1], "wavelength": 1.0, "s0_at_scan_points": [[0.0, 0.1, -0.99], [0, 0, -1]]}
     crystal = {**expt()["crystal"][0], "A_at_scan_points": [[0.01, 0, 0, 0, 0.02, 0, 0, 0, 0.03], [1.0] * 9]}
     models = read_json(tmp_path, expt(beam=[beam], crystal=[crystal]))
@@ -444,22 +459,23 @@ def test_models_along_a_scan_are_those_of_its_start(tmp_path):
     states(warning, "crystal", "", "scan", "first")
 
 
+@pytest.mark.requirement("AT-FROM-031")
 def test_a_scan_that_runs_backwards(tmp_path):
-    """AT-FROM-031"""
     models = read_json(tmp_path, expt(scan=[{"image_range": [1, 2], "oscillation": [3, -0.5]}]))
     assert (models.spindle, models.scan) == ((-1.0, 0.0, 0.0), ScanModel(-3.0, 0.5, None, 2))
 
 
+@pytest.mark.requirement("AT-FROM-031")
 def test_panels_without_a_place_in_an_image_are_stacked(tmp_path):
-    """AT-FROM-031"""
     one = expt()["detector"][0]["panels"][0]
     models = read_json(tmp_path, expt(detector=[{"panels": [one, {**one, "origin": [-5, 14, -100]}]}]))
     assert [panel.offset for panel in models.panels] == [(0, 0), (0, 8)]
     assert "stacked" in models.warnings[0]
 
 
+@pytest.mark.requirement("AT-FROM-032")
 def test_one_of_several_experiments(tmp_path):
-    """AT-FROM-032: the first, and that is told; or the one asked for."""
+    """The first, and that is told; or the one asked for."""
     document = expt()
     document["experiment"].append({**document["experiment"][0], "beam": 1})
     document["beam"].append({"direction": [0, 0, 1], "wavelength": 2.0})
@@ -475,6 +491,7 @@ def test_one_of_several_experiments(tmp_path):
 BAD_PANEL = expt()["detector"][0]["panels"][0]
 
 
+@pytest.mark.requirement("AT-FROM-020")
 @pytest.mark.parametrize(("name", "text", "says"), [
     ("x.expt", json.dumps(expt())[:200], ("", "JSON")),
     ("x.expt", json.dumps(expt(experiment=[{"beam": 0}])), ("", "no detector", "beam")),
@@ -516,7 +533,6 @@ BAD_PANEL = expt()["detector"][0]["panels"][0]
     ("x.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), ("", "NXmx")),
 ])
 def test_bad_files_are_told_in_a_line(tmp_path, name, text, says):
-    """AT-FROM-020"""
     with pytest.raises(FormatError) as caught:
         told(tmp_path, text, name)
     message = str(caught.value)
@@ -544,11 +560,12 @@ LONG["detector"][0]["hierarchy"] = {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 
                                     "children": [{"panel": 0}]}
 
 
+@pytest.mark.requirement("AT-FROM-020")
 @given(st.sampled_from(sorted(places(LONG), key=str)), st.sampled_from(
     [None, [], {}, "x", 0, -1, 1e300, True, [1], [[1]], {"a": 1}, float("nan"), 10**400]))
 @settings(max_examples=400)
 def test_damage_anywhere_is_told_in_a_line(tmp_path_factory, place, damage):
-    """AT-FROM-020: no part of a list is taken on trust."""
+    """No part of a list is taken on trust."""
     document = copy.deepcopy(LONG)
     if place:
         *way, last = place
@@ -562,17 +579,18 @@ def test_damage_anywhere_is_told_in_a_line(tmp_path_factory, place, damage):
         assert read_models(path).panels
 
 
+@pytest.mark.requirement("AT-FROM-020")
 @pytest.mark.parametrize(("changes", "says"), [
     ({"Beam_xy": None}, ("", "Beam_xy", "header")),
     ({"Wavelength": "0 A"}, ("Wavelength 0", "0"))])
 def test_bad_cbf_headers_are_told_in_a_line(tmp_path, changes, says):
-    """AT-FROM-020"""
     with refusal(FormatError, "", *says):
         pilatus(tmp_path, **changes)
 
 
+@pytest.mark.requirement("AT-FROM-033")
 def test_kinds_are_told_by_what_is_in_a_file(tmp_path):
-    """AT-FROM-033: names that say something else do not count."""
+    """Names that say something else do not count."""
     assert told(tmp_path, GEOM, "x.expt2").panels
     assert told(tmp_path, json.dumps(expt()), "x.geom").crystal
     assert told(tmp_path, smv_text(), "x.cbf").scan

@@ -66,6 +66,7 @@ def test_a_file_is_written(tmp_path, write):
     assert names(tmp_path) == ["image_0001.img"]
 
 
+@pytest.mark.requirement("AT-IO-008")
 @writers
 @pytest.mark.parametrize("missing", [1, 60], ids=["last byte", "60 bytes"])
 def test_full_disk_names_the_file_and_leaves_the_old_one(tmp_path, write, missing):
@@ -115,6 +116,7 @@ def test_write_protected_file_is_kept(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old"
 
 
+@pytest.mark.requirement("AT-IO-008")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
 def test_any_interruption_leaves_nothing(tmp_path, error):
     def write_half() -> None:

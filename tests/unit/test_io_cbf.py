@@ -127,6 +127,7 @@ def test_largest_count():
     assert quantize(np.array([[1000.4]]), np.int32, highest=1000).tolist() == [[1000]]
 
 
+@pytest.mark.requirement("AT-IO-007")
 @pytest.mark.parametrize(("value", "shown"), [
     (-0.25, "-0.25"), (np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf"), (2.0**31, "2147483648"), (1e30, "1e+30")])
 def test_counts_that_do_not_fit_name_the_first_pixel(value, shown):
@@ -141,6 +142,7 @@ def test_counts_above_the_cutoff():
         quantize(np.array([[1.0, 6.0]]), np.int32, scale=2.0, offset=1.0, highest=12, where="a.cbf")
 
 
+@pytest.mark.requirement("AT-IO-007")
 def test_written_file_is_read_by_fabio(caplog):
     import fabio
 
@@ -155,6 +157,7 @@ def test_written_file_is_read_by_fabio(caplog):
     assert image.header["_array_data.header_contents"] == "\r\n".join(LINES)
 
 
+@pytest.mark.requirement("AT-IO-007")
 def test_bytes_that_dxtbx_asks_for(tmp_path):
     write_cbf("my image.cbf", np.ones((3, 2), np.int32).T, HEADER)
     data = (tmp_path / "my image.cbf").read_bytes()

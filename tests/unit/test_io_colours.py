@@ -24,6 +24,7 @@ def luminance(colours):
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
+@pytest.mark.requirement("AT-PIC-002")
 @pytest.mark.parametrize("name", COLOUR_MAPS)
 def test_luminance_goes_one_way(name):
     sign = -1.0 if COLOUR_MAPS[name].is_light else 1.0
@@ -32,6 +33,7 @@ def test_luminance_goes_one_way(name):
     assert (rising[3:] > rising[:-3]).all()  # near black, whole numbers hold two or three levels
 
 
+@pytest.mark.requirement("AT-PIC-002")
 @pytest.mark.parametrize("name", COLOUR_MAPS)
 def test_masked_pixels_have_a_colour_of_their_own(name):
     masked = paint(np.array([np.nan]), name)[0].astype(float)
@@ -44,6 +46,7 @@ def test_greys_by_hand():
     assert paint(np.array([0.0, 0.2, 1.0]), "inverted").tolist() == [[255] * 3, [204] * 3, [0] * 3]
 
 
+@pytest.mark.requirement("AT-PIC-001")
 @pytest.mark.parametrize(("scale", "low", "level"), [
     ("linear", 0.0, 0.25), ("linear", 10.0, 15.0 / 90.0), ("sqrt", 0.0, 0.5),
     ("log", 0.01, np.log(2500) / np.log(1e4))])
@@ -52,6 +55,7 @@ def test_scales_by_hand(scale, low, level):
     np.testing.assert_allclose(levels(values, Limits(low, 100.0), scale), [0, 0, 0, level, 1, 1, 1, np.nan], rtol=1e-14)
 
 
+@pytest.mark.requirement("AT-PIC-001")
 def test_percentiles_are_of_the_positive_pixels():
     # 1 to 1000 in any order: the p-th percentile is 10 p of them; what is not positive has no say
     image = np.concatenate([np.random.default_rng(1).permutation(1000) + 1.0, np.zeros(500), [-7.0, np.nan, np.inf]])
@@ -59,6 +63,7 @@ def test_percentiles_are_of_the_positive_pixels():
     assert limits(image, Style(percentiles=(0.0, 100.0))) == (1.0, 1000.0)
 
 
+@pytest.mark.requirement("AT-PIC-001")
 def test_automatic_limits():
     spots = np.full(10_000, 1e-9)
     spots[:100] = 1000.0
@@ -78,6 +83,7 @@ def test_flat_images(scale, value, gray):
     assert np.unique(picture(np.full((2, 3), value, np.float32), Style(scale=scale))).tolist() == [gray]
 
 
+@pytest.mark.requirement("AT-PIC-001")
 @given(image=arrays.arrays(np.float64, (3, 4)), scale=st.sampled_from(SCALES))
 def test_pictures_never_warn_and_keep_order(image, scale):
     painted = picture(image, Style("grey", scale))[..., 0].astype(int)
@@ -93,6 +99,7 @@ def test_weak_spots_show_beside_strong_ones():
     assert picture(photons)[10, 10, 0] < 128
 
 
+@pytest.mark.requirement("AT-PIC-003")
 def test_shrinking_keeps_a_lone_bright_pixel():
     image = np.zeros((1001, 701))
     image[1000, 700] = 5.0
@@ -107,6 +114,7 @@ def test_shrinking_leaves_masked_pixels_out():
     np.testing.assert_array_equal(shrunk(image, 2)[0], [[1.0, np.nan]])
 
 
+@pytest.mark.requirement("AT-PIC-003")
 def test_large_pictures_shrink():
     image = np.zeros((4371, 4150), np.float32)
     image[4370, 4149] = 9.0

@@ -43,6 +43,7 @@ def file(tmp_path, monkeypatch):
     return write
 
 
+@pytest.mark.requirement("AT-IO-004")
 @pytest.mark.parametrize("content", LISTS)
 def test_lists_with_more_columns_are_the_same_list(file, content):
     hkl, amplitudes, duplicates, first = read_hkl(file(content))
@@ -67,6 +68,7 @@ def test_widest_indices(file):
 BEYOND = "must be -1073741824 to 1073741824"
 
 
+@pytest.mark.requirement("AT-IO-004")
 @pytest.mark.parametrize(("content", "says"), [
     ("", ("a.hkl", "", "reflection", "h k l F")),
     ("# 1 2 3 4\n\n ,\n", ("a.hkl", "", "reflection", "h k l F")),
@@ -105,6 +107,7 @@ def test_long_lists_are_read_in_blocks_and_keep_their_line_numbers(file, monkeyp
         read_hkl(file("\n".join(lines)))
 
 
+@pytest.mark.requirement("AT-PERF-004")
 @pytest.mark.parametrize("line", ["1 2 3 4.", "+1 -2 0003 .25", "1\t2,3 ,, 123456789.123456", "1 2 3 0.000000000000001",
                                   "1 2 3 1234567890123456789.5", "1 2 3 -0.1234567890123456789", "1 2 3 -0 rest: 1.2.3",
                                   "1.0 -2.00 3. 99999999999999.9", "1 2 3 9007199254740993", "1 2 3 -.0",
@@ -128,6 +131,7 @@ tokens = st.sampled_from([".", "-", "+.5", "-.", "12345678.123456", "1.2.3", "1-
                           "!c", ",", "1073741824", "1073741825", "1e400", "1d2", '"1"', "\x0b", "\u2003", "-0"])
 
 
+@pytest.mark.requirement("AT-PERF-004")
 @same_folder
 @given(lines=st.lists(st.lists(tokens, max_size=6).map(" ".join), min_size=1, max_size=5))
 def test_the_fast_reader_accepts_what_the_reader_by_line_accepts(lines):
@@ -169,6 +173,7 @@ def test_refuses_to_write(hkl, amplitudes, says):
         write_hkl("a.hkl", hkl, amplitudes)
 
 
+@pytest.mark.requirement("AT-IO-003")
 def test_dump_is_that_of_the_c_program(file, tmp_path):
     reflections = read_hkl(file(C_LIST))
     factors = StructureFactors.from_list(reflections.hkl, reflections.amplitudes, default_F=7.0)
@@ -179,6 +184,7 @@ def test_dump_is_that_of_the_c_program(file, tmp_path):
     assert origin == (0, 0, 0)
 
 
+@pytest.mark.requirement("AT-IO-003")
 @same_folder
 @given(grid=arrays.arrays(np.float64, arrays.array_shapes(min_dims=3, max_dims=3, max_side=4), elements=finite),
        origin=st.tuples(*[st.integers(-1000, 1000)] * 3))

@@ -26,6 +26,7 @@ def in_tmp_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.requirement("AT-IO-005")
 def test_float_image_of_the_c_program(tmp_path):
     (tmp_path / "c.bin").write_bytes(C_FLOATS)
     photons = read_float("c.bin", (3, 4))
@@ -35,6 +36,7 @@ def test_float_image_of_the_c_program(tmp_path):
     assert (tmp_path / "mine.bin").read_bytes() == C_FLOATS
 
 
+@pytest.mark.requirement("AT-IO-005")
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(photons=arrays.arrays(np.float32, arrays.array_shapes(min_dims=2, max_dims=2, max_side=9)))
 def test_float_round_trip_keeps_every_bit(tmp_path, photons):
@@ -50,6 +52,7 @@ def test_float_image_of_another_size(tmp_path):
         write_float("b.bin", np.ones((2, 2)))
 
 
+@pytest.mark.requirement("AT-IO-002")
 def test_pgm_of_the_c_program(tmp_path):
     (tmp_path / "c.pgm").write_bytes(C_PGM)
     pgm = read_pgm("c.pgm")

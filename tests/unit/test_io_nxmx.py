@@ -67,6 +67,7 @@ def append_to(writer: NxmxWriter, counts: np.ndarray, last: np.ndarray | None) -
         writer.append(last)
 
 
+@pytest.mark.requirement("AT-FMT-007")
 def test_geometry_by_the_chains_of_nxmx():
     written()
     geometry = DETECTOR.geometry(None, "nanobragg")
@@ -85,6 +86,7 @@ def test_geometry_by_the_chains_of_nxmx():
         np.testing.assert_allclose(axes.axes, [(-1, 0, 0)], atol=1e-14)
 
 
+@pytest.mark.requirement("AT-FMT-007")
 def test_everything_else_by_nxmx():
     written()
     with h5py.File("a.h5") as file:
@@ -111,6 +113,7 @@ def test_everything_else_by_nxmx():
         np.testing.assert_array_equal(entry.data[0][entry.data[0].signal], COUNTS)
 
 
+@pytest.mark.requirement("AT-FMT-007")
 @pytest.mark.parametrize(("polar", "stokes"), [
     ((0.0, 0.0, 1.0), (1, 0.9, 0, 0)), ((0.0, 1.0, 0.0), (1, -0.9, 0, 0)), ((0.0, 1.0, -1.0), (1, 0, 0.9, 0))])
 def test_polarization(polar, stokes):
@@ -119,6 +122,7 @@ def test_polarization(polar, stokes):
         np.testing.assert_allclose(file["entry/instrument/beam/incident_polarization_stokes"], stokes, atol=1e-12)
 
 
+@pytest.mark.requirement("AT-FMT-008")
 def test_what_neggia_asks_for():
     """By its own reader (H5ToXds.cpp) and its check_h5_compatibility.py."""
     mask = np.ones((17, 21), bool)
@@ -146,6 +150,7 @@ def test_what_neggia_asks_for():
         assert data[0, 2, 3] == 2**32 - 1  # more than an int32 holds: -1
 
 
+@pytest.mark.requirement("AT-FMT-008")
 def test_what_durin_asks_for():
     """By its file.c: one NXdata and one NXdetector, units it knows, one filter of at most five parameters."""
     written()
@@ -165,6 +170,7 @@ def test_what_durin_asks_for():
         assert len(plist.get_filter(0)[2]) <= 5
 
 
+@pytest.mark.requirement("AT-FMT-008")
 def test_what_a_crystfel_geometry_names():
     """data = /entry/data/data with dim0 = %, dim1 = ss, dim2 = fs; mask_file unset; clen and photon_energy by path."""
     written()
@@ -175,6 +181,7 @@ def test_what_a_crystfel_geometry_names():
         assert file["/entry/instrument/beam/incident_wavelength"].attrs["units"] == "angstrom"
 
 
+@pytest.mark.requirement("AT-FMT-007")
 def test_a_module_for_each_panel():
     detector = hung(Detector("xds"), (
         Hung(20, 16, 0.1, 0.3, name="left", material="CdTe", trusted=(0.0, 900.0)),
@@ -189,12 +196,14 @@ def test_a_module_for_each_panel():
         assert (found.sensor_material, found.saturation_value) == ("CdTe", 900)
 
 
+@pytest.mark.requirement("AT-FMT-007")
 def test_stills_have_no_spindle():
     written(range_deg=0.0)
     with h5py.File("a.h5") as file:
         assert nxmx.NXmx(file).entries[0].samples[0].depends_on is None
 
 
+@pytest.mark.requirement("AT-FMT-009")
 @pytest.mark.parametrize("type_name", TYPES)
 def test_types_keep_their_highest_count_and_mark_what_is_absent(type_name):
     kind = TYPES[type_name]
@@ -204,6 +213,7 @@ def test_types_keep_their_highest_count_and_mark_what_is_absent(type_name):
     assert pixels.tolist() == [[0.0, kind.highest, kind.absent]]
 
 
+@pytest.mark.requirement("AT-FMT-009")
 @pytest.mark.parametrize(("type_name", "value"), [("uint16", 65534.0), ("uint32", 2.0**31 - 2), ("int32", 2.0**31 - 2)])
 def test_counts_above_the_range_name_the_first_pixel(type_name, value):
     highest = int(TYPES[type_name].highest)
@@ -217,6 +227,7 @@ def test_photons_that_were_scaled_have_a_factor():
         assert nxmx.NXmx(file).entries[0].data[0].data_scale_factor == 0.25
 
 
+@pytest.mark.requirement("AT-FMT-010")
 @pytest.mark.parametrize(("image", "says"), [
     (np.ones((17, 21)), ("a.h5", "float64", "(17, 21)", "uint32")),
     (np.ones((21, 17), np.uint32), ("a.h5", "(21, 17)", "(17, 21)"))])
@@ -227,6 +238,7 @@ def test_refuses_other_images_and_leaves_nothing(image, says, folder):
     assert (list(folder.iterdir()), writer.complete) == ([], False)
 
 
+@pytest.mark.requirement("AT-FMT-010")
 @pytest.mark.parametrize("done", [0, 2])
 def test_ctrl_c_leaves_a_whole_file_of_what_was_done(done, folder):
     with pytest.raises(KeyboardInterrupt):

@@ -90,6 +90,7 @@ def test_mtz_amplitudes():
     assert found.warnings == ()
 
 
+@pytest.mark.requirement("AT-STR-007")
 @pytest.mark.parametrize(("columns", "chosen", "others"), [
     ("FP F FC F", "FC", "FP"), ("FWT F FP F", "FP", "FWT"), ("IMEAN J FP F", "FP", "IMEAN"),
     ("FMODEL F FP F", "FMODEL", "FP"),
@@ -102,6 +103,7 @@ def test_which_column_is_taken(columns, chosen, others):
     states(read_reflections("a.mtz").provenance_lines[0], "a.mtz", chosen, *["root"] * chosen.startswith("I"), others)
 
 
+@pytest.mark.requirement("AT-STR-007")
 def test_a_column_by_name():
     mtz(FP=("F", PLUS), Fp=("G", PLUS), Fm=("G", MINUS), IMEAN=("J", PLUS**2))
     check("a.mtz", PLUS, MINUS)
@@ -119,6 +121,7 @@ def test_one_hand_alone_stands_for_both():
     check("a.mtz", np.where(np.isnan(plus), minus, plus), np.where(np.isnan(minus), plus, minus))
 
 
+@pytest.mark.requirement("AT-STR-008")
 def test_negative_intensities_count_as_zero():
     intensities = PLUS**2
     intensities[3:6] = -1.0
@@ -128,6 +131,7 @@ def test_negative_intensities_count_as_zero():
     states(warning, "a.mtz", "3", "negative", "0")
 
 
+@pytest.mark.requirement("AT-STR-011")
 def test_missing_reflections_are_told_by_shell():
     values = PLUS.copy()
     values[:9] = np.nan
@@ -145,6 +149,7 @@ def test_missing_reflections_are_told_by_shell():
     assert grid.grid[tuple(np.array(lost) - grid.origin)] == 7.0
 
 
+@pytest.mark.requirement("AT-STR-010")
 def test_f000_and_absences():
     hkl = np.concatenate([HKL, [[0, 0, 0], [3, 0, 0]]])
     mtz(hkl=hkl, FC=("F", np.concatenate([PLUS, [5000.0, 12.0]])))
@@ -160,6 +165,7 @@ def as_written(values: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarray
     return values if any("F_" in name and "squared" not in name for name in columns) else np.sqrt((values**2).round(2))
 
 
+@pytest.mark.requirement("AT-STR-006")
 @pytest.mark.parametrize(("columns", "plus", "minus"), [
     ({"F_meas_au": PLUS}, PLUS, PLUS), ({"F_calc": PLUS, "F_meas_au": MINUS}, PLUS, PLUS),
     ({"intensity_meas": PLUS**2}, PLUS, PLUS), ({"F_squared_meas": PLUS**2}, PLUS, PLUS),
@@ -178,6 +184,7 @@ def test_fcf():
     check("a.fcf", np.sqrt((PLUS**2).round(2)), np.sqrt((PLUS**2).round(2)))
 
 
+@pytest.mark.requirement("AT-STR-006")
 @pytest.mark.parametrize("beside", ["ins", "cif"])
 def test_shelx_list_with_the_cell_beside_it(beside):
     both, values = np.concatenate([HKL, -HKL]), np.concatenate([PLUS, MINUS]) ** 2
@@ -209,6 +216,7 @@ def test_a_centrosymmetric_lattice_of_shelx():
     assert len(symmetry.operations) == len(known) == 8
 
 
+@pytest.mark.requirement("AT-STR-006")
 def test_text_stays_as_it_is():
     indices = list(itertools.product(range(-2, 3), repeat=3))
     Path("P1.hkl").write_text("".join(f"{h} {k} {m} {10 + h / 3}\n" for h, k, m in indices))

@@ -146,6 +146,7 @@ def test_header_value_in_the_file_of_the_c_program(key, expected):
     assert header_value(C_HEADER, key) == expected
 
 
+@pytest.mark.requirement("AT-PRE-002")
 @pytest.mark.parametrize(("text", "expected"), [
     ("{\nDISTANCE=100;\nCLOSE_DISTANCE=90;\n}", 90.0),  # the last occurrence, inside a longer key
     ("{\nCLOSE_DISTANCE=90;\nDISTANCE=100;\n}", 100.0),
@@ -165,6 +166,7 @@ def test_header_value_rule(text, expected):
     assert header_value(text, "DISTANCE") == expected
 
 
+@pytest.mark.requirement("AT-IO-001")
 @pytest.mark.parametrize(("detector", "angles", "values"), GOLDEN.values(), ids=GOLDEN)
 def test_header_is_that_of_the_c_program(detector, angles, values):
     wavelength, osc, twotheta = angles
@@ -181,6 +183,7 @@ def any_header():
                       phi_deg=0.0, osc_deg=0.0, twotheta_deg=0.0)
 
 
+@pytest.mark.requirement("AT-IO-001")
 def test_written_file_is_read_by_fabio_and_by_us(tmp_path, caplog):
     import fabio
 

@@ -75,12 +75,14 @@ def test_number_refuses(token, says):
         number("a:1", "x", token)
 
 
+@pytest.mark.requirement("AT-IO-009")
 @pytest.mark.parametrize("content", [MATRIX, MATRIX + MOSFLM_REST, MATRIX.replace("\n", " "),
                                      "# A\n" + MATRIX.replace(" ", "\n") + "not a number"])
 def test_matrix_is_the_first_nine_numbers(file, content):
     assert read_matrix(file(content)) == MATRIX_VALUES
 
 
+@pytest.mark.requirement("AT-IO-009")
 @pytest.mark.parametrize(("content", "says"), [
     ("1 2 3\n4 5 6\n", ("a.txt:2", "6", "9", "a* b* c*")),
     ("", ("a.txt:1", "0", "9", "a* b* c*")),
@@ -104,6 +106,7 @@ def test_columns_missing_from_the_right_are_none(file):
         Source((-10.0, None, None)))
 
 
+@pytest.mark.requirement("AT-IO-009")
 @pytest.mark.parametrize(("content", "says"), [
     ("# nothing\n\n", ("a.txt", "", "source", "X Y Z weight wavelength")),
     ("1 2 3\n1 y 3\n", ("a.txt:2", "y", "Y", "number")),

@@ -31,6 +31,7 @@ def test_a_detector_of_its_own_is_its_picture():
     assert facing(detector) == detector.geometry(None, "nanobragg")
 
 
+@pytest.mark.requirement("AT-FMT-001")
 @pytest.mark.parametrize("first", [(0, 0), (7, 5)])
 def test_panels_on_a_grid_have_the_beam_where_the_whole_has_it(first):
     whole = Detector("mosflm", 0.1, 60, 40, xbeam_mm=1.5, ybeam_mm=2.5)
@@ -44,6 +45,7 @@ def test_panels_on_a_grid_have_the_beam_where_the_whole_has_it(first):
     assert live_pixels(detector.panels).sum() == 240
 
 
+@pytest.mark.requirement("AT-FMT-001")
 @pytest.mark.parametrize(("settings", "rotating", "says"), [
     # MOSFLM: x is the beam, the picture stays flat, the spindle is off the fast axis.
     ({"rotx_deg": 1e-3}, True, ("", "", "spindle", "fast axis")),
@@ -62,6 +64,7 @@ def test_refuses(settings, rotating, says):
         facing(detector, rotating=rotating)
 
 
+@pytest.mark.requirement("AT-FMT-001")
 @pytest.mark.parametrize(("second", "says"), [
     ({"origin_mm": (1.2, 0.002, 0.0)}, ("", "2 um", "b", "a", "grid")),
     ({"origin_mm": (1.2, 0.0, 0.05)}, ("", "50 um", "b", "a", "grid")),
@@ -96,6 +99,7 @@ def adsc(geometry):
                        counts_per_photon=1.0)
 
 
+@pytest.mark.requirement("AT-FMT-004")
 def test_adsc_header_for_denzo_is_the_same_detector(tmp_path):
     """-img with -denzo takes BEAM_CENTER as distances from the corner."""
     detector = Detector("mosflm", 0.1, 60, 40, distance_mm=123.0, xbeam_mm=1.5, ybeam_mm=2.5)
@@ -111,6 +115,7 @@ def test_adsc_header_for_denzo_is_the_same_detector(tmp_path):
     assert (image.header["OSC_RANGE"], image.header["IMAGE_PEDESTAL"], image.header["GAIN"]) == ("0.5", "40", "1")
 
 
+@pytest.mark.requirement("AT-FMT-004")
 def test_adsc_refuses_oblong_pixels():
     detector = hung(Detector("xds"), [Hung(10, 8, 0.1, 0.2)])
     with refusal(FormatError, "", "0.1 x 0.2 mm", "pixel"):
@@ -119,6 +124,7 @@ def test_adsc_refuses_oblong_pixels():
 
 # Pilatus
 
+@pytest.mark.requirement("AT-FMT-005")
 @pytest.mark.parametrize(("shape", "modules"), [((195, 487), 1), ((407, 981), 4), ((1679, 1475), 24),
                                                 ((2527, 2463), 60)])
 def test_whole_modules(shape, modules):
@@ -137,6 +143,7 @@ def test_no_whole_modules(shape):
 
 # TIFF
 
+@pytest.mark.requirement("AT-FMT-011")
 @pytest.mark.parametrize("type_name", TYPES)
 def test_tiff_is_read_by_fabio_and_pillow(type_name, tmp_path):
     _, highest, absent, _ = TYPES[type_name]
@@ -153,6 +160,7 @@ def test_tiff_is_read_by_fabio_and_pillow(type_name, tmp_path):
         assert np.asarray(picture).tolist() == expected.tolist()
 
 
+@pytest.mark.requirement("AT-FMT-011")
 @pytest.mark.parametrize(("type_name", "value", "shown"), [
     ("uint16", 65536.0, "65536"), ("int32", 2.0**31, "2147483648"), ("int32", math.nan, "nan")])
 def test_tiff_names_the_first_pixel_out_of_range(type_name, value, shown):

@@ -23,6 +23,7 @@ MODELS = {
 }
 
 
+@pytest.mark.requirement("AT-STR-012", "AT-STR-013")
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("direct", [True, False], ids=["sum", "transform"])
 def test_the_sum_by_hand(name, direct):
@@ -37,6 +38,7 @@ def test_the_sum_by_hand(name, direct):
         assert np.abs(found[picked] - expected).max() < (1e-6 if direct else 1e-4) * scale
 
 
+@pytest.mark.requirement("AT-STR-013")
 def test_bijvoet_mates_differ_with_dispersion_only():
     model = MODELS["monoclinic"]()
     with_it, without = (structure_factors(model, 3.0, wavelength_A=PEAK_A, anomalous=on) for on in (True, False))
@@ -47,6 +49,7 @@ def test_bijvoet_mates_differ_with_dispersion_only():
     np.testing.assert_allclose(without.minus, without.plus.conj(), rtol=1e-12)
 
 
+@pytest.mark.requirement("AT-STR-013")
 def test_bijvoet_mates_keep_their_amplitudes_in_p1():
     factors = structure_factors(MODELS["trigonal"](), 4.0, wavelength_A=PEAK_A)
     grid = factors.expanded()
@@ -58,6 +61,7 @@ def test_bijvoet_mates_keep_their_amplitudes_in_p1():
     assert values[0, 0, 1] == values[0, 0, -2] == 0.0
 
 
+@pytest.mark.requirement("AT-STR-015")
 def test_f000_counts_electrons():
     atoms = structure_factors(read_model(EXAMPLES / "quartz.cif"), 1.0, anomalous=False)
     assert atoms.plus[0].real == pytest.approx(3 * 14 + 6 * 8, rel=1e-3)
@@ -71,6 +75,7 @@ def test_f000_counts_electrons():
     assert 0.4 < wet.solvent_fraction < 0.75
 
 
+@pytest.mark.requirement("AT-STR-014")
 def test_solvent_fades_with_resolution():
     dry, wet = (structure_factors(read_model(EXAMPLES / "helix_bundle.pdb"), 3.0, k_sol=k) for k in (0.0, 0.4))
     inverse_d2 = dry.model.structure.cell.calculate_1_d2_array(dry.hkl)
@@ -83,6 +88,7 @@ def test_solvent_fades_with_resolution():
     assert np.abs(wet.plus[low][1:]).mean() < np.abs(dry.plus[low][1:]).mean()
 
 
+@pytest.mark.requirement("AT-STR-015")
 def test_atoms_on_special_positions_count_once(tmp_path):
     structure = gemmi.read_structure(str(EXAMPLES / "helix_bundle.pdb"))
     structure.spacegroup_hm = "C 1 2 1"
@@ -140,6 +146,7 @@ def test_anisotropic_sites_of_a_small_molecule(tmp_path):
     np.testing.assert_allclose(factors.plus, expected, atol=2e-4)
 
 
+@pytest.mark.requirement("AT-STR-016")
 @pytest.mark.parametrize(("content", "says"), [
     ("REMARK nothing\n", ("", "no atoms")),
     ("ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00 10.00           C  \n", ("", "unit cell")),
@@ -174,6 +181,7 @@ def test_a_grid_beyond_memory_is_refused():
         structure_factors(read_model(EXAMPLES / "helix_bundle.pdb"), 0.2)
 
 
+@pytest.mark.requirement("AT-STR-017")
 def test_the_helices_keep_their_distance():
     structure = gemmi.read_structure(str(EXAMPLES / "helix_bundle.pdb"))
     search = gemmi.NeighborSearch(structure[0], structure.cell, 4.0).populate()

@@ -20,8 +20,9 @@ SAME_MM, SAME = 1e-9, 1e-12
 TURN = np.diag([-1.0, 1.0, -1.0])
 
 
+@pytest.mark.requirement("AT-FROM-040")
 def test_modules_lie_where_another_reader_has_them(tmp_path):
-    """AT-FROM-040: corners, axes and pixels of each, by the nxmx package."""
+    """Corners, axes and pixels of each, by the nxmx package."""
     write(tmp_path / "a.nxs")
     models = read_models(tmp_path / "a.nxs")
     assert len(models.panels) == 3
@@ -39,8 +40,9 @@ def test_modules_lie_where_another_reader_has_them(tmp_path):
         assert [panel.offset for panel in models.panels] == [(0, 0), (0, 22), (0, 44)]
 
 
+@pytest.mark.requirement("AT-FROM-041")
 def test_goniometer_beam_and_sensor(tmp_path):
-    """AT-FROM-041: the axis that is scanned, as the axes under it leave it; units of everything."""
+    """The axis that is scanned, as the axes under it leave it; units of everything."""
     write(tmp_path / "a.nxs")
     models = read_models(tmp_path / "a.nxs")
     with h5py.File(tmp_path / "a.nxs") as file:
@@ -60,8 +62,9 @@ def test_goniometer_beam_and_sensor(tmp_path):
     assert models.panels[0].mask is None
 
 
+@pytest.mark.requirement("AT-FROM-041")
 def test_width_of_an_image_in_a_file_of_one(tmp_path):
-    """AT-FROM-041: its end, or its increment."""
+    """Its end, or its increment."""
     for name, value in (("phi_end", 0.7), ("phi_increment_set", 0.7)):
         write(tmp_path / "a.nxs")
         with h5py.File(tmp_path / "a.nxs", "r+") as file:
@@ -71,8 +74,8 @@ def test_width_of_an_image_in_a_file_of_one(tmp_path):
         assert read_models(tmp_path / "a.nxs").scan.osc_deg == pytest.approx(0.7)
 
 
+@pytest.mark.requirement("AT-FROM-042")
 def test_a_detector_without_modules_is_placed_by_its_beam_centre(tmp_path):
-    """AT-FROM-042"""
     write(tmp_path / "a.nxs", modules=0)
     with h5py.File(tmp_path / "a.nxs", "r+") as file:
         detector = file["entry/instrument/detector"]
@@ -92,6 +95,7 @@ def spoiled(path, what):
         what(file)
 
 
+@pytest.mark.requirement("AT-FROM-020")
 @pytest.mark.parametrize(("what", "says"), [
     (lambda file: file["entry/instrument"].pop("beam"), ("", "NXbeam", "incident_wavelength")),
     (lambda file: file["entry/instrument"].pop("detector"), ("", "NXdetector")),
@@ -108,14 +112,13 @@ def spoiled(path, what):
      ("40 x 65", "pixel_mask")),
 ])
 def test_bad_files_are_told_in_a_line(tmp_path, what, says):
-    """AT-FROM-020"""
     spoiled(tmp_path / "a.nxs", what)
     with refusal(FormatError, str(tmp_path / "a.nxs"), *says):
         read_models(tmp_path / "a.nxs")
 
 
+@pytest.mark.requirement("AT-FROM-020")
 def test_a_detector_that_cannot_be_placed(tmp_path):
-    """AT-FROM-020"""
     write(tmp_path / "a.nxs", modules=0)
     with refusal(FormatError, str(tmp_path / "a.nxs"), "", "NXdetector_module", "x_pixel_size"):
         read_models(tmp_path / "a.nxs")

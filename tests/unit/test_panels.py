@@ -110,9 +110,10 @@ def tilted_panels(seed=0):
 # one panel, and detectors cut into panels
 
 
+@pytest.mark.requirement("AT-PANEL-001")
 @given(SEEDS)
 def test_a_convention_s_panel_is_the_same_given_as_placed(seed):
-    """AT-PANEL-001: in physical semantics, every sub-pixel and its solid angle to rounding; so the image to its own."""
+    """In physical semantics, every sub-pixel and its solid angle to rounding; so the image to its own."""
     experiment = flat_experiment(seed, "physical")
     experiment = dataclasses.replace(experiment, sampling=dataclasses.replace(experiment.sampling, roi=None, mask=None))
     before = experiment.detector
@@ -131,6 +132,7 @@ def test_a_convention_s_panel_is_the_same_given_as_placed(seed):
     np.testing.assert_allclose(images[1], images[0], rtol=1e-5, atol=1e-8 * images[0].max())
 
 
+@pytest.mark.requirement("AT-PANEL-002")
 @given(SEEDS, SEMANTICS, st.integers(1, 3), st.integers(1, 3))
 def test_a_panel_is_the_region_of_the_undivided_detector(seed, semantics, columns, rows):
     """To the bit, with the first pixel's and the interpolation's rules, which begin anew on every panel."""
@@ -146,6 +148,7 @@ def test_a_panel_is_the_region_of_the_undivided_detector(seed, semantics, column
         np.testing.assert_array_equal(bits(image[panel.window]), bits(expected[panel.window]))
 
 
+@pytest.mark.requirement("AT-PANEL-002")
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
 def test_a_detector_cut_into_panels(backend, semantics):
     experiment = small_experiment(
@@ -203,6 +206,7 @@ def by_formula(plan, panels):
     return image
 
 
+@pytest.mark.requirement("AT-PANEL-003")
 @pytest.mark.parametrize("convention", ["mosflm", "adxv", "xds", "dials"])
 def test_tilted_panels_against_the_formula(backend, convention):
     experiment = small_experiment(detector={"convention": convention, "rotx_deg": 8.0, "roty_deg": -5.0,
@@ -215,10 +219,11 @@ def test_tilted_panels_against_the_formula(backend, convention):
     assert np.count_nonzero(image) == sum(panel.fast_pixels * panel.slow_pixels for panel in tilted_panels())
 
 
+@pytest.mark.requirement("AT-PANEL-003")
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
 @pytest.mark.parametrize("precision", ["double", "mixed", "single"])
 def test_oblique_panels_against_the_formula(backend, semantics, precision):
-    """AT-PANEL-003: steps that are neither perpendicular nor equal; the area is that of the parallelogram."""
+    """Steps that are neither perpendicular nor equal; the area is that of the parallelogram."""
     experiment = hang(small_experiment(detector={"rotx_deg": 8.0, "twotheta_deg": 12.0}, semantics=semantics),
                       tilted_panels())
     rng = np.random.default_rng(6)
@@ -236,8 +241,9 @@ def test_oblique_panels_against_the_formula(backend, semantics, precision):
                                atol=tolerance * expected.max())
 
 
+@pytest.mark.requirement("AT-FROM-068")
 def test_the_geometry_of_a_user_as_crystfel_has_it():
-    """AT-FROM-068: corner + i fs + j ss with vectors as they stand, which are no unit vectors; by hand."""
+    """Corner + i fs + j ss with vectors as they stand, which are no unit vectors; by hand."""
     panel, = read_geom(DATA / "scaled.geom").panels
     assert panel.place_mm(1029.5, 0.5) == pytest.approx((-37.5398063, 80.4420886, -95.3), abs=1e-6)
     experiment = build(parse(["--from", str(DATA / "scaled.geom"), "-default_F", "10", "-cell", "50"])).experiment
@@ -246,8 +252,9 @@ def test_the_geometry_of_a_user_as_crystfel_has_it():
     assert [float(f"{component:.6g}") for component in position] == [-0.0375398, 0.0804421, -0.0953]
 
 
+@pytest.mark.requirement("AT-PANEL-010")
 def test_panels_that_overlap_in_space_are_rendered_with_a_warning():
-    """AT-PANEL-010: two modules 1.2 pixels into one another, as refined geometries have them."""
+    """Two modules 1.2 pixels into one another, as refined geometries have them."""
     line = ["--from", str(DATA / "touch.geom"), "-default_F", "10", "-cell", "50", "-oversample", "1"]
     plan = make_plan(build(parse(line)).experiment)
     warning, = (warning for warning in plan.warnings if "overlap" in warning)
@@ -256,6 +263,7 @@ def test_panels_that_overlap_in_space_are_rendered_with_a_warning():
     assert len(plan.panels) == 2
 
 
+@pytest.mark.requirement("AT-PANEL-003")
 @given(SEEDS)
 def test_rectangular_pixels_agree_with_the_scalar_program(seed):
     experiment = flat_experiment(seed)
@@ -274,6 +282,7 @@ def test_rectangular_pixels_agree_with_the_scalar_program(seed):
             assert float(image.photons[slow, fast]) == pytest.approx(traced.photons, rel=2e-7, abs=1e-9 * peak)
 
 
+@pytest.mark.requirement("AT-PANEL-003")
 @pytest.mark.parametrize("along", ["fast", "slow"])
 def test_rectangular_pixels_hold_what_two_square_ones_hold(backend, along):
     """As integrals: the mid-point rule of 8 x 8 sub-pixels leaves 1e-3 of the maximum of these spots."""
@@ -287,6 +296,7 @@ def test_rectangular_pixels_hold_what_two_square_ones_hold(backend, along):
     np.testing.assert_allclose(coarse, expected, rtol=0, atol=1e-3 * expected.max())
 
 
+@pytest.mark.requirement("AT-PANEL-004")
 def test_each_panel_has_its_own_sensor(backend):
     experiment = small_experiment(detector={"thick_steps": 2, "roty_deg": 20.0})
     left, right = halves(experiment)
@@ -310,6 +320,7 @@ def test_notices_about_the_sensors_of_panels():
     assert mentioned(warnings(thickness_um=320.0, attenuation_um=math.inf), "", "", "sensor", "absorbs")
 
 
+@pytest.mark.requirement("AT-PANEL-005")
 def test_oversampling_is_that_of_the_panel_that_needs_most():
     experiment = small_experiment(crystal={"cells": (60, 60, 60)}, sampling={"oversample": 0})
     plain = make_plan(experiment).recommended_oversample
@@ -340,6 +351,7 @@ def runs_of(plan, monkeypatch):
     return seen
 
 
+@pytest.mark.requirement("AT-PANEL-006")
 def test_a_panel_outside_the_region_or_masked_is_not_rendered(monkeypatch):
     experiment = small_experiment(detector={"fast_pixels": 24, "slow_pixels": 20})
     divided = hang(experiment, parts(experiment.detector))
@@ -358,6 +370,7 @@ def test_a_panel_outside_the_region_or_masked_is_not_rendered(monkeypatch):
     assert not NumpyEngine(plan).render().any()
 
 
+@pytest.mark.requirement("AT-PANEL-006")
 def test_masks_of_panels_and_of_the_image_join(backend):
     rng = np.random.default_rng(4)
     experiment = small_experiment()
@@ -377,6 +390,7 @@ def test_masks_of_panels_and_of_the_image_join(backend):
     assert image.figures.mean == pytest.approx(whole[live & mask].mean(dtype=float))
 
 
+@pytest.mark.requirement("AT-PANEL-008")
 def test_the_brightest_pixel_is_named_on_its_panel():
     experiment = hang(small_experiment(sampling={"oversample": 2}), tilted_panels())
     image = simulate(experiment, backend="numpy")
@@ -394,6 +408,7 @@ def test_the_brightest_pixel_is_named_on_its_panel():
 # what is shared
 
 
+@pytest.mark.requirement("AT-PANEL-007")
 def test_tables_are_made_once(backend, monkeypatch):
     made = []
     for module, name in ((kernel_params, "f2_grid_of"), (numpy_engine, "StructureFactorTable")):
@@ -407,6 +422,7 @@ def test_tables_are_made_once(backend, monkeypatch):
     assert made == ["StructureFactorTable" if backend == "numpy" else "f2_grid_of"]
 
 
+@pytest.mark.requirement("AT-PANEL-007")
 def test_progress_counts_all_panels(backend):
     told = []
     experiment = hang(small_experiment(), parts(small_experiment().detector, 3, 2)[1:])
@@ -429,6 +445,7 @@ def test_orientations(backend):
         np.testing.assert_array_equal(bits(image.photons), bits(expected))
 
 
+@pytest.mark.requirement("AT-PANEL-002")
 def test_interpolation_stops_panel_by_panel(backend):
     experiment = dataclasses.replace(small_experiment(sampling={"interpolate": True}),
                                      structure_factors=random_grid(np.random.default_rng(3), 6))
@@ -448,6 +465,7 @@ def test_panels_of_a_plan():
 # traces
 
 
+@pytest.mark.requirement("AT-PANEL-008")
 def test_a_trace_names_the_panel():
     plan = make_plan(hang(small_experiment(), tilted_panels()))
     _, steps = trace_steps(plan, 16, 14)
@@ -462,6 +480,7 @@ def test_a_trace_names_the_panel():
 # files
 
 
+@pytest.mark.requirement("AT-PANEL-009")
 def test_panels_come_back_from_toml():
     mask = np.random.default_rng(0).random((10, 12)) < 0.5
     panels = [dataclasses.replace(panel, mask=mask, thickness_um=320.0, attenuation_um=math.inf, material="CdTe",
@@ -480,6 +499,7 @@ PLAIN = {"fast_pixels": 4, "slow_pixels": 4, "origin_mm": (0.0, 0.0, 50.0), "fas
          "slow_mm": (0.0, 1.0, 0.0)}
 
 
+@pytest.mark.requirement("AT-PANEL-010")
 @pytest.mark.parametrize(("changed", "says"), [
     ({"fast_pixels": 0}, ("panel a: fast_pixels", "0", "size in pixels")),
     ({"slow_mm": (0.0, math.nan, 0.0)}, ("panel a: slow_mm", "nan mm", "finite")),
@@ -495,16 +515,18 @@ def test_bad_panels(changed, says):
         Panel(**{**PLAIN, "name": "a", **changed})
 
 
+@pytest.mark.requirement("AT-PANEL-010")
 def test_panels_that_overlap_in_the_image():
     with refusal(ConfigError, "detector.panels[1]", "panels a and 1", "overlap", "image"):
         Detector(panels=(Panel(**PLAIN, name="a"), Panel(**{**PLAIN, "origin_mm": (9.0, 0.0, 50.0)}, offset=(3, 0))))
 
 
+@pytest.mark.requirement("AT-PANEL-010")
 @pytest.mark.parametrize(("origin", "pixels"), [
     ((2.8, 0.0, 50.0), 1.2), ((2.5, 3.0, 50.0), 1.0), ((3.95, 0.0, 50.0), None), ((2.5, 0.0, 50.6), None),
     ((-4.0, 2.0, 50.0), None)])
 def test_how_far_panels_overlap_in_space(origin, pixels):
-    """AT-PANEL-010: the shorter way apart; panels that touch or lie behind one another do not overlap."""
+    """The shorter way apart; panels that touch or lie behind one another do not overlap."""
     found = overlaps_in_space([Panel(**PLAIN, name="a"), Panel(**{**PLAIN, "origin_mm": origin}, offset=(4, 0))])
     assert [tuple(overlap) for overlap in found] == [("a", "1", pytest.approx(pixels))] * (pixels is not None)
 
@@ -520,6 +542,7 @@ def test_overlaps_are_found_among_many():
     assert len(others) == 3
 
 
+@pytest.mark.requirement("AT-PANEL-010")
 def test_panels_that_cannot_be_placed():
     beside = {**PLAIN, "origin_mm": (5.0, 0.0, 50.0), "fast_mm": (0.1, 0.0, 1.0)}
     with refusal(ConfigError, "detector.panels[0]", "", "plane", "crystal"):

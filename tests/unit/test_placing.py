@@ -98,9 +98,10 @@ def assert_panels(found, wanted, turn=None):
                               np.broadcast_to(True if other.mask is None else other.mask, (3, 4)))
 
 
+@pytest.mark.requirement("AT-FROM-002")
 @given(models(skewed=True))
 def test_models_become_an_experiment_that_has_them(wanted):
-    """AT-FROM-002: every panel, beam, spindle and A, but for the one rotation into the frame of DIALS."""
+    """Every panel, beam, spindle and A, but for the one rotation into the frame of DIALS."""
     experiment = simulated(wanted)
     found = models_of(experiment)
     z = -np.array(wanted.beam.direction)
@@ -116,9 +117,10 @@ def test_models_become_an_experiment_that_has_them(wanted):
     assert (found.scan.phi_deg, found.scan.osc_deg) == (wanted.scan.phi_deg, wanted.scan.osc_deg)
 
 
+@pytest.mark.requirement("AT-FROM-014")
 @given(models())
 def test_an_experiment_list_is_read_as_written(tmp_path_factory, wanted):
-    """AT-FROM-014: to the last bit but for sums in the crystal's axes."""
+    """To the last bit but for sums in the crystal's axes."""
     path = tmp_path_factory.mktemp("expt") / "a.expt"
     path.write_text(expt_text("a.expt", wanted, image="a_0001.cbf", trusted=(-1.0, 65535.0)))
     found = read_expt(path)
@@ -131,9 +133,10 @@ def test_an_experiment_list_is_read_as_written(tmp_path_factory, wanted):
     assert found.crystal.a_matrix == pytest.approx(wanted.crystal.a_matrix, abs=SAME)
 
 
+@pytest.mark.requirement("AT-FROM-015")
 @given(models(skewed=True, beam=(0.0, 0.0, -1.0)))
 def test_a_crystfel_geometry_is_read_as_written(tmp_path_factory, wanted):
-    """AT-FROM-015: panels, oblique ones too, masks as bad regions, wavelength."""
+    """Panels, oblique ones too, masks as bad regions, wavelength."""
     path = tmp_path_factory.mktemp("geom") / "a.geom"
     path.write_text(geom_text("a.geom", wanted, data=None))
     found = read_geom(path)
@@ -142,9 +145,10 @@ def test_a_crystfel_geometry_is_read_as_written(tmp_path_factory, wanted):
     assert found.beam.wavelength_A == pytest.approx(wanted.beam.wavelength_A, rel=1e-15)
 
 
+@pytest.mark.requirement("AT-FROM-058")
 @given(models())
 def test_an_nxmx_file_is_read_as_written(tmp_path_factory, wanted):
-    """AT-FROM-058: panels however they lie, but for the one rotation into the frame of DIALS; spindle and beam."""
+    """Panels however they lie, but for the one rotation into the frame of DIALS; spindle and beam."""
     placed = placed_models(wanted)
     live = live_pixels(placed.panels)
     live = np.ones(image_shape(placed.panels), dtype=bool) if live is None else live
@@ -165,13 +169,14 @@ def lone(**changes) -> ExperimentModels:
     return ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.0), (dataclasses.replace(base, **changes),))
 
 
+@pytest.mark.requirement("AT-FROM-004")
 @pytest.mark.parametrize("changes", [
     {}, {"slow_mm": (0.0, 0.1, 0.0)}, {"origin_mm": (500.0, 4.0, -120.0)}, {"origin_mm": (-5.0, 4.0, 120.0)},
     {"origin_mm": (100.0, 4.0, -5.0), "fast_mm": (0.0, 0.0, 0.1)}, {"slow_mm": (0.03, -0.2, 0.0)}, {"offset": (3, 4)},
     {"mask": np.arange(8000).reshape(80, 100) > 7}],
     ids=["usual", "left-handed", "beside the beam", "backscatter", "along the beam", "oblique", "offset", "mask"])
 def test_a_panel_of_a_file_is_the_value(changes):
-    """AT-FROM-004: as it is placed, to the bit, wherever that is."""
+    """As it is placed, to the bit, wherever that is."""
     wanted = lone(**changes)
     settings = settings_of(wanted)
     assert settings["detector.panels"] == wanted.panels
@@ -179,8 +184,9 @@ def test_a_panel_of_a_file_is_the_value(changes):
         dataclasses.replace(panel, thickness_um=0.0) for panel in wanted.panels)
 
 
+@pytest.mark.requirement("AT-FROM-005")
 def test_motions_of_the_whole_detector():
-    """AT-FROM-005: twice the distance, another beam centre, a tilt through the beam spot or the crystal."""
+    """Twice the distance, another beam centre, a tilt through the beam spot or the crystal."""
     base = lone().panels[0]
     both = ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.0), (base, dataclasses.replace(
         base, origin_mm=(6.0, 4.0, -121.0), offset=(110, 0))))
@@ -205,28 +211,30 @@ def test_motions_of_the_whole_detector():
     np.testing.assert_allclose([tilted.fast_mm, tilted.slow_mm], [(0.0, 0.1, 0.0), (0.1, 0.0, 0.0)], atol=1e-15)
 
 
+@pytest.mark.requirement("AT-FROM-005")
 def test_figures_are_those_of_the_panel_in_the_beam():
-    """AT-FROM-005: not those of the first one, which may face sideways."""
+    """Not those of the first one, which may face sideways."""
     across = Panel(50, 50, (100.0, 3.0, -50.0), (0.0, 0.0, 0.1), (0.0, -0.1, 0.0), (200, 0))
     frame = placed_models(dataclasses.replace(lone(), panels=(across, lone().panels[0]))).frame
     assert (frame.distance, frame.fbeam, frame.sbeam) == pytest.approx((0.120, 0.005, 0.004), abs=1e-15)
     assert frame.fast == (1.0, 0.0, 0.0)
 
 
+@pytest.mark.requirement("AT-FROM-020")
 def test_a_plane_through_the_crystal_is_refused():
-    """AT-FROM-020"""
     with refusal(ConfigError, "", "0 mm", "plane", "crystal"):
         settings_of(lone(origin_mm=(-5.0, 4.0, 0.0)))
 
 
+@pytest.mark.requirement("AT-FROM-020", "AT-FROM-005")
 def test_a_distance_needs_a_plane_that_the_beam_meets():
-    """AT-FROM-005"""
     with refusal(ConfigError, "detector.distance_mm", "50.0 mm", "beam", "meet"):
         placed_models(lone(origin_mm=(-5.0, 4.0, 120.0)), distance_mm=50.0)
 
 
+@pytest.mark.requirement("AT-FROM-006")
 def test_later_files_lie_over_earlier_ones():
-    """AT-FROM-006: as a whole, but for the numbers of the beam."""
+    """As a whole, but for the numbers of the beam."""
     first = ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.5, 0.9), lone().panels, (1.0, 0.0, 0.0), ScanModel(1.0, 2.0),
                    CrystalModel((1.0,) * 9), ("first",))
     second = ExperimentModels(
@@ -238,8 +246,9 @@ def test_later_files_lie_over_earlier_ones():
     assert merged.warnings == ("first", "second")
 
 
+@pytest.mark.requirement("AT-FROM-016")
 def test_a_still_is_described_at_its_angle(tmp_path):
-    """AT-FROM-016: no goniometer, A turned by phi about the spindle, right-handed."""
+    """No goniometer, A turned by phi about the spindle, right-handed."""
     experiment = Experiment(Crystal((50.0, 60.0, 70.0, 90.0, 90.0, 90.0)), StructureFactors(1.0), Beam(),
                             Detector(fast_pixels=4, slow_pixels=3), Goniometer(phi_deg=30.0))
     (tmp_path / "a.expt").write_text(expt_text("", models_of(experiment), image=None, trusted=(-1.0, 9.0)))
@@ -250,10 +259,11 @@ def test_a_still_is_described_at_its_angle(tmp_path):
     assert a_star == pytest.approx(rotate_axis((0.0, 0.0, -0.02), (1.0, 0.0, 0.0), math.radians(30.0)), abs=SAME)
 
 
+@pytest.mark.requirement("AT-FROM-011")
 @pytest.mark.parametrize(("image", "images", "template"), [
     ("/d/x_0001.cbf", 1, "/d/x_0001.cbf"), ("/d/x_0001.cbf", 3, "/d/x_####.cbf"), ("/d/x_01.nxs", 3, "/d/x_01.nxs")])
 def test_an_experiment_list_names_its_images(image, images, template):
-    """AT-FROM-011: a series of files by the digits before the ending, one file by its name."""
+    """A series of files by the digits before the ending, one file by its name."""
     series = dataclasses.replace(lone(), spindle=(1.0, 0.0, 0.0), scan=ScanModel(0.0, 0.5, 0.1, images))
     document = json.loads(expt_text("", series, image=image, trusted=(-1.0, 9.0)))
     assert document["imageset"][0]["template"] == template
@@ -261,8 +271,8 @@ def test_an_experiment_list_names_its_images(image, images, template):
     assert document["scan"][0]["image_range"] == [1, images]
 
 
+@pytest.mark.requirement("AT-FROM-017")
 def test_masked_pixels_of_the_image_are_those_of_panels():
-    """AT-FROM-017"""
     mask = np.ones((3, 4), dtype=bool)
     mask[1, 2] = False
     experiment = Experiment(Crystal((50.0,) * 3 + (90.0,) * 3), StructureFactors(1.0), Beam(),
@@ -270,16 +280,16 @@ def test_masked_pixels_of_the_image_are_those_of_panels():
     assert np.array_equal(models_of(experiment).panels[0].mask, mask)
 
 
+@pytest.mark.requirement("AT-FROM-020")
 def test_a_curved_detector_is_refused():
-    """AT-FROM-020"""
     experiment = Experiment(Crystal((50.0,) * 3 + (90.0,) * 3), StructureFactors(1.0), detector=Detector(curved=True))
     with refusal(ConfigError, "", "", "curved", "flat"):
         models_of(experiment)
 
 
+@pytest.mark.requirement("AT-FROM-017")
 @given(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=6))
 def test_rectangles_cover_each_pixel_once(rows):
-    """AT-FROM-017"""
     flagged = np.array(rows)
     covered = np.zeros(flagged.shape, dtype=int)
     for f0, f1, s0, s1 in rectangles(flagged):
@@ -287,16 +297,17 @@ def test_rectangles_cover_each_pixel_once(rows):
     assert np.array_equal(covered, flagged.astype(int))
 
 
+@pytest.mark.requirement("AT-FROM-018")
 def test_the_cell_of_a_matrix_is_that_of_gemmi():
-    """AT-FROM-018"""
     gemmi = pytest.importorskip("gemmi")
     cell = (50.0, 60.0, 70.0, 80.0, 85.0, 95.0)
     fractional = np.array(gemmi.UnitCell(*cell).frac.mat.tolist())
     assert cell_of(CrystalModel(tuple(fractional.T.ravel()))) == pytest.approx(cell, rel=1e-12)
 
 
+@pytest.mark.requirement("AT-FROM-067")
 def test_oblique_panels_for_dials(tmp_path):
-    """AT-FROM-067: the nearest perpendicular ones, and a warning; a refusal where that is more than a pixel off."""
+    """The nearest perpendicular ones, and a warning; a refusal where that is more than a pixel off."""
     def written(slow_mm):
         (tmp_path / "a.expt").write_text(expt_text("--expt", lone(slow_mm=slow_mm), image=None, trusted=(0.0, 1.0)))
         return read_expt(tmp_path / "a.expt").panels[0]
@@ -313,9 +324,10 @@ def test_oblique_panels_for_dials(tmp_path):
         written((0.01, -0.1, 0.0))
 
 
+@pytest.mark.requirement("AT-FROM-067")
 @given(st.floats(-0.01, 0.01), st.floats(0.05, 3.0))
 def test_the_nearest_perpendicular_axes(lean, edge):
-    """AT-FROM-067: no other way to share the angle between fast and slow brings the corners nearer, to first order."""
+    """No other way to share the angle between fast and slow brings the corners nearer, to first order."""
     panel = lone(slow_mm=(lean * edge, -edge, 0.0)).panels[0]
     found, off = squared(panel)
     assert abs(dot(found.fast, found.slow)) < 1e-7

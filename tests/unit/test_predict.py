@@ -58,6 +58,7 @@ def protein(shape: str = "gauss", *, cells: int = 12, pixels: int = 120, oversam
         goniometer or Goniometer(0.05, 0.6, None, 6), Sampling(oversample=oversample, interpolate=False), semantics)
 
 
+@pytest.mark.requirement("AT-TRUTH-001")
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
 @pytest.mark.parametrize("seed", range(24))
 def test_sums_add_up_to_the_image(seed, semantics):
@@ -66,6 +67,7 @@ def test_sums_add_up_to_the_image(seed, semantics):
     assert truth.photons.sum() == pytest.approx(photons_without_water(experiment).sum(), rel=SINGLE)
 
 
+@pytest.mark.requirement("AT-TRUTH-001")
 def test_every_sample_belongs_to_the_nearest_reflection():
     """Against the pixel tracer, which follows the C program sample by sample on plain numbers."""
     experiment = small_experiment(goniometer={"phi_deg": 3.0, "osc_deg": 2.0, "phi_steps": 3},
@@ -89,6 +91,7 @@ def test_every_sample_belongs_to_the_nearest_reflection():
     assert len(found) > 3
 
 
+@pytest.mark.requirement("AT-TRUTH-005")
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
 def test_isolated_spots_are_where_the_image_has_them(semantics):
     experiment = protein(semantics=semantics)
@@ -109,6 +112,7 @@ def test_isolated_spots_are_where_the_image_has_them(semantics):
     assert compared >= 10
 
 
+@pytest.mark.requirement("AT-TRUTH-002")
 @pytest.mark.parametrize("section", [
     {"beam": {"hdiv_range_mrad": 2.0, "hdiv_steps": 3, "vdiv_range_mrad": 1.0, "vdiv_steps": 2}},
     {"beam": {"dispersion_percent": 2.0, "dispersion_steps": 3}},
@@ -140,6 +144,7 @@ def crossing_angles(r0: np.ndarray, incident: np.ndarray, spindle: np.ndarray) -
     return [middle - half, middle + half]
 
 
+@pytest.mark.requirement("AT-TRUTH-005")
 def test_crossings_by_hand():
     """Spindle angle, place and sense of crossing of every fully swept reflection, from the equation of the sphere."""
     experiment = protein(goniometer=Goniometer(0.05, 2.4, None, 48), oversample=4)
@@ -168,6 +173,7 @@ def test_crossings_by_hand():
     assert compared > 10
 
 
+@pytest.mark.requirement("AT-TRUTH-006")
 @pytest.mark.parametrize(("shape", "semantics"), [
     ("gauss", "physical"), ("gauss", "nanobragg"), ("gauss_star", "physical"), ("tophat", "physical"),
     ("tophat", "nanobragg"), ("round", "physical"), ("square", "physical")])
@@ -201,6 +207,7 @@ def test_partialities_of_adjacent_images_reach_one(shape, semantics):
     assert split or fringes, "no reflection lies on two images"
 
 
+@pytest.mark.requirement("AT-TRUTH-007")
 @pytest.mark.parametrize(("shape", "semantics"), [
     ("gauss", "nanobragg"), ("gauss", "physical"), ("gauss_star", "physical")])
 def test_partiality_of_a_still(shape, semantics):
@@ -219,6 +226,7 @@ def test_partiality_of_a_still(shape, semantics):
     assert truth.partiality[kept].max() > 0.9
 
 
+@pytest.mark.requirement("AT-TRUTH-003")
 def test_a_light_that_crosses_twice_has_two_rows():
     experiment = protein(goniometer=Goniometer(0.05, 200.0, None, 100), pixels=60, oversample=1)
     detector = dataclasses.replace(experiment.detector, twotheta_deg=0.0)
@@ -228,6 +236,7 @@ def test_a_light_that_crosses_twice_has_two_rows():
     assert len(rows(truth)) == len(truth)
 
 
+@pytest.mark.requirement("AT-TRUTH-008")
 def test_panels_share_the_photons_of_a_plane():
     """A plane cut in two panels with a gap in the image, and a dead pixel."""
     whole = protein(pixels=120, goniometer=Goniometer(0.05, 0.3, None, 3))
@@ -280,6 +289,7 @@ def check_panels(experiment: Experiment) -> ReflectionTable:
     return truth
 
 
+@pytest.mark.requirement("AT-TRUTH-008")
 @pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
 @pytest.mark.parametrize("layout", ["grid", "shifted", "tilted"])
 def test_every_panel_has_its_own_photons(layout, semantics):
@@ -295,6 +305,7 @@ def test_every_panel_has_its_own_photons(layout, semantics):
     assert set(truth.panel) == {1, 2, 4, 5, 7, 8}
 
 
+@pytest.mark.requirement("AT-TRUTH-008")
 @pytest.mark.parametrize("layout", ["grid", "shifted", "tilted"])
 def test_spots_on_panels_are_where_the_image_has_them(layout):
     """`image_px`, and `beam` from the panel's own place in space."""
@@ -324,6 +335,7 @@ def test_spots_on_panels_are_where_the_image_has_them(layout):
     assert compared >= 10
 
 
+@pytest.mark.requirement("AT-TRUTH-008")
 def test_a_named_detector_with_gaps():
     """JUNGFRAU 4M: eight modules of their own; only two are rendered."""
     whole = protein(oversample=1, goniometer=Goniometer(0.05, 0.3, None, 2))
@@ -336,6 +348,7 @@ def test_a_named_detector_with_gaps():
     assert np.count_nonzero(~make_plan(experiment).mask[480:581, 950:1151]) > 1000
 
 
+@pytest.mark.requirement("AT-TRUTH-008")
 def test_flags():
     experiment = protein(pixels=100)
     truth = reflection_table(make_plan(experiment))
@@ -351,6 +364,7 @@ def test_flags():
     assert overlapping.mean() > 0.1 > (truth.flags & Flags.OVERLAP != 0).mean()
 
 
+@pytest.mark.requirement("AT-TRUTH-008")
 def test_threshold_and_order():
     plan = make_plan(protein(pixels=100))
     everything, bright = reflection_table(plan, min_photons=0.0), reflection_table(plan, min_photons=100.0)
@@ -359,6 +373,7 @@ def test_threshold_and_order():
     assert np.all(np.diff(everything.photons) <= 0.0)
 
 
+@pytest.mark.requirement("AT-TRUTH-005")
 def test_structure_factors_are_those_of_the_list():
     experiment = protein(pixels=100)
     hkl = np.array(list(itertools.product(range(-3, 4), repeat=3)))
@@ -370,6 +385,7 @@ def test_structure_factors_are_those_of_the_list():
     np.testing.assert_allclose(truth.F, np.where(listed, 30.0 + truth.hkl @ (1.0, 2.0, 3.0), 5.0))
 
 
+@pytest.mark.requirement("AT-TRUTH-005")
 def test_orientation():
     plan = make_plan(protein(pixels=10))
     orientation = reflection_table(plan).orientation
@@ -386,12 +402,14 @@ def test_orientation():
         np.testing.assert_allclose(mid, turned, atol=1e-15)
 
 
+@pytest.mark.requirement("AT-TRUTH-004")
 @pytest.mark.parametrize("name", ["thick", "polar", "omega"])
 def test_running_products_are_refused(name):
     with refusal(ConfigError, f"sampling.oversample_{name}", "", "sum"):
         reflection_table(make_plan(small_experiment(sampling={f"oversample_{name}": True})))
 
 
+@pytest.mark.requirement("AT-TRUTH-002")
 def test_threads_change_no_bit():
     plan = make_plan(protein(pixels=60))
     one, many = (reflection_table(plan, threads=threads) for threads in (1, 5))

@@ -21,6 +21,7 @@ def names(found) -> list[str]:
     return [part.name for part in found.parts]
 
 
+@pytest.mark.requirement("AT-PERF-007")
 def test_parts_of_an_image(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "F.hkl").write_text("1 0 0 10\n0 1 0 20\n")
@@ -53,6 +54,7 @@ def test_the_command_s_exit_status(capfd):
     assert "-lambda" in capfd.readouterr().err
 
 
+@pytest.mark.requirement("AT-PERF-007")
 def test_time_of_a_part_is_its_own(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(profiled, "time", SimpleNamespace(monotonic=lambda: now[0]))

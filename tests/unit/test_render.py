@@ -39,6 +39,7 @@ def bits(image):
     return image.view(np.uint32)
 
 
+@pytest.mark.requirement("AT-PERF-001")
 @given(SEEDS, st.sampled_from(["nanobragg", "physical"]), st.integers(1, 40), st.integers(1, 4))
 def test_blocks_and_threads_change_no_bit(seed, semantics, block, threads):
     plan = make_plan(random_experiment(seed, semantics))
@@ -62,6 +63,7 @@ def test_every_pixel_agrees_with_the_scalar_program(seed):
         assert float(image.photons[slow, fast]) == pytest.approx(traced, rel=2e-7, abs=1e-9 * peak)
 
 
+@pytest.mark.requirement("AT-GEO-008")
 @given(st.integers(0, 10**6), st.tuples(*[st.floats(-1, 1)] * 3), st.floats(-180, 180))
 def test_turning_everything_together_changes_nothing(seed, axis, angle):
     if norm(axis) < 0.1:
@@ -87,6 +89,7 @@ def test_turning_everything_together_changes_nothing(seed, axis, angle):
     np.testing.assert_allclose(image(turned), still, rtol=1e-4, atol=1e-6 * still.max())
 
 
+@pytest.mark.requirement("AT-ROI-001")
 @given(SEEDS)
 def test_regions_sum_to_the_whole(seed):
     experiment = dataclasses.replace(random_experiment(seed), goniometer=Goniometer(7.0, 1.0, phi_steps=2))
@@ -99,6 +102,7 @@ def test_regions_sum_to_the_whole(seed):
     np.testing.assert_array_equal(bits(parts[0] + parts[1]), bits(whole))
 
 
+@pytest.mark.requirement("AT-SRC-003", "AT-PHY-005")
 def test_order_of_sources_does_not_matter(replace):
     sources = tuple(Source((-10.0, 0.01 * i, -0.02 * i), 1.0, (1.0 + 0.01 * i) * 1e-10) for i in range(4))
     images = [simulate(replace(small_experiment(), "beam", sources=order)).photons
@@ -125,6 +129,7 @@ def test_scaling_fluence_and_structure_factors(seed, factor):
                                image * np.float32(factor) ** 2, rtol=3e-7)
 
 
+@pytest.mark.requirement("AT-STR-005")
 @pytest.mark.parametrize(("shape", "semantics"), [
     (shape.setting, semantics) for shape in SHAPES.values() for semantics in shape.semantics])
 def test_peak_grows_as_cells_to_the_sixth(shape, semantics):
@@ -137,6 +142,7 @@ def test_peak_grows_as_cells_to_the_sixth(shape, semantics):
     assert peaks[1] / peaks[0] == pytest.approx(2.0**6, rel=1e-6)
 
 
+@pytest.mark.requirement("AT-ROI-001")
 @given(SEEDS)
 def test_masked_pixels_are_zero_and_change_no_other(seed):
     experiment = dataclasses.replace(random_experiment(seed), goniometer=Goniometer(7.0))
@@ -147,6 +153,7 @@ def test_masked_pixels_are_zero_and_change_no_other(seed):
     np.testing.assert_array_equal(bits(masked), bits(np.where(mask, whole, np.float32(0.0))))
 
 
+@pytest.mark.requirement("AT-PHY-001")
 @given(SEEDS)
 def test_physical_is_nanobragg_where_no_quirk_is_in_play(seed):
     experiment = random_experiment(seed)
@@ -165,6 +172,7 @@ def test_physical_is_nanobragg_where_no_quirk_is_in_play(seed):
     np.testing.assert_allclose(got, expected.photons, rtol=REORDERED, atol=1e-9 * expected.figures.max_photons)
 
 
+@pytest.mark.requirement("AT-PHY-002")
 def test_layers_add_in_physical_semantics():
     """Many thin layers of a thick sensor absorb everything that reaches them: the sum of captures is 1."""
     settings = {"thickness_um": 5000.0, "attenuation_um": 100.0, "thick_steps": 40}
@@ -173,8 +181,9 @@ def test_layers_add_in_physical_semantics():
     assert thick.sum() == pytest.approx(thin.sum(), rel=0.05)
 
 
+@pytest.mark.requirement("AT-PHY-007")
 def test_a_few_layers_draw_what_many_draw():
-    """AT-PHY-007: near a corner seen at 35 degrees the sensor draws a spot of half a pixel out over four; a third of
+    """Near a corner seen at 35 degrees the sensor draws a spot of half a pixel out over four; a third of
     the layers shows it in pieces."""
     def image(steps):
         return simulate(small_experiment(
@@ -192,6 +201,7 @@ def test_a_few_layers_draw_what_many_draw():
     assert few.sum() == pytest.approx(many.sum(), rel=5e-4)
 
 
+@pytest.mark.requirement("AT-PHY-003")
 def test_physical_water_is_scaled_once(replace):
     dark = small_experiment(structure_factors={"default_F": 1e-30}, beam={"fluence": 1e24}, semantics="physical")
     image = simulate(replace(dark, "sampling", water_um=5.0, oversample=2))
@@ -202,6 +212,7 @@ def test_physical_water_is_scaled_once(replace):
     assert image.photons[spot] == pytest.approx(expected, rel=1e-3)  # at the beam: no polarization, no obliquity
 
 
+@pytest.mark.requirement("AT-PHI-002")
 @pytest.mark.parametrize(("angles", "later", "first"), [
     ([0.0, 1.0, 2.0], [2.0, 1.0, 2.0], [0.0, 1.0, 2.0]),
     ([-1.0, 0.0, 1.0], [-1.0, -1.0, 1.0], [-1.0, -1.0, 1.0]),
@@ -213,6 +224,7 @@ def test_rotation_carried_over_a_phi_of_zero(angles, later, first):
     assert carried_rotations(angles) == (later, first)
 
 
+@pytest.mark.requirement("AT-PHI-002")
 def test_only_the_first_pixel_knows_a_phi_of_zero():
     def image(phi):
         return simulate(small_experiment(goniometer={"phi_deg": phi, "osc_deg": 20.0, "phi_steps": 2})).photons
@@ -222,6 +234,7 @@ def test_only_the_first_pixel_knows_a_phi_of_zero():
     np.testing.assert_allclose(quirky.ravel()[1:], only_last.ravel()[1:], rtol=1e-6)
 
 
+@pytest.mark.requirement("AT-STR-002")
 def test_interpolation_stops_at_the_first_sample_outside():
     rng = np.random.default_rng(3)
     settings = {"crystal": {"cells": (1, 1, 1), "misset_deg": None}, "detector": {"xbeam_mm": 1.0, "ybeam_mm": 1.0}}
@@ -239,6 +252,7 @@ def test_interpolation_stops_at_the_first_sample_outside():
     assert not np.array_equal(image.photons.ravel()[:place], other(False).ravel()[:place])
 
 
+@pytest.mark.requirement("AT-STA-002")
 def test_figures_of_a_flat_region(replace):
     masked = np.zeros((20, 24), dtype=bool)
     image = simulate(replace(small_experiment(), "sampling", mask=masked))
@@ -247,6 +261,7 @@ def test_figures_of_a_flat_region(replace):
     assert mentioned(image.warnings, "", "", "image", "zero")
 
 
+@pytest.mark.requirement("AT-PERF-003")
 def test_progress_reaches_the_end():
     seen = []
     simulate(small_experiment(), progress=lambda done, total: seen.append((done, total)))

@@ -16,6 +16,7 @@ from cubragg.view.resolution import beam_spot, image_resolution
 from support.experiments import random_experiment, small_experiment
 
 
+@pytest.mark.requirement("AT-PIC-005")
 def test_rings_of_an_upright_detector():
     detector = Detector(pixel_size_mm=0.172, fast_pixels=487, slow_pixels=195, distance_mm=190.0, convention="xds",
                         orgx=100.5, orgy=80.5)
@@ -39,6 +40,7 @@ def turned(vector, axis, angle):
             + axis * np.dot(axis, vector) * (1.0 - math.cos(angle)))
 
 
+@pytest.mark.requirement("AT-PIC-005")
 def test_a_detector_on_an_arm_pixel_by_pixel():
     # DIALS frame: beam along z, arm about y; the sample stays the pivot
     detector = Detector(pixel_size_mm=0.5, fast_pixels=21, slow_pixels=17, distance_mm=80.0, convention="dials",
@@ -52,6 +54,7 @@ def test_a_detector_on_an_arm_pixel_by_pixel():
             assert spacing[slow, fast] == pytest.approx(1.3 / (2.0 * math.sin(theta)), rel=1e-12)
 
 
+@pytest.mark.requirement("AT-PIC-005")
 @pytest.mark.parametrize("seed", range(12))
 def test_the_renderer_cuts_where_the_map_says(seed):
     drawn = random_experiment(seed)
@@ -69,6 +72,7 @@ def test_the_renderer_cuts_where_the_map_says(seed):
     assert 0 < left.sum() < lit.sum()
 
 
+@pytest.mark.requirement("AT-PIC-006")
 @pytest.mark.parametrize("seed", range(12))
 def test_the_beam_spot_is_where_the_resolution_is_lowest(seed):
     detector = dataclasses.replace(random_experiment(seed).detector, curved=False, fast_pixels=300, slow_pixels=300,

@@ -25,10 +25,11 @@ def absorbed(layers, cosine):
             for front, back in map(layers.edges_m, range(layers.count))]
 
 
+@pytest.mark.requirement("AT-PHY-006")
 @pytest.mark.parametrize(("thickness_um", "depth_um"), SENSORS)
 @pytest.mark.parametrize("largest", [0.1, 0.35, 0.7, 1.0])
 def test_layers_absorb_what_the_sensor_does_where_it_does(thickness_um, depth_um, largest):
-    """AT-PHY-006: share and mean depth of exp(-mu z / cosine) from 0 to t, for rays up to the most oblique one."""
+    """Share and mean depth of exp(-mu z / cosine) from 0 to t, for rays up to the most oblique one."""
     layers = layers_at(thickness_um, depth_um, largest)
     for part in range(11):
         tangent = largest * part / 10.0
@@ -40,9 +41,10 @@ def test_layers_absorb_what_the_sensor_does_where_it_does(thickness_um, depth_um
         assert abs(found_um - mean_um) * tangent < OF_A_PIXEL * PIXEL_UM
 
 
+@pytest.mark.requirement("AT-PHY-007")
 @pytest.mark.parametrize(("thickness_um", "depth_um"), SENSORS)
 def test_neighbouring_layers_show_a_spot_half_a_pixel_apart(thickness_um, depth_um):
-    """AT-PHY-007: at the most oblique ray; and there are no more of them than that takes."""
+    """At the most oblique ray; and there are no more of them than that takes."""
     for largest in (0.36, 0.7, 0.99):
         layers = layers_at(thickness_um, depth_um, largest)
         reach = min(thickness_um, depth_um * math.log(1000.0))
@@ -52,6 +54,7 @@ def test_neighbouring_layers_show_a_spot_half_a_pixel_apart(thickness_um, depth_
         assert layers.step_m == pytest.approx(reach / layers.count * 1e-6)
 
 
+@pytest.mark.requirement("AT-PHY-006")
 def test_layers_asked_for_fill_the_sensor():
     layers = layers_at(450.0, 20.0, 1.0, steps=3)
     assert [back for _, back in map(layers.edges_m, range(3))] == pytest.approx([150e-6, 300e-6, 450e-6])

@@ -68,6 +68,7 @@ shapes = pytest.mark.parametrize("name", SHAPES)
 # Amplitudes and integrals
 
 
+@pytest.mark.requirement("AT-STR-020")
 @shapes
 @pytest.mark.parametrize(("offset", "fudge"), TABLE)
 def test_amplitudes_of_the_published_formulas(name, offset, fudge):
@@ -80,6 +81,7 @@ def test_a_node_has_the_peak(name):
     assert amplitude(name, np.zeros((3, 1)), block_of())[0] == pytest.approx(SHAPES[name].peak * 504.0, rel=1e-14)
 
 
+@pytest.mark.requirement("AT-STR-020")
 @shapes
 @pytest.mark.parametrize("fudge", [1.0, 1.7])
 def test_integrals_of_the_published_formulas(name, fudge):
@@ -173,6 +175,7 @@ def test_a_setting_means_one_shape():
     assert len(pairs) == len(set(pairs))
 
 
+@pytest.mark.requirement("AT-STR-021")
 def test_spheres_are_refused_in_nanobragg_semantics():
     with refusal(ConfigError, "crystal.shape", "gauss_star", "nanobragg", "physical"):
         small_experiment(crystal={"shape": "gauss_star"})
@@ -205,6 +208,7 @@ def test_no_shape_repeats_a_constant():
 # Images
 
 
+@pytest.mark.requirement("AT-STR-020")
 @pytest.mark.parametrize("shape", ["square", "round", "gauss", "tophat"])
 def test_images_of_simtbx(shape):
     """The nanoBragg class of simtbx (cctbx_project 8a8adcb6), in single precision; its detector is turned by half a
@@ -226,6 +230,7 @@ def test_images_of_simtbx(shape):
                                    atol=1e-10 * expected.max())
 
 
+@pytest.mark.requirement("AT-STR-020")
 @pytest.mark.parametrize(("name", "semantics"), [
     (name, semantics) for name, shape in SHAPES.items() for semantics in shape.semantics])
 def test_kernels_have_numpys_bits(name, semantics):
@@ -244,6 +249,7 @@ def test_kernels_have_numpys_bits(name, semantics):
     assert compared > 20
 
 
+@pytest.mark.requirement("AT-STR-021")
 @pytest.mark.parametrize("shape", ["gauss", "tophat"])
 def test_nanobraggs_narrow_spots_are_warned_of(shape):
     """For lysozyme and 20 cells an edge a reflection keeps 0.00365 of its photons."""

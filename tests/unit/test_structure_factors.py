@@ -14,6 +14,7 @@ from support.messages import refusal
 HKL = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [-1, 0, 3]])
 
 
+@pytest.mark.requirement("AT-STR-004")
 def test_grid_is_the_bounding_box_filled_with_the_default():
     factors = StructureFactors.from_list(HKL, np.array([100.0, 80.0, 60.0, 40.0]), 10.0)
     assert factors.origin == (-1, 0, 0)
@@ -28,6 +29,7 @@ def test_the_last_of_duplicates_counts():
     assert factors.grid[1, 1, 1] == 3.0
 
 
+@pytest.mark.requirement("AT-STR-001")
 @pytest.mark.parametrize("built", [False, True])
 def test_lookup_falls_back_to_the_default_outside(built):
     factors = StructureFactors.from_list(HKL, np.array([100.0, 80.0, 60.0, 40.0]), 10.0)
@@ -51,6 +53,7 @@ def test_bordered_is_the_padded_grid(scale, squared):
         assert table.flags.c_contiguous
 
 
+@pytest.mark.requirement("AT-STR-002")
 def test_cubic_interpolation_is_exact_for_cubics():
     def cubic(h, k, l):  # noqa: E741
         return 2.0 + h**3 - 2 * k**2 * l + 0.5 * l**3
@@ -62,6 +65,7 @@ def test_cubic_interpolation_is_exact_for_cubics():
     np.testing.assert_allclose(table.interpolated(index), cubic(*index), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.requirement("AT-STR-002")
 @pytest.mark.parametrize(("index", "leaves"), [
     # A box of 0..9: the C program wants h - 2 >= 0 and h + 3 <= 10.
     (1.999, True), (2.0, False), (7.0, False), (7.001, True), (-5.0, True)])

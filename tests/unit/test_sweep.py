@@ -7,6 +7,7 @@ import pytest
 from cubragg.nanobragg.fill_range import Sweep, fill_phi, fill_range
 
 
+@pytest.mark.requirement("AT-PHI-001")
 @pytest.mark.parametrize(("count", "span", "step", "expected"), [
     (None, None, None, Sweep(1, 0.0, 0.0)),
     (None, None, 0.5, Sweep(2, 0.5, 0.5)),
@@ -23,6 +24,7 @@ def test_phi(count, span, step, expected):
     assert fill_phi(count, span, step, 1.0) == expected
 
 
+@pytest.mark.requirement("AT-SAM-001")
 @pytest.mark.parametrize(("count", "span", "step", "expected"), [
     (None, None, None, Sweep(1, 0.0, 0.0)),
     (0, None, None, Sweep(1, 0.0, 0.0)),
@@ -41,6 +43,7 @@ def test_range(count, span, step, expected):
     assert fill_range(count, span, step, 1.0) == expected
 
 
+@pytest.mark.requirement("AT-ABS-002")
 def test_a_lone_thickness_is_cut_in_two_layers():
     assert fill_range(None, 450.0, None, 0.5, halve_single_width=True) == Sweep(2, 450.0, 225.0)
     assert fill_range(3, 0.0, None, 0.5, halve_single_width=True) == Sweep(1, 0.0, 0.0)

@@ -25,6 +25,7 @@ def by_gemmi(hkl: np.ndarray, plus: np.ndarray, minus: np.ndarray, name: str) ->
     return found
 
 
+@pytest.mark.requirement("AT-STR-009")
 @pytest.mark.parametrize("name", GROUPS)
 def test_expansion_keeps_bijvoet_mates(name):
     hkl, group = unique(name), gemmi.SpaceGroup(name)
@@ -39,6 +40,7 @@ def test_expansion_keeps_bijvoet_mates(name):
     assert merged.disagreeing == 0
 
 
+@pytest.mark.requirement("AT-STR-009")
 @pytest.mark.parametrize("name", GROUPS)
 def test_one_hand_stands_for_both(name):
     hkl = unique(name)
@@ -71,6 +73,7 @@ ABSENT = {
 }
 
 
+@pytest.mark.requirement("AT-STR-010")
 @pytest.mark.parametrize("name", ABSENT)
 def test_absences_are_those_of_international_tables(name):
     sphere, grid = whole(name)
@@ -84,6 +87,7 @@ def test_absences_are_those_of_international_tables(name):
     assert {tuple(index) for index in hkl[amplitudes == 0.0].tolist()} == expected
 
 
+@pytest.mark.requirement("AT-STR-009")
 @pytest.mark.parametrize("name", ["P 1 21/c 1", "F d d 2", "P 43 21 2", "R -3 c:H", "I a -3 d"])
 def test_another_origin_that_no_table_knows_changes_nothing(name):
     operations = gemmi.SpaceGroup(name).operations()
@@ -103,6 +107,7 @@ def test_another_origin_that_no_table_knows_changes_nothing(name):
     np.testing.assert_array_equal(found[0][2], found[1][2])
 
 
+@pytest.mark.requirement("AT-STR-011")
 @pytest.mark.parametrize("name", GROUPS)
 def test_what_is_missing_is_counted(name):
     hkl = unique(name)
@@ -139,6 +144,7 @@ def test_the_order_of_operations_changes_no_bit(name):
     np.testing.assert_array_equal(expand(rows, values, backwards).values, expand(rows, values, symmetry(name)).values)
 
 
+@pytest.mark.requirement("AT-STR-008")
 def test_rows_of_one_orbit_are_averaged():
     hkl = np.array([[1, 2, 3], [-1, -2, 3], [1, 2, 3], [-1, -2, -3], [2, 0, 0]])
     merged = merge(hkl, np.array([4.0, 4.02, 4.04, 9.0, 1.0]), symmetry("P 21 21 21"))

@@ -138,6 +138,7 @@ def test_pixels_that_cannot_be_traced(settings, pixel, says):
 
 # its two forms
 
+@pytest.mark.requirement("AT-TOOLS-002")
 def test_text_has_15_digits_and_ends_like_the_c_program(plan):
     trace, taken = trace_steps(plan, FAST, SLOW)
     text = format_steps(trace, taken)
@@ -151,6 +152,7 @@ def test_text_has_15_digits_and_ends_like_the_c_program(plan):
     assert text.endswith("as the C program prints it\n" + format_trace(trace))
 
 
+@pytest.mark.requirement("AT-TOOLS-002")
 def test_json_gives_back_every_bit(plan, steps, tmp_path):
     path = tmp_path / "t.json"
     path.write_text(traces.to_json(trace_pixel(plan, FAST, SLOW), steps, "1.0"))
@@ -179,6 +181,7 @@ def test_equal_traces_do_not_part(plan, steps):
     assert parted(plan, steps) is None
 
 
+@pytest.mark.requirement("AT-TOOLS-002")
 def test_planted_distance(plan, steps):
     panel = plan.panels[0]
     found = parted_on_panel(plan, steps, distance=panel.distance * (1.0 + 1e-6))
@@ -192,6 +195,7 @@ def test_planted_distance_as_a_user_would(steps):
     assert first_divergence(trace_steps(other, FAST, SLOW)[1], steps)[:2] == ("detector", "distance")
 
 
+@pytest.mark.requirement("AT-TOOLS-002")
 def test_planted_swapped_axes(plan, steps):
     panel = plan.panels[0]
     found = parted_on_panel(plan, steps, fast=panel.slow, slow=panel.fast)
