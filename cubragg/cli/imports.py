@@ -96,10 +96,11 @@ class Imported:
             raise ConfigError(replay.provenance["detector.convention"], "got a convention together with the detector "
                               f"of {self._names['panels']}, which defines its own axes; leave one of them out")
         if replay.get("beam.wavelength_A") is None:
-            raise FormatError(f"{self.models.unsaid or self._names['panels'] + ': no wavelength is given'}; "
-                              "give -lambda or -energy")
-        if self.models.unplaced and not replay.flagged & {"detector.distance_mm", "detector.close_distance_mm"}:
-            raise FormatError(f"{self.models.unplaced}; give -distance, the distance of the panel that the beam hits")
+            reason = self.models.missing_wavelength or f"{self._names['panels']}: no wavelength is given"
+            raise FormatError(f"{reason}; give -lambda or -energy")
+        reason = self.models.missing_distance
+        if reason and not replay.flagged & {"detector.distance_mm", "detector.close_distance_mm"}:
+            raise FormatError(f"{reason}; give -distance, the distance of the panel that the beam hits")
         move_panels(replay, self._names["panels"])
         replay.warnings += self._surprises(replay)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cubragg.cli.parser import Given
-from cubragg.experiment.catalog import MODELS, Model
+from cubragg.experiment.catalog import CATALOG, CatalogDetector
 
 LIST = "list"
 
@@ -18,15 +18,16 @@ def wants_list(line: Sequence[Given]) -> bool:
 def table() -> str:
     """Return the detector catalog as a table; binned versions share the row of the unbinned detector."""
     rows: list[tuple[str, ...]] = [("name", "detector", "pixels", "mm", "panels", "sensor", "binned: name and")]
-    rows += [_row(model, [name.removeprefix(model.name) for name, other in MODELS.items()
-                          if other.unbinned == model.name]) for model in MODELS.values() if not model.unbinned]
+    rows += [_row(detector, [name.removeprefix(detector.name) for name, other in CATALOG.items()
+                             if other.unbinned == detector.name])
+             for detector in CATALOG.values() if not detector.unbinned]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
                      for row in rows)
 
 
-def _row(model: Model, binnings: Sequence[str]) -> tuple[str, ...]:
-    module, (slow, fast) = model.module, model.shape
+def _row(detector: CatalogDetector, binnings: Sequence[str]) -> tuple[str, ...]:
+    module, (slow, fast) = detector.module, detector.shape
     sensor = module.material if module.sensor_um is None else f"{module.material} {module.sensor_um:g} um"
-    return (model.name, model.title, f"{fast} x {slow}", f"{module.pixel_mm:g}",
-            str(len(model.places) if model.separate else 1), sensor, " ".join(binnings))
+    return (detector.name, detector.title, f"{fast} x {slow}", f"{module.pixel_mm:g}",
+            str(len(detector.positions) if detector.separate else 1), sensor, " ".join(binnings))

@@ -138,7 +138,7 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
 
 
 def _check_truth(path: str, provenance: str) -> None:
-    from cubragg.io.reflections.truth import ending_of
+    from cubragg.io.reflections.write_reflection_table import ending_of
 
     try:
         ending_of(path)
@@ -291,11 +291,11 @@ class ImageFiles:
         write_bytes(path, self.job.experiment.to_toml().encode("utf-8"))
 
     def _write_truth(self, path: str) -> None:
-        from cubragg.io.reflections.truth import write_truth
+        from cubragg.io.reflections.write_reflection_table import write_reflection_table
 
         count = len(self._truth)
         self.figures["truth"] = f"{count} reflection{'s' * (count != 1)}"
-        write_truth(path, self._truth, self.number)
+        write_reflection_table(path, self._truth, self.number)
 
     def _write_float(self, path: str) -> None:
         from cubragg.io.images.raw import write_float

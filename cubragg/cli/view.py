@@ -226,7 +226,7 @@ def _from_models(models: ExperimentModels, given: Given, source: str, wavelength
     beam = models.beam or BeamModel((0.0, 0.0, -1.0))
     wavelength = given.wavelength_A or beam.wavelength_A or wavelength_A
     if wavelength is None:
-        raise FormatError(f"{models.unsaid or f'{source}: no wavelength is given'}; give -lambda")
+        raise FormatError(f"{models.missing_wavelength or f'{source}: no wavelength is given'}; give -lambda")
     models = replace(models, beam=beam)
     motion: dict[str, object] = {}
     if source and given.pixel_size_mm is not None:

@@ -45,14 +45,14 @@ class Cut(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Model:
+class CatalogDetector:
     """A detector of the catalog.
 
     Attributes
     ----------
     name, title
         The name on command lines, and the one that the maker uses.
-    module, places
+    module, positions
         Its module, and the position of each in the image.
     separate
         One panel for each module, in place of one panel with masked gaps.
@@ -63,15 +63,15 @@ class Model:
     name: str
     title: str
     module: Module
-    places: Positions
+    positions: Positions
     separate: bool = False
     unbinned: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
         """(slow, fast) size of the image [pixel]."""
-        return (max(slow for _, slow in self.places) + self.module.slow_pixels,
-                max(fast for fast, _ in self.places) + self.module.fast_pixels)
+        return (max(slow for _, slow in self.positions) + self.module.slow_pixels,
+                max(fast for fast, _ in self.positions) + self.module.fast_pixels)
 
     def modules(self) -> tuple[Cut, ...]:
         """Return its panels, as parts of one flat detector."""
@@ -80,9 +80,9 @@ class Model:
         if self.separate:
             size = module.fast_pixels, module.slow_pixels
             return tuple(Cut(*size, position, f"m{number}", module.material, None, trusted)
-                         for number, position in enumerate(self.places))
+                         for number, position in enumerate(self.positions))
         live = np.zeros(self.shape, dtype=bool)
-        for fast, slow in self.places:
+        for fast, slow in self.positions:
             live[slow:slow + module.slow_pixels, fast:fast + module.fast_pixels] = True
         slow_pixels, fast_pixels = self.shape
         mask = None if live.all() else live
@@ -126,30 +126,30 @@ _CCDS = (
 )
 
 
-def _models() -> Iterator[Model]:
+def _detectors() -> Iterator[CatalogDetector]:
     for name, title, columns, rows in _PILATUS_GRIDS:
-        yield Model(name, title, PILATUS, _grid(PILATUS, *PILATUS_GAPS, columns, rows))
+        yield CatalogDetector(name, title, PILATUS, _grid(PILATUS, *PILATUS_GAPS, columns, rows))
     for prefix, family, module, gaps in (("eiger", "EIGER", _EIGER, (10, 37)),
                                          ("eiger2-", "EIGER2", _EIGER2, (12, 38))):
         for name, title, columns, rows in _EIGER_GRIDS:
-            yield Model(prefix + name, f"{family} {title}", module, _grid(module, *gaps, columns, rows))
-    yield Model("jungfrau4m", "JUNGFRAU 4M", _JUNGFRAU, _grid(_JUNGFRAU, 8, 36, 2, 4), separate=True)
-    yield Model("jungfrau16m", "JUNGFRAU 16M", _JUNGFRAU, _JUNGFRAU_16M, separate=True)
+            yield CatalogDetector(prefix + name, f"{family} {title}", module, _grid(module, *gaps, columns, rows))
+    yield CatalogDetector("jungfrau4m", "JUNGFRAU 4M", _JUNGFRAU, _grid(_JUNGFRAU, 8, 36, 2, 4), separate=True)
+    yield CatalogDetector("jungfrau16m", "JUNGFRAU 16M", _JUNGFRAU, _JUNGFRAU_16M, separate=True)
     for name, title, pixels, edge, binnings in _CCDS:
         for binning in (1, *binnings):
             whole = Module(pixels // binning, pixels // binning, edge * binning, "Gd2O2S", None, 2**16 - 1)
             if binning == 1:
-                yield Model(name, title, whole, ((0, 0),))
+                yield CatalogDetector(name, title, whole, ((0, 0),))
             else:
-                yield Model(f"{name}-{binning}x{binning}", f"{title}, {binning} x {binning} pixels binned", whole,
-                            ((0, 0),), unbinned=name)
+                yield CatalogDetector(f"{name}-{binning}x{binning}", f"{title}, {binning} x {binning} pixels binned",
+                                      whole, ((0, 0),), unbinned=name)
 
 
 #: All detectors by name, in the order in which they are listed.
-MODELS: dict[str, Model] = {model.name: model for model in _models()}
+CATALOG: dict[str, CatalogDetector] = {detector.name: detector for detector in _detectors()}
 
 
-def find(where: str, name: str) -> Model:
+def find(where: str, name: str) -> CatalogDetector:
     """Return the detector of a name; case, blanks and punctuation do not matter.
 
     Parameters
@@ -162,12 +162,12 @@ def find(where: str, name: str) -> Model:
     ConfigError
         If there is none; the message has the nearest names.
     """
-    plain = {_plain(title): model for title, model in MODELS.items()}
+    plain = {_plain(title): detector for title, detector in CATALOG.items()}
     found = plain.get(_plain(name))
     if found is not None:
         return found
     near = [plain[match].name for match in difflib.get_close_matches(_plain(name), plain, n=3)]
-    hint = f"the nearest are {', '.join(near)}" if near else f"it has {', '.join(MODELS)}"
+    hint = f"the nearest are {', '.join(near)}" if near else f"it has {', '.join(CATALOG)}"
     raise ConfigError(where, f"got {name!r}, which is not in the detector catalog; {hint}")
 
 

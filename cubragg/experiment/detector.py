@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from cubragg import checks, units
 from cubragg.crystallography.vectors import Vector
 from cubragg.errors import ConfigError
-from cubragg.experiment.catalog import Model, find
+from cubragg.experiment.catalog import CatalogDetector, find
 from cubragg.experiment.conventions import (
     CONVENTIONS,
     PIVOTS,
@@ -184,7 +184,7 @@ class Detector:
             panel if panel.made_by is None else replace(panel) for panel in self.panels))
         check_panels(self.panels)
 
-    def _check_model(self, model: Model) -> None:
+    def _check_model(self, model: CatalogDetector) -> None:
         slow_pixels, fast_pixels = model.shape
         pixel = model.module.pixel_mm
         fixed = {"pixel_size_mm": pixel, "fast_pixels": fast_pixels, "slow_pixels": slow_pixels,
@@ -220,7 +220,7 @@ class Detector:
         """
         return cls(model=name, distance_mm=distance_mm, **overrides)
 
-    def _catalog(self) -> Model | None:
+    def _catalog(self) -> CatalogDetector | None:
         return None if self.model is None else find("detector.model", self.model)
 
     def pixel_mm(self) -> float:

@@ -35,7 +35,7 @@ class Step(NamedTuple):
 
     Attributes
     ----------
-    place
+    stage
         The stage: ``experiment``, ``detector``, ..., then ``layer 0, sub-pixel 1 0 (slow fast), source 2, phi 0,
         domain 3``, and ``pixel``.
     name, unit
@@ -46,7 +46,7 @@ class Step(NamedTuple):
         Smallest magnitude that rounding errors are compared with, needed for a factor that can be close to zero.
     """
 
-    place: str
+    stage: str
     name: str
     values: tuple[float | str, ...]
     unit: str = ""
@@ -248,12 +248,12 @@ class _Tracer:
         self._interpolate = interpolate
         self._first_pass = first_pass
         self._steps = steps
-        self._place = ""
+        self._stage = ""
         self._intensity_scale = 0.0
 
-    def _note(self, place: str, name: str, values: Sequence[float | str], unit: str = "", scale: float = 0.0) -> None:
+    def _note(self, stage: str, name: str, values: Sequence[float | str], unit: str = "", scale: float = 0.0) -> None:
         if self._steps is not None:
-            self._steps.append(Step(place, name, tuple(values), unit, scale if math.isfinite(scale) else 0.0))
+            self._steps.append(Step(stage, name, tuple(values), unit, scale if math.isfinite(scale) else 0.0))
 
     def run(self, fast: int, slow: int) -> PixelTrace:
         plan, layers, rules = self._plan, self._panel.layers, self._plan.rules
@@ -289,7 +289,7 @@ class _Tracer:
 
     def _sub_pixel(self, trace: PixelTrace, layer: int, sub_slow: int, sub_fast: int) -> None:
         plan, panel, rules = self._plan, self._panel, self._plan.rules
-        place = f"layer {layer}, sub-pixel {sub_slow} {sub_fast} (slow fast)"
+        stage = f"layer {layer}, sub-pixel {sub_slow} {sub_fast} (slow fast)"
         trace.position_m = self._position(trace.fast, trace.slow, layer, sub_slow, sub_fast)
         path = norm(trace.position_m)
         direction = unit(trace.position_m)
@@ -300,35 +300,35 @@ class _Tracer:
         if trace.capture_fraction == 0.0 or rules.running_thick:
             depth = panel.layers.step_m * panel.layers.mu_per_m / dot(direction, panel.normal)
             trace.capture_fraction = math.exp(-layer * depth) - math.exp(-(layer + 1) * depth)
-        self._note(place, "position", trace.position_m, "m")
-        self._note(place, "direction", direction)
-        self._note(place, "solid angle", (trace.omega,), "sr")
-        self._note(place, "capture fraction", (trace.capture_fraction,))
+        self._note(stage, "position", trace.position_m, "m")
+        self._note(stage, "direction", direction)
+        self._note(stage, "solid angle", (trace.omega,), "sr")
+        self._note(stage, "capture fraction", (trace.capture_fraction,))
         for number, (row, wavelength) in enumerate(zip(plan.sources.incident.tolist(),
                                                        plan.sources.wavelength_m.tolist(), strict=True)):
-            self._place = f"{place}, source {number}"
+            self._stage = f"{stage}, source {number}"
             q = ((direction[0] - row[0]) / wavelength, (direction[1] - row[1]) / wavelength,
                  (direction[2] - row[2]) / wavelength)
             trace.stol_per_m = 0.5 * norm(q)
             cut = plan.dmin > 0.0 and trace.stol_per_m > 0.0 and plan.dmin > 0.5 / trace.stol_per_m
-            self._note(self._place, "wavelength", (wavelength,), "m")
-            self._note(self._place, "incident", row)
-            self._note(self._place, "scattering vector", q, "1/m", 1.0 / wavelength)
-            self._note(self._place, "stol", (trace.stol_per_m,), "1/m", 1.0 / wavelength)
-            self._note(self._place, "resolution", ("cut by dmin" if cut else "kept",))
+            self._note(self._stage, "wavelength", (wavelength,), "m")
+            self._note(self._stage, "incident", row)
+            self._note(self._stage, "scattering vector", q, "1/m", 1.0 / wavelength)
+            self._note(self._stage, "stol", (trace.stol_per_m,), "1/m", 1.0 / wavelength)
+            self._note(self._stage, "resolution", ("cut by dmin" if cut else "kept",))
             if cut:
                 continue
             if trace.polar == 0.0 or rules.running_polar:
                 direction = unit(direction)
                 trace.polar = self._polarization(unit(tuple(row)), direction)
-            self._note(self._place, "polarization", (trace.polar,))
+            self._note(self._stage, "polarization", (trace.polar,))
             axes = plan.cell_axes
             if self._first_pass and plan.first_cell_axes is not None:
                 axes = plan.first_cell_axes
             self._first_pass = False
             for i, (a, b, c) in enumerate(axes.reshape(-1, 3, 3).tolist()):
                 phi, domain = divmod(i, axes.shape[1])
-                self._place = f"{place}, source {number}, phi {phi}, domain {domain}"
+                self._stage = f"{stage}, source {number}, phi {phi}, domain {domain}"
                 self._term(trace, q, (tuple(a), tuple(b), tuple(c)))
 
     def _position(self, fast: int, slow: int, layer: int, sub_slow: int, sub_fast: int) -> Vector:
@@ -358,34 +358,34 @@ class _Tracer:
         trace.hkl = tuple(dot(axis, q) for axis in cell)  # type: ignore[assignment]
         trace.hkl0 = tuple(math.ceil(index - 0.5) for index in trace.hkl)  # type: ignore[assignment]
         for name, axis in zip("abc", trace.cell_vectors_A, strict=True):
-            self._note(self._place, name, axis, "A")
-        self._note(self._place, "hkl", trace.hkl, scale=max(1.0, *map(abs, trace.hkl)))
-        self._note(self._place, "hkl0", trace.hkl0)
+            self._note(self._stage, name, axis, "A")
+        self._note(self._stage, "hkl", trace.hkl, scale=max(1.0, *map(abs, trace.hkl)))
+        self._note(self._stage, "hkl0", trace.hkl0)
         trace.F_latt = self._lattice_factor(trace.hkl, trace.hkl0)
         size = plan.cells[0] * plan.cells[1] * plan.cells[2]
-        self._note(self._place, "F_latt", (trace.F_latt,), scale=size)
+        self._note(self._stage, "F_latt", (trace.F_latt,), scale=size)
         if trace.F_latt == 0.0 and plan.water == 0.0:
-            self._note(self._place, "F_cell", ("not looked up",))
+            self._note(self._stage, "F_cell", ("not looked up",))
             return
         trace.F_cell = self._structure_factor(trace.hkl, trace.hkl0)
         term = trace.F_cell * trace.F_cell * trace.F_latt * trace.F_latt
         trace.intensity += term
         scale_of_term = trace.F_cell * trace.F_cell * abs(trace.F_latt) * size
         self._intensity_scale += scale_of_term
-        self._note(self._place, "F_cell", (trace.F_cell,), "electrons")
-        self._note(self._place, "term", (term,), scale=scale_of_term)
+        self._note(self._stage, "F_cell", (trace.F_cell,), "electrons")
+        self._note(self._stage, "term", (term,), scale=scale_of_term)
         for running, factor in ((rules.running_thick, trace.capture_fraction),
                                 (rules.running_polar, trace.polar), (rules.running_omega, trace.omega)):
             if running:
                 trace.intensity *= factor
                 self._intensity_scale *= factor
-        self._note(self._place, "I", (trace.intensity,), scale=self._intensity_scale)
+        self._note(self._stage, "I", (trace.intensity,), scale=self._intensity_scale)
 
     def _lattice_factor(self, hkl: Vector, hkl0: tuple[int, int, int]) -> float:
         shape, block = SHAPES[self._plan.crystal_shape], self._plan.block
         factors = shape.factors_along(hkl, block)
         for name, factor, n in zip("abc", factors, block.cells, strict=bool(factors)):
-            self._note(self._place, f"F_latt along {name}", (factor,), scale=n)
+            self._note(self._stage, f"F_latt along {name}", (factor,), scale=n)
         if factors:
             return math.prod(factors)
         index, whole = np.array(hkl)[:, None], np.array(hkl0, dtype=float)[:, None]

@@ -27,7 +27,7 @@ class Divergence(NamedTuple):
 
     Attributes
     ----------
-    place, name, unit
+    stage, name, unit
         Those of the step (see `Step`).
     ours, theirs
         Its values; ``None`` if a trace has no such step.
@@ -37,7 +37,7 @@ class Divergence(NamedTuple):
         Number of steps compared, including this one.
     """
 
-    place: str
+    stage: str
     name: str
     unit: str
     ours: tuple[float | str, ...] | None
@@ -49,7 +49,7 @@ class Divergence(NamedTuple):
     def __str__(self) -> str:
         unit = f" [{self.unit}]" if self.unit else ""
         before = "1 quantity that agrees" if self.number == 2 else f"{self.number - 1} quantities that agree"
-        lines = [f"first divergence: {self.place}: {self.name}{unit}, after {before}",
+        lines = [f"first divergence: {self.stage}: {self.name}{unit}, after {before}",
                  f"  here      {_shown(self.ours)}", f"  there     {_shown(self.theirs)}"]
         if not math.isnan(self.absolute):
             lines.append(f"  off by    {self.absolute:.6g} absolute, {self.relative:.6g} relative")
@@ -70,15 +70,15 @@ def format_steps(trace: PixelTrace, steps: Sequence[Step]) -> str:
 
 
 def _step_lines(steps: Sequence[Step]) -> Iterator[str]:
-    open_places: list[str] = []
+    open_stages: list[str] = []
     for step in steps:
-        places = step.place.split(", ")
+        stages = step.stage.split(", ")
         # "layer 0, sub-pixel 0 0": one level of indentation each, with a line where a new one begins.
-        for depth, place in enumerate(places):
-            if open_places[:depth + 1] != places[:depth + 1]:
-                yield "  " * depth + place
-        open_places = places
-        indent = "  " * len(places)
+        for depth, stage in enumerate(stages):
+            if open_stages[:depth + 1] != stages[:depth + 1]:
+                yield "  " * depth + stage
+        open_stages = stages
+        indent = "  " * len(stages)
         yield f"{indent}{step.name:<{_NAME_WIDTH - len(indent)}} {_digits(step.values)} {step.unit}".rstrip()
 
 
@@ -105,7 +105,7 @@ def from_json(path: Path | str) -> tuple[int, int, list[Step]]:
     """
     try:
         document = json.loads(read_text(path))
-        steps = [Step(str(entry["place"]), str(entry["name"]), tuple(entry["values"]), str(entry["unit"]),
+        steps = [Step(str(entry["stage"]), str(entry["name"]), tuple(entry["values"]), str(entry["unit"]),
                       float(entry["scale"])) for entry in document["steps"]]
         if not all(isinstance(value, str | int | float) for step in steps for value in step.values):
             raise ValueError("a value is neither a number nor a string")
@@ -146,7 +146,7 @@ def first_divergence(ours: Sequence[Step], theirs: Sequence[Step], tolerance: fl
     if len(ours) != len(theirs):
         number = min(len(ours), len(theirs)) + 1
         step = max(ours, theirs, key=len)[number - 1]
-        return Divergence(step.place, step.name, step.unit, step.values if len(ours) > len(theirs) else None,
+        return Divergence(step.stage, step.name, step.unit, step.values if len(ours) > len(theirs) else None,
                           step.values if len(theirs) > len(ours) else None, math.nan, math.nan, number)
     return None
 
@@ -167,7 +167,7 @@ def _difference(here: Step, there: Sequence[float | str], allowed: Sequence[floa
     elif here.values == values:
         return None
     size = max(_sizes(here, Step("", "", values)))
-    return Divergence(here.place, here.name, here.unit, here.values, values, apart,
+    return Divergence(here.stage, here.name, here.unit, here.values, values, apart,
                       apart / size if size else math.nan, number)
 
 
@@ -184,7 +184,7 @@ class _Line:
     ``digits`` > 0 is a number of significant digits (%g), < 0 of decimals (%f); 0 means words and whole numbers.
     """
 
-    place: str
+    stage: str
     name: str
     pattern: str
     digits: int = 6
@@ -244,7 +244,7 @@ class Printed(NamedTuple):
 
 
 def parse_printout(text: str, fast: int, slow: int) -> dict[tuple[str, str], Printed]:
-    """Parse the output of a run with ``-printout_pixel fast slow``, by place and name of the step.
+    """Parse the output of a run with ``-printout_pixel fast slow``, by stage and name of the step.
 
     Raises
     ------
@@ -262,7 +262,7 @@ def parse_printout(text: str, fast: int, slow: int) -> dict[tuple[str, str], Pri
         for line in lines:
             match = re.search(line.pattern, part, re.MULTILINE)
             if match:
-                found[line.place, line.name] = _printed(match.groups(), line.digits)
+                found[line.stage, line.name] = _printed(match.groups(), line.digits)
     if "polarization effect disabled" in header:
         found["beam", "Kahn factor"] = Printed(("off",), (0.0,))
     found.update(_tables(header, ("crystal", "crystal")))
@@ -287,14 +287,14 @@ def _half_unit(value: float, digits: int) -> float:
     return 0.500001 * 10.0 ** (math.floor(math.log10(abs(value))) + 1 - digits) if value else 0.0
 
 
-def _tables(text: str, places: tuple[str, str]) -> Iterator[tuple[tuple[str, str], Printed]]:
+def _tables(text: str, stages: tuple[str, str]) -> Iterator[tuple[tuple[str, str], Printed]]:
     """Cell axes, which are printed in columns."""
-    for title, place, star in (("real-space", places[0], ""), ("reciprocal-space", places[1], "*")):
+    for title, stage, star in (("real-space", stages[0], ""), ("reciprocal-space", stages[1], "*")):
         rows = re.search(rf"^{title} cell vectors.*\n.*\nX: (.*)\nY: (.*)\nZ: (.*)", text, re.MULTILINE)
         if rows:
             columns = zip(*(row.split() for row in rows.groups()), strict=True)
             for name, words in zip("abc", columns, strict=True):
-                yield (place, name + star), _printed(words, -8)
+                yield (stage, name + star), _printed(words, -8)
 
 
 def _listed(header: str) -> Iterator[tuple[tuple[str, str], Printed]]:
@@ -340,7 +340,7 @@ def printout_divergence(plan: Plan, trace: PixelTrace, text: str) -> tuple[Diver
     printed = parse_printout(text, trace.fast, trace.slow)
     number = 0
     for step in printable_steps(plan, trace):
-        there = printed.get((step.place, step.name))
+        there = printed.get((step.stage, step.name))
         # The C program prints uninitialized memory for a structure factor that it never looked up.
         if there is None or any(value != value for value in step.values):
             continue

@@ -55,8 +55,8 @@ class SubPixels:
     ----------
     position
         Positions relative to the crystal [m], float64 [3, n].
-    place
-        Fast and slow position of their middle in the pixel, 0 to 1.
+    centre
+        Fast and slow coordinate of their centre in the pixel, 0 to 1.
     path
         Distances from the crystal [m], float64 [n].
     direction
@@ -68,7 +68,7 @@ class SubPixels:
         self._plan, self._panel, self._layer, self._work = plan, panel, layer, work
         n = plan.oversample
         fast_edge, slow_edge = (edge / n for edge in panel.edges)
-        self.place = (sub_fast + 0.5) / n, (sub_slow + 0.5) / n
+        self.centre = (sub_fast + 0.5) / n, (sub_slow + 0.5) / n
         f = fast_edge * ((fast + panel.first_pixel[0]) * n + sub_fast) + fast_edge / 2.0
         s = slow_edge * ((slow + panel.first_pixel[1]) * n + sub_slow) + slow_edge / 2.0
         depth = panel.layers.depth_m(layer)

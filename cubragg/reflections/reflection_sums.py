@@ -203,7 +203,7 @@ class NumpySums(NumpyEngine):
         photons = term if factor is None else term * factor
         if keep is not None:
             photons = np.where(keep, photons, 0.0)
-        self._local.sums.add(self.codes.pack(hkl, entering), photons, (*sub.place, float(self._phi[orientation])))
+        self._local.sums.add(self.codes.pack(hkl, entering), photons, (*sub.centre, float(self._phi[orientation])))
 
     def _sums(self, flat: np.ndarray, code: np.ndarray, values: np.ndarray) -> ReflectionSums:
         pixel, inverse = np.unique(flat, return_inverse=True)

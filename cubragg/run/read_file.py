@@ -82,7 +82,7 @@ def _parts(models: ExperimentModels, wavelength_A: float | None, distance_mm: fl
         beam = models.beam or BeamModel((0.0, 0.0, -1.0))
         models = replace(models, beam=replace(beam, wavelength_A=wavelength_A))
     if distance_mm is not None:
-        models = replace(models, unplaced="")
+        models = replace(models, missing_distance="")
     parts = parts_of(models)
     if distance_mm is not None and parts.detector is not None:
         parts = replace(parts, detector=replace(parts.detector, distance_mm=distance_mm))

@@ -11,7 +11,7 @@ import pytest
 from cubragg import Detector, Panel
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
-from cubragg.experiment.catalog import MODELS
+from cubragg.experiment.catalog import CATALOG
 from cubragg.io.images.cbf import read_cbf
 from cubragg.io.images.raw import read_float
 from cubragg.io.images.smv import read_smv
@@ -27,7 +27,7 @@ def test_the_table(run):
     result = run("--detector list")
     assert result.exit_code == 0
     rows = {line.split()[0]: line for line in result.stdout.splitlines()}
-    assert rows.keys() - {"name"} == {name for name, model in MODELS.items() if not model.unbinned}
+    assert rows.keys() - {"name"} == {name for name, model in CATALOG.items() if not model.unbinned}
     assert rows["eiger16m"].split()[1:] == ["EIGER", "16M", "4150", "x", "4371", "0.075", "1", "Si", "450", "um"]
     assert rows["jungfrau16m"].split()[6:8] == ["0.075", "32"]
     assert rows["adsc-q315"].split()[-1] == "-2x2"

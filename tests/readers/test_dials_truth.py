@@ -11,7 +11,7 @@ import pytest
 
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.crystallography.frames import to_frame
-from cubragg.io.reflections.truth import write_truth
+from cubragg.io.reflections.write_reflection_table import write_reflection_table
 from cubragg.plan.plan import make_plan
 from cubragg.reflections.predict import reflection_table
 from cubragg.reflections.reflection_table import Flags
@@ -62,7 +62,7 @@ def answers(request, tmp_path_factory):
     plan = make_plan(experiment)
     truth = reflection_table(plan)
     path = tmp_path_factory.mktemp("truth") / "truth.refl"
-    write_truth(path, truth)
+    write_reflection_table(path, truth)
     geometry, turn = plan.geometry, plan.geometry.dials_rotation()
     described = {
         "table": str(path), "wavelength": 1.1, "phi": 20.0, "osc": 2.4, "dmin": 2.0,

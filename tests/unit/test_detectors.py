@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cubragg import ConfigError, Detector
-from cubragg.experiment.catalog import MODELS, find
+from cubragg.experiment.catalog import CATALOG, find
 from cubragg.experiment.panel import image_shape, live_pixels
 from support.messages import refusal
 
@@ -87,7 +87,7 @@ def test_published_sizes(name):
 @pytest.mark.parametrize("name", PYFAI)
 def test_pixels_are_those_of_pyfai(pyfai, name):
     shape, pixels_m, edges = pyfai[PYFAI[name]]
-    model = MODELS[name]
+    model = CATALOG[name]
     assert model.shape == shape
     rounded = 0.01 if name.startswith("adsc") else 1e-6
     assert [1e3 * pixel for pixel in pixels_m] == pytest.approx([model.module.pixel_mm] * 2, rel=rounded)
@@ -98,27 +98,27 @@ def test_pixels_are_those_of_pyfai(pyfai, name):
 @pytest.mark.requirement("AT-MODEL-001")
 def test_modules_of_the_jungfrau_16m():
     """Corners that PSI publishes for the modules of JF07T32V01 (fast, slow), some of them."""
-    places = MODELS["jungfrau16m"].places
-    assert len(places) == len(set(places)) == 32
-    assert [places[number] for number in (0, 1, 3, 12, 15, 16, 19, 28, 31)] == [
+    positions = CATALOG["jungfrau16m"].positions
+    assert len(positions) == len(set(positions)) == 32
+    assert [positions[number] for number in (0, 1, 3, 12, 15, 16, 19, 28, 31)] == [
         (68, 0), (1107, 0), (3185, 68), (68, 1650), (3185, 1718), (0, 2200), (3117, 2268), (0, 3850), (3117, 3918)]
     # In the middle a hole for the beam: columns 2146 to 2177 on both sides of row 2200 belong to no module.
-    assert not live(MODELS["jungfrau16m"])[2170:2195, 2100:2140].any()
+    assert not live(CATALOG["jungfrau16m"])[2170:2195, 2100:2140].any()
 
 
 def test_numbers_of_live_pixels():
     """Modules times their pixels."""
-    assert live(MODELS["pilatus6m"]).sum() == 60 * 487 * 195
-    assert live(MODELS["eiger16m"]).sum() == 32 * 1030 * 514
-    assert live(MODELS["eiger2-9m"]).sum() == 18 * 1028 * 512
-    assert live(MODELS["jungfrau16m"]).sum() == 32 * 1030 * 514
+    assert live(CATALOG["pilatus6m"]).sum() == 60 * 487 * 195
+    assert live(CATALOG["eiger16m"]).sum() == 32 * 1030 * 514
+    assert live(CATALOG["eiger2-9m"]).sum() == 18 * 1028 * 512
+    assert live(CATALOG["jungfrau16m"]).sum() == 32 * 1030 * 514
 
 
 @pytest.mark.requirement("AT-MODEL-005")
 def test_highest_counts():
-    assert MODELS["pilatus2m"].modules()[0].trusted == (0.0, 1048575.0)
-    assert MODELS["adsc-q315-2x2"].modules()[0].trusted == (0.0, 65535.0)
-    assert MODELS["jungfrau4m"].modules()[0].trusted is None
+    assert CATALOG["pilatus2m"].modules()[0].trusted == (0.0, 1048575.0)
+    assert CATALOG["adsc-q315-2x2"].modules()[0].trusted == (0.0, 65535.0)
+    assert CATALOG["jungfrau4m"].modules()[0].trusted is None
 
 
 @pytest.mark.parametrize(("spelled", "name"), [
@@ -140,7 +140,7 @@ def test_unknown_names(spelled, says):
 
 def test_the_beam_goes_to_the_middle():
     for name in ("pilatus6m", "jungfrau16m"):
-        model = MODELS[name]
+        model = CATALOG[name]
         for convention in ("mosflm", "denzo", "adxv", "xds", "dials"):
             geometry = Detector.named(name, convention=convention).geometry(None, "nanobragg")
             place = geometry.fbeam / geometry.pixel_size, geometry.sbeam / geometry.pixel_size

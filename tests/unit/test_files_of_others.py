@@ -168,7 +168,7 @@ def test_a_laboratory_image_without_wavelength():
     """-lambda gives it; without one there is no attenuation of the sensor."""
     models = read_models(mini_cbf("Pixel_size 172e-6 m x 172e-6 m", "Silicon sensor, thickness 0.00045 m",
                                   "Detector_distance 0.2 m", "Beam_xy (2.5, 1.5) pixels"))
-    assert (models.beam.wavelength_A, models.unsaid) == (None, "a.cbf: no Wavelength in the header")
+    assert (models.beam.wavelength_A, models.missing_wavelength) == (None, "a.cbf: no Wavelength in the header")
     panel, = models.panels
     assert panel.origin_mm == pytest.approx((-0.43, 0.258, -200.0))
     assert panel.thickness_um is None

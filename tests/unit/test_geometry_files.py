@@ -122,7 +122,7 @@ def test_units_of_the_beam(tmp_path, line, wavelength):
 def test_a_wavelength_in_a_data_file_stays_unsaid(tmp_path):
     models = told(tmp_path, GEOM.replace("9000 eV", "/LCLS/photon_energy_eV"))
     assert models.beam.wavelength_A is None
-    assert models.unsaid.endswith("x.geom:2: photon_energy = /LCLS/photon_energy_eV refers to a data file")
+    assert models.missing_wavelength.endswith("x.geom:2: photon_energy = /LCLS/photon_energy_eV refers to a data file")
 
 
 def crystfel_places(text: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]]:

@@ -24,7 +24,7 @@ from cubragg.engine import kernel_params
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.reference import numpy_engine
 from cubragg.engine.reference.numpy_engine import NumpyEngine
-from cubragg.experiment.catalog import MODELS, Model, Module
+from cubragg.experiment.catalog import CATALOG, CatalogDetector, Module
 from cubragg.experiment.panel import check_panels, live_pixels, overlaps_in_space
 from cubragg.io.geometry.crystfel import read_geom
 from cubragg.parity.pixel_trace import trace_pixel, trace_steps
@@ -71,12 +71,12 @@ def cut(experiment, columns, rows):
     slow, fast = before.shape()
     fast_pixels, slow_pixels = columns * max(fast // columns, 1), rows * max(slow // rows, 1)
     module = Module(fast_pixels // columns, slow_pixels // rows, before.pixel_mm(), "Si", None, None)
-    places = tuple((left * module.fast_pixels, top * module.slow_pixels) for top in range(rows)
-                   for left in range(columns))
+    positions = tuple((left * module.fast_pixels, top * module.slow_pixels) for top in range(rows)
+                      for left in range(columns))
     whole = dataclasses.replace(experiment, detector=dataclasses.replace(
         before, fast_pixels=fast_pixels, slow_pixels=slow_pixels), sampling=dataclasses.replace(
         experiment.sampling, mask=None, roi=None))
-    with mock.patch.dict(MODELS, {"modules": Model("modules", "Modules", module, places, separate=True)}):
+    with mock.patch.dict(CATALOG, {"modules": CatalogDetector("modules", "Modules", module, positions, separate=True)}):
         yield dataclasses.replace(whole, detector=dataclasses.replace(whole.detector, model="modules")), whole
 
 
@@ -469,7 +469,7 @@ def test_panels_of_a_plan():
 def test_a_trace_names_the_panel():
     plan = make_plan(hang(small_experiment(), tilted_panels()))
     _, steps = trace_steps(plan, 16, 14)
-    values = {step.name: step.values for step in steps if step.place == "detector"}
+    values = {step.name: step.values for step in steps if step.stage == "detector"}
     assert values["panel"] == ("3 p3",)
     assert values["panel's first pixel in the image"] == (15, 12)
     assert values["pixel size"] == pytest.approx((0.5e-3, 0.6e-3))

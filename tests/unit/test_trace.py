@@ -56,8 +56,8 @@ def parted(plan, steps, **parts):
     return first_divergence(trace_steps(changed(plan, **parts), FAST, SLOW)[1], steps)
 
 
-def values_of(steps, name, place=None):
-    return [step.values for step in steps if step.name == name and place in (None, step.place)]
+def values_of(steps, name, stage=None):
+    return [step.values for step in steps if step.name == name and stage in (None, step.stage)]
 
 
 # what a trace holds
@@ -71,14 +71,14 @@ def test_every_sample_is_there(plan, steps):
     assert len(values_of(steps, "hkl")) == len(values_of(steps, "I")) - 1 == 8 * sub_pixels
     assert steps[-1].name == "photons"
     assert steps[0][:3] == ("experiment", "wavelength", (1.5e-10,))
-    assert {step.place for step in steps} >= {"detector", "crystal", "rotation", "beam", "sampling", "pixel",
+    assert {step.stage for step in steps} >= {"detector", "crystal", "rotation", "beam", "sampling", "pixel",
                                               "layer 1, sub-pixel 1 0 (slow fast), source 1, phi 0, domain 1"}
 
 
 def test_steps_follow_from_one_another(plan, steps):
     """Those of one sample, worked out again from those before it."""
-    place = "layer 1, sub-pixel 0 1 (slow fast), source 1, phi 1, domain 0"
-    sample = {step.name: step.values for step in steps if place.startswith(step.place)}
+    stage = "layer 1, sub-pixel 0 1 (slow fast), source 1, phi 1, domain 0"
+    sample = {step.name: step.values for step in steps if stage.startswith(step.stage)}
     x, y, z = sample["position"]
     path = math.hypot(x, y, z)
     assert sample["direction"] == pytest.approx((x / path, y / path, z / path), rel=1e-14)
@@ -165,7 +165,7 @@ def test_json_gives_back_every_bit(plan, steps, tmp_path):
 @pytest.mark.parametrize(("text", "says"), [
     ("{}", ("", "trace", "'steps'")),
     ("[1]", ("", "trace", "indices must be integers")),
-    ('{"fast": 1, "slow": 2, "steps": [{"place": "a", "name": "b", "values": [[]], "unit": "", "scale": 0}]}',
+    ('{"fast": 1, "slow": 2, "steps": [{"stage": "a", "name": "b", "values": [[]], "unit": "", "scale": 0}]}',
      ("", "trace", "neither")),
 ])
 def test_json_that_is_no_trace(tmp_path, text, says):
@@ -330,7 +330,7 @@ def test_a_printout_that_agrees(upright):
     assert printout_divergence(upright, *printout(upright)) == (None, 42)
 
 
-@pytest.mark.parametrize(("old", "new", "place", "name"), [
+@pytest.mark.parametrize(("old", "new", "stage", "name"), [
     ("wave=1.5e-10", "wave=1.50001e-10", "experiment", "wavelength"),
     ("distance=0.06 ", "distance=0.0600001 ", "detector", "distance"),
     ("X-AXIS= 0 0 1", "X-AXIS= 0 -1 0", "detector", "fast axis"),
@@ -341,10 +341,10 @@ def test_a_printout_that_agrees(upright):
     ("Kahn polarization factor: 0.000000", "polarization effect disabled", "beam", "Kahn factor"),
     (" F_cell=100 ", " F_cell=101 ", "pixel", "F_cell"),
 ])
-def test_a_printout_that_parts(upright, old, new, place, name):
+def test_a_printout_that_parts(upright, old, new, stage, name):
     trace, text = printout(upright, planted=(old, new))
     found, count = printout_divergence(upright, trace, text)
-    assert found[:2] == (place, name)
+    assert found[:2] == (stage, name)
     assert found.number == count
 
 

@@ -60,16 +60,17 @@ def read_geom(path: Path | str) -> ExperimentModels:
         raise FormatError(f"{path}: there is no panel; a line of a panel is 'name/{_PIXELS[0]} = value'")
     used = {name: section for name, section in panels.items()
             if _text(section, "no_index", "0").lower() in ("0", "false")}
-    clens, unplaced = _camera_lengths(path, used)
+    clens, missing_distance = _camera_lengths(path, used)
     found = [_panel(path, name, section, clens[name]) for name, section in used.items()]
     pixels_mm = {name: _pixel_mm(path, section) for name, section in used.items()}
     if not found:
         raise FormatError(f"{path}: no_index excludes all {len(panels)} panels; at least one must remain")
     for name, section in bad.items():
         found = _masked(path, name, section, pixels_mm, found)
-    wavelength, unsaid = _wavelength(path, common)
+    wavelength, missing_wavelength = _wavelength(path, common)
     return ExperimentModels(BeamModel((0.0, 0.0, -1.0), wavelength), tuple(_in_one_image(panels, found)),
-                  warnings=_shifts_left_out(path, used), unsaid=unsaid, unplaced=unplaced)
+                            warnings=_shifts_left_out(path, used), missing_wavelength=missing_wavelength,
+                            missing_distance=missing_distance)
 
 
 def _sections(path: Path | str) -> tuple[_Section, dict[str, _Section], dict[str, _Section]]:

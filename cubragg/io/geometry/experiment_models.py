@@ -61,7 +61,7 @@ class CrystalModel:
 
 @dataclass(frozen=True)
 class ExperimentModels:
-    """ExperimentModels of an experiment; ``None`` or empty if a file does not have one.
+    """What files of other programs describe of an experiment; ``None`` or empty if they do not describe a part.
 
     Attributes
     ----------
@@ -73,9 +73,9 @@ class ExperimentModels:
         Unit vector of the rotation axis in the laboratory; positive rotation is right-handed.
     warnings
         Warnings for the user about these models.
-    unsaid
+    missing_wavelength
         If there is no wavelength, the reason.
-    unplaced
+    missing_distance
         If the distance of the panels is a nominal one, the reason.
     """
 
@@ -85,14 +85,14 @@ class ExperimentModels:
     scan: ScanModel | None = None
     crystal: CrystalModel | None = None
     warnings: tuple[str, ...] = ()
-    unsaid: str = ""
-    unplaced: str = ""
+    missing_wavelength: str = ""
+    missing_distance: str = ""
 
     def over(self, other: ExperimentModels) -> ExperimentModels:
         """Return these models, with missing ones, and missing values of the beam, from ``other``."""
         mine = {name: value for name, value in vars(self).items() if value}
         merged = {**vars(other), **mine, "warnings": (*other.warnings, *self.warnings),
-                  "unplaced": (self if self.panels else other).unplaced}
+                  "missing_distance": (self if self.panels else other).missing_distance}
         if self.beam and other.beam:
             known = {name: value for name, value in vars(self.beam).items() if value is not None}
             merged["beam"] = dataclasses.replace(other.beam, **known)

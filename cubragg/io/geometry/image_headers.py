@@ -140,9 +140,9 @@ def read_cbf_models(path: Path | str) -> ExperimentModels:
     beam_fast, beam_slow = _numbers(path, header, "Beam_xy", 2)
     distance_m, = _numbers(path, header, "Detector_distance", 1)
     _positive(path, "Detector_distance", distance_m)
-    wavelength, unsaid = None, f"{path}: no Wavelength in the header"
+    wavelength, missing_wavelength = None, f"{path}: no Wavelength in the header"
     if "Wavelength" in header:
-        wavelength, unsaid = _positive(path, "Wavelength", *_numbers(path, header, "Wavelength", 1)), ""
+        wavelength, missing_wavelength = _positive(path, "Wavelength", *_numbers(path, header, "Wavelength", 1)), ""
     fast_mm, slow_mm = (1000.0 * _positive(path, "Pixel_size", edge) for edge in (fast_m, slow_m))
     material, thickness = _sensor(header)
     depth = attenuation_um(material, wavelength) if thickness and wavelength else None
@@ -161,10 +161,9 @@ def read_cbf_models(path: Path | str) -> ExperimentModels:
     start, width = (_optional(header, key) or 0.0 for key in ("Start_angle", "Angle_increment"))
     spindle, start = (_SPINDLE, start) if width >= 0.0 else ((-1.0, 0.0, 0.0), -start)
     beam = BeamModel(_BEAM, wavelength, fraction, None if fraction is None else (0.0, 1.0, 0.0))
-    return ExperimentModels(beam, (panel,),
-                  spindle, ScanModel(start, abs(width), _optional(header, "Exposure_time") or None),
-                  warnings=tuple(warnings),
-                  unsaid=unsaid)
+    scan = ScanModel(start, abs(width), _optional(header, "Exposure_time") or None)
+    return ExperimentModels(beam, (panel,), spindle, scan, warnings=tuple(warnings),
+                            missing_wavelength=missing_wavelength)
 
 
 def _positive(path: Path | str, key: str, value: float) -> float:

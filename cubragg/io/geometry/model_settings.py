@@ -71,10 +71,10 @@ def parts_of(models: ExperimentModels) -> ExperimentParts:
         If there are panels without a wavelength or a distance, or no experiment can have these models.
     """
     if models.panels and (models.beam is None or models.beam.wavelength_A is None):
-        raise ConfigError("wavelength_A", f"{models.unsaid or 'no wavelength is given'}; give wavelength_A")
-    if models.unplaced:
-        raise ConfigError("distance_mm", f"{models.unplaced}; give distance_mm, the distance of the panel that the "
-                          "beam hits")
+        raise ConfigError("wavelength_A", f"{models.missing_wavelength or 'no wavelength is given'}; give wavelength_A")
+    if models.missing_distance:
+        raise ConfigError("distance_mm", f"{models.missing_distance}; give distance_mm, the distance of the panel "
+                          "that the beam hits")
     sections: dict[str, dict[str, Any]] = {}
     for name, value in settings_of(models).items():
         section, _, field = name.partition(".")

@@ -40,7 +40,7 @@ def ending_of(path: Path | str) -> str:
     return form
 
 
-def write_truth(path: Path | str, truth: ReflectionTable, image: int = 0) -> None:
+def write_reflection_table(path: Path | str, table: ReflectionTable, image: int = 0) -> None:
     """Write a reflection table in the format of the file's suffix.
 
     Parameters
@@ -57,13 +57,13 @@ def write_truth(path: Path | str, truth: ReflectionTable, image: int = 0) -> Non
     """
     writers: dict[str, Callable[[Path | str, ReflectionTable, int], None]] = {
         "csv": _write_csv, "hdf5": _write_hdf5, "refl": write_refl}
-    writers[ending_of(path)](path, truth, image)
+    writers[ending_of(path)](path, table, image)
 
 
-def _settings(truth: ReflectionTable, image: int) -> dict[str, tuple[object, str]]:
+def _settings(table: ReflectionTable, image: int) -> dict[str, tuple[object, str]]:
     """Settings of the experiment that the reflections refer to: name -> value and unit."""
-    plan, orientation = truth.plan, truth.orientation
-    dials = orientation_in_dials_frame(truth)
+    plan, orientation = table.plan, table.orientation
+    dials = orientation_in_dials_frame(table)
     found: dict[str, tuple[object, str]] = {
         "program": (f"cubragg {version()}", ""),
         "wavelength": (units.angstrom_from_m(plan.wavelength), "A"),
@@ -75,7 +75,7 @@ def _settings(truth: ReflectionTable, image: int) -> dict[str, tuple[object, str
         "beam": (np.array(plan.geometry.beam), ""),
         "mosaic_domains": (len(plan.mosaic.rotations), ""),
         "sources": (len(plan.sources.wavelength_m), ""),
-        "min_photons": (truth.min_photons, "photons"),
+        "min_photons": (table.min_photons, "photons"),
         "cell": (np.array(orientation.cell), "A, deg"),
         "A": (orientation.A, "1/A"), "A_mid": (orientation.A_mid, "1/A"), "U": (orientation.U, ""),
         "B": (orientation.B, "1/A"), "A_dials": (dials["A"], "1/A"), "U_dials": (dials["U"], ""),
@@ -91,39 +91,39 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _write_csv(path: Path | str, truth: ReflectionTable, image: int) -> None:
+def _write_csv(path: Path | str, table: ReflectionTable, image: int) -> None:
     """Write comment lines, a line of names with units, and a line for each reflection."""
     text = io.StringIO()
-    for name, (value, unit) in _settings(truth, image).items():
+    for name, (value, unit) in _settings(table, image).items():
         text.write(f"# {name}{f' [{unit}]' * bool(unit)}: {_plain(value)}\n")
-    for number, panel in enumerate(truth.panels):
+    for number, panel in enumerate(table.panels):
         if panel.name:
             text.write(f"# panel {number}: {panel.name}, at {panel.offset[0]} {panel.offset[1]} (fast slow) px\n")
-    table = truth.as_dict()
+    columns = table.as_dict()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([f"{name} [{unit}]" if unit else name for name, unit in _UNITS.items()])
     shown = []
-    for column in table.values():
+    for column in columns.values():
         whole = column.dtype.kind in "ib"
         shown.append([str(int(value)) if whole else f"{value:.10g}" for value in column.tolist()])
     writer.writerows(zip(*shown, strict=True))
     write_bytes(path, text.getvalue().encode("utf-8"))
 
 
-def _write_hdf5(path: Path | str, truth: ReflectionTable, image: int) -> None:
+def _write_hdf5(path: Path | str, table: ReflectionTable, image: int) -> None:
     """Write ``/reflections`` (a data set for each column), ``/settings`` and ``/panels``, all with units."""
     import h5py
 
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         group = file.create_group("reflections")
-        for name, column in truth.as_dict().items():
+        for name, column in table.as_dict().items():
             group.create_dataset(name, data=column).attrs["units"] = _UNITS[name]
         settings = file.create_group("settings")
-        for name, (value, unit) in _settings(truth, image).items():
+        for name, (value, unit) in _settings(table, image).items():
             settings.create_dataset(name, data=value).attrs["units"] = unit
         panels = file.create_group("panels")
-        panels.create_dataset("name", data=[panel.name for panel in truth.panels])
-        panels.create_dataset("offset", data=[panel.offset for panel in truth.panels]).attrs["units"] = "px"
+        panels.create_dataset("name", data=[panel.name for panel in table.panels])
+        panels.create_dataset("offset", data=[panel.offset for panel in table.panels]).attrs["units"] = "px"
         for name, attribute, unit in (("pix0", "origin_mm", "mm"), ("fast", "fast", ""), ("slow", "slow", "")):
-            vectors = np.array([getattr(panel, attribute) for panel in truth.panels])
+            vectors = np.array([getattr(panel, attribute) for panel in table.panels])
             panels.create_dataset(name, data=vectors).attrs["units"] = unit
