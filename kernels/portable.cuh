@@ -1,7 +1,7 @@
 // Macros and functions that differ between compilers: NVRTC and nvcc for the GPU, g++ or clang++ for the CPU.
 //
 // A block renders a tile of pixels. On the GPU it has one thread per pixel, and FOR_T is executed once by that thread;
-// on the CPU a block is one OpenMP task, and FOR_T is a vector loop over the pixels. Per-pixel values that persist from
+// on the CPU a thread executes a whole block, and FOR_T is a vector loop over the pixels. Per-pixel values that persist from
 // one FOR_T to the next, in a function or a struct, are declared with PRIV and accessed with L(): a register on the
 // GPU, an array element on the CPU; PRIV_ARGUMENT declares a function parameter of that kind. A function that uses `t`
 // itself begins with THREAD. Loops over sub-pixels, sources and orientations are outside FOR_T, so that on the CPU the

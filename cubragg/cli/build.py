@@ -19,7 +19,7 @@ from cubragg.cli.overrides import move_panels
 from cubragg.cli.parser import Given
 from cubragg.cli.settings_builder import Replay
 from cubragg.crystallography.vectors import Matrix, Vector, scale
-from cubragg.engine.select import Backend, Precision
+from cubragg.engine.select import MAX_THREADS, Backend, Precision
 from cubragg.errors import ConfigError
 from cubragg.experiment import Beam, Detector, Experiment, StructureFactors
 from cubragg.experiment.conventions import pivot_in_force
@@ -27,6 +27,8 @@ from cubragg.experiment.experiment import Semantics
 from cubragg.nanobragg.random_stream import MAX_SEED
 from cubragg.view.colours import Style
 
+#: Largest number of images of a series, whose file names are all checked before the first is rendered.
+MAX_IMAGES = 100_000
 #: Picture settings that need matplotlib.
 MARKS = ("rings", "spots", "zoom")
 _CENTRES = ("xbeam_mm", "ybeam_mm", "xclose_mm", "yclose_mm", "orgx", "orgy")
@@ -181,8 +183,10 @@ def _settings(replay: Replay) -> Settings:
         checks.integer("run.seed", "the seed", run["seed"], at_least=0, at_most=MAX_SEED)
         checks.integer("run.device", "the number of the GPU", run.get("device", Settings.device), at_least=0)
         checks.number("run.cull", "the tolerance", run.get("cull", Settings.cull), at_least=0.0, below=1.0)
-        checks.integer("run.threads", "the number of threads", run.get("threads"), optional=True, at_least=1)
-        checks.integer("run.images", "the number of images", run.get("images", Settings.images), at_least=1)
+        checks.integer("run.threads", "the number of threads", run.get("threads"), optional=True, at_least=1,
+                       at_most=MAX_THREADS)
+        checks.integer("run.images", "the number of images", run.get("images", Settings.images), at_least=1,
+                       at_most=MAX_IMAGES)
     traced = [(replay.provenance[f"run.{name}"], *run[name][::step])
               for name, step in (("printout_pixel", 1), ("trace_pixel", -1)) if name in run]
     known = {name: run[name] for name in Settings.__dataclass_fields__ if name in run}

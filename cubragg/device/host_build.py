@@ -31,11 +31,21 @@ from cubragg.errors import BackendUnavailable, KernelBuildError
 
 _COMPILERS = ("c++", "g++", "clang++")
 #: -ffast-math is left out, because it reorders sums. Fused multiply-adds are written explicitly in the kernels.
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math",
-         "-fno-signed-zeros", "-ffp-contract=off")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp-simd", "-pthread", "-fno-math-errno",
+         "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=off")
 _LIBRARY, _CHECKSUM = "kernels.so", "sha256"
 _ERROR = re.compile(r"^(?P<line>[^:\n]+:\d+)(?::\d+)?: (?:fatal )?error: (?P<what>.+)$", re.MULTILINE)
 _lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """Replace the lock in a forked child: a thread of the parent may hold it, and would never release it here."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 Check = Callable[[Sequence[int], Sequence[int], Sequence[Any]], None]
 
@@ -60,18 +70,28 @@ def find_compiler() -> Compiler:
     Raises
     ------
     BackendUnavailable
-        If there is none.
+        If there is none, or ``$CXX`` has an open quotation mark.
     KernelBuildError
         If it cannot be run.
     """
     requested = os.environ.get("CXX", "").strip()
-    for command in ([shlex.split(requested)] if requested else [[name] for name in _COMPILERS]):
+    for command in ([_words("CXX")] if requested else [[name] for name in _COMPILERS]):
         path = shutil.which(command[0])
         if path is not None:
             return Compiler((path, *command[1:]), _predefined((path, *command[1:])))
     raise BackendUnavailable(
         f"backend cpu: got CXX={requested}, which is not a program; set CXX to a C++ compiler" if requested else
         "backend cpu: no C++ compiler was found (c++, g++, clang++); install one, set CXX, or use --backend numpy")
+
+
+def _words(variable: str) -> list[str]:
+    """The words of an environment variable, split as a shell does."""
+    text = os.environ.get(variable, "")
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise BackendUnavailable(f"backend cpu: got {variable}={text} ({error}); words as in a shell, with quotation "
+                                 "marks closed, are accepted") from None
 
 
 @functools.cache
@@ -123,8 +143,19 @@ def usable_cache() -> Path:
 @functools.cache
 def _private_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="cubragg-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _remove_at_exit(folder)
     return folder
+
+
+def _remove_at_exit(folder: Path) -> None:
+    """Remove a folder when this process ends, and not when a forked child does."""
+    owner = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
 
 
 def _is_private(path: Path) -> bool:
@@ -181,8 +212,9 @@ def build(text: str, defines: Sequence[str], cache: Path | None = None) -> Path:
         If the compiler fails; the message contains its first error with file and line.
     """
     compiler = find_compiler()
-    options = [*FLAGS, *defines, *shlex.split(os.environ.get("CUBRAGG_CXXFLAGS", ""))]
-    key = hashlib.sha256("\0".join([text, *options, *compiler.command, compiler.predefined]).encode()).hexdigest()
+    options = [*FLAGS, *defines, *_words("CUBRAGG_CXXFLAGS")]
+    key = hashlib.sha256("\0".join([text, *options, *compiler.command, compiler.predefined])
+                         .encode("utf-8", "surrogateescape")).hexdigest()
     cache = cache or usable_cache()
     final = cache / f"kernels-{key[:32]}"
     if not _is_complete(final):
@@ -226,7 +258,7 @@ def _moved(fresh: Path, final: Path) -> Path:
             shutil.rmtree(broken, ignore_errors=True)
             if broken.exists() and not broken.is_dir():
                 broken.unlink()
-    atexit.register(shutil.rmtree, fresh, ignore_errors=True)
+    _remove_at_exit(fresh)
     return fresh
 
 
@@ -258,7 +290,7 @@ def load(text: str, defines: Sequence[str]) -> ctypes.CDLL:
 class HostKernel:
     """A kernel entry point that is called like CuPy's RawKernel: ``kernel(grid, block, args)``.
 
-    The struct is passed by value, arrays by address. ``threads`` OpenMP threads share the blocks.
+    The struct is passed by value, arrays by address. ``threads`` threads share the blocks.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@
 #ifndef CUBRAGG_HOST_LAUNCH_HPP
 #define CUBRAGG_HOST_LAUNCH_HPP
 
+#include "host_threads.hpp"
 #include "portable.cuh"
 
 template <typename T> struct Bare { typedef T type; };
@@ -31,12 +32,9 @@ template <typename... Args> static void run_block(void (*kernel)(Args...), int c
 template <typename... Args>
 static void launch(void (*kernel)(Args...), int columns, int rows, int threads, void **arguments)
 {
-    const long long blocks = (long long)columns * rows;
-    (void)threads;
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-    for (long long block = 0; block < blocks; ++block) {
+    run_parallel((long long)columns * rows, threads, [=](long long block) {
         run_block(kernel, (int)(block % columns), (int)(block / columns), arguments);
-    }
+    });
 }
 
 #define HOST_ENTRY(name) \

@@ -22,6 +22,8 @@ Precision = Literal["auto", "double", "mixed", "single"]
 Method = Literal["sampled"]
 #: In the order in which ``auto`` tries them.
 BACKENDS = ("cuda", "cpu", "numpy")
+#: Largest number of CPU threads that a caller may ask for.
+MAX_THREADS = 1024
 
 
 class Engine(Protocol):
@@ -48,6 +50,17 @@ class Selection(NamedTuple):
     backend: str
     precision: str
     fallback: str
+
+
+def check_threads(threads: int | None) -> None:
+    """Check a number of CPU threads.
+
+    Raises
+    ------
+    ConfigError
+        If it is not a whole number from 1 to `MAX_THREADS`.
+    """
+    checks.integer("threads", "the number of threads", threads, optional=True, at_least=1, at_most=MAX_THREADS)
 
 
 def check_method(method: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from cubragg import checks, units
 from cubragg.crystallography.vectors import Vector, rotate_axis, scale, unit
 from cubragg.errors import ConfigError
-from cubragg.nanobragg.fill_range import Sweep, fill_range
+from cubragg.nanobragg.fill_range import MAX_STEPS, Sweep, fill_range
 
 #: Fluence [photons/m^2] for which r_e^2 * fluence = 1, the default of nanoBragg.
 DEFAULT_FLUENCE = 125932015286227086360700780544.0
@@ -118,10 +118,10 @@ class Beam:
                 checks.number(f"beam.{name}", f"divergence {part}", getattr(self, name), "mrad",
                               optional=True, at_least=0.0)
             checks.integer(f"beam.{axis}_steps", "the number of divergence steps",
-                           getattr(self, f"{axis}_steps"), optional=True, at_least=0)
+                           getattr(self, f"{axis}_steps"), optional=True, at_least=0, at_most=MAX_STEPS)
         checks.number("beam.dispersion_percent", "dispersion", self.dispersion_percent, "%", at_least=0.0)
         checks.integer("beam.dispersion_steps", "the number of dispersion steps", self.dispersion_steps,
-                       optional=True, at_least=0)
+                       optional=True, at_least=0, at_most=MAX_STEPS)
         if self.flux != 0.0 and self.exposure_s > 0.0 and self.beamsize_mm == 0.0:
             raise ConfigError("beam.beamsize_mm", "got 0 mm; with a flux the beam size must be > 0 mm")
         if self.dispersion_percent >= 200.0:
@@ -179,8 +179,19 @@ class Beam:
                          1.0 if source.weight is None else source.weight))
         return rows
 
+    def _most_steps(self, horizontal: Sweep, vertical: Sweep, dispersion: Sweep) -> str:
+        """Return the setting that makes the largest number of sources."""
+        if dispersion.count >= max(horizontal.count, vertical.count):
+            return "beam.dispersion_steps"
+        axis = "hdiv" if horizontal.count >= vertical.count else "vdiv"
+        return f"beam.{axis}_step{'_mrad' if getattr(self, f'{axis}_steps') is None else 's'}"
+
     def _generated(self, beam: Vector, polar: Vector, vert: Vector, horizontal: Sweep, vertical: Sweep,
                    dispersion: Sweep) -> list[tuple[Vector, float, float]]:
+        if horizontal.count * vertical.count * dispersion.count > MAX_STEPS:
+            raise ConfigError(self._most_steps(horizontal, vertical, dispersion), "got "
+                              f"{_at_most(horizontal)} x {_at_most(vertical)} divergence points of "
+                              f"{_at_most(dispersion)} wavelengths; at most {MAX_STEPS} sources are accepted")
         wavelength = units.m_from_angstrom(self.wavelength_A)
         spectrum = [wavelength * (1.0 + dispersion.step * i - dispersion.width / 2.0)
                     for i in range(dispersion.count)]
@@ -199,6 +210,11 @@ class Beam:
                               "points, all outside the ellipse of round divergence; give a step that divides the "
                               "range, or -square_div")
         return rows
+
+
+def _at_most(sweep: Sweep) -> str:
+    """Return the number of points as text; above the limit it is not known."""
+    return f"more than {MAX_STEPS}" if sweep.count > MAX_STEPS else str(sweep.count)
 
 
 def _outside_ellipse(h: float, horizontal: Sweep, v: float, vertical: Sweep) -> bool:

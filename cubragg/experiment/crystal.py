@@ -14,9 +14,12 @@ from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.shapes import DEFAULT_SHAPE, SETTINGS
 from cubragg.crystallography.vectors import Matrix, Vector, cross, dot, norm, rescale, rotate_xyz, scale
 from cubragg.errors import ConfigError
+from cubragg.nanobragg.fill_range import MAX_STEPS
 from cubragg.nanobragg.random_stream import MAX_SEED, ReferenceStream, random_misset, rotation_matrix
 
 DEFAULT_MOSAIC_SEED = 12345678
+#: Largest number of unit cells along an axis, an int of the C program.
+_MAX_CELLS = 2**31 - 1
 _IDENTITY: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -103,7 +106,7 @@ class Crystal:
         checks.integer("crystal.misset_seed", "the misset seed", self.misset_seed, optional=True,
                        at_least=0, at_most=MAX_SEED)
         for count in self.cells:
-            checks.integer("crystal.cells", "the number of unit cells", count, at_least=0)
+            checks.integer("crystal.cells", "the number of unit cells", count, at_least=0, at_most=_MAX_CELLS)
         for edge in self.sample_size_mm:
             checks.number("crystal.sample_size_mm", "the sample size", edge, "mm", at_least=0.0)
         if len(self.cells) != 3 or len(self.sample_size_mm) != 3:
@@ -114,7 +117,7 @@ class Crystal:
         checks.number("crystal.mosaic_spread_deg", "the mosaic spread", self.mosaic_spread_deg, "deg",
                       optional=True, at_least=0.0)
         checks.integer("crystal.mosaic_domains", "the number of mosaic domains", self.mosaic_domains,
-                       optional=True, at_least=0)
+                       optional=True, at_least=0, at_most=MAX_STEPS)
         checks.integer("crystal.mosaic_seed", "the mosaic seed", self.mosaic_seed, at_least=0, at_most=MAX_SEED)
         if self.cell is not None:
             self._reciprocal_cell("physical")

@@ -25,6 +25,7 @@ from cubragg.experiment.conventions import (
 )
 from cubragg.experiment.motion import moved
 from cubragg.experiment.panel import MAX_PIXELS, Panel, check_panels, image_shape, panel_in_beam
+from cubragg.nanobragg.fill_range import MAX_STEPS
 
 #: Relative tolerance for sizes given together with a detector of the catalog: SMV headers have 6 digits.
 _SAME_SIZE = 1e-4
@@ -135,7 +136,7 @@ class Detector:
         if self.attenuation_um is not None and not math.isinf(self.attenuation_um):
             checks.number("detector.attenuation_um", "the attenuation depth", self.attenuation_um, "um", at_least=0.0)
         checks.integer("detector.thick_steps", "the number of sensor layers", self.thick_steps,
-                       optional=True, at_least=0)
+                       optional=True, at_least=0, at_most=MAX_STEPS)
         checks.vector("detector.beam_centre_mm", "the beam centre", self.beam_centre_mm, "mm", length=2, optional=True)
         checks.vector("detector.shift_mm", "a shift", self.shift_mm, "mm")
         checks.vector("detector.rotation_deg", "a rotation", self.rotation_deg, "deg")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cubragg import checks, units
 from cubragg.crystallography.vectors import Vector
 from cubragg.errors import ConfigError
-from cubragg.nanobragg.fill_range import Sweep, fill_phi
+from cubragg.nanobragg.fill_range import MAX_STEPS, Sweep, fill_phi
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,15 @@ class Goniometer:
         checks.number("goniometer.phi_step_deg", "the phi step", self.phi_step_deg, "deg",
                       optional=True, at_least=0.0)
         checks.integer("goniometer.phi_steps", "the number of phi steps", self.phi_steps,
-                       optional=True, at_least=0)
+                       optional=True, at_least=0, at_most=MAX_STEPS)
         checks.vector("goniometer.axis", "the spindle axis", self.axis, optional=True, nonzero=True)
         if self.sweep().count < 1:
             raise ConfigError("goniometer.osc_deg", "got 0 deg with a phi step and no number of steps, so that "
                               "there is nothing to render; give -phisteps or a range > 0 deg")
+
+        if self.sweep().count > MAX_STEPS:
+            raise ConfigError("goniometer.phi_step_deg", f"got {self.phi_step_deg:g} deg for a range of "
+                              f"{self.osc_deg:g} deg; at most {MAX_STEPS} steps are accepted")
 
     def sweep(self) -> Sweep:
         """Return the rotation range, step [rad] and number of steps, with missing ones filled in."""

@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+#: Largest number of points of a range, so that lists of them stay small; a step can ask for any number.
+MAX_STEPS = 1_000_000
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -22,6 +25,11 @@ class Sweep:
 _OFF = Sweep(1, 0.0, 0.0)
 
 
+def _points(width: float, spacing: float) -> int:
+    """Number of steps over a range; a number above `MAX_STEPS` for any larger one, also an infinite quotient."""
+    return math.ceil(min(width / spacing, MAX_STEPS + 1.0))
+
+
 def fill_phi(count: int | None, width: float | None, step: float | None, default_width: float) -> Sweep:
     """Sampling of the spindle angle; unset values are ``None``.
 
@@ -32,7 +40,7 @@ def fill_phi(count: int | None, width: float | None, step: float | None, default
     if count is None:
         if width is None:
             return Sweep(2, spacing, spacing) if spacing else _OFF
-        return Sweep(math.ceil(width / spacing), width, spacing) if spacing else Sweep(2, width, width / 2.0)
+        return Sweep(_points(width, spacing), width, spacing) if spacing else Sweep(2, width, width / 2.0)
     count = max(count, 1)
     if width is None:
         return Sweep(2, spacing, spacing) if spacing else Sweep(count, default_width, default_width / count)
@@ -57,7 +65,7 @@ def fill_range(count: int | None, width: float | None, step: float | None, defau
             return _OFF
     elif not points:
         if spacing:
-            sweep = Sweep(math.ceil(width / spacing), width, spacing)
+            sweep = Sweep(_points(width, spacing), width, spacing)
         else:
             sweep = Sweep(2, width, width / 2 if halve_single_width else width)
     elif spacing:

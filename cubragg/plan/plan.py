@@ -9,6 +9,7 @@ import numpy as np
 from cubragg import units
 from cubragg.crystallography.shapes import CoherentBlock, resolve_shape
 from cubragg.crystallography.vectors import Vector, rotate_axis, scale
+from cubragg.errors import ConfigError
 from cubragg.experiment.beam import SourceTable
 from cubragg.experiment.conventions import DetectorFrame
 from cubragg.experiment.crystal import Lattice, Mosaic
@@ -21,6 +22,9 @@ from cubragg.nanobragg.phi_zero import carried_rotations
 from cubragg.plan.panel_plan import PanelPlan, coarsest, panel_plans
 from cubragg.plan.plan_warnings import plan_warnings
 from cubragg.plan.rules import Rules, rules_of
+
+#: Largest number of orientations; each has three cell axes in memory (72 bytes).
+MAX_ORIENTATIONS = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +155,9 @@ def make_plan(experiment: Experiment) -> Plan:
     if interpolate is None:
         # As in nanoBragg.c, the default depends on the given number of cells, not on that of a size in mm.
         interpolate = min(crystal.cells) <= 2
+    if phi.count * len(mosaic.rotations) > MAX_ORIENTATIONS:
+        raise ConfigError("crystal.mosaic_domains", f"got {len(mosaic.rotations)} mosaic domains at each of "
+                          f"{phi.count} phi steps; at most {MAX_ORIENTATIONS} orientations are accepted")
     fluence = beam.photons_per_m2()
     axes, first_axes = oriented_cells(lattice, mosaic, angles, geometry.spindle, experiment.semantics)
     shape = detector.shape()

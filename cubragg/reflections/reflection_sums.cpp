@@ -16,6 +16,7 @@
 // and edge uint8 [slow - first_row, fast].
 #include <cstddef>
 #include <vector>
+#include "host_threads.hpp"
 #include "portable.cuh"
 #include "params.cuh"
 #include "inputs.cuh"
@@ -291,15 +292,13 @@ extern "C" void host_reflection_sums(int columns, int rows, int threads, void **
     sums.columns = (columns + SEGMENT_TILES - 1) / SEGMENT_TILES;
     sums.segments.resize((std::size_t)sums.columns * rows);
     const long long segments = (long long)sums.segments.size();
-    (void)threads;
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-    for (long long number = 0; number < segments; ++number) {
+    run_parallel(segments, threads, [&](long long number) {
         const int first = (int)(number % sums.columns) * SEGMENT_TILES;
         for (int column = first; column < columns && column < first + SEGMENT_TILES; ++column) {
             run_block(reflection_sums, column, (int)(number / sums.columns), arguments);
         }
         sums.segments[number].pixels = TileSums();
-    }
+    });
     add_segments(sums);
 }
 

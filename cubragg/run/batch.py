@@ -12,7 +12,7 @@ from cubragg import units
 from cubragg.crystallography.orientations import Orientations, misset_angles
 from cubragg.crystallography.vectors import Vector
 from cubragg.engine.panel_loop import Progress
-from cubragg.engine.select import Backend, Method, Precision, Selection, check_method, select_backend
+from cubragg.engine.select import Backend, Method, Precision, Selection, check_method, check_threads, select_backend
 from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan, make_plan, oriented_cells
@@ -67,8 +67,7 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
     """
     check_method(method)
     angles = misset_angles(orientations)
-    if threads is not None and threads < 1:
-        raise ConfigError("threads", f"got {threads}; threads must be >= 1")
+    check_threads(threads)
     planned = _plans(experiment, angles)
     first = next(planned, None)
     if first is None:
@@ -112,8 +111,7 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
     check_method(method)
     if images < 1:
         raise ConfigError("images", f"got {images}; a series has at least 1 image")
-    if threads is not None and threads < 1:
-        raise ConfigError("threads", f"got {threads}; threads must be >= 1")
+    check_threads(threads)
     range_deg = units.deg_from_rad(experiment.goniometer.sweep().width)
     if images > 1 and not range_deg > 0.0:
         raise ConfigError("images", f"got {images} images with an oscillation range of 0 deg; a series needs "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cubragg.engine.panel_loop import Progress
-from cubragg.engine.select import Backend, Method, Precision, check_method
+from cubragg.engine.select import Backend, Method, Precision, check_method, check_threads
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import make_plan
@@ -47,6 +47,7 @@ def predict(source: Experiment | SimulatedImage, *, min_photons: float = MIN_PHO
         nanobragg semantics, with which photons cannot be attributed to single reflections.
     """
     check_method(method)
+    check_threads(threads)
     if precision not in ("auto", "double"):
         raise ConfigError("precision", f"got {precision!r}; reflections are summed in double precision, "
                           "auto and double are accepted")

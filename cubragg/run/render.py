@@ -7,8 +7,7 @@ import time
 import numpy as np
 
 from cubragg.engine.panel_loop import Progress
-from cubragg.engine.select import Backend, Method, Precision, Selection, check_method, select_backend
-from cubragg.errors import ConfigError
+from cubragg.engine.select import Backend, Method, Precision, Selection, check_method, check_threads, select_backend
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan, make_plan
 from cubragg.run.simulated_image import SimulatedImage
@@ -42,8 +41,7 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
         If the requested backend cannot run here.
     """
     check_method(method)
-    if threads is not None and threads < 1:
-        raise ConfigError("threads", f"got {threads}; threads must be >= 1")
+    check_threads(threads)
     plan = make_plan(experiment) if plan is None else plan
     selected = select_backend(plan, backend, precision, device, cull)
     start = time.perf_counter()

@@ -93,6 +93,33 @@ def test_compiler_asked_for_is_missing(monkeypatch):
         find_compiler()
 
 
+@pytest.mark.parametrize("words", ["'", 'g++ "-O1', "g++ \\"])
+def test_compiler_with_an_open_quotation(words, monkeypatch):
+    monkeypatch.setenv("CXX", words)
+    with refusal(BackendUnavailable, "CXX=" + words, "", "quotation"):
+        find_compiler()
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("CUBRAGG_CXXFLAGS", words)
+    with refusal(BackendUnavailable, "CUBRAGG_CXXFLAGS=" + words, "", "quotation"):
+        build(TEXT, ["-DANSWER=1"])
+
+
+def test_options_that_are_no_utf8(cache, monkeypatch):
+    monkeypatch.setenv("CUBRAGG_CXXFLAGS", os.fsdecode(b"-DNAME=\xff"))
+    assert answer(build(TEXT, ["-DANSWER=3"])) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_forked_child_leaves_its_parents_private_folder(tmp_path):
+    code = ("import os, sys; from cubragg.device.host_build import _private_folder as folder; path = folder()\n"
+            "child = os.fork()\n"
+            "if child == 0: sys.exit()\n"
+            "os.waitpid(child, 0); assert path.is_dir(); print(path)")
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+                          capture_output=True, text=True, check=True)
+    assert not Path(done.stdout.strip()).exists()
+
+
 def test_compiler_with_options(monkeypatch):
     monkeypatch.setenv("CXX", f"{find_compiler().command[0]} -DEXTRA=7")
     assert "#define EXTRA 7" in find_compiler().predefined

@@ -1,4 +1,5 @@
 // Entry points of kernels/render.cu, compiled for the CPU.
+#include "host_threads.hpp"
 #include "render.cu"
 #include "host_launch.hpp"
 
