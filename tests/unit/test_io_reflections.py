@@ -1,4 +1,4 @@
-"""Reflection files of every kind: what is taken, what is told, what is refused."""
+"""Reflection files of every kind: what is read, warnings, errors."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_column_by_name():
         read_reflections("a.mtz", "FC")
 
 
-def test_one_hand_alone_stands_for_both():
+def test_one_hand_alone_gives_both():
     plus, minus = PLUS.copy(), MINUS.copy()
     plus[::7], minus[1::7] = np.nan, np.nan
     mtz(Fp=("G", plus), Fm=("G", minus))
@@ -132,7 +132,7 @@ def test_negative_intensities_count_as_zero():
 
 
 @pytest.mark.requirement("AT-STR-011")
-def test_missing_reflections_are_told_by_shell():
+def test_missing_reflections_are_counted_by_shell():
     values = PLUS.copy()
     values[:9] = np.nan
     mtz(FP=("F", values))
