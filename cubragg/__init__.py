@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cubragg.crystallography.orientations import random_orientations
     from cubragg.experiment import (
         Beam,
+        Channel,
         Crystal,
         Detector,
         Experiment,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BackendUnavailable",
     "Beam",
+    "Channel",
     "ConfigError",
     "Crystal",
     "CubraggError",

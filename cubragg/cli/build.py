@@ -22,6 +22,7 @@ from cubragg.crystallography.vectors import Matrix, Vector, scale
 from cubragg.engine.select import MAX_THREADS, Backend, Precision
 from cubragg.errors import ConfigError
 from cubragg.experiment import Beam, Detector, Experiment, StructureFactors
+from cubragg.experiment.beam import mean_wavelength
 from cubragg.experiment.conventions import pivot_in_force
 from cubragg.experiment.experiment import Semantics
 from cubragg.nanobragg.random_stream import MAX_SEED
@@ -251,11 +252,20 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
                 ) -> Experiment:
     from cubragg.io.geometry.matrix import read_matrix
     from cubragg.io.geometry.sources import read_sources
+    from cubragg.io.geometry.spectrum import read_spectrum
 
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
                                 if name not in ("input", "output", "picture", "run")}
     document["semantics"] = replay.get("run.semantics")
-    matrix, sources = _input(replay, "matrix"), _input(replay, "sources")
+    matrix, sources, spectrum = (_input(replay, kind) for kind in ("matrix", "sources", "spectrum"))
+    if spectrum is not None:
+        replay.provenance["beam.spectrum"] = spectrum.provenance
+        with reading(spectrum):
+            channels = read_spectrum(spectrum.path)
+        # A flag's wavelength is checked against the spectrum; else it is the spectrum's mean.
+        if replay.get("beam.wavelength_A") is None:
+            document["beam"]["wavelength_A"] = mean_wavelength(channels)
+        document["beam"]["spectrum"] = [dict(vars(channel)) for channel in channels]
     if matrix is not None:
         with reading(matrix):
             document["crystal"]["a_matrix"] = _over_wavelength(replay, read_matrix(matrix.path))
