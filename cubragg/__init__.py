@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, FormatError
+from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, CubraggWarning, FormatError
 
 if TYPE_CHECKING:
     from cubragg.crystallography.orientations import random_orientations
@@ -39,6 +39,7 @@ __all__ = [
     "ConfigError",
     "Crystal",
     "CubraggError",
+    "CubraggWarning",
     "Detector",
     "Experiment",
     "ExperimentParts",
