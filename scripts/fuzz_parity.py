@@ -78,6 +78,7 @@ LEFT_OUT = {
     "--beam-profile": "physical semantics", "--beam-size": "physical semantics",
     "--beam-divergence": "physical semantics", "--bandwidth": "physical semantics",
     "--spectrum": "physical semantics",
+    "--space-group": "of files that the C program cannot read",
 }
 OUTPUTS = "-floatfile c.float -intfile c.int -pgmfile c.pgm -noisefile c.noise -noprogress"
 

@@ -71,8 +71,8 @@ class Settings:
         Colours of the PNG picture; and the flag that made each picture setting (``rings``).
     printout, pixels
         Print traces: of these pixels (flag, fast, slow), or of all rendered pixels if the list is empty.
-    column
-        Column to read from the reflection file.
+    column, space_group
+        Column to read from the reflection file, and its space group.
     """
 
     outputs: dict[str, Output]
@@ -105,6 +105,7 @@ class Settings:
     picture: Mapping[str, str] = field(default_factory=dict)
     pixels: tuple[tuple[str, int, int], ...] = ()
     column: str | None = None
+    space_group: str | None = None
 
 
 class Job(NamedTuple):
@@ -210,8 +211,8 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, F
     if listed is not None:
         factors, file_cell = listed_factors(replay, listed, default_F)
         return factors, True, file_cell
-    if "run.column" in replay.flagged:
-        replay.warnings.append(f"{replay.provenance['run.column']} has no effect: there is no -hkl")
+    replay.warnings += [f"{replay.provenance[setting]} has no effect: there is no -hkl"
+                        for setting in ("run.column", "run.space_group") if setting in replay.flagged]
     dump = InputFile(replay.get("output.dump", DEFAULT_NAMES["dump"]), replay.provenance.get("output.dump", "-dump"))
     if replay.get("structure_factors.grid") is not None:
         return None, False, None

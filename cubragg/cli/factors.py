@@ -32,13 +32,14 @@ def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple
     from cubragg.io.reflections.read import read_reflections
 
     replay.provenance["structure_factors.grid"] = listed.provenance
-    column, expected = replay.get("run.column"), replay.get("run.hkl_sha256")
+    column, group, expected = (replay.get(f"run.{name}") for name in ("column", "space_group", "hkl_sha256"))
     with reading(listed):
         sha256 = hashlib.sha256(Path(listed.path).read_bytes()).hexdigest()
         if expected not in (None, sha256):
             raise ConfigError(listed.provenance, f"got {listed.path!r} with SHA-256 {sha256:.12}..., but the "
                               f"experiment was saved with {expected!s:.12}...; restore that file, or remove hkl_sha256")
-        reflections = read_reflections(listed.path, column)
+        with replay.naming():
+            reflections = read_reflections(listed.path, column, group)
     replay.provenance_lines += [f"from {one}" for one in reflections.provenance_lines]
     replay.warnings += reflections.warnings
     file_cell = None
@@ -49,7 +50,7 @@ def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple
             replay.set("crystal.cell", reflections.cell, f"{listed.path}: cell")
     with replay.naming():
         factors = reflections.structure_factors(default_F)
-    return replace(factors, file=FactorFile(listed.path, sha256, column)), file_cell
+    return replace(factors, file=FactorFile(listed.path, sha256, column, group)), file_cell
 
 
 def cell_warnings(file_cell: FileCell | None, experiment: Experiment) -> list[str]:

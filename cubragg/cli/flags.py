@@ -79,8 +79,10 @@ _ORIENTATION = (
 )
 
 _FACTORS = (
-    _file("-hkl", "reflections: lines of h k l F, MTZ, CIF, SHELX", "input.hkl"),
+    _file("-hkl", "reflections: lines of h k l F, MTZ, CIF, SHELX, .sca", "input.hkl"),
     _file("--column", "column of F or I in that file (see Notes)", "run.column", metavar="<name>",
+          c_program="-hkl with lines of h k l F"),
+    _file("--space-group", "space group of that file, symbol or number", "run.space_group", metavar="<name>",
           c_program="-hkl with lines of h k l F"),
     _number("-default_F", "electrons", "F of every reflection not in the list", "structure_factors.default_F",
             default="0", metavar="<F>"),

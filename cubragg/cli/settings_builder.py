@@ -37,7 +37,7 @@ _RIVALS = {
     "crystal.mosaicity_deg": ("crystal.mosaic_spread_deg",),
     "crystal.mosaic_spread_deg": ("crystal.mosaicity_deg",),
     "crystal.sample_size_mm": ("crystal.block_size_um",),
-    "input.hkl": ("run.column", "run.hkl_sha256"),
+    "input.hkl": ("run.column", "run.space_group", "run.hkl_sha256"),
     "input.matrix": ("crystal.cell", "crystal.a_matrix"),
     "input.spectrum": ("beam.spectrum", "beam.bandwidth"),
 }

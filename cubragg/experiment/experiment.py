@@ -148,9 +148,10 @@ def _with_file(section: dict[str, Any], factors: StructureFactors, folder: Path 
     """Return the settings of structure factors with the file that they were read from in place of the grid."""
     if factors.file is None:
         return section
-    path, sha256, column = factors.file
+    path, sha256, column, group = factors.file
     named = {"hkl_file": os.path.relpath(path, folder), "hkl_sha256": sha256}
-    return {"default_F": factors.default_F, **named, **({} if column is None else {"hkl_column": column})}
+    chosen = {"hkl_column": column, "space_group": group}
+    return {"default_F": factors.default_F, **named, **{name: one for name, one in chosen.items() if one is not None}}
 
 
 def _plain(value: Any) -> Any:

@@ -14,11 +14,12 @@ from cubragg.experiment.panel import same_arrays
 
 
 class FactorFile(NamedTuple):
-    """File that structure factors were read from: its path and SHA-256, and the column that was asked for."""
+    """File that structure factors were read from: its path and SHA-256, column and space group as given."""
 
     path: str
     sha256: str
     column: str | None = None
+    space_group: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
