@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, CubraggWarning, FormatError
+from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, FormatError
 
 if TYPE_CHECKING:
     from cubragg.crystallography.orientations import random_orientations
     from cubragg.experiment import (
+        Background,
         Beam,
-        Channel,
         Crystal,
         Detector,
         Experiment,
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Goniometer,
         Panel,
         Sampling,
+        Scatterer,
         Source,
         StructureFactors,
     )
@@ -34,12 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendUnavailable",
+    "Background",
     "Beam",
-    "Channel",
     "ConfigError",
     "Crystal",
     "CubraggError",
-    "CubraggWarning",
     "Detector",
     "Experiment",
     "ExperimentParts",
@@ -50,6 +50,7 @@ __all__ = [
     "Panel",
     "ReflectionTable",
     "Sampling",
+    "Scatterer",
     "SimulatedImage",
     "Source",
     "StructureFactors",

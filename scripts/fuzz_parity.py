@@ -55,6 +55,7 @@ KEPT = ("-seed", "-detpixels")
 LEFT_OUT = {
     "--config": "not the C program's", "--save-config": "not the C program's", "--cbffile": "not the C program's",
     "--save": "not the C program's", "--crystal-shape": "not the C program's",
+    "--background": "not the C program's",
     "--nxmx": "not the C program's", "--nxmx-type": "not the C program's",
     "--tiff": "not the C program's", "--tiff-type": "not the C program's", "--cbf-convention": "not the C program's",
     "--smv-flavor": "not the C program's", "--images": "not the C program's",
@@ -72,13 +73,6 @@ LEFT_OUT = {
     "-nopgm": "the picture is compared", "-density": "not the C program's", "-MW": "not the C program's",
     "-printout": "text of every pixel", "-misset_seed": "goes with -misset random", "-stolout": "no input",
     "--column": "of files that the C program cannot read",
-    "--crystal-size": "physical semantics", "--crystal-habit": "physical semantics",
-    "--crystal-offset": "physical semantics", "--block-size": "physical semantics",
-    "--mosaicity": "physical semantics", "--strain": "physical semantics",
-    "--beam-profile": "physical semantics", "--beam-size": "physical semantics",
-    "--beam-divergence": "physical semantics", "--bandwidth": "physical semantics",
-    "--spectrum": "physical semantics",
-    "--space-group": "of files that the C program cannot read",
 }
 OUTPUTS = "-floatfile c.float -intfile c.int -pgmfile c.pgm -noisefile c.noise -noprogress"
 

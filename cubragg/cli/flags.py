@@ -25,8 +25,6 @@ DEFAULT_NAMES: Mapping[str, str] = MappingProxyType({
     "noise": "noiseimage.img"})
 
 
-#: What to type for nanoBragg.c instead of the size of crystal and beam.
-_BLOCKS = "-fluence, multiplied by the number of blocks,"
 _CUSTOM = (("detector.convention", "custom"),)
 _CELLS = ("crystal.cells[0]", "crystal.cells[1]", "crystal.cells[2]")
 _SIZES = ("crystal.sample_size_mm[0]", "crystal.sample_size_mm[1]", "crystal.sample_size_mm[2]")
@@ -56,18 +54,6 @@ _CRYSTAL = (
     _count("-mosaic_domains -mosaic_dom", "mosaic domains", "crystal.mosaic_domains",
            default="10 with a spread, else 1"),
     _count("-mosaic_seed", "seed of the domain orientations", "crystal.mosaic_seed", default="12345678"),
-    _number("--crystal-size", "mm", "whole crystal, one number or along a, b, c*; its blocks multiply the photons",
-            "crystal.size_mm", most=3, metavar="<mm>", c_program=_BLOCKS),
-    _choice("--crystal-habit", "box|sphere|cylinder", "its shape; a cylinder is along c*", "crystal.habit",
-            default="box", c_program=_BLOCKS),
-    _vector("--crystal-offset", "mm", "its centre from the spindle axis and the beam, at phi = 0", "crystal.offset_mm",
-            default="0 0 0", c_program=_BLOCKS),
-    _number("--block-size", "um", "coherent block, one number or along a, b, c, instead of -N or -xtalsize",
-            "crystal.block_size_um", most=3, metavar="<um>", c_program="-N"),
-    _number("--mosaicity", "deg", "sigma of the blocks' rotation, one number or about a, b, c*; "
-            "--semantics nanobragg: as -mosaic", "crystal.mosaicity_deg", most=3, metavar="<deg>", c_program=HANDED_ON),
-    _number("--strain", "", "sigma of the relative cell lengths of the blocks", "crystal.strain", default="0",
-            c_program="-dispersion"),
     _number("-water", "um", "edge of a cube of water: flat background", "sampling.water_um", default="0"),
 )
 
@@ -79,10 +65,8 @@ _ORIENTATION = (
 )
 
 _FACTORS = (
-    _file("-hkl", "reflections: lines of h k l F, MTZ, CIF, SHELX, .sca", "input.hkl"),
+    _file("-hkl", "reflections: lines of h k l F, MTZ, CIF, SHELX", "input.hkl"),
     _file("--column", "column of F or I in that file (see Notes)", "run.column", metavar="<name>",
-          c_program="-hkl with lines of h k l F"),
-    _file("--space-group", "space group of that file, symbol or number", "run.space_group", metavar="<name>",
           c_program="-hkl with lines of h k l F"),
     _number("-default_F", "electrons", "F of every reflection not in the list", "structure_factors.default_F",
             default="0", metavar="<F>"),
@@ -98,12 +82,8 @@ _BEAM = (
     _number("-flux", "photons/s", "instead of -fluence, with -exposure and -beamsize", "beam.flux"),
     _number("-exposure", "s", "exposure time", "beam.exposure_s", default="1"),
     _number("-beamsize", "mm", "edge of the beam; clips the sample", "beam.beamsize_mm", default="0.1"),
-    _choice("--beam-profile", "flat|gaussian", "of the beam across a crystal with a size", "beam.profile",
-            default="flat", c_program=_BLOCKS),
-    _number("--beam-size", "mm", "beam, full width at half maximum if Gaussian: one number, or along and across the "
-            "polarization", "beam.size_mm", most=2, metavar="<mm>", default="-beamsize", c_program="-beamsize"),
-    _number("-polar", "", "Kahn polarization factor, -1 to 1", "beam.kahn_factor",
-            default="0, --semantics physical: 0.998", metavar="<K>", also=(("beam.polarized", True),)),
+    _number("-polar", "", "Kahn polarization factor, -1 to 1", "beam.kahn_factor", default="0", metavar="<K>",
+            also=(("beam.polarized", True),)),
     _switch("-nopolar", "no polarization correction", "beam.polarized", value=False),
 )
 
@@ -122,12 +102,6 @@ _SOURCES = (
     _number("-dispersion", "%", "full spectral width, of the wavelength", "beam.dispersion_percent",
             default="0"),
     _count("-dispsteps", "wavelengths over that width", "beam.dispersion_steps", default="2 with a width"),
-    _number("--beam-divergence", "mrad", "sigma of the beam's direction: one number, or along and across the "
-            "polarization", "beam.divergence_mrad", most=2, metavar="<mrad>", c_program="-divergence"),
-    _number("--bandwidth", "", "sigma of the relative wavelength", "beam.bandwidth", default="0",
-            c_program="-dispersion"),
-    _file("--spectrum", "channels: lines of wavelength [A] or energy [eV], weight and perhaps bandwidth",
-          "input.spectrum", c_program="-sourcefile"),
     _file("-sourcefile", "instead, a list: lines of x y z weight wavelength", "input.sources"),
 )
 
@@ -206,6 +180,16 @@ _ROTATION = (
             also=_CUSTOM),
     _count("--images", "images of a series: image i starts at phi + i osc, files name_0001", "run.images", default="1",
            c_program="the -phi and -osc of one image"),
+)
+
+_BACKGROUND = (
+    _name("--background", "water=UM,air=MM:MM,ice=UM,constant=PHOTONS,stol=FILE:MM,radial=FILE,image=FILE (see Notes)",
+          "run.background", metavar="<terms>", c_program="-water"),
+    _file("-stol", "amorphous material: sin(theta)/lambda [1/A], F of a molecule", "amorphous.stol"),
+    _file("-4stol", "the same, of 4 sin(theta)/lambda or of 4 pi sin(theta)/lambda", "amorphous.4stol"),
+    _file("-Q", "", "amorphous.Q"),
+    _number("-density -sample_density", "g/cm^3", "its density", "amorphous.density", default="1"),
+    _number("-MW -molecular_weight", "g/mol", "weight of its molecules", "amorphous.MW", default="18"),
 )
 
 _SAMPLING = (
@@ -298,20 +282,16 @@ _PROGRAM = (
 
 NO_EFFECT = "Accepted without effect, as in nanoBragg"
 _IGNORED = (
-    _file("-stol", "background"),
-    _file("-4stol", ""),
-    _file("-Q", ""),
-    _file("-stolout", ""),
+    _file("-stolout", "background"),
     _switch("-coherent", "coherent sum"),
-    _number("-density -sample_density", "g/cm^3", "sample density"),
-    _number("-MW -molecular_weight", "g/mol", "molecular weight"),
 )
 
 _GROUPS: tuple[tuple[str, str, tuple[Flag, ...]], ...] = (
     ("Crystal", HANDED_ON, _CRYSTAL), ("Orientation", HANDED_ON, _ORIENTATION),
     ("Structure factors", HANDED_ON, _FACTORS), ("Beam", HANDED_ON, _BEAM), ("Sources", HANDED_ON, _SOURCES),
     ("Detector geometry", HANDED_ON, _GEOMETRY), ("Detector physics", HANDED_ON, _PHYSICS),
-    ("Rotation", HANDED_ON, _ROTATION), ("Sampling", HANDED_ON, _SAMPLING), ("Output", LEFT_OUT, _OUTPUT),
+    ("Rotation", HANDED_ON, _ROTATION), ("Background (--semantics physical)", LEFT_OUT, _BACKGROUND),
+    ("Sampling", HANDED_ON, _SAMPLING), ("Output", LEFT_OUT, _OUTPUT),
     ("Pictures", LEFT_OUT, _PICTURES), ("Noise", LEFT_OUT, _NOISE), ("Program", LEFT_OUT, _PROGRAM),
     (NO_EFFECT, LEFT_OUT, _IGNORED),
 )
@@ -336,14 +316,8 @@ def _spellings() -> dict[str, Flag]:
     table: dict[str, Flag] = {}
     for flag in FLAGS:
         for name in flag.names:
-            if table.setdefault(name, flag) is not flag:
-                raise RuntimeError(f"two flags are spelled {name}")
-    # With the other number of dashes too, unless that is a flag of its own (-mosaicity, --mosaicity).
-    own = set(table)
-    for flag in FLAGS:
-        for name in flag.names:
             bare = name.lstrip("-")
-            for spelling in {f"-{bare}", f"--{bare}"} - own:
+            for spelling in (f"-{bare}", f"--{bare}"):
                 if table.setdefault(spelling, flag) is not flag:
                     raise RuntimeError(f"two flags are spelled {spelling}")
     return table

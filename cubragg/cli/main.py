@@ -15,7 +15,7 @@ from cubragg.cli.exit_errors import CommandLineError, Interrupted, RunError, end
 from cubragg.errors import ConfigError, CubraggError
 
 #: Commands besides simulate: the `command` of the module of that name, imported where it is used.
-_COMMANDS = ("compare", "doctor", "sf", "trace", "view")
+_COMMANDS = ("background", "compare", "doctor", "sf", "trace", "view")
 _VERSION_NAMES = ("--version", "-version")
 
 

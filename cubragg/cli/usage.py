@@ -25,6 +25,11 @@ _NOTES = (
     "--cbffile stores counts. With -scale they are photons * scale, rounded, without noise; otherwise those of "
     "the noise image (-seed), without -adc; with -nonoise, -scale is required. Masked pixels are -1. --save writes the "
     "same counts in the format of the file's ending; .img adds -adc.",
+    "--background is a list of terms with commas: water=UM and ice=UM, lengths along the beam; air=MM:MM, lengths "
+    "before and after the crystal; ice-grains=N spots in each ice ring (smooth without it), ice-width=1/A, ice-seed=N; "
+    "constant=PHOTONS/pixel; stol=FILE:MM:DENSITY:MW, a table as -stol reads it, length along the beam, g/cm^3 and "
+    "g/mol; radial=FILE, a table of sin(theta)/lambda and photons/pixel; image=FILE, photons/pixel. 'cubragg "
+    "background' extracts a stol table from an image. -stol, -4stol and -Q are 0.1 mm along the beam.",
     "A --config file is a TOML experiment as --save-config writes it, and may name hkl_file (in structure_factors), "
     "mask_file (sampling), source_file (beam) and matrix_file (crystal), with paths relative to its own folder.",
     "--from reads the beam, detector, spindle, scan and crystal of a file, and may be repeated: later files override "

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import difflib
-import os
 import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
@@ -16,20 +14,20 @@ import numpy as np
 from cubragg import checks
 from cubragg.crystallography.shapes import resolve_shape
 from cubragg.errors import ConfigError
-from cubragg.experiment.beam import Beam, Channel, Source
+from cubragg.experiment.background_settings import Background, Scatterer
+from cubragg.experiment.beam import Beam, Source
 from cubragg.experiment.conventions import Directions
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector, Placed
 from cubragg.experiment.goniometer import Goniometer
 from cubragg.experiment.panel import Panel
-from cubragg.experiment.physical_only import refuse_physical_settings
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
 
 Semantics = Literal["nanobragg", "physical"]
 SEMANTICS: tuple[Semantics, ...] = get_args(Semantics)
 _SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer": Goniometer,
-             "sampling": Sampling, "structure_factors": StructureFactors}
+             "sampling": Sampling, "structure_factors": StructureFactors, "background": Background}
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,8 @@ class Experiment:
     semantics
         ``physical`` follows the textbook formulas; ``nanobragg`` reproduces the C program, including the deviations
         that `specs/physical.md` lists.
+    background
+        Photons that do not depend on the crystal, in physical semantics.
 
     Raises
     ------
@@ -57,12 +57,14 @@ class Experiment:
     goniometer: Goniometer = field(default_factory=Goniometer)
     sampling: Sampling = field(default_factory=Sampling)
     semantics: Semantics = "physical"
+    background: Background = field(default_factory=Background, kw_only=True)
 
     def __post_init__(self) -> None:
         checks.choice("semantics", "semantics", self.semantics, SEMANTICS)
-        if self.semantics == "nanobragg":
-            refuse_physical_settings(vars(self))
         resolve_shape(self.crystal.shape, self.semantics)
+        if self.semantics == "nanobragg" and not self.background.empty:
+            raise ConfigError("background", "got a background with nanobragg semantics, which has only -water; give "
+                              "--semantics physical")
         shape = self.detector.shape()
         self.sampling.region(shape)
         self.sampling.checked_mask(shape)
@@ -78,24 +80,15 @@ class Experiment:
         given = Directions(self.beam.direction, self.beam.polarization_axis, self.goniometer.axis)
         return self.detector.placed(given, self.semantics)
 
-    def to_toml(self, folder: Path | str | None = None) -> str:
-        """Return the experiment as self-contained TOML text; `from_toml` returns an equal experiment.
-
-        Parameters
-        ----------
-        folder
-            The folder that the text is written to: it then names the file that structure factors were read from, with
-            its SHA-256, in place of the grid; ``cubragg simulate --config`` reads it.
-        """
+    def to_toml(self) -> str:
+        """Return the experiment as self-contained TOML text; `from_toml` returns an equal experiment."""
         import tomli_w
 
         document: dict[str, Any] = {"semantics": self.semantics}
         for name in _SECTIONS:
             section = {key: _plain(value) for key, value in vars(getattr(self, name)).items()
-                       if value is not None and key != "file" and not (isinstance(value, tuple) and not value)}
-            if name == "structure_factors" and folder is not None:
-                section = _with_file(section, self.structure_factors, folder)
-            if section:
+                       if value is not None and not (isinstance(value, tuple) and not value)}
+            if section and not (name == "background" and self.background == Background()):
                 document[name] = section
         return tomli_w.dumps(document)
 
@@ -126,10 +119,6 @@ class Experiment:
             if not isinstance(section, dict):
                 raise ConfigError(name, f"got {section!r}; it must be a table of settings")
             hints = get_type_hints(section_class)
-            hints.pop("file", None)
-            if "hkl_file" in section:
-                raise ConfigError(f"{name}.hkl_file", f"got {section['hkl_file']!r}; cubragg simulate --config reads "
-                                  "such a file, text for from_toml holds the grid")
             _known(section, list(hints), f"{name}.")
             parts[name] = section_class(**{key: _typed(f"{name}.{key}", value, str(hints[key]))
                                            for key, value in section.items()})
@@ -144,16 +133,6 @@ def _known(table: dict[str, Any], accepted: list[str], prefix: str) -> None:
             raise ConfigError(f"{prefix}{key}", f"no such setting; {hint}")
 
 
-def _with_file(section: dict[str, Any], factors: StructureFactors, folder: Path | str) -> dict[str, Any]:
-    """Return the settings of structure factors with the file that they were read from in place of the grid."""
-    if factors.file is None:
-        return section
-    path, sha256, column, group = factors.file
-    named = {"hkl_file": os.path.relpath(path, folder), "hkl_sha256": sha256}
-    chosen = {"hkl_column": column, "space_group": group}
-    return {"default_F": factors.default_F, **named, **{name: one for name, one in chosen.items() if one is not None}}
-
-
 def _plain(value: Any) -> Any:
     """Return a value as TOML can store it."""
     if isinstance(value, np.ndarray):
@@ -163,8 +142,8 @@ def _plain(value: Any) -> Any:
         position = [float("nan") if component is None else component for component in value.position]
         rest = {key: item for key, item in vars(value).items() if key != "position" and item is not None}
         return {"position": position, **rest}
-    if isinstance(value, Channel):
-        return dict(vars(value))
+    if isinstance(value, Scatterer):
+        return {key: _plain(item) for key, item in vars(value).items()}
     if isinstance(value, Panel):
         return {key: _plain(item) for key, item in vars(value).items() if item is not None and key != "made_by"}
     if isinstance(value, tuple):
@@ -178,10 +157,10 @@ def _typed(where: str, value: Any, hint: str) -> Any:
         return _unpacked(where, value)
     if where == "beam.sources":
         return tuple(_source(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
-    if where == "beam.spectrum":
-        return tuple(_channel(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
     if where == "detector.panels":
         return panels_of(where, value)
+    if where == "background.scatterers":
+        return tuple(_scatterer(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
     if "bool" in hint and not isinstance(value, bool):
         raise ConfigError(where, f"got {value!r}; it must be true or false")
     if isinstance(value, list):
@@ -191,6 +170,17 @@ def _typed(where: str, value: Any, hint: str) -> Any:
     return value
 
 
+def _scatterer(where: str, table: Any) -> Scatterer:
+    if not isinstance(table, dict):
+        raise ConfigError(where, f"got {table!r:.60}; it must be a table of settings")
+    hints = {part.name: str(part.type) for part in dataclasses.fields(Scatterer)}
+    _known(table, list(hints), f"{where}.")
+    missing = [name for name in ("table", "path_mm") if name not in table]
+    if missing:
+        raise ConfigError(where, f"got a scatterer without {', '.join(missing)}; it needs table and path_mm")
+    return Scatterer(**{key: _typed(f"{where}.{key}", value, hints[key]) for key, value in table.items()})
+
+
 def _source(where: str, table: dict[str, Any]) -> Source:
     _known(table, [part.name for part in dataclasses.fields(Source)], f"{where}.")
     position = tuple(None if component != component else float(component)
@@ -198,13 +188,6 @@ def _source(where: str, table: dict[str, Any]) -> Source:
     if len(position) != 3:
         raise ConfigError(where, f"got {len(position)} numbers; a source position needs 3")
     return Source(position, table.get("weight"), table.get("wavelength_m"))
-
-
-def _channel(where: str, table: dict[str, Any]) -> Channel:
-    _known(table, [part.name for part in dataclasses.fields(Channel)], f"{where}.")
-    if "wavelength_A" not in table:
-        raise ConfigError(where, "got a channel without wavelength_A; a channel needs it")
-    return Channel(**{key: _typed(f"{where}.{key}", value, "float") for key, value in table.items()})
 
 
 def panels_of(where: str, value: Any) -> tuple[Panel, ...]:
@@ -232,6 +215,11 @@ def _panel(where: str, table: dict[str, Any]) -> Panel:
 
 
 def _unpacked(where: str, table: Any) -> np.ndarray:
+    if isinstance(table, list):
+        try:
+            return np.array(table, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ConfigError(where, f"got {table!r:.60}; it must be an array of numbers") from None
     try:
         data = zlib.decompress(base64.b64decode(table["zlib_base64"], validate=True))
         return np.frombuffer(data, dtype=np.dtype(table["dtype"])).reshape(table["shape"])

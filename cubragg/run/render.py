@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,7 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
 def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float
              ) -> SimulatedImage:
     """The image of photons that the selected engine has rendered, with its warnings."""
+    photons = _with_background(experiment, plan, photons)
     engine = selected.engine
     warnings = list(plan.warnings)
     if selected.fallback:
@@ -64,3 +66,18 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
                        "--semantics physical treats all pixels alike")
     return SimulatedImage(photons, experiment, plan, selected.backend, selected.precision, seconds, engine.culling,
                  tuple(warnings))
+
+
+def _with_background(experiment: Experiment, plan: Plan, photons: np.ndarray) -> np.ndarray:
+    """Photons, in host memory or on a GPU, with those of the background added in place."""
+    if experiment.background.empty:
+        return photons
+    from cubragg.background.background_map import background_map
+
+    added: Any = background_map(plan, experiment.background, experiment.beam.photons())
+    if not isinstance(photons, np.ndarray):
+        from cubragg.device.cuda_device import import_cupy
+
+        added = import_cupy().asarray(added)
+    photons += added
+    return photons

@@ -11,13 +11,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "cubragg"
 
 #: Rooms from the one that may import every other to those that import none. The order has no ties.
-ORDER = ("cli", "parity", "run", "compare", "view", "io", "reflections", "engine", "detect", "plan", "device",
-         "experiment", "nanobragg", "crystallography", "units", "version", "errors")
+ORDER = ("cli", "parity", "run", "compare", "view", "io", "reflections", "engine", "background", "detect", "plan",
+         "device", "experiment", "nanobragg", "crystallography", "units", "version", "errors")
 HEIGHT = {room: len(ORDER) - place for place, room in enumerate(ORDER)}
 
 
 def room_of(path: Path) -> str | None:
-    """The room of a module of the package; None for modules of the package itself."""
+    """The room that a module of the package stands in; None for the package's own doors."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return parts[0] if parts[0] in HEIGHT else None
 

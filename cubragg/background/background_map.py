@@ -1,0 +1,283 @@
+"""The map of background photons of a plan: independent of the crystal's orientation, and cached.
+
+    photons = r_e^2 n_photons sum over materials of path rho N_A / M  F(stol)^2  P  Omega  capture  + given maps
+
+with n_photons photons in the beam, path rho N_A / M molecules per area, polarization factor P, solid angle Omega and
+absorbed fraction of each pixel. All material is as wide as the beam. `specs/background.md`
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cubragg import units
+from cubragg.background.form_factor_table import AIR, WATER, FormFactor
+from cubragg.background.ice_rings import ice_intensity
+from cubragg.errors import ConfigError
+from cubragg.experiment.background_settings import Background, Scatterer
+from cubragg.experiment.sensor import Layers
+from cubragg.plan.panel_plan import PanelPlan
+from cubragg.plan.pixel_factors import SubPixels
+from cubragg.plan.plan import Plan
+from cubragg.plan.workspace import Workspace
+
+#: Points along a path of air, at which its scattering is computed with their own distance and angle.
+_AIR_POINTS = 3
+#: Sub-pixels of a pixel are at most so many times as wide as an ice ring (standard deviation).
+_RING_SAMPLING = 1.0
+_MOST_SUBPIXELS = 8
+#: With more sources than this, all their photons have the central wavelength and the mean direction.
+_MOST_SOURCES = 64
+_BLOCK_PIXELS = 16000
+_CACHED_MAPS = 4
+_CACHE: OrderedDict[bytes, np.ndarray] = OrderedDict()
+
+
+class Part(NamedTuple):
+    """A term of the background: a function of stol [1/A], s = 1/d [1/A] and azimuth [rad] that returns electron^2 times
+    molecules per m^2; and its distance from the crystal along the beam [m]."""
+
+    intensity: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    offset: float = 0.0
+    azimuth: bool = False
+
+
+def background_map(plan: Plan, background: Background, photons: float, oversample: int | None = None) -> np.ndarray:
+    """Return the expected background photons, float32 [slow, fast]; 0 in pixels that are not rendered.
+
+    Parameters
+    ----------
+    plan
+        The plan of the image.
+    background
+        The background.
+    photons
+        Photons in the beam during the exposure.
+    oversample
+        Sub-pixels along each edge of a pixel; ``None``: 1, or what ice rings need.
+
+    Raises
+    ------
+    ConfigError
+        If the background image has another size than the detector.
+    """
+    if background.image is not None and background.image.shape != plan.shape:
+        slow, fast = background.image.shape
+        raise ConfigError("background.image", f"got an image of {fast} x {slow} pixels; the detector has "
+                          f"{plan.shape[1]} x {plan.shape[0]}")
+    key = _key(plan, background, oversample)
+    scattered = _CACHE.get(key)
+    if scattered is None:
+        scattered = _CACHE[key] = _scattered(plan, background, oversample)
+        if len(_CACHE) > _CACHED_MAPS:
+            _CACHE.popitem(last=False)
+    _CACHE.move_to_end(key)
+    image = scattered * np.float32(photons)
+    given = background.constant if background.image is None else background.constant + background.image
+    if background.constant or background.image is not None:
+        image += np.where(_rendered(plan), np.float32(1) * given, np.float32(0))
+    if background.radial is not None:
+        image += _radial(plan, background.radial)
+    return image
+
+
+def water_path(background: Background) -> Scatterer:
+    """Return the water of a background as a scatterer."""
+    return WATER.scatterer(background.water_um / 1000.0)
+
+
+def _parts(background: Background, wavelength_A: float) -> Iterator[Part]:
+    for scatterer in (*background.scatterers, *((water_path(background),) if background.water_um else ())):
+        yield _amorphous(scatterer)
+    before, after = background.air_mm
+    if before or after:
+        points, weights = np.polynomial.legendre.leggauss(_AIR_POINTS)
+        for length, sign in ((before, -1.0), (after, 1.0)):
+            for point, weight in zip(points, weights, strict=True):
+                if length:
+                    share = AIR.scatterer(length * weight / 2.0)
+                    yield _amorphous(share, offset=sign * units.m_from_mm(length) * (point + 1.0) / 2.0)
+    if background.ice_um:
+        # Photons per steradian of the ice per 1 / r_e^2 [1/m^2] and photon: path [A] times 1e20 A^2 / m^2.
+        factor = background.ice_um * 1e4 * 1e20
+
+        def ice(s: np.ndarray, azimuth: np.ndarray | None) -> np.ndarray:
+            return factor * ice_intensity(wavelength_A, s, azimuth, background.ice_fwhm_per_A, background.ice_grains,
+                                          background.ice_seed)
+
+        yield Part(ice, azimuth=background.ice_grains is not None)
+
+
+def _amorphous(scatterer: Scatterer, offset: float = 0.0) -> Part:
+    factor = FormFactor(scatterer.table)
+    molecules = (units.m_from_mm(scatterer.path_mm) * scatterer.density_g_cm3 * 1e6 * units.AVOGADRO_PER_MOL
+                 / scatterer.molecular_weight)
+    return Part(lambda s, _: molecules * factor.intensity(s / 2.0), offset)
+
+
+def _scattered(plan: Plan, background: Background, oversample: int | None) -> np.ndarray:
+    """Return scattered photons of a beam of one photon, float32 [slow, fast]."""
+    parts = tuple(_parts(background, units.angstrom_from_m(plan.wavelength)))
+    if not parts:
+        return np.zeros(plan.shape, dtype=np.float32)
+    n = oversample or (_ring_subpixels(plan, background.ice_fwhm_per_A) if background.ice_um else 1)
+    fine, rays = dataclasses.replace(plan, oversample=n), _rays(plan)
+    return _filled(plan, lambda block: _scattered_photons(fine, parts, rays, block))
+
+
+class Block(NamedTuple):
+    """Rows of a panel: its plan, fast and slow pixel of each, float64 [n], and where they are in the image."""
+
+    panel: PanelPlan
+    fast: np.ndarray
+    slow: np.ndarray
+    window: tuple[slice, slice]
+
+
+def _blocks(plan: Plan) -> Iterator[Block]:
+    for panel in plan.panels:
+        fast_min, fast_max, slow_min, slow_max = panel.roi
+        rows, columns = panel.window
+        height = max(1, _BLOCK_PIXELS // panel.width)
+        for first in range(slow_min, slow_max + 1, height):
+            last = min(first + height, slow_max + 1)
+            fast, slow = np.meshgrid(np.arange(fast_min, fast_max + 1.0), np.arange(first, last, dtype=np.float64))
+            yield Block(panel, fast.ravel(), slow.ravel(),
+                        (slice(rows.start + first, rows.start + last),
+                         slice(columns.start + fast_min, columns.start + fast_max + 1)))
+
+
+def _filled(plan: Plan, values: Callable[[Block], np.ndarray]) -> np.ndarray:
+    """Return the float32 image [slow, fast] of a function of blocks, 0 in pixels that are not rendered."""
+    image = np.zeros(plan.shape, dtype=np.float32)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        blocks = list(_blocks(plan))
+        for block, pixels in zip(blocks, pool.map(values, blocks), strict=True):
+            part = image[block.window]
+            part[:] = pixels.reshape(part.shape)
+    image[~_rendered(plan)] = 0.0
+    return image
+
+
+def _rays(plan: Plan) -> list[tuple[Any, float, float]]:
+    """Return (direction, wavelength [m], fraction of the photons) of the sources."""
+    sources = plan.sources
+    weights = sources.weight / sources.weight.sum()
+    if len(weights) > _MOST_SOURCES:
+        return [(plan.geometry.beam, plan.wavelength, 1.0)]
+    return [(tuple(direction), wavelength, weight)
+            for direction, wavelength, weight in zip(sources.incident, sources.wavelength_m, weights, strict=True)]
+
+
+def _scattered_photons(plan: Plan, parts: tuple[Part, ...], rays: list[tuple[Any, float, float]], block: Block
+                       ) -> np.ndarray:
+    """Return scattered photons of the pixels of a block, float64 [n]."""
+    panel, fast, slow, _ = block
+    total, work, n = np.zeros(len(fast)), Workspace(len(fast)), plan.oversample
+    middle = panel.layers.count // 2
+    for sub_slow in range(n):
+        for sub_fast in range(n):
+            for offset in dict.fromkeys(part.offset for part in parts):
+                pixels = SubPixels(plan, panel, fast, slow, middle, sub_slow, sub_fast, work)
+                nearer = _move_origin(pixels, plan, panel, offset)
+                weight = pixels.solid_angle() * nearer * _absorbed(pixels, panel.layers, panel.normal)
+                for direction, wavelength, fraction in rays:
+                    q = pixels.scattering(direction, wavelength)
+                    s = np.sqrt((q * q).sum(axis=0)) * units.ANGSTROM_M
+                    azimuth = _azimuth(pixels.direction, plan) if any(part.azimuth for part in parts) else None
+                    intensity = sum(part.intensity(s, azimuth) for part in parts if part.offset == offset)
+                    if plan.polarized:
+                        intensity = intensity * pixels.polarization(direction)
+                    total += fraction * weight * intensity
+    return total * (units.THOMSON_CROSS_SECTION_M2 / (n * n))
+
+
+def _move_origin(pixels: SubPixels, plan: Plan, panel: PanelPlan, offset: float) -> float:
+    """Count positions from a point on the beam, ``offset`` behind the crystal [m].
+
+    Returns the distance of the panel's plane from there over that from the crystal: a factor on solid angles.
+    """
+    if not offset:
+        return 1.0
+    beam = np.array(plan.geometry.beam)
+    pixels.position = pixels.position - beam[:, None] * offset
+    pixels.path = np.sqrt((pixels.position**2).sum(axis=0))
+    pixels.direction = pixels.position / pixels.path
+    if plan.point_pixel:
+        return 1.0
+    return 1.0 - offset * float(beam @ np.array(panel.normal)) / panel.close_distance
+
+
+def _absorbed(pixels: SubPixels, layers: Layers, normal: Any) -> Any:
+    """Return the fraction of the photons that the whole sensor absorbs; 1 without a sensor."""
+    if not layers.mu_per_m > 0.0:
+        return 1.0
+    front, back = layers.edges_m(0)[0], layers.edges_m(layers.count - 1)[1]
+    parallax = np.abs(np.tensordot(np.array(normal), pixels.direction, axes=1))
+    return np.exp(-front * layers.mu_per_m / parallax) - np.exp(-back * layers.mu_per_m / parallax)
+
+
+def _azimuth(direction: np.ndarray, plan: Plan) -> np.ndarray:
+    """Return the angle of directions about the beam, from the polarization axis [rad]."""
+    along, across = (np.tensordot(np.array(axis), direction, axes=1) for axis in (plan.geometry.polar,
+                                                                                  plan.geometry.vert))
+    return np.arctan2(across, along)
+
+
+def _ring_subpixels(plan: Plan, fwhm_per_A: float) -> int:
+    """Return the sub-pixels along an edge that resolve ice rings."""
+    widest = max(max(panel.edges) / panel.close_distance for panel in plan.panels)
+    pixel_per_A = widest / units.angstrom_from_m(plan.wavelength)
+    return int(np.clip(np.ceil(pixel_per_A / (_RING_SAMPLING * fwhm_per_A / 2.355)), 1, _MOST_SUBPIXELS))
+
+
+def _radial(plan: Plan, table: np.ndarray) -> np.ndarray:
+    """Return the given radial profile on the detector, float32 [slow, fast]."""
+    single = dataclasses.replace(plan, oversample=1)
+
+    def profile(block: Block) -> np.ndarray:
+        panel, fast, slow, _ = block
+        pixels = SubPixels(single, panel, fast, slow, panel.layers.count // 2, 0, 0, Workspace(len(fast)))
+        q = pixels.scattering(plan.geometry.beam, plan.wavelength)
+        stol = 0.5 * np.sqrt((q * q).sum(axis=0)) * units.ANGSTROM_M
+        return np.interp(stol, table[:, 0], table[:, 1])
+
+    return _filled(plan, profile)
+
+
+def _rendered(plan: Plan) -> np.ndarray:
+    """Return the pixels to render, bool [slow, fast]."""
+    rendered = np.zeros(plan.shape, dtype=bool)
+    for panel in plan.panels:
+        rows, columns = panel.window
+        fast_min, fast_max, slow_min, slow_max = panel.roi
+        window = (slice(rows.start + slow_min, rows.start + slow_max + 1),
+                  slice(columns.start + fast_min, columns.start + fast_max + 1))
+        rendered[window] = True if panel.mask is None else panel.mask[slow_min:slow_max + 1, fast_min:fast_max + 1]
+    return rendered
+
+
+def _key(plan: Plan, background: Background, oversample: int | None) -> bytes:
+    """Return a digest of everything that the scattered photons depend on."""
+    digest = hashlib.sha256()
+    for panel in plan.panels:
+        plain = panel._replace(mask=None)
+        digest.update(repr(plain).encode())
+        digest.update(b"" if panel.mask is None else panel.mask.tobytes())
+    sources = plan.sources
+    for array in (sources.incident, sources.wavelength_m, sources.weight,
+                  *(scatterer.table for scatterer in background.scatterers)):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(repr((plan.wavelength, plan.polarized, plan.kahn_factor, plan.shape, plan.curved, plan.point_pixel,
+                        plan.geometry, oversample, background.water_um, background.air_mm, background.ice_um,
+                        background.ice_fwhm_per_A, background.ice_grains, background.ice_seed,
+                        [(s.path_mm, s.density_g_cm3, s.molecular_weight) for s in background.scatterers])).encode())
+    return digest.digest()
