@@ -11,7 +11,7 @@ from cubragg.crystallography.shapes import SHAPES
 from cubragg.crystallography.vectors import Vector, norm
 
 if TYPE_CHECKING:
-    from cubragg.experiment.conventions import DetectorFrame
+    from cubragg.experiment.detector_frame import DetectorFrame
     from cubragg.experiment.experiment import Experiment
     from cubragg.experiment.sensor import Layers
     from cubragg.plan.plan import Plan

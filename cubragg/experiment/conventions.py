@@ -10,9 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cubragg import units
-from cubragg.crystallography.frames import dials_rotation
 from cubragg.crystallography.vectors import (
-    Matrix,
     Vector,
     combine,
     cross,
@@ -24,6 +22,7 @@ from cubragg.crystallography.vectors import (
     unit,
 )
 from cubragg.errors import ConfigError
+from cubragg.experiment.detector_frame import DetectorFrame, Laboratory
 from cubragg.experiment.panel import MadeBy, Panel
 
 if TYPE_CHECKING:
@@ -77,84 +76,6 @@ class Directions(NamedTuple):
     beam: Vector | None = None
     polar: Vector | None = None
     spindle: Vector | None = None
-
-
-class Laboratory(NamedTuple):
-    """Unit vectors of the laboratory: the beam, its E vector, and the spindle."""
-
-    beam: Vector
-    polar: Vector
-    spindle: Vector
-
-
-class DetectorFrame(NamedTuple):
-    """Geometry of one flat detector in the laboratory, as nanoBragg prints it [m, rad].
-
-    ``pix0`` is the outer corner of the first pixel seen from the crystal;
-    ``fast``, ``slow``, ``normal`` are unit vectors; ``fbeam``, ``sbeam`` and
-    ``fclose``, ``sclose`` are the positions of the direct beam and of the nearest
-    point, from that corner along fast and slow. ``xbeam``, ``ybeam`` are the beam
-    centre as given or by default, in the convention's own sense. ``pixel_size`` is
-    the edge along fast.
-    """
-
-    convention: str
-    pivot: str
-    fast_pixels: int
-    slow_pixels: int
-    pixel_size: float
-    slow_pixel_size: float
-    pix0: Vector
-    fast: Vector
-    slow: Vector
-    normal: Vector
-    beam: Vector
-    polar: Vector
-    vert: Vector
-    spindle: Vector
-    twotheta_axis: Vector
-    twotheta: float
-    distance: float
-    close_distance: float
-    xbeam: float
-    ybeam: float
-    xclose: float
-    yclose: float
-    fbeam: float
-    sbeam: float
-    fclose: float
-    sclose: float
-    detsize_fast: float
-    detsize_slow: float
-
-    @property
-    def orgx(self) -> float:
-        """XDS ORGX [pixel]."""
-        return self.fclose / self.pixel_size + 0.5
-
-    @property
-    def orgy(self) -> float:
-        """XDS ORGY [pixel]."""
-        return self.sclose / self.slow_pixel_size + 0.5
-
-    @property
-    def dials_origin_mm(self) -> Vector:
-        """Origin of the detector in the frame of DIALS [mm]."""
-        return (1000.0 * dot(self.pix0, _Z), 1000.0 * dot(self.pix0, _Y), 1000.0 * dot(self.pix0, _MINUS_X))
-
-    def dials_rotation(self) -> Matrix:
-        """Return the proper rotation from this laboratory into the frame of DIALS; see `frames.dials_rotation`."""
-        return dials_rotation(self.beam, self.spindle, self.polar, self.fast, self.slow)
-
-    @property
-    def beam_in_detector(self) -> Vector:
-        """Direction of the beam along fast, slow and normal (XDS INCIDENT_BEAM_DIRECTION)."""
-        return (dot(self.beam, self.fast), dot(self.beam, self.slow), dot(self.beam, self.normal))
-
-    @property
-    def laboratory(self) -> Laboratory:
-        """Directions of beam, E vector and spindle."""
-        return Laboratory(self.beam, self.polar, self.spindle)
 
 
 def laboratory_of(convention: str, given: Directions) -> Laboratory:

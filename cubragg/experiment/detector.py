@@ -15,15 +15,14 @@ from cubragg.experiment.conventions import (
     PIVOTS,
     PIXEL_MM,
     SIZE_MM,
-    DetectorFrame,
     Directions,
-    Laboratory,
     convention_frame,
     cut_out,
     laboratory_of,
     panel_frame,
 )
-from cubragg.experiment.motion import moved
+from cubragg.experiment.detector_frame import DetectorFrame, Laboratory
+from cubragg.experiment.motion import Motion, moved
 from cubragg.experiment.panel import MAX_PIXELS, Panel, check_panels, image_shape, panel_in_beam
 from cubragg.nanobragg.fill_range import MAX_STEPS
 
@@ -269,17 +268,22 @@ class Detector:
         given = Directions() if given is None else given
         if self.panels:
             laboratory, panels = laboratory_of(self.convention, given), self.panels
-            is_moved = self.distance_mm is not None or self.close_distance_mm is not None
         else:
             frame = convention_frame(self, given, semantics)
-            laboratory, panels, is_moved = frame.laboratory, self._cut_out(frame), False
-        if is_moved or self.beam_centre_mm is not None or any(self.shift_mm) or any(self.rotation_deg):
-            panels = moved(panels, self, laboratory.beam)
+            laboratory, panels = frame.laboratory, self._cut_out(frame)
+        motion = self._motion()
+        if motion.moves:
+            panels = moved(panels, motion, laboratory.beam)
             check_panels(panels)
-            is_moved = True
-        if self.panels or is_moved:
+        if self.panels or motion.moves:
             frame = self._image_frame(panels, laboratory)
         return Placed(tuple(map(self._with_sensor, panels)), frame)
+
+    def _motion(self) -> Motion:
+        """Return the motion of the panels; the distance of a convention's detector is not one, but places it."""
+        distances = (self.distance_mm, self.close_distance_mm) if self.panels else (None, None)
+        return Motion(*distances, self.beam_centre_mm, self.shift_mm, self.rotation_deg,
+                      "sample" if self.pivot == "sample" else "beam")
 
     def _cut_out(self, frame: DetectorFrame) -> tuple[Panel, ...]:
         """Return the panels of a convention's frame."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from cubragg import checks
 from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, scale, unit
 from cubragg.errors import ConfigError
-
-if TYPE_CHECKING:
-    from cubragg.experiment.conventions import DetectorFrame
+from cubragg.experiment.detector_frame import DetectorFrame
 
 #: Step vectors are refused as parallel if the sine of their angle is smaller than this.
 _FLAT_ANGLE = 0.1

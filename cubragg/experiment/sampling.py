@@ -10,8 +10,8 @@ import numpy as np
 from cubragg import checks, units
 from cubragg.crystallography.vectors import Vector, norm, scale
 from cubragg.errors import ConfigError
-from cubragg.experiment.conventions import DetectorFrame
 from cubragg.experiment.crystal import Lattice
+from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.panel import same_arrays
 
 ROI = tuple[int, int, int, int]

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, unit
-from cubragg.experiment.conventions import DetectorFrame, Laboratory, frame_of
+from cubragg.experiment.conventions import frame_of
 from cubragg.experiment.detector import Detector, Placed
+from cubragg.experiment.detector_frame import DetectorFrame, Laboratory
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.sampling import ROI
 from cubragg.experiment.sensor import Layers, View, nanobragg_layers, physical_layers, sensor_of

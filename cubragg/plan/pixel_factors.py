@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from cubragg.crystallography.vectors import Vector, cross, unit
-from cubragg.experiment.conventions import DetectorFrame
+from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace

@@ -11,8 +11,8 @@ from cubragg.crystallography.shapes import CoherentBlock, resolve_shape
 from cubragg.crystallography.vectors import Vector, rotate_axis, scale
 from cubragg.errors import ConfigError
 from cubragg.experiment.beam import SourceTable
-from cubragg.experiment.conventions import DetectorFrame
 from cubragg.experiment.crystal import Lattice, Mosaic
+from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panel import Panel, live_pixels
 from cubragg.experiment.sampling import ROI

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cubragg.engine.culling import Culling
-from cubragg.experiment.conventions import DetectorFrame
+from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan
 from cubragg.run.image import Image

@@ -9,7 +9,7 @@ import numpy as np
 
 from cubragg import units
 from cubragg.crystallography.vectors import dot
-from cubragg.experiment.conventions import DetectorFrame
+from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.panel import Panel, panel_in_beam
 from cubragg.reflections.reflection_table import Flags, ReflectionTable
 from cubragg.view.figure import Notes, Spots

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cubragg.crystallography.vectors import scale
-from cubragg.experiment.conventions import DetectorFrame
+from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.panel import Panel, Spot, image_shape, panel_in_beam
 from cubragg.plan.pixel_factors import on_cylinder
 

@@ -22,7 +22,7 @@ from cubragg import units
 from cubragg.detect.quantize import MAX_COUNT
 from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import ConfigError, FormatError
-from cubragg.experiment.conventions import DetectorFrame
+from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.files.compression import unpacked

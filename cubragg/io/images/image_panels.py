@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from cubragg import units
 from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm
 from cubragg.errors import FormatError
-from cubragg.experiment.conventions import DetectorFrame, Laboratory, panel_frame
+from cubragg.experiment.conventions import panel_frame
+from cubragg.experiment.detector_frame import DetectorFrame, Laboratory
 from cubragg.experiment.panel import Panel, image_shape
 
 #: Tolerance for directions to be equal: far less than a pixel over any detector.

@@ -22,7 +22,7 @@ from cubragg.crystallography.frames import to_frame
 from cubragg.crystallography.vectors import Vector, dot, norm, scale
 from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
-from cubragg.experiment.conventions import DetectorFrame
+from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.panel import Panel, panel_in_beam
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path

@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from cubragg.errors import FormatError
-from cubragg.experiment.conventions import DetectorFrame
+from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.panel import Panel
 from cubragg.io.images.image_panels import facing_frame
 

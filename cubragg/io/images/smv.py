@@ -17,7 +17,7 @@ import numpy as np
 from cubragg import units
 from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
-from cubragg.experiment.conventions import DetectorFrame
+from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path, require_size
 from cubragg.io.files.compression import start_of, unpacked
