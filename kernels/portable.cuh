@@ -33,7 +33,9 @@ typedef int FLAG;
 
 // Minimum number of resident blocks per multiprocessor: limits a thread to 64 registers, or 128 in double precision and
 // with culling.
+#ifndef MIN_BLOCKS
 #define MIN_BLOCKS ((PRECISION == DOUBLE || CULLED ? 512 : 1024) / BLOCK)
+#endif
 
 #define DEVICE __device__ __forceinline__
 #define ENTRY(name) extern "C" __global__ void __launch_bounds__(BLOCK, MIN_BLOCKS) name
@@ -49,6 +51,7 @@ typedef int FLAG;
 #define L_ROWS(name) name
 #define L3(name, axis) name[axis]
 #define SHARED(type, name, count) __shared__ type name[count]
+#define CONSTANT_TABLE static __constant__ const
 #define SYNC() __syncthreads()
 #define ONE_THREAD if (threadIdx.x == 0)
 #define VOTE(words, i, count, yes) \
@@ -74,6 +77,7 @@ DEVICE double rint_(double x) { return ::rint(x); }
 DEVICE float rint_(float x) { return ::rintf(x); }
 DEVICE double double_of_bits(long long bits) { return __longlong_as_double(bits); }
 DEVICE float float_of_bits(int bits) { return __int_as_float(bits); }
+DEVICE long long bits_of_double(double x) { return __double_as_longlong(x); }
 
 // List the positions of the set bits of a chunk, ascending; returns their number.
 DEVICE int listed(const unsigned *words, int *list)
@@ -120,6 +124,7 @@ DEVICE float quotient(float above, float below) { return __fdividef(above, below
 #define L_ROWS(name) name[row * TILE_FAST + column]
 #define L3(name, axis) name[axis][t]
 #define SHARED(type, name, count) alignas(64) type name[count]
+#define CONSTANT_TABLE static const
 #define SYNC()
 #define ONE_THREAD
 #define VOTE(words, i, count, yes) \
@@ -162,6 +167,12 @@ DEVICE float float_of_bits(int bits)
     float x;
     __builtin_memcpy(&x, &bits, sizeof x);
     return x;
+}
+DEVICE long long bits_of_double(double x)
+{
+    long long bits;
+    __builtin_memcpy(&bits, &x, sizeof bits);
+    return bits;
 }
 DEVICE double quotient(double above, double below) { return above / below; }
 DEVICE float quotient(float above, float below) { return above / below; }

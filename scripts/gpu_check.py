@@ -41,8 +41,9 @@ from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, S
 from cubragg.cli.build import build  # noqa: E402
 from cubragg.cli.parser import parse  # noqa: E402
 from cubragg.device.cuda_device import DeviceDescription, auto_precision, describe_devices  # noqa: E402
+from cubragg.device.host_build import available_cores  # noqa: E402
 from cubragg.engine.cuda.cuda_engine import CudaEngine  # noqa: E402
-from cubragg.engine.host.host_engine import HostEngine, available_cores  # noqa: E402
+from cubragg.engine.host.host_engine import HostEngine  # noqa: E402
 from cubragg.engine.variant import PRECISIONS  # noqa: E402
 from cubragg.errors import CubraggError  # noqa: E402
 from cubragg.plan.plan import Plan, make_plan  # noqa: E402

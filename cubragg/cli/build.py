@@ -85,7 +85,7 @@ class Settings:
     truth_min: float = 1.0
     seed: int = 1
     seed_drawn: bool = False
-    noise_rng: str = "numpy"
+    noise_rng: str = "philox"
     backend: Backend = "auto"
     precision: Precision = "auto"
     device: int = 0

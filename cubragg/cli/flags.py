@@ -258,8 +258,8 @@ _PICTURES = (
 
 _NOISE = (
     _count("-seed", "seed of the noise", "run.seed", default="drawn and reported"),
-    _choice("--noise-rng", "numpy|reference", "generator of the noise: NumPy's or nanoBragg's",
-            "run.noise_rng", default="numpy"),
+    _choice("--noise-rng", "philox|reference", "generator of the noise: counter-based or nanoBragg's",
+            "run.noise_rng", default="philox"),
 )
 
 _PROGRAM = (

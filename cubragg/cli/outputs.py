@@ -19,7 +19,6 @@ from cubragg.detect.nanobragg_images import int_image, int_scale, noise_image, p
 from cubragg.detect.noise import noise_counts
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import ConfigError, CubraggError, FormatError
-from cubragg.nanobragg.random_stream import MAX_SEED
 
 if TYPE_CHECKING:
     from cubragg.engine.panel_loop import Progress
@@ -184,7 +183,7 @@ class ImageFiles:
     Attributes
     ----------
     number
-        Index of the image in a series, from 0; it is added to the seed of the noise.
+        Index of the image in a series, from 0.
     series
         The open files that hold all images of the run, by kind.
     progress
@@ -246,9 +245,9 @@ class ImageFiles:
     @cached_property
     def _noisy(self) -> np.ndarray:
         settings, image = self.job.settings, self.image
-        seed = (settings.seed + self.number) % (MAX_SEED + 1)
-        self.figures["noise seed"] = f"{seed}{' (drawn)' * settings.seed_drawn}, {settings.noise_rng}"
-        return noise_counts(image.photons, image.plan.roi, seed, settings.noise_rng)
+        self.figures["noise seed"] = f"{settings.seed}{' (drawn)' * settings.seed_drawn}, {settings.noise_rng}"
+        return noise_counts(image.photons, image.plan.roi, settings.seed, settings.noise_rng, shot=self.number,
+                            backend="numpy" if image.backend == "numpy" else "auto", threads=settings.threads)
 
     @cached_property
     def _scene(self) -> Scene:

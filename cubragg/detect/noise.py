@@ -1,4 +1,4 @@
-"""Photon counting noise from NumPy's generator, or from the C program's.
+"""Photon counting noise with counter-based random numbers, or with the C program's generator.
 
 Source of the C program's noise: poidev, gaussdev, gammln of nanoBragg.c (Numerical Recipes
 2nd ed. sections 7.2, 7.3, 6.1); `specs/noise.md`. The C functions have float variables;
@@ -12,39 +12,52 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cubragg.detect.quantize import region_bands, region_slices
+from cubragg.detect.counting import CountingBackend, draw_counts
+from cubragg.detect.poisson import LARGEST_MEAN
+from cubragg.detect.quantize import MAX_COUNT, region_slices
 from cubragg.experiment.sampling import ROI
-from cubragg.nanobragg.random_stream import ReferenceStream
+from cubragg.nanobragg.random_stream import MAX_SEED, ReferenceStream
 
-RNGS = ("numpy", "reference")
+RNGS = ("philox", "reference")
 _GAUSSIAN_ABOVE = 1e6
 _PRODUCT_BELOW = 12.0
 _DRAWS_AHEAD = 4096
-#: NumPy's Poisson counts are int64 and its means limited accordingly; every file format clips far below.
-_LARGEST_POISSON_MEAN = 1e18
+#: With larger means counts may exceed 2^31 - 1, by 20 standard deviations.
+_LARGEST_INT32_MEAN = MAX_COUNT - 1e6
 
 
-def noise_counts(photons: np.ndarray, roi: ROI, seed: int, rng: str = "numpy") -> np.ndarray:
-    """Random photon counts float64 [slow, fast] for the expected photons of a float32 image; 0 outside the region.
+def noise_counts(photons: np.ndarray, roi: ROI, seed: int, rng: str = "philox", *, shot: int = 0,
+                 backend: CountingBackend = "auto", threads: int | None = None) -> np.ndarray:
+    """Random photon counts [slow, fast] for the expected photons of an image; 0 outside the region.
 
-    ``rng`` is ``numpy`` (PCG64, a Poisson distribution for all means) or ``reference`` (the C
-    program's generator, with the same noise image for the same seed).
+    Parameters
+    ----------
+    photons
+        Expected photons [slow, fast].
+    seed, shot
+        Seed, and number of the image in its series, from 0; ``reference`` has no shots, and adds them to the seed.
+    rng
+        ``philox`` (`draw_counts`: exact Poisson at all means) or ``reference`` (the C program's generator, with the
+        same noise image for the same seed).
+    backend, threads
+        Backend of ``philox`` and its threads, as for `draw_counts`.
+
+    Returns
+    -------
+    int32, or float64 where counts may exceed 2^31 - 1 and with ``reference``, whose brightest counts are not whole.
     """
-    counts = np.zeros(photons.shape, dtype=np.float64)
     if rng == "reference":
+        counts = np.zeros(photons.shape, dtype=np.float64)
         region = region_slices(roi)
-        means = _finite(photons[region])
-        drawn = np.fromiter(_reference_counts(means.ravel(), seed), dtype=np.float64, count=means.size)
+        means = np.nan_to_num(photons[region], nan=LARGEST_MEAN, posinf=LARGEST_MEAN)
+        drawn = np.fromiter(_reference_counts(means.ravel(), (seed + shot) % (MAX_SEED + 1)), dtype=np.float64,
+                            count=means.size)
         counts[region] = drawn.reshape(means.shape)
         return counts
-    generator = np.random.default_rng(seed)
-    for band in region_bands(roi):
-        counts[band] = generator.poisson(np.minimum(_finite(photons[band]).astype(np.float64), _LARGEST_POISSON_MEAN))
-    return counts
-
-
-def _finite(means: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(means, nan=_LARGEST_POISSON_MEAN, posinf=_LARGEST_POISSON_MEAN)
+    small = photons.size == 0 or float(photons.max()) <= _LARGEST_INT32_MEAN
+    drawn = draw_counts(photons, roi, seed=seed, shot=shot, dtype=np.int32 if small else np.float64, backend=backend,
+                        threads=threads)
+    return drawn if isinstance(drawn, np.ndarray) else drawn.get()
 
 
 def _single(x: float | np.floating) -> float:

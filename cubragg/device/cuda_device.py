@@ -154,8 +154,11 @@ def _out_of_memory(cupy: Any, device: int, error: Exception) -> BackendUnavailab
 
 
 @functools.cache
-def kernel_module(shape: str, defines: tuple[str, ...], device: int) -> Any:
-    """Compile the kernels for a crystal shape and ``-D`` options on the current device; CuPy also caches them on disk.
+def kernel_module(shape: str, defines: tuple[str, ...], device: int, name: str = "render.cu", entry: str = "render"
+                  ) -> Any:
+    """Compile a kernel file with ``-D`` options on the current device; CuPy also caches it on disk.
+
+    ``shape`` is the crystal shape of files that have one, and ``entry`` one of the entry points of the file.
 
     Raises
     ------
@@ -165,9 +168,9 @@ def kernel_module(shape: str, defines: tuple[str, ...], device: int) -> Any:
         If NVRTC is not found.
     """
     cupy = import_cupy()
-    module = cupy.RawModule(code=kernel_text(shape), options=(*NVRTC_OPTIONS, *defines))
+    module = cupy.RawModule(code=kernel_text(shape, name), options=(*NVRTC_OPTIONS, *defines))
     try:
-        module.get_function("render")
+        module.get_function(entry)
     except cupy.cuda.compiler.CompileException as error:
         raise build_error(str(error)) from None
     except RuntimeError as error:

@@ -318,3 +318,8 @@ def call_host(function: Any, grid: Sequence[int], threads: int, args: Sequence[n
     values: list[Any] = [array if array.ndim == 0 else ctypes.c_void_p(array.ctypes.data) for array in args]
     addresses = [value.ctypes.data if isinstance(value, np.ndarray) else ctypes.addressof(value) for value in values]
     function(grid[0], grid[1], threads, (ctypes.c_void_p * len(addresses))(*addresses))
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -27,18 +27,18 @@ def kernel_folder() -> Traversable:
 
 @functools.cache
 def kernel_text(shape: str, name: str = "render.cu") -> str:
-    """The text of a kernel file for a crystal shape, with each quoted include inlined once."""
+    """The text of a kernel file, with each quoted include inlined once; ``shape`` as for `inlined`."""
     return inlined(name, [kernel_folder()], shape)
 
 
 @functools.cache
-def host_text(name: str, folder: Path, shape: str) -> str:
-    """The text of a C++ source for the CPU; it may include kernels and `host_launch.hpp`."""
+def host_text(name: str, folder: Path, shape: str = "") -> str:
+    """The text of a C++ source for the CPU; it may include kernels and `host_launch.hpp`; ``shape`` as in `inlined`."""
     return inlined(name, [folder, Path(__file__).parent, kernel_folder()], shape)
 
 
 def inlined(name: str, folders: Sequence[Traversable], shape: str) -> str:
-    """The text of a file with quoted includes from ``folders`` inlined; SHAPE_HEADER is the header of ``shape``.
+    """The text of a file with quoted includes from ``folders`` inlined; SHAPE_HEADER is that of a crystal ``shape``.
 
     Raises
     ------

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cubragg.device.host_build import available_cores
 from cubragg.device.kernel_source import host_text
 from cubragg.engine import kernel_params
-from cubragg.engine.host.host_engine import available_cores
 from cubragg.engine.host.panel_launches import PanelLaunches
 from cubragg.engine.order_dependent import first_index
 from cubragg.engine.panel_loop import Progress

@@ -157,18 +157,19 @@ def _reoriented(plan: Plan, experiment: Experiment) -> Plan:
 def _images(selected: Selection, planned: Iterable[Planned], device: int, cull: float | None, threads: int | None,
             on_device: bool, progress: Progress | None) -> Iterator[SimulatedImage]:
     """Render plans with one engine for each run of plans that differ only in orientation, usually a single one."""
-    runs = itertools.groupby(planned, key=lambda shot: (shot[1].cells, shot[1].oversample))
+    shot = itertools.count()
+    runs = itertools.groupby(planned, key=lambda one: (one[1].cells, one[1].oversample))
     for number, (_, run) in enumerate(runs):
-        shots = iter(run)
+        same = iter(run)
         if number > 0:
-            first = next(shots)
+            first = next(same)
             selected = select_backend(first[1], selected.backend, selected.precision, device, cull)
-            shots = itertools.chain([first], shots)
-        experiments, plans = itertools.tee(shots)
+            same = itertools.chain([first], same)
+        experiments, plans = itertools.tee(same)
         start = time.perf_counter()
-        for (experiment, plan), photons in zip(experiments, _photons(selected, (shot[1] for shot in plans), threads,
+        for (experiment, plan), photons in zip(experiments, _photons(selected, (one[1] for one in plans), threads,
                                                                      on_device, progress), strict=True):
-            yield image_of(experiment, plan, selected, photons, time.perf_counter() - start)
+            yield image_of(experiment, plan, selected, photons, time.perf_counter() - start, next(shot))
             start = time.perf_counter()
 
 

@@ -137,7 +137,8 @@ def _cache() -> Iterator[tuple[str, str]]:
 
 
 def _cpu(plan: Plan) -> tuple[list[str], list[_Trial]]:
-    from cubragg.engine.host.host_engine import HostEngine, available_cores
+    from cubragg.device.host_build import available_cores
+    from cubragg.engine.host.host_engine import HostEngine
 
     HostEngine(plan)  # compiles
     return [f"{_compiler()}, {available_cores()} threads"], [

@@ -48,8 +48,9 @@ class Image:
     def counts(self, seed: int = 0) -> np.ndarray:
         """Photon counts with Poisson noise around the expected photons, int32 [slow, fast]; 0 where there is no value.
 
-        The same seed gives the same counts, which are also those of ``cubragg simulate -seed``. The counts of an image
-        that was read as integers are its pixels.
+        The same seed gives the same counts on every backend, which are also those of ``cubragg simulate -seed``.
+        Images of a series have different noise for the same seed. The counts of an image that was read as integers are
+        its pixels.
 
         Raises
         ------
@@ -58,7 +59,8 @@ class Image:
         """
         from cubragg.detect.quantize import quantize
 
-        return quantize(self.drawn_counts(seed), np.int32)
+        counts = self.drawn_counts(seed)
+        return counts if counts.dtype == np.int32 else quantize(counts, np.int32)
 
     def reflections(self, min_photons: float = 1.0) -> ReflectionTable:
         """Reflections of the image with at least ``min_photons``, brightest first; see `cubragg.predict`.

@@ -50,9 +50,9 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     return image_of(experiment, plan, selected, photons, time.perf_counter() - start)
 
 
-def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float
-             ) -> SimulatedImage:
-    """The image of photons that the selected engine has rendered, with its warnings."""
+def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float,
+             shot: int = 0) -> SimulatedImage:
+    """The image number ``shot`` of photons that the selected engine has rendered, with its warnings."""
     photons = _with_background(experiment, plan, photons)
     engine = selected.engine
     warnings = list(plan.warnings)
@@ -65,7 +65,7 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
                        "as in nanoBragg, because it needs reflections that are not listed; -nointerpolate or "
                        "--semantics physical treats all pixels alike")
     return SimulatedImage(photons, experiment, plan, selected.backend, selected.precision, seconds, engine.culling,
-                 tuple(warnings))
+                          tuple(warnings), shot)
 
 
 def _with_background(experiment: Experiment, plan: Plan, photons: np.ndarray) -> np.ndarray:

@@ -53,6 +53,8 @@ class SimulatedImage(Image):
         Terms that the backend left out.
     render_warnings
         Warnings of plan and backend; `warnings` also contains those about the pixels.
+    shot
+        Number of the image in its series, from 0; images of a series have different noise for the same seed.
     """
 
     photons: np.ndarray
@@ -63,6 +65,7 @@ class SimulatedImage(Image):
     seconds: float
     culling: Culling
     render_warnings: tuple[str, ...] = ()
+    shot: int = 0
 
     def scene(self) -> Scene:
         """Metadata of the image for file headers and pictures, with the current time."""
@@ -71,10 +74,11 @@ class SimulatedImage(Image):
         return scene_of(self.experiment, self.plan)
 
     def drawn_counts(self, seed: int) -> np.ndarray:
-        """Counts with Poisson noise, float64 [slow, fast], not limited to a type of integers."""
+        """Counts with Poisson noise [slow, fast], int32, or float64 where they may exceed 2^31 - 1."""
         from cubragg.detect.noise import noise_counts
 
-        return noise_counts(self.on_host, self.plan.roi, seed)
+        return noise_counts(self.photons, self.plan.roi, seed, shot=self.shot,
+                            backend="numpy" if self.backend == "numpy" else "auto")
 
     def reflections(self, min_photons: float = 1.0) -> ReflectionTable:
         """Reflections of the image with at least ``min_photons``, brightest first; see `cubragg.predict`."""

@@ -137,7 +137,7 @@ def test_cbf_marks_masked_pixels_and_a_rendered_sensor(run, folder):
 
 def test_the_seed_of_the_noise(run, folder):
     line = SMALL.replace("-seed 1", "") + "-noisefile n.img "
-    drawn = re.search(r"noise seed +(\d+) \(drawn\), numpy", run(line).stderr)
+    drawn = re.search(r"noise seed +(\d+) \(drawn\), philox", run(line).stderr)
     first = (folder / "n.img").read_bytes()
     run(f"{line} -seed {drawn[1]}")
     assert (folder / "n.img").read_bytes() == first

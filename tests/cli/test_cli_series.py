@@ -69,7 +69,7 @@ def test_files_seeds_and_headers(run, folder, alone):
     for number, phi in enumerate((3, 5, 7), start=1):
         file = read_smv(f"sub.d/n_000{number}")
         assert (file.header["OSC_START"], file.header["OSC_RANGE"]) == (f"{phi}", "2")
-        np.testing.assert_array_equal(file.pixels, noise_counts(alone(phi), (0, 11, 0, 11), number) + 40)
+        np.testing.assert_array_equal(file.pixels, noise_counts(alone(phi), (0, 11, 0, 11), 1, shot=number - 1) + 40)
 
 
 def test_each_with_a_scale_of_its_own_is_told(run):
@@ -84,7 +84,7 @@ def test_one_nxmx_for_all_and_one_cbf_each(run, alone):
     with h5py.File("s.h5") as file:
         data = np.array(file["entry/data/data"])
     for number, phi in enumerate((3, 5, 7), start=1):
-        counts = noise_counts(alone(phi), (0, 11, 0, 11), number)
+        counts = noise_counts(alone(phi), (0, 11, 0, 11), 1, shot=number - 1)
         np.testing.assert_array_equal(data[number - 1], counts)
         written, header = read_cbf(f"c_000{number}.cbf")
         np.testing.assert_array_equal(written, counts)

@@ -186,7 +186,7 @@ def test_out_of_memory():
 def test_a_kernel_that_does_not_compile(monkeypatch):
     text = cuda_device.kernel_text("square")
     broken = text.replace("DEVICE void sines(", "DEVICE no_type sines(")
-    monkeypatch.setattr(cuda_device, "kernel_text", lambda shape: broken)
+    monkeypatch.setattr(cuda_device, "kernel_text", lambda shape, name: broken)
     cuda_device.kernel_module.cache_clear()
     with pytest.raises(KernelBuildError, match=r"NVRTC .* shape_square\.cuh:\d+: "):
         CudaEngine(make_plan(small_experiment()))

@@ -27,6 +27,7 @@ from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.variant import PRECISIONS, Variant, cuda_variant
 from cubragg.plan.plan import make_plan
 from support.experiments import random_grid, small_experiment
+from support.marks import slow_after
 from support.shared_run import once
 
 FACTORS = ("constant", "nearest", "tricubic")
@@ -188,6 +189,21 @@ def check(compiled: Compiled, variant: Variant) -> None:
     assert set(compiled.usage()) == {"render", *["find_outside"] * search}
     for usage in compiled.usage().values():
         assert usage.registers * variant.block <= 65536
+
+
+@pytest.mark.parametrize("mean", ["float", "double"])
+@pytest.mark.parametrize("count", ["int", "double"])
+@pytest.mark.parametrize("arch", slow_after(1, [FULL_ARCH, *OTHER_ARCHS]))
+def test_counts(nvrtc, arch, mean, count):
+    """The kernel that draws counts."""
+    options = (*NVRTC_OPTIONS, f"-DMEAN={mean}", f"-DCOUNT={count}", "-DTILE_FAST=128", "-DTILE_SLOW=1",
+               f"-arch=sm_{arch}", *ADDED)
+    compiled = nvrtc.compile(kernel_text("", "counts.cu"), options)
+    assert compiled.status == 0, compiled.log
+    assert "warning" not in compiled.log, compiled.log
+    usage, = compiled.usage().values()
+    assert (usage.stores, usage.loads) == (0, 0)
+    assert usage.registers * 1024 <= 65536
 
 
 @pytest.mark.slow

@@ -138,8 +138,8 @@ def test_dials_reads_a_series_by_its_experiment_list(tmp_path, monkeypatch, imag
     theirs = in_dials(tmp_path, LOAD, "s.expt", "images")
     photons = [np.fromfile(f"f_000{number}.bin", "<f4") for number in (1, 2, 3)]
     pedestal = 40.0 * 3000 if "img" in images else 0.0
-    expected = [noise_counts(image.reshape(50, 60), (0, 59, 0, 49), seed).sum() + pedestal
-                for seed, image in enumerate(photons, start=1)]
+    expected = [noise_counts(image.reshape(50, 60), (0, 59, 0, 49), 1, shot=number).sum() + pedestal
+                for number, image in enumerate(photons)]
     assert (theirs["sums"], theirs["range"], theirs["scan"]) == (expected, [1, 3], [5.0, 0.5])
     assert len(set(expected)) == 3
 

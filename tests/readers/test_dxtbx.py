@@ -91,13 +91,13 @@ def read(tmp_path_factory):
 
 
 def expected_pixels(convention: str, tilted: bool) -> list[np.ndarray]:
-    """Counts of both images: noise of seed 5 and 6 around what simulate renders."""
+    """Counts of both images: noise around what simulate renders."""
     experiment = build(parse(line_of(convention, tilted).split())).experiment
     counts = []
     for number in range(2):
         goniometer = dataclasses.replace(experiment.goniometer, phi_deg=3.0 + 0.5 * number)
         image = simulate(dataclasses.replace(experiment, goniometer=goniometer))
-        counts.append(noise_counts(image.photons, image.plan.roi, 5 + number))
+        counts.append(noise_counts(image.photons, image.plan.roi, 5, shot=number))
     return counts
 
 

@@ -28,7 +28,7 @@ LINES = """
 --tiff-type int32|--tiff-type uint16|--tiff-type float32|--cbf-convention auto|--cbf-convention generic
 --cbf-convention pilatus|--smv-flavor nanobragg|--smv-flavor adsc|--images 3
 --from i.img|--expt e.expt|--geom e.geom|--cell-file e.cell|--xds-inp XDS.INP
---config exp.toml|--save-config exp2.toml|--noise-rng numpy|--noise-rng reference|--png p.png|--quiet|--all-outputs
+--config exp.toml|--save-config exp2.toml|--noise-rng philox|--noise-rng reference|--png p.png|--quiet|--all-outputs
 --cull 1e-8|-v|--verbose
 --png-colors grey|--png-colours sea|--png-scale log|--png-range 1 99|--png-rings|--png-zoom|--png-spots
 --truth t.csv|--truth-min 5|--crystal-shape round|--background water=10,air=5:10

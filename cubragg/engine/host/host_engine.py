@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
+from cubragg.device.host_build import available_cores
 from cubragg.engine import kernel_params
 from cubragg.engine.culling import Culling
 from cubragg.engine.host.panel_launches import PanelLaunches
@@ -67,8 +66,3 @@ class HostEngine:
             fast, slow = panel.pixel_at(index)
             image[slow, fast] = pixel_photons(self._plan, panel, index, first_pass=index == first)
         return image, None if stop is None else panel.pixel_at(stop)
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
