@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, FormatError
+from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, CubraggWarning, FormatError
 
 if TYPE_CHECKING:
     from cubragg.crystallography.orientations import random_orientations
     from cubragg.experiment import (
         Background,
         Beam,
+        Channel,
         Crystal,
         Detector,
         Experiment,
@@ -37,9 +38,11 @@ __all__ = [
     "BackendUnavailable",
     "Background",
     "Beam",
+    "Channel",
     "ConfigError",
     "Crystal",
     "CubraggError",
+    "CubraggWarning",
     "Detector",
     "Experiment",
     "ExperimentParts",

@@ -1,4 +1,4 @@
-"""Exceptions of cubragg.
+"""Exceptions and warnings of cubragg.
 
 A message is one sentence: where (setting, flag or file), what came (with its unit), what is accepted.
 """
@@ -38,3 +38,7 @@ class BackendUnavailable(CubraggError, RuntimeError):
 
 class KernelBuildError(CubraggError):
     """A kernel did not compile; the message contains the compiler's first error with file and line."""
+
+
+class CubraggWarning(UserWarning):
+    """A file differs from the image or experiment that it describes."""

@@ -73,6 +73,13 @@ LEFT_OUT = {
     "-nopgm": "the picture is compared", "-density": "not the C program's", "-MW": "not the C program's",
     "-printout": "text of every pixel", "-misset_seed": "goes with -misset random", "-stolout": "no input",
     "--column": "of files that the C program cannot read",
+    "--crystal-size": "physical semantics", "--crystal-habit": "physical semantics",
+    "--crystal-offset": "physical semantics", "--block-size": "physical semantics",
+    "--mosaicity": "physical semantics", "--strain": "physical semantics",
+    "--beam-profile": "physical semantics", "--beam-size": "physical semantics",
+    "--beam-divergence": "physical semantics", "--bandwidth": "physical semantics",
+    "--spectrum": "physical semantics",
+    "--space-group": "of files that the C program cannot read",
 }
 OUTPUTS = "-floatfile c.float -intfile c.int -pgmfile c.pgm -noisefile c.noise -noprogress"
 

@@ -4,7 +4,7 @@
     python scripts/gpu_check.py [--device N] [--out FOLDER] [--runs N] [--skip-benchmark]
 
 Renders the golden set in three precisions against the C program's images, compares the backends on the benchmark's
-workloads, checks that two runs, and images in pieces, are equal to the bit, times kernels (CUDA events) and whole
+workloads, checks that two runs, and images in bands, are equal to the bit, times kernels (CUDA events) and whole
 renders of W1, W2 and W3 (1, 200 and 400 samples per pixel), and batches; prints tables and writes one JSON that carries
 the device's name. NB_C_BIN may name the C program: then its render loop is timed on W1 and W2 with one thread. Without
 a device: one line, exit status 1; also 1 if anything is outside its bounds.
@@ -115,7 +115,7 @@ def golden(device: int) -> dict[str, Any]:
 
 
 def equality(experiments: dict[str, Experiment], device: int) -> list[dict[str, Any]]:
-    """Each workload on cuda against the CPU's kernels in double; two runs, and pieces, to the bit."""
+    """Each workload on cuda against the CPU's kernels in double; two runs, and bands, to the bit."""
     rows = []
     for name, experiment in experiments.items():
         plan = make_plan(experiment)
@@ -123,12 +123,12 @@ def equality(experiments: dict[str, Experiment], device: int) -> list[dict[str, 
         for precision in PRECISIONS:
             renderer = CudaEngine(plan, precision, device)
             image = renderer.render()
-            pieces = CudaEngine(plan, precision, device, memory_bytes=4 * image.size).render()
+            bands = CudaEngine(plan, precision, device, memory_bytes=4 * image.size).render()
             error = share_of_maximum(image, expected)
             rows.append({"workload": name, "precision": precision, "error": error,
                          "correlation_short_of_1": 1.0 - float(np.corrcoef(image.ravel(), expected.ravel())[0, 1]),
                          "runs_equal": renderer.render().tobytes() == image.tobytes(),
-                         "pieces_equal": pieces.tobytes() == image.tobytes(),
+                         "bands_equal": bands.tobytes() == image.tobytes(),
                          "right": error <= BOUNDS[precision]})
     return rows
 
@@ -275,9 +275,9 @@ def check(device: DeviceDescription, options: argparse.Namespace) -> dict[str, A
     result["equality"] = equality(experiments, device.number)
     table("Workloads: largest difference from the CPU's kernels in double / maximum; equal to the bit",
           {"workload": "", "precision": "", "error": ".1e", "correlation_short_of_1": ".0e", "runs_equal": "",
-           "pieces_equal": ""}, result["equality"])
+           "bands_equal": ""}, result["equality"])
     result["right"] = (not any(row["outside"] for row in result["golden"].values()) and all(
-        row["right"] and row["runs_equal"] and row["pieces_equal"] for row in result["equality"]))
+        row["right"] and row["runs_equal"] and row["bands_equal"] for row in result["equality"]))
     if not options.skip_benchmark:
         result["benchmark"] = benchmark(experiments, device.number, options.runs)
         table("Times [s]; cpu is the backend cpu on all cores, c the C program's loop on one",

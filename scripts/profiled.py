@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-#: Function -> part of the run. ``*`` stands for the rest of a name, which joins the part.
+#: Function -> part of the run. ``*`` matches the rest of a name, which joins the part.
 PARTS = {
     "cubragg.cli.parser:parse": "flags",
     "cubragg.cli.build:build": "flags",

@@ -147,7 +147,7 @@ def brightest(image: np.ndarray) -> tuple[float, float]:
 
 
 def peak_at_beam(case: dict[str, Any], results: Rendered, backend: str) -> dict[str, float]:
-    """The forward peak stands where the beam hits the detector."""
+    """The forward peak is where the beam hits the detector."""
     distances = []
     for _, image in results:
         fast, slow = brightest(image.photons)
@@ -158,7 +158,7 @@ def peak_at_beam(case: dict[str, Any], results: Rendered, backend: str) -> dict[
 
 
 def first_reflection(case: dict[str, Any], results: Rendered, backend: str) -> dict[str, float]:
-    """0 0 1 of a crystal with c along the fast axis stands at distance * tan(asin(lambda / c))."""
+    """0 0 1 of a crystal with c along the fast axis is at distance * tan(asin(lambda / c))."""
     distances = []
     for job, image in results:
         geometry, beam = image.geometry, job.experiment.beam

@@ -22,6 +22,7 @@ from cubragg.crystallography.vectors import Matrix, Vector, scale
 from cubragg.engine.select import MAX_THREADS, Backend, Precision
 from cubragg.errors import ConfigError
 from cubragg.experiment import Background, Beam, Detector, Experiment, StructureFactors
+from cubragg.experiment.beam import mean_wavelength
 from cubragg.experiment.conventions import pivot_in_force
 from cubragg.experiment.experiment import Semantics
 from cubragg.nanobragg.random_stream import MAX_SEED
@@ -70,8 +71,8 @@ class Settings:
         Colours of the PNG picture; and the flag that made each picture setting (``rings``).
     printout, pixels
         Print traces: of these pixels (flag, fast, slow), or of all rendered pixels if the list is empty.
-    column
-        Column to read from the reflection file.
+    column, space_group
+        Column to read from the reflection file, and its space group.
     """
 
     outputs: dict[str, Output]
@@ -104,6 +105,7 @@ class Settings:
     picture: Mapping[str, str] = field(default_factory=dict)
     pixels: tuple[tuple[str, int, int], ...] = ()
     column: str | None = None
+    space_group: str | None = None
 
 
 class Job(NamedTuple):
@@ -209,8 +211,8 @@ def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, F
     if listed is not None:
         factors, file_cell = listed_factors(replay, listed, default_F)
         return factors, True, file_cell
-    if "run.column" in replay.flagged:
-        replay.warnings.append(f"{replay.provenance['run.column']} has no effect: there is no -hkl")
+    replay.warnings += [f"{replay.provenance[setting]} has no effect: there is no -hkl"
+                        for setting in ("run.column", "run.space_group") if setting in replay.flagged]
     dump = InputFile(replay.get("output.dump", DEFAULT_NAMES["dump"]), replay.provenance.get("output.dump", "-dump"))
     if replay.get("structure_factors.grid") is not None:
         return None, False, None
@@ -251,11 +253,20 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
                 ) -> Experiment:
     from cubragg.io.geometry.matrix import read_matrix
     from cubragg.io.geometry.sources import read_sources
+    from cubragg.io.geometry.spectrum import read_spectrum
 
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
                                 if name not in ("amorphous", "input", "output", "picture", "run")}
     document["semantics"] = replay.get("run.semantics")
-    matrix, sources = _input(replay, "matrix"), _input(replay, "sources")
+    matrix, sources, spectrum = (_input(replay, kind) for kind in ("matrix", "sources", "spectrum"))
+    if spectrum is not None:
+        replay.provenance["beam.spectrum"] = spectrum.provenance
+        with reading(spectrum):
+            channels = read_spectrum(spectrum.path)
+        # A flag's wavelength is checked against the spectrum; else it is the spectrum's mean.
+        if replay.get("beam.wavelength_A") is None:
+            document["beam"]["wavelength_A"] = mean_wavelength(channels)
+        document["beam"]["spectrum"] = [dict(vars(channel)) for channel in channels]
     if matrix is not None:
         with reading(matrix):
             document["crystal"]["a_matrix"] = _over_wavelength(replay, read_matrix(matrix.path))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.settings_builder import Replay
 from cubragg.crystallography.cell import cell_of_axes
+from cubragg.errors import ConfigError
 from cubragg.experiment import Experiment, StructureFactors
+from cubragg.experiment.structure_factors import FactorFile
 
 #: Cells are the same within these tolerances: lengths relative, angles [deg].
 _LENGTHS, _ANGLES_DEG = 1e-3, 0.05
@@ -27,8 +32,14 @@ def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple
     from cubragg.io.reflections.read import read_reflections
 
     replay.provenance["structure_factors.grid"] = listed.provenance
+    column, group, expected = (replay.get(f"run.{name}") for name in ("column", "space_group", "hkl_sha256"))
     with reading(listed):
-        reflections = read_reflections(listed.path, replay.get("run.column"))
+        sha256 = hashlib.sha256(Path(listed.path).read_bytes()).hexdigest()
+        if expected not in (None, sha256):
+            raise ConfigError(listed.provenance, f"got {listed.path!r} with SHA-256 {sha256:.12}..., but the "
+                              f"experiment was saved with {expected!s:.12}...; restore that file, or remove hkl_sha256")
+        with replay.naming():
+            reflections = read_reflections(listed.path, column, group)
     replay.provenance_lines += [f"from {one}" for one in reflections.provenance_lines]
     replay.warnings += reflections.warnings
     file_cell = None
@@ -38,7 +49,8 @@ def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple
         if not given:
             replay.set("crystal.cell", reflections.cell, f"{listed.path}: cell")
     with replay.naming():
-        return reflections.structure_factors(default_F), file_cell
+        factors = reflections.structure_factors(default_F)
+    return replace(factors, file=FactorFile(listed.path, sha256, column, group)), file_cell
 
 
 def cell_warnings(file_cell: FileCell | None, experiment: Experiment) -> list[str]:

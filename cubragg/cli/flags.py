@@ -25,6 +25,8 @@ DEFAULT_NAMES: Mapping[str, str] = MappingProxyType({
     "noise": "noiseimage.img"})
 
 
+#: What to type for nanoBragg.c instead of the size of crystal and beam.
+_BLOCKS = "-fluence, multiplied by the number of blocks,"
 _CUSTOM = (("detector.convention", "custom"),)
 _CELLS = ("crystal.cells[0]", "crystal.cells[1]", "crystal.cells[2]")
 _SIZES = ("crystal.sample_size_mm[0]", "crystal.sample_size_mm[1]", "crystal.sample_size_mm[2]")
@@ -54,6 +56,18 @@ _CRYSTAL = (
     _count("-mosaic_domains -mosaic_dom", "mosaic domains", "crystal.mosaic_domains",
            default="10 with a spread, else 1"),
     _count("-mosaic_seed", "seed of the domain orientations", "crystal.mosaic_seed", default="12345678"),
+    _number("--crystal-size", "mm", "whole crystal, one number or along a, b, c*; its blocks multiply the photons",
+            "crystal.size_mm", most=3, metavar="<mm>", c_program=_BLOCKS),
+    _choice("--crystal-habit", "box|sphere|cylinder", "its shape; a cylinder is along c*", "crystal.habit",
+            default="box", c_program=_BLOCKS),
+    _vector("--crystal-offset", "mm", "its centre from the spindle axis and the beam, at phi = 0", "crystal.offset_mm",
+            default="0 0 0", c_program=_BLOCKS),
+    _number("--block-size", "um", "coherent block, one number or along a, b, c, instead of -N or -xtalsize",
+            "crystal.block_size_um", most=3, metavar="<um>", c_program="-N"),
+    _number("--mosaicity", "deg", "sigma of the blocks' rotation, one number or about a, b, c*; "
+            "--semantics nanobragg: as -mosaic", "crystal.mosaicity_deg", most=3, metavar="<deg>", c_program=HANDED_ON),
+    _number("--strain", "", "sigma of the relative cell lengths of the blocks", "crystal.strain", default="0",
+            c_program="-dispersion"),
     _number("-water", "um", "edge of a cube of water: flat background", "sampling.water_um", default="0"),
 )
 
@@ -65,8 +79,10 @@ _ORIENTATION = (
 )
 
 _FACTORS = (
-    _file("-hkl", "reflections: lines of h k l F, MTZ, CIF, SHELX", "input.hkl"),
+    _file("-hkl", "reflections: lines of h k l F, MTZ, CIF, SHELX, .sca", "input.hkl"),
     _file("--column", "column of F or I in that file (see Notes)", "run.column", metavar="<name>",
+          c_program="-hkl with lines of h k l F"),
+    _file("--space-group", "space group of that file, symbol or number", "run.space_group", metavar="<name>",
           c_program="-hkl with lines of h k l F"),
     _number("-default_F", "electrons", "F of every reflection not in the list", "structure_factors.default_F",
             default="0", metavar="<F>"),
@@ -82,8 +98,12 @@ _BEAM = (
     _number("-flux", "photons/s", "instead of -fluence, with -exposure and -beamsize", "beam.flux"),
     _number("-exposure", "s", "exposure time", "beam.exposure_s", default="1"),
     _number("-beamsize", "mm", "edge of the beam; clips the sample", "beam.beamsize_mm", default="0.1"),
-    _number("-polar", "", "Kahn polarization factor, -1 to 1", "beam.kahn_factor", default="0", metavar="<K>",
-            also=(("beam.polarized", True),)),
+    _choice("--beam-profile", "flat|gaussian", "of the beam across a crystal with a size", "beam.profile",
+            default="flat", c_program=_BLOCKS),
+    _number("--beam-size", "mm", "beam, full width at half maximum if Gaussian: one number, or along and across the "
+            "polarization", "beam.size_mm", most=2, metavar="<mm>", default="-beamsize", c_program="-beamsize"),
+    _number("-polar", "", "Kahn polarization factor, -1 to 1", "beam.kahn_factor",
+            default="0, --semantics physical: 0.998", metavar="<K>", also=(("beam.polarized", True),)),
     _switch("-nopolar", "no polarization correction", "beam.polarized", value=False),
 )
 
@@ -102,6 +122,12 @@ _SOURCES = (
     _number("-dispersion", "%", "full spectral width, of the wavelength", "beam.dispersion_percent",
             default="0"),
     _count("-dispsteps", "wavelengths over that width", "beam.dispersion_steps", default="2 with a width"),
+    _number("--beam-divergence", "mrad", "sigma of the beam's direction: one number, or along and across the "
+            "polarization", "beam.divergence_mrad", most=2, metavar="<mrad>", c_program="-divergence"),
+    _number("--bandwidth", "", "sigma of the relative wavelength", "beam.bandwidth", default="0",
+            c_program="-dispersion"),
+    _file("--spectrum", "channels: lines of wavelength [A] or energy [eV], weight and perhaps bandwidth",
+          "input.spectrum", c_program="-sourcefile"),
     _file("-sourcefile", "instead, a list: lines of x y z weight wavelength", "input.sources"),
 )
 
@@ -316,8 +342,14 @@ def _spellings() -> dict[str, Flag]:
     table: dict[str, Flag] = {}
     for flag in FLAGS:
         for name in flag.names:
+            if table.setdefault(name, flag) is not flag:
+                raise RuntimeError(f"two flags are spelled {name}")
+    # With the other number of dashes too, unless that is a flag of its own (-mosaicity, --mosaicity).
+    own = set(table)
+    for flag in FLAGS:
+        for name in flag.names:
             bare = name.lstrip("-")
-            for spelling in (f"-{bare}", f"--{bare}"):
+            for spelling in {f"-{bare}", f"--{bare}"} - own:
                 if table.setdefault(spelling, flag) is not flag:
                     raise RuntimeError(f"two flags are spelled {spelling}")
     return table

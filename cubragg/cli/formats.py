@@ -105,7 +105,7 @@ def _refusing(flag: str, form: str, instead: str) -> Iterator[None]:
 def warnings(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
     """Warn of files that approximate oblique panels."""
     flags = [target.provenance for kind, target in targets.items()
-             if kind in ("expt", "xds") or (kind in ENDINGS and _class_for(kind, target) is writer_of(".nxs"))]
+             if kind in ("expt", "xds") or (kind in ENDINGS and _class_for(kind, target).perpendicular)]
     if not flags:
         return
     from cubragg.io.perpendicular import obliqueness

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Files that a TOML experiment may name in place of inline data, and the input each becomes.
 REFERENCES = {("structure_factors", "hkl_file"): "hkl", ("sampling", "mask_file"): "config_mask",
               ("beam", "source_file"): "sources", ("crystal", "matrix_file"): "matrix"}
+#: Settings of structure factors that describe their file, and the setting of the run that each becomes.
+FILE_DETAILS = {"hkl_column": "column", "hkl_sha256": "hkl_sha256", "space_group": "space_group"}
 
 _NUMBERED = re.compile(r"(.+)#(\d+)")
 _HEADER_FIELDS = {

@@ -287,7 +287,7 @@ class ImageFiles:
     def _write_config(self, path: str) -> None:
         from cubragg.io.files.atomic import write_bytes
 
-        write_bytes(path, self.job.experiment.to_toml().encode("utf-8"))
+        write_bytes(path, self.job.experiment.to_toml(Path(path).parent).encode("utf-8"))
 
     def _write_truth(self, path: str) -> None:
         from cubragg.io.reflections.write_reflection_table import write_reflection_table

@@ -14,7 +14,7 @@ from typing import Any
 
 from cubragg import checks, units
 from cubragg.cli.flags import NO_EFFECT, flag_for_field
-from cubragg.cli.inputs import InputFile, header_settings, load_config, numbered, reading
+from cubragg.cli.inputs import FILE_DETAILS, InputFile, header_settings, load_config, numbered, reading
 from cubragg.cli.parser import Given
 from cubragg.errors import ConfigError
 from cubragg.experiment import Crystal
@@ -27,19 +27,26 @@ _THREES = {"crystal.cells": Crystal.cells, "crystal.sample_size_mm": Crystal.sam
 #: A flag for the key removes these settings of an experiment file, which would overrule it.
 _RIVALS = {
     "beam.fluence": ("beam.flux",),
-    "crystal.cells": ("crystal.sample_size_mm",),
+    "crystal.cells": ("crystal.sample_size_mm", "crystal.block_size_um"),
     "crystal.misset_deg": ("crystal.misset_seed",),
     "detector.distance_mm": ("detector.close_distance_mm",),
     "detector.model": ("detector.panels",),
     "detector.fast_size_mm": ("detector.fast_pixels",),
     "detector.slow_size_mm": ("detector.slow_pixels",),
+    "crystal.block_size_um": ("crystal.cells", "crystal.sample_size_mm"),
+    "crystal.mosaicity_deg": ("crystal.mosaic_spread_deg",),
+    "crystal.mosaic_spread_deg": ("crystal.mosaicity_deg",),
+    "crystal.sample_size_mm": ("crystal.block_size_um",),
+    "input.hkl": ("run.column", "run.space_group", "run.hkl_sha256"),
     "input.matrix": ("crystal.cell", "crystal.a_matrix"),
+    "input.spectrum": ("beam.spectrum", "beam.bandwidth"),
 }
 
 #: (overruled setting, the setting that overrules it), in either order on the line.
 _OVERRULED = (
     ("beam.fluence", "beam.flux"),
     ("crystal.cells", "crystal.sample_size_mm"),
+    ("crystal.cells", "crystal.block_size_um"),
     ("detector.distance_mm", "detector.close_distance_mm"),
     ("detector.fast_size_mm", "detector.fast_pixels"),
     ("detector.slow_size_mm", "detector.slow_pixels"),
@@ -122,6 +129,11 @@ class Replay:
             if value is not None and not (isinstance(value, list) and len(value) == 3
                                           and all(isinstance(component, int | float) for component in value)):
                 raise ConfigError(self.provenance[setting], f"got {value!r}; it must be a list of 3 numbers")
+        for name in FILE_DETAILS:
+            if name in self.sections["structure_factors"]:
+                self.set(f"run.{FILE_DETAILS[name]}", self.sections["structure_factors"].pop(name),
+                         f"{source.path}: structure_factors.{name}")
+                self._from_config.add(f"run.{FILE_DETAILS[name]}")
         for kind, file in files.items():
             self.sections["input"][kind] = file.path
             self.provenance[f"input.{kind}"] = file.provenance
@@ -163,7 +175,7 @@ class Replay:
         if special is not None:
             special(self, given)
         else:
-            value = flag.value if flag.kind == "switch" else given.values if flag.most > 1 else given.values[0]
+            value = flag.value if flag.kind == "switch" else _one_or_several(given)
             for path in flag.fields:
                 self._set_by_flag(path, value, given)
         for path, value in flag.also:
@@ -189,6 +201,13 @@ class Replay:
         # -cell with fewer values leaves the rest of the first.
         before = self.get("crystal.cell") if "crystal.cell" in self.flagged else (0.0,) * 6
         self._set_by_flag("crystal.cell", given.values + before[len(given.values):], given)
+
+    def _take_mosaicity(self, given: Given) -> None:
+        # nanoBragg's -mosaicity was read with two dashes as well, and still is in its semantics.
+        if self.get("run.semantics") == "physical" or len(given.values) > 1:
+            self._set_by_flag("crystal.mosaicity_deg", _one_or_several(given), given)
+        else:
+            self._set_by_flag("crystal.mosaic_spread_deg", given.values[0], given)
 
     def _take_energy(self, given: Given) -> None:
         energy = float(given.values[0])
@@ -296,8 +315,14 @@ class Replay:
         return f"{origin}, number {index[:-1]}" if index else origin
 
 
+def _one_or_several(given: Given) -> Any:
+    """Return the value of a flag that takes one, or the values."""
+    return given.values[0] if len(given.values) == given.flag.least == 1 else given.values
+
+
 _SPECIAL: dict[str, Callable[[Replay, Given], None]] = {
     "-cell": Replay._take_cell, "-energy": Replay._take_energy, "-misset": Replay._take_misset,
     "-detector_abs": Replay._take_detector_abs, "-twotheta": Replay._take_twotheta,
     "-twotheta_axis": Replay._take_twotheta_axis, "--from": Replay._take_from,
+    "--mosaicity": Replay._take_mosaicity,
 }

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from cubragg.crystallography.atomic_factors import ModelFactors
 
 #: Parameters of `structure_factors` and the options that set them.
-_FLAGS = {"dmin": "--dmin", "wavelength_A": "-lambda", "k_sol": "--k-sol", "b_sol": "--b-sol"}
+_FLAGS = {"dmin": "--dmin", "wavelength_A": "-lambda", "k_sol": "--k-sol", "b_sol": "--b-sol",
+          "space_group": "--space-group"}
 
 
 class Options(NamedTuple):
@@ -32,6 +33,7 @@ class Options(NamedTuple):
     b_sol: float | None
     no_solvent: bool
     direct: bool
+    space_group: str | None
     quiet: bool
 
     def check(self) -> None:
@@ -91,12 +93,12 @@ def _factors(path: str, options: Options) -> ModelFactors:
     from cubragg.crystallography.atomic_factors import B_SOL, structure_factors
     from cubragg.io.atoms import read_model
 
-    with reading(InputFile(path, "MODEL")):
-        model = read_model(path)
-    if not options.quiet:
-        for warning in model.warnings:
-            click.echo(f"warning: {warning}", err=True)
     try:
+        with reading(InputFile(path, "MODEL")):
+            model = read_model(path, options.space_group)
+        if not options.quiet:
+            for warning in model.warnings:
+                click.echo(f"warning: {warning}", err=True)
         return structure_factors(model, options.dmin_A, wavelength_A=options.wavelength,
                                  anomalous=not options.no_anomalous,
                                  k_sol=0.0 if options.no_solvent else options.k_sol,
@@ -150,6 +152,8 @@ Exit status: 0, 1 if the run failed or a file cannot be read, 2 for an error in 
               help="Density of bulk solvent.  [0.35 for PDB and mmCIF, else 0]")
 @click.option("--b-sol", cls=FlagOption, type=float, metavar="<A^2>", help="B factor of bulk solvent.  [46]")
 @click.option("--no-solvent", cls=FlagOption, is_flag=True, help="The same as --k-sol 0.")
+@click.option("--space-group", cls=FlagOption, metavar="<name>",
+              help="Space group, symbol or number.  [that of the file]")
 @click.option("--direct", cls=FlagOption, is_flag=True,
               help="Sum over atoms, even where a Fourier transform is faster.")
 @click.option("--quiet", cls=FlagOption, is_flag=True, help="Print errors only.")

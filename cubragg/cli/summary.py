@@ -170,7 +170,7 @@ def _crystal(experiment: Experiment, plan: Plan) -> list[Row]:
 
 def _beam(experiment: Experiment, plan: Plan) -> list[Row]:
     beam, sources = experiment.beam, plan.sources
-    kahn = f"Kahn factor {beam.kahn_factor:g}" if beam.polarized else "not corrected for"
+    kahn = f"Kahn factor {plan.kahn_factor:g}" if beam.polarized else "not corrected for"
     rows = [("wavelength", f"{beam.wavelength_A:g} A +/- {sources.dispersion.width * 100:g} % "
                            f"in {_plural(sources.dispersion.count, 'step')}")]
     spread = "listed" if sources.from_list else (

@@ -6,11 +6,14 @@ if an operation maps h to itself and h t is not an integer (International Tables
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from cubragg.errors import ConfigError
 
 if TYPE_CHECKING:
     import gemmi
@@ -131,6 +134,30 @@ class IndexBox:
             best = np.abs(keys).max(axis=1) if friedel else keys.max(axis=1)
             largest[start:start + _CHUNK_ROWS] = best
         return largest + self.size // 2
+
+
+def named_group(name: str, alpha: float = 0.0, gamma: float = 0.0) -> Symmetry:
+    """The space group of a Hermann-Mauguin symbol, as ``P 21 21 21``, ``p212121`` or ``P2(1)2(1)2(1)``, or of a number.
+
+    Angles of the cell [deg] select between rhombohedral and hexagonal axes where a symbol does not; the default is
+    hexagonal.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such group.
+    """
+    import gemmi
+
+    symbol = re.sub("[()]", "", name).strip()
+    if symbol.isascii() and symbol.isdigit():
+        numbered = gemmi.find_spacegroup_by_number(int(symbol[:4]))
+        symbol = numbered.hm if numbered is not None and numbered.ext in "HR" else symbol
+    group = gemmi.find_spacegroup_by_name(symbol, alpha, gamma)
+    if group is None:
+        raise ConfigError("space_group", f"got unknown space group {name!r}; a Hermann-Mauguin symbol such as P 21 21 "
+                          "21, or a number from 1 to 230, is accepted")
+    return Symmetry(group.xhm(), group.operations())
 
 
 def group_name(operations: gemmi.GroupOps) -> str:

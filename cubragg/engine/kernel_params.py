@@ -77,7 +77,7 @@ def params_of(plan: Plan, panel: PanelPlan, precision: str) -> np.ndarray:
         "layer_step": layers.step_m, "first_depth": layers.first_m, "sensor_end": layers.end_m,
         "mu": layers.mu_per_m, "kahn": plan.kahn_factor, "dmin": plan.dmin,
         "water": plan.water / per_pixel if rules.per_sample else plan.water,
-        "scale": units.THOMSON_CROSS_SECTION_M2 * plan.fluence / samples,
+        "scale": units.THOMSON_CROSS_SECTION_M2 * plan.bragg_fluence / samples,
         "cells": plan.cells, "reciprocal": (lattice.a_star, lattice.b_star, lattice.c_star), "fudge": plan.fudge,
         "constant": factors.default_F * factors.default_F / factor_scale(plan, precision) ** 2,
         "term_scale": 1.0 if precision == "double" else cells * cells,

@@ -75,6 +75,26 @@ def check_method(method: str) -> None:
         raise ConfigError("method", f"got {method!r}; the only accepted value is sampled")
 
 
+def require_sampled(plan: Plan) -> None:
+    """Check that the sampled method can render a plan.
+
+    Raises
+    ------
+    ConfigError
+        For a distribution or a crystal that it does not sample.
+    """
+    spreads, centre = plan.spreads, plan.illumination
+    unsampled = {
+        "crystal.mosaicity_deg": any(spreads.mosaicity), "crystal.strain": spreads.strain > 0.0,
+        "beam.divergence_mrad": any(spreads.divergence),
+        "beam.spectrum": len(spreads.channels) > 1, "beam.bandwidth": spreads.channels[0].bandwidth > 0.0,
+        "crystal.offset_mm": any(centre.position), "crystal.size_mm": bool(centre.covariance.any()),
+    }
+    for where, given in unsampled.items():
+        if given:
+            raise ConfigError(where, "got a value > 0, which the method sampled does not render; leave it out")
+
+
 def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", device: int = 0,
                    cull: float | None = 0.0) -> Selection:
     """Select and set up the engine of a plan.
@@ -101,6 +121,7 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
         If the backend or precision is unknown, the backend does not support the precision, or the tolerance is out of
         range.
     """
+    require_sampled(plan)
     if cull is not None:
         checks.number("cull", "the tolerance", cull, at_least=0.0, below=1.0)
     if backend != "auto" and backend not in BACKENDS:

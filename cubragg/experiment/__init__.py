@@ -1,7 +1,7 @@
 """The experiment to simulate, as frozen, validated dataclasses in the user's units."""
 
 from cubragg.experiment.background_settings import Background, Scatterer
-from cubragg.experiment.beam import Beam, Source
+from cubragg.experiment.beam import Beam, Channel, Source
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector
 from cubragg.experiment.experiment import Experiment
@@ -11,5 +11,5 @@ from cubragg.experiment.panel import Panel
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
 
-__all__ = ["Background", "Beam", "Crystal", "Detector", "Experiment", "ExperimentParts", "Goniometer", "Panel",
-           "Sampling", "Scatterer", "Source", "StructureFactors"]
+__all__ = ["Background", "Beam", "Channel", "Crystal", "Detector", "Experiment", "ExperimentParts", "Goniometer",
+           "Panel", "Sampling", "Scatterer", "Source", "StructureFactors"]

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from cubragg import checks, units
 from cubragg.crystallography.vectors import Vector, rotate_axis, scale, unit
 from cubragg.errors import ConfigError
+from cubragg.experiment.one_or_several import checked, several
 from cubragg.nanobragg.fill_range import MAX_STEPS, Sweep, fill_range
 
 #: Fluence [photons/m^2] for which r_e^2 * fluence = 1, the default of nanoBragg.
 DEFAULT_FLUENCE = 125932015286227086360700780544.0
 SOURCE_DISTANCE_M = 10.0
+Profile = Literal["flat", "gaussian"]
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+#: Kahn factor of each semantics where none is given. 0.998 is the polarization fraction of 0.999 that dxtbx assumes for
+#: files that do not give one.
+KAHN_FACTORS = {"nanobragg": 0.0, "physical": 0.998}
+#: Largest standard deviation of the relative wavelength; beyond, wavelengths of 0 come into reach.
+_MAX_BANDWIDTH = 0.2
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,31 @@ class Source:
     position: tuple[float | None, float | None, float | None] = (None, None, None)
     weight: float | None = None
     wavelength_m: float | None = None
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Part of a spectrum, Gaussian or a line.
+
+    Attributes
+    ----------
+    wavelength_A
+        Mean wavelength [A].
+    weight
+        Relative number of photons.
+    bandwidth
+        Standard deviation of the relative wavelength; 0: a line.
+    """
+
+    wavelength_A: float
+    weight: float = 1.0
+    bandwidth: float = 0.0
+
+
+def mean_wavelength(channels: Sequence[Channel]) -> float:
+    """Return the mean wavelength of a spectrum [A], weighted by photons."""
+    weights = [channel.weight for channel in channels]
+    return math.fsum(channel.weight * channel.wavelength_A for channel in channels) / math.fsum(weights)
 
 
 class SourceTable(NamedTuple):
@@ -67,8 +102,19 @@ class Beam:
     flux, exposure_s, beamsize_mm
         Photons per second, seconds, edge of a square beam [mm]. A coherent block larger than the beam is
         clipped to it.
+    profile, size_mm
+        ``flat``: a rectangle of ``size_mm``, along the polarization axis and across it, one number for both. ``None``:
+        the edge of ``beamsize_mm`` with a flux, larger than any crystal without. ``gaussian``: ``size_mm`` is the full
+        width at half maximum, and ``fluence`` that of the centre. Physical semantics only, as the next three.
+    divergence_mrad
+        Standard deviation of the direction [mrad], along the polarization axis and across it.
+    bandwidth
+        Standard deviation of the relative wavelength.
+    spectrum
+        Channels in place of ``bandwidth``.
     kahn_factor
-        Polarization: 0 unpolarized, 1 fully polarized along the polarization axis (Kahn et al. 1982).
+        Polarization: 0 unpolarized, 1 fully polarized along the polarization axis (Kahn et al. 1982). ``None``: 0 in
+        nanobragg semantics, 0.998 (a synchrotron) in physical.
     polarized
         False: no polarization correction.
     hdiv_range_mrad, hdiv_step_mrad, hdiv_steps, vdiv_range_mrad, vdiv_step_mrad, vdiv_steps
@@ -89,7 +135,7 @@ class Beam:
     flux: float = 0.0
     exposure_s: float = 1.0
     beamsize_mm: float = 0.1
-    kahn_factor: float = 0.0
+    kahn_factor: float | None = None
     polarized: bool = True
     hdiv_range_mrad: float | None = None
     hdiv_step_mrad: float | None = None
@@ -103,6 +149,11 @@ class Beam:
     sources: tuple[Source, ...] = ()
     direction: Vector | None = None
     polarization_axis: Vector | None = None
+    profile: Profile = "flat"
+    size_mm: float | tuple[float, float] | None = None
+    divergence_mrad: float | tuple[float, float] | None = None
+    bandwidth: float = 0.0
+    spectrum: tuple[Channel, ...] = ()
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
@@ -111,7 +162,7 @@ class Beam:
         checks.number("beam.flux", "flux", self.flux, "photons/s", at_least=0.0)
         checks.number("beam.exposure_s", "exposure", self.exposure_s, "s")
         checks.number("beam.beamsize_mm", "beam size", self.beamsize_mm, "mm")
-        checks.number("beam.kahn_factor", "the Kahn polarization factor", self.kahn_factor)
+        checks.number("beam.kahn_factor", "the Kahn polarization factor", self.kahn_factor, optional=True)
         for axis in ("hdiv", "vdiv"):
             for part in ("range", "step"):
                 name = f"{axis}_{part}_mrad"
@@ -132,6 +183,49 @@ class Beam:
             checks.vector(f"beam.{name}", "an axis", getattr(self, name), optional=True, nonzero=True)
         for number_, source in enumerate(self.sources, start=1):
             self._check_source(f"beam.sources[{number_}]", source)
+        self._check_profile()
+        self._check_spread()
+
+    def _check_profile(self) -> None:
+        checks.choice("beam.profile", "the beam profile", self.profile, PROFILES)
+        checked("beam.size_mm", "the beam size", self.size_mm, "mm", length=2, above=0.0)
+        if self.profile == "gaussian" and self.size_mm is None:
+            raise ConfigError("beam.profile", "got gaussian without a size; give its full width at half maximum "
+                              "(--beam-size)")
+
+    def _check_spread(self) -> None:
+        """Check divergence, bandwidth and spectrum, of which nanoBragg's grids and lists are alternatives."""
+        checked("beam.divergence_mrad", "the divergence", self.divergence_mrad, "mrad", length=2, at_least=0.0)
+        checks.number("beam.bandwidth", "the bandwidth", self.bandwidth, at_least=0.0, below=_MAX_BANDWIDTH)
+        for number, channel in enumerate(self.spectrum, start=1):
+            where = f"beam.spectrum[{number}]"
+            checks.number(where, "the wavelength of a channel", channel.wavelength_A, "A", above=0.0)
+            checks.number(where, "the weight of a channel", channel.weight, at_least=0.0)
+            checks.number(where, "the bandwidth of a channel", channel.bandwidth, at_least=0.0, below=_MAX_BANDWIDTH)
+        if self.spectrum and not any(channel.weight for channel in self.spectrum):
+            raise ConfigError("beam.spectrum", "got weights of 0 only; at least one must be > 0")
+        if self.spectrum and self.bandwidth:
+            raise ConfigError("beam.bandwidth", f"got {self.bandwidth:g} and a spectrum; give one of them")
+        self._check_alternatives()
+        if self.spectrum:
+            least, most = (of(channel.wavelength_A for channel in self.spectrum) for of in (min, max))
+            margin = 6.0 * max(channel.bandwidth for channel in self.spectrum) + 1e-9
+            if not least * (1.0 - margin) <= self.wavelength_A <= most * (1.0 + margin):
+                raise ConfigError("beam.wavelength_A", f"got {self.wavelength_A:g} A; it must be in the spectrum, "
+                                  f"{least:g} to {most:g} A")
+
+    def _check_alternatives(self) -> None:
+        """Refuse distributions beside nanoBragg's grids and lists of the same quantity."""
+        angular = (self.hdiv_range_mrad, self.hdiv_step_mrad, self.hdiv_steps, self.vdiv_range_mrad,
+                   self.vdiv_step_mrad, self.vdiv_steps)
+        spectral = (self.dispersion_percent, self.dispersion_steps)
+        for name, grid in (("divergence_mrad", angular), ("bandwidth", spectral), ("spectrum", spectral)):
+            if not getattr(self, name):
+                continue
+            if any(grid):
+                raise ConfigError(f"beam.{name}", "got a range or a number of steps as well; give one of them")
+            if self.sources:
+                raise ConfigError(f"beam.{name}", "got a list of sources as well; give one of them")
 
     @staticmethod
     def _check_source(where: str, source: Source) -> None:
@@ -143,16 +237,45 @@ class Beam:
         checks.number(where, "a source wavelength", source.wavelength_m, "m", optional=True, above=0.0)
 
     def photons_per_m2(self) -> float:
-        """Return the fluence: flux * exposure / beamsize^2 if a flux is given, else `fluence`."""
+        """Return the fluence: flux * exposure / area of the beam if a flux is given, else `fluence`.
+
+        Of a Gaussian beam it is that of the centre, flux * exposure * 4 ln 2 / (pi * product of the widths).
+        """
+        if self.flux != 0.0 and self.exposure_s > 0.0 and self.size_mm is not None:
+            horizontal, vertical = (units.m_from_mm(edge) for edge in several(self.size_mm, 2))
+            peak = 4.0 * math.log(2.0) / math.pi if self.profile == "gaussian" else 1.0
+            return peak * self.flux * self.exposure_s / (horizontal * vertical)
         if self.flux != 0.0 and self.exposure_s > 0.0 and self.beamsize_mm >= 0.0:
             edge = units.m_from_mm(self.beamsize_mm)
             return self.flux * self.exposure_s / edge / edge
         return self.fluence
 
+    def cross_section_m(self) -> tuple[float, float] | None:
+        """Return the size of the beam along the polarization axis and across [m]; ``None``: larger than any crystal."""
+        size = self.size_mm
+        if size is None and self.flux != 0.0 and self.beamsize_mm > 0.0:
+            size = self.beamsize_mm
+        if size is None:
+            return None
+        horizontal, vertical = (units.m_from_mm(edge) for edge in several(size, 2))
+        return horizontal, vertical
+
+    def kahn_in(self, semantics: str) -> float:
+        """Return the Kahn factor; that of the semantics if none is given."""
+        return KAHN_FACTORS[semantics] if self.kahn_factor is None else self.kahn_factor
+
+    def channels(self) -> tuple[Channel, ...]:
+        """Return the spectrum, or the single channel of wavelength and bandwidth."""
+        return self.spectrum or (Channel(self.wavelength_A, 1.0, self.bandwidth),)
+
     def photons(self) -> float:
-        """Return the photons in the beam during the exposure: flux * exposure, or `fluence` * beamsize^2."""
+        """Return the photons in the beam during the exposure: flux * exposure, or `fluence` times its cross-section."""
+        if self.flux != 0.0 and self.exposure_s > 0.0:
+            return self.flux * self.exposure_s
         edge = units.m_from_mm(self.beamsize_mm)
-        return self.photons_per_m2() * edge * edge
+        horizontal, vertical = self.cross_section_m() or (edge, edge)
+        area = horizontal * vertical * (math.pi / (4.0 * math.log(2.0)) if self.profile == "gaussian" else 1.0)
+        return self.photons_per_m2() * area
 
     def source_table(self, beam: Vector, polar: Vector, vert: Vector) -> SourceTable:
         """Return all sources for a beam along ``beam`` with its E vector along ``polar``."""

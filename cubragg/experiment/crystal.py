@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from cubragg import checks, units
 from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.shapes import DEFAULT_SHAPE, SETTINGS
 from cubragg.crystallography.vectors import Matrix, Vector, cross, dot, norm, rescale, rotate_xyz, scale
 from cubragg.errors import ConfigError
+from cubragg.experiment.one_or_several import checked, several
 from cubragg.nanobragg.fill_range import MAX_STEPS
 from cubragg.nanobragg.random_stream import MAX_SEED, ReferenceStream, random_misset, rotation_matrix
 
 DEFAULT_MOSAIC_SEED = 12345678
 #: Largest number of unit cells along an axis, an int of the C program.
 _MAX_CELLS = 2**31 - 1
+Habit = Literal["box", "sphere", "cylinder"]
+HABITS: tuple[Habit, ...] = get_args(Habit)
+#: Largest relative spread of cell lengths; beyond, a spread given in percent is more likely.
+_MAX_STRAIN = 0.1
 _IDENTITY: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -58,6 +63,9 @@ class Mosaic(NamedTuple):
 class Crystal:
     """The crystal in the beam.
 
+    The crystal consists of coherent blocks; size, mosaicity and strain of the whole crystal are modelled in physical
+    semantics only. Lengths along three axes are along a, in the a-b plane, and along c*, and turn with the crystal.
+
     Attributes
     ----------
     cell
@@ -73,11 +81,24 @@ class Crystal:
         Unit cells of the coherent block along a, b, c; values below 1 count as 1.
     sample_size_mm
         Size of the coherent block along a, b, c [mm]; a value > 0 replaces that of ``cells``.
+    block_size_um
+        The same [um], one number or along a, b, c, rounded to whole cells; replaces ``cells``, and is an alternative
+        to ``sample_size_mm``.
+    size_mm, habit
+        Size of the whole crystal [mm]: edges of a ``box``, diameters of a ``sphere`` (ellipsoid), diameters and length
+        of a ``cylinder`` along c*; one number: all three. ``None``: the crystal is a single coherent block.
+    offset_mm
+        Its centre relative to the spindle axis and the beam [mm], in the laboratory at phi = 0; it turns with phi.
     shape, fudge
         ``square`` (parallelepiped), ``round``, ``gauss``, ``tophat``, in physical semantics also ``gauss_star``; and
         the factor on the spot radius squared. `specs/core-physics.md` has the formulas.
     mosaic_spread_deg, mosaic_domains, mosaic_seed
         Largest misorientation of a domain [deg], number of domains, and the seed of their orientations.
+    mosaicity_deg
+        Standard deviation [deg] of the rotation of the blocks about each of the three axes, one number or three: a
+        Gaussian distribution, in place of ``mosaic_spread_deg``.
+    strain
+        Standard deviation of the relative length of the cell axes, the same along all directions.
     """
 
     cell: tuple[float, float, float, float, float, float] | None = None
@@ -91,6 +112,12 @@ class Crystal:
     mosaic_spread_deg: float | None = None
     mosaic_domains: int | None = None
     mosaic_seed: int = DEFAULT_MOSAIC_SEED
+    block_size_um: float | Vector | None = None
+    size_mm: float | Vector | None = None
+    habit: Habit = "box"
+    offset_mm: Vector = (0.0, 0.0, 0.0)
+    mosaicity_deg: float | Vector | None = None
+    strain: float = 0.0
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
@@ -119,8 +146,23 @@ class Crystal:
         checks.integer("crystal.mosaic_domains", "the number of mosaic domains", self.mosaic_domains,
                        optional=True, at_least=0, at_most=MAX_STEPS)
         checks.integer("crystal.mosaic_seed", "the mosaic seed", self.mosaic_seed, at_least=0, at_most=MAX_SEED)
+        self._check_whole_crystal()
         if self.cell is not None:
             self._reciprocal_cell("physical")
+
+    def _check_whole_crystal(self) -> None:
+        checked("crystal.block_size_um", "the block size", self.block_size_um, "um", above=0.0)
+        if self.block_size_um is not None and any(self.sample_size_mm):
+            raise ConfigError("crystal.block_size_um", f"got {self.block_size_um} um and a size in mm as well; give "
+                              "one of them")
+        checked("crystal.size_mm", "the crystal size", self.size_mm, "mm", above=0.0)
+        checks.choice("crystal.habit", "the habit", self.habit, HABITS)
+        checks.vector("crystal.offset_mm", "the offset", self.offset_mm, "mm")
+        checked("crystal.mosaicity_deg", "the mosaicity", self.mosaicity_deg, "deg", at_least=0.0)
+        if self.mosaicity_deg is not None and self.mosaic_spread_deg:
+            raise ConfigError("crystal.mosaicity_deg", f"got {self.mosaicity_deg} deg and a mosaic spread of "
+                              f"{self.mosaic_spread_deg:g} deg; give one of them")
+        checks.number("crystal.strain", "the strain", self.strain, at_least=0.0, below=_MAX_STRAIN)
 
     def full_cell(self) -> tuple[float, float, float, float, float, float]:
         """Return the cell [A, rad], with omitted lengths and angles filled in."""
@@ -211,6 +253,10 @@ class Crystal:
 
     def cell_counts(self, lattice: Lattice, clipped_size_m: Vector) -> Vector:
         """Return the unit cells along a, b, c, from the sample size if it is given; whole numbers >= 1."""
+        if self.block_size_um is not None:
+            return tuple(max(float(round(units.m_from_um(size) / norm(scale(axis, units.ANGSTROM_M)))), 1.0)
+                         for size, axis in zip(several(self.block_size_um), (lattice.a, lattice.b, lattice.c),
+                                               strict=True))  # type: ignore[return-value]
         counts = []
         for count, size, axis in zip(self.cells, clipped_size_m, (lattice.a, lattice.b, lattice.c), strict=True):
             if size > 0.0:

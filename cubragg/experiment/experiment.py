@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import dataclasses
 import difflib
+import os
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
@@ -15,12 +17,13 @@ from cubragg import checks
 from cubragg.crystallography.shapes import resolve_shape
 from cubragg.errors import ConfigError
 from cubragg.experiment.background_settings import Background, Scatterer
-from cubragg.experiment.beam import Beam, Source
+from cubragg.experiment.beam import Beam, Channel, Source
 from cubragg.experiment.conventions import Directions
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector, Placed
 from cubragg.experiment.goniometer import Goniometer
 from cubragg.experiment.panel import Panel
+from cubragg.experiment.physical_only import refuse_physical_settings
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
 
@@ -61,6 +64,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         checks.choice("semantics", "semantics", self.semantics, SEMANTICS)
+        if self.semantics == "nanobragg":
+            refuse_physical_settings(vars(self))
         resolve_shape(self.crystal.shape, self.semantics)
         if self.semantics == "nanobragg" and not self.background.empty:
             raise ConfigError("background", "got a background with nanobragg semantics, which has only -water; give "
@@ -80,14 +85,23 @@ class Experiment:
         given = Directions(self.beam.direction, self.beam.polarization_axis, self.goniometer.axis)
         return self.detector.placed(given, self.semantics)
 
-    def to_toml(self) -> str:
-        """Return the experiment as self-contained TOML text; `from_toml` returns an equal experiment."""
+    def to_toml(self, folder: Path | str | None = None) -> str:
+        """Return the experiment as self-contained TOML text; `from_toml` returns an equal experiment.
+
+        Parameters
+        ----------
+        folder
+            The folder that the text is written to: it then names the file that structure factors were read from, with
+            its SHA-256, in place of the grid; ``cubragg simulate --config`` reads it.
+        """
         import tomli_w
 
         document: dict[str, Any] = {"semantics": self.semantics}
         for name in _SECTIONS:
             section = {key: _plain(value) for key, value in vars(getattr(self, name)).items()
-                       if value is not None and not (isinstance(value, tuple) and not value)}
+                       if value is not None and key != "file" and not (isinstance(value, tuple) and not value)}
+            if name == "structure_factors" and folder is not None:
+                section = _with_file(section, self.structure_factors, folder)
             if section and not (name == "background" and self.background == Background()):
                 document[name] = section
         return tomli_w.dumps(document)
@@ -119,6 +133,10 @@ class Experiment:
             if not isinstance(section, dict):
                 raise ConfigError(name, f"got {section!r}; it must be a table of settings")
             hints = get_type_hints(section_class)
+            hints.pop("file", None)
+            if "hkl_file" in section:
+                raise ConfigError(f"{name}.hkl_file", f"got {section['hkl_file']!r}; cubragg simulate --config reads "
+                                  "such a file, text for from_toml holds the grid")
             _known(section, list(hints), f"{name}.")
             parts[name] = section_class(**{key: _typed(f"{name}.{key}", value, str(hints[key]))
                                            for key, value in section.items()})
@@ -133,6 +151,16 @@ def _known(table: dict[str, Any], accepted: list[str], prefix: str) -> None:
             raise ConfigError(f"{prefix}{key}", f"no such setting; {hint}")
 
 
+def _with_file(section: dict[str, Any], factors: StructureFactors, folder: Path | str) -> dict[str, Any]:
+    """Return the settings of structure factors with the file that they were read from in place of the grid."""
+    if factors.file is None:
+        return section
+    path, sha256, column, group = factors.file
+    named = {"hkl_file": os.path.relpath(path, folder), "hkl_sha256": sha256}
+    chosen = {"hkl_column": column, "space_group": group}
+    return {"default_F": factors.default_F, **named, **{name: one for name, one in chosen.items() if one is not None}}
+
+
 def _plain(value: Any) -> Any:
     """Return a value as TOML can store it."""
     if isinstance(value, np.ndarray):
@@ -142,6 +170,8 @@ def _plain(value: Any) -> Any:
         position = [float("nan") if component is None else component for component in value.position]
         rest = {key: item for key, item in vars(value).items() if key != "position" and item is not None}
         return {"position": position, **rest}
+    if isinstance(value, Channel):
+        return dict(vars(value))
     if isinstance(value, Scatterer):
         return {key: _plain(item) for key, item in vars(value).items()}
     if isinstance(value, Panel):
@@ -157,6 +187,8 @@ def _typed(where: str, value: Any, hint: str) -> Any:
         return _unpacked(where, value)
     if where == "beam.sources":
         return tuple(_source(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
+    if where == "beam.spectrum":
+        return tuple(_channel(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
     if where == "detector.panels":
         return panels_of(where, value)
     if where == "background.scatterers":
@@ -188,6 +220,13 @@ def _source(where: str, table: dict[str, Any]) -> Source:
     if len(position) != 3:
         raise ConfigError(where, f"got {len(position)} numbers; a source position needs 3")
     return Source(position, table.get("weight"), table.get("wavelength_m"))
+
+
+def _channel(where: str, table: dict[str, Any]) -> Channel:
+    _known(table, [part.name for part in dataclasses.fields(Channel)], f"{where}.")
+    if "wavelength_A" not in table:
+        raise ConfigError(where, "got a channel without wavelength_A; a channel needs it")
+    return Channel(**{key: _typed(f"{where}.{key}", value, "float") for key, value in table.items()})
 
 
 def panels_of(where: str, value: Any) -> tuple[Panel, ...]:

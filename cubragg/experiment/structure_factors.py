@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,15 @@ from cubragg import checks
 from cubragg.crystallography.p1_grid import MAX_GRID_POINTS
 from cubragg.errors import ConfigError
 from cubragg.experiment.panel import same_arrays
+
+
+class FactorFile(NamedTuple):
+    """File that structure factors were read from: its path and SHA-256, column and space group as given."""
+
+    path: str
+    sha256: str
+    column: str | None = None
+    space_group: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +34,17 @@ class StructureFactors:
         float64 [h, k, l] amplitudes [electrons], or ``None``.
     origin
         h, k, l of the first grid point.
+    file
+        The file that they were read from, or ``None``; it is not compared.
     """
 
     default_F: float = 0.0
     grid: np.ndarray | None = field(default=None, repr=False)
     origin: tuple[int, int, int] = (0, 0, 0)
+    file: FactorFile | None = None
 
     def __post_init__(self) -> None:
-        checks.plain_fields(self, ("grid",))
+        checks.plain_fields(self, ("grid", "file"))
         checks.number("structure_factors.default_F", "default_F", self.default_F, "electrons")
         if self.grid is not None:
             # A read-only view: the grid can be too large to copy.

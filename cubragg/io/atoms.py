@@ -9,6 +9,7 @@ import numpy as np
 
 from cubragg.crystallography.cell import checked_cell
 from cubragg.crystallography.structure import AtomicModel
+from cubragg.crystallography.symmetry import named_group
 from cubragg.errors import FormatError
 from cubragg.io.files.compression import unpacked
 from cubragg.io.reflections.cif import cell_and_symmetry, read_document
@@ -20,17 +21,21 @@ _SAME_SITE_A = 0.3
 _HEAD_BYTES = 8192
 
 
-def read_model(path: Path | str) -> AtomicModel:
+def read_model(path: Path | str, named: str | None = None) -> AtomicModel:
     """Read a PDB, mmCIF or small-molecule CIF file, compressed or not.
+
+    ``named``, a symbol or a number, replaces the space group of the file.
 
     Raises
     ------
+    ConfigError
+        If ``named`` is not a space group.
     FormatError
         If the file is malformed, or has no atoms, no unit cell or no known space group.
     OSError
         If it cannot be read.
     """
-    structure, macromolecule = _structure(path)
+    structure, macromolecule = _structure(path, named)
     if not len(structure) or not structure[0].count_atom_sites():
         raise FormatError(f"{path}: contains no atoms")
     warnings: list[str] = []
@@ -38,11 +43,13 @@ def read_model(path: Path | str) -> AtomicModel:
         warnings.append(f"contains {len(structure)} models; the first is used")
         del structure[1:]
     cell = checked_cell(path, structure.cell)
+    if named is not None:
+        structure.spacegroup_hm = named_group(named, cell[3], cell[5]).name
     group = structure.find_spacegroup()
     if group is None:
-        raise FormatError(f"{path}: got unknown space group {structure.spacegroup_hm!r}; a Hermann-Mauguin symbol such "
-                          "as P 21 21 21 is accepted" if structure.spacegroup_hm else
-                          f"{path}: contains no space group")
+        raise FormatError(f"{path}: got unknown space group {structure.spacegroup_hm!r}; give --space-group with a "
+                          "Hermann-Mauguin symbol such as P 21 21 21" if structure.spacegroup_hm else
+                          f"{path}: contains no space group; give --space-group")
     if any(not op.given for op in structure.ncs):
         structure.expand_ncs(gemmi.HowToNameCopiedChain.Dup)
     structure.setup_cell_images()
@@ -68,7 +75,7 @@ def _share_special_positions(structure: gemmi.Structure) -> int:
     return shared
 
 
-def _structure(path: Path | str) -> tuple[gemmi.Structure, bool]:
+def _structure(path: Path | str, named: str | None) -> tuple[gemmi.Structure, bool]:
     """The structure of a file, and whether it is a macromolecule (PDB or mmCIF)."""
     data = unpacked(path)
     lines = [line for line in data[:_HEAD_BYTES].splitlines() if line.strip() and not line.startswith(b"#")]
@@ -79,9 +86,13 @@ def _structure(path: Path | str) -> tuple[gemmi.Structure, bool]:
         document = read_document(path)
         small = next((block for block in document if block.find_values("_atom_site_fract_x")), None)
         if small is not None:
-            return _from_small(path, small), False
+            return _from_small(path, small, named), False
         block = next((block for block in document if block.find_values("_atom_site.id")), document[0])
-        return gemmi.make_structure_from_block(block), True
+        structure = gemmi.make_structure_from_block(block)
+        if structure.find_spacegroup() is None and named is None and structure.cell.is_crystal():
+            # gemmi reads the symbol only, not the number of a space group.
+            structure.spacegroup_hm = cell_and_symmetry(path, block)[1].name
+        return structure, True
     except (RuntimeError, ValueError, IndexError) as error:
         if isinstance(error, FormatError):
             raise
@@ -94,21 +105,21 @@ def _line_length(lines: list[bytes]) -> int:
     return 72 if head.startswith(b"HEADER") and len(head[72:76].strip()) == 4 and head[62:66] == head[72:76] else 0
 
 
-def _from_small(path: Path | str, block: gemmi.cif.Block) -> gemmi.Structure:
+def _from_small(path: Path | str, block: gemmi.cif.Block, named: str | None) -> gemmi.Structure:
     """Convert the sites of a small-molecule CIF to atoms of one residue, with Cartesian displacement parameters.
 
     U_cartesian = (A N) U (A N)^T with A the orthogonalization and N = diag(a*, b*, c*) (R. W. Grosse-Kunstleve and
     P. D. Adams, J. Appl. Cryst. 35, 477, 2002).
     """
-    cell, symmetry = cell_and_symmetry(path, block)
+    cell, symmetry = cell_and_symmetry(path, block, named)
     small = gemmi.make_small_structure_from_block(block)
-    if small.spacegroup is None:
+    if small.spacegroup is None or named is not None:
         # gemmi reads fewer tags of space-group names.
         small.spacegroup_hm = symmetry.name
         small.determine_and_set_spacegroup("1")
     if small.spacegroup is None:
-        named = f"space group {symmetry.name!r}, " if symmetry.name else ""
-        raise FormatError(f"{path}: got {named}{len(symmetry.operations)} symmetry operations, which match no setting "
+        shown = f"space group {symmetry.name!r}, " if symmetry.name else ""
+        raise FormatError(f"{path}: got {shown}{len(symmetry.operations)} symmetry operations, which match no setting "
                           "in gemmi's table of space groups")
     small.setup_cell_images()
     small.change_occupancies_to_crystallographic()

@@ -19,9 +19,11 @@ from cubragg.experiment.sampling import ROI
 from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.nanobragg.fill_range import Sweep
 from cubragg.nanobragg.phi_zero import carried_rotations
+from cubragg.plan.illumination import Illumination, illumination_of
 from cubragg.plan.panel_plan import PanelPlan, coarsest, panel_plans
 from cubragg.plan.plan_warnings import plan_warnings
 from cubragg.plan.rules import Rules, rules_of
+from cubragg.plan.spreads import Spreads, spreads_of
 
 #: Largest number of orientations; each has three cell axes in memory (72 bytes).
 MAX_ORIENTATIONS = 10_000_000
@@ -59,7 +61,11 @@ class Plan:
     sources, wavelength
         The sources, and the central wavelength [m].
     fluence, polarized, kahn_factor
-        Photons per area [1/m^2]; whether there is a polarization correction, and the polarization of the beam.
+        Photons per area in the centre of the beam [1/m^2]; whether there is a polarization correction, and the
+        polarization of the beam.
+    illumination, spreads
+        The illuminated part of the crystal at the middle of the rotation range; and the distributions of the crystal's
+        blocks and of the beam.
     oversample, recommended_oversample
         Sub-pixels along each edge of a pixel that are rendered, and that resolve the fringes of the coherent block.
     coarsest
@@ -100,6 +106,8 @@ class Plan:
     fluence: float
     polarized: bool
     kahn_factor: float
+    illumination: Illumination
+    spreads: Spreads
     oversample: int
     recommended_oversample: int
     coarsest: DetectorFrame
@@ -112,6 +120,11 @@ class Plan:
     def orientations(self) -> int:
         """Number of orientations: spindle steps times mosaic domains."""
         return self.cell_axes.shape[0] * self.cell_axes.shape[1]
+
+    @property
+    def bragg_fluence(self) -> float:
+        """Fluence times the number of illuminated blocks [1/m^2]: the factor on the scattering of one block."""
+        return self.fluence * self.illumination.blocks
 
     @property
     def block(self) -> CoherentBlock:
@@ -160,6 +173,9 @@ def make_plan(experiment: Experiment) -> Plan:
                           f"{phi.count} phi steps; at most {MAX_ORIENTATIONS} orientations are accepted")
     fluence = beam.photons_per_m2()
     axes, first_axes = oriented_cells(lattice, mosaic, angles, geometry.spindle, experiment.semantics)
+    spreads = spreads_of(crystal, beam, lattice)
+    illumination = illumination_of(crystal, beam, geometry, spreads.frame, _block_volume(lattice, cells),
+                                   angles[0] + phi.width / 2.0)
     shape = detector.shape()
     roi, mask = sampling.region(shape), live_pixels(placed.panels, sampling.mask)
     plan = Plan(
@@ -169,7 +185,8 @@ def make_plan(experiment: Experiment) -> Plan:
         crystal_shape=resolve_shape(crystal.shape, experiment.semantics).name, fudge=crystal.fudge, mosaic=mosaic,
         phi=phi, phi_angles=angles, cell_axes=axes, first_cell_axes=first_axes,
         factors=experiment.structure_factors, interpolate=interpolate and grid is not None,
-        sources=sources, wavelength=wavelength, fluence=fluence, polarized=beam.polarized, kahn_factor=beam.kahn_factor,
+        sources=sources, wavelength=wavelength, fluence=fluence, polarized=beam.polarized,
+        kahn_factor=beam.kahn_in(experiment.semantics), illumination=illumination, spreads=spreads,
         oversample=oversample, recommended_oversample=recommended, coarsest=coarsest_frame,
         dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),
         samples=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample)
@@ -186,6 +203,11 @@ def _clipped_sample(experiment: Experiment) -> tuple[Vector, list[str]]:
             clipped.append(f"the sample ({size[axis]:g} m {name}) is clipped to the beam ({edge:g} m)")
             size[axis] = edge
     return (size[0], size[1], size[2]), clipped
+
+
+def _block_volume(lattice: Lattice, cells: Vector) -> float:
+    """Return the volume of the coherent block [m^3]."""
+    return abs(lattice.volume) * units.ANGSTROM_M**3 * cells[0] * cells[1] * cells[2]
 
 
 def _water(experiment: Experiment, fluence: float) -> float:

@@ -11,6 +11,7 @@ from cubragg import units
 from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.vectors import rotate_axis
 from cubragg.engine.panel_loop import Progress, counted_on
+from cubragg.engine.select import require_sampled
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
@@ -64,6 +65,7 @@ def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: i
         As `require_reflection_sums`.
     """
     require_reflection_sums(plan)
+    require_sampled(plan)
     engine = _summing_engine(plan, backend)
     parts: list[dict[str, np.ndarray]] = []
     before, total = 0, sum(panel.pixel_count for panel in plan.panels)

@@ -185,7 +185,7 @@ class NumpySums(NumpyEngine):
         key, values = self._local.sums.total()
         pixel, code = np.divmod(key, self.codes.size)
         if plan.rules.per_sample:
-            scale = np.full(len(pixels), units.THOMSON_CROSS_SECTION_M2 * plan.fluence
+            scale = np.full(len(pixels), units.THOMSON_CROSS_SECTION_M2 * plan.bragg_fluence
                             / (plan.orientations * plan.oversample * plan.oversample))
         else:
             # In nanobragg semantics the factors are computed once for a pixel, after its sum.

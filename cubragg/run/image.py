@@ -102,6 +102,12 @@ class Image:
             For an unknown suffix, and if the format cannot describe the geometry or store the pixels.
         OSError
             If the file cannot be written.
+
+        Warns
+        -----
+        CubraggWarning
+            If panels whose axes are not perpendicular are written to NXmx with the nearest perpendicular ones, which
+            shifts pixels by less than a pixel; more is a `FormatError`.
         """
         from cubragg.run.save import save_image
 

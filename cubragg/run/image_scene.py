@@ -21,5 +21,5 @@ def scene_of(experiment: Experiment, plan: Plan, counts_per_photon: float = 1.0)
         plan.detector_panels, plan.geometry, live, beam.wavelength_A, experiment.goniometer.phi_deg,
         units.deg_from_rad(plan.phi.width), beam.exposure_s, datetime.now(), flux=beam.flux or None,
         beamsize_m=units.m_from_mm(beam.beamsize_mm) if beam.flux else None,
-        kahn_factor=beam.kahn_factor if beam.polarized else None, counts_per_photon=counts_per_photon,
+        kahn_factor=plan.kahn_factor if beam.polarized else None, counts_per_photon=counts_per_photon,
         trusted=trusted_of(plan.detector_panels), curved=experiment.detector.curved)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cubragg.detect.stored_pixels import stored_pixels
-from cubragg.errors import FormatError
+from cubragg.errors import CubraggWarning, FormatError
 from cubragg.io.images.writer import What, writer_class
+from cubragg.io.perpendicular import obliqueness
 
 if TYPE_CHECKING:
     from cubragg.run.image import Image
@@ -35,6 +37,9 @@ def save_image(image: Image, path: Path | str, seed: int, what: What) -> None:
     except FormatError as error:
         raise FormatError(f"{path}: {error}, which {writer.title} cannot describe; .tif and .npy store pixels without "
                           "a geometry") from None
+    changed = obliqueness(scene.panels) if writer.perpendicular else None
+    if changed:
+        warnings.warn(f"{path}: {changed}", CubraggWarning, stacklevel=3)  # of the caller of Image.save
     values = image.on_host if what == "photons" else image.drawn_counts(seed)
     pixels = stored_pixels(values, kind, writer.live, offset=writer.offset, where=str(path))
     writer.open(path, 1, kind.name)

@@ -17,7 +17,7 @@ HEIGHT = {room: len(ORDER) - place for place, room in enumerate(ORDER)}
 
 
 def room_of(path: Path) -> str | None:
-    """The room that a module of the package stands in; None for the package's own doors."""
+    """The room of a module of the package; None for modules of the package itself."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return parts[0] if parts[0] in HEIGHT else None
 

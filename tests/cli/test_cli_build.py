@@ -71,7 +71,7 @@ def test_convention(line, convention):
     assert job(line).experiment.detector.convention == convention
 
 
-def test_vectors_before_a_named_convention_are_told():
+def test_vectors_before_a_named_convention_are_warned_of():
     warning, = warnings(f"{CUSTOM} -spindle_axis 0 1 0 -xds")
     states(warning, "-fdet_vector", "-spindle_axis", "effect", "-xds")
 
@@ -86,9 +86,9 @@ def test_vectors_before_a_named_convention_are_told():
 def test_twotheta_axis_is_taken_for_twotheta(line, angle, lost):
     built = job(line)
     assert built.experiment.detector.twotheta_deg == angle
-    told = [warning for warning in built.warnings if "twotheta" in warning]
-    assert len(told) == (lost is not None)
-    for warning in told:
+    found = [warning for warning in built.warnings if "twotheta" in warning]
+    assert len(found) == (lost is not None)
+    for warning in found:
         states(warning, "-twotheta_axis", *lost, "nanoBragg", "-twotheta")
 
 
@@ -158,7 +158,7 @@ def test_warnings(line, says, inputs):
 
 @pytest.mark.parametrize("line", ["", "-Xbeam 3 -Ybeam 4", "-xds -ORGX 3 -ORGY 4", f"{CUSTOM} -Xbeam 3 -Yclose 2",
                                   "-sample_x 0.0001", "-flux 0 -fluence 1"])
-def test_no_notice_without_reason(line):
+def test_no_warning_without_reason(line):
     assert warnings(line) == []
 
 
@@ -186,7 +186,7 @@ def test_header_of_an_image(inputs):
     detector = experiment.detector
     assert (detector.fast_pixels, detector.slow_pixels, detector.pixel_size_mm) == (12, 12, 0.5)
     assert (detector.xbeam_mm, detector.ybeam_mm) == (3.0, 2.0)
-    # DISTANCE is found in CLOSE_DISTANCE as well; flags count last wherever they stand.
+    # DISTANCE is found in CLOSE_DISTANCE as well; flags count last wherever they are.
     assert (detector.distance_mm, detector.close_distance_mm) == (90.0, 90.0)
     assert experiment.beam.wavelength_A == 2.0
     assert (experiment.goniometer.phi_deg, experiment.goniometer.osc_deg) == (4.0, 1.0)

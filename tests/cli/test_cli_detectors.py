@@ -1,4 +1,4 @@
-"""--detector and panels on a command line: files, messages, what may stand beside it."""
+"""--detector and panels on a command line: files, messages, and other flags beside it."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ def test_write_protection_is_found_before_rendering(closed, what, run, folder, m
     refused(run(f"{SMALL} -floatfile {target}"), 1, "-floatfile", target, what, "protected")
 
 
-def test_counts_beyond_cbf_are_told_and_the_float_image_stays(run, folder):
+def test_counts_beyond_cbf_are_refused_and_the_float_image_stays(run, folder):
     assert run(f"{SMALL} -floatfile a.bin --quiet").exit_code == 0
     beyond = np.fromfile("a.bin", "<f4").astype(float) * 1e12 > 2**31 - 1
     slow, fast = divmod(int(beyond.argmax()), 12)
@@ -336,9 +336,9 @@ def test_a_series_that_is_terminated_keeps_its_whole_images(folder):
     with real_run(f"{SMALL} -osc 1 --images 5000 -floatfile a.bin --nxmx s.nxs --quiet") as process:
         wait_for((folder / "a_0003.bin").exists, process)  # then a_0002.bin is known to be whole
         process.terminate()
-        _, told = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    states(told.removesuffix("\n"), "Terminated", "a_0001.bin", "s.nxs")
+    states(errors.removesuffix("\n"), "Terminated", "a_0001.bin", "s.nxs")
     whole = sorted(path.name for path in folder.iterdir())
     assert whole[-1] == "s.nxs"
     assert {(folder / name).stat().st_size for name in whole[:-1]} == {4 * 12 * 12}

@@ -11,6 +11,7 @@ from cubragg.cli.flags import FLAGS, NO_EFFECT, SPELLINGS
 from cubragg.cli.parser import parse
 from cubragg.experiment import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.experiment.conventions import CONVENTIONS, DISTANCE_MM, PIXEL_MM, SIZE_MM
+from cubragg.experiment.physical_only import PHYSICAL_ONLY
 from cubragg.view.colours import Style
 from support.command import SMALL
 from support.flag_lines import HANDWRITTEN
@@ -19,11 +20,18 @@ SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer"
             "structure_factors": StructureFactors}
 
 
+def _semantics(line: str) -> list[str]:
+    """The flag that a setting of physical semantics needs besides."""
+    section, _, name = (*SPELLINGS[line.split()[0]].fields, "")[0].partition(".")
+    physical = name in PHYSICAL_ONLY.get(section, ()) or line.startswith("--spectrum")
+    return ["--semantics", "physical"] if physical else []
+
+
 @pytest.mark.requirement("AT-CLI-001")
 def test_every_spelling_builds(inputs):
     (inputs / "exp.toml").write_text("[beam]\nwavelength_A = 6.0\n")
     for line in HANDWRITTEN:
-        job = build(parse([*SMALL.split(), *line.split()]))
+        job = build(parse([*SMALL.split(), *line.split(), *_semantics(line)]))
         assert isinstance(job.experiment, Experiment), line
         given, = parse(line.split())
         setting = given.flag.fields[0].partition("[")[0] if given.flag.fields else None

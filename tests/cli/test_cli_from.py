@@ -34,7 +34,7 @@ TWO_PANELS = GEOM + "p/coffset = 0.002\ncoffset = 0.0007\nq/min_fs = 12\nq/max_f
 @pytest.mark.requirement("AT-FROM-060")
 @pytest.mark.parametrize("unknown", ["clen = /LCLS/encoder_1/z", ""])
 def test_a_camera_length_in_a_data_file_is_a_flag(folder, unknown):
-    """-distance, of the panel that the beam hits, stands for it; offsets of panels stay."""
+    """-distance is that of the panel that the beam hits; offsets of panels stay."""
     Path("known.geom").write_text(TWO_PANELS)
     Path("a.geom").write_text(TWO_PANELS.replace("clen = 80 mm", unknown))
     wanted = models_of(experiment("--from known.geom -default_F 1 -cell 50 60 70 90 90 90"))
@@ -71,7 +71,7 @@ def test_the_image_of_a_description_is_the_one_described(run, folder, convention
 
 
 @pytest.mark.requirement("AT-FROM-051")
-def test_what_was_taken_is_told(run, described):
+def test_what_was_taken_is_printed(run, described):
     """On stderr, from which file what; not when quiet."""
     line = "--from a.expt --from a.cell -default_F 100 -N 3 -oversample 1 -seed 1 -floatfile b.bin"
     models, cell, *_ = run(line).stderr.splitlines()
@@ -182,9 +182,9 @@ def test_warnings(run, described):
     document["detector"][0]["panels"][0].update(thickness=0.3, mu=4.0,
                                                 px_mm_strategy={"type": "ParallaxCorrectedPxMmStrategy"})
     (described / "thick.expt").write_text(json.dumps(document))
-    for semantics, told in (("nanobragg", True), ("physical", False)):
+    for semantics, expected in (("nanobragg", True), ("physical", False)):
         job = build(parse(f"--from thick.expt -default_F 1 --semantics {semantics}".split()))
-        assert mentioned(job.warnings, "", "", "sensor layer", "--semantics physical") == told
+        assert mentioned(job.warnings, "", "", "sensor layer", "--semantics physical") == expected
         assert (job.experiment.detector.thickness_um, job.experiment.detector.attenuation_um) == (300.0, 250.0)
         assert job.experiment.detector.thick_steps is None
 
@@ -205,7 +205,7 @@ def test_flags_change_the_sensor_of_panels(described):
 
 @pytest.mark.requirement("AT-FROM-061")
 def test_a_sensor_brings_physical_semantics(run, described):
-    """Where neither a flag nor an experiment file says the semantics, and it is told and saved."""
+    """Where neither a flag nor an experiment file says the semantics, they are printed and saved."""
     document = json.loads(Path("a.expt").read_text())
     document["detector"][0]["panels"][0].update(thickness=0.3, mu=4.0,
                                                 px_mm_strategy={"type": "ParallaxCorrectedPxMmStrategy"})
@@ -214,8 +214,8 @@ def test_a_sensor_brings_physical_semantics(run, described):
 
     def semantics(line):
         job = build(parse(f"{line} -default_F 1".split()))
-        told = any("semantics physical" in line and "--semantics nanobragg" in line for line in job.provenance_lines)
-        return job.experiment.semantics, told
+        printed = any("semantics physical" in line and "--semantics nanobragg" in line for line in job.provenance_lines)
+        return job.experiment.semantics, printed
 
     assert semantics("--from thick.expt") == ("physical", True)
     assert semantics("--from a.expt") == ("nanobragg", False)
@@ -259,7 +259,7 @@ def test_one_beam_coordinate_leaves_the_other(described):
 
 
 @pytest.mark.requirement("AT-FROM-005")
-def test_a_lone_panel_takes_other_pixels(described):
+def test_a_single_panel_takes_other_pixels(described):
     """Its corner and its axes stay."""
     before, = experiment("--from a.expt -default_F 1").detector.panels
     after, = experiment("--from a.expt -default_F 1 -pixel 0.25 -detpixels 7").detector.panels
@@ -273,8 +273,8 @@ def test_oblique_panels_are_written_with_a_warning(run, folder):
     """In NXmx, .expt and XDS.INP; a .geom has them as they are."""
     (folder / "x.geom").write_text(GEOM.replace("ss = y", "ss = 1.0y +0.02x"))
     line = "--from x.geom -cell 50 -default_F 1 -N 3 -osc 1 -fluence 1e27 -seed 1 "
-    told = run(line + "--nxmx a.h5 --expt a.expt --geom b.geom --xds-inp X").stderr
-    warning, = (row for row in told.splitlines() if "perpendicular" in row)
+    errors = run(line + "--nxmx a.h5 --expt a.expt --geom b.geom --xds-inp X").stderr
+    warning, = (row for row in errors.splitlines() if "perpendicular" in row)
     states(warning, "--nxmx", "", "warning", "--expt", "--xds-inp", "panel", "perpendicular", "pixel")
     assert float(re.search(r"\b0\.\d+", warning)[0]) > 0.0
     oblique, = experiment("--from x.geom -cell 50 -default_F 1").detector.panels

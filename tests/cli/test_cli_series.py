@@ -72,7 +72,7 @@ def test_files_seeds_and_headers(run, folder, alone):
         np.testing.assert_array_equal(file.pixels, noise_counts(alone(phi), (0, 11, 0, 11), 1, shot=number - 1) + 40)
 
 
-def test_each_with_a_scale_of_its_own_is_told(run):
+def test_each_with_a_scale_of_its_own_is_warned_of(run):
     line = f"{SERIES.replace('--quiet', '')} -intfile i.img"
     assert warned(run(line).stderr, "-intfile", "", "maximum", "-scale")
     assert not warned(run(f"{line} -scale 3").stderr, "-intfile")

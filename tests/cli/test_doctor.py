@@ -34,7 +34,7 @@ def needs_compiler():
 
 
 @pytest.mark.requirement("AT-BAK-009")
-def test_everything_is_told(capsys):
+def test_everything_is_printed(capsys):
     needs_compiler()
     assert doctor() == 0
     text = capsys.readouterr().out
@@ -55,7 +55,7 @@ def test_numpy_alone_is_enough(capsys, no_compiler):
     assert "cpu double" not in text
 
 
-def test_kernels_that_do_not_compile_are_told(capsys, monkeypatch):
+def test_kernels_that_do_not_compile_are_reported(capsys, monkeypatch):
     def fail(*args):
         raise KernelBuildError("backend cpu: c++ cannot compile the kernels: render.cu:9: no")
     monkeypatch.setattr(host_engine, "HostEngine", fail)

@@ -81,7 +81,7 @@ def test_the_cell_comes_from_the_file(quartz):
 @pytest.mark.parametrize(("flags", "says"), [
     ("-cell 4.916 4.916 5.4054 90 90 120", None),
     ("-cell 5 5 5.4054 90 90 120", ("-cell", "5 5 5.4054 90 90 120")), ("-mat A.mat", ("-mat", "10 10 10 90 90 90"))])
-def test_a_cell_of_the_command_line_stands(quartz, flags, says):
+def test_a_cell_of_the_command_line_is_kept(quartz, flags, says):
     Path("A.mat").write_text("0.07 0 0\n0 0.07 0\n0 0 0.07\n")
     job = build(parse(f"-hkl Q.mtz {SMALL} {flags}".split()))
     found = [warning for warning in job.warnings if mentioned([warning], "", "", "cell")]

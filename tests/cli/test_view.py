@@ -165,7 +165,7 @@ def test_geometry_of_an_eiger_file(run, files):
     states(found["taken from"], "a_000001.h5", "", "header")
 
 
-def test_geometry_that_nobody_told(run, files):
+def test_geometry_that_is_not_given(run, files):
     found = rows(run("view a.edf -o p.png"))
     states(found["geometry"], "a.edf", "", "detector")
     assert "taken from" not in found

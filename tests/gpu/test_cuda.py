@@ -116,13 +116,13 @@ def test_two_runs_are_equal_to_the_bit(precision):
 @every_precision
 @pytest.mark.parametrize("interpolate", [False, True])
 @pytest.mark.parametrize("memory_bytes", [0, 300_000])
-def test_pieces_smaller_than_the_image_touch_no_bit(precision, interpolate, memory_bytes):
+def test_bands_smaller_than_the_image_touch_no_bit(precision, interpolate, memory_bytes):
     plan = make_plan(grid_experiment(interpolate=interpolate))
-    whole, pieces = CudaEngine(plan, precision), CudaEngine(plan, precision, memory_bytes=memory_bytes)
+    whole, bands = CudaEngine(plan, precision), CudaEngine(plan, precision, memory_bytes=memory_bytes)
     assert len(whole._bands) == 1
-    assert len(pieces._bands) > 1
-    assert pieces.f2_grid_on_host == (memory_bytes == 0)
-    assert equal_bits(pieces.render(), whole.render())
+    assert len(bands._bands) > 1
+    assert bands.f2_grid_on_host == (memory_bytes == 0)
+    assert equal_bits(bands.render(), whole.render())
 
 
 @every_precision
@@ -130,10 +130,10 @@ def test_launches_touch_no_bit(precision, monkeypatch):
     plan = make_plan(grid_experiment())
     expected = CudaEngine(plan, precision).render()
     monkeypatch.setattr(cuda_engine, "_LAUNCH_S", 0.0)  # a launch for every row of tiles
-    told = []
-    assert equal_bits(CudaEngine(plan, precision).render(None, lambda done, total: told.append(done)), expected)
-    assert len(told) > 10
-    assert told == sorted(told)
+    pixels_done = []
+    assert equal_bits(CudaEngine(plan, precision).render(None, lambda done, total: pixels_done.append(done)), expected)
+    assert len(pixels_done) > 10
+    assert pixels_done == sorted(pixels_done)
 
 
 # Batches

@@ -113,10 +113,10 @@ def test_threads_and_launches_change_no_bit(monkeypatch):
 def test_the_truth_is_that_of_numpy():
     experiment = small_experiment(goniometer={"osc_deg": 1.0, "phi_steps": 3}, beam={"fluence": 1e26})
     plan = make_plan(dataclasses.replace(experiment, structure_factors=random_grid(np.random.default_rng(1), 8)))
-    told: list[tuple[int, int]] = []
-    numpy, kernels = (predict.reflection_table(plan, backend=backend, progress=lambda *args: told.append(args))
+    calls: list[tuple[int, int]] = []
+    numpy, kernels = (predict.reflection_table(plan, backend=backend, progress=lambda *args: calls.append(args))
                       for backend in ("numpy", "cpu"))
-    assert told[-1] == (480, 480)
+    assert calls[-1] == (480, 480)
     assert len(numpy) > 10
     for name in ("hkl", "panel", "flags", "F", "d_A"):
         np.testing.assert_array_equal(getattr(kernels, name), getattr(numpy, name))

@@ -404,7 +404,7 @@ def test_the_estimate_of_a_shape_with_neither_radius_nor_weakening(monkeypatch):
 
 
 @pytest.mark.requirement("AT-CULL-004")
-def test_the_choice_is_told_and_made_again_with_the_plan():
+def test_the_choice_is_reported_and_made_again_with_the_plan():
     experiment = workload_experiment("gauss", size=200)
     plan = make_plan(experiment)
     renderer = HostEngine(plan)

@@ -262,7 +262,7 @@ def test_read_only_home(tmp_path, monkeypatch, home):
     place = tmp_path / "home" if home == "read-only" else Path("/proc/nowhere")
     if home == "read-only":
         place.mkdir(mode=0o500)
-        # Root may write anywhere: let it be told what others would be.
+        # Root may write anywhere: let it have the answer that others would.
         monkeypatch.setattr(os, "access", lambda path, mode: place not in Path(path).parents)
     monkeypatch.delenv("CUBRAGG_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)

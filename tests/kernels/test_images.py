@@ -74,11 +74,11 @@ def test_wide_grid_indices():
 def test_threads_and_launches_do_not_touch_a_bit(precision, monkeypatch):
     plan = make_plan(large(goniometer={"osc_deg": 2.0, "phi_steps": 70, "phi_deg": 1.0}))
     one = HostEngine(plan, precision).render(1)
-    told = []
+    calls = []
     monkeypatch.setattr(panel_launches, "_LAUNCH_S", 0.0)  # a launch for every row of tiles
-    rows = HostEngine(plan, precision).render(3, lambda done, total: told.append((done, total)))
+    rows = HostEngine(plan, precision).render(3, lambda done, total: calls.append((done, total)))
     assert one.tobytes() == rows.tobytes()
-    assert told == [(min(8 * 150 * row, 150 * 70), 150 * 70) for row in range(1, 10)]
+    assert calls == [(min(8 * 150 * row, 150 * 70), 150 * 70) for row in range(1, 10)]
 
 
 # The launcher

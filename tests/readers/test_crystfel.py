@@ -29,7 +29,7 @@ def in_tmp_path(tmp_path, monkeypatch):
 
 
 def adjusted(name: str) -> tuple[int, str]:
-    """Exit status and complaint of CrystFEL about a geometry file, which it writes to theirs.geom."""
+    """Exit status and error of CrystFEL about a geometry file, which it writes to theirs.geom."""
     done = subprocess.run([PROGRAM, "-g", name, "-o", "theirs.geom"], capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
 
@@ -62,6 +62,6 @@ def test_crystfel_refuses_what_it_cannot_use():
     """So that the tests above can fail."""
     assert simulated(f"{LINE} --detector jungfrau4m --nxmx a.h5") == (0, "")
     Path("b.geom").write_text(Path("a.geom").read_text().replace("m3/corner_x", "m3/corner_z"))
-    status, complaint = adjusted("b.geom")
+    status, error = adjusted("b.geom")
     assert status != 0
-    assert "m3" in complaint
+    assert "m3" in error

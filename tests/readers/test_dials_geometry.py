@@ -43,7 +43,7 @@ import json, sys
 from dxtbx.model.experiment_list import ExperimentListFactory
 e, = ExperimentListFactory.from_json_file(sys.argv[1], check_format=sys.argv[2] == "images")
 g, s, c = e.goniometer, e.scan, e.crystal
-told = {
+found = {
     "s0": e.beam.get_s0(), "normal": e.beam.get_polarization_normal(), "fraction": e.beam.get_polarization_fraction(),
     "panels": [{"origin": p.get_origin(), "fast": p.get_fast_axis(), "slow": p.get_slow_axis(),
                 "size": p.get_image_size(), "pixel": p.get_pixel_size(), "offset": p.get_raw_image_offset(),
@@ -53,9 +53,9 @@ told = {
     "group": c.get_space_group().type().lookup_symbol()}
 if sys.argv[2] == "images":
     images = [e.imageset.get_raw_data(i)[0] for i in range(len(e.imageset))]
-    told["sums"], told["shape"] = [float(sum(pixels.as_1d())) for pixels in images], images[0].all()
-    told["range"] = s and s.get_image_range()
-print(json.dumps(told))
+    found["sums"], found["shape"] = [float(sum(pixels.as_1d())) for pixels in images], images[0].all()
+    found["range"] = s and s.get_image_range()
+print(json.dumps(found))
 """
 
 
@@ -96,17 +96,17 @@ def test_dials_has_our_models(tmp_path, convention, panels):
     assert theirs["group"] == "P 1"
     assert np.allclose(theirs["A"], models.crystal.a_matrix, rtol=0, atol=SAME)
     assert len(theirs["panels"]) == len(models.panels)
-    for panel, told in zip(models.panels, theirs["panels"], strict=True):
+    for panel, other in zip(models.panels, theirs["panels"], strict=True):
         for name, mine in (("origin", panel.origin_mm), ("fast", panel.fast), ("slow", panel.slow)):
-            assert np.allclose(told[name], mine, rtol=0, atol=SAME)
-        assert told["size"] == [panel.fast_pixels, panel.slow_pixels]
-        assert told["pixel"] == [*panel.pixel_mm]
-        assert told["offset"] == list(panel.offset)
-        assert told["strategy"] == "ParallaxCorrectedPxMmStrategy"
-        assert (told["thickness"], told["mu"]) == (pytest.approx(0.32), pytest.approx(4.0))
-        assert told["trusted"] == list(panel.trusted or (-1.0, 65535.0))
+            assert np.allclose(other[name], mine, rtol=0, atol=SAME)
+        assert other["size"] == [panel.fast_pixels, panel.slow_pixels]
+        assert other["pixel"] == [*panel.pixel_mm]
+        assert other["offset"] == list(panel.offset)
+        assert other["strategy"] == "ParallaxCorrectedPxMmStrategy"
+        assert (other["thickness"], other["mu"]) == (pytest.approx(0.32), pytest.approx(4.0))
+        assert other["trusted"] == list(panel.trusted or (-1.0, 65535.0))
         dark = np.zeros((panel.slow_pixels, panel.fast_pixels), dtype=bool)
-        for f0, s0, f1, s1 in told["mask"]:
+        for f0, s0, f1, s1 in other["mask"]:
             dark[s0:s1, f0:f1] = True
         assert np.array_equal(dark, np.zeros_like(dark) if panel.mask is None else ~panel.mask)
 
@@ -196,9 +196,9 @@ def test_panels_of_a_hierarchy_lie_where_dials_has_them(tmp_path):
     in_dials(tmp_path, MAKE, "panels")
     theirs = in_dials(tmp_path, LOAD, "theirs.expt", "models")
     models = read_expt(tmp_path / "theirs.expt")
-    for panel, told in zip(models.panels, theirs["panels"], strict=True):
+    for panel, other in zip(models.panels, theirs["panels"], strict=True):
         for name, mine in (("origin", panel.origin_mm), ("fast", panel.fast), ("slow", panel.slow)):
-            assert np.allclose(told[name], mine, rtol=0, atol=SAME)
+            assert np.allclose(other[name], mine, rtol=0, atol=SAME)
     rotations = in_dials(tmp_path, """
 import json
 from dxtbx.model.experiment_list import ExperimentListFactory
@@ -231,11 +231,11 @@ with h5py.File("a.nxs") as file:
 """)
     models = read_models(tmp_path / "a.nxs")
     assert np.allclose(models.spindle, theirs["axis"], rtol=0, atol=SAME)
-    for panel, told in zip(models.panels, theirs["panels"], strict=True):
+    for panel, other in zip(models.panels, theirs["panels"], strict=True):
         for name, mine in (("origin", panel.origin_mm), ("fast", panel.fast), ("slow", panel.slow)):
-            assert np.allclose(told[name], mine, rtol=0, atol=SAME)
-        assert told["pixel"] == pytest.approx([*panel.pixel_mm])
-        assert told["thickness"] == pytest.approx(panel.thickness_um / 1000.0)
+            assert np.allclose(other[name], mine, rtol=0, atol=SAME)
+        assert other["pixel"] == pytest.approx([*panel.pixel_mm])
+        assert other["thickness"] == pytest.approx(panel.thickness_um / 1000.0)
 
 
 def isolated(predicted, panel_offsets, count):

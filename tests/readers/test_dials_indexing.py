@@ -1,4 +1,4 @@
-"""Two wedges 90 degrees apart, indexed by DIALS, which is told neither cell nor orientation.
+"""Two wedges 90 degrees apart, indexed by DIALS, which gets neither cell nor orientation.
 
 A mirrored pair would still give the right cell, and refinement hides a wrong distance: so orientation, distance and
 beam centre are compared with the truth too.

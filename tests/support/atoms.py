@@ -61,7 +61,7 @@ def summed_by_hand(model: AtomicModel, hkl: np.ndarray, energy_eV: float | None)
             u = np.array(atom.aniso.as_mat33().tolist())
         for rotation, translation in operations:
             phase = np.exp(2j * np.pi * (hkl @ (rotation @ place + translation)))
-            # The copy's displacements: h R stands for h in the frame of the atom itself.
+            # The copy's displacements: h R takes the place of h in the frame of the atom itself.
             s = (hkl @ rotation) @ fractional
             total += atom.occ * f * np.exp(-2 * np.pi**2 * np.einsum("ni,ij,nj->n", s, u, s)) * phase
     return total

@@ -28,7 +28,7 @@ def expanded(question: dict) -> dict:
 
 
 def structure(question: dict):
-    """The model as cctbx reads it, with f' and f'' as told."""
+    """The model as cctbx reads it, with the f' and f'' given."""
     path = question["model"]
     if path.endswith(".cif"):
         read = next(iter(iotbx.cif.reader(file_path=path).build_crystal_structures().values()))

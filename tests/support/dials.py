@@ -43,7 +43,7 @@ def dials_environment() -> dict[str, str]:
 
 
 def ran(*command: str, folder: Path) -> str:
-    """Output of another program; its complaint where it fails."""
+    """Output of another program; its error where it fails."""
     done = subprocess.run(command, cwd=folder, env=dials_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout

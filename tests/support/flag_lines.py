@@ -21,8 +21,8 @@ LINES = """
 -floatimage f.bin|-intfile i.smv|-intimage i.smv|-pgmfile p.pgm|-pgmimage p.pgm|-noisefile n.img|-noiseimage n.img
 -nonoise|-nopgm|-scale 2|-pgmscale 2|-coherent|-printout|-printout_pixel 3 4|-trace_pixel 3 4|-noprogress|-progress
 -interpolate|-nointerpolate|-round_xtal|-square_xtal|-gauss_xtal|-binary_spots|-tophat_spots|-fudge 1.1|-seed 3|-water 1
---column FC|--cbffile c.cbf|-cbffile c.cbf|--backend auto|--backend numpy|--backend cpu
---backend cuda|--precision auto|--precision double|--precision mixed
+--column FC|--space-group 19|-space-group P212121|--cbffile c.cbf|-cbffile c.cbf|--backend auto|--backend numpy
+--backend cpu|--backend cuda|--precision auto|--precision double|--precision mixed
 --precision single|--device 0|--semantics nanobragg|--semantics physical|--threads 1
 --save a.npy|--nxmx a.h5|--nxmx-type uint32|--nxmx-type int32|--nxmx-type uint16|--nxmx-type float32|--tiff a.tif
 --tiff-type int32|--tiff-type uint16|--tiff-type float32|--cbf-convention auto|--cbf-convention generic
@@ -32,5 +32,8 @@ LINES = """
 --cull 1e-8|-v|--verbose
 --png-colors grey|--png-colours sea|--png-scale log|--png-range 1 99|--png-rings|--png-zoom|--png-spots
 --truth t.csv|--truth-min 5|--crystal-shape round|--background water=10,air=5:10
+--crystal-size 0.05|--crystal-size 0.1 0.2 0.3|--crystal-habit sphere|--crystal-offset 0.01 0 -0.02|--block-size 1
+--block-size 1 2 3|--mosaicity 0.1|--strain 0.001|--beam-profile flat|--beam-size 0.1
+--beam-size 0.1 0.05|--beam-divergence 0.5|--beam-divergence 0.5 0.1|--bandwidth 0.001|--spectrum s.spec
 """
 HANDWRITTEN = [line for row in LINES.strip().splitlines() for line in row.split("|")]

@@ -149,7 +149,7 @@ def test_orientations_that_are_none(orientations, says):
         render_many(small_experiment(), orientations)
 
 
-def test_what_cannot_run_is_told_at_once(monkeypatch):
+def test_what_cannot_run_is_refused_at_once(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with refusal(BackendUnavailable, "backend cuda", "", "cupy"):
         render_many(small_experiment(), [(0.0, 0.0, 0.0)], backend="cuda")

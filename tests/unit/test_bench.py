@@ -196,20 +196,20 @@ def test_digits(value, text):
 
 @pytest.fixture
 def fake(monkeypatch):
-    """A suite of three jobs; each adds its name to the list, and fails if that is told."""
-    done, told = [], {"broken": "", "commit": "a", "row": {}}
+    """A suite of three jobs; each adds its name to the list, and fails if `setup` names it."""
+    done, setup = [], {"broken": "", "commit": "a", "row": {}}
 
     def rows(name):
-        if name == told["broken"]:
+        if name == setup["broken"]:
             raise KeyboardInterrupt
         done.append(name)
-        return [sweep("N", 2.0) | {"workload": name} | told["row"]]
+        return [sweep("N", 2.0) | {"workload": name} | setup["row"]]
 
     monkeypatch.setattr(suite, "jobs", lambda options, programs: [
         suite.Job(name, lambda name=name: rows(name)) for name in ("one", "two", "three")])
-    monkeypatch.setattr(machine, "commit", lambda: told["commit"])
+    monkeypatch.setattr(machine, "commit", lambda: setup["commit"])
     monkeypatch.setattr(machine, "describe", lambda: {"cores": 2, "gpu": None})
-    return done, told
+    return done, setup
 
 
 def started(path, **options):
@@ -218,12 +218,12 @@ def started(path, **options):
 
 @pytest.mark.requirement("AT-PERF-008")
 def test_an_interrupted_suite_goes_on(fake, tmp_path):
-    done, told = fake
-    told["broken"] = "three"
+    done, setup = fake
+    setup["broken"] = "three"
     with pytest.raises(KeyboardInterrupt):
         started(tmp_path / "a.json")
     assert list(json.loads((tmp_path / "a.json").read_text())["jobs"]) == ["one", "two"]
-    told["broken"] = ""
+    setup["broken"] = ""
     document = started(tmp_path / "a.json")
     assert done == ["one", "two", "three"]
     assert list(document["jobs"]) == ["one", "two", "three"]
@@ -234,13 +234,13 @@ def test_an_interrupted_suite_goes_on(fake, tmp_path):
 
 @pytest.mark.parametrize("change", ["commit", "runs", "damage", "failed"])
 def test_what_is_not_kept(fake, tmp_path, change):
-    done, told = fake
+    done, setup = fake
     if change == "failed":
-        told["row"] = {"failed": "why"}
+        setup["row"] = {"failed": "why"}
     started(tmp_path / "a.json")
-    told["row"] = {}
+    setup["row"] = {}
     if change == "commit":
-        told["commit"] = "b"
+        setup["commit"] = "b"
     if change == "damage":
         (tmp_path / "a.json").write_text("{")
     document = started(tmp_path / "a.json", runs=7 if change == "runs" else 5)

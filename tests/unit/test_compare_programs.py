@@ -133,7 +133,7 @@ def test_page_needs_nothing_else(tmp_path, comparison):
     assert "http" not in page
 
 
-def test_peaks_alone_stand_first(tmp_path):
+def test_peaks_alone_come_first(tmp_path):
     a, b = np.zeros((20, 30)), np.zeros((20, 30))
     a[4, 5] = b[4, 5] = 90.0
     a[10, 20], b[3, 25] = 20.0, 70.0

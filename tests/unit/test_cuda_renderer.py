@@ -281,7 +281,7 @@ def test_no_cupy(monkeypatch):
     ("raise ImportError('''\n=====\nFailed to import CuPy.\n\nIf you installed CuPy via wheels, ...\n\n"
      "Original error:\n  ImportError: libnccl.so.2: too old\n=====''')", "ImportError: libnccl.so.2: too old"),
 ])
-def test_a_broken_cupy_is_told_apart_from_none(tmp_path, monkeypatch, source, named):
+def test_a_broken_cupy_is_distinguished_from_none(tmp_path, monkeypatch, source, named):
     (tmp_path / "cupy").mkdir()
     (tmp_path / "cupy" / "__init__.py").write_text(source + "\n")
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
@@ -351,7 +351,7 @@ def test_errors_of_a_launch(cupy, error, keyword):
 
 
 @pytest.mark.requirement("AT-BAK-005")
-@pytest.mark.parametrize(("log", "told"), [
+@pytest.mark.parametrize(("log", "first_error"), [
     ('lattice.cuh(102): error: identifier "x" is undefined\n    x\n    ^\n\n1 error detected in "a.cu".\n',
      'lattice.cuh:102: identifier "x" is undefined'),
     ("render.cu(9): warning #177-D: unused\nparams.cuh(3): error #20-D: no\n", "params.cuh:3: no"),
@@ -360,12 +360,12 @@ def test_errors_of_a_launch(cupy, error, keyword):
      "nvrtc: error: invalid value for --gpu-architecture (-arch)"),
     ("", ""),
 ])
-def test_a_kernel_that_does_not_compile(cupy, log, told):
+def test_a_kernel_that_does_not_compile(cupy, log, first_error):
     def fail(entry):
         raise CompileException(log)
     cupy.RawModule = lambda code, options: types.SimpleNamespace(get_function=fail)
     for _ in range(2):
-        with refusal(KernelBuildError, "backend cuda", told, "NVRTC", "compile"):
+        with refusal(KernelBuildError, "backend cuda", first_error, "NVRTC", "compile"):
             CudaEngine(make_plan(small_experiment()))
 
 
@@ -388,14 +388,14 @@ def test_a_kernel_is_compiled_once_for_each_variant_and_device(cupy):
     assert all("-std=c++17" in options for options in compiled)
 
 
-# Pieces and launches
+# Bands and launches
 
 
 @pytest.mark.requirement("AT-BAK-003")
 @pytest.mark.parametrize("roi", [None, (3, 60, 5, 190), (0, 0, 199, 199), (0, 63, 8, 15)])
 @pytest.mark.parametrize("memory_bytes", [0, 40_000, 10**9])
 @pytest.mark.parametrize("milliseconds", [0.01, 30.0, 10_000.0])
-def test_pieces_and_launches_cover_all_rows_exactly_once(cupy, roi, memory_bytes, milliseconds):
+def test_bands_and_launches_cover_all_rows_exactly_once(cupy, roi, memory_bytes, milliseconds):
     cupy.milliseconds = milliseconds
     plan = make_plan(small_experiment(detector={"fast_pixels": 64, "slow_pixels": 200}, sampling={"roi": roi}))
     CudaEngine(plan, memory_bytes=memory_bytes).render()
@@ -403,9 +403,9 @@ def test_pieces_and_launches_cover_all_rows_exactly_once(cupy, roi, memory_bytes
     slow_min, slow_max = plan.roi[2:]
     rows = [row for _, first, count, _ in cupy.launches for row in range(first, first + count)]
     assert rows == list(range(-(-(slow_max - slow_min + 1) // height)))
-    pieces = {first_row for *_, first_row in cupy.launches}
-    assert all((first_row - slow_min) % height == 0 for first_row in pieces)
-    assert (len(pieces) > 1) == (memory_bytes < 10**9 and len(rows) > 3)
+    first_rows = {first_row for *_, first_row in cupy.launches}
+    assert all((first_row - slow_min) % height == 0 for first_row in first_rows)
+    assert (len(first_rows) > 1) == (memory_bytes < 10**9 and len(rows) > 3)
     if milliseconds > 1e3:
         assert all(count == 1 for _, _, count, _ in cupy.launches)
 
@@ -425,13 +425,13 @@ def test_arguments_are_checked_before_a_launch(cupy, monkeypatch):
 
 def test_progress_rises_to_the_whole(cupy):
     plan = make_plan(small_experiment(detector={"fast_pixels": 40, "slow_pixels": 100}))
-    told = []
-    CudaEngine(plan, memory_bytes=0).render(progress=lambda done, total: told.append((done, total)))
+    calls = []
+    CudaEngine(plan, memory_bytes=0).render(progress=lambda done, total: calls.append((done, total)))
     cupy.milliseconds = 1e6
-    CudaEngine(plan).render(progress=lambda done, total: told.append((done, total)))
-    assert {total for _, total in told} == {4000}
-    assert told.count((4000, 4000)) == 2
-    done = [count for count, _ in told]
+    CudaEngine(plan).render(progress=lambda done, total: calls.append((done, total)))
+    assert {total for _, total in calls} == {4000}
+    assert calls.count((4000, 4000)) == 2
+    done = [count for count, _ in calls]
     assert done[1:] == sorted(done[1:])
     assert len(done) > 5
 
@@ -532,17 +532,17 @@ def test_a_culled_batch(running_cupy):
 
 @pytest.mark.requirement("AT-PANEL-007")
 def test_panels_share_tables_and_buffers(cupy, monkeypatch):
-    tables, slots, told = [], [], []
+    tables, slots, calls = [], [], []
     table, stream = kernel_params.f2_grid_of, cupy.cuda.Stream
     monkeypatch.setattr(kernel_params, "f2_grid_of", lambda *args: tables.append(args) or table(*args))
     cupy.cuda.Stream = lambda non_blocking: slots.append(stream()) or slots[-1]
     experiment = experiments()["panels without a mask"]
-    image = CudaEngine(make_plan(experiment)).render(progress=lambda done, total: told.append((done, total)))
+    image = CudaEngine(make_plan(experiment)).render(progress=lambda done, total: calls.append((done, total)))
     assert image.shape == (53, 35)
     assert (len(tables), len(slots)) == (1, 2)
-    assert {total for _, total in told} == {16 * 30 + 19 * 50 + 16 * 20 + 30 * 2}
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[-1][0] == told[-1][1]
+    assert {total for _, total in calls} == {16 * 30 + 19 * 50 + 16 * 20 + 30 * 2}
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+    assert calls[-1][0] == calls[-1][1]
 
 
 @pytest.mark.parametrize("on_device", [False, True])

@@ -66,7 +66,7 @@ def test_rotations_keep_what_the_pivot_promises(convention, x, y, z, twotheta, p
 
 
 @pytest.mark.requirement("AT-GEO-002")
-def test_pivot_is_deaf_in_named_conventions():
+def test_pivot_has_no_effect_in_named_conventions():
     assert placed(convention="mosflm", pivot="sample").pivot == "beam"
     assert placed("physical", convention="mosflm", pivot="sample").pivot == "sample"
     assert placed(convention="custom", pivot="sample").pivot == "sample"

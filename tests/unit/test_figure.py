@@ -77,7 +77,7 @@ def test_texts_keep_apart_and_inside():
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
 
 
-def test_indices_stand_beside_their_spots():
+def test_indices_are_beside_their_spots():
     spots = Spots(np.array([100.5, 900.0]), np.array([50.5, 20.0]), np.array([[1, -2, 13], [0, 0, 4]]))
     axes = drawn(spotted((300, 400)), Notes(spots=spots)).axes[0]
     (text,) = axes.texts  # the other spot is off the image

@@ -109,7 +109,7 @@ def test_a_sensor_that_only_the_strategy_knows():
 
 @pytest.mark.requirement("AT-FROM-066")
 def test_beams_of_other_particles():
-    """Told; a beam of many wavelengths is refused."""
+    """A warning; a beam of many wavelengths is refused."""
     document = json.loads(first_releases({}, {}))
     document["beam"][0].update(__id__="monochromatic", probe="electron", wavelength=0.0251)
     models = read_models(written("a.expt", json.dumps(document)))
@@ -128,7 +128,7 @@ def test_beams_of_other_particles():
 
 @pytest.mark.requirement("AT-FROM-062")
 def test_a_shift_in_a_data_file_is_left_out():
-    """And that is told."""
+    """And there is a warning."""
     text = GEOM.replace("res", "detector_shift_x = /entry/shots/shift_x mm\nres")
     models = read_models(written("a.geom", text))
     assert models.panels == read_models(written("b.geom", GEOM)).panels
@@ -146,7 +146,7 @@ def test_comments_in_latin_letters_of_the_nineties(ending):
 # images
 
 @pytest.mark.requirement("AT-FROM-063")
-def test_a_beam_centre_off_the_detector_is_told():
+def test_a_beam_centre_off_the_detector_is_warned_of():
     """It may be in pixels."""
     assert not read_models(written("a.img", smv())).warnings
     warning, = read_models(written("b.img", smv(BEAM_CENTER_X=3, BEAM_CENTER_Y=4))).warnings
@@ -238,7 +238,7 @@ def test_a_master_file_of_dectris_has_angles_and_no_axis(goniometer, spindle, ph
 
 @pytest.mark.requirement("AT-FROM-065")
 def test_early_files_of_diamond_have_sizes_the_other_way_round():
-    """Told by the pixel counts of the detector."""
+    """Recognized by the pixel counts of the detector."""
     write_nexus("a.nxs")
     before = [(panel.fast_pixels, panel.slow_pixels) for panel in read_models("a.nxs").panels]
     with h5py.File("a.nxs", "r+") as file:
@@ -305,7 +305,7 @@ def test_lists_of_xds_that_cannot_be_used(text, says):
 
 
 @pytest.mark.requirement("AT-STR-018")
-def test_intensities_of_crystfel_are_told():
+def test_intensities_of_crystfel_are_warned_of():
     with refusal(FormatError, "a.hkl", "", "CrystFEL", "cell", "MTZ"):
         read_reflections(written("a.hkl", "CrystFEL reflection list version 2.0\nSymmetry: 4/mmm\n"))
 

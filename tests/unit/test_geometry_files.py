@@ -1,4 +1,4 @@
-"""Files of other programs: what they say is taken as their own documentation reads it; bad ones are told in a line."""
+"""Files of other programs: what they say is taken as their own documentation reads it; errors are one line."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ bad_two/max_y = -5
 """
 
 
-def told(tmp_path, text: str | bytes, name: str = "x.geom"):
+def models_from(tmp_path, text: str | bytes, name: str = "x.geom"):
     """The models of a file with this text."""
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -75,7 +75,7 @@ def told(tmp_path, text: str | bytes, name: str = "x.geom"):
 @pytest.mark.requirement("AT-FROM-021")
 def test_a_crystfel_geometry_by_hand(tmp_path):
     """Corner in pixels of the panel, coffset and clen along the beam; x and z turn round for DIALS."""
-    models = told(tmp_path, GEOM)
+    models = models_from(tmp_path, GEOM)
     a, b = models.panels
     assert models.beam.wavelength_A == 12398.42 / 9000.0
     assert (a.fast_pixels, a.slow_pixels, a.offset) == (194, 185, (0, 0))
@@ -89,7 +89,7 @@ def test_a_crystfel_geometry_by_hand(tmp_path):
 @pytest.mark.requirement("AT-FROM-022")
 def test_bad_regions_by_hand(tmp_path):
     """Ranges of pixels are inclusive; ranges of x and y count pixels from the beam."""
-    a, b = told(tmp_path, GEOM).panels
+    a, b = models_from(tmp_path, GEOM).panels
     dark = np.argwhere(~b.mask)
     assert dark.min(0).tolist() == [3, 0]
     assert dark.max(0).tolist() == [4, 1]
@@ -105,7 +105,7 @@ def test_bad_regions_by_hand(tmp_path):
 def test_slabs_of_a_data_block_come_one_below_the_other(tmp_path):
     slabs = GEOM + "".join(f"{name}/dim0 = %\n{name}/dim1 = {slab}\n{name}/dim2 = ss\n{name}/dim3 = fs\n"
                            for name, slab in (("a", 3), ("b", 1)))
-    a, b = told(tmp_path, slabs).panels
+    a, b = models_from(tmp_path, slabs).panels
     assert (a.offset, b.offset) == ((0, 185), (194, 0))
 
 
@@ -114,13 +114,13 @@ def test_slabs_of_a_data_block_come_one_below_the_other(tmp_path):
     ("wavelength = 1.2 A", 1.2), ("wavelength = 1.2e-10 m", 1.2), ("photon_energy = 10", 1239.842),
     ("photon_energy = 10 keV", 1.239842), ("photon_energy = 0.01 MeV", 1.239842)])
 def test_units_of_the_beam(tmp_path, line, wavelength):
-    models = told(tmp_path, GEOM.replace("photon_energy = 9000 eV", line))
+    models = models_from(tmp_path, GEOM.replace("photon_energy = 9000 eV", line))
     assert models.beam.wavelength_A == pytest.approx(wavelength, rel=1e-12)
 
 
 @pytest.mark.requirement("AT-FROM-021")
 def test_a_wavelength_in_a_data_file_stays_unsaid(tmp_path):
-    models = told(tmp_path, GEOM.replace("9000 eV", "/LCLS/photon_energy_eV"))
+    models = models_from(tmp_path, GEOM.replace("9000 eV", "/LCLS/photon_energy_eV"))
     assert models.beam.wavelength_A is None
     assert models.missing_wavelength.endswith("x.geom:2: photon_energy = /LCLS/photon_energy_eV refers to a data file")
 
@@ -185,10 +185,10 @@ def test_our_geometry_by_the_manual_of_crystfel():
 @pytest.mark.requirement("AT-FROM-025")
 def test_a_crystfel_cell_there_and_back(tmp_path):
     cell = (50.123456789, 60.0, 70.0, 80.1, 90.0, 100.00000001)
-    models = told(tmp_path, cell_text(cell), "x.cell")
+    models = models_from(tmp_path, cell_text(cell), "x.cell")
     assert models.crystal == CrystalModel(cell=cell)
     other = "CrystFEL unit cell file version 1.0\na = 5 nm ; 5\nb = 60 A\nc=70 A\nal = 90 deg\nbe = 90 deg\nga = 90 deg"
-    assert told(tmp_path, other, "y").crystal.cell == (50.0, 60.0, 70.0, 90.0, 90.0, 90.0)
+    assert models_from(tmp_path, other, "y").crystal.cell == (50.0, 60.0, 70.0, 90.0, 90.0, 90.0)
 
 
 def xds_places(text: str) -> tuple[dict[str, list[float]], list[dict[str, list[float]]]]:
@@ -209,7 +209,7 @@ def vector(words: list[str]) -> np.ndarray:
 
 @pytest.mark.requirement("AT-FROM-026")
 def test_segments_of_xds_by_its_documentation():
-    """Each pixel where we have it; in XDS the first pixel's corner stands at 0.5."""
+    """Each pixel where we have it; in XDS the first pixel's corner is at 0.5."""
     of_ours = models_of(experiment(three_panels()))
     whole, segments = xds_places(xds_inp_text("x", of_ours, Data("a_0001.cbf", "PILATUS", 0, 1000)))
     ed1, ed2 = (vector(whole[f"DIRECTION_OF_DETECTOR_{axis}-AXIS"]) for axis in "XY")
@@ -308,7 +308,7 @@ def smv_text(**changes) -> bytes:
 @pytest.mark.requirement("AT-FROM-028")
 def test_an_adsc_header_as_dxtbx_reads_it(tmp_path):
     """BEAM_CENTER_X is along slow there, from the outer corner."""
-    models = told(tmp_path, smv_text(), "a.img")
+    models = models_from(tmp_path, smv_text(), "a.img")
     panel, = models.panels
     assert (panel.origin_mm, panel.fast_mm, panel.slow_mm) == ((-0.7, 1.5, -90.0), (0.1, 0.0, 0.0), (0.0, -0.1, 0.0))
     assert (panel.fast_pixels, panel.slow_pixels) == (30, 20)
@@ -319,8 +319,8 @@ def test_an_adsc_header_as_dxtbx_reads_it(tmp_path):
 
 @pytest.mark.requirement("AT-FROM-028")
 def test_a_nanobragg_header_has_the_true_centre_in_denzo_s(tmp_path):
-    """Whatever the convention of its BEAM_CENTER_X; a tilt that no key fixes is told."""
-    models = told(tmp_path, smv_text(BEAMLINE="fake", DENZO_X_BEAM=1.2, DENZO_Y_BEAM=0.4, TWOTHETA=5), "a.img")
+    """Whatever the convention of its BEAM_CENTER_X; there is a warning of a tilt that no key fixes."""
+    models = models_from(tmp_path, smv_text(BEAMLINE="fake", DENZO_X_BEAM=1.2, DENZO_Y_BEAM=0.4, TWOTHETA=5), "a.img")
     assert models.panels[0].origin_mm == (-0.4, 1.2, -90.0)
     states(models.warnings[0], "", "5 deg", "two-theta", "axis", "untilted")
 
@@ -433,7 +433,7 @@ def expt(**changes) -> dict:
 
 
 def read_json(tmp_path, document):
-    return told(tmp_path, json.dumps(document), "x.expt")
+    return models_from(tmp_path, json.dumps(document), "x.expt")
 
 
 @pytest.mark.requirement("AT-FROM-031")
@@ -448,7 +448,7 @@ def test_a_scan_of_later_dials_has_properties(tmp_path):
 
 @pytest.mark.requirement("AT-FROM-031")
 def test_models_along_a_scan_are_those_of_its_start(tmp_path):
-    """A and beam of the first point, and that is told."""
+    """A and beam of the first point, with a warning."""
     beam = {"direction": [0, 0, 1], "wavelength": 1.0, "s0_at_scan_points": [[0.0, 0.1, -0.99], [0, 0, -1]]}
     crystal = {**expt()["crystal"][0], "A_at_scan_points": [[0.01, 0, 0, 0, 0.02, 0, 0, 0, 0.03], [1.0] * 9]}
     models = read_json(tmp_path, expt(beam=[beam], crystal=[crystal]))
@@ -475,7 +475,7 @@ def test_panels_without_a_place_in_an_image_are_stacked(tmp_path):
 
 @pytest.mark.requirement("AT-FROM-032")
 def test_one_of_several_experiments(tmp_path):
-    """The first, and that is told; or the one asked for."""
+    """The first, with a warning; or the one asked for."""
     document = expt()
     document["experiment"].append({**document["experiment"][0], "beam": 1})
     document["beam"].append({"direction": [0, 0, 1], "wavelength": 2.0})
@@ -532,9 +532,9 @@ BAD_PANEL = expt()["detector"][0]["panels"][0]
     ("x.expt", "", ("", "empty", ".expt")),
     ("x.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), ("", "NXmx")),
 ])
-def test_bad_files_are_told_in_a_line(tmp_path, name, text, says):
+def test_bad_files_are_errors_of_one_line(tmp_path, name, text, says):
     with pytest.raises(FormatError) as caught:
-        told(tmp_path, text, name)
+        models_from(tmp_path, text, name)
     message = str(caught.value)
     assert message.startswith(str(tmp_path / name))
     # A line or a place inside the file may follow its name.
@@ -564,7 +564,7 @@ LONG["detector"][0]["hierarchy"] = {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 
 @given(st.sampled_from(sorted(places(LONG), key=str)), st.sampled_from(
     [None, [], {}, "x", 0, -1, 1e300, True, [1], [[1]], {"a": 1}, float("nan"), 10**400]))
 @settings(max_examples=400)
-def test_damage_anywhere_is_told_in_a_line(tmp_path_factory, place, damage):
+def test_damage_anywhere_is_an_error_of_one_line(tmp_path_factory, place, damage):
     """No part of a list is taken on trust."""
     document = copy.deepcopy(LONG)
     if place:
@@ -583,16 +583,16 @@ def test_damage_anywhere_is_told_in_a_line(tmp_path_factory, place, damage):
 @pytest.mark.parametrize(("changes", "says"), [
     ({"Beam_xy": None}, ("", "Beam_xy", "header")),
     ({"Wavelength": "0 A"}, ("Wavelength 0", "0"))])
-def test_bad_cbf_headers_are_told_in_a_line(tmp_path, changes, says):
+def test_bad_cbf_headers_are_errors_of_one_line(tmp_path, changes, says):
     with refusal(FormatError, "", *says):
         pilatus(tmp_path, **changes)
 
 
 @pytest.mark.requirement("AT-FROM-033")
-def test_kinds_are_told_by_what_is_in_a_file(tmp_path):
+def test_kinds_are_recognized_by_what_is_in_a_file(tmp_path):
     """Names that say something else do not count."""
-    assert told(tmp_path, GEOM, "x.expt2").panels
-    assert told(tmp_path, json.dumps(expt()), "x.geom").crystal
-    assert told(tmp_path, smv_text(), "x.cbf").scan
+    assert models_from(tmp_path, GEOM, "x.expt2").panels
+    assert models_from(tmp_path, json.dumps(expt()), "x.geom").crystal
+    assert models_from(tmp_path, smv_text(), "x.cbf").scan
     with refusal(FormatError, str(tmp_path / "x.expt2"), "", ".expt", "several"):
         read_models(tmp_path / "x.expt2", 1)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
+import warnings
 
 import numpy as np
 import pytest
 
 import cubragg as cb
-from support.messages import refusal
+from support.messages import refusal, states
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +143,37 @@ def test_a_geometry_that_a_format_cannot_describe(image, tmp_path):
         tilted.save(tmp_path / "a.cbf")
     tilted.save(tmp_path / "a.nxs")
     assert [path.name for path in tmp_path.iterdir()] == ["a.nxs"]
+
+
+@pytest.fixture(scope="module")
+def oblique() -> cb.Image:
+    """An image on a panel whose axes are 0.57 deg from perpendicular."""
+    panel = cb.Panel(100, 80, (-5.0, 4.0, -120.0), (0.1, 0.0, 0.0), (0.001, -0.1, 0.0))
+    return cb.simulate(cb.Experiment(
+        cb.Crystal(cell=(40, 50, 60, 90, 90, 90)), cb.StructureFactors(default_F=100.0),
+        cb.Beam(wavelength_A=1.0, direction=(0.0, 0.0, -1.0)), cb.Detector(panels=(panel,))), backend="numpy")
+
+
+@pytest.mark.requirement("AT-FROM-067")
+@pytest.mark.parametrize("name", ["a.nxs", "a.h5"])
+def test_oblique_panels_are_saved_with_a_warning(oblique, tmp_path, name):
+    with pytest.warns(cb.CubraggWarning) as caught:
+        oblique.save(tmp_path / name)
+    warning, = caught
+    assert warning.filename == __file__
+    written, = cb.read(tmp_path / name).experiment.detector.panels
+    panel, = oblique.experiment.detector.panels
+    shift_px = max(math.dist(*corners) for corners in zip(written.corners_mm, panel.corners_mm, strict=True)) / 0.1
+    assert 0.2 < shift_px < 0.4
+    states(str(warning.message), str(tmp_path / name), f"{shift_px:.3g} pixels", "perpendicular")
+
+
+@pytest.mark.requirement("AT-FROM-067")
+def test_a_warning_that_is_an_error_leaves_no_file(oblique, tmp_path):
+    with warnings.catch_warnings(action="error"), pytest.raises(cb.CubraggWarning):
+        oblique.save(tmp_path / "a.nxs")
+    assert not list(tmp_path.iterdir())
+    oblique.save(tmp_path / "a.npy")  # which has no geometry
 
 
 def test_a_saved_picture(image, tmp_path):

@@ -172,7 +172,7 @@ def test_a_signal_at_any_moment_leaves_a_whole_file_or_none(tmp_path):
     assert stops == number - 1 > 50
 
 
-def test_error_without_a_number_is_told(tmp_path):
+def test_error_without_a_number_is_reported(tmp_path):
     path = tmp_path / "a.bin"
     with pytest.raises(OSError, match="encoder error -2") as caught, atomic_path(path):
         raise OSError("encoder error -2")

@@ -39,7 +39,7 @@ LINES = [
     "# Detector_2theta 0 deg.",
 ]
 
-# [[1, 2, 1], [300, -1, 100000]] in byte offsets by hand: a step that does not fit 8 bits stands in 16 after 80,
+# [[1, 2, 1], [300, -1, 100000]] in byte offsets by hand: a step that does not fit 8 bits takes 16 after 80,
 # one that does not fit 16 in 32 after 80 00 80
 PACKED = b"\x01\x01\xff" + b"\x80\x2b\x01" + b"\x80\xd3\xfe" + b"\x80\x00\x80\xa1\x86\x01\x00"
 COUNTS = [[1, 2, 1], [300, -1, 100000]]
@@ -158,7 +158,7 @@ def test_written_file_is_read_by_fabio(caplog):
 
 
 @pytest.mark.requirement("AT-IO-007")
-def test_bytes_that_dxtbx_asks_for(tmp_path):
+def test_bytes_that_dxtbx_requires(tmp_path):
     write_cbf("my image.cbf", np.ones((3, 2), np.int32).T, HEADER)
     data = (tmp_path / "my image.cbf").read_bytes()
     assert data.startswith(b"###CBF")

@@ -100,7 +100,7 @@ def test_weak_spots_show_beside_strong_ones():
 
 
 @pytest.mark.requirement("AT-PIC-003")
-def test_shrinking_keeps_a_lone_bright_pixel():
+def test_shrinking_keeps_a_single_bright_pixel():
     image = np.zeros((1001, 701))
     image[1000, 700] = 5.0
     small, block = shrunk(image, 250)

@@ -53,7 +53,7 @@ def test_lists_with_more_columns_are_the_same_list(file, content):
     assert (duplicates, first) == (0, None)
 
 
-def test_duplicates_are_kept_and_told(file):
+def test_duplicates_are_kept_with_a_warning(file):
     hkl, amplitudes, duplicates, first = read_hkl(file("1 0 0 1\n0 0 -2 2\n0 0 -2 3\n1 0 0 4\n1 0 0 5\n"))
     assert amplitudes.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
     assert hkl[3].tolist() == [1, 0, 0]

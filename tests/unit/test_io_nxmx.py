@@ -123,7 +123,7 @@ def test_polarization(polar, stokes):
 
 
 @pytest.mark.requirement("AT-FMT-008")
-def test_what_neggia_asks_for():
+def test_what_neggia_requires():
     """By its own reader (H5ToXds.cpp) and its check_h5_compatibility.py."""
     mask = np.ones((17, 21), bool)
     mask[2, 3] = False
@@ -151,7 +151,7 @@ def test_what_neggia_asks_for():
 
 
 @pytest.mark.requirement("AT-FMT-008")
-def test_what_durin_asks_for():
+def test_what_durin_requires():
     """By its file.c: one NXdata and one NXdetector, units it knows, one filter of at most five parameters."""
     written()
     classes: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Reflection files of every kind: what is taken, what is told, what is refused."""
+"""Reflection files of every kind: what is read, warnings, errors."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_column_by_name():
         read_reflections("a.mtz", "FC")
 
 
-def test_one_hand_alone_stands_for_both():
+def test_one_hand_alone_gives_both():
     plus, minus = PLUS.copy(), MINUS.copy()
     plus[::7], minus[1::7] = np.nan, np.nan
     mtz(Fp=("G", plus), Fm=("G", minus))
@@ -132,7 +132,7 @@ def test_negative_intensities_count_as_zero():
 
 
 @pytest.mark.requirement("AT-STR-011")
-def test_missing_reflections_are_told_by_shell():
+def test_missing_reflections_are_counted_by_shell():
     values = PLUS.copy()
     values[:9] = np.nan
     mtz(FP=("F", values))
@@ -210,7 +210,7 @@ def test_a_centrosymmetric_lattice_of_shelx():
     from cubragg.io.reflections.shelx import read_instructions
 
     Path("a.ins").write_text("CELL 0.7 12 14 16 90 104 90\nLATT 7\nSYMM -x,y,1/2-z\nHKLF 4\n")
-    cell, symmetry, form = read_instructions("a.ins")
+    cell, symmetry, form, *_ = read_instructions("a.ins")
     known = gemmi.SpaceGroup("C 1 2/c 1").operations()
     assert (cell, form, symmetry.name) == ((12.0, 14.0, 16.0, 90.0, 104.0, 90.0), 4, "C 1 2/c 1")
     assert len(symmetry.operations) == len(known) == 8
@@ -272,10 +272,12 @@ def unmerged() -> str:
      ("a.ins:1", "CELL 1 2", "CELL")),
     (lambda: written("a.ins", "LATT -1\nHKLF 4\n") and written("a.hkl", hklf(HKL, PLUS)), ("a.ins", "", "unit cell")),
     (lambda: written("a.ins", "CELL 1 20 24 30 90 90 90\nHKLF 5\n") and written("a.hkl", hklf(HKL, PLUS)),
-     ("a.ins", "HKLF 5", "3", "4")),
-    (lambda: written("a.ins", "CELL 1 20 24 30 90 90 90\nHKLF 4 1 0 1 0 1 0 0 0 0 1\n")
+     ("a.ins", "HKLF 5", "sum", "twin", "3", "4")),
+    (lambda: written("a.ins", "CELL 1 20 24 30 90 90 90\nHKLF 4 1 0.5 0 0 0 1 0 0 0 1\n")
      and written("a.hkl", hklf(HKL, PLUS)),
-     ("a.ins", "HKLF", "matrix")),
+     ("a.ins", "HKLF", "matrix", "whole")),
+    (lambda: written("a.ins", "CELL 1 20 24 30 90 90 90\nHKLF -4\n") and written("a.hkl", hklf(HKL, PLUS)),
+     ("a.ins", "HKLF -4", "inside")),
 ])
 def test_bad_files(make, says):
     with refusal(FormatError, *says):

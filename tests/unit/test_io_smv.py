@@ -201,7 +201,7 @@ def test_written_file_is_read_by_fabio_and_by_us(tmp_path, caplog):
     assert smv.pixels.tolist() == C_COUNTS
 
 
-def test_start_of_the_file_is_what_the_c_program_asks_for(tmp_path):
+def test_start_of_the_file_is_what_the_c_program_requires(tmp_path):
     write_smv(tmp_path / "a.img", np.ones((1, 1), np.uint16), any_header())
     data = (tmp_path / "a.img").read_bytes()
     assert data.startswith(b"{\nHEADER_BYTES= 1024;\nDIM= 2;\nBYTE_ORDER= little_endian;\nTYPE= unsigned_short;\n")

@@ -88,6 +88,9 @@ FAULTS = {
         CASES, r"^  AT-PARALLEL-008:\n.*\n", "", f"{CASES}: AT-PARALLEL-008 has no case"),
     "an old word in the sources": (
         "cubragg/units.py", r'\A"""', '"""Told. ', "cubragg/units.py:1: 'Told' is not a term of the field"),
+    "an old word in a name": (
+        TESTS, r"def test_a_detector_behind", "def test_a_lone_detector_behind",
+        f"{TESTS}: 'lone' is not a term of the field"),
     "cases of no id": (
         CASES, r"^  AT-POL-002:", "  AT-POL-022:", f"{CASES}: AT-POL-022 has cases, but no document requires it"),
     "a limit in the text that the YAML has not": (

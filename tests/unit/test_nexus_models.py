@@ -111,7 +111,7 @@ def spoiled(path, what):
     (lambda file: file["entry/instrument/detector/module1/data_origin"].write_direct(np.array([60, 0])),
      ("40 x 65", "pixel_mask")),
 ])
-def test_bad_files_are_told_in_a_line(tmp_path, what, says):
+def test_bad_files_are_errors_of_one_line(tmp_path, what, says):
     spoiled(tmp_path / "a.nxs", what)
     with refusal(FormatError, str(tmp_path / "a.nxs"), *says):
         read_models(tmp_path / "a.nxs")

@@ -224,8 +224,8 @@ def test_tilted_panels_against_the_formula(backend, convention):
 @pytest.mark.parametrize("precision", ["double", "mixed", "single"])
 def test_oblique_panels_against_the_formula(backend, semantics, precision):
     """Steps that are neither perpendicular nor equal; the area is that of the parallelogram."""
-    experiment = hang(small_experiment(detector={"rotx_deg": 8.0, "twotheta_deg": 12.0}, semantics=semantics),
-                      tilted_panels())
+    experiment = hang(small_experiment(detector={"rotx_deg": 8.0, "twotheta_deg": 12.0}, beam={"kahn_factor": 0.0},
+                                       semantics=semantics), tilted_panels())
     rng = np.random.default_rng(6)
     oblique = tuple(dataclasses.replace(panel, slow_mm=tuple(
         np.array(panel.slow_mm) + rng.uniform(-0.3, 0.3) * np.array(panel.fast_mm))) for panel in
@@ -243,7 +243,7 @@ def test_oblique_panels_against_the_formula(backend, semantics, precision):
 
 @pytest.mark.requirement("AT-FROM-068")
 def test_the_geometry_of_a_user_as_crystfel_has_it():
-    """Corner + i fs + j ss with vectors as they stand, which are no unit vectors; by hand."""
+    """Corner + i fs + j ss with vectors as they are, no unit vectors; by hand."""
     panel, = read_geom(DATA / "scaled.geom").panels
     assert panel.place_mm(1029.5, 0.5) == pytest.approx((-37.5398063, 80.4420886, -95.3), abs=1e-6)
     experiment = build(parse(["--from", str(DATA / "scaled.geom"), "-default_F", "10", "-cell", "50"])).experiment
@@ -309,7 +309,7 @@ def test_each_panel_has_its_own_sensor(backend):
         np.testing.assert_allclose(image[panel.window], expected[panel.window], rtol=1e-5, atol=1e-9 * expected.max())
 
 
-def test_notices_about_the_sensors_of_panels():
+def test_warnings_about_the_sensors_of_panels():
     left, right = halves(small_experiment())
 
     def warnings(**changed):
@@ -424,12 +424,12 @@ def test_tables_are_made_once(backend, monkeypatch):
 
 @pytest.mark.requirement("AT-PANEL-007")
 def test_progress_counts_all_panels(backend):
-    told = []
+    calls = []
     experiment = hang(small_experiment(), parts(small_experiment().detector, 3, 2)[1:])
-    simulate(experiment, backend=backend, progress=lambda done, total: told.append((done, total)))
+    simulate(experiment, backend=backend, progress=lambda done, total: calls.append((done, total)))
     total = 480 - 8 * 10
-    assert {count for _, count in told} == {total}
-    done = [count for count, _ in told]
+    assert {count for _, count in calls} == {total}
+    done = [count for count, _ in calls]
     assert done == sorted(done)
     assert done[-1] == total
     assert len(done) >= 5
@@ -450,9 +450,9 @@ def test_interpolation_stops_panel_by_panel(backend):
     experiment = dataclasses.replace(small_experiment(sampling={"interpolate": True}),
                                      structure_factors=random_grid(np.random.default_rng(3), 6))
     image = simulate(hang(experiment, parts(experiment.detector)), backend=backend)
-    told = [warning for warning in image.warnings if "interpolation" in warning]
-    assert len(told) == 1
-    states(told[0], "interpolation", "", "panel", "first")
+    found = [warning for warning in image.warnings if "interpolation" in warning]
+    assert len(found) == 1
+    states(found[0], "interpolation", "", "panel", "first")
 
 
 def test_panels_of_a_plan():

@@ -163,7 +163,7 @@ def test_an_nxmx_file_is_read_as_written(tmp_path_factory, wanted):
     assert found.beam.wavelength_A == pytest.approx(wanted.beam.wavelength_A, rel=1e-15)
 
 
-def lone(**changes) -> ExperimentModels:
+def one_panel(**changes) -> ExperimentModels:
     """A flat detector square to the beam, hit in the middle."""
     base = Panel(100, 80, (-5.0, 4.0, -120.0), (0.1, 0.0, 0.0), (0.0, -0.1, 0.0))
     return ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.0), (dataclasses.replace(base, **changes),))
@@ -177,7 +177,7 @@ def lone(**changes) -> ExperimentModels:
     ids=["usual", "left-handed", "beside the beam", "backscatter", "along the beam", "oblique", "offset", "mask"])
 def test_a_panel_of_a_file_is_the_value(changes):
     """As it is placed, to the bit, wherever that is."""
-    wanted = lone(**changes)
+    wanted = one_panel(**changes)
     settings = settings_of(wanted)
     assert settings["detector.panels"] == wanted.panels
     assert placed_models(wanted).panels == tuple(
@@ -187,7 +187,7 @@ def test_a_panel_of_a_file_is_the_value(changes):
 @pytest.mark.requirement("AT-FROM-005")
 def test_motions_of_the_whole_detector():
     """Twice the distance, another beam centre, a tilt through the beam spot or the crystal."""
-    base = lone().panels[0]
+    base = one_panel().panels[0]
     both = ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.0), (base, dataclasses.replace(
         base, origin_mm=(6.0, 4.0, -121.0), offset=(110, 0))))
 
@@ -215,7 +215,7 @@ def test_motions_of_the_whole_detector():
 def test_figures_are_those_of_the_panel_in_the_beam():
     """Not those of the first one, which may face sideways."""
     across = Panel(50, 50, (100.0, 3.0, -50.0), (0.0, 0.0, 0.1), (0.0, -0.1, 0.0), (200, 0))
-    frame = placed_models(dataclasses.replace(lone(), panels=(across, lone().panels[0]))).frame
+    frame = placed_models(dataclasses.replace(one_panel(), panels=(across, one_panel().panels[0]))).frame
     assert (frame.distance, frame.fbeam, frame.sbeam) == pytest.approx((0.120, 0.005, 0.004), abs=1e-15)
     assert frame.fast == (1.0, 0.0, 0.0)
 
@@ -223,20 +223,20 @@ def test_figures_are_those_of_the_panel_in_the_beam():
 @pytest.mark.requirement("AT-FROM-020")
 def test_a_plane_through_the_crystal_is_refused():
     with refusal(ConfigError, "", "0 mm", "plane", "crystal"):
-        settings_of(lone(origin_mm=(-5.0, 4.0, 0.0)))
+        settings_of(one_panel(origin_mm=(-5.0, 4.0, 0.0)))
 
 
 @pytest.mark.requirement("AT-FROM-020", "AT-FROM-005")
 def test_a_distance_needs_a_plane_that_the_beam_meets():
     with refusal(ConfigError, "detector.distance_mm", "50.0 mm", "beam", "meet"):
-        placed_models(lone(origin_mm=(-5.0, 4.0, 120.0)), distance_mm=50.0)
+        placed_models(one_panel(origin_mm=(-5.0, 4.0, 120.0)), distance_mm=50.0)
 
 
 @pytest.mark.requirement("AT-FROM-006")
 def test_later_files_lie_over_earlier_ones():
     """As a whole, but for the numbers of the beam."""
-    first = ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.5, 0.9), lone().panels, (1.0, 0.0, 0.0), ScanModel(1.0, 2.0),
-                   CrystalModel((1.0,) * 9), ("first",))
+    first = ExperimentModels(BeamModel((0.0, 0.0, -1.0), 1.5, 0.9), one_panel().panels, (1.0, 0.0, 0.0),
+                             ScanModel(1.0, 2.0), CrystalModel((1.0,) * 9), ("first",))
     second = ExperimentModels(
         BeamModel((0.0, 0.1, -0.9), None), crystal=CrystalModel(cell=(5.0,) * 6), warnings=("second",))
     merged = second.over(first)
@@ -264,7 +264,7 @@ def test_a_still_is_described_at_its_angle(tmp_path):
     ("/d/x_0001.cbf", 1, "/d/x_0001.cbf"), ("/d/x_0001.cbf", 3, "/d/x_####.cbf"), ("/d/x_01.nxs", 3, "/d/x_01.nxs")])
 def test_an_experiment_list_names_its_images(image, images, template):
     """A series of files by the digits before the ending, one file by its name."""
-    series = dataclasses.replace(lone(), spindle=(1.0, 0.0, 0.0), scan=ScanModel(0.0, 0.5, 0.1, images))
+    series = dataclasses.replace(one_panel(), spindle=(1.0, 0.0, 0.0), scan=ScanModel(0.0, 0.5, 0.1, images))
     document = json.loads(expt_text("", series, image=image, trusted=(-1.0, 9.0)))
     assert document["imageset"][0]["template"] == template
     assert document["imageset"][0].get("single_file_indices") == ([0, 1, 2] if image.endswith("nxs") else None)
@@ -309,17 +309,18 @@ def test_the_cell_of_a_matrix_is_that_of_gemmi():
 def test_oblique_panels_for_dials(tmp_path):
     """The nearest perpendicular ones, and a warning; a refusal where that is more than a pixel off."""
     def written(slow_mm):
-        (tmp_path / "a.expt").write_text(expt_text("--expt", lone(slow_mm=slow_mm), image=None, trusted=(0.0, 1.0)))
+        models = one_panel(slow_mm=slow_mm)
+        (tmp_path / "a.expt").write_text(expt_text("--expt", models, image=None, trusted=(0.0, 1.0)))
         return read_expt(tmp_path / "a.expt").panels[0]
 
-    oblique = lone(slow_mm=(0.001, -0.1, 0.0)).panels[0]
+    oblique = one_panel(slow_mm=(0.001, -0.1, 0.0)).panels[0]
     found = written((0.001, -0.1, 0.0))
     off = max(math.dist(found.place_mm(i, j), oblique.place_mm(i, j)) for i in (0, 100) for j in (0, 80)) / 0.1
     assert 0.2 < off < 0.4
     assert abs(dot(found.fast, found.slow)) < 1e-15
     warning = obliqueness([oblique])
     states(warning, "", f"{off:.3g}", "perpendicular")
-    assert obliqueness(lone().panels) is None
+    assert obliqueness(one_panel().panels) is None
     with refusal(FormatError, "--expt", "panel 0", "perpendicular", "pixel"):
         written((0.01, -0.1, 0.0))
 
@@ -328,7 +329,7 @@ def test_oblique_panels_for_dials(tmp_path):
 @given(st.floats(-0.01, 0.01), st.floats(0.05, 3.0))
 def test_the_nearest_perpendicular_axes(lean, edge):
     """No other way to share the angle between fast and slow brings the corners nearer, to first order."""
-    panel = lone(slow_mm=(lean * edge, -edge, 0.0)).panels[0]
+    panel = one_panel(slow_mm=(lean * edge, -edge, 0.0)).panels[0]
     found, off = squared(panel)
     assert abs(dot(found.fast, found.slow)) < 1e-7
     assert found.pixel_mm == pytest.approx(panel.pixel_mm, rel=1e-12)

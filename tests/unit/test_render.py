@@ -184,7 +184,7 @@ def test_layers_add_in_physical_semantics():
 @pytest.mark.requirement("AT-PHY-007")
 def test_a_few_layers_draw_what_many_draw():
     """Near a corner seen at 35 degrees the sensor draws a spot of half a pixel out over four; a third of
-    the layers shows it in pieces."""
+    the layers shows it as separate peaks."""
     def image(steps):
         return simulate(small_experiment(
             semantics="physical", crystal={"shape": "gauss", "cells": (13, 13, 13), "cell": (100.0,) * 3 + (90.0,) * 3},

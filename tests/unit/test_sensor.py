@@ -1,4 +1,4 @@
-"""Layers of a sensor against the absorption that they stand for."""
+"""Layers of a sensor against the absorption that they approximate."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_grazing_rays_do_not_ask_for_layers_without_end():
     assert layers_at(1000.0, 1000.0, 1000.0).count == 50
 
 
-def test_layers_of_nanobragg_stand_at_their_fronts_and_reach_too_far():
+def test_layers_of_nanobragg_are_at_their_fronts_and_reach_too_far():
     layers = nanobragg_layers(Sensor(450e-6, 2000.0), 4)
     assert [layers.depth_m(i) for i in range(4)] == pytest.approx([0.0, 150e-6, 300e-6, 450e-6])
     assert layers.edges_m(3) == pytest.approx((450e-6, 600e-6))

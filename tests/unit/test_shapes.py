@@ -254,8 +254,8 @@ def test_kernels_have_numpys_bits(name, semantics):
 def test_nanobraggs_narrow_spots_are_warned_of(shape):
     """For lysozyme and 20 cells an edge a reflection keeps 0.00365 of its photons."""
     crystal = {"cell": (79.0, 79.0, 38.0, 90.0, 90.0, 90.0), "cells": (20, 20, 20), "shape": shape}
-    notices = make_plan(small_experiment(crystal=crystal)).warnings
-    found, = (warning for warning in notices if "narrow" in warning)
+    warnings = make_plan(small_experiment(crystal=crystal)).warnings
+    found, = (warning for warning in warnings if "narrow" in warning)
     states(found, shape, "", "spot", "--semantics physical")
     assert "0.003" in found
     for quiet in ({"semantics": "physical", "crystal": crystal}, {"crystal": {**crystal, "cells": (10, 10, 10)}},

@@ -44,6 +44,6 @@ def test_range(count, span, step, expected):
 
 
 @pytest.mark.requirement("AT-ABS-002")
-def test_a_lone_thickness_is_cut_in_two_layers():
+def test_a_thickness_alone_is_cut_in_two_layers():
     assert fill_range(None, 450.0, None, 0.5, halve_single_width=True) == Sweep(2, 450.0, 225.0)
     assert fill_range(3, 0.0, None, 0.5, halve_single_width=True) == Sweep(1, 0.0, 0.0)

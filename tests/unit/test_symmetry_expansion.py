@@ -42,7 +42,7 @@ def test_expansion_keeps_bijvoet_mates(name):
 
 @pytest.mark.requirement("AT-STR-009")
 @pytest.mark.parametrize("name", GROUPS)
-def test_one_hand_stands_for_both(name):
+def test_one_hand_gives_both(name):
     hkl = unique(name)
     values = np.random.default_rng(4).uniform(1.0, 9.0, len(hkl))
     indices, amplitudes = expand(hkl, values, symmetry(name)).rows()

@@ -109,7 +109,7 @@ def test_taking_it_down_changes_nothing(seed):
     assert first_divergence(taken, trace_steps(plan, fast, slow)[1], 0.0) is None
 
 
-def test_samples_cut_or_skipped_are_told():
+def test_samples_cut_or_skipped_are_in_the_trace():
     cut = trace_steps(make_plan(small_experiment(sampling={"dmin_A": 50.0})), 0, 0)[1]
     assert values_of(cut, "resolution") == [("cut by dmin",)]
     assert values_of(cut, "hkl") == []
@@ -231,7 +231,7 @@ def test_planted_fluence_and_pix0(plan, steps):
 
 
 def test_planted_errors_in_the_formulas(plan, steps, monkeypatch):
-    """An engine that computes something else, not one that is told something else."""
+    """An engine that computes something else, not one with other input."""
     from cubragg.parity import pixel_trace as engine
 
     lattice = engine._Tracer._lattice_factor

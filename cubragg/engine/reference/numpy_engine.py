@@ -359,7 +359,7 @@ class NumpyEngine:
                             if running:
                                 np.multiply(total, factor, out=total, where=used)
         assert omega is not None  # there is at least one sub-pixel
-        photons = units.THOMSON_CROSS_SECTION_M2 * plan.fluence * total / plan.samples
+        photons = units.THOMSON_CROSS_SECTION_M2 * plan.bragg_fluence * total / plan.samples
         for running, factor in ((rules.running_thick, capture), (rules.running_polar, polar),
                                 (rules.running_omega, omega)):
             if not running:
@@ -393,7 +393,7 @@ class NumpyEngine:
                 if keep is not None:
                     inner[~keep] = 0.0
                 spots += inner * factor
-        scale = units.THOMSON_CROSS_SECTION_M2 * plan.fluence / (len(self._axes) * per_layer)
+        scale = units.THOMSON_CROSS_SECTION_M2 * plan.bragg_fluence / (len(self._axes) * per_layer)
         return scale * spots + plan.water / per_layer * water
 
 

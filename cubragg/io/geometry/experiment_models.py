@@ -118,7 +118,7 @@ def models_of(experiment: Experiment) -> ExperimentModels:
     axes = [to_frame(rotation, axis) for axis in dual_axes(lattice.a, lattice.b, lattice.c)]
     range_rad = goniometer.sweep().width
     osc = goniometer.osc_deg if range_rad and goniometer.osc_deg is not None else units.deg_from_rad(range_rad)
-    kahn = beam.kahn_factor if beam.polarized else 0.0
+    kahn = beam.kahn_in(experiment.semantics) if beam.polarized else 0.0
     panels = [_masked(_panel(rotation, panel), experiment.sampling.mask) for panel in placed.panels]
     return ExperimentModels(
         BeamModel(to_frame(rotation, geometry.beam), beam.wavelength_A, (1.0 + kahn) / 2.0,

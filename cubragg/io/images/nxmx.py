@@ -164,6 +164,7 @@ class NxmxImageWriter:
 
     title: ClassVar[str] = "an NXmx file"
     holds_series: ClassVar[bool] = True
+    perpendicular: ClassVar[bool] = True
     offset = 0.0
 
     def __init__(self, scene: Scene, type_name: str | None = None) -> None:

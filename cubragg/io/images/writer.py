@@ -36,6 +36,8 @@ class Writer(Protocol):
         The format in messages: "a CBF image".
     holds_series
         Whether one file contains all images of a series; otherwise there is a file for each image.
+    perpendicular
+        Whether oblique panels are written with the nearest perpendicular axes, of which the user is warned.
     offset
         Number that is added to each pixel before it is written.
     live
@@ -44,6 +46,7 @@ class Writer(Protocol):
 
     title: ClassVar[str]
     holds_series: ClassVar[bool]
+    perpendicular: ClassVar[bool]
     offset: float
 
     @property
@@ -71,6 +74,7 @@ class OneImageWriter(ABC):
     """Base of writers with one image per file: ``_write`` writes a complete file or none."""
 
     holds_series: ClassVar[bool] = False
+    perpendicular: ClassVar[bool] = False
     offset = 0.0
 
     def __init__(self, scene: Scene) -> None:

@@ -81,6 +81,25 @@ def select_column(path: Path | str, offered: Sequence[Column], wanted: str | Non
     return selected, tuple(name for name in names if name not in selected.names)
 
 
+def without_misfits(values: np.ndarray, sigmas: np.ndarray | None) -> tuple[np.ndarray, int]:
+    """Values float64 [n] with NaN where the sigma is negative, and the number of such values.
+
+    XDS marks misfits in this way, and scalepack values that were not measured.
+    """
+    if sigmas is None:
+        return values, 0
+    misfits = np.isfinite(values) & (sigmas < 0.0)
+    return np.where(misfits, np.nan, values), int(np.count_nonzero(misfits))
+
+
+def left_out(count: int, reason: str) -> tuple[str, ...]:
+    """The sentence that values were left out, or nothing for none."""
+    return (f"{count} value{'s' * (count > 1)} {'are' if count > 1 else 'is'} left out: {reason}",) if count else ()
+
+
+NEGATIVE_SIGMA = "the sigma is negative, which marks misfits"
+
+
 def signed_rows(hkl: np.ndarray, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Indices int32 [m, 3] and values float64 [m] of the rows with a value.
 

@@ -10,19 +10,31 @@ import gemmi
 import numpy as np
 
 from cubragg.crystallography.cell import Cell, checked_cell
-from cubragg.crystallography.symmetry import Symmetry
+from cubragg.crystallography.symmetry import Symmetry, named_group
 from cubragg.errors import FormatError
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.compression import unpacked
-from cubragg.io.reflections.columns import Column, Listed, select_column, signed_rows
+from cubragg.io.reflections.columns import (
+    NEGATIVE_SIGMA,
+    Column,
+    Listed,
+    left_out,
+    select_column,
+    signed_rows,
+    without_misfits,
+)
 
 #: Column types: F amplitude, G amplitude of one Friedel mate, J intensity, K intensity of one Friedel mate.
 _AMPLITUDES, _INTENSITIES = "FG", "JK"
+#: Type of the column of sigmas that belongs to a column of each type.
+_SIGMA_TYPES = {"F": "Q", "J": "Q", "G": "L", "K": "M"}
 _END_RECORD = b"END".ljust(80)
 
 
-def read_mtz(path: Path | str, column: str | None = None) -> Listed:
+def read_mtz(path: Path | str, column: str | None = None, group: str | None = None) -> Listed:
     """Read a merged MTZ file; ``column`` is the label of the amplitudes or intensities to use.
+
+    Columns are found by their types, in any order. ``group`` replaces the space group of the file.
 
     Raises
     ------
@@ -37,26 +49,40 @@ def read_mtz(path: Path | str, column: str | None = None) -> Listed:
         mtz = gemmi.read_mtz_file(str(path))
     except (RuntimeError, ValueError):
         raise FormatError(f"{path}: damaged MTZ file, its reflections are truncated or its header is invalid") from None
-    if _is_unmerged(mtz):
+    indices = _indices(path, mtz)
+    if _is_unmerged(mtz, indices):
         batches = f" in {len(mtz.batches)} batches" if len(mtz.batches) else ""
         raise FormatError(f"{path}: got unmerged reflections{batches}; a merged MTZ file is accepted (merge them with "
                           "AIMLESS or 'gemmi merge')")
-    if mtz.spacegroup is None:
+    if mtz.spacegroup is None and group is None:
         raise FormatError(f"{path}: got unknown space group {mtz.spacegroup_name!r}; a Hermann-Mauguin symbol such as "
                           "P 21 21 21 is accepted" if mtz.spacegroup_name else
                           f"{path}: contains no space group; its header may be damaged")
     selected, others = select_column(path, _offered(mtz), column)
-    cell = mtz.column_with_label(selected.names[0]).dataset.cell
-    hkl, values = signed_rows(mtz.make_miller_array(),
-                              [_values(mtz, mtz.column_with_label(name)) for name in selected.names])
-    return Listed(hkl, values, selected.intensities, selected, others,
-                  checked_cell(path, cell if cell.is_crystal() else mtz.cell),
-                  Symmetry(mtz.spacegroup.xhm(), mtz.spacegroup.operations()))
+    own = mtz.column_with_label(selected.names[0]).dataset.cell
+    cell = checked_cell(path, own if own.is_crystal() else mtz.cell)
+    columns = [mtz.column_with_label(name) for name in selected.names]
+    kept, misfits = zip(*(without_misfits(_values(mtz, one), _sigmas(mtz, one)) for one in columns), strict=True)
+    hkl, values = signed_rows(indices, kept)
+    return Listed(hkl, values, selected.intensities, selected, others, cell,
+                  Symmetry(mtz.spacegroup.xhm(), mtz.spacegroup.operations()) if group is None
+                  else named_group(group, cell[3], cell[5]), left_out(sum(misfits), NEGATIVE_SIGMA))
 
 
-def _is_unmerged(mtz: gemmi.Mtz) -> bool:
+def _indices(path: Path | str, mtz: gemmi.Mtz) -> np.ndarray:
+    """Indices int32 [n, 3]: the columns of type H, by their labels H, K, L or else in file order."""
+    columns = {column.label.upper(): column for column in mtz.columns if column.type == "H"}
+    if len(columns) != 3:
+        raise FormatError(f"{path}: got {len(columns)} columns of indices (type H); an MTZ file has three")
+    ordered = [columns[name] for name in (sorted(columns) if columns.keys() == set("HKL") else columns)]
+    rows = np.column_stack([np.asarray(column.array, dtype=np.float64) for column in ordered])
+    if not (rows == np.rint(rows)).all():
+        raise FormatError(f"{path}: got an index that is not a whole number; the file is damaged")
+    return rows.astype(np.int32)
+
+
+def _is_unmerged(mtz: gemmi.Mtz, hkl: np.ndarray) -> bool:
     """Whether the rows are unmerged."""
-    hkl = mtz.make_miller_array()
     # Some programs leave out the batch headers, so repeated indices with an M/ISYM column also count.
     return bool(len(mtz.batches)) or (any(column.type == "Y" for column in mtz.columns)
                                       and len(np.unique(hkl, axis=0)) < len(hkl))
@@ -66,6 +92,16 @@ def _values(mtz: gemmi.Mtz, column: gemmi.Mtz.Column) -> np.ndarray:
     values = np.array(column.array, dtype=np.float64)
     values[values == mtz.valm] = np.nan
     return values
+
+
+def _sigmas(mtz: gemmi.Mtz, column: gemmi.Mtz.Column) -> np.ndarray | None:
+    """The sigmas of a column: of the name SIG and its label, or else in the next column."""
+    columns = list(mtz.columns)
+    position = next(number for number, one in enumerate(columns) if one.label == column.label)
+    named = [one for one in columns if one.label.upper() == f"SIG{column.label.upper()}"]
+    found = next((one for one in (*named, *columns[position + 1:position + 2])
+                  if one.type == _SIGMA_TYPES[column.type]), None)
+    return None if found is None else _values(mtz, found)
 
 
 def _offered(mtz: gemmi.Mtz) -> list[Column]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,15 +15,19 @@ from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.io.files.compression import start_of, unpacked
-from cubragg.io.reflections.columns import Column, Listed, select_column
+from cubragg.io.reflections.columns import NEGATIVE_SIGMA, Column, Listed, left_out, select_column
 from cubragg.io.reflections.hkl import read_hkl
+from cubragg.io.reflections.scalepack import is_scalepack
 
 #: Largest relative change of the cell's metric under the space group; more is an error in the file.
 MAX_MISFIT = 0.03
 _HEAD_BYTES = 8192
 _PARAMETERS = (".ins", ".res", ".cif")
 _XDS = (b"!FORMAT=XDS_ASCII", b"!OUTPUT_FILE=INTEGRATE")
-_CRYSTFEL = b"CrystFEL reflection list"
+#: First words of lists without a unit cell, and the program that converts each.
+_WITHOUT_CELL = {b"CrystFEL reflection list": ("CrystFEL", "CrystFEL's get_hkl --output-format=mtz"),
+                 b"NREF": ("CNS", "CCP4's f2mtz or Phenix's reflection_file_editor"),
+                 b"INDE": ("CNS", "CCP4's f2mtz or Phenix's reflection_file_editor")}
 _MODEL_RECORDS = ("HEADER", "CRYST1", "ATOM  ", "HETATM", "REMARK", "TITLE ")
 
 
@@ -80,7 +84,7 @@ class Reflections:
 
 
 def list_kind(path: Path | str) -> str:
-    """Format of a file: ``mtz``, ``cif``, ``xds``, ``shelx``, ``model`` or ``text``.
+    """Format of a file: ``mtz``, ``cif``, ``xds``, ``shelx``, ``sca``, ``model`` or ``text``.
 
     It is found from the content; SHELX also needs an .ins, .res or .cif file of the same name.
     """
@@ -94,13 +98,23 @@ def list_kind(path: Path | str) -> str:
         return "cif"
     if lines and lines[0].startswith(_MODEL_RECORDS):
         return "model"
-    return "shelx" if _parameters_beside(path) and _looks_like_shelx(path, lines) else "text"
+    if is_scalepack(lines):
+        return "sca"
+    return "shelx" if _is_shelx(path, lines) else "text"
 
 
 def _head(path: Path) -> tuple[bytes, list[str]]:
     """The first bytes of a file, decompressed, and those of its lines that are neither blank nor comments."""
     head = start_of(path, _HEAD_BYTES)
     return head, [line for line in head.decode("latin-1").splitlines() if line.strip() and not line.startswith("#")]
+
+
+def _is_shelx(path: Path, head: list[str]) -> bool:
+    """Whether a list is in HKLF format and its .ins, .res or .cif is beside it; it may end without 0 0 0."""
+    from cubragg.io.reflections.shelx import are_rows
+
+    return (_parameters_beside(path) is not None and are_rows(head[:20])
+            and are_rows(unpacked(path).decode("latin-1").strip("\r\n").splitlines()))
 
 
 def _looks_like_shelx(path: Path, head: list[str]) -> bool:
@@ -117,16 +131,20 @@ def _parameters_beside(path: Path) -> Path | None:
     return next((one for one in beside if one.is_file() and one != path), None)
 
 
-def read_reflections(path: Path | str, column: str | None = None) -> Reflections:
+def read_reflections(path: Path | str, column: str | None = None, group: str | None = None) -> Reflections:
     """Read a reflection file of any format that `list_kind` recognizes.
 
     Parameters
     ----------
     column
         Column label or CIF tag of amplitudes or intensities; by default the preferred one (`columns.Column.rank`).
+    group
+        Space group, a symbol or a number, in place of that of the file.
 
     Raises
     ------
+    ConfigError
+        If ``group`` is not a space group, or the file is a text list, which is used as it is.
     FormatError
         If the file is malformed, has no such column or its format has no column names, or its cell does not fit
         its space group.
@@ -135,6 +153,9 @@ def read_reflections(path: Path | str, column: str | None = None) -> Reflections
     """
     kind = list_kind(path)
     if kind == "text":
+        if group is not None:
+            raise ConfigError("space_group", f"got {group}, but {path} is a text list, which is used without symmetry; "
+                              "leave the space group out")
         if column is not None:
             raise FormatError(f"--column: got {column!r}; {path} is a text list without column names, its fourth "
                               "column is read as F: leave --column out")
@@ -142,23 +163,36 @@ def read_reflections(path: Path | str, column: str | None = None) -> Reflections
     if kind == "model":
         raise FormatError(f"{path}: contains atoms and no reflections; compute structure factors with "
                           "'cubragg sf MODEL --dmin 2 -o F.mtz'")
+    return _expanded(path, _reader(kind)(path, column, group))
+
+
+def _reader(kind: str) -> Callable[[Path | str, str | None, str | None], Listed]:
+    """The reader of a format with a cell."""
     if kind == "mtz":
         from cubragg.io.reflections.mtz import read_mtz
 
-        return _expanded(path, read_mtz(path, column))
+        return read_mtz
     if kind == "xds":
         from cubragg.io.reflections.xds_hkl import read_xds
 
-        return _expanded(path, read_xds(path, column))
+        return read_xds
+    if kind == "sca":
+        from cubragg.io.reflections.scalepack import read_scalepack
+
+        return read_scalepack
+    if kind == "shelx":
+        return _shelx
     from cubragg.io.reflections.cif import read_cif_reflections
 
-    return _expanded(path, read_cif_reflections(path, column) if kind == "cif" else _shelx(path, column))
+    return read_cif_reflections
 
 
 def _plain(path: Path | str) -> Reflections:
-    if start_of(path, len(_CRYSTFEL)) == _CRYSTFEL:
-        raise FormatError(f"{path}: got a CrystFEL reflection list, which contains no unit cell; convert it with "
-                          "CrystFEL's get_hkl --output-format=mtz")
+    start = start_of(path, max(map(len, _WITHOUT_CELL))).lstrip()
+    for words, (program, converter) in _WITHOUT_CELL.items():
+        if start.upper().startswith(words.upper()):
+            raise FormatError(f"{path}: got a {program} reflection list, which contains no unit cell; convert it to "
+                              f"MTZ with {converter}")
     listed = read_hkl(path)
     warnings: tuple[str, ...] = ()
     if listed.duplicates:
@@ -170,7 +204,7 @@ def _plain(path: Path | str) -> Reflections:
     return Reflections(columns=("F",), warnings=warnings, _listed=(listed.hkl, listed.amplitudes))
 
 
-def _shelx(path: Path | str, column: str | None) -> Listed:
+def _shelx(path: Path | str, column: str | None, group: str | None) -> Listed:
     """Read a SHELX .hkl file with the cell and the space group of the .ins, .res or .cif file of the same name."""
     from cubragg.io.reflections import cif as cif_reflections
     from cubragg.io.reflections import shelx
@@ -181,17 +215,18 @@ def _shelx(path: Path | str, column: str | None) -> Listed:
         blocks = [block for block in cif_reflections.read_document(beside) if block.find_value("_cell_length_a")]
         if not blocks:
             raise FormatError(f"{beside}: contains no unit cell")
-        cell, symmetry = cif_reflections.cell_and_symmetry(beside, blocks[0])
-        form = 4
+        instructions = shelx.Instructions(*cif_reflections.cell_and_symmetry(beside, blocks[0], group), 4)
     else:
-        cell, symmetry, form = shelx.read_instructions(beside)
-    if form not in (3, 4):
-        raise FormatError(f"{beside}: got HKLF {form}; 3 (F) and 4 (F^2) are accepted")
-    kind = shelx.SHELX_COLUMNS if form == 4 else Column(("F",), False)
+        instructions = shelx.read_instructions(beside, group)
+    form = instructions.form
+    kind = Column(("F",), False) if form == 3 else shelx.SHELX_COLUMNS
     select_column(path, [kind], column)
-    rows = shelx.hklf_rows(str(path), unpacked(path).decode("latin-1"))
-    return Listed(*rows, kind.intensities, kind, (), cell, symmetry,
-                  (f"SHELX format (HKLF {form}), cell and space group from {beside}",))
+    rows = instructions.applied(str(beside), shelx.hklf_rows(str(path), unpacked(path).decode("latin-1")))
+    lines = (f"SHELX format (HKLF {form}), cell and space group from {beside}",
+             *left_out(rows.misfits, NEGATIVE_SIGMA))
+    if form == 2:
+        lines += ("intensities at all wavelengths of the Laue data are averaged",)
+    return Listed(rows.hkl, rows.values, kind.intensities, kind, (), instructions.cell, instructions.symmetry, lines)
 
 
 def _expanded(path: Path | str, listed: Listed) -> Reflections:

@@ -1,0 +1,27 @@
+"""Settings that are one number, or one for each axis."""
+
+from __future__ import annotations
+
+from cubragg import checks
+
+
+def several(value: float | tuple[float, ...], count: int = 3) -> tuple[float, ...]:
+    """Return ``count`` numbers: a single number for all axes, or the given ones."""
+    return value if isinstance(value, tuple) else (value,) * count
+
+
+def checked(where: str, name: str, value: float | tuple[float, ...] | None, unit: str = "", *, length: int = 3,
+            above: float | None = None, at_least: float | None = None) -> None:
+    """Check an optional number, or ``length`` of them.
+
+    Raises
+    ------
+    ConfigError
+        If a number is not finite or out of range, or there are others than 1 or ``length`` of them.
+    """
+    if value is None:
+        return
+    if not isinstance(value, float | int):
+        checks.vector(where, name, value, unit, length=length)
+    for number in several(value, length):
+        checks.number(where, name, number, unit, above=above, at_least=at_least)

@@ -1,0 +1,33 @@
+"""Settings that exist in physical semantics only."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+from cubragg.errors import ConfigError
+
+#: Fields that nanobragg semantics refuses unless they have their defaults, by section.
+PHYSICAL_ONLY = {
+    "crystal": ("size_mm", "habit", "offset_mm", "block_size_um", "mosaicity_deg", "strain"),
+    "beam": ("profile", "size_mm", "divergence_mrad", "bandwidth", "spectrum"),
+}
+
+
+def refuse_physical_settings(parts: dict[str, Any]) -> None:
+    """Check that the sections of an experiment in nanobragg semantics have no setting of physical semantics.
+
+    Raises
+    ------
+    ConfigError
+        For the first such setting.
+    """
+    for section, names in PHYSICAL_ONLY.items():
+        defaults = {field.name: field.default for field in fields(parts[section])}
+        for name in names:
+            value = getattr(parts[section], name)
+            assert defaults[name] is not MISSING
+            if value != defaults[name]:
+                shown = f"{len(value)} channels" if name == "spectrum" else f"{value}"
+                raise ConfigError(f"{section}.{name}", f"got {shown}, which nanoBragg has not; --semantics physical "
+                                  "accepts it")

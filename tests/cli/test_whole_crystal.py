@@ -1,0 +1,75 @@
+"""The command line of a whole crystal in a real beam, and the experiment file that names its structure factors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cubragg.cli.build import build
+from cubragg.cli.parser import parse
+
+CRYSTAL = ("-hkl P1.hkl -cell 50 60 70 80 90 100 -N 5 -lambda 6.2 -distance 100 -detpixels 12 -pixel 1 "
+           "--semantics physical ")
+
+
+def experiment_of(line: str):
+    return build(parse(line.split())).experiment
+
+
+def test_flags_become_fields(inputs):
+    experiment = experiment_of(CRYSTAL + "--crystal-size 0.05 --crystal-habit sphere --crystal-offset 0.01 0 -0.02 "
+                               "--mosaicity 0.1 0.2 0.3 --strain 0.001 --beam-profile gaussian --beam-size 0.02 0.01 "
+                               "--beam-divergence 0.5 --spectrum s.spec")
+    crystal, beam = experiment.crystal, experiment.beam
+    assert (crystal.size_mm, crystal.habit, crystal.offset_mm) == (0.05, "sphere", (0.01, 0.0, -0.02))
+    assert (crystal.mosaicity_deg, crystal.strain) == ((0.1, 0.2, 0.3), 0.001)
+    assert (beam.profile, beam.size_mm, beam.divergence_mrad) == ("gaussian", (0.02, 0.01), 0.5)
+    assert [(channel.wavelength_A, channel.weight) for channel in beam.spectrum] == [(6.1, 1.0), (6.2, 3.0), (6.3, 1.0)]
+
+
+def test_the_wavelength_of_a_spectrum_is_its_mean(inputs):
+    assert experiment_of("-default_F 1 -cell 50 --semantics physical --spectrum s.spec").beam.wavelength_A == \
+        pytest.approx(6.2)
+
+
+def test_one_dash_is_nanobraggs_spread(inputs):
+    assert experiment_of(CRYSTAL + "-mosaicity 0.3").crystal.mosaic_spread_deg == 0.3
+    assert experiment_of(CRYSTAL + "--mosaicity 0.3").crystal.mosaicity_deg == 0.3
+    nanobragg = experiment_of("-default_F 1 -cell 50 --mosaicity 0.3").crystal
+    assert (nanobragg.mosaic_spread_deg, nanobragg.mosaicity_deg) == (0.3, None)
+
+
+@pytest.mark.parametrize("flag", ["--crystal-size 0.1", "--strain 0.001", "--bandwidth 0.001", "--block-size 1"])
+def test_nanobragg_semantics_names_the_flag(run, inputs, flag):
+    result = run(f"-default_F 1 -cell 50 {flag} -floatfile a.bin")
+    assert result.exit_code == 2
+    assert flag.split()[0] in result.stderr
+    assert "--semantics physical" in result.stderr
+
+
+def test_an_experiment_file_names_the_structure_factors(run, inputs):
+    """With their SHA-256 and relative to itself, in place of the grid: the image is the same."""
+    Path("sub").mkdir()
+    assert run(CRYSTAL + "-oversample 1 --save-config sub/e.toml -floatfile a.bin --quiet").exit_code == 0
+    text = Path("sub/e.toml").read_text()
+    assert 'hkl_file = "../P1.hkl"' in text
+    assert "zlib" not in text
+    assert run("--config sub/e.toml -floatfile b.bin --quiet").exit_code == 0
+    np.testing.assert_array_equal(np.fromfile("a.bin", np.float32), np.fromfile("b.bin", np.float32))
+    # saved again, it still names the file
+    assert run("--config sub/e.toml --save-config f.toml -floatfile b.bin --quiet").exit_code == 0
+    assert 'hkl_file = "P1.hkl"' in Path("f.toml").read_text()
+
+
+def test_a_changed_file_of_structure_factors_is_refused(run, inputs):
+    assert run(CRYSTAL + "-oversample 1 --save-config e.toml -floatfile a.bin --quiet").exit_code == 0
+    with open("P1.hkl", "a") as file:
+        file.write("1 1 3 5\n")
+    result = run("--config e.toml -floatfile b.bin --quiet")
+    assert result.exit_code == 2
+    assert "e.toml" in result.stderr
+    assert "SHA-256" in result.stderr
+    # another file on the command line is not held against the saved hash
+    assert run("--config e.toml -hkl P1.hkl -floatfile b.bin --quiet").exit_code == 0
