@@ -7,7 +7,10 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from cubragg.bounds import LARGEST, SMALLEST, Range
 from cubragg.errors import ConfigError
+
+_INT64 = Range(-2**63, 2**63 - 1)
 
 
 def _got(value: object, unit: str) -> str:
@@ -16,14 +19,20 @@ def _got(value: object, unit: str) -> str:
 
 
 def number(where: str, name: str, value: object, unit: str = "", *, optional: bool = False,
-           above: float | None = None, at_least: float | None = None, below: float | None = None) -> float | None:
-    """``value`` as a finite float, checked to be > ``above``, >= ``at_least`` and < ``below``."""
+           above: float | None = None, at_least: float | None = None, below: float | None = None,
+           within: Range | None = None) -> float | None:
+    """``value`` as a finite float, checked to be > ``above``, >= ``at_least``, < ``below`` and ``within`` a range.
+
+    Its magnitude is at most `bounds.LARGEST`, and at least `bounds.SMALLEST` if it must be > 0.
+    """
     if value is None and optional:
         return None
     try:
         result = float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        result = math.inf
     except (TypeError, ValueError):
-        raise ConfigError(where, f"got {value!r}; {name} must be a number") from None
+        raise ConfigError(where, f"got {value!r:.60}; {name} must be a number") from None
     if not math.isfinite(result):
         raise ConfigError(where, f"{_got(result, unit)}; {name} must be a finite number")
     if above is not None and not result > above:
@@ -32,6 +41,11 @@ def number(where: str, name: str, value: object, unit: str = "", *, optional: bo
         raise ConfigError(where, f"{_got(result, unit)}; {name} must be >= {at_least:g} {unit}".rstrip())
     if below is not None and not result < below:
         raise ConfigError(where, f"{_got(result, unit)}; {name} must be < {below:g} {unit}".rstrip())
+    if within is not None and result not in within:
+        raise ConfigError(where, f"{_got(result, unit)}; {name} must be {within} {unit}".rstrip())
+    if abs(result) > LARGEST or (above == 0.0 and result < SMALLEST):
+        raise ConfigError(where, f"{_got(result, unit)}; {name} must be of a magnitude "
+                          f"{f'{SMALLEST:g} to ' if above == 0.0 else 'up to '}{LARGEST:g} {unit}".rstrip())
     return result
 
 
@@ -43,7 +57,9 @@ def integer(where: str, name: str, value: object, *, optional: bool = False, at_
     try:
         result = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise ConfigError(where, f"got {value!r}; {name} must be a whole number") from None
+        raise ConfigError(where, f"got {value!r:.60}; {name} must be a whole number") from None
+    if result not in _INT64:
+        raise ConfigError(where, f"got a number of {result.bit_length()} bits; {name} must have at most 64")
     if at_least is not None and result < at_least:
         raise ConfigError(where, f"got {result}; {name} must be >= {at_least}")
     if at_most is not None and result > at_most:
@@ -52,16 +68,16 @@ def integer(where: str, name: str, value: object, *, optional: bool = False, at_
 
 
 def vector(where: str, name: str, value: Sequence[float] | None, unit: str = "", *, length: int = 3,
-           optional: bool = False, nonzero: bool = False) -> tuple[float, ...] | None:
-    """``value`` as a tuple of ``length`` finite floats."""
+           optional: bool = False, nonzero: bool = False, within: Range | None = None) -> tuple[float, ...] | None:
+    """``value`` as a tuple of ``length`` finite floats, each ``within`` a range."""
     if value is None and optional:
         return None
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise ConfigError(where, f"got {value!r}; {name} needs {length} numbers")
+        raise ConfigError(where, f"got {value!r:.60}; {name} needs {length} numbers")
     values = tuple(value)
     if len(values) != length:
         raise ConfigError(where, f"got {len(values)} numbers; {name} needs {length}")
-    result = tuple(number(where, name, component, unit) for component in values)
+    result = tuple(number(where, name, component, unit, within=within) for component in values)
     if nonzero and not any(result):
         raise ConfigError(where, f"got a zero vector; {name} must have a direction")
     return result  # type: ignore[return-value]
@@ -72,14 +88,14 @@ def matrix(where: str, name: str, value: Sequence[Sequence[float]], unit: str = 
     """``value`` as a 3 x 3 matrix of finite floats, row by row."""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3 or not all(
             isinstance(row, Sequence) and not isinstance(row, str) and len(row) == 3 for row in value):
-        raise ConfigError(where, f"got {value!r}; {name} needs 3 rows of 3 numbers")
+        raise ConfigError(where, f"got {value!r:.60}; {name} needs 3 rows of 3 numbers")
     return tuple(vector(where, name, row, unit) for row in value)  # type: ignore[return-value]
 
 
 def choice(where: str, name: str, value: str, accepted: Sequence[str]) -> str:
     """``value`` if it is one of the ``accepted`` words."""
     if value not in accepted:
-        raise ConfigError(where, f"got {value!r}; {name} must be one of {', '.join(accepted)}")
+        raise ConfigError(where, f"got {value!r:.60}; {name} must be one of {', '.join(accepted)}")
     return value
 
 

@@ -12,7 +12,7 @@ import click
 
 from cubragg.cli import c_line, parser
 from cubragg.cli.base_command import WORDS, BaseCommand, FiniteRange
-from cubragg.cli.exit_errors import unknown_option
+from cubragg.cli.exit_errors import OneLineError, unknown_option
 from cubragg.cli.flags import SPELLINGS
 from cubragg.errors import ConfigError, FormatError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_THRESHOLD = 0.9999999
 
 
-class CompareError(click.ClickException):
+class CompareError(OneLineError):
     """The comparison cannot be made because of the command line; subclasses have exit statuses of their own."""
 
     exit_code = 1

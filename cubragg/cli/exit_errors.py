@@ -22,13 +22,33 @@ _BY_SIGNAL = 128
 _SOON_S = 0.001
 
 
-class CommandLineError(click.ClickException):
+#: Longest message; of a longer one, which repeats what a file contains, the middle is left out.
+_LONGEST = 1500
+
+
+def one_line(text: str) -> str:
+    """Return a text of files and users as one line for a terminal: no line ends, no control characters."""
+    line = "".join(character if character.isprintable() else character.encode("unicode_escape").decode()
+                   for character in " ".join(part.strip() for part in text.split("\n")).strip())
+    if len(line) > _LONGEST:
+        line = f"{line[:_LONGEST // 2]} ... {line[-_LONGEST // 3:]}"
+    return line
+
+
+class OneLineError(click.ClickException):
+    """An error whose message is printed as one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+class CommandLineError(OneLineError):
     """The command line is malformed or contradicts itself; exit status 2."""
 
     exit_code = 2
 
 
-class RunError(click.ClickException):
+class RunError(OneLineError):
     """The run failed; exit status 1."""
 
     exit_code = 1

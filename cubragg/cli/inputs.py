@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cubragg import units
+from cubragg.documents import toml_document
 from cubragg.errors import ConfigError, FormatError
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def load_config(source: InputFile) -> tuple[dict[str, Any], dict[str, InputFile]
     with reading(source):
         data = path.read_bytes()
     try:
-        document = tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        document = toml_document(data.decode("utf-8"))
+    except ValueError as error:
         raise FormatError(f"{path}: not TOML: {error}") from None
     for name, section in document.items():
         if name != "semantics" and not isinstance(section, dict):
@@ -84,8 +84,8 @@ def load_config(source: InputFile) -> tuple[dict[str, Any], dict[str, InputFile]
         if named is None:
             continue
         where = f"{path}: {section_name}.{key}"
-        if not isinstance(named, str) or not named:
-            raise ConfigError(where, f"got {named!r}; it must be a file name")
+        if not isinstance(named, str) or not named or "\0" in named:
+            raise ConfigError(where, f"got {named!r:.60}; it must be a file name")
         files[kind] = InputFile(str(path.parent / named), where)
     return document, files
 

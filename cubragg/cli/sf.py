@@ -10,6 +10,7 @@ import click
 
 from cubragg import units
 from cubragg.cli.base_command import BaseCommand, FlagOption
+from cubragg.cli.exit_errors import one_line
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.errors import ConfigError, CubraggError, FormatError
 
@@ -98,7 +99,7 @@ def _factors(path: str, options: Options) -> ModelFactors:
             model = read_model(path, options.space_group)
         if not options.quiet:
             for warning in model.warnings:
-                click.echo(f"warning: {warning}", err=True)
+                click.echo(f"warning: {one_line(warning)}", err=True)
         return structure_factors(model, options.dmin_A, wavelength_A=options.wavelength,
                                  anomalous=not options.no_anomalous,
                                  k_sol=0.0 if options.no_solvent else options.k_sol,

@@ -12,7 +12,7 @@ import click
 
 from cubragg.cli import formats, geometry_out, named_detectors, outputs, summary
 from cubragg.cli.build import Job, build
-from cubragg.cli.exit_errors import Interrupted
+from cubragg.cli.exit_errors import Interrupted, one_line
 from cubragg.cli.parser import Given
 from cubragg.errors import ConfigError
 from cubragg.plan.plan import Plan, make_plan
@@ -94,7 +94,7 @@ def _warn(job: Job, shown: set[str], warnings: Iterable[str]) -> None:
     """Print each warning once, on stderr."""
     for warning in warnings:
         if warning not in shown and not job.settings.quiet:
-            click.echo(f"warning: {warning}", err=True)
+            click.echo(f"warning: {one_line(warning)}", err=True)
         shown.add(warning)
 
 

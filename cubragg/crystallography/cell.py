@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cubragg import units
+from cubragg.bounds import CELL_ANGLE_DEG, CELL_EDGE_A
 from cubragg.crystallography.vectors import Vector, cross, dot, norm, scale
 from cubragg.errors import FormatError
 
 if TYPE_CHECKING:
     import gemmi
 
+#: Smallest volume of a cell, relative to the product of its edges.
+_FLAT = 1e-6
 #: a, b, c [A], alpha, beta, gamma [deg].
 Cell = tuple[float, float, float, float, float, float]
 
@@ -35,8 +38,15 @@ def checked_cell(where: Path | str, cell: gemmi.UnitCell) -> Cell:
     Raises
     ------
     FormatError
-        If the volume of the cell is not positive.
+        If there is no cell, or no crystal has it.
     """
-    if not cell.is_crystal() or not cell.volume > 0.0:
+    if not cell.is_crystal():
         raise FormatError(f"{where}: contains no unit cell")
-    return tuple(float(number) for number in cell.parameters)  # type: ignore[return-value]
+    parameters = tuple(float(number) for number in cell.parameters)
+    # NaN is in no range.
+    if not (all(edge in CELL_EDGE_A for edge in parameters[:3]) and all(angle in CELL_ANGLE_DEG for angle in
+                                                                       parameters[3:])
+            and cell.volume > _FLAT * math.prod(parameters[:3])):
+        raise FormatError(f"{where}: got the cell {' '.join(f'{number:g}' for number in parameters)}; edges of "
+                          f"{CELL_EDGE_A} A and angles that form a cell are accepted")
+    return parameters  # type: ignore[return-value]

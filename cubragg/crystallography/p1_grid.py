@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Largest number of grid points that is allocated (8 bytes each: 4 GB).
 MAX_GRID_POINTS = 500_000_000
+#: Points of a grid that may have few values (8 bytes each: 1 GiB), and the smallest share of values above: 1 / 1000.
+_MAX_SPARSE_POINTS, _SPARSE = 2**27, 1000
 #: Symmetry mates disagree if they differ from their mean by more than this fraction of it.
 DISAGREEMENT = 0.01
 SHELLS = 10
@@ -42,12 +46,29 @@ class Shell(NamedTuple):
     possible: int
 
 
+def check_grid(bounds: Sequence[tuple[int, int]], listed: int) -> None:
+    """Refuse a grid that is too large, or large and almost empty because one of its indices is far from the others.
+
+    ``bounds`` are the first and the last h, k, l, and ``listed`` is the number of points with a value.
+
+    Raises
+    ------
+    ConfigError
+        For more than `MAX_GRID_POINTS`, or more than 1 GiB with less than one value in a thousand points.
+    """
+    points = math.prod(last - first + 1 for first, last in bounds)
+    ranges = ", ".join(f"{name} {first} to {last}" for name, (first, last) in zip("hkl", bounds, strict=True))
+    if points > MAX_GRID_POINTS:
+        raise ConfigError("structure_factors.grid", f"got indices {ranges}; their box must not exceed "
+                          f"{MAX_GRID_POINTS} points")
+    if points > _MAX_SPARSE_POINTS and listed * _SPARSE < points:
+        raise ConfigError("structure_factors.grid", f"got indices {ranges}, of which {listed} are listed, less than "
+                          f"one in {_SPARSE}; leave out the indices that are far from the others")
+
+
 def _box(hkl: np.ndarray, symmetry: Symmetry) -> IndexBox:
     box = IndexBox.around(hkl, symmetry)
-    if box.size > MAX_GRID_POINTS:
-        ranges = ", ".join(f"{name} {-n} to {n}" for name, n in zip("hkl", box.reach.tolist(), strict=True))
-        raise ConfigError("structure_factors.grid", f"got indices {ranges}; "
-                          f"their box must not exceed {MAX_GRID_POINTS} points")
+    check_grid([(-reach, reach) for reach in box.reach.tolist()], 2 * len(symmetry.point_group) * len(hkl))
     return box
 
 

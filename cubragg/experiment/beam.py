@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from cubragg import checks, units
+from cubragg.bounds import KAHN_FACTOR, SMALLEST, WAVELENGTH_A, Range
 from cubragg.crystallography.vectors import Vector, rotate_axis, scale, unit
 from cubragg.errors import ConfigError
 from cubragg.experiment.one_or_several import checked, several
@@ -25,6 +26,7 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 KAHN_FACTORS = {"nanobragg": 0.0, "physical": 0.998}
 #: Largest standard deviation of the relative wavelength; beyond, wavelengths of 0 come into reach.
 _MAX_BANDWIDTH = 0.2
+_WAVELENGTH_M = Range(*(units.m_from_angstrom(limit) for limit in WAVELENGTH_A))
 
 
 @dataclass(frozen=True)
@@ -157,12 +159,13 @@ class Beam:
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
-        checks.number("beam.wavelength_A", "wavelength", self.wavelength_A, "A", above=0.0)
+        checks.number("beam.wavelength_A", "wavelength", self.wavelength_A, "A", above=0.0, within=WAVELENGTH_A)
         checks.number("beam.fluence", "fluence", self.fluence, "photons/m^2", at_least=0.0)
         checks.number("beam.flux", "flux", self.flux, "photons/s", at_least=0.0)
         checks.number("beam.exposure_s", "exposure", self.exposure_s, "s")
         checks.number("beam.beamsize_mm", "beam size", self.beamsize_mm, "mm")
-        checks.number("beam.kahn_factor", "the Kahn polarization factor", self.kahn_factor, optional=True)
+        checks.number("beam.kahn_factor", "the Kahn polarization factor", self.kahn_factor, optional=True,
+                      within=KAHN_FACTOR)
         for axis in ("hdiv", "vdiv"):
             for part in ("range", "step"):
                 name = f"{axis}_{part}_mrad"
@@ -199,7 +202,8 @@ class Beam:
         checks.number("beam.bandwidth", "the bandwidth", self.bandwidth, at_least=0.0, below=_MAX_BANDWIDTH)
         for number, channel in enumerate(self.spectrum, start=1):
             where = f"beam.spectrum[{number}]"
-            checks.number(where, "the wavelength of a channel", channel.wavelength_A, "A", above=0.0)
+            checks.number(where, "the wavelength of a channel", channel.wavelength_A, "A", above=0.0,
+                          within=WAVELENGTH_A)
             checks.number(where, "the weight of a channel", channel.weight, at_least=0.0)
             checks.number(where, "the bandwidth of a channel", channel.bandwidth, at_least=0.0, below=_MAX_BANDWIDTH)
         if self.spectrum and not any(channel.weight for channel in self.spectrum):
@@ -231,10 +235,11 @@ class Beam:
     def _check_source(where: str, source: Source) -> None:
         for component in source.position:
             checks.number(where, "a source position", component, "m", optional=True)
-        if None not in source.position and not any(source.position):
+        if None not in source.position and not max(map(abs, source.position)) > SMALLEST:  # type: ignore[arg-type]
             raise ConfigError(where, "got a source at the crystal; its position must have a direction")
         checks.number(where, "a source weight", source.weight, optional=True, at_least=0.0)
-        checks.number(where, "a source wavelength", source.wavelength_m, "m", optional=True, above=0.0)
+        checks.number(where, "a source wavelength", source.wavelength_m, "m", optional=True, above=0.0,
+                      within=_WAVELENGTH_M)
 
     def photons_per_m2(self) -> float:
         """Return the fluence: flux * exposure / area of the beam if a flux is given, else `fluence`.

@@ -162,6 +162,8 @@ def find(where: str, name: str) -> CatalogDetector:
     ConfigError
         If there is none; the message has the nearest names.
     """
+    if not isinstance(name, str):
+        raise ConfigError(where, f"got {name!r:.60}; it must be the name of a detector")
     plain = {_plain(title): detector for title, detector in CATALOG.items()}
     found = plain.get(_plain(name))
     if found is not None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from cubragg import checks, units
-from cubragg.crystallography.cell import cell_of_axes
+from cubragg.bounds import CELL_EDGE_A, Range
+from cubragg.crystallography.cell import cell_of_axes, dual_axes
 from cubragg.crystallography.shapes import DEFAULT_SHAPE, SETTINGS
-from cubragg.crystallography.vectors import Matrix, Vector, cross, dot, norm, rescale, rotate_xyz, scale
+from cubragg.crystallography.vectors import Matrix, Vector, cross, dot, norm, rescale, rotate_xyz, scale, unit
 from cubragg.errors import ConfigError
 from cubragg.experiment.one_or_several import checked, several
 from cubragg.nanobragg.fill_range import MAX_STEPS
@@ -25,6 +26,8 @@ Habit = Literal["box", "sphere", "cylinder"]
 HABITS: tuple[Habit, ...] = get_args(Habit)
 #: Largest relative spread of cell lengths; beyond, a spread given in percent is more likely.
 _MAX_STRAIN = 0.1
+#: Lengths of reciprocal axes [1/A], also of a matrix whose cell is given, and the volume that three unit vectors span.
+_RECIPROCAL, _FLAT = Range(1e-8, 1e8), 1e-7
 _IDENTITY: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -124,9 +127,13 @@ class Crystal:
         if self.cell is None and self.a_matrix is None:
             raise ConfigError("crystal.cell", "no unit cell; give a cell (-cell) or an orientation matrix (-mat)")
         checks.vector("crystal.cell", "the cell", self.cell, length=6, optional=True)
+        for edge in (self.cell or ())[:3]:
+            if edge > 0.0:
+                checks.number("crystal.cell", "a cell edge", edge, "A", within=CELL_EDGE_A)
         if self.a_matrix is not None:
             rows = checks.matrix("crystal.a_matrix", "the A matrix", self.a_matrix, "1/A")
             object.__setattr__(self, "a_matrix", rows)
+            self._check_matrix(rows)
         checks.vector("crystal.misset_deg", "misset", self.misset_deg, "deg", optional=True)
         if self.misset_deg is not None and self.misset_seed is not None:
             raise ConfigError("crystal.misset_seed", "got misset angles and a seed for random ones; give one of them")
@@ -163,6 +170,17 @@ class Crystal:
             raise ConfigError("crystal.mosaicity_deg", f"got {self.mosaicity_deg} deg and a mosaic spread of "
                               f"{self.mosaic_spread_deg:g} deg; give one of them")
         checks.number("crystal.strain", "the strain", self.strain, at_least=0.0, below=_MAX_STRAIN)
+
+    def _check_matrix(self, rows: tuple[Vector, Vector, Vector]) -> None:
+        """Refuse reciprocal axes in one plane, and of a cell that no crystal has."""
+        a_star, b_star, c_star = zip(*rows, strict=True)
+        lengths = [norm(axis) for axis in (a_star, b_star, c_star)]
+        if not min(lengths) > 0.0 or not abs(dot(unit(a_star), cross(unit(b_star), unit(c_star)))) > _FLAT:
+            raise ConfigError("crystal.a_matrix", "got three reciprocal vectors in one plane; they must span a volume")
+        for length in lengths:
+            checks.number("crystal.a_matrix", "the length of a reciprocal axis", length, "1/A", within=_RECIPROCAL)
+        for axis in dual_axes(a_star, b_star, c_star) if self.cell is None else ():
+            checks.number("crystal.a_matrix", "an edge of its cell", norm(axis), "A", within=CELL_EDGE_A)
 
     def full_cell(self) -> tuple[float, float, float, float, float, float]:
         """Return the cell [A, rad], with omitted lengths and angles filled in."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 from cubragg import checks, units
+from cubragg.bounds import ANGLE_DEG, LENGTH_MM, PIXEL_EDGE_MM
 from cubragg.crystallography.vectors import Vector
 from cubragg.errors import ConfigError
 from cubragg.experiment.catalog import CatalogDetector, find
@@ -132,13 +133,15 @@ class Detector:
         checks.plain_fields(self)
         self._check_convention()
         checks.number("detector.thickness_um", "the sensor thickness", self.thickness_um, "um", at_least=0.0)
-        if self.attenuation_um is not None and not math.isinf(self.attenuation_um):
-            checks.number("detector.attenuation_um", "the attenuation depth", self.attenuation_um, "um", at_least=0.0)
+        if self.attenuation_um != math.inf:
+            checks.number("detector.attenuation_um", "the attenuation depth", self.attenuation_um, "um", optional=True,
+                          at_least=0.0)
         checks.integer("detector.thick_steps", "the number of sensor layers", self.thick_steps,
                        optional=True, at_least=0, at_most=MAX_STEPS)
-        checks.vector("detector.beam_centre_mm", "the beam centre", self.beam_centre_mm, "mm", length=2, optional=True)
-        checks.vector("detector.shift_mm", "a shift", self.shift_mm, "mm")
-        checks.vector("detector.rotation_deg", "a rotation", self.rotation_deg, "deg")
+        checks.vector("detector.beam_centre_mm", "the beam centre", self.beam_centre_mm, "mm", length=2, optional=True,
+                      within=LENGTH_MM)
+        checks.vector("detector.shift_mm", "a shift", self.shift_mm, "mm", within=LENGTH_MM)
+        checks.vector("detector.rotation_deg", "a rotation", self.rotation_deg, "deg", within=ANGLE_DEG)
         if (self.panels or self.model is not None) and self.curved:
             raise ConfigError("detector.curved", "got a curved detector with panels, which are flat; omit one of them")
         if self.panels:
@@ -151,26 +154,30 @@ class Detector:
 
     def _check_convention(self) -> None:
         checks.choice("detector.convention", "the convention", self.convention, tuple(CONVENTIONS))
-        checks.number("detector.pixel_size_mm", "the pixel size", self.pixel_size_mm, "mm", optional=True, above=0.0)
+        checks.number("detector.pixel_size_mm", "the pixel size", self.pixel_size_mm, "mm", optional=True, above=0.0,
+                      within=PIXEL_EDGE_MM)
         for axis in ("fast", "slow"):
             checks.integer(f"detector.{axis}_pixels", "the detector size in pixels",
                            getattr(self, f"{axis}_pixels"), optional=True, at_least=1)
             checks.number(f"detector.{axis}_size_mm", "the detector size",
-                          getattr(self, f"{axis}_size_mm"), "mm", optional=True, above=0.0)
-        checks.number("detector.distance_mm", "the distance", self.distance_mm, "mm", optional=True, above=0.0)
+                          getattr(self, f"{axis}_size_mm"), "mm", optional=True, above=0.0, within=LENGTH_MM)
+        checks.number("detector.distance_mm", "the distance", self.distance_mm, "mm", optional=True, above=0.0,
+                      within=LENGTH_MM)
         checks.number("detector.close_distance_mm", "the close distance", self.close_distance_mm, "mm",
-                      optional=True, above=0.0)
+                      optional=True, above=0.0, within=LENGTH_MM)
         for name in ("xbeam_mm", "ybeam_mm", "xclose_mm", "yclose_mm"):
-            checks.number(f"detector.{name}", "the beam centre", getattr(self, name), "mm", optional=True)
+            checks.number(f"detector.{name}", "the beam centre", getattr(self, name), "mm", optional=True,
+                          within=LENGTH_MM)
         for name in ("orgx", "orgy"):
-            checks.number(f"detector.{name}", "the XDS origin", getattr(self, name), "pixels", optional=True)
+            checks.number(f"detector.{name}", "the XDS origin", getattr(self, name), "pixels", optional=True,
+                          within=LENGTH_MM)
         if self.pivot is not None:
             checks.choice("detector.pivot", "the pivot", self.pivot, PIVOTS)
         for name in ("rotx_deg", "roty_deg", "rotz_deg", "twotheta_deg"):
-            checks.number(f"detector.{name}", "a detector rotation", getattr(self, name), "deg")
+            checks.number(f"detector.{name}", "a detector rotation", getattr(self, name), "deg", within=ANGLE_DEG)
         for name in ("fast_axis", "slow_axis", "normal_axis", "twotheta_axis"):
             checks.vector(f"detector.{name}", "an axis", getattr(self, name), optional=True, nonzero=True)
-        checks.vector("detector.pix0_m", "pix0", self.pix0_m, "m", optional=True)
+        checks.vector("detector.pix0_m", "pix0", self.pix0_m, "m", optional=True, within=LENGTH_MM)
 
     def _check_panels(self) -> None:
         defaults = {part.name: part.default for part in fields(self)}

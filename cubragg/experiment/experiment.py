@@ -15,6 +15,7 @@ import numpy as np
 
 from cubragg import checks
 from cubragg.crystallography.shapes import resolve_shape
+from cubragg.documents import toml_document
 from cubragg.errors import ConfigError
 from cubragg.experiment.background_settings import Background, Scatterer
 from cubragg.experiment.beam import Beam, Channel, Source
@@ -115,11 +116,9 @@ class Experiment:
         ConfigError
             If the text is not TOML, or the experiment is not valid.
         """
-        import tomllib
-
         try:
-            document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            document = toml_document(text)
+        except ValueError as error:
             raise ConfigError("config", f"not TOML: {error}") from None
         return cls.from_dict(document)
 

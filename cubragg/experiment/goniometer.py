@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cubragg import checks, units
+from cubragg.bounds import ANGLE_DEG
 from cubragg.crystallography.vectors import Vector
 from cubragg.errors import ConfigError
 from cubragg.nanobragg.fill_range import MAX_STEPS, Sweep, fill_phi
@@ -33,11 +34,11 @@ class Goniometer:
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
-        checks.number("goniometer.phi_deg", "phi", self.phi_deg, "deg")
+        checks.number("goniometer.phi_deg", "phi", self.phi_deg, "deg", within=ANGLE_DEG)
         checks.number("goniometer.osc_deg", "the oscillation range", self.osc_deg, "deg",
-                      optional=True, at_least=0.0)
+                      optional=True, at_least=0.0, within=ANGLE_DEG)
         checks.number("goniometer.phi_step_deg", "the phi step", self.phi_step_deg, "deg",
-                      optional=True, at_least=0.0)
+                      optional=True, at_least=0.0, within=ANGLE_DEG)
         checks.integer("goniometer.phi_steps", "the number of phi steps", self.phi_steps,
                        optional=True, at_least=0, at_most=MAX_STEPS)
         checks.vector("goniometer.axis", "the spindle axis", self.axis, optional=True, nonzero=True)

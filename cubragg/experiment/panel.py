@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg import checks
+from cubragg.bounds import LARGEST, LENGTH_MM, PIXEL_EDGE_MM
 from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, scale, unit
 from cubragg.errors import ConfigError
 from cubragg.experiment.detector_frame import DetectorFrame
@@ -99,24 +100,32 @@ class Panel:
         checks.plain_fields(self, ("mask",))
         where = f"panel {self.name}" if self.name else "panel"
         for axis in ("fast", "slow"):
-            checks.integer(f"{where}: {axis}_pixels", "the size in pixels", getattr(self, f"{axis}_pixels"), at_least=1)
+            checks.integer(f"{where}: {axis}_pixels", "the size in pixels", getattr(self, f"{axis}_pixels"), at_least=1,
+                           at_most=MAX_PIXELS)
             checks.vector(f"{where}: {axis}_mm", "a step from pixel to pixel", getattr(self, f"{axis}_mm"), "mm",
                           nonzero=True)
-        checks.vector(f"{where}: origin_mm", "the origin", self.origin_mm, "mm")
+            checks.number(f"{where}: {axis}_mm", "the edge of a pixel", norm(getattr(self, f"{axis}_mm")), "mm",
+                          within=PIXEL_EDGE_MM)
+        checks.vector(f"{where}: origin_mm", "the origin", self.origin_mm, "mm", within=LENGTH_MM)
         if len(self.offset) != 2:
             raise ConfigError(f"{where}: offset", f"got {len(self.offset)} numbers; an offset needs 2")
         for position in self.offset:
-            checks.integer(f"{where}: offset", "the position in the image", position, at_least=0)
+            checks.integer(f"{where}: offset", "the position in the image", position, at_least=0, at_most=MAX_PIXELS)
         sine = norm(cross(self.fast, self.slow))
         if not sine > _FLAT_ANGLE:
             raise ConfigError(f"{where}: slow_mm", f"got a step at {math.degrees(math.asin(sine)):.3g} deg to fast_mm; "
                               "fast and slow must not be parallel")
         checks.number(f"{where}: thickness_um", "the sensor thickness", self.thickness_um, "um", optional=True,
                       at_least=0.0)
-        if self.attenuation_um is not None and not math.isinf(self.attenuation_um):
-            checks.number(f"{where}: attenuation_um", "the attenuation depth", self.attenuation_um, "um", at_least=0.0)
+        if self.attenuation_um != math.inf:
+            checks.number(f"{where}: attenuation_um", "the attenuation depth", self.attenuation_um, "um", optional=True,
+                          at_least=0.0)
         if self.trusted is not None:
-            checks.vector(f"{where}: trusted", "the trusted range", self.trusted, length=2)
+            # Some files give the largest number of the type as the highest count.
+            limits = tuple(min(max(limit, -LARGEST), LARGEST) if isinstance(limit, int | float) else limit
+                           for limit in self.trusted)
+            object.__setattr__(self, "trusted", checks.vector(f"{where}: trusted", "the trusted range", limits,
+                                                              length=2))
         if self.mask is not None:
             mask = np.array(self.mask, dtype=bool, order="C")
             if mask.shape != (self.slow_pixels, self.fast_pixels):

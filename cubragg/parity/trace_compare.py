@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cubragg.crystallography.vectors import Vector, norm, unit
+from cubragg.documents import json_document
 from cubragg.errors import FormatError
 from cubragg.io.files.text import read_text
 from cubragg.parity.pixel_trace import PixelTrace, Step, format_trace, plan_steps
@@ -104,7 +105,7 @@ def from_json(path: Path | str) -> tuple[int, int, list[Step]]:
         If it cannot be read.
     """
     try:
-        document = json.loads(read_text(path))
+        document = json_document(read_text(path))
         steps = [Step(str(entry["stage"]), str(entry["name"]), tuple(entry["values"]), str(entry["unit"]),
                       float(entry["scale"])) for entry in document["steps"]]
         if not all(isinstance(value, str | int | float) for step in steps for value in step.values):
@@ -112,7 +113,7 @@ def from_json(path: Path | str) -> tuple[int, int, list[Step]]:
         return int(document["fast"]), int(document["slow"]), steps
     except FormatError:
         raise
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise FormatError(f"{path}: not a trace ({type(error).__name__}: {error}); the output of 'cubragg trace "
                           "--json' is accepted") from None
 

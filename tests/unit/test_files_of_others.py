@@ -343,4 +343,4 @@ def test_operations_without_a_known_group():
 @pytest.mark.requirement("AT-SAM-005")
 def test_a_wavelength_that_no_sampling_resolves():
     with refusal(ConfigError, "sampling.oversample", "", "1000", "sub-pixel"):
-        make_plan(small_experiment(beam={"wavelength_A": 2.5e-12}, sampling={"oversample": None}))
+        make_plan(small_experiment(beam={"wavelength_A": 2.5e-4}, sampling={"oversample": None}))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cubragg import ConfigError, StructureFactors
+from cubragg.crystallography.p1_grid import MAX_GRID_POINTS
 from cubragg.engine.reference.factor_table import StructureFactorTable, bordered
-from cubragg.experiment.structure_factors import MAX_GRID_POINTS
 from cubragg.plan.workspace import Workspace
 from support.messages import refusal
 

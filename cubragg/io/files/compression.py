@@ -11,6 +11,9 @@ _GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
 _ENOUGH_BYTES = 2**16
 #: The value of zlib's ``wbits`` for a gzip header and any window size.
 _GZIP_WINDOW = 31
+#: Bytes that any file may decompress to, bytes for each byte of the file, and bytes that none may exceed. Text and
+#: counts decompress to 3 to 20 times their size, empty images to more, but those have less than 64 MiB.
+_SURELY_ACCEPTED, _MOST_RATIO, _MOST_BYTES = 2**26, 50, 2**30
 
 
 def unpacked(path: Path | str) -> bytes:
@@ -19,24 +22,38 @@ def unpacked(path: Path | str) -> bytes:
     Raises
     ------
     FormatError
-        If a compressed file is damaged or truncated.
+        If a compressed file is damaged or truncated, or decompresses to more than `_most` bytes.
     OSError
         If it cannot be read.
     """
     data = Path(path).read_bytes()
-    try:
-        if data.startswith(_GZIP):
-            import gzip
-
-            return gzip.decompress(data)
-        if data.startswith(_BZIP2):
-            import bz2
-
-            return bz2.decompress(data)
-    except Exception as error:  # zlib.error, EOFError, OSError or ValueError, depending on the damage
-        name = "gzip" if data.startswith(_GZIP) else "bzip2"
-        raise FormatError(f"{path}: damaged or truncated {name} file: {error}") from None
+    if data.startswith(_GZIP):
+        return _decompressed(path, data, "gzip")
+    if data.startswith(_BZIP2):
+        return _decompressed(path, data, "bzip2")
     return data
+
+
+def _most(packed: int) -> int:
+    """Largest size of the decompressed bytes of a file of ``packed`` bytes; a few bytes can decompress to gigabytes."""
+    return min(max(_SURELY_ACCEPTED, _MOST_RATIO * packed), _MOST_BYTES)
+
+
+def _decompressed(path: Path | str, data: bytes, name: str) -> bytes:
+    import bz2
+    import gzip
+    import io
+
+    most = _most(len(data))
+    try:
+        with (gzip.GzipFile(fileobj=io.BytesIO(data)) if name == "gzip" else bz2.BZ2File(io.BytesIO(data))) as file:
+            plain = file.read(most + 1)
+    except Exception as error:  # zlib.error, EOFError, OSError or ValueError, depending on the damage
+        raise FormatError(f"{path}: damaged or truncated {name} file: {error}") from None
+    if len(plain) > most:
+        raise FormatError(f"{path}: got a {name} file of {len(data)} bytes that decompresses to more than {most}; "
+                          "decompress it first")
+    return plain
 
 
 def is_packed(path: Path | str) -> bool:

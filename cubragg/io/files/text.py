@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from cubragg.bounds import LARGEST
 from cubragg.errors import FormatError
 
 _COMMENT = re.compile("[#!]")
@@ -61,16 +62,18 @@ def data_lines(text: str, first_line: int = 1) -> Iterator[tuple[int, list[str]]
 
 
 def number(where: str, name: str, token: str) -> float:
-    """The finite number that ``token`` represents.
+    """The finite number that ``token`` represents, of a magnitude up to `bounds.LARGEST`.
 
     Raises
     ------
     FormatError
-        If it is not a number, or is inf or NaN: ``where: got 'abc'; name must be a number``.
+        If it is not such a number: ``where: got 'abc'; name must be a number``.
     """
     if not _NUMBER.fullmatch(token):
         raise FormatError(f"{where}: got {token!r}; {name} must be a number")
     value = float(token)
     if not math.isfinite(value):
         raise FormatError(f"{where}: got {token}; {name} must be a finite number")
+    if abs(value) > LARGEST:
+        raise FormatError(f"{where}: got {token}; {name} must be of a magnitude up to {LARGEST:g}")
     return value

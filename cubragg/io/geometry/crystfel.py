@@ -124,7 +124,7 @@ def _direction(path: Path | str, section: _Section, name: str) -> Vector:
     line, text = section.values[name]
     parts = {"x": 0.0, "y": 0.0, "z": 0.0}
     for sign, size, axis in _TERM.findall(text):
-        parts[axis] += float(f"{sign}{size or 1}")
+        parts[axis] += number(f"{path}:{line}", name, f"{sign}{size or 1}")
     if _TERM.sub("", text).strip() or not any(parts.values()):
         raise FormatError(f"{path}:{line}: got {name} = {text}; a direction such as -0.01x +0.99y is accepted")
     return (-parts["x"] + 0.0, parts["y"], -parts["z"] + 0.0)

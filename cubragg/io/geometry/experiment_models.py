@@ -10,14 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cubragg import units
+from cubragg import checks, units
+from cubragg.bounds import ANGLE_DEG, POLARIZATION_FRACTION, WAVELENGTH_A
 from cubragg.crystallography.cell import Cell, cell_of_axes, dual_axes
 from cubragg.crystallography.frames import to_frame
 from cubragg.crystallography.vectors import Matrix, Vector, rotate_axis
 from cubragg.errors import ConfigError
+from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.experiment import Experiment
-from cubragg.experiment.panel import Panel
+from cubragg.experiment.panel import Panel, check_panels
 from cubragg.experiment.sensor import sensor_of
+
+#: Error of a fraction by rounding that is corrected.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,35 @@ class ExperimentModels:
             known = {name: value for name, value in vars(self.beam).items() if value is not None}
             merged["beam"] = dataclasses.replace(other.beam, **known)
         return ExperimentModels(**merged)
+
+
+def checked_models(models: ExperimentModels) -> ExperimentModels:
+    """Return the models of a file, with a polarization fraction that is rounded to more than 1 as 1.
+
+    Raises
+    ------
+    ConfigError
+        For numbers that no experiment has.
+    """
+    beam, scan, crystal = models.beam, models.scan, models.crystal
+    check_panels(models.panels)
+    if scan is not None:
+        checks.number("scan", "the spindle angle", scan.phi_deg, "deg", within=ANGLE_DEG)
+        checks.number("scan", "the rotation range", scan.osc_deg, "deg", within=ANGLE_DEG)
+        checks.number("scan", "the exposure", scan.exposure_s, "s", optional=True)
+    if crystal is not None:
+        m = crystal.a_matrix
+        Crystal(crystal.cell, None if m is None else (m[0:3], m[3:6], m[6:9]))
+    if beam is None:
+        return models
+    checks.number("beam", "wavelength", beam.wavelength_A, "A", optional=True, within=WAVELENGTH_A)
+    fraction = beam.polarization_fraction
+    if fraction is None:
+        return models
+    nearest = min(max(fraction, POLARIZATION_FRACTION.low), POLARIZATION_FRACTION.high)
+    if not abs(fraction - nearest) <= _ROUNDING:
+        raise ConfigError("beam", f"got a polarization fraction of {fraction:g}; it must be {POLARIZATION_FRACTION}")
+    return dataclasses.replace(models, beam=dataclasses.replace(beam, polarization_fraction=nearest))
 
 
 def models_of(experiment: Experiment) -> ExperimentModels:

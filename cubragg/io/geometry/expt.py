@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from cubragg import units
+from cubragg.bounds import LARGEST
 from cubragg.crystallography.cell import dual_axes
 from cubragg.crystallography.vectors import Vector, apply_matrix, combine, cross, dot, norm, rotate_axis, scale, unit
+from cubragg.documents import json_document
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.io.files.text import read_text
@@ -25,7 +27,6 @@ from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, Exper
 Frame = tuple[Vector, Vector, Vector, Vector]  #: fast, slow, normal, origin [mm]
 _LABORATORY: Frame = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
 _UNTURNED: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-_LARGEST = sys.float_info.max
 _PARALLAX = "ParallaxCorrectedPxMmStrategy"
 _OFFSET_PARALLAX = "OffsetParallaxCorrectedPxMmStrategy"
 
@@ -53,9 +54,9 @@ class _Node:
         return [_Node(f"{self.where}.{key}[{i}]", entry) for i, entry in enumerate(_listed(self.where, key,
                                                                                           self.get(key)))]
 
-    def numbers(self, key: str, count: int | None = None) -> tuple[float, ...]:
+    def numbers(self, key: str, count: int | None = None, largest: float = LARGEST) -> tuple[float, ...]:
         values = _listed(self.where, key, self.get(key))
-        return _numbers(f"{self.where}.{key}", values, count)
+        return _numbers(f"{self.where}.{key}", values, count, largest)
 
     def vector(self, key: str) -> Vector:
         x, y, z = self.numbers(key, 3)
@@ -88,12 +89,13 @@ def _listed(where: str, key: str, value: Any) -> list[Any]:
     return value
 
 
-def _numbers(where: str, values: Sequence[Any], count: int | None) -> tuple[float, ...]:
+def _numbers(where: str, values: Sequence[Any], count: int | None, largest: float = LARGEST) -> tuple[float, ...]:
     if count is not None and len(values) != count:
         raise FormatError(f"{where}: got {len(values)} numbers; it needs {count}")
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
-            raise FormatError(f"{where}: got {_short(value)}; it must be a finite number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= largest:
+            raise FormatError(f"{where}: got {_short(value)}; it must be a finite number of a magnitude up to "
+                              f"{largest:g}")
     return tuple(float(value) for value in values)
 
 
@@ -111,9 +113,11 @@ def read_expt(path: Path | str, number: int | None = None) -> ExperimentModels:
         If it cannot be read.
     """
     try:
-        document = _Node(str(path), json.loads(read_text(path)))
+        document = _Node(str(path), json_document(read_text(path)))
     except json.JSONDecodeError as error:
         raise FormatError(f"{path}:{error.lineno}: not JSON: {error.msg}; the file may be cut short") from None
+    except ValueError as error:
+        raise FormatError(f"{path}: not JSON: {error}") from None
     experiments = document.nodes("experiment")
     warnings = []
     if not experiments:
@@ -283,7 +287,7 @@ def _panel(node: _Node, parent: Frame) -> Panel:
                                                                                            ("mu", "mu")))
     absorbing = strategy.text("type") in (_PARALLAX, _OFFSET_PARALLAX) and thickness > 0.0 and mu > 0.0
     offset = node.numbers("raw_image_offset", 2) if "raw_image_offset" in node else (0.0, 0.0)
-    low, high = node.numbers("trusted_range", 2) if "trusted_range" in node else (0.0, 0.0)
+    low, high = node.numbers("trusted_range", 2, math.inf) if "trusted_range" in node else (0.0, 0.0)
     panel = Panel(
         fast_pixels, slow_pixels, origin, scale(fast, pixel_fast), scale(slow, pixel_slow),
         (int(offset[0]), int(offset[1])),

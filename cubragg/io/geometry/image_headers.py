@@ -178,7 +178,7 @@ def _numbers(path: Path | str, header: Mapping[str, str], key: str, count: int) 
     found = _NUMBER.findall(header[key])
     if len(found) < count:
         raise FormatError(f"{path}: got {key} {header[key]}; it needs {count} number{'s' * (count > 1)}")
-    return [float(text) for text in found[:count]]
+    return [number(f"{path}: {key}", "it", text) for text in found[:count]]
 
 
 def _optional(header: Mapping[str, str], key: str) -> float | None:

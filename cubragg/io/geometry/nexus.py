@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cubragg.bounds import LARGEST, SMALLEST
 from cubragg.crystallography.vectors import Vector, scale, unit
 from cubragg.errors import CubraggError, FormatError
 from cubragg.experiment.panel import Panel
@@ -128,8 +129,9 @@ class _Reader:
 
     def _values(self, node: Any, unit_: str) -> np.ndarray:
         values = np.atleast_1d(np.asarray(node[()], dtype=np.float64)).ravel()
-        if values.size == 0 or not np.isfinite(values).all():
-            raise self.error(node, "got no numbers, NaN or inf; finite numbers are accepted")
+        if values.size == 0 or not (np.abs(values) <= LARGEST).all():
+            raise self.error(node, f"got no numbers, NaN, inf or a magnitude above {LARGEST:g}; finite numbers are "
+                             "accepted")
         return values * self._scale(node, "units", unit_)
 
     def _scale(self, node: Any, attribute: str, unit_: str) -> float:
@@ -144,7 +146,7 @@ class _Reader:
 
     def _vector(self, node: Any, attribute: str) -> np.ndarray:
         vector = np.asarray(node.attrs.get(attribute, ()), dtype=np.float64).ravel()
-        if vector.shape != (3,) or not np.isfinite(vector).all() or not vector.any():
+        if vector.shape != (3,) or not (np.abs(vector) <= LARGEST).all() or not (np.abs(vector) > SMALLEST).any():
             raise self.error(node, f"got no {attribute} of three numbers; a transformation needs one that is not zero")
         return vector
 

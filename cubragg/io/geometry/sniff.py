@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 
 from cubragg.errors import ConfigError, FormatError
-from cubragg.experiment.panel import check_panels
 from cubragg.io.files.compression import start_of
-from cubragg.io.geometry.experiment_models import ExperimentModels
+from cubragg.io.geometry.experiment_models import ExperimentModels, checked_models
 
 ACCEPTED = "a DIALS .expt, an SMV or miniCBF image, an NXmx file, a CrystFEL .geom or .cell is accepted"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -33,12 +32,10 @@ def read_models(path: Path | str, number: int | None = None) -> ExperimentModels
     if number is not None and kind != "expt":
         raise FormatError(f"{path}: got the experiment number {number}; only an .expt has several experiments")
     try:
-        models = _read(path, kind, number)
-        check_panels(models.panels)
+        return checked_models(_read(path, kind, number))
     except ConfigError as error:
         raise FormatError(f"{path}: {error.what}" if error.where.startswith("detector") else f"{path}: {error}"
                           ) from None
-    return models
 
 
 def read_header(path: Path | str) -> ExperimentModels:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cubragg.bounds import LARGEST
 from cubragg.errors import FormatError
 from cubragg.io.files.text import data_lines, number
 
@@ -71,7 +72,7 @@ def _table_at_once(block: str, columns: int) -> np.ndarray | None:
     indices = table[:, :3]
     # NaN fails the first comparison.
     right = (indices == np.rint(indices)).all() and (np.abs(indices) <= MAX_INDEX).all()
-    return table if right and np.isfinite(table[:, 3:]).all() else None
+    return table if right and (np.abs(table[:, 3:]) <= LARGEST).all() else None
 
 
 def _table_by_line(path: Path | str, block: str, first_line: int, names: Sequence[str]) -> np.ndarray:
