@@ -322,7 +322,7 @@ def test_a_nanobragg_header_has_the_true_centre_in_denzo_s(tmp_path):
     """Whatever the convention of its BEAM_CENTER_X; there is a warning of a tilt that no key fixes."""
     models = models_from(tmp_path, smv_text(BEAMLINE="fake", DENZO_X_BEAM=1.2, DENZO_Y_BEAM=0.4, TWOTHETA=5), "a.img")
     assert models.panels[0].origin_mm == (-0.4, 1.2, -90.0)
-    states(models.warnings[0], "", "5 deg", "two-theta", "axis", "untilted")
+    states(models.warnings[0], "a.img", "TWOTHETA 5", "untilted", "-twotheta")
 
 
 @pytest.mark.requirement("AT-FROM-028")
@@ -387,7 +387,7 @@ def test_a_pilatus_that_turns_backwards(tmp_path):
     """Forwards about the opposite axis."""
     models = pilatus(tmp_path, Angle_increment="-0.5 deg.", Detector_2theta="3.0 deg.")
     assert (models.spindle, models.scan.phi_deg, models.scan.osc_deg) == ((-1.0, 0.0, 0.0), -15.0, 0.5)
-    assert "two-theta angle" in models.warnings[0]
+    states(models.warnings[0], "", "Detector_2theta 3.0", "untilted", "-twotheta")
 
 
 @pytest.mark.requirement("AT-FROM-030")

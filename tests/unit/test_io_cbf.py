@@ -206,9 +206,9 @@ def test_missing_file_passes_through():
     (b"", ("a.cbf", "b''", "###CBF")),
     (b"{\nHEADER_BYTES=512;\n", ("a.cbf", "b'{\\nHEAD'", "###CBF")),
     (b"###CBF: VERSION 1.5\r\ndata_\r\n",
-     ("a.cbf", "", "CBF", "8192 bytes")),
+     ("a.cbf", "", "CBF", "binary section")),
     (by_hand()[:400],  # before the mark that starts the pixels: fabio would not return
-     ("a.cbf", "", "CBF", "8192 bytes")),
+     ("a.cbf", "", "CBF", "binary section")),
     (by_hand()[:-50], ("a.cbf", "4 bytes", "header", "16")),
     (by_hand().replace(PACKED, bytes(16)),
      ("a.cbf", "", "Content-MD5")),
@@ -219,7 +219,7 @@ def test_missing_file_passes_through():
     (by_hand(Content_Type="application/octet-stream;"),
      ("a.cbf", "conversions=None", "x-CBF_BYTE_OFFSET")),
     (by_hand(X_Binary_Size_Second_Dimension="3"), ("a.cbf", "6 pixels", "header", "3 x 3")),
-    (by_hand(b"", X_Binary_Size_Second_Dimension="0"), ("a.cbf", "0 pixels", "header", "3 x 0")),
+    (by_hand(b"", X_Binary_Size_Second_Dimension="0"), ("a.cbf", "X-Binary-Size-Second-Dimension 0", "pixels")),
 ])
 def test_refuses(tmp_path, content, says):
     (tmp_path / "a.cbf").write_bytes(content)
@@ -227,11 +227,24 @@ def test_refuses(tmp_path, content, says):
         read_cbf("a.cbf")
 
 
-@pytest.mark.parametrize("change", [{"X_Binary_Size_Fastest_Dimension": "x"}, {"X_Binary_Size": ""}])
-def test_refuses_what_fabio_cannot_read(tmp_path, change):
+@pytest.mark.parametrize(("change", "says"), [
+    ({"X_Binary_Size_Fastest_Dimension": "x"}, ("X-Binary-Size-Fastest-Dimension x", "pixels")),
+    ({"X_Binary_Size": ""}, ("no size", "header")), ({"X_Binary_Size": "9" * 99}, ("9" * 99, "header")),
+])
+def test_refuses_sizes_that_are_no_numbers(tmp_path, change, says):
     (tmp_path / "a.cbf").write_bytes(by_hand(**change))
-    with refusal(FormatError, "a.cbf", "", "header", "fabio", "CBF"):
+    with refusal(FormatError, "a.cbf", *says):
         read_cbf("a.cbf")
+
+
+def test_plain_pixels_and_a_long_header(tmp_path):
+    """x-CBF_NONE, and more header lines than the 8192 bytes in which fabio looks for the pixels."""
+    plain = np.array(COUNTS, "<i4").tobytes()
+    text = by_hand(plain, Content_Type='application/octet-stream;\r\n     conversions="x-CBF_NONE"')
+    longer = text.replace(b"# Detector", b"# Comment " + b"x" * 20000 + b"\r\n# Detector", 1)
+    for content in (text, longer):
+        (tmp_path / "a.cbf").write_bytes(content)
+        assert read_cbf("a.cbf")[0].tolist() == COUNTS
 
 
 @pytest.mark.parametrize(("counts", "header", "says"), [

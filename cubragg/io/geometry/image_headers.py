@@ -1,7 +1,7 @@
-"""Experiment models from headers of SMV and miniCBF images, as in dxtbx: untilted, fast +x, slow -y, spindle +x.
+"""Experiment models from headers of SMV and miniCBF images, as dxtbx reads them: fast +x, slow -y, spindle +x.
 
-Headers of nanoBragg also determine the tilt of the detector. ``-img`` does not use these functions: it reads an SMV
-header by the rules of nanoBragg.
+Headers of nanoBragg also determine the tilt of the detector, and `known_detectors` has what headers of single detectors
+leave out. ``-img`` does not use these functions: it reads an SMV header by the rules of nanoBragg.
 """
 
 from __future__ import annotations
@@ -9,46 +9,70 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, scale, unit
+from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, rotate_axis, scale, unit
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.sensor import attenuation_um, known_material
 from cubragg.io.files.text import number
 from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels, ScanModel
-from cubragg.io.images.cbf import read_cbf
-from cubragg.io.images.smv import read_smv
+from cubragg.io.geometry.known_detectors import PLUS_X, minicbf_spindle, smv_facts
+from cubragg.io.geometry.plausible import plausible
+from cubragg.io.images.cbf import counts_of
+from cubragg.io.images.cbf_parts import CbfParts, split_cbf
+from cubragg.io.images.smv import SmvHeader, read_smv_header
+from cubragg.units import rad_from_deg
 
 _BEAM: Vector = (0.0, 0.0, -1.0)
-_SPINDLE: Vector = (1.0, 0.0, 0.0)
 _FAST: Vector = (1.0, 0.0, 0.0)
 _SLOW: Vector = (0.0, -1.0, 0.0)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+#: A number and the unit behind it.
+_WITH_UNIT = re.compile(rf"({_NUMBER.pattern})\s*([A-Za-z]*)")
+_METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "micron": 1e-6}
+_SOURCES = {"A": 1.0, "a": 1.0, "nm": 10.0, "Angstrom": 1.0, "angstrom": 1.0}
 #: Detector of beamline I23 at Diamond, whose modules are arranged on a cylinder.
 _BARREL = "PILATUS 12M"
+#: An electron detector whose chips have pixels of two sizes.
+_TIMEPIX = "TIMEPIX_SU"
 _SENSORS = ("Silicon", "CdTe", "GaAs")
+#: Values of BEAMLINE in images of nanoBragg and cubragg, whose units are certain.
+_OWN = ("fake", "cubragg")
 #: Keys of nanoBragg that together determine the position and tilt of the detector.
 _SIMULATED = ("CLOSE_DISTANCE", "XDS_ORGX", "XDS_ORGY", "DENZO_X_BEAM", "DENZO_Y_BEAM", "DIALS_ORIGIN")
+#: Keys of goniometer and detector angles that a header of ADSC may have.
+_SMV_ANGLES = ("KAPPA", "CHI", "PHI", "OMEGA", "TWOTHETA")
 #: Tolerances for numbers of six digits: of a direction that is perpendicular, and of a position over its distance.
 _STRAIGHT, _SAME_POSITION = 2e-5, 2e-5
+_AS_DXTBX = "as dxtbx reads such a header; -spindle_axis and -twotheta replace them"
 
 
 def read_smv_models(path: Path | str) -> ExperimentModels:
     """Return the experiment models of an SMV image.
 
     A header of nanoBragg (BEAMLINE=fake) determines position and tilt of the detector. In headers of real detectors
-    BEAM_CENTER_X is the beam centre along slow and BEAM_CENTER_Y along fast, from the outer corner.
+    BEAM_CENTER_X is the beam centre along slow and BEAM_CENTER_Y along fast, from the outer corner. Headers of d*TREK
+    describe detector and goniometer by vectors.
 
     Raises
     ------
     FormatError
-        If the file is not an SMV image, or a key that the geometry needs is missing or wrong.
+        If the file has no SMV header, or a key that the geometry needs is missing or wrong.
     OSError
         If it cannot be read.
     """
-    image = read_smv(path)
-    header = image.header
+    smv = read_smv_header(path)
+    header = smv.header
+    if "DETECTOR_NAMES" in header and "BEAM_CENTER_X" not in header:
+        from cubragg.io.geometry.dtrek import dtrek_models
+
+        return dtrek_models(path, smv)
+    if header.get("BEAMLINE", "").upper() == _TIMEPIX:
+        raise FormatError(f"{path}: got BEAMLINE={header['BEAMLINE']}, whose pixels have two sizes; give the .expt "
+                          "that dials.import writes")
 
     def value(key: str, default: float | None = None) -> float:
         if key not in header and default is not None:
@@ -57,33 +81,69 @@ def read_smv_models(path: Path | str) -> ExperimentModels:
             raise FormatError(f"{path}: no {key} in the header; the position of the detector needs it")
         return number(f"{path}: {key}", "it", header[key])
 
-    wavelength, pixel, distance = (_positive(path, key, value(key)) for key in ("WAVELENGTH", "PIXEL_SIZE", "DISTANCE"))
-    warnings = []
+    warnings: list[str] = []
     simulated = header.get("BEAMLINE") == "fake"
+    wavelength, pixel, distance = (_positive(path, key, value(key)) for key in ("WAVELENGTH", "PIXEL_SIZE", "DISTANCE"))
+    if header.get("BEAMLINE") not in _OWN:
+        wavelength = plausible(f"{path}: WAVELENGTH", "wavelength", wavelength, "A", warnings)
+        pixel = plausible(f"{path}: PIXEL_SIZE", "pixel", pixel, "mm", warnings)
+        distance = plausible(f"{path}: DISTANCE", "distance", distance, "mm", warnings)
+    facts = smv_facts({} if simulated else header)
     if simulated and all(key in header for key in _SIMULATED):
         origin, fast, slow, ambiguous = _tilted(path, header, value)
         if ambiguous:
             warnings.append(f"{path}: the header of a tilted detector does not specify its rotation about the beam; "
                            "the fast axis is assumed to be as close to the spindle as possible")
     else:
-        across, along = (("DENZO_Y_BEAM", "DENZO_X_BEAM") if simulated and "DENZO_X_BEAM" in header
-                         else ("BEAM_CENTER_Y", "BEAM_CENTER_X"))
-        origin, fast, slow = (-value(across), value(along), -distance), _FAST, _SLOW
-        edges = [pixel * count for count in reversed(image.pixels.shape)]
+        keys = ("DENZO_X_BEAM", "DENZO_Y_BEAM") if simulated and "DENZO_X_BEAM" in header else facts.centre_keys
+        origin, fast, slow = (-value(keys[1]), value(keys[0]), -distance), _FAST, _SLOW
+        edges = [pixel * count for count in reversed(smv.shape)]
+        if facts.centre_px:
+            down, across = (pixel * one for one in _numbers(path, header, facts.centre_px, 2))
+            origin = (-across, edges[1] - down, -distance)
         if not all(0.0 <= centre <= edge for centre, edge in zip((-origin[0], origin[1]), edges, strict=True)):
             warnings.append(f"{path}: the beam centre, {-origin[0]:g} mm along fast and {origin[1]:g} mm along slow, "
                            f"is outside the detector of {edges[0]:g} x {edges[1]:g} mm; if it is in pixels, give "
                            "-Xbeam and -Ybeam in mm")
-        if value("TWOTHETA", 0.0) != 0.0:
-            warnings.append(f"{path}: the header has a two-theta angle of {value('TWOTHETA'):g} deg but no axis; the "
-                           "detector is assumed to be untilted")
-    slow_pixels, fast_pixels = image.pixels.shape
+        if facts.twotheta:
+            angle = value("TWOTHETA", 0.0)
+            # The beam centre of these headers is that of the detector at the angle.
+            origin = (origin[0] - distance * math.tan(rad_from_deg(angle)), *origin[1:])
+            origin, fast, slow = (rotate_axis(one, PLUS_X, rad_from_deg(angle)) for one in (origin, fast, slow))
+    slow_pixels, fast_pixels = smv.shape
     panel = Panel(fast_pixels, slow_pixels, origin, scale(fast, pixel), scale(slow, pixel))
-    start = value("OSC_START", value("PHI", 0.0))
-    exposure = value("TIME", 0.0)
-    return ExperimentModels(BeamModel(_BEAM, wavelength), (panel,), _SPINDLE,
-                  ScanModel(start, max(value("OSC_RANGE", 0.0), 0.0), exposure if exposure > 0.0 else None),
-                  warnings=tuple(warnings))
+    spindle, scan = _smv_scan(path, value, facts.reverses, warnings)
+    if not (simulated and all(key in header for key in _SIMULATED)):
+        warnings += _unused_angles(path, smv, scan, spindle, skipped="TWOTHETA" if facts.twotheta else "")
+    return ExperimentModels(BeamModel(_BEAM, wavelength), (panel,), spindle, scan, warnings=tuple(warnings))
+
+
+def _smv_scan(path: Path | str, value: Callable[..., float], reverses: bool, warnings: list[str]
+              ) -> tuple[Vector, ScanModel]:
+    """Return spindle and scan; like dxtbx a negative range becomes a positive one about the opposite axis."""
+    start, width, exposure = value("OSC_START", value("PHI", 0.0)), value("OSC_RANGE", 0.0), value("TIME", 0.0)
+    if width < 0.0:
+        reverses = True
+        warnings.append(f"{path}: OSC_RANGE {width:g} is read as a rotation of {-width:g} deg from OSC_START {start:g} "
+                        "about the reversed spindle, as by dxtbx")
+    spindle = scale(PLUS_X, -1.0) if reverses else PLUS_X
+    return spindle, ScanModel(start, abs(width), exposure if exposure > 0.0 else None)
+
+
+def _unused_angles(path: Path | str, smv: SmvHeader, scan: ScanModel, spindle: Vector, skipped: str) -> list[str]:
+    """Return the warning about goniometer and detector angles of an SMV header that have no axis there."""
+    lines = []
+    for key in _SMV_ANGLES:
+        found = _NUMBER.fullmatch(smv.header.get(key, "").strip())
+        angle = float(found[0]) if found and key != skipped else 0.0
+        if angle != 0.0 and not (key in ("PHI", "OMEGA") and math.isclose(angle, scan.phi_deg, abs_tol=1e-4)):
+            lines.append(f"{key} {angle:g}")
+    return [_unused(path, lines, spindle)] if lines else []
+
+
+def _unused(path: Path | str, lines: list[str], spindle: Vector) -> str:
+    return (f"{path}: {', '.join(lines)} of the header {'are' if len(lines) > 1 else 'is'} not used: the spindle is "
+            f"{' '.join(f'{x:g}' for x in spindle)} and the detector untilted, {_AS_DXTBX}")
 
 
 def _tilted(path: Path | str, header: Mapping[str, str], value: Callable[[str], float]
@@ -123,47 +183,92 @@ def _tilted(path: Path | str, header: Mapping[str, str], value: Callable[[str], 
 
 
 def read_cbf_models(path: Path | str) -> ExperimentModels:
-    """Return the experiment models of a miniCBF image (such as PILATUS_1.2, GENERIC_MINI). Pixels below 0 are masked.
+    """Return the experiment models of a CBF image: miniCBF (such as PILATUS_1.2, GENERIC_MINI) or full imgCIF.
+
+    Pixels below 0 are masked, where the pixels can be decoded; the geometry does not depend on them.
 
     Raises
     ------
     FormatError
-        If the file is not a miniCBF image, or a line that the geometry needs is missing or wrong.
+        If the file is not a CBF image, or a line that the geometry needs is missing or wrong.
     OSError
         If it cannot be read.
     """
-    counts, header = read_cbf(path)
+    from cubragg.io.geometry.imgcif import imgcif_models, is_imgcif
+
+    parts = split_cbf(path)
+    warnings: list[str] = []
+    if is_imgcif(parts.text):
+        models = imgcif_models(path, parts)
+        thickness = _cbf_sensor(parts.lines, models.beam.wavelength_A if models.beam else None)
+        panels = tuple(replace(panel, **thickness) for panel in models.panels)
+        models = replace(models, panels=panels)
+    else:
+        models = _minicbf_models(path, parts)
+    if len(models.panels) == 1:
+        panel = models.panels[0]
+        try:
+            live = counts_of(path, parts) >= 0
+        except FormatError as error:
+            warnings.append(f"{error}; no pixels are masked")
+        else:
+            if live.shape == (panel.slow_pixels, panel.fast_pixels) and not live.all():
+                models = replace(models, panels=(replace(panel, mask=live),))
+    return replace(models, warnings=(*models.warnings, *warnings))
+
+
+def _minicbf_models(path: Path | str, parts: CbfParts) -> ExperimentModels:
+    header = parts.lines
     if _BARREL in header.get("Detector", ""):
         raise FormatError(f"{path}: got an image of a {_BARREL}, whose header does not describe the cylinder of "
                           "modules; give the .expt that dials.import writes")
-    fast_m, slow_m = _numbers(path, header, "Pixel_size", 2)
+    warnings: list[str] = []
+    sizes = [_length_mm(path, header, "Pixel_size", "pixel", warnings, position) for position in (0, 1)]
     beam_fast, beam_slow = _numbers(path, header, "Beam_xy", 2)
-    distance_m, = _numbers(path, header, "Detector_distance", 1)
-    _positive(path, "Detector_distance", distance_m)
-    wavelength, missing_wavelength = None, f"{path}: no Wavelength in the header"
+    distance = _length_mm(path, header, "Detector_distance", "distance", warnings)
+    wavelength, missing = None, f"{path}: no Wavelength in the header"
     if "Wavelength" in header:
-        wavelength, missing_wavelength = _positive(path, "Wavelength", *_numbers(path, header, "Wavelength", 1)), ""
-    fast_mm, slow_mm = (1000.0 * _positive(path, "Pixel_size", edge) for edge in (fast_m, slow_m))
-    material, thickness = _sensor(header)
-    depth = attenuation_um(material, wavelength) if thickness and wavelength else None
-    slow, fast = counts.shape
+        value, unit_ = _with_unit(path, header, "Wavelength")
+        wavelength = plausible(f"{path}: Wavelength", "wavelength",
+                               _positive(path, "Wavelength", value) * _SOURCES.get(unit_, 1.0), "A", warnings)
+        missing = ""
+    slow, fast = parts.shape(path)
     cutoff = _optional(header, "Count_cutoff")
-    live = counts >= 0
-    panel = Panel(fast, slow, (-beam_fast * fast_mm, beam_slow * slow_mm, -1000.0 * distance_m),
-                  scale(_FAST, fast_mm), scale(_SLOW, slow_mm), thickness_um=thickness if depth else None,
-                  attenuation_um=depth, material=material,
-                  mask=None if live.all() else live, trusted=(0.0, cutoff) if cutoff else None)
+    panel = Panel(fast, slow, (-beam_fast * sizes[0], beam_slow * sizes[1], -distance),
+                  scale(_FAST, sizes[0]), scale(_SLOW, sizes[1]), trusted=(0.0, cutoff) if cutoff else None,
+                  **_cbf_sensor(header, wavelength))
     fraction = _optional(header, "Polarization")
-    warnings = []
-    if _optional(header, "Detector_2theta"):
-        warnings.append(f"{path}: the header has a two-theta angle but no axis; the detector is assumed to be "
-                       "untilted")
+    found = minicbf_spindle(header)
+    if found.unused:
+        warnings.append(_unused(path, list(found.unused), found.spindle))
     start, width = (_optional(header, key) or 0.0 for key in ("Start_angle", "Angle_increment"))
-    spindle, start = (_SPINDLE, start) if width >= 0.0 else ((-1.0, 0.0, 0.0), -start)
+    sense = 1.0 if width >= 0.0 else -1.0
     beam = BeamModel(_BEAM, wavelength, fraction, None if fraction is None else (0.0, 1.0, 0.0))
-    scan = ScanModel(start, abs(width), _optional(header, "Exposure_time") or None)
-    return ExperimentModels(beam, (panel,), spindle, scan, warnings=tuple(warnings),
-                            missing_wavelength=missing_wavelength)
+    return ExperimentModels(beam, (panel,), scale(found.spindle, sense),
+                            ScanModel(sense * start, abs(width), _optional(header, "Exposure_time") or None),
+                            warnings=tuple(warnings), missing_wavelength=missing)
+
+
+def _length_mm(path: Path | str, header: Mapping[str, str], key: str, kind: str, warnings: list[str],
+               position: int = 0) -> float:
+    value, unit_ = _with_unit(path, header, key, position)
+    metres = _METRES.get(unit_)
+    if metres is None:
+        warnings.append(f"{path}: {key} {header[key]} has no unit; m is assumed")
+    return plausible(f"{path}: {key}", kind, 1000.0 * _positive(path, key, value) * (metres or 1.0), "mm", warnings)
+
+
+def _with_unit(path: Path | str, header: Mapping[str, str], key: str, position: int = 0) -> tuple[float, str]:
+    """Return number ``position`` of a line and the unit behind it, empty if there is none."""
+    value = _numbers(path, header, key, position + 1)[position]
+    return value, _WITH_UNIT.findall(header[key])[position][1]
+
+
+def _cbf_sensor(header: Mapping[str, str], wavelength_A: float | None) -> dict[str, Any]:
+    """Return the sensor of a miniCBF header, as settings of a panel."""
+    material, thickness = _sensor(header)
+    depth = attenuation_um(material, wavelength_A) if thickness and wavelength_A else None
+    return {"thickness_um": thickness if depth else None, "attenuation_um": depth, "material": material}
 
 
 def _positive(path: Path | str, key: str, value: float) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,8 +24,8 @@ from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path
-from cubragg.io.files.compression import unpacked
 from cubragg.io.images import pilatus
+from cubragg.io.images.cbf_parts import CONVENTION_KEY, CbfParts, split_cbf
 from cubragg.io.images.image_panels import sensor_in_common
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import OneImageWriter, What
@@ -34,15 +33,9 @@ from cubragg.io.images.writer import OneImageWriter, What
 #: Header conventions by the names of ``--cbf-convention``, and the detector name in each header.
 CONVENTIONS = {"generic": "GENERIC_MINI", "pilatus": "PILATUS_1.2"}
 _DETECTORS = {"generic": "cubragg, simulated", "pilatus": "PILATUS, simulated by cubragg"}
-_CONVENTION_KEY = "_array_data.header_convention"
 _CONTENTS_KEY = "_array_data.header_contents"
-_MAGIC = b"###CBF"
-_SECTION = b"--CIF-BINARY-FORMAT-SECTION--"
-#: Number of bytes in which fabio looks for the binary section.
-_TEXT_BYTES = 8192
-_STARTER = b"\x0c\x1a\x04\xd5"
 _ELEMENT = "signed 32-bit integer"
-_COMPRESSION = "x-CBF_BYTE_OFFSET"
+_COMPRESSION, _PLAIN = "x-CBF_BYTE_OFFSET", "x-CBF_NONE"
 _LINE = re.compile(r"[ -~]*")
 #: Names of sensor materials in miniCBF headers, where they differ from the formula.
 _SENSORS = {"Si": "Silicon"}
@@ -192,7 +185,7 @@ def write_cbf(path: Path | str, counts: np.ndarray, header: MiniCbfHeader) -> No
         if not _LINE.fullmatch(line):
             raise FormatError(f"{path}: got the header line {line!r}; only printable ASCII is accepted")
     image = CbfImage(data=counts)
-    image.header[_CONVENTION_KEY] = CONVENTIONS[header.convention]
+    image.header[CONVENTION_KEY] = CONVENTIONS[header.convention]
     image.header[_CONTENTS_KEY] = "\r\n".join(lines)
     with atomic_path(path) as temporary:
         image.write(temporary)
@@ -260,74 +253,51 @@ class CbfWriter(OneImageWriter):
         write_cbf(path, pixels, self._header())
 
 
-class _NamedStream(io.BytesIO):
-    """A file in memory for fabio, which needs a name attribute and does not close real files."""
-
-    name = ""
-
-
 def read_cbf(path: Path | str) -> tuple[np.ndarray, dict[str, str]]:
-    """Return int32 [slow, fast] counts, and the lines of the short header as a dictionary.
-
-    It also contains the convention, as ``_array_data.header_convention``, and the line without a key, as
-    ``timestamp``.
+    """Return int32 [slow, fast] counts, and the lines of the short header as a dictionary (`CbfParts`).
 
     Raises
     ------
     FormatError
-        If it is not a byte-offset compressed CBF of signed 32-bit integers, or is cut short or damaged.
+        If it is not a byte-offset compressed or plain CBF of signed 32-bit integers, or is cut short or damaged.
     OSError
         If it cannot be read.
     """
-    from fabio.cbfimage import CbfImage
+    parts = split_cbf(path)
+    return counts_of(path, parts), parts.lines
+
+
+def counts_of(path: Path | str, parts: CbfParts) -> np.ndarray:
+    """Return the counts int32 [slow, fast] of a CBF file.
+
+    Raises
+    ------
+    FormatError
+        If they are not signed 32-bit integers, coded as accepted, or are damaged.
+    """
     from fabio.compression import decByteOffset
 
-    data = unpacked(path)
-    _check_frame(path, data)
-    image = CbfImage()
-    try:
-        packed = image.read(_NamedStream(data), only_raw=True)
-        fast, slow = (int(image.header[f"X-Binary-Size-{axis}-Dimension"]) for axis in ("Fastest", "Second"))
-        size = int(image.header["X-Binary-Size"])
-    except Exception as error:  # fabio raises any exception for damaged files
-        raise FormatError(f"{path}: got a header that fabio cannot read ({error!r}); an undamaged CBF image is "
-                          f"accepted") from None
-    _check_coding(path, image.header)
+    slow, fast = parts.shape(path)
+    coding, element = parts.binary["conversions"], parts.binary.get("X-Binary-Element-Type", "").strip('"')
+    if coding not in (_COMPRESSION, _PLAIN):
+        raise FormatError(f"{path}: got conversions={coding or None}; only {_COMPRESSION} and {_PLAIN} are accepted")
+    if element != _ELEMENT:
+        raise FormatError(f"{path}: got X-Binary-Element-Type={element or None}; only {_ELEMENT} is accepted")
+    word = parts.binary.get("X-Binary-Size", "")
+    size = int(word) if word.isascii() and word.isdigit() and len(word) <= 12 else -1
+    packed = parts.pixels[:max(size, 0)]
     # Before decoding, because the decoder reads past the end of truncated data.
     if len(packed) != size:
-        raise FormatError(f"{path}: got {len(packed)} bytes of pixels; its header gives {size}, the file may be "
-                          f"truncated")
-    digest = image.header.get("Content-MD5")
+        raise FormatError(f"{path}: got {len(packed)} bytes of pixels; its header gives {word or 'no size'}, the file "
+                          "may be truncated")
+    digest = parts.binary.get("Content-MD5")
     if digest and digest != base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode("ascii"):
         raise FormatError(f"{path}: got pixels that do not match Content-MD5; the file is damaged")
-    counts = decByteOffset(packed, size=slow * fast, dtype="int32")
-    if slow * fast < 1 or len(counts) != slow * fast:
-        raise FormatError(f"{path}: got {len(counts)} pixels; its header gives {fast} x {slow}, at least one is needed")
-    return np.asarray(counts, dtype=np.int32).reshape(slow, fast), _parsed(image.header)
-
-
-def _check_frame(path: Path | str, data: bytes) -> None:
-    """Raise `FormatError` without the marks of a CBF file, for which fabio would search without end."""
-    if not data.startswith(_MAGIC):
-        raise FormatError(f"{path}: starts with {data[:len(_MAGIC)]!r}; a CBF image starts with {_MAGIC!r}")
-    section = data.find(_SECTION, 0, _TEXT_BYTES)
-    if section < 0 or data.find(_STARTER, section) < 0:
-        raise FormatError(f"{path}: no binary section with pixels; a CBF image has one in its first "
-                          f"{_TEXT_BYTES} bytes")
-
-
-def _check_coding(path: Path | str, header: dict[str, str]) -> None:
-    for key, accepted in (("conversions", _COMPRESSION), ("X-Binary-Element-Type", _ELEMENT)):
-        if header.get(key) != accepted:
-            raise FormatError(f"{path}: got {key}={header.get(key)}; only {accepted} is accepted")
-
-
-def _parsed(header: dict[str, str]) -> dict[str, str]:
-    parsed = {_CONVENTION_KEY: header.get(_CONVENTION_KEY, "")}
-    for line in header.get(_CONTENTS_KEY, "").splitlines():
-        key, _, rest = line.lstrip("# ").rstrip().partition(" ")
-        if rest:
-            parsed[key.rstrip(":")] = rest.lstrip("= ")
-        elif key:
-            parsed["timestamp"] = key
-    return parsed
+    if coding == _PLAIN:
+        counts = np.frombuffer(packed, "<i4") if size == 4 * slow * fast else np.empty(0, "<i4")
+    else:
+        # A coded pixel takes at least one byte.
+        counts = decByteOffset(bytes(packed), size=slow * fast, dtype="int32") if size >= slow * fast else np.empty(0)
+    if len(counts) != slow * fast:
+        raise FormatError(f"{path}: got {len(counts)} pixels; its header gives {fast} x {slow}")
+    return np.asarray(counts, dtype=np.int32).reshape(slow, fast)

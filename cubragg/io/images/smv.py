@@ -263,6 +263,38 @@ def _fitted_header(path: Path | str, counts: np.ndarray, header: Mapping[str, st
     return {"HEADER_BYTES": str(blocks * _BLOCK), **full}
 
 
+class SmvHeader(NamedTuple):
+    """The header of an SMV image in file order, its ``text`` and size in bytes, and the image's (slow, fast) size."""
+
+    header: dict[str, str]
+    text: str
+    size: int
+    shape: tuple[int, int]
+
+
+def read_smv_header(path: Path | str) -> SmvHeader:
+    """Return the header of an SMV image, whatever its pixels.
+
+    Raises
+    ------
+    FormatError
+        If the file does not start with such a header, or is shorter than it.
+    OSError
+        If it cannot be read.
+    """
+    _check_start(path, start_of(path, len(_START)))
+    return _header_of(path, unpacked(path))
+
+
+def _header_of(path: Path | str, data: bytes) -> SmvHeader:
+    size = _header_size(path, data)
+    # In C the text of the header ends at a zero byte.
+    text = data[:size].partition(b"\0")[0].decode("latin-1")
+    header = _parsed(text)
+    fast, slow = (_size(path, header, key) for key in ("SIZE1", "SIZE2"))
+    return SmvHeader(header, text, size, (slow, fast))
+
+
 def read_smv(path: Path | str) -> SmvFile:
     """Return a 16-bit unsigned SMV image of either byte order.
 
@@ -275,11 +307,7 @@ def read_smv(path: Path | str) -> SmvFile:
     """
     _check_start(path, start_of(path, len(_START)))
     data = unpacked(path)
-    size = _header_size(path, data)
-    # In C the text of the header ends at a zero byte.
-    text = data[:size].partition(b"\0")[0].decode("latin-1")
-    header = _parsed(text)
-    fast, slow = (_size(path, header, key) for key in ("SIZE1", "SIZE2"))
+    header, text, size, (slow, fast) = _header_of(path, data)
     dtype = _pixel_type(path, header)
     if len(data) - size < 2 * slow * fast:
         raise FormatError(f"{path}: got {len(data) - size} bytes of pixels; SIZE1={fast} and SIZE2={slow} "
