@@ -31,7 +31,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from cubragg.cli.exit_errors import CommandLineError
-from cubragg.cli.main import cli
+from cubragg.cli.commands import cli
 from cubragg.cli.parser import parse
 from cubragg.errors import CubraggError
 

@@ -79,7 +79,7 @@ def hottest(line: list[str], count: int, python: str = sys.executable) -> None:
         show = ("import pstats, sys; sys.path.pop(0); "
                 f"pstats.Stats({result!r}).strip_dirs().sort_stats('tottime').print_stats({count})")
         code = (f"import cProfile, sys\nsys.path.insert(0, {str(ROOT)!r})\nsys.argv[:1] = ['cubragg']\n"
-                "run = 'from cubragg.cli.main import cli; cli(prog_name=\"cubragg\")'\n"
+                "run = 'from cubragg.cli.commands import cli; cli(prog_name=\"cubragg\")'\n"
                 f"cProfile.run(run, {result!r})")
         subprocess.run([python, "-P", "-c", code, *line], check=False, stderr=subprocess.DEVNULL)
         subprocess.run([python, "-P", "-c", show], check=True)

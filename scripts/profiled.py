@@ -142,7 +142,7 @@ def main():
     watch_imports(clock)
     sys.argv = ["cubragg", *line]
     try:
-        from cubragg.cli.main import cli
+        from cubragg.cli.commands import cli
 
         cli(prog_name="cubragg")
     finally:

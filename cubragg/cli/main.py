@@ -1,120 +1,32 @@
-"""The ``cubragg`` command: a group whose default command is ``simulate``."""
+"""Entry point of the ``cubragg`` script. It handles signals and output errors before it loads the commands."""
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Sequence
-from importlib import import_module
-from typing import Any
+import sys
 
-import click
-
-from cubragg.cli import parser, usage
-from cubragg.cli.base_command import HELP_NAMES, BaseCommand
-from cubragg.cli.exit_errors import CommandLineError, Interrupted, RunError, end_cleanly
-from cubragg.errors import ConfigError, CubraggError
-
-#: Commands besides simulate: the `command` of the module of that name, imported where it is used.
-_COMMANDS = ("background", "compare", "doctor", "sf", "trace", "view")
-_VERSION_NAMES = ("--version", "-version")
-
-
-class SimulateCommand(BaseCommand):
-    """Command that parses its flags with `parser` instead of Click's parser."""
-
-    def read_line(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse all flags into the parameter ``line``."""
-        ctx.params["line"] = parser.parse(args)
-        ctx.args = []
-        return []
-
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Print the flags by group instead of Click's list."""
-        usage.write_help(ctx, formatter)
-
-
-class DefaultGroup(click.Group):
-    """Group that runs its default command for a line that begins with a flag."""
-
-    default_command = "simulate"
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in alphabetical order."""
-        return sorted((*_COMMANDS, *self.commands))
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name; ``None`` without one."""
-        if cmd_name not in _COMMANDS:
-            return super().get_command(ctx, cmd_name)
-        found: click.Command = import_module(f"cubragg.cli.{cmd_name}").command
-        return found
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert the default command if the line begins with a flag."""
-        if args and args[0].startswith("-") and args[0] not in (*HELP_NAMES, *_VERSION_NAMES):
-            args = [self.default_command, *args]
-        return super().parse_args(ctx, args)
-
-    def resolve_command(self, ctx: click.Context, args: list[str]
-                        ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command; the error for an unknown word lists the commands and mentions ``view``."""
-        if self.get_command(ctx, args[0]) is None:
-            known = ", ".join(self.list_commands(ctx))
-            raise CommandLineError(f"got {args[0]!r} before any flag; a flag or one of {known} is accepted "
-                                   "('cubragg view FILE' shows an image)")
-        return super().resolve_command(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Convert errors of the user and of the system into one line; a bug keeps its traceback."""
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            raise CommandLineError(error.format_message()) from error
-        except ConfigError as error:
-            raise CommandLineError(str(error)) from error
-        except CubraggError as error:
-            raise RunError(str(error)) from error
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # Click exits silently when the reader of a pipe closed it
-                raise
-            raise RunError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
-        except MemoryError as error:
-            raise RunError("not enough memory for this run; use a smaller detector or reflection list") from error
-        except KeyboardInterrupt as error:
-            raise Interrupted(error, "no file was written.") from error
-
-
-def _print_version(ctx: click.Context, _: click.Parameter, requested: bool) -> None:
-    if requested and not ctx.resilient_parsing:
-        from cubragg.version import version
-
-        click.echo(f"cubragg {version()}")
-        ctx.exit()
-
-
-_EPILOG = """\b
-A line that begins with a flag runs simulate, so nanoBragg's command lines work unchanged:
-  cubragg -default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 -distance 100 -detpixels 1024
-
-'cubragg simulate -h' lists the flags."""
-
-
-@click.group(cls=DefaultGroup, context_settings={"help_option_names": list(HELP_NAMES), "max_content_width": 100},
-             epilog=_EPILOG)
-@click.option(*_VERSION_NAMES, is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
-              help="Print the version.")
-def cli() -> None:
-    """Simulate X-ray diffraction images of small crystals, as nanoBragg does."""
-
-
-@cli.command("simulate", cls=SimulateCommand, short_help="Render an image from nanoBragg's flags (the default).")
-def _simulate(line: Sequence[parser.Given]) -> None:
-    from cubragg.cli.simulate import run
-
-    run(line)
+from cubragg.cli.ending_signals import end_cleanly, ended_by, ignore_endings, status_of
+from cubragg.cli.standard_streams import StandardStreams
 
 
 def main() -> None:
-    """Entry point of the ``cubragg`` script."""
-    end_cleanly()
-    cli(prog_name="cubragg")
+    """Run the command line, and end the process with its exit status."""
+    streams = None
+    try:
+        end_cleanly()
+        streams = StandardStreams()
+        status = _run()
+    except KeyboardInterrupt as stop:  # before a command began
+        status = status_of(stop)
+        print(f"{ended_by(stop)}; no file was written.", file=sys.stderr)
+    ignore_endings()  # a signal in the last milliseconds would change the status of what is done
+    sys.exit(status if streams is None else streams.close(status))
+
+
+def _run() -> int:
+    from cubragg.cli.commands import cli
+
+    try:
+        cli(prog_name="cubragg")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0

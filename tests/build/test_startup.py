@@ -22,7 +22,7 @@ def loaded(code: str, folder: Path) -> set[str]:
 
 
 def command(line: str) -> str:
-    return (f"from cubragg.cli.main import cli\nsys.argv = ['cubragg', *{line.split()!r}]\n"
+    return (f"from cubragg.cli.commands import cli\nsys.argv = ['cubragg', *{line.split()!r}]\n"
             "try:\n    cli(prog_name='cubragg')\nexcept SystemExit as end:\n    assert not end.code")
 
 

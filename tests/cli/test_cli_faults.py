@@ -350,7 +350,7 @@ def test_a_series_that_is_terminated_keeps_its_whole_images(folder):
 #: A signal that comes while Python runs the callback of a weak reference, out of which no exception comes.
 IN_A_CALLBACK = """
 import os, signal, sys, time, weakref
-from cubragg.cli.exit_errors import Signalled, end_cleanly
+from cubragg.cli.ending_signals import Signalled, end_cleanly
 end_cleanly()
 class Thing: pass
 def callback(_):

@@ -283,7 +283,7 @@ def test_the_command_of_the_readme(folder):
 
 def test_a_float_image_needs_no_file_libraries(folder):
     """Start-up counts: fabio, Pillow and TOML wait until they are needed."""
-    code = ("import sys; from cubragg.cli.main import cli\n"
+    code = ("import sys; from cubragg.cli.commands import cli\n"
             f"cli({[*SMALL.split(), '-floatfile', 'a.bin', '--quiet']!r}, standalone_mode=False)\n"
             "sys.exit(bool({'fabio', 'PIL', 'tomli_w'} & set(sys.modules)))")
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)

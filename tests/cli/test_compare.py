@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from cubragg.cli import compare as module
 from cubragg.cli.build import build
 from cubragg.cli.c_line import c_arguments
-from cubragg.cli.main import cli
+from cubragg.cli.commands import cli
 from cubragg.cli.parser import parse
 from cubragg.io.images.cbf import MiniCbfHeader, write_cbf
 from cubragg.io.images.raw import write_float
@@ -232,7 +232,7 @@ def test_flags_for_the_c_program(tmp_path):
 
 def test_a_dump_is_handed_on(tmp_path):
     Path("a.hkl").write_text("0 0 1 5\n1 0 0 7\n-1 -1 -1 3\n")
-    from cubragg.cli.main import cli
+    from cubragg.cli.commands import cli
 
     done = CliRunner().invoke(cli, shlex.split("-cell 50 -hkl a.hkl -detpixels 9 -dump d.bin -floatfile x.bin --quiet"))
     assert done.exit_code == 0, done.output

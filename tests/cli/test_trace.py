@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cubragg.cli import trace as module
-from cubragg.cli.main import cli
+from cubragg.cli.commands import cli
 from support.messages import refused, states
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from click.testing import CliRunner, Result
 
-from cubragg.cli.main import cli
+from cubragg.cli.commands import cli
 
 #: A picture of 12 x 12 pixels in no time.
 SMALL = ("-default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 -distance 100 -pixel 0.5 -detpixels 12 "
