@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, CubraggWarning, FormatError
 
+TYPE_CHECKING = False  #: As in typing, whose import takes longer than all else here.
 if TYPE_CHECKING:
     from cubragg.crystallography.orientations import random_orientations
     from cubragg.experiment import (

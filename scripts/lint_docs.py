@@ -30,8 +30,8 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from cubragg.cli.exit_errors import CommandLineError
 from cubragg.cli.commands import cli
+from cubragg.cli.exit_errors import CommandLineError
 from cubragg.cli.parser import parse
 from cubragg.errors import CubraggError
 

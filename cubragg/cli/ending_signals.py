@@ -6,9 +6,12 @@ import functools
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
+
+TYPE_CHECKING = False  # importing typing would leave signals unhandled for 10 ms more
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
 
 #: Message for each signal that ends a run. SIGHUP is sent when a terminal closes; not every system has it.
 _ENDS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"} | (

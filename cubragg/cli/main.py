@@ -23,10 +23,15 @@ def main() -> None:
 
 
 def _run() -> int:
+    import click
+
     from cubragg.cli.commands import cli
 
     try:
-        cli(prog_name="cubragg")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    return 0
+        returned = cli.main(prog_name="cubragg", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort as error:  # Click's form of KeyboardInterrupt, if it comes outside of a command
+        raise error.__cause__ or KeyboardInterrupt from error
+    return returned if isinstance(returned, int) else 0

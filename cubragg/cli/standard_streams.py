@@ -6,7 +6,10 @@ import errno
 import io
 import os
 import sys
-from typing import Any, TextIO
+
+TYPE_CHECKING = False  # importing typing would leave signals unhandled for 10 ms more
+if TYPE_CHECKING:
+    from typing import Any, TextIO
 
 
 class _Descriptor(io.RawIOBase):
