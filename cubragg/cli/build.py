@@ -65,8 +65,8 @@ class Settings:
         How to render and how much to print.
     smv_flavor, cbf_convention, nxmx_type, tiff_type
         Header of SMV and CBF files, pixel type of NXmx and TIFF files.
-    images
-        Number of images; more than one is a rotation series.
+    images, overwrite
+        Number of images; more than one is a rotation series. Whether it may replace files with more images.
     style, picture
         Colours of the PNG picture; and the flag that made each picture setting (``rings``).
     printout, pixels
@@ -99,6 +99,7 @@ class Settings:
     nxmx_type: str = "uint32"
     tiff_type: str = "int32"
     images: int = 1
+    overwrite: bool = False
     verbose: bool = False
     printout: bool = False
     style: Style = field(default_factory=Style)

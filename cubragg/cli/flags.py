@@ -257,6 +257,7 @@ _OUTPUT = (
     _file("--geom", "its geometry, for CrystFEL", "output.geom"),
     _file("--cell-file", "its cell, for CrystFEL", "output.cell"),
     _file("--xds-inp", "XDS.INP for the image", "output.xds"),
+    _switch("--overwrite", "let a shorter series replace files of a longer one", "run.overwrite"),
     _switch("--all-outputs", "write the first four even if files are named", "run.all_outputs"),
     _switch("-nonoise", "no noise image", "run.noise", value=False),
     _switch("-nopgm", "no PGM picture", "run.pgm", value=False),

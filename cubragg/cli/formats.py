@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from cubragg.cli.build import Output, Settings
@@ -113,45 +113,6 @@ def warnings(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
     changed = obliqueness(plan.detector_panels)
     if changed:
         yield f"{', '.join(flags)}: {changed}"
-
-
-@contextmanager
-def series_writers(targets: Mapping[str, Output], settings: Settings, experiment: Experiment, plan: Plan,
-                   written: list[str]) -> Iterator[dict[str, Writer]]:
-    """Open the writers of files that hold all images of a run, by kind; add complete files to ``written``.
-
-    Ctrl-C keeps the images that were appended before it; an error leaves no file.
-
-    Raises
-    ------
-    CubraggError
-        Where a file cannot be written.
-    """
-    writers = {kind: writer_for(kind, target, settings, experiment, plan) for kind, target in targets.items()
-               if holds_series(kind, target)}
-    opened: list[str] = []
-    try:
-        for kind, writer in writers.items():
-            with naming_file(targets[kind]):
-                writer.open(targets[kind].path, settings.images, writer.pixel_type("counts").name)
-            opened.append(kind)
-        yield writers
-    except BaseException as error:
-        _close(writers, targets, opened, written, keep=isinstance(error, KeyboardInterrupt))
-        raise
-    _close(writers, targets, opened, written, keep=True)
-
-
-def _close(writers: Mapping[str, Writer], targets: Mapping[str, Output], opened: list[str], written: list[str], *,
-           keep: bool) -> None:
-    def close(kind: str) -> None:
-        with naming_file(targets[kind]):
-            if writers[kind].close(keep):
-                written.append(targets[kind].path)
-
-    with ExitStack() as stack:  # closes the others where one cannot be written
-        for kind in reversed(opened):
-            stack.callback(close, kind)
 
 
 @contextmanager

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+from cubragg.cli import formats
+from cubragg.detect.quantize import MAX_COUNT
 from cubragg.io.geometry.experiment_models import ExperimentModels, cell_of, models_of
 
 if TYPE_CHECKING:
-    from cubragg.cli.build import Job, Output
+    from cubragg.cli.build import Job, Output, Settings
 
 KINDS = ("expt", "geom", "cell", "xds")
-#: Image formats that other programs read, the best supported first.
-_READ = ("nxmx", "cbf", "noise", "int")
-_MAX_COUNT = {"nxmx": 2**31 - 1, "cbf": 2**31 - 1, "noise": 65535, "int": 65535}
-_XDS_DETECTORS = {"nxmx": "EIGER", "cbf": "PILATUS", "noise": "ADSC", "int": "ADSC"}
+#: Kinds of images that other programs read, the best supported first.
+_READ = ("nxmx", "cbf", "save", "noise", "int")
+#: Ending of an image file -> the detector whose files XDS reads like it.
+_XDS_DETECTORS = {".nxs": "EIGER", ".h5": "EIGER", ".cbf": "PILATUS", ".img": "ADSC"}
+_MAX_SMV = 2**16 - 1
 
 
-def texts(job: Job, targets: Mapping[str, Output]) -> dict[str, str]:
-    """Return the contents of the files of these kinds among ``targets``; of a series they describe the first image.
+class _Images(NamedTuple):
+    """The images that the files describe: the file of the first one (``None``: not written), the detector for XDS,
+    the largest count of a pixel, and whether one file holds all images."""
+
+    path: str | None = None
+    detector: str = "PILATUS"
+    highest: int = MAX_COUNT
+    whole: bool = False
+
+
+def texts(job: Job, targets: Mapping[str, Output], images: int | None = None) -> dict[str, str]:
+    """Return the contents of the files of these kinds among ``targets``, the files of the first image.
+
+    ``images`` is the number of images of a series that was ended; ``None``: all.
 
     Raises
     ------
@@ -34,10 +50,42 @@ def texts(job: Job, targets: Mapping[str, Output]) -> dict[str, str]:
     with job.replay.naming():
         models = models_of(job.experiment)
     if models.scan is not None:
-        models = replace(models, scan=replace(models.scan, images=job.settings.images))
-    shown = next((kind for kind in _READ if kind in targets), None)
-    image = targets[shown].path if shown else None
-    return {kind: _text(kind, targets[kind].provenance, models, shown, image) for kind in wanted}
+        models = replace(models, scan=replace(models.scan, images=images or job.settings.images))
+    images_ = _described(job.settings, targets)
+    return {kind: _text(kind, targets[kind].provenance, models, images_) for kind in wanted}
+
+
+def _described(settings: Settings, targets: Mapping[str, Output]) -> _Images:
+    for kind in (kind for kind in _READ if kind in targets):
+        path = targets[kind].path
+        ending = formats.ENDINGS.get(kind, ".img") or Path(path).suffix.lower()
+        if ending in _XDS_DETECTORS:
+            whole = formats.holds_series(kind, targets[kind])
+            return _Images(path, _XDS_DETECTORS[ending], _highest(ending, settings), whole)
+    return _Images()
+
+
+def _highest(ending: str, settings: Settings) -> int:
+    """Return the largest count that a file of this ending holds."""
+    from cubragg.io.images.nxmx import TYPES
+
+    if ending == ".img":
+        return _MAX_SMV
+    return MAX_COUNT if ending == ".cbf" else int(min(TYPES[settings.nxmx_type].highest, MAX_COUNT))
+
+
+def write(target: Output, text: str) -> None:
+    """Write a file of these kinds; names in it that are no UTF-8 keep their bytes.
+
+    Raises
+    ------
+    CubraggError
+        If it cannot be written.
+    """
+    from cubragg.io.files.atomic import write_bytes
+
+    with formats.naming_file(target):
+        write_bytes(target.path, text.encode("utf-8", "surrogateescape"))
 
 
 def warnings(job: Job, targets: Mapping[str, Output]) -> Iterator[str]:
@@ -48,16 +96,18 @@ def warnings(job: Job, targets: Mapping[str, Output]) -> Iterator[str]:
                "images as a single panel; --nxmx keeps the panels")
 
 
-def _text(kind: str, provenance: str, models: ExperimentModels, shown: str | None, image: str | None) -> str:
+def _text(kind: str, provenance: str, models: ExperimentModels, images: _Images) -> str:
     from cubragg.io.geometry import crystfel, expt_out, xds_inp
+    from cubragg.io.images.image_panels import trusted_of
 
-    highest = _MAX_COUNT.get(shown or "", 2**31 - 1)
     if kind == "expt":
-        return expt_out.expt_text(provenance, models, image=image, trusted=(-1.0, float(highest)))
+        return expt_out.expt_text(provenance, models, image=images.path, trusted=(-1.0, float(images.highest)))
     if kind == "geom":
-        return crystfel.geom_text(provenance, models, data=crystfel.NXMX_DATA if shown == "nxmx" else None)
+        return crystfel.geom_text(provenance, models, data=crystfel.NXMX_DATA if images.whole else None)
     if kind == "cell":
         assert models.crystal is not None
         return crystfel.cell_text(cell_of(models.crystal))
-    detector = _XDS_DETECTORS.get(shown or "", "PILATUS")
-    return xds_inp.xds_inp_text(provenance, models, xds_inp.Data(image, detector, 0, highest, shown == "nxmx"))
+    trusted = trusted_of(models.panels)
+    overload = images.highest if trusted is None else int(min(trusted[1], images.highest))
+    return xds_inp.xds_inp_text(provenance, models,
+                                xds_inp.Data(images.path, images.detector, 0, overload, images.whole))

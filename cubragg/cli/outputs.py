@@ -14,11 +14,14 @@ import numpy as np
 
 from cubragg.cli import formats, geometry_out
 from cubragg.cli.build import MARKS, Job, Output, Settings
+from cubragg.cli.earlier_files import check_no_shorter
 from cubragg.cli.flags import DEFAULT_NAMES, flag_for_field
+from cubragg.cli.run_figures import Conversion
 from cubragg.detect.nanobragg_images import int_image, int_scale, noise_image, pgm_image
 from cubragg.detect.noise import noise_counts
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import ConfigError, CubraggError, FormatError
+from cubragg.io.companions import companions
 
 if TYPE_CHECKING:
     from cubragg.engine.panel_loop import Progress
@@ -38,6 +41,8 @@ _AFFECTS = {
     "noise_rng": ("noise", "cbf", "nxmx", "tiff", "save"), "smv_flavor": ("int", "noise"), "cbf_convention": ("cbf",),
     "nxmx_type": ("nxmx",), "tiff_type": ("tiff",)}
 _NUMBERED = re.compile(r"(.*_)(\d{4,})(\.[^./]*)?")
+#: Largest number of files that one error lists.
+_MOST_PROBLEMS = 5
 #: Largest number of spots marked in a picture, the brightest ones.
 _MOST_SPOTS = 1000
 
@@ -102,13 +107,16 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
     Raises
     ------
     ConfigError
-        If two outputs, or an output and an input, are one file; counts for a file are not defined, or it cannot
-        describe the geometry; the name of the truth has no known ending; or a flag is for a picture that is
-        not written, or that cannot be drawn here.
+        If two outputs, or an output and an input or a file read along with it, are one file; a file has more images
+        than the run; counts for a file are not defined, or it cannot describe the geometry; the name of the truth has
+        no known ending; or a flag is for a picture that is not written, or that cannot be drawn here.
     CubraggError
-        If a file cannot be written.
+        If files cannot be written: all of them, each with the reason.
     """
-    uses = {os.path.realpath(source.path): f"{source.provenance} reads" for source in settings.inputs}
+    uses = {os.path.realpath(companion): f"{source.provenance} {source.path} may read" for source in settings.inputs
+            for companion in companions(source.path)}
+    uses |= {os.path.realpath(source.path): f"{source.provenance} reads" for source in settings.inputs}
+    problems: list[str] = []
     for target in all_targets(targets, settings.images):
         path = Path(target.path)
         special = path.exists() and not path.is_file() and not path.is_dir()
@@ -119,7 +127,13 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
         uses[real_path] = f"{target.provenance} writes"
         problem = _problem(path)
         if problem:
-            raise CubraggError(f"{target.provenance}: cannot write {target.path!r}: {problem}")
+            problems.append(f"{target.provenance}: cannot write {target.path!r}: {problem}")
+    if problems:
+        more = f"; and {len(problems) - _MOST_PROBLEMS} more" if len(problems) > _MOST_PROBLEMS else ""
+        raise CubraggError("; ".join(problems[:_MOST_PROBLEMS]) + more)
+    if not settings.overwrite:
+        check_no_shorter(targets, {kind: target for kind, target in numbered(targets, 1).items()
+                                   if target != targets[kind]}, settings.images)
     if "truth" in targets:
         _check_truth(*targets["truth"])
     if "png" in targets:
@@ -190,8 +204,8 @@ class ImageFiles:
         Called with the progress of the reflection table.
     written
         The files that are complete.
-    figures
-        Text for the summary about the conversion to counts.
+    conversion
+        Figures of the conversion to counts.
     """
 
     job: Job
@@ -200,35 +214,55 @@ class ImageFiles:
     series: Mapping[str, Writer] = field(default_factory=dict)
     progress: Progress | None = None
     written: list[str] = field(default_factory=list)
-    figures: dict[str, str] = field(default_factory=dict)
 
     def write(self, targets: dict[str, Output]) -> None:
-        """Write ``targets`` one after the other, each whole or not at all.
+        """Write the files that hold nothing but this image, one after the other, each whole or not at all.
 
         Raises
         ------
         CubraggError
-            Where a file cannot be written; those before it stay.
+            If the pixels of any of ``targets`` cannot be stored, before a file is written; or where a file cannot be
+            written, after those before it.
         """
+        self._prepare(targets)
         for kind in ("dump", "config", *_IMAGES, "truth"):
-            if kind not in targets or (self.number > 0 and kind in ("dump", "config")):
+            if kind not in targets or kind in self.series or (self.number > 0 and kind in ("dump", "config")):
                 continue
             path = targets[kind].path
             with formats.naming_file(targets[kind]):
                 if kind in formats.ENDINGS:
-                    self._write_format(kind, targets[kind])
+                    writer, pixels = self._stored.pop(kind)
+                    writer.open(path, 1, pixels.dtype.name)
+                    writer.append(pixels)
+                    writer.close()
                 else:
                     getattr(self, f"_write_{kind}")(path)
-            if kind not in self.series:  # complete with the last image only
-                self.written.append(path)
-        if self.number == 0:
-            for kind, text in geometry_out.texts(self.job, targets).items():
-                self._write_text(targets[kind], text)
+            self.written.append(path)
+
+    def append(self, targets: dict[str, Output]) -> None:
+        """Append this image to the files that hold all images, after `write`.
+
+        Raises
+        ------
+        CubraggError
+            Where a file cannot be written.
+        """
+        for kind in self.series:
+            writer, pixels = self._stored.pop(kind)
+            with formats.naming_file(targets[kind]):
+                writer.append(pixels)
+
+    def _prepare(self, targets: dict[str, Output]) -> None:
+        """Compute what takes long and what can be refused: pixels of image formats, and the reflection table."""
+        for kind in formats.ENDINGS:
+            if kind in targets:
+                self._stored[kind] = self._pixels_of(kind, targets[kind])
+        if "truth" in targets or "spots" in self.job.settings.picture:
+            len(self._truth)
 
     def __post_init__(self) -> None:
-        if self.job.settings.images > 1:
-            self.figures["of image"] = f"{self.number + 1} of {self.job.settings.images}"
-        self.figures["int scale"] = f"{self._int_scale:g}"
+        self._stored: dict[str, tuple[Writer, np.ndarray]] = {}
+        self.conversion = Conversion(self._int_scale)
 
     @cached_property
     def _int_scale(self) -> float:
@@ -245,7 +279,8 @@ class ImageFiles:
     @cached_property
     def _noisy(self) -> np.ndarray:
         settings, image = self.job.settings, self.image
-        self.figures["noise seed"] = f"{settings.seed}{' (drawn)' * settings.seed_drawn}, {settings.noise_rng}"
+        self.conversion.seed = settings.seed
+        self.conversion.generator = f"{' (drawn)' * settings.seed_drawn}, {settings.noise_rng}"
         return noise_counts(image.photons, image.plan.roi, settings.seed, settings.noise_rng, shot=self.number,
                             backend="numpy" if image.backend == "numpy" else "auto", threads=settings.threads)
 
@@ -255,8 +290,8 @@ class ImageFiles:
 
         return scene_of(self.image.experiment, self.image.plan)
 
-    def _write_format(self, kind: str, target: Output) -> None:
-        """Write a file of one of `formats.ENDINGS`: counts with noise, or photons times the scale if one is given."""
+    def _pixels_of(self, kind: str, target: Output) -> tuple[Writer, np.ndarray]:
+        """Return writer and pixels for one of `formats.ENDINGS`: counts with noise, or photons times a given scale."""
         settings = self.job.settings
         image = self.image
         writer = self.series.get(kind) or formats.writer_for(kind, target, settings, image.experiment, image.plan)
@@ -264,11 +299,7 @@ class ImageFiles:
         noisy = not settings.scale and pixel_type.name != "float32"
         pixels = stored_pixels(self._noisy if noisy else image.photons, pixel_type, writer.live,
                                scale=1.0 if noisy else settings.scale or 1.0, offset=writer.offset, where=target.path)
-        if kind not in self.series:
-            writer.open(target.path, 1, pixel_type.name)
-        writer.append(pixels)
-        if kind not in self.series:
-            writer.close()
+        return writer, pixels
 
     def _write_dump(self, path: str) -> None:
         from cubragg.io.reflections.fdump import write_fdump
@@ -276,13 +307,6 @@ class ImageFiles:
         factors = self.job.experiment.structure_factors
         assert factors.grid is not None
         write_fdump(path, factors.grid, factors.origin)
-
-    def _write_text(self, target: Output, text: str) -> None:
-        from cubragg.io.files.atomic import write_bytes
-
-        with formats.naming_file(target):
-            write_bytes(target.path, text.encode("utf-8"))
-        self.written.append(target.path)
 
     def _write_config(self, path: str) -> None:
         from cubragg.io.files.atomic import write_bytes
@@ -292,8 +316,7 @@ class ImageFiles:
     def _write_truth(self, path: str) -> None:
         from cubragg.io.reflections.write_reflection_table import write_reflection_table
 
-        count = len(self._truth)
-        self.figures["truth"] = f"{count} reflection{'s' * (count != 1)}"
+        self.conversion.reflections = len(self._truth)
         write_reflection_table(path, self._truth, self.number)
 
     def _write_float(self, path: str) -> None:
@@ -314,15 +337,15 @@ class ImageFiles:
         figures, settings = self.image.figures, self.job.settings
         gray, scale = pgm_image(self.image.photons, settings.pgm_scale, self._int_scale, figures.rmsd,
                                 self.image.plan.roi)
-        self.figures["pgm scale"] = f"{scale:g}"
+        self.conversion.pgm_scale = scale
         write_pgm(path, gray, scale)
 
     def _write_noise(self, path: str) -> None:
         from cubragg.io.images.smv import scene_header, write_smv
 
-        counts, photons, overloads = noise_image(self._noisy, self.job.settings.adc, self.image.plan.roi)
-        self.figures["noise"] = f"{photons:.0f} photons, {overloads} overload{'s' * (overloads != 1)}"
-        settings = self.job.settings
+        settings, conversion = self.job.settings, self.conversion
+        counts, conversion.noise_photons, conversion.overloads = noise_image(
+            self._noisy, settings.adc, self.image.plan.roi)
         write_smv(path, counts, scene_header(self._scene, settings.smv_flavor, 1.0, settings.adc))
 
     def _write_png(self, path: str) -> None:

@@ -14,7 +14,8 @@ from cubragg.cli import formats, geometry_out, named_detectors, outputs, summary
 from cubragg.cli.build import Job, build
 from cubragg.cli.exit_errors import Interrupted, one_line
 from cubragg.cli.parser import Given
-from cubragg.errors import ConfigError
+from cubragg.cli.series import Series
+from cubragg.errors import ConfigError, CubraggError
 from cubragg.plan.plan import Plan, make_plan
 from cubragg.run.render import simulate
 from cubragg.run.simulated_image import SimulatedImage
@@ -36,6 +37,13 @@ def run(line: Sequence[Given]) -> None:
     Interrupted
         At Ctrl-C, and at a signal that ends the run.
     """
+    try:
+        _run(line)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(stop, "no file was written.") from None
+
+
+def _run(line: Sequence[Given]) -> None:
     start = time.perf_counter()
     if named_detectors.wants_list(line):
         click.echo(named_detectors.table())
@@ -57,24 +65,28 @@ def run(line: Sequence[Given]) -> None:
             click.echo(provenance, err=True)
     _warn(job, shown, [*job.warnings, *geometry_out.warnings(job, targets), *plan.warnings,
                       *formats.warnings(targets, plan), *outputs.warnings(targets, job)])
-    written: list[str] = []
+    series = Series(job, plan, targets)
     try:
         for block in _traces(job, plan):
             click.echo(block)
-        with (job.replay.naming(), _progress(job) as bar,
-              formats.series_writers(targets, settings, job.experiment, plan, written) as series):
-            for number, image in enumerate(_images(job, plan, bar and partial(bar, "rendering"))):
+        first = None
+        with job.replay.naming(), _progress(job) as bar, series:
+            for image in _images(job, plan, bar and partial(bar, "rendering")):
+                first = first or image
                 _warn(job, shown, image.warnings)
-                files = outputs.ImageFiles(job, image, number, series, bar and partial(bar, "truth"), written)
-                files.write(targets if settings.images == 1 else outputs.numbered(targets, number + 1))
+                series.add(image, bar and partial(bar, "truth"))
+        assert first is not None  # a run has at least one image
+        if not settings.quiet:
+            seconds = time.perf_counter() - start
+            click.echo(summary.summary(first, series.figures, outputs.listed(series.written), seconds), err=True)
+            if settings.verbose:
+                click.echo(summary.rendering(first), err=True)
     except KeyboardInterrupt as stop:
-        done = f"{outputs.listed(written)} complete, no other file" if written else "no file"
-        raise Interrupted(stop, f"{done} was written.") from None
-    if not settings.quiet:
-        seconds = time.perf_counter() - start
-        click.echo(summary.summary(image, files.figures, outputs.listed(written), seconds), err=True)
-        if settings.verbose:
-            click.echo(summary.rendering(image), err=True)
+        raise Interrupted(stop, series.outcome()) from None
+    except (CubraggError, OSError, MemoryError):
+        if series.images > 1 and series.written:
+            click.echo(series.outcome(), err=True)
+        raise
 
 
 def _images(job: Job, plan: Plan, progress: Progress | None) -> Iterable[SimulatedImage]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cubragg import units
+from cubragg.cli.run_figures import ImageFigures, Row, image_rows
 from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.crystallography.vectors import Vector, norm
@@ -17,22 +18,22 @@ if TYPE_CHECKING:
     from cubragg.plan.plan import Plan
     from cubragg.run.simulated_image import SimulatedImage
 
-Row = tuple[str, str]
 _LABEL_WIDTH = 18
 _PANELS_LISTED = 8
 
 
-def summary(image: SimulatedImage, figures: Mapping[str, str], written: str, total_seconds: float) -> str:
-    """Return the summary of a run; ``figures`` are rows about the conversion to counts, ``written`` names the files."""
+def summary(image: SimulatedImage, figures: Sequence[ImageFigures], written: str, total_seconds: float) -> str:
+    """Return the summary of a run: its first image, figures of all images, and the names of the files."""
     experiment, plan = image.experiment, image.plan
+    seconds = sum(one.seconds for one in figures)
     sections: list[tuple[str, Iterable[Row]]] = [
         ("Detector", _detector(experiment, plan)),
         ("Crystal", _crystal(experiment, plan)),
         ("Beam", _beam(experiment, plan)),
-        ("Sampling", _sampling(experiment, plan)),
-        ("Image", [*_image(image), *figures.items()]),
+        ("Sampling", [*_sampling(experiment, plan), *_series(plan, len(figures))]),
+        ("Image" if len(figures) == 1 else "Images", image_rows(figures)),
         ("Run", [("semantics", experiment.semantics),
-                 ("backend", f"{image.backend} in {image.precision} precision, {image.seconds:.3g} s rendering, "
+                 ("backend", f"{image.backend} in {image.precision} precision, {seconds:.3g} s rendering, "
                              f"{total_seconds:.3g} s in all"),
                  ("files", written or "none")]),
     ]
@@ -180,6 +181,14 @@ def _beam(experiment: Experiment, plan: Plan) -> list[Row]:
             ("fluence", f"{plan.fluence:g} photons/m^2"), ("polarization", kahn)]
 
 
+def _series(plan: Plan, images: int) -> list[Row]:
+    """Return a row with the spindle angles of a series; that of ``phi`` is of its first image."""
+    if images == 1:
+        return []
+    start, width = units.deg_from_rad(plan.phi_angles[0]), units.deg_from_rad(plan.phi.width)
+    return [("series", f"{images} images from {_numbers(start)} to {_numbers(start + images * width)} deg")]
+
+
 def _sampling(experiment: Experiment, plan: Plan) -> list[Row]:
     sampling = experiment.sampling
     start, end = (units.deg_from_rad(angle) for angle in (plan.phi_angles[0], plan.phi_angles[0] + plan.phi.width))
@@ -197,13 +206,3 @@ def _sampling(experiment: Experiment, plan: Plan) -> list[Row]:
     if sampling.water_um > 0.0:
         rows.append(("water", f"cube of {sampling.water_um:g} um"))
     return rows
-
-
-def _image(image: SimulatedImage) -> list[Row]:
-    figures = image.figures
-    fast, slow = image.max_pixel
-    return [
-        ("max", f"{figures.max_photons:g} photons at {_mm(figures.max_fast_m, figures.max_slow_m)}, "
-                f"pixel {fast} {slow} (fast slow)"),
-        ("mean", f"{figures.mean:g}"), ("rms", f"{figures.rms:g}"), ("rmsd", f"{figures.rmsd:g}"),
-    ]

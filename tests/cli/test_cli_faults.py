@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -235,13 +236,40 @@ def test_write_protection_is_found_before_rendering(closed, what, run, folder, m
     refused(run(f"{SMALL} -floatfile {target}"), 1, "-floatfile", target, what, "protected")
 
 
-def test_counts_beyond_cbf_are_refused_and_the_float_image_stays(run, folder):
+def test_counts_beyond_cbf_are_refused_before_another_file_is_written(run, folder):
     assert run(f"{SMALL} -floatfile a.bin --quiet").exit_code == 0
     beyond = np.fromfile("a.bin", "<f4").astype(float) * 1e12 > 2**31 - 1
     slow, fast = divmod(int(beyond.argmax()), 12)
-    refused(run(f"{SMALL} -floatfile a.bin -cbffile b.cbf -scale 1e12 --quiet"), 1, "b.cbf",
+    refused(run(f"{SMALL} -floatfile c.bin -cbffile b.cbf -scale 1e12 --quiet"), 1, "b.cbf",
             f"{fast} fast, {slow} slow", "2147483647")
     assert [path.name for path in folder.iterdir()] == ["a.bin"]
+
+
+def test_outputs_are_refused_together(run, folder):
+    result = run(f"{SMALL} -floatfile no/a.bin -intfile b.img --nxmx none/s.h5 --quiet")
+    refused(result, 1, "-floatfile", "no/a.bin", "folder", "--nxmx", "none/s.h5", "folder")
+    many = run(f"{SMALL} -osc 1 --images 9 -floatfile no/a.bin --quiet")
+    refused(many, 1, "-floatfile", "no/a_0001.bin", "a_0005.bin", "4 more")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".ins", ".res", ".cif"])
+def test_files_that_are_read_along_are_protected(suffix, run, inputs):
+    beside = (inputs / "P1.hkl").with_suffix(suffix)
+    beside.write_text("TITL x\n")
+    refused(run(f"{SMALL} -hkl P1.hkl -floatfile P1{suffix}"), 2, "-floatfile", f"P1{suffix}", "-hkl", "P1.hkl")
+    assert beside.read_text() == "TITL x\n"
+
+
+def test_files_that_hdf5_links_to_are_protected(run, folder):
+    assert run(f"{SMALL} --nxmx data_1.h5 --quiet").exit_code == 0
+    shutil.copy("data_1.h5", "master.h5")
+    with h5py.File("master.h5", "r+") as file:
+        del file["entry/data/data"], file["entry/data/data_000001"]
+        file["entry/data/data"] = h5py.ExternalLink("data_1.h5", "entry/data/data")
+    line = "-default_F 100 -cell 100 -N 5 --quiet --from master.h5"
+    refused(run(f"{line} --nxmx data_1.h5"), 2, "--nxmx", "data_1.h5", "--from", "master.h5")
+    assert run(f"{line} -floatfile a.bin").exit_code == 0
 
 
 def test_a_backend_that_cannot_run(run, monkeypatch):

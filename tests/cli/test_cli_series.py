@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import fabio
 import h5py
@@ -13,6 +16,8 @@ import hdf5plugin  # noqa: F401  (registers the filter)
 import numpy as np
 import pytest
 
+import cubragg.io.images.raw
+import cubragg.io.images.smv
 import cubragg.run.batch
 from cubragg import render_series, simulate
 from cubragg.cli.build import build
@@ -65,7 +70,20 @@ def test_files_seeds_and_headers(run, folder, alone):
     files = result.stderr.splitlines()[-1].split(None, 1)[1]
     assert files.replace("/dev/null, ", "") == (
         "i.x_0001.img to i.x_0003.img, sub.d/n_0001 to sub.d/n_0003, s.h5")
-    assert "  of image          3 of 3" in result.stderr.splitlines()
+    lines = result.stderr.splitlines()
+    images = [alone(phi) for phi in (3, 5, 7)]
+    pixels = np.stack(images).astype(float)
+    brightest = int(np.argmax([image.max() for image in images])) + 1
+    assert "  images            3" in lines
+    assert "  series            3 images from 3 to 9 deg" in lines
+    assert f"  mean              {pixels.mean():g}" in lines
+    assert f"  rms               {np.sqrt((pixels**2).sum() / (pixels.size - 1)):g}" in lines
+    assert f"  rmsd              {np.sqrt(((pixels - pixels.mean())**2).sum() / (pixels.size - 1)):g}" in lines
+    assert any(line.startswith(f"  max               {pixels.max():g} photons at ")
+               and line.endswith(f" of image {brightest}") for line in lines)
+    counts = sum(noise_counts(image, (0, 11, 0, 11), seed).sum() for seed, image in enumerate(images, start=1))
+    assert any(line.startswith(f"  noise             {counts:.0f} photons, ") for line in lines)
+    assert "  noise seed        1 to 3 (first and last image), numpy" in lines
     for number, phi in enumerate((3, 5, 7), start=1):
         file = read_smv(f"sub.d/n_000{number}")
         assert (file.header["OSC_START"], file.header["OSC_RANGE"]) == (f"{phi}", "2")
@@ -180,17 +198,89 @@ def test_ctrl_c_leaves_whole_files(broken, run, folder, monkeypatch):
             yield image
 
     monkeypatch.setattr(cubragg.run.batch, "render_series", interrupted)
-    result = run(f"{SERIES} --nxmx s.h5 -floatfile f.bin")
+    result = run(f"{SERIES} --nxmx s.h5 -floatfile f.bin --expt s.expt --xds-inp XDS.INP")
     if broken == 1:
         assert result.exit_code == 130
         states(result.stderr.removesuffix("\n"), "Interrupted", "", "no file")
         assert list(folder.iterdir()) == []
         return
     assert result.exit_code == 130
-    states(result.stderr.removesuffix("\n"), "Interrupted", "f_0001.bin", "f_0002.bin", "s.h5", "complete")
-    assert sorted(path.name for path in folder.iterdir()) == ["f_0001.bin", "f_0002.bin", "s.h5"]
+    states(result.stderr.removesuffix("\n"), "Interrupted", "2 of 3 images", "f_0001.bin", "f_0002.bin", "s.h5",
+           "complete")
+    assert sorted(path.name for path in folder.iterdir()) == ["XDS.INP", "f_0001.bin", "f_0002.bin", "s.expt", "s.h5"]
+    assert described_images() == 2
+
+
+def described_images() -> int:
+    """The number of images on which s.h5, s.expt and XDS.INP agree."""
     with h5py.File("s.h5") as file:
-        assert file["entry/data/data"].shape == (2, 12, 12)
+        images = len(file["entry/data/data"])
+        assert len(file["entry/sample/transformations/omega"]) == images
+        assert file["entry/instrument/detector/detectorSpecific/nimages"][()] == images
+    scan, = json.loads(Path("s.expt").read_text())["scan"]
+    assert scan["image_range"] == [1, images]
+    assert f"DATA_RANGE= 1 {images} " in Path("XDS.INP").read_text()
+    return images
+
+
+@pytest.mark.parametrize("fails", ["write_float", "write_smv"])
+def test_an_error_in_a_series_keeps_the_images_that_are_done(fails, run, folder, monkeypatch):
+    """The third image meets a full disk, in its first or in its second file."""
+    module = cubragg.io.images.raw if fails == "write_float" else cubragg.io.images.smv
+    real, calls = getattr(module, fails), []
+
+    def full(path, *args):
+        calls.append(path)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        real(path, *args)
+
+    monkeypatch.setattr(module, fails, full)
+    result = run(f"{SERIES} --nxmx s.h5 -floatfile f.bin -noisefile n.img --expt s.expt --xds-inp XDS.INP")
+    outcome, error = result.stderr.splitlines()
+    assert result.exit_code == 1
+    states(outcome, "2 of 3 images", "", "f_0002.bin", "n_0002.img", "s.h5", "complete")
+    states(error.removeprefix("Error: "), "-floatfile" if fails == "write_float" else "-noisefile", "", "No space left")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "XDS.INP", "f_0001.bin", "f_0002.bin", "n_0001.img", "n_0002.img", "s.expt", "s.h5"]
+    assert described_images() == 2
+
+
+def test_a_shorter_series_replaces_a_longer_one_only_with_overwrite(run, folder, monkeypatch):
+    assert run(f"{SERIES} --nxmx s.h5 -floatfile f.bin --expt s.expt --xds-inp XDS.INP").exit_code == 0
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    shorter = SERIES.replace("--images 3", "--images 2")
+    refused(run(f"{shorter} --nxmx s.h5"), 2, "--nxmx", "s.h5", "3 images", "--overwrite")
+    refused(run(f"{SMALL} --nxmx s.h5"), 2, "--nxmx", "s.h5", "3 images", "--overwrite")
+    refused(run(f"{shorter} -floatfile f.bin"), 2, "-floatfile", "f_0001.bin", "f_0003.bin", "--overwrite")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert run(f"{SERIES} --nxmx s.h5 -floatfile f.bin").exit_code == 0
+    assert run(f"{shorter} --nxmx s.h5 --expt s.expt --xds-inp XDS.INP --overwrite").exit_code == 0
+    assert described_images() == 2
+
+    real = cubragg.run.batch.render_series
+
+    def interrupted(*args, **kwargs):
+        yield next(real(*args, **kwargs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cubragg.run.batch, "render_series", interrupted)
+    result = run(f"{shorter} --nxmx s.h5 --expt s.expt --xds-inp XDS.INP")
+    states(result.stderr.removesuffix("\n"), "Interrupted", "1 of 2 images", "s.h5", "earlier run", "2 images")
+    assert described_images() == 2
+
+
+@pytest.mark.parametrize(("line", "highest"), [
+    ("--nxmx s.h5 --nxmx-type uint16", 65533), ("--nxmx s.h5", 2**31 - 3), ("--save s.h5 --nxmx-type int32", 2**31 - 3),
+    ("-cbffile c.cbf", 2**31 - 1), ("-noisefile n.img", 65535), ("--save n.img", 65535)])
+def test_limits_are_those_of_the_file(line, highest, run):
+    assert run(f"{SERIES} {line} --expt s.expt --xds-inp XDS.INP").exit_code == 0
+    assert f"OVERLOAD= {highest}\n" in Path("XDS.INP").read_text()
+    detector, = json.loads(Path("s.expt").read_text())["detector"]
+    assert detector["panels"][0]["trusted_range"] == [-1.0, highest]
+    if "s.h5" in line:
+        with h5py.File("s.h5") as file:
+            assert file["entry/instrument/detector/saturation_value"][()] == highest
 
 
 @pytest.mark.requirement("AT-FMT-010")

@@ -23,7 +23,8 @@ def expt_text(where: str, models: ExperimentModels, *, image: str | None, truste
     """Return the experiment list of an image or a series, from models in the frame of DIALS (`frames.dials_rotation`).
 
     ``image`` is the file of the image, or of the first of a series; ``None``: no imageset. ``trusted`` is the range of
-    trusted counts (limits excluded) of panels without one. An image without rotation is a still: it has no goniometer,
+    trusted counts (limits excluded) of the file, which also limits that of a panel. An image without rotation is a
+    still: it has no goniometer,
     and its A matrix is rotated to the spindle angle of the image.
 
     Raises
@@ -61,11 +62,20 @@ def _document(where: str, models: ExperimentModels, image: str | None, trusted: 
     if a_matrix is not None:
         tables["crystal"] = _crystal(a_matrix)
     if image is not None:
+        _check_name(where, image)
         tables["imageset"] = _imageset(os.path.abspath(image), scan if rotating else None)
     kinds = ("imageset", "beam", "detector", "goniometer", "scan", "crystal", "profile", "scaling_model")
     return {"__id__": "ExperimentList",
             "experiment": [{"__id__": "Experiment", "identifier": "", **dict.fromkeys(tables, 0)}],
             **{kind: [tables[kind]] if kind in tables else [] for kind in kinds}}
+
+
+def _check_name(where: str, image: str) -> None:
+    try:
+        os.path.abspath(image).encode()
+    except UnicodeEncodeError:
+        raise FormatError(f"{where}: got the image {os.path.abspath(image)!r}, whose name is not UTF-8; a .expt file, "
+                          "which is JSON, needs a name in UTF-8") from None
 
 
 def _imageset(image: str, scan: ScanModel | None) -> dict[str, Any]:
@@ -87,7 +97,7 @@ def _panel(number: int, panel: Panel, trusted: tuple[float, float]) -> dict[str,
         "name": panel.name or f"panel{number}", "type": "SENSOR_PAD", "fast_axis": [*panel.fast],
         "slow_axis": [*panel.slow], "origin": [*panel.origin_mm], "raw_image_offset": [*panel.offset],
         "image_size": [panel.fast_pixels, panel.slow_pixels], "pixel_size": [*panel.pixel_mm],
-        "trusted_range": [*(panel.trusted or trusted)],
+        "trusted_range": [*trusted] if panel.trusted is None else [panel.trusted[0], min(panel.trusted[1], trusted[1])],
         "thickness": (panel.thickness_um or 0.0) / 1000.0 if absorbing else 0.0, "material": panel.material,
         "mu": 1000.0 / panel.attenuation_um if absorbing and panel.attenuation_um else 0.0, "identifier": "",
         "mask": [[f0, s0, f1, s1] for f0, f1, s0, s1 in gaps], "gain": 1.0, "pedestal": 0.0,

@@ -53,6 +53,18 @@ TYPES = {kind.name: kind for kind in (
     PixelType("uint16", 2**16 - 3, 2**16 - 1), PixelType("float32", float(np.finfo(np.float32).max), -1))}
 
 
+def image_count(path: Path | str) -> int:
+    """Return the number of images in an NXmx file; 0 for any other file."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            data = file.get("entry/data/data")
+            return len(data) if isinstance(data, h5py.Dataset) and data.ndim == 3 else 0
+    except (OSError, RuntimeError, KeyError, ValueError):  # any error of h5py
+        return 0
+
+
 class NxmxWriter:
     """Writer of a file to which images are appended; the file appears at the end of the ``with`` block.
 

@@ -14,6 +14,7 @@ from cubragg.crystallography.p1_grid import DISAGREEMENT, Merged, ReflectionGrid
 from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.structure_factors import StructureFactors
+from cubragg.io.companions import SHELX_PARAMETERS
 from cubragg.io.files.compression import start_of, unpacked
 from cubragg.io.reflections.columns import NEGATIVE_SIGMA, Column, Listed, left_out, select_column
 from cubragg.io.reflections.hkl import read_hkl
@@ -22,7 +23,6 @@ from cubragg.io.reflections.scalepack import is_scalepack
 #: Largest relative change of the cell's metric under the space group; more is an error in the file.
 MAX_MISFIT = 0.03
 _HEAD_BYTES = 8192
-_PARAMETERS = (".ins", ".res", ".cif")
 _XDS = (b"!FORMAT=XDS_ASCII", b"!OUTPUT_FILE=INTEGRATE")
 #: First words of lists without a unit cell, and the program that converts each.
 _WITHOUT_CELL = {b"CrystFEL reflection list": ("CrystFEL", "CrystFEL's get_hkl --output-format=mtz"),
@@ -127,7 +127,7 @@ def _looks_like_shelx(path: Path, head: list[str]) -> bool:
 
 def _parameters_beside(path: Path) -> Path | None:
     """The .ins, .res or .cif file with the name of ``path``, if there is one."""
-    beside = (path.with_suffix(suffix) for suffix in _PARAMETERS)
+    beside = (path.with_suffix(suffix) for suffix in SHELX_PARAMETERS)
     return next((one for one in beside if one.is_file() and one != path), None)
 
 
