@@ -10,7 +10,6 @@ import click
 
 from cubragg.cli.ending_signals import ended_by, status_of
 
-
 #: Longest message; of a longer one, which repeats what a file contains, the middle is left out.
 _LONGEST = 1500
 

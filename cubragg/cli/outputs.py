@@ -177,6 +177,11 @@ def warnings(targets: dict[str, Output], job: Job) -> Iterator[str]:
             yield f"{replay.provenance[f'run.{setting}']} has no effect: none of its files is written ({files})"
 
 
+def inode(path: str) -> int | None:
+    """Return the number of a file, which changes when it is replaced; ``None`` if there is no regular file."""
+    return os.stat(path).st_ino if os.path.isfile(path) else None
+
+
 def _problem(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
@@ -202,8 +207,8 @@ class ImageFiles:
         The open files that hold all images of the run, by kind.
     progress
         Called with the progress of the reflection table.
-    written
-        The files that are complete.
+    begun
+        The files that are complete or in work, and the inode of the file that was there before (``None``: none).
     conversion
         Figures of the conversion to counts.
     """
@@ -213,7 +218,7 @@ class ImageFiles:
     number: int = 0
     series: Mapping[str, Writer] = field(default_factory=dict)
     progress: Progress | None = None
-    written: list[str] = field(default_factory=list)
+    begun: dict[str, int | None] = field(default_factory=dict)
 
     def write(self, targets: dict[str, Output]) -> None:
         """Write the files that hold nothing but this image, one after the other, each whole or not at all.
@@ -229,6 +234,7 @@ class ImageFiles:
             if kind not in targets or kind in self.series or (self.number > 0 and kind in ("dump", "config")):
                 continue
             path = targets[kind].path
+            self.begun[path] = inode(path)
             with formats.naming_file(targets[kind]):
                 if kind in formats.ENDINGS:
                     writer, pixels = self._stored.pop(kind)
@@ -237,7 +243,6 @@ class ImageFiles:
                     writer.close()
                 else:
                     getattr(self, f"_write_{kind}")(path)
-            self.written.append(path)
 
     def append(self, targets: dict[str, Output]) -> None:
         """Append this image to the files that hold all images, after `write`.

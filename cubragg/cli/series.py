@@ -48,7 +48,7 @@ class Series:
         self._earlier: dict[str, int] = {}  # images in files of earlier runs that a shorter series must not replace
         self._writers: dict[str, Writer] = {}
         self._opened: list[str] = []
-        self._partial: list[str] = []  # files of the image in work
+        self._begun: dict[str, int | None] = {}  # files of the image in work; see `outputs.ImageFiles`
         self._appending = False
         self.done, self.written = 0, list[str]()
         self.figures: list[ImageFigures] = []
@@ -91,16 +91,16 @@ class Series:
             Where a file cannot be written.
         """
         targets = self._targets if self.images == 1 else outputs.numbered(self._targets, self.done + 1)
-        self._partial = []
-        files = outputs.ImageFiles(self._job, image, self.done, self._writers, progress, self._partial)
+        self._begun = {}
+        files = outputs.ImageFiles(self._job, image, self.done, self._writers, progress, self._begun)
         files.write(targets)
         with hold_signals():  # all or none of the files that hold all images have this one
             self._appending = True
             files.append(targets)
             self._appending = False
             self.done += 1
-            self.written += self._partial
-            self._partial = []
+            self.written += self._begun
+            self._begun = {}
         self.figures.append(figures_of(image, files.conversion))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -119,13 +119,13 @@ class Series:
 
     def _discard_partial(self) -> None:
         """Remove the files of the image in work; those of a run of one image stay, each whole."""
-        if self.images == 1:
-            self.written += self._partial
-            return
-        described = {self._targets[kind].path for kind in ("dump", "config") if kind in self._targets}
-        self.written += [path for path in self._partial if path in described]
-        for path in self._partial:
-            if path not in described and Path(path).is_file():
+        kept = [self._targets[kind].path for kind in ("dump", "config") if kind in self._targets]
+        for path, before in self._begun.items():
+            if outputs.inode(path) in (None, before):
+                continue  # not complete, so that an earlier file is still there
+            if self.images == 1 or path in kept:
+                self.written.append(path)
+            else:
                 Path(path).unlink()
 
     def _finish(self) -> None:

@@ -28,12 +28,14 @@ from typing import Any
 import numpy as np
 
 from cubragg.errors import BackendUnavailable, KernelBuildError
+from cubragg.work_folders import clear_abandoned, work_folder
 
 _COMPILERS = ("c++", "g++", "clang++")
 #: -ffast-math is left out, because it reorders sums. Fused multiply-adds are written explicitly in the kernels.
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp-simd", "-pthread", "-fno-math-errno",
          "-fno-trapping-math", "-fno-signed-zeros", "-ffp-contract=off")
 _LIBRARY, _CHECKSUM = "kernels.so", "sha256"
+_BROKEN = ".broken-"
 _ERROR = re.compile(r"^(?P<line>[^:\n]+:\d+)(?::\d+)?: (?:fatal )?error: (?P<what>.+)$", re.MULTILINE)
 _lock = threading.Lock()
 
@@ -142,20 +144,15 @@ def usable_cache() -> Path:
 
 @functools.cache
 def _private_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="cubragg-"))
-    _remove_at_exit(folder)
-    return folder
-
-
-def _remove_at_exit(folder: Path) -> None:
-    """Remove a folder when this process ends, and not when a forked child does."""
-    owner = os.getpid()
+    """A temporary folder, removed when this process ends, and not when a forked child does."""
+    folder, owner = Path(tempfile.mkdtemp(prefix="cubragg-")), os.getpid()
 
     def remove() -> None:
         if os.getpid() == owner:
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(remove)
+    return folder
 
 
 def _is_private(path: Path) -> bool:
@@ -218,13 +215,10 @@ def build(text: str, defines: Sequence[str], cache: Path | None = None) -> Path:
     cache = cache or usable_cache()
     final = cache / f"kernels-{key[:32]}"
     if not _is_complete(final):
-        fresh = Path(tempfile.mkdtemp(prefix=".build-", dir=cache))
-        try:
+        clear_abandoned(cache, _BROKEN)
+        with work_folder(cache, ".build-") as fresh:
             _compile(compiler, options, text, fresh)
             final = _moved(fresh, final)
-        finally:
-            if final != fresh:
-                shutil.rmtree(fresh, ignore_errors=True)
     return final / _LIBRARY
 
 
@@ -240,7 +234,7 @@ def _compile(compiler: Compiler, options: Sequence[str], text: str, folder: Path
 def _moved(fresh: Path, final: Path) -> Path:
     """Rename a finished folder to ``final`` and return its path.
 
-    It keeps its temporary name if other processes repeatedly write a broken folder ``final``.
+    It is copied to the private folder if other processes repeatedly write a broken folder ``final``.
     """
     for _ in range(3):
         try:
@@ -250,7 +244,7 @@ def _moved(fresh: Path, final: Path) -> Path:
             # It exists: another process was faster, or it is damaged.
             if _is_complete(final):
                 return final
-            broken = final.with_name(f".broken-{os.getpid()}-{threading.get_ident()}")
+            broken = final.with_name(f"{_BROKEN}{os.getpid()}-{threading.get_ident()}")
             try:
                 final.rename(broken)
             except OSError:
@@ -258,8 +252,7 @@ def _moved(fresh: Path, final: Path) -> Path:
             shutil.rmtree(broken, ignore_errors=True)
             if broken.exists() and not broken.is_dir():
                 broken.unlink()
-    _remove_at_exit(fresh)
-    return fresh
+    return Path(shutil.copytree(fresh, Path(tempfile.mkdtemp(dir=_private_folder())) / final.name))
 
 
 @functools.cache

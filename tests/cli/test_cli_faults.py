@@ -236,6 +236,7 @@ def test_write_protection_is_found_before_rendering(closed, what, run, folder, m
     refused(run(f"{SMALL} -floatfile {target}"), 1, "-floatfile", target, what, "protected")
 
 
+@pytest.mark.requirement("AT-CLI-012")
 def test_counts_beyond_cbf_are_refused_before_another_file_is_written(run, folder):
     assert run(f"{SMALL} -floatfile a.bin --quiet").exit_code == 0
     beyond = np.fromfile("a.bin", "<f4").astype(float) * 1e12 > 2**31 - 1
@@ -245,6 +246,7 @@ def test_counts_beyond_cbf_are_refused_before_another_file_is_written(run, folde
     assert [path.name for path in folder.iterdir()] == ["a.bin"]
 
 
+@pytest.mark.requirement("AT-CLI-012")
 def test_outputs_are_refused_together(run, folder):
     result = run(f"{SMALL} -floatfile no/a.bin -intfile b.img --nxmx none/s.h5 --quiet")
     refused(result, 1, "-floatfile", "no/a.bin", "folder", "--nxmx", "none/s.h5", "folder")
@@ -253,6 +255,7 @@ def test_outputs_are_refused_together(run, folder):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.requirement("AT-CLI-012")
 @pytest.mark.parametrize("suffix", [".ins", ".res", ".cif"])
 def test_files_that_are_read_along_are_protected(suffix, run, inputs):
     beside = (inputs / "P1.hkl").with_suffix(suffix)

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cubragg import work_folders
 from cubragg.io.files import atomic, held_signals
 from cubragg.io.files.atomic import atomic_path, require_size, write_bytes
 from cubragg.io.images.cbf import MiniCbfHeader, write_cbf
@@ -131,7 +132,7 @@ def test_any_interruption_leaves_nothing(tmp_path, error):
 
 def signalled_at(number: int, path: Path) -> bool:
     """Write a file, with a signal before line ``number`` of all that is run for it; whether there is such a line."""
-    files = {module.__file__ for module in (atomic, held_signals, contextlib, shutil)}
+    files = {module.__file__ for module in (atomic, held_signals, work_folders, contextlib, shutil)}
     lines = itertools.count(1)
 
     def on_line(frame, event, _):
@@ -170,6 +171,37 @@ def test_a_signal_at_any_moment_leaves_a_whole_file_or_none(tmp_path):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert stops == number - 1 > 50
+
+
+KILLED = """
+import os, signal, sys
+from cubragg.io.files.atomic import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"half")
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    print(temporary, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.requirement("AT-FMT-013")
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and locks")
+def test_the_next_run_clears_what_a_killed_one_left(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(atomic.__file__).parents[3])}
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a.bin"), "killed"], env=environment,
+                            check=False)
+    assert killed.returncode == -signal.SIGKILL
+    abandoned, = names(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "b.bin"), "alive"], env=environment,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as living:
+        folder = Path(living.stdout.readline().strip()).parent
+        assert names(tmp_path) == [folder.name] != [abandoned]
+        work_folders.clear_abandoned.cache_clear()
+        write_bytes(tmp_path / "c.bin", b"whole")  # the folder of a process that lives stays
+        assert names(tmp_path) == sorted([folder.name, "c.bin"])
+        living.communicate("")
+    assert names(tmp_path) == ["b.bin", "c.bin"]
 
 
 def test_error_without_a_number_is_reported(tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 from cubragg.io.files.held_signals import hold_signals
+from cubragg.work_folders import work_folder
 
 _PREFIX = ".cubragg-"
 
@@ -23,7 +24,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     The temporary file is in a new folder beside ``path`` and has the same name, with
     characters that are not allowed in the name of a CIF data block replaced by ``_``
     (fabio names the block of a CBF file after the file). After an exception nothing is
-    left behind and an earlier file is unchanged. A symbolic link is followed; to a
+    left behind and an earlier file is unchanged; what a killed process left is cleared by
+    the next that writes into the folder. A symbolic link is followed; to a
     device or a pipe the finished file is copied.
 
     Raises
@@ -37,7 +39,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         # A device has no folder to rename in, and renaming over it would remove it.
         special = given.exists() and not given.is_file()
         target = given if special else Path(os.path.realpath(given))
-        with _new_folder(Path(gettempdir()) if special else target.parent) as folder:
+        with work_folder(Path(gettempdir()) if special else target.parent, _PREFIX, _remove) as folder:
             temporary = folder / re.sub(r"[^\w.+-]", "_", given.name, flags=re.ASCII)
             yield temporary
             if special:
@@ -51,25 +53,6 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         if not _concerns(error, given):
             raise
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), os.fspath(path)) from error
-
-
-@contextmanager
-def _new_folder(parent: Path) -> Iterator[Path]:
-    """A folder that is removed at the end, wherever in between a signal becomes an exception.
-
-    `tempfile.TemporaryDirectory` leaves its folder where that happens while it makes or removes it. Here the name is
-    known before the folder is made, and a removal that is cut short is done again.
-    """
-    folder = parent / f"{_PREFIX}{os.urandom(8).hex()}"
-    try:
-        try:
-            folder.mkdir(0o700)
-            yield folder
-        finally:
-            _remove(folder)
-    except BaseException:
-        _remove(folder)
-        raise
 
 
 def _remove(folder: Path) -> None:
