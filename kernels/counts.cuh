@@ -25,6 +25,6 @@ DEVICE PixelRange row_of_region(const CountsParams &p, int row)
 
 // A count as the pixel type of the image; integers are limited to 2^31 - 1.
 DEVICE void store(double count, double &pixel) { pixel = count; }
-DEVICE void store(double count, int &pixel) { pixel = count < 2147483647.0 ? (int)count : 2147483647; }
+DEVICE void store(double count, int &pixel) { pixel = (int)(count < 2147483647.0 ? count : 2147483647.0); }
 
 #endif

@@ -7,6 +7,10 @@
 #include "portable.cuh"
 
 #define PHILOX_ROUNDS 10
+#define PHILOX_MULTIPLIER_FIRST 0xD2511F53u
+#define PHILOX_MULTIPLIER_SECOND 0xCD9E8D57u
+#define PHILOX_WEYL_LOW 0x9E3779B9u
+#define PHILOX_WEYL_HIGH 0xBB67AE85u
 #define OWN_BLOCK 0x80000000u
 
 // What all random numbers of an effect in an image have in common.
@@ -22,13 +26,13 @@ DEVICE void philox(WORD &a, WORD &b, WORD &c, WORD &d, unsigned low, unsigned hi
 {
     UNROLL
     for (int round = 0; round < PHILOX_ROUNDS; ++round) {
-        const unsigned long long first = 0xD2511F53ull * (unsigned)a, second = 0xCD9E8D57ull * (unsigned)c;
+        const unsigned long long first = (unsigned long long)PHILOX_MULTIPLIER_FIRST * (unsigned)a, second = (unsigned long long)PHILOX_MULTIPLIER_SECOND * (unsigned)c;
         a = (WORD)(second >> 32) ^ b ^ low;
         b = (WORD)second;
         c = (WORD)(first >> 32) ^ d ^ high;
         d = (WORD)first;
-        low += 0x9E3779B9u;
-        high += 0xBB67AE85u;
+        low += PHILOX_WEYL_LOW;
+        high += PHILOX_WEYL_HIGH;
     }
 }
 

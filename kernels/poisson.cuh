@@ -27,7 +27,7 @@
 // S(k) is below 2^-46 S(0) from this k on.
 #define LAST_STEP 79
 
-// 1 / k, and the sum of the terms in 1/k, 1/k^3, ... of ln k!, 0 <= k < 16.
+// 1 / k.
 CONSTANT_TABLE double INVERSE[LAST_STEP + 1] = {
     0.0, 1.0 / 1, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5, 1.0 / 6, 1.0 / 7, 1.0 / 8, 1.0 / 9, 1.0 / 10, 1.0 / 11, 1.0 / 12,
     1.0 / 13, 1.0 / 14, 1.0 / 15, 1.0 / 16, 1.0 / 17, 1.0 / 18, 1.0 / 19, 1.0 / 20, 1.0 / 21, 1.0 / 22, 1.0 / 23,
@@ -37,28 +37,29 @@ CONSTANT_TABLE double INVERSE[LAST_STEP + 1] = {
     1.0 / 57, 1.0 / 58, 1.0 / 59, 1.0 / 60, 1.0 / 61, 1.0 / 62, 1.0 / 63, 1.0 / 64, 1.0 / 65, 1.0 / 66, 1.0 / 67,
     1.0 / 68, 1.0 / 69, 1.0 / 70, 1.0 / 71, 1.0 / 72, 1.0 / 73, 1.0 / 74, 1.0 / 75, 1.0 / 76, 1.0 / 77, 1.0 / 78,
     1.0 / 79};
-CONSTANT_TABLE double STIRLING[16] = {
-    0.0, 0.08106146679532726, 0.0413406959554093, 0.02767792568499834, 0.020790672103765093, 0.016644691189821193,
-    0.013876128823070748, 0.01189670994589177, 0.010411265261972096, 0.009255462182712733, 0.00833056343336287,
-    0.007573675487951841, 0.00694284010720953, 0.006408994188004207, 0.0059513701127588475, 0.005554733551962801};
 
 // The mean that is used: 0 for negative ones, LARGEST_MEAN for larger ones and NaN.
 DEVICE double usable_mean(double mean)
 {
-    return mean <= LARGEST_MEAN ? (mean > 0.0 ? mean : 0.0) : LARGEST_MEAN;
+    const double limited = mean < LARGEST_MEAN ? mean : LARGEST_MEAN;
+    return limited > 0.0 ? limited : 0.0;
 }
 
 // Search
 
 // p(k) and S(k).
-struct Tail { double term, above; };
+template <typename T> struct Tail { T term, above; };
 
-// k = 0, for means below 700: exp(-mean) and 1 - exp(-mean), both with a relative error of 1e-15.
-DEVICE Tail first_tail(double mean)
+// 1.5 2^52: added to a number below 2^51, it rounds it to a whole number in the last bits.
+#define WHOLE 6755399441055744.0
+
+// k = 0, for means below 700: exp(-mean) and 1 - exp(-mean), both with a relative error of 1e-15. T is double or a vector
+// of them.
+template <typename T> DEVICE Tail<T> first_tail(T mean)
 {
-    const double n = rint_(mean * -1.4426950408889634);
-    const double r = (-mean - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
-    double e = r * (1.0 / 6227020800.0) + 1.0 / 479001600.0;
+    const T shifted = mean * -1.4426950408889634 + WHOLE, n = shifted - WHOLE;
+    const T r = (-mean - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
+    T e = r * (1.0 / 6227020800.0) + 1.0 / 479001600.0;
     e = r * e + 1.0 / 39916800.0;
     e = r * e + 1.0 / 3628800.0;
     e = r * e + 1.0 / 362880.0;
@@ -70,29 +71,29 @@ DEVICE Tail first_tail(double mean)
     e = r * e + 1.0 / 6.0;
     e = r * e + 0.5;
     e = (r * r) * e + r;
-    const double power = double_of_bits((long long)((int)n + 1023) << 52);
-    const double scaled = power * e;
+    const T power = double_of_bits((bits_of_double(shifted) + 1023) << 52);  // 2^n
+    const T scaled = power * e;
     return {power + scaled, (1.0 - power) - scaled};
 }
 
 // From k - 1 to k.
-DEVICE void next_tail(Tail &tail, double mean, int k)
+template <typename T> DEVICE void next_tail(Tail<T> &tail, T mean, int k)
 {
     tail.term *= mean * INVERSE[k];
     tail.above -= tail.term;
 }
 
 // v, or the smallest v for which rounding errors of S(k), at most 2^-47 S(0), do not matter.
-DEVICE double searched_deviate(double v, double first_above)
+template <typename T> DEVICE T searched_deviate(T v, T first_above)
 {
-    const double least = first_above * TWO_TO_MINUS_46;
+    const T least = first_above * TWO_TO_MINUS_46;
     return v < least ? least : v;
 }
 
 // The number of S(k) above v. It is the count if the smallest of them, `nearest`, is above all v that the word leaves.
 DEVICE int search(double mean, double v, double &nearest)
 {
-    Tail tail = first_tail(mean);
+    Tail<double> tail = first_tail(mean);
     v = searched_deviate(v, tail.above);
     nearest = 1.0;
     int count = 0;
@@ -108,10 +109,11 @@ DEVICE int search(double mean, double v, double &nearest)
 // ln x of a normal number: x = 2^n m with m between 1/sqrt(2) and sqrt(2), ln m = 2 atanh((m - 1) / (m + 1)).
 DEVICE double logarithm(double x)
 {
-    const long long bits = bits_of_double(x);
+    // A shift of signed numbers of 64 bits is no instruction of AVX2.
+    const unsigned long long bits = (unsigned long long)bits_of_double(x);
     // The exponent as the last bits of 2^52.
-    const double exponent = double_of_bits(0x4330000000000000ll | bits >> 52) - 4503599627371519.0;
-    const double fraction = double_of_bits((bits & 0x000fffffffffffffll) | 0x3ff0000000000000ll);
+    const double exponent = double_of_bits((long long)(0x4330000000000000ull | bits >> 52)) - 4503599627371519.0;
+    const double fraction = double_of_bits((long long)((bits & 0x000fffffffffffffull) | 0x3ff0000000000000ull));
     const bool high = fraction > 1.4142135623730951;
     const double m = high ? fraction * 0.5 : fraction, n = high ? exponent + 1.0 : exponent;
     const double s = (m - 1.0) / (m + 1.0), z = s * s;
@@ -129,16 +131,26 @@ DEVICE double logarithm(double x)
     return n * 6.93147180369123816490e-01 + (2.0 * s + small);
 }
 
-// ln k! - (k ln k - k + ln(2 pi k) / 2), 0 for k = 0.
+// ln k! - (k ln k - k + ln(2 pi k) / 2), 0 for k = 0. A table of the first ones would be a gather on vectors.
 DEVICE double stirling(double k)
 {
-    const bool tabulated = k < 16.0;
-    const double r = 1.0 / (tabulated ? 16.0 : k), z = r * r;
-    double s = z * (1.0 / 1188.0) - 1.0 / 1680.0;
+    const double r = 1.0 / (k < 8.0 ? 8.0 : k), z = r * r;
+    double s = z * (-3617.0 / 122400.0) + 1.0 / 156.0;
+    s = z * s - 691.0 / 360360.0;
+    s = z * s + 1.0 / 1188.0;
+    s = z * s - 1.0 / 1680.0;
     s = z * s + 1.0 / 1260.0;
     s = z * s - 1.0 / 360.0;
     s = z * s + 1.0 / 12.0;
-    return tabulated ? STIRLING[(int)(tabulated ? k : 0.0)] : s * r;
+    s *= r;
+    s = k == 7.0 ? 0.01189670994589177 : s;
+    s = k == 6.0 ? 0.013876128823070748 : s;
+    s = k == 5.0 ? 0.016644691189821193 : s;
+    s = k == 4.0 ? 0.020790672103765093 : s;
+    s = k == 3.0 ? 0.02767792568499834 : s;
+    s = k == 2.0 ? 0.0413406959554093 : s;
+    s = k == 1.0 ? 0.08106146679532726 : s;
+    return k == 0.0 ? 0.0 : s;
 }
 
 // k ln(k / mean) - (k - mean).

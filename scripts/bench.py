@@ -5,9 +5,9 @@
     python scripts/bench.py --suite [--quick] [--only W1 pixels ...] [--threads 1 2] [--out FOLDER] [--name NAME]
 
 The first prints a table of named workloads. The second is the benchmark that is published: images, a
-batch of stills, growth of the cost, structure factors, rules; it writes JSON (after each step: started again, it goes
-on), Markdown and plots. NB_C_BIN names the C program, NB_TORCH the command of the PyTorch port, NB_CUDA_BIN that of
-nanoBraggCUDA.
+batch of stills, growth of the cost, structure factors, counts, rules; it writes JSON (after each step: started again,
+it goes on), Markdown and plots. NB_C_BIN names the C program, NB_TORCH the command of the PyTorch port, NB_CUDA_BIN
+that of nanoBraggCUDA.
 
 Every run is a process of its own, the programs in turn; a ratio comes from runs of one round, so that a machine
 that changes its speed does not enter.

@@ -18,10 +18,8 @@ SEARCH_BELOW = 24.0
 LARGEST_MEAN = 1e18
 _LN_2 = (6.93147180369123816490e-01, 1.90821492927058770002e-10)
 _LEAST_DEVIATE = 2.0**-46
-_STIRLING = np.array([
-    0.0, 0.08106146679532726, 0.0413406959554093, 0.02767792568499834, 0.020790672103765093, 0.016644691189821193,
-    0.013876128823070748, 0.01189670994589177, 0.010411265261972096, 0.009255462182712733, 0.00833056343336287,
-    0.007573675487951841, 0.00694284010720953, 0.006408994188004207, 0.0059513701127588475, 0.005554733551962801])
+_STIRLING = np.array([0.0, 0.08106146679532726, 0.0413406959554093, 0.02767792568499834, 0.020790672103765093,
+                      0.016644691189821193, 0.013876128823070748, 0.01189670994589177])
 
 
 class RandomStream(NamedTuple):
@@ -172,11 +170,10 @@ def logarithm(x: np.ndarray) -> np.ndarray:
 
 def stirling(k: np.ndarray) -> np.ndarray:
     """ln k! - (k ln k - k + ln(2 pi k) / 2) of whole numbers; 0 for 0."""
-    tabulated = k < 16.0
-    r = 1.0 / np.where(tabulated, 16.0, k)
-    z = r * r
-    s = _polynomial(z, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
-    return np.where(tabulated, _STIRLING[np.where(tabulated, k, 0.0).astype(np.intp)], s * r)
+    small = k < 8.0
+    r = 1.0 / np.where(small, 8.0, k)
+    s = _polynomial(r * r, -3617 / 122400, 1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12) * r
+    return np.where(small, _STIRLING[np.where(small, k, 0.0).astype(np.intp)], s)
 
 
 def deviance(k: np.ndarray, mean: np.ndarray) -> np.ndarray:

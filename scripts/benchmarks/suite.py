@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import factors, machine, measure
+from benchmarks import counts, factors, machine, measure
 from benchmarks.measure import Variant
 from benchmarks.workloads import Sweep, stills, sweeps, workloads
 
@@ -49,7 +49,7 @@ class Job(NamedTuple):
 
 def names() -> list[str]:
     """Everything that ``only`` may name."""
-    return [*IMAGES, "stills", *(sweep.name for sweep in sweeps()), "factors"]
+    return [*IMAGES, "stills", *(sweep.name for sweep in sweeps()), "factors", "counts"]
 
 
 def jobs(options: Options, programs: dict[str, list[str]]) -> Iterator[Job]:
@@ -73,6 +73,8 @@ def jobs(options: Options, programs: dict[str, list[str]]) -> Iterator[Job]:
                 yield Job(f"{sweep.name}, {variant.name}", partial(_sweep, sweep, variant, options))
     if "factors" in wanted:
         yield Job("factors", partial(factors.rows, options.runs, options.quick))
+    if "counts" in wanted:
+        yield Job("counts", partial(counts.rows, options.runs, options.quick))
 
 
 def _variants(options: Options) -> list[Variant]:

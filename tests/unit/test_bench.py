@@ -271,7 +271,7 @@ def quick(tmp_path_factory):
         patch.setenv("NB_CUDA_BIN", "false")
         patch.delenv("NB_TORCH", raising=False)
         bench.main(["--suite", "--quick", "--cull", "0", "--backends", "numpy", "--only", "W1", "stills", "domains",
-                    "samples", "factors", "--out", str(folder), "--name", "quick"])
+                    "samples", "factors", "counts", "--out", str(folder), "--name", "quick"])
     json_path, = folder.glob("*-quick.json")
     return json.loads(json_path.read_text()), json_path.with_suffix(".md").read_text(), folder
 
@@ -302,7 +302,7 @@ def near(cell: str, value: float, digits: float = 0.006) -> bool:
 def test_quick_run(quick):
     document, text, _ = quick
     rows = suite.rows_of(document)
-    assert [row["workload"] for row in rows] == ["W1", "stills", "samples", "domains", "list", "model"]
+    assert [row["workload"] for row in rows] == ["W1", "stills", "samples", "domains", "list", "model", "0.01"]
     assert not any("failed" in row for row in rows)
     assert all(row["programs"]["nanoBraggCUDA"] == {"failed": "exit status 1"} for row in rows[:2])
     assert [rule["rule"] for rule in document["rules"]] == [
@@ -317,11 +317,11 @@ def test_quick_run(quick):
         assert row["flags"] in text
 
 
-@pytest.mark.requirement("AT-PERF-008", "AT-PERF-009")
+@pytest.mark.requirement("AT-PERF-008", "AT-PERF-009", "AT-PERF-010")
 def test_markdown_and_json_agree(quick):
     document, text, _ = quick
-    image, batch, samples, domains, *factors = suite.rows_of(document)
-    image_lines, batch_lines, samples_lines, domains_lines, factor_lines, rule_lines = tables(text)
+    image, batch, samples, domains, *factors, counts = suite.rows_of(document)
+    image_lines, batch_lines, samples_lines, domains_lines, factor_lines, count_lines, rule_lines = tables(text)
     line, = image_lines
     assert [line["workload"], line["backend"], line["threads"]] == ["W1", "numpy", "1"]
     for title, key in (("set-up s", "setup_s"), ("write s", "write_s"), ("process s", "process_s")):
@@ -346,6 +346,12 @@ def test_markdown_and_json_agree(quick):
         assert near(line["seconds"].split()[0], row["seconds"]["median"])
         assert line["holds"] == ("yes" if row["holds"] else "NO")
         assert near(line["process s"], row["process_s"])
+    line, = count_lines
+    assert (line["mean"], line["instructions"], line["at least"]) == ("0.01", "native", "3")
+    for title, key in (("ns", "ns"), ("NumPy ns", "numpy_ns"), ("NumPy / this", "ratio")):
+        spread = counts[key]
+        assert numbers(line[title]) == pytest.approx([spread["median"], spread["min"], spread["max"]], rel=0.006)
+    assert line["holds"] == ("yes" if counts["holds"] else "NO")
     for rule, line in zip(document["rules"], rule_lines, strict=True):
         assert line["rule"] == rule["rule"]
         assert near(line["ratio"].split()[0], rule["ratio"]["median"])
