@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Parameters of `structure_factors` and the options that set them.
 _FLAGS = {"dmin": "--dmin", "wavelength_A": "-lambda", "k_sol": "--k-sol", "b_sol": "--b-sol",
-          "space_group": "--space-group"}
+          "space_group": "--space-group", "anomalous": "--anomalous"}
 
 
 class Options(NamedTuple):
@@ -30,6 +30,8 @@ class Options(NamedTuple):
     wavelength_A: float | None
     energy_eV: float | None
     no_anomalous: bool
+    anomalous: tuple[tuple[str, float, float], ...]
+    anomalous_file: str | None
     k_sol: float | None
     b_sol: float | None
     no_solvent: bool
@@ -46,10 +48,12 @@ class Options(NamedTuple):
             Naming the option.
         """
         given = {"-lambda": self.wavelength_A is not None, "-energy": self.energy_eV is not None,
-                 "--no-anomalous": self.no_anomalous, "--no-solvent": self.no_solvent,
+                 "--no-anomalous": self.no_anomalous, "--anomalous": bool(self.anomalous),
+                 "--anomalous-file": self.anomalous_file is not None, "--no-solvent": self.no_solvent,
                  "--k-sol": self.k_sol is not None, "--b-sol": self.b_sol is not None}
         for one, other in (("-energy", "-lambda"), ("--no-solvent", "--k-sol"), ("--no-solvent", "--b-sol"),
-                           ("--no-anomalous", "-lambda"), ("--no-anomalous", "-energy")):
+                           ("--no-anomalous", "-lambda"), ("--no-anomalous", "-energy"),
+                           ("--no-anomalous", "--anomalous"), ("--no-anomalous", "--anomalous-file")):
             if given[one] and given[other]:
                 raise ConfigError(one, f"got {other} as well; one of them is accepted")
         if self.energy_eV is not None and not 0.0 < self.energy_eV < float("inf"):
@@ -82,6 +86,9 @@ def sf(model_path: str, options: Options) -> None:
     if os.path.realpath(options.output) == os.path.realpath(model_path):
         raise ConfigError("-o", f"got {options.output!r}, which is MODEL itself; every file needs its own name")
     factors = _factors(model_path, options)
+    if not options.quiet:
+        for warning in factors.warnings:
+            click.echo(f"warning: {warning}", err=True)
     try:
         count = write_factors(options.output, factors)
     except OSError as error:
@@ -101,7 +108,7 @@ def _factors(path: str, options: Options) -> ModelFactors:
             for warning in model.warnings:
                 click.echo(f"warning: {one_line(warning)}", err=True)
         return structure_factors(model, options.dmin_A, wavelength_A=options.wavelength,
-                                 anomalous=not options.no_anomalous,
+                                 anomalous=not options.no_anomalous, anomalous_values=_anomalous_values(options),
                                  k_sol=0.0 if options.no_solvent else options.k_sol,
                                  b_sol=B_SOL if options.b_sol is None else options.b_sol,
                                  direct=options.direct or None)
@@ -109,11 +116,26 @@ def _factors(path: str, options: Options) -> ModelFactors:
         raise ConfigError(_FLAGS.get(error.where, error.where), error.what) from None
 
 
+def _anomalous_values(options: Options) -> dict[str, tuple[float, float]]:
+    """Return f' and f'' by element, of --anomalous and --anomalous-file; the option replaces lines of the file."""
+    from cubragg.io.dispersion_file import element_symbol, read_dispersion
+
+    values = {}
+    if options.anomalous_file is not None:
+        with reading(InputFile(options.anomalous_file, "--anomalous-file")):
+            values = read_dispersion(options.anomalous_file)
+    return {**values, **{element_symbol("--anomalous", name): (first, second)
+                         for name, first, second in options.anomalous}}
+
+
 def summary(factors: ModelFactors, path: str, count: int, seconds: float) -> str:
     """Return a summary of the calculation, in lines for stderr."""
     model = factors.model
     cell = " ".join(f"{number:g}" for number in model.cell)
-    dispersion = f"f', f'' at {factors.wavelength_A:.5g} A" if factors.anomalous else "no f', f''"
+    dispersion = "no f', f''"
+    if factors.anomalous:
+        dispersion = f"f', f'' at {factors.wavelength_A:.5g} A: " + ", ".join(
+            f"{name} {one.first:.3f} {one.second:.3f}" for name, one in sorted(factors.dispersion.items()))
     solvent = (f"{factors.k_sol:g} electrons/A^3, B {factors.b_sol:g} A^2, {factors.solvent_fraction:.1%} of the cell"
                if factors.k_sol > 0.0 else "none")
     rows = [("structure", f"{model.path}, {model.model.count_atom_sites()} atoms"),
@@ -129,7 +151,8 @@ def summary(factors: ModelFactors, path: str, count: int, seconds: float) -> str
 _NOTES = """The .hkl file contains every reflection in P1 with its own Friedel mate, absences as 0, and no cell: give
 -cell to simulate. The .mtz file contains the cell, with FC and PHIC, or F(+), PHI(+), F(-), PHI(-) if there is f''.
 
-f0 is that of neutral atoms (International Tables C, 6.1.1.4), f' and f'' after Cromer and Liberman. Hydrogens are
+f0 is that of neutral atoms (International Tables C, 6.1.1.4), f' and f'' after Cromer and Liberman, with edges as wide
+as their core holes; a warning gives the distance of an edge within 20 eV. Hydrogens are
 included if the file contains them, and are not added. Options may have one dash or two; -wave and -wavelength are
 -lambda.
 
@@ -149,6 +172,9 @@ Exit status: 0, 1 if the run failed or a file cannot be read, 2 for an error in 
 @click.option("-energy", "energy_eV", cls=FlagOption, type=float, metavar="<eV>",
               help="Photon energy, instead of -lambda.")
 @click.option("--no-anomalous", cls=FlagOption, is_flag=True, help="Omit f' and f''.")
+@click.option("--anomalous", cls=FlagOption, type=(str, float, float), multiple=True, metavar="<element f' f''>",
+              help="f' and f'' of an element, as measured; may be repeated.")
+@click.option("--anomalous-file", cls=FlagOption, metavar="<file>", help="The same, lines of element, f' and f''.")
 @click.option("--k-sol", cls=FlagOption, type=float, metavar="<electrons/A^3>",
               help="Density of bulk solvent.  [0.35 for PDB and mmCIF, else 0]")
 @click.option("--b-sol", cls=FlagOption, type=float, metavar="<A^2>", help="B factor of bulk solvent.  [46]")

@@ -1,7 +1,7 @@
 """Computes structure factors of a structure, on the absolute scale.
 
 F(h) = sum over all atoms of the cell of (f0 + f' + i f'') occupancy exp(-B s^2 / 4) exp(2 pi i h x), s = 1 / d, with f0
-from International Tables C, 6.1.1.4 (neutral atoms), f' and f'' after Cromer and Liberman; for macromolecules
+from International Tables C, 6.1.1.4 (neutral atoms), f' and f'' of `dispersion` or as given; for macromolecules
 plus bulk solvent k_sol exp(-b_sol s^2 / 4) F_mask (J.-S. Jiang and A. T. Bruenger, J. Mol. Biol. 243, 100, 1994).
 Sums, densities and masks are gemmi's.
 """
@@ -15,6 +15,7 @@ import gemmi
 import numpy as np
 
 from cubragg import checks, units
+from cubragg.crystallography.dispersion import Dispersion, dispersion, dispersion_warnings
 from cubragg.crystallography.p1_grid import MAX_GRID_POINTS, ReflectionGrid, Sphere, expand
 from cubragg.crystallography.structure import AtomicModel
 from cubragg.crystallography.symmetry import Symmetry
@@ -51,6 +52,8 @@ class ModelFactors:
         ``direct sum`` or ``FFT``.
     solvent_fraction
         Fraction of the cell that is solvent; 0 without solvent.
+    dispersion
+        f' and f'' by element; empty without them.
     """
 
     hkl: np.ndarray
@@ -64,6 +67,12 @@ class ModelFactors:
     b_sol: float
     method: str
     solvent_fraction: float
+    dispersion: Mapping[str, Dispersion]
+
+    @property
+    def warnings(self) -> list[str]:
+        """A warning for each element with an absorption edge near the photon energy."""
+        return dispersion_warnings(self.dispersion, units.HC_EV_ANGSTROM / self.wavelength_A)
 
     @property
     def symmetry(self) -> Symmetry:
@@ -87,8 +96,8 @@ class ModelFactors:
 
 
 def structure_factors(model: AtomicModel, dmin: float, *, wavelength_A: float = 1.0,
-                      anomalous: bool = True, k_sol: float | None = None, b_sol: float = B_SOL,
-                      direct: bool | None = None) -> ModelFactors:
+                      anomalous: bool = True, anomalous_values: Mapping[str, tuple[float, float]] | None = None,
+                      k_sol: float | None = None, b_sol: float = B_SOL, direct: bool | None = None) -> ModelFactors:
     """Compute the structure factors of atoms to ``dmin`` [A].
 
     Parameters
@@ -97,6 +106,8 @@ def structure_factors(model: AtomicModel, dmin: float, *, wavelength_A: float = 
         Atoms, as returned by `cubragg.io.atoms.read_model`.
     anomalous
         Include f' and f'' at ``wavelength_A`` [A].
+    anomalous_values
+        f' and f'' [electrons] of elements, by symbol, in place of calculated ones.
     k_sol, b_sol
         Bulk solvent [electrons/A^3], [A^2]; ``k_sol=None``: `K_SOL` for macromolecules, else none.
     direct
@@ -123,16 +134,15 @@ def structure_factors(model: AtomicModel, dmin: float, *, wavelength_A: float = 
                           "resolution is accepted")
     hkl = np.concatenate([np.zeros((1, 3), dtype=np.int32), unique])
     elements = {atom.element.name: atom.element for atom in model.atoms() if atom.element.atomic_number}
-    dispersion = dict.fromkeys(elements, (0.0, 0.0))
+    corrections: dict[str, Dispersion] = {}
     if anomalous:
-        energy = units.HC_EV_ANGSTROM / wavelength_A
-        dispersion = {name: gemmi.cromer_liberman(element.atomic_number, energy)
-                      for name, element in elements.items()}
+        corrections = dispersion(elements, units.HC_EV_ANGSTROM / wavelength_A, anomalous_values or {})
+    addends = {name: corrections[name][:2] if anomalous else (0.0, 0.0) for name in elements}
     if direct is None:
         terms = len(hkl) * model.model.count_atom_sites() * len(list(model.group.operations()))
         direct = terms <= MAX_DIRECT_TERMS
     transform = _direct if direct else _transformed
-    real, imaginary = transform(model, hkl, dmin, dispersion)
+    real, imaginary = transform(model, hkl, dmin, addends)
     k_sol = (K_SOL if model.macromolecule else 0.0) if k_sol is None else k_sol
     fraction = 0.0
     if k_sol > 0.0:
@@ -141,7 +151,7 @@ def structure_factors(model: AtomicModel, dmin: float, *, wavelength_A: float = 
         real = real + k_sol * np.exp(-b_sol / 4.0 * cell.calculate_1_d2_array(hkl)) * mask
     # The densities of f0 + f' with solvent, and of f'', are real, so F(-h) of each is the conjugate of its F(h).
     return ModelFactors(hkl, real + 1j * imaginary, real.conj() + 1j * imaginary.conj(), model, dmin, wavelength_A,
-                        anomalous, k_sol, b_sol, "direct sum" if direct else "FFT", fraction)
+                        anomalous, k_sol, b_sol, "direct sum" if direct else "FFT", fraction, corrections)
 
 
 def _direct(model: AtomicModel, hkl: np.ndarray, dmin: float,

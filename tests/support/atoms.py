@@ -11,8 +11,8 @@ import cubragg
 from cubragg.crystallography.structure import AtomicModel
 
 EXAMPLES = Path(cubragg.__file__).parent / "examples"
-#: Near the K edge of selenium, where f'' is 3.8 electrons.
-PEAK_A = 0.9793
+#: Above the K edge of selenium, where f'' is 3.8 electrons and the edge is too far to change it.
+REMOTE_A = 0.968
 
 
 def random_model(atoms: int, cell: tuple[float, ...], group: str, seed: int = 1,

@@ -19,7 +19,7 @@ from cubragg import units
 from cubragg.crystallography.atomic_factors import structure_factors
 from cubragg.crystallography.p1_grid import expand, merge
 from cubragg.io.atoms import read_model
-from support.atoms import EXAMPLES, PEAK_A, r_factor, random_model
+from support.atoms import EXAMPLES, REMOTE_A, r_factor, random_model
 from support.space_groups import GROUPS, symmetry, unique
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
@@ -78,7 +78,7 @@ def files(folder: Path) -> dict[str, tuple[str, float]]:
 def test_structure_factors(tmp_path, name):
     path, dmin = files(tmp_path)[name]
     model = read_model(path)
-    energy = units.HC_EV_ANGSTROM / PEAK_A
+    energy = units.HC_EV_ANGSTROM / REMOTE_A
     elements = {atom.element.name: atom.element.atomic_number for atom in model.atoms()}
     hkl = gemmi.make_miller_array(model.structure.cell, model.group, dmin)
     both = np.concatenate([hkl, -hkl])
@@ -86,13 +86,13 @@ def test_structure_factors(tmp_path, name):
         "what": "factors", "model": path, "hkl": both.tolist(), "mask": name == "helices",
         "dispersion": {symbol: gemmi.cromer_liberman(z, energy) for symbol, z in elements.items()}})
     for direct in (True, False):
-        dry = structure_factors(model, dmin, wavelength_A=PEAK_A, k_sol=0.0, direct=direct)
+        dry = structure_factors(model, dmin, wavelength_A=REMOTE_A, k_sol=0.0, direct=direct)
         found = np.concatenate([dry.plus[1:], dry.minus[1:]])
         print(f"{name}, {dry.method}: R {r_factor(found, answer['values']):.2e}")
         assert r_factor(found, answer["values"]) < WITHOUT_SOLVENT
         assert np.abs(found - answer["values"]).sum() < WITHOUT_SOLVENT * np.abs(answer["values"]).sum()
     if name == "helices":
-        wet = structure_factors(model, dmin, wavelength_A=PEAK_A)
+        wet = structure_factors(model, dmin, wavelength_A=REMOTE_A)
         s2 = model.structure.cell.calculate_1_d2_array(both)
         theirs = answer["values"] + wet.k_sol * np.exp(-wet.b_sol * s2 / 4.0) * answer["mask"]
         ours = np.concatenate([wet.plus[1:], wet.minus[1:]])

@@ -12,7 +12,7 @@ from cubragg import units
 from cubragg.crystallography.atomic_factors import structure_factors
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.io.atoms import read_model
-from support.atoms import EXAMPLES, PEAK_A, r_factor, random_model, summed_by_hand
+from support.atoms import EXAMPLES, REMOTE_A, r_factor, random_model, summed_by_hand
 from support.messages import refusal, states
 
 MODELS = {
@@ -28,10 +28,11 @@ MODELS = {
 @pytest.mark.parametrize("direct", [True, False], ids=["sum", "transform"])
 def test_the_sum_by_hand(name, direct):
     model = MODELS[name]()
-    factors = structure_factors(model, 0.9 if name == "quartz" else 2.5, wavelength_A=PEAK_A, k_sol=0.0, direct=direct)
+    dmin = 0.9 if name == "quartz" else 2.5
+    factors = structure_factors(model, dmin, wavelength_A=REMOTE_A, k_sol=0.0, direct=direct)
     picked = np.unique(np.linspace(0, len(factors.hkl) - 1, 60).astype(int))
     for sign, found in ((1, factors.plus), (-1, factors.minus)):
-        expected = summed_by_hand(model, sign * factors.hkl[picked], units.HC_EV_ANGSTROM / PEAK_A)
+        expected = summed_by_hand(model, sign * factors.hkl[picked], units.HC_EV_ANGSTROM / REMOTE_A)
         # Coordinates, B and occupancies are singles in gemmi; the grid adds 1e-6 to the error.
         assert r_factor(found[picked], expected) < (1e-6 if direct else 2e-5)
         scale = np.sqrt((np.abs(expected) ** 2).mean())
@@ -41,7 +42,7 @@ def test_the_sum_by_hand(name, direct):
 @pytest.mark.requirement("AT-STR-013")
 def test_bijvoet_mates_differ_with_dispersion_only():
     model = MODELS["monoclinic"]()
-    with_it, without = (structure_factors(model, 3.0, wavelength_A=PEAK_A, anomalous=on) for on in (True, False))
+    with_it, without = (structure_factors(model, 3.0, wavelength_A=REMOTE_A, anomalous=on) for on in (True, False))
     # 0 0 0 comes first, and h 0 l is centric in C 2.
     general = with_it.hkl[:, 1] != 0
     assert r_factor(with_it.plus[general], with_it.minus[general]) > 0.01
@@ -51,7 +52,7 @@ def test_bijvoet_mates_differ_with_dispersion_only():
 
 @pytest.mark.requirement("AT-STR-013")
 def test_bijvoet_mates_keep_their_amplitudes_in_p1():
-    factors = structure_factors(MODELS["trigonal"](), 4.0, wavelength_A=PEAK_A)
+    factors = structure_factors(MODELS["trigonal"](), 4.0, wavelength_A=REMOTE_A)
     grid = factors.expanded()
     values = dict(zip(map(tuple, grid.rows()[0].tolist()), grid.rows()[1].tolist(), strict=True))
     for hkl, plus, minus in zip(factors.hkl.tolist(), factors.plus, factors.minus, strict=True):
