@@ -7,6 +7,19 @@ from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, Cubrag
 TYPE_CHECKING = False  #: As in typing, whose import takes longer than all else here.
 if TYPE_CHECKING:
     from cubragg.crystallography.orientations import random_orientations
+    from cubragg.dataset.data_set import Stills, Sweep
+    from cubragg.dataset.distributions import (
+        choice,
+        constant,
+        gamma,
+        lognormal,
+        near,
+        normal,
+        of_shot,
+        poisson,
+        table,
+        uniform,
+    )
     from cubragg.experiment import (
         Background,
         Beam,
@@ -55,13 +68,25 @@ __all__ = [
     "Scatterer",
     "SimulatedImage",
     "Source",
+    "Stills",
     "StructureFactors",
+    "Sweep",
+    "choice",
+    "constant",
+    "gamma",
+    "lognormal",
+    "near",
+    "normal",
+    "of_shot",
+    "poisson",
     "predict",
     "random_orientations",
     "read",
     "render_many",
     "render_series",
     "simulate",
+    "table",
+    "uniform",
 ]
 
 #: Modules of the public names that are not in `experiment`.
@@ -69,7 +94,10 @@ _MODULES = {"FileImage": "cubragg.run.file_image", "Image": "cubragg.run.image",
           "SimulatedImage": "cubragg.run.simulated_image", "ReflectionTable": "cubragg.reflections.reflection_table",
           "predict": "cubragg.run.predicted_reflections", "random_orientations": "cubragg.crystallography.orientations",
           "read": "cubragg.run.read_file",
-          "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render"}
+          "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render",
+          **dict.fromkeys(("Stills", "Sweep"), "cubragg.dataset.data_set"),
+          **dict.fromkeys(("choice", "constant", "gamma", "lognormal", "near", "normal", "of_shot", "poisson", "table",
+                           "uniform"), "cubragg.dataset.distributions")}
 
 if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:

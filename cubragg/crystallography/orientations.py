@@ -52,7 +52,11 @@ def random_orientations(n: int, seed: int = 0) -> np.ndarray:
     for name, value in (("n", n), ("seed", seed)):
         if not isinstance(value, int | np.integer) or value < 0:
             raise ConfigError(name, f"got {value!r}; a whole number >= 0 is accepted")
-    u, v, w = np.random.Generator(np.random.Philox(int(seed))).random((int(n), 3)).T
+    return uniform_rotations(*np.random.Generator(np.random.Philox(int(seed))).random((int(n), 3)).T)
+
+
+def uniform_rotations(u: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The rotation matrices [n, 3, 3], uniform on SO(3), of uniform deviates [n] in 0 to 1; after Shoemake."""
     inner, outer, first, second = np.sqrt(1.0 - u), np.sqrt(u), 2.0 * math.pi * v, 2.0 * math.pi * w
     return _matrices_of_quaternions(np.stack([inner * np.sin(first), inner * np.cos(first), outer * np.sin(second),
                                               outer * np.cos(second)], axis=1))
@@ -64,6 +68,15 @@ def _matrices_of_quaternions(quaternions: np.ndarray) -> np.ndarray:
     rows = ((1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w)),
             (2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)),
             (2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y)))
+    return np.stack([np.stack(row, axis=1) for row in rows], axis=1)
+
+
+def rotation_matrices(misset_deg: npt.ArrayLike) -> np.ndarray:
+    """Rotation matrices [n, 3, 3] of misset angles about x, then y, then z [n, 3] [deg]."""
+    about = np.array([[units.rad_from_deg(angle) for angle in row] for row in np.asarray(misset_deg).tolist()])
+    (cx, sx), (cy, sy), (cz, sz) = ((np.cos(angle), np.sin(angle)) for angle in about.reshape(-1, 3).T)
+    rows = ((cy * cz, sx * sy * cz - cx * sz, cx * sy * cz + sx * sz),
+            (cy * sz, sx * sy * sz + cx * cz, cx * sy * sz - sx * cz), (-sy, sx * cy, cx * cy))
     return np.stack([np.stack(row, axis=1) for row in rows], axis=1)
 
 

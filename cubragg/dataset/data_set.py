@@ -1,0 +1,268 @@
+"""Data sets: sweeps and stills, sequences of shots that differ in the parameters that vary."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, overload
+
+import numpy as np
+
+from cubragg import checks
+from cubragg.dataset.distributions import Constant, Distribution
+from cubragg.dataset.draws import Draws
+from cubragg.dataset.parameters import ORIENTATION, CrystalShot, Parameter, parameters_of, with_values
+from cubragg.dataset.shot import METHOD, Rendering, Shot
+from cubragg.detect.philox import key_of
+from cubragg.engine.select import Backend, Method, Precision, check_method, check_threads
+from cubragg.errors import ConfigError
+from cubragg.experiment.experiment import Experiment
+from cubragg.plan.plan import make_plan
+
+#: Largest number of shots: their numbers are 32-bit words of the random numbers.
+MAX_SHOTS = 2**32 - 1
+#: Largest number of crystals in a shot.
+MAX_CRYSTALS = 1000
+_CRYSTALS, _BLANK = "crystals", "blank"
+
+
+class DataSet(ABC, Sequence[Shot]):
+    """A sequence of shots, each rendered when it is asked for; see `Sweep` and `Stills`.
+
+    A shot is a function of the data set's seed and of its number: neither the number of shots, nor other parameters
+    that vary, nor the order in which shots are rendered change it.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, experiment: Experiment, shots: int, seed: int, vary: Mapping[str, Distribution] | None,
+                 crystals: int | Distribution, blank: float, rendering: Rendering) -> None:
+        check_method(rendering.method)
+        check_threads(rendering.threads)
+        checks.integer(self._count_name, "the number of shots", shots, at_least=1, at_most=MAX_SHOTS)
+        key_of(seed)
+        if experiment.semantics != "physical":
+            raise ConfigError("semantics", f"got {experiment.semantics}; data sets are rendered in physical semantics")
+        checks.number("blank", "the fraction of blank shots", blank, at_least=0.0)
+        if blank > 1.0:
+            raise ConfigError("blank", f"got {blank:g}; the fraction of blank shots must be <= 1")
+        self.experiment, self.seed, self.rendering = experiment, int(seed), rendering
+        self.parameters = parameters_of(experiment, dict(vary or {}))
+        self.crystals = Constant(crystals) if isinstance(crystals, int) else crystals
+        self.blank = float(blank)
+        self._range = range(shots)
+        self.check()
+
+    #: Name of the number of shots in messages.
+    _count_name: ClassVar[str] = "n"
+
+    @abstractmethod
+    def experiment_at(self, shot: int) -> Experiment:
+        """The experiment of a shot before its parameters vary."""
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    def __repr__(self) -> str:
+        varied = ", ".join(parameter.name for parameter in self.parameters) or "nothing"
+        return f"<cubragg.{type(self).__name__} of {len(self)} shots, seed {self.seed}, in which {varied} varies>"
+
+    @overload
+    def __getitem__(self, index: int) -> Shot: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Shot]: ...
+    def __getitem__(self, index: int | slice) -> Shot | Sequence[Shot]:
+        """A shot, or the sequence of shots of a slice, none of which is rendered yet."""
+        if isinstance(index, slice):
+            return _Part(self, self._range[index])
+        return self.shot(self._range[index])
+
+    def __iter__(self) -> Iterator[Shot]:
+        return (self.shot(number) for number in self._range)
+
+    def shot(self, number: int, rendering: Rendering | None = None) -> Shot:
+        """Shot number ``number``, also beyond the last one."""
+        shots = np.array([number], dtype=np.uint32)
+        base = self.experiment_at(number)
+        count = self._counts(shots)[0]
+        parameters: dict[str, Any] = {}
+        if not (isinstance(self.crystals, Constant) and not self.blank):
+            parameters[_CRYSTALS] = count
+        crystals = []
+        for crystal in range(max(count, 1)):
+            values = {}
+            for parameter in self.parameters:
+                draws = parameter.draws(self.seed, shots, crystal)
+                values[parameter.name] = parameter.values(self.experiment, draws)[0]
+                if count and (crystal == 0 or parameter.of_crystal):
+                    parameters[draws.name] = values[parameter.name]
+                elif not count and not parameter.of_crystal:
+                    parameters[parameter.name] = values[parameter.name]
+            try:
+                crystals.append(with_values(base, values))
+            except ConfigError as error:
+                raise ConfigError(f"shot {number}, {error.where}", error.what) from None
+        blank_base = crystals[0].experiment
+        return Shot(number, self.seed, blank_base, tuple(crystals[:count]), parameters, rendering or self.rendering)
+
+    def _counts(self, shots: np.ndarray) -> list[int]:
+        """The number of crystals in each shot [n]."""
+        counts = self.crystals.values(Draws(self.seed, shots, _CRYSTALS), 1.0)
+        blank = Draws(self.seed, shots, _BLANK).uniforms(0) <= self.blank
+        whole = [int(count) if count == int(count) else count for count in counts]
+        return [0 if empty else count for count, empty in zip(whole, blank.tolist(), strict=True)]
+
+    def check(self) -> None:
+        """Check the whole specification: every parameter in every shot, and the plan of the first shot.
+
+        Raises
+        ------
+        ConfigError
+            For a value that the experiment cannot have; the message names parameter and shot.
+        """
+        shots = np.arange(len(self), dtype=np.uint32)
+        counts = self._counts(shots)
+        most = max(range(len(counts)), key=counts.__getitem__)
+        if not all(isinstance(count, int) and 0 <= count <= MAX_CRYSTALS for count in counts):
+            raise ConfigError(_CRYSTALS, f"got {counts[most]} in shot {most}; 0 to {MAX_CRYSTALS} are accepted")
+        for parameter in self.parameters:
+            for crystal in range(max(counts[most], 1) if parameter.of_crystal else 1):
+                self._check_parameter(parameter, shots, crystal)
+        first = self.shot(0)
+        make_plan((first.crystals[0] if first.crystals else CrystalShot(self.experiment, 1.0, 0.0)).experiment)
+
+    def _check_parameter(self, parameter: Parameter, shots: np.ndarray, crystal: int) -> None:
+        """Check the smallest and the largest values of a parameter, of each of its numbers."""
+        values = parameter.values(self.experiment, parameter.draws(self.seed, shots, crystal))
+        for number in _extremes(values):
+            try:
+                with_values(self.experiment_at(number), {parameter.name: values[number]})
+            except (ConfigError, TypeError) as error:
+                what = error.what if isinstance(error, ConfigError) else f"got {values[number]!r}; a number is accepted"
+                raise ConfigError(f"vary {parameter.name}, shot {number}", what) from None
+
+
+def _extremes(values: Sequence[Any]) -> list[int]:
+    """The places of the smallest and largest value of each number of the values; all of values of other kinds."""
+    try:
+        array = np.array(values, dtype=np.float64).reshape(len(values), -1)
+    except (TypeError, ValueError):
+        return [values.index(value) for value in dict.fromkeys(values)]
+    return sorted({*array.argmin(axis=0).tolist(), *array.argmax(axis=0).tolist(),
+                   *np.flatnonzero(~np.isfinite(array).all(axis=1))[:1].tolist()})
+
+
+class _Part(Sequence[Shot]):
+    """Some shots of a data set."""
+
+    def __init__(self, data: DataSet, numbers: range) -> None:
+        self._data, self._numbers = data, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Shot: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Shot]: ...
+    def __getitem__(self, index: int | slice) -> Shot | Sequence[Shot]:
+        if isinstance(index, slice):
+            return _Part(self._data, self._numbers[index])
+        return self._data.shot(self._numbers[index])
+
+
+class Stills(DataSet):
+    """Stills of crystals, in random orientations unless the orientation varies otherwise.
+
+    Parameters
+    ----------
+    experiment
+        The experiment, in physical semantics.
+    n
+        Number of shots.
+    seed
+        Seed of everything that is random, 0 to 2^64 - 1.
+    vary
+        Distributions of parameters by name: fields of the experiment (``beam.wavelength_A``), or ``orientation``,
+        ``cell``, ``distance_mm``, ``beam_centre_mm``, ``decay`` (a factor on the photons of the crystal), ``dose_MGy``.
+    crystals
+        Crystals in a shot: a number, or its distribution. Each has its own parameters of ``crystal``.
+    blank
+        Fraction of shots without a crystal.
+    backend, precision, device, threads, method, cull
+        As for `cubragg.simulate`.
+
+    Raises
+    ------
+    ConfigError
+        If the specification cannot be rendered, in whichever shot.
+    """
+
+    kind = "stills"
+
+    def __init__(self, experiment: Experiment, n: int, *, seed: int = 0,
+                 vary: Mapping[str, Distribution] | None = None, crystals: int | Distribution = 1, blank: float = 0.0,
+                 backend: Backend = "auto", precision: Precision = "auto", device: int = 0, threads: int | None = None,
+                 method: Method = METHOD, cull: float | None = 0.0) -> None:
+        from cubragg.dataset.distributions import uniform
+
+        vary = dict(vary or {})
+        if not {ORIENTATION, "orientation"} & set(vary) and not any(name.startswith("crystal.misset_deg")
+                                                                    for name in vary):
+            vary[ORIENTATION] = uniform()
+        super().__init__(experiment, n, seed, vary, crystals, blank,
+                         Rendering(backend, precision, device, threads, method, cull))
+
+    def experiment_at(self, shot: int) -> Experiment:
+        """The experiment, the same for all shots."""
+        return self.experiment
+
+
+class Sweep(DataSet):
+    """A rotation series: image i covers the spindle angles from ``start_deg`` + i ``osc_deg`` on.
+
+    Parameters
+    ----------
+    experiment
+        The experiment, in physical semantics; its rotation range is replaced.
+    images
+        Number of images.
+    osc_deg
+        Rotation range of an image [deg].
+    start_deg
+        Spindle angle at the start of the first image [deg]; ``None``: that of the experiment.
+    seed
+        Seed of everything that is random, 0 to 2^64 - 1.
+    vary
+        Distributions by name of what differs from image to image; see `Stills`.
+    backend, precision, device, threads, method, cull
+        As for `cubragg.simulate`.
+
+    Raises
+    ------
+    ConfigError
+        If the specification cannot be rendered, in whichever image.
+    """
+
+    kind = "sweep"
+    _count_name = "images"
+
+    def __init__(self, experiment: Experiment, images: int, osc_deg: float, *, start_deg: float | None = None,
+                 seed: int = 0, vary: Mapping[str, Distribution] | None = None, backend: Backend = "auto",
+                 precision: Precision = "auto", device: int = 0, threads: int | None = None, method: Method = METHOD,
+                 cull: float | None = 0.0) -> None:
+        checks.number("osc_deg", "the rotation range of an image", osc_deg, "deg", above=0.0)
+        start = experiment.goniometer.phi_deg if start_deg is None else start_deg
+        checks.number("start_deg", "the start of the series", start, "deg")
+        self.osc_deg, self.start_deg = float(osc_deg), float(start)
+        super().__init__(experiment, images, seed, vary, 1, 0.0,
+                         Rendering(backend, precision, device, threads, method, cull))
+
+    def experiment_at(self, shot: int) -> Experiment:
+        """The experiment with the spindle angles of an image."""
+        goniometer = replace(self.experiment.goniometer, phi_deg=self.start_deg + shot * self.osc_deg,
+                             osc_deg=self.osc_deg, phi_step_deg=None)
+        return replace(self.experiment, goniometer=goniometer)
+
+
