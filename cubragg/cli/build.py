@@ -71,6 +71,8 @@ class Settings:
         Colours of the PNG picture; and the flag that made each picture setting (``rings``).
     printout, pixels
         Print traces: of these pixels (flag, fast, slow), or of all rendered pixels if the list is empty.
+    crystal
+        Number of the crystal of an experiment list, from 1.
     column, space_group
         Column to read from the reflection file, and its space group.
     """
@@ -105,6 +107,7 @@ class Settings:
     style: Style = field(default_factory=Style)
     picture: Mapping[str, str] = field(default_factory=dict)
     pixels: tuple[tuple[str, int, int], ...] = ()
+    crystal: int = 1
     column: str | None = None
     space_group: str | None = None
 
@@ -149,7 +152,8 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg") -> Job:
     if "input.image" in files:
         replay.take_header(_named(files["input.image"]), is_mask=False)
     imported = Imported()
-    imported.read([given for given in line if "input.models" in given.flag.fields], replay)
+    imported.read([given for given in line if "input.models" in given.flag.fields], replay,
+                  next((given for given in reversed(line) if given.flag.name == "--crystal"), None))
     imported.lay_over(replay)
     for given in line:
         replay.take_flag(given)

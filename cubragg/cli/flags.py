@@ -149,6 +149,8 @@ _GEOMETRY = (
     _file("-img", "take the geometry from this SMV header", "input.image"),
     _file("--from", "experiment models from .expt, .geom, .cell, NXmx, CBF, SMV (see Notes)", "input.models",
           c_program="-lambda, -distance, -pixel, -Xbeam, -Ybeam, -mat and what else the file gives"),
+    _count("--crystal", "crystal of an .expt with several, counted from 1", "run.crystal", default="1",
+           c_program="-mat of one crystal"),
     _switch("-mosflm", "MOSFLM: beam along x, pivot beam (default)", "detector.convention", value="mosflm",
             pivot="beam"),
     _switch("-denzo", "DENZO: as MOSFLM, centre half a pixel off", "detector.convention", value="denzo",

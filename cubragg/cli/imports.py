@@ -31,27 +31,36 @@ class Imported:
         self.models = ExperimentModels()
         self._names: dict[str, str] = {}
 
-    def read(self, line: Sequence[Given], replay: Replay) -> None:
+    def read(self, line: Sequence[Given], replay: Replay, crystal: Given | None = None) -> None:
         """Read the files of all ``--from`` on a line, and add a line about each to ``replay.provenance_lines``.
+
+        ``crystal`` is the flag that selects a crystal of experiment lists.
 
         Raises
         ------
         ConfigError
-            For a file that cannot be opened.
+            For a file that cannot be opened, and a number of a crystal without an experiment list.
         FormatError
             For one that breaks its format.
         """
+        from cubragg.io.geometry.sniff import geometry_kind, read_models
+
+        wanted = None if crystal is None else int(crystal.values[0])
+        found_list = False
         for given in line:
             path, number = numbered(str(given.values[0]))
             with reading(InputFile(path, given.spelling)):
-                from cubragg.io.geometry.sniff import read_models
-
-                models = read_models(path, number)
+                is_list = wanted is not None and number is None and geometry_kind(path) == "expt"
+                models = read_models(path, number, wanted if is_list else None)
+            found_list |= is_list
             replay.provenance_lines.append(f"from {given.values[0]}: {', '.join(_described(models)) or 'nothing'}")
             self.models = models.over(self.models)
             for part in ("beam", "panels", "spindle", "scan", "crystal"):
                 if getattr(models, part):
                     self._names[part] = path
+        if crystal is not None and not found_list:
+            raise ConfigError(crystal.spelling, f"got {wanted}, but there is no experiment list with crystals; give "
+                              "--from FILE.expt")
 
     def lay_over(self, replay: Replay) -> None:
         """Convert the models to settings, which replace those of an experiment file or a header for the same parts."""
@@ -102,9 +111,43 @@ class Imported:
         if reason and not replay.flagged & {"detector.distance_mm", "detector.close_distance_mm"}:
             raise FormatError(f"{reason}; give -distance, the distance of the panel that the beam hits")
         move_panels(replay, self._names["panels"])
+        self._keep_still(replay)
         replay.warnings += self._surprises(replay)
 
+    def _keep_still(self, replay: Replay) -> None:
+        """Keep a still a still, unless -osc gives a range: its one step is that of the file, not of a later range."""
+        scan, crystal = self.models.scan, self.models.crystal
+        is_still = scan.osc_deg == 0.0 if scan is not None else crystal is not None and crystal.a_matrix is not None
+        if not is_still:
+            return
+        steps = sorted({"goniometer.phi_steps", "goniometer.phi_step_deg"} & replay.flagged)
+        if "goniometer.osc_deg" in replay.flagged:
+            if not steps:
+                replay.sections["goniometer"].pop("phi_steps", None)
+        elif steps:
+            for setting in steps:
+                replay.sections["goniometer"].pop(setting.partition(".")[2])
+            if scan is not None:
+                replay.sections["goniometer"]["phi_steps"] = 1
+            flags = ", ".join(replay.provenance[setting] for setting in steps)
+            described = self._names.get("scan", self._names.get("crystal"))
+            replay.warnings.append(f"{flags}: no effect, because {described} describes a still; -osc gives a rotation "
+                                   "range")
+
+    def _polarization(self, replay: Replay) -> Iterator[str]:
+        """Warn where the file does not give the polarization and nanoBragg's default is that of no X-ray source."""
+        beam = self.models.beam
+        given = replay.get("beam.kahn_factor") is not None or not replay.get("beam.polarized", True)
+        if beam is not None and beam.polarization_fraction is None and not given:
+            if replay.get("run.semantics") != "physical":
+                yield (f"{self._names['beam']} does not give the polarization: the image is unpolarized (fraction "
+                       "0.5), as in nanoBragg, where dxtbx assumes 0.999; -polar 0.998 renders that")
+            else:
+                replay.provenance_lines.append(f"{self._names['beam']} does not give the polarization: Kahn factor "
+                                               "0.998, a fraction of 0.999, is assumed, as by dxtbx")
+
     def _surprises(self, replay: Replay) -> Iterator[str]:
+        yield from self._polarization(replay)
         osc, steps = replay.get("goniometer.osc_deg"), replay.get("goniometer.phi_steps", 2)
         known = isinstance(osc, float) and isinstance(steps, int) and "goniometer.phi_step_deg" not in replay.flagged
         if self.models.scan and known and osc > 0.0 and 0 < steps < _FEW_STEPS:

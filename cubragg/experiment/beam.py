@@ -11,7 +11,7 @@ import numpy as np
 
 from cubragg import checks, units
 from cubragg.bounds import KAHN_FACTOR, SMALLEST, WAVELENGTH_A, Range
-from cubragg.crystallography.vectors import Vector, rotate_axis, scale, unit
+from cubragg.crystallography.vectors import Vector, dot, rotate_axis, scale, unit
 from cubragg.errors import ConfigError
 from cubragg.experiment.one_or_several import checked, several
 from cubragg.nanobragg.fill_range import MAX_STEPS, Sweep, fill_range
@@ -304,9 +304,14 @@ class Beam:
         default = scale(beam, -SOURCE_DISTANCE_M)
         wavelength = units.m_from_angstrom(self.wavelength_A)
         rows = []
-        for source in self.sources:
+        for number_, source in enumerate(self.sources, start=1):
             x, y, z = (given if given is not None else start
                        for given, start in zip(source.position, default, strict=True))
+            if not dot((x, y, z), beam) < 0.0:
+                at, along = (" ".join(f"{part + 0.0:g}" for part in vector) for vector in ((x, y, z), beam))
+                raise ConfigError("beam.sources", f"got source {number_} at {at} m, which is behind the "
+                                  "crystal, on the side of the detector; with the crystal at 0 0 0 the beam is along "
+                                  f"{along}")
             rows.append(((x, y, z),
                          wavelength if source.wavelength_m is None else source.wavelength_m,
                          1.0 if source.weight is None else source.weight))

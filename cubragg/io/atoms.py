@@ -89,7 +89,7 @@ def _structure(path: Path | str, named: str | None) -> tuple[gemmi.Structure, bo
             return _from_small(path, small, named), False
         block = next((block for block in document if block.find_values("_atom_site.id")), document[0])
         structure = gemmi.make_structure_from_block(block)
-        if structure.find_spacegroup() is None and named is None and structure.cell.is_crystal():
+        if len(structure) and structure.find_spacegroup() is None and named is None and structure.cell.is_crystal():
             # gemmi reads the symbol only, not the number of a space group.
             structure.spacegroup_hm = cell_and_symmetry(path, block)[1].name
         return structure, True

@@ -204,7 +204,7 @@ def test_other_makers_arm(run, folder):
         BEAM_CENTER_Y=1.8, TWOTHETA=12)
     found = rows(run("view ccd.img -o p.png --png-rings"))
     states(found["taken from"], "ccd.img", "", "header")
-    states(found["note"], "ccd.img", "12 deg", "two-theta", "axis", "untilted")
+    states(found["note"], "ccd.img", "TWOTHETA 12", "untilted")
 
 
 @pytest.mark.requirement("AT-PIC-005", "AT-PIC-010")

@@ -99,11 +99,12 @@ def _numbers(where: str, values: Sequence[Any], count: int | None, largest: floa
     return tuple(float(value) for value in values)
 
 
-def read_expt(path: Path | str, number: int | None = None) -> ExperimentModels:
-    """Return the experiment models of one experiment of a list, counted from 0; ``None``: the first.
+def read_expt(path: Path | str, number: int | None = None, crystal: int | None = None) -> ExperimentModels:
+    """Return the experiment models of one experiment of a list.
 
-    Fixed and setting rotation of the goniometer are applied to spindle and A matrix. If beam or crystal vary over the
-    scan, their first models are used.
+    It is experiment ``number``, counted from 0, or the first one of crystal ``crystal``, counted from 1, or else the
+    first one. Fixed and setting rotation of the goniometer are applied to spindle and A matrix. If beam or crystal
+    vary over the scan, their first models are used.
 
     Raises
     ------
@@ -122,9 +123,10 @@ def read_expt(path: Path | str, number: int | None = None) -> ExperimentModels:
     warnings = []
     if not experiments:
         raise FormatError(f"{path}: there is no experiment in the list")
-    if number is None and len(experiments) > 1:
-        warnings.append(f"{path} has {len(experiments)} experiments, of which the first is used; {path}#1 selects the "
-                       "second")
+    if crystal is not None:
+        number = _of_crystal(path, document, experiments, crystal)
+    elif number is None and len(experiments) > 1:
+        warnings.append(_first_of_several(path, document, experiments))
     if (number or 0) >= len(experiments):
         raise FormatError(f"{path}: got experiment {number}; the file has {len(experiments)}, counted from 0")
     selected = experiments[number or 0]
@@ -143,10 +145,28 @@ def read_expt(path: Path | str, number: int | None = None) -> ExperimentModels:
                           "both beam and detector are needed")
     spindle, rotation = _goniometer(model("goniometer"))
     scan, spindle = _scan(model("scan"), spindle)
-    crystal = model("crystal")
+    selected_crystal = model("crystal")
     found = ExperimentModels(_beam(beam, warnings), tuple(_panels(detector, warnings)), spindle, scan,
-                   None if crystal is None else _crystal(crystal, rotation, warnings))
+                   None if selected_crystal is None else _crystal(selected_crystal, rotation, warnings))
     return dataclasses.replace(found, warnings=tuple(warnings))
+
+
+def _of_crystal(path: Path | str, document: _Node, experiments: Sequence[_Node], crystal: int) -> int:
+    """Return the number of the first experiment of a crystal, counted from 1."""
+    count = len(document.nodes("crystal")) if "crystal" in document else 0
+    for number, experiment in enumerate(experiments):
+        if "crystal" in experiment and experiment.number("crystal") == crystal - 1:
+            return number
+    raise FormatError(f"{path}: got crystal {crystal}; the file has {count}, counted from 1")
+
+
+def _first_of_several(path: Path | str, document: _Node, experiments: Sequence[_Node]) -> str:
+    """Return the warning that only the first of several experiments is used."""
+    crystals = {experiment.number("crystal") for experiment in experiments if "crystal" in experiment}
+    if len(crystals) > 1:
+        return (f"{path} has {len(crystals)} crystals, of which the first is rendered; --crystal 2 selects the second, "
+                "and the sum of the images of all is that of the sample")
+    return f"{path} has {len(experiments)} experiments, of which the first is used; {path}#1 selects the second"
 
 
 def _beam(beam: _Node, warnings: list[str]) -> BeamModel:

@@ -55,7 +55,9 @@ def settings_of(models: ExperimentModels) -> dict[str, Any]:
         settings["detector.pivot"] = "beam" if spot is not None and spot.distance_mm > 0.0 else "sample"
     if models.scan is not None:
         settings["goniometer.phi_deg"] = models.scan.phi_deg
-        settings["goniometer.osc_deg"] = models.scan.osc_deg if models.scan.osc_deg > 0.0 else None
+        settings["goniometer.osc_deg"] = models.scan.osc_deg
+        if models.scan.osc_deg == 0.0:
+            settings["goniometer.phi_steps"] = 1
         settings["beam.exposure_s"] = models.scan.exposure_s
     if models.crystal is not None:
         settings["crystal.cell"] = models.crystal.cell

@@ -16,8 +16,10 @@ _IMAGES = ("smv", "cbf", "nxmx")
 _GEOM_LINE = re.compile(rb"^[\w%-]+(?:/\w+)?\s*=", re.MULTILINE)
 
 
-def read_models(path: Path | str, number: int | None = None) -> ExperimentModels:
-    """Return the experiment models of a file; ``number`` selects an experiment of an ``.expt``, counted from 0.
+def read_models(path: Path | str, number: int | None = None, crystal: int | None = None) -> ExperimentModels:
+    """Return the experiment models of a file.
+
+    ``number`` selects an experiment of an ``.expt``, counted from 0, or ``crystal`` a crystal, counted from 1.
 
     Raises
     ------
@@ -31,8 +33,10 @@ def read_models(path: Path | str, number: int | None = None) -> ExperimentModels
         raise FormatError(f"{path}: got a file of an unknown format; {ACCEPTED}")
     if number is not None and kind != "expt":
         raise FormatError(f"{path}: got the experiment number {number}; only an .expt has several experiments")
+    if crystal is not None and kind != "expt":
+        raise FormatError(f"{path}: got the crystal number {crystal}; only an .expt has several crystals")
     try:
-        return checked_models(_read(path, kind, number))
+        return checked_models(_read(path, kind, number, crystal))
     except ConfigError as error:
         raise FormatError(f"{path}: {error.what}" if error.where.startswith("detector") else f"{path}: {error}"
                           ) from None
@@ -53,7 +57,7 @@ def read_header(path: Path | str) -> ExperimentModels:
     return read_models(path)
 
 
-def _read(path: Path | str, kind: str, number: int | None) -> ExperimentModels:
+def _read(path: Path | str, kind: str, number: int | None, crystal: int | None) -> ExperimentModels:
     from cubragg.io.geometry import crystfel, expt, image_headers
 
     if kind == "nxmx":
@@ -61,7 +65,7 @@ def _read(path: Path | str, kind: str, number: int | None) -> ExperimentModels:
 
         return read_nxmx(path)
     if kind == "expt":
-        return expt.read_expt(path, number)
+        return expt.read_expt(path, number, crystal)
     return {"smv": image_headers.read_smv_models, "cbf": image_headers.read_cbf_models, "cell": crystfel.read_cell,
             "geom": crystfel.read_geom}[kind](path)
 

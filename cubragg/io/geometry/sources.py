@@ -8,6 +8,8 @@ from cubragg.errors import FormatError
 from cubragg.experiment import Source
 from cubragg.io.files.text import data_lines, number, read_text
 
+#: A first column from here on is an energy [eV], not a coordinate [m].
+_LEAST_ENERGY_EV = 100.0
 _COLUMNS = ("X", "Y", "Z", "a weight", "a wavelength")
 
 
@@ -29,6 +31,9 @@ def read_sources(path: Path | str) -> tuple[Source, ...]:
 
 
 def _source(where: str, columns: list[str]) -> Source:
+    if len(columns) == 2 and number(where, _COLUMNS[0], columns[0]) >= _LEAST_ENERGY_EV:
+        raise FormatError(f"{where}: got two columns, which seem to be an energy [eV] and a weight; a source has X Y Z "
+                          "[m], weight and wavelength [m]: give --spectrum for a spectrum")
     values: list[float | None] = [number(where, name, token) for name, token in zip(_COLUMNS, columns, strict=False)]
     values += [None] * (len(_COLUMNS) - len(values))
     x, y, z, weight, wavelength = values

@@ -49,15 +49,15 @@ def read_mtz(path: Path | str, column: str | None = None, group: str | None = No
         mtz = gemmi.read_mtz_file(str(path))
     except (RuntimeError, ValueError):
         raise FormatError(f"{path}: damaged MTZ file, its reflections are truncated or its header is invalid") from None
+    if mtz.spacegroup is None and group is None:
+        raise FormatError(f"{path}: got unknown space group {mtz.spacegroup_name!r}; a Hermann-Mauguin symbol such as "
+                          "P 21 21 21 is accepted" if mtz.spacegroup_name else
+                          f"{path}: contains no space group; its header may be damaged")
     indices = _indices(path, mtz)
     if _is_unmerged(mtz, indices):
         batches = f" in {len(mtz.batches)} batches" if len(mtz.batches) else ""
         raise FormatError(f"{path}: got unmerged reflections{batches}; a merged MTZ file is accepted (merge them with "
                           "AIMLESS or 'gemmi merge')")
-    if mtz.spacegroup is None and group is None:
-        raise FormatError(f"{path}: got unknown space group {mtz.spacegroup_name!r}; a Hermann-Mauguin symbol such as "
-                          "P 21 21 21 is accepted" if mtz.spacegroup_name else
-                          f"{path}: contains no space group; its header may be damaged")
     selected, others = select_column(path, _offered(mtz), column)
     own = mtz.column_with_label(selected.names[0]).dataset.cell
     cell = checked_cell(path, own if own.is_crystal() else mtz.cell)
