@@ -292,6 +292,13 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
         background = _background(replay, experiment.background)
         if background is not None:
             parts["background"] = background
+        terms = replay.get("run.response")
+        if terms is not None:
+            from cubragg.cli.response_terms import response_of
+
+            replay.provenance["response"] = replay.provenance["run.response"]
+            energy = units.HC_EV_ANGSTROM / experiment.beam.wavelength_A
+            parts["response"] = response_of(terms, energy, replay.provenance["run.response"])
         if mask is not None:
             parts["sampling"] = replace(experiment.sampling, mask=mask)
         return replace(experiment, **parts) if parts else experiment

@@ -220,6 +220,11 @@ _BACKGROUND = (
     _number("-MW -molecular_weight", "g/mol", "weight of its molecules", "amorphous.MW", default="18"),
 )
 
+_RESPONSE = (
+    _name("--response", "name of a detector, ideal, or terms such as psf=fiber,psf-fwhm=80 (see Notes)", "run.response",
+          metavar="<terms>", default="that of --detector, else ideal", c_program="-noisefile, with Poisson noise only"),
+)
+
 _SAMPLING = (
     _count("-oversample", "sub-pixels along each edge", "sampling.oversample",
            default="as needed"),
@@ -320,6 +325,7 @@ _GROUPS: tuple[tuple[str, str, tuple[Flag, ...]], ...] = (
     ("Structure factors", HANDED_ON, _FACTORS), ("Beam", HANDED_ON, _BEAM), ("Sources", HANDED_ON, _SOURCES),
     ("Detector geometry", HANDED_ON, _GEOMETRY), ("Detector physics", HANDED_ON, _PHYSICS),
     ("Rotation", HANDED_ON, _ROTATION), ("Background (--semantics physical)", LEFT_OUT, _BACKGROUND),
+    ("Response (--semantics physical)", LEFT_OUT, _RESPONSE),
     ("Sampling", HANDED_ON, _SAMPLING), ("Output", LEFT_OUT, _OUTPUT),
     ("Pictures", LEFT_OUT, _PICTURES), ("Noise", LEFT_OUT, _NOISE), ("Program", LEFT_OUT, _PROGRAM),
     (NO_EFFECT, LEFT_OUT, _IGNORED),

@@ -18,7 +18,6 @@ from cubragg.cli.earlier_files import check_no_shorter
 from cubragg.cli.flags import DEFAULT_NAMES, flag_for_field
 from cubragg.cli.run_figures import Conversion
 from cubragg.detect.nanobragg_images import int_image, int_scale, noise_image, pgm_image
-from cubragg.detect.noise import noise_counts
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.io.companions import companions
@@ -283,11 +282,14 @@ class ImageFiles:
 
     @cached_property
     def _noisy(self) -> np.ndarray:
+        from cubragg.run.detection import counts_of
+
         settings, image = self.job.settings, self.image
         self.conversion.seed = settings.seed
         self.conversion.generator = f"{' (drawn)' * settings.seed_drawn}, {settings.noise_rng}"
-        return noise_counts(image.photons, image.plan.roi, settings.seed, settings.noise_rng, shot=self.number,
-                            backend="numpy" if image.backend == "numpy" else "auto", threads=settings.threads)
+        return counts_of(image.photons, image.experiment, image.plan, seed=settings.seed, shot=self.number,
+                         rng=settings.noise_rng, backend="numpy" if image.backend == "numpy" else "auto",
+                         threads=settings.threads)
 
     @cached_property
     def _scene(self) -> Scene:
@@ -297,10 +299,12 @@ class ImageFiles:
 
     def _pixels_of(self, kind: str, target: Output) -> tuple[Writer, np.ndarray]:
         """Return writer and pixels for one of `formats.ENDINGS`: counts with noise, or photons times a given scale."""
+        from cubragg.run.detection import stored_type
+
         settings = self.job.settings
         image = self.image
         writer = self.series.get(kind) or formats.writer_for(kind, target, settings, image.experiment, image.plan)
-        pixel_type = writer.pixel_type("counts")
+        pixel_type = stored_type(writer.pixel_type("counts"), image.experiment)
         noisy = not settings.scale and pixel_type.name != "float32"
         pixels = stored_pixels(self._noisy if noisy else image.photons, pixel_type, writer.live,
                                scale=1.0 if noisy else settings.scale or 1.0, offset=writer.offset, where=target.path)

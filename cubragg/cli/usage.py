@@ -30,6 +30,11 @@ _NOTES = (
     "constant=PHOTONS/pixel; stol=FILE:MM:DENSITY:MW, a table as -stol reads it, length along the beam, g/cm^3 and "
     "g/mol; radial=FILE, a table of sin(theta)/lambda and photons/pixel; image=FILE, photons/pixel. 'cubragg "
     "background' extracts a stol table from an image. -stol, -4stol and -Q are 0.1 mm along the beam.",
+    "--response is the name of a detector, or ideal, and terms with commas, in the order and with the units of "
+    "specs/response.md: kind=counting|integrating, psf=gauss|fiber with psf-fwhm=UM, charge-cloud=UM, dead-time=NS, "
+    "flicker, efficiency-sigma, flat-field-sigma, gain, gain-sigma, readout-sigma=PHOTONS, "
+    "gain-stages=PHOTONS:NOISE/..., pedestal=COUNTS, dead-fraction, hot-fraction, noisy-fraction, bad-pixels=FILE, "
+    "count-cutoff, calibration-seed. It changes counts, not the photons of -floatfile.",
     "A --config file is a TOML experiment as --save-config writes it, and may name hkl_file (in structure_factors), "
     "mask_file (sampling), source_file (beam) and matrix_file (crystal), with paths relative to its own folder.",
     "--from reads the beam, detector, spindle, scan and crystal of a file, and may be repeated: later files override "

@@ -8,8 +8,9 @@ from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.experiment_parts import ExperimentParts
 from cubragg.experiment.goniometer import Goniometer
 from cubragg.experiment.panel import Panel
+from cubragg.experiment.response_settings import Response
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
 
 __all__ = ["Background", "Beam", "Channel", "Crystal", "Detector", "Experiment", "ExperimentParts", "Goniometer",
-           "Panel", "Sampling", "Scatterer", "Source", "StructureFactors"]
+           "Panel", "Response", "Sampling", "Scatterer", "Source", "StructureFactors"]

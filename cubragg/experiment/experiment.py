@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
-from cubragg import checks
+from cubragg import checks, units
 from cubragg.crystallography.shapes import resolve_shape
 from cubragg.documents import toml_document
 from cubragg.errors import ConfigError
@@ -25,13 +25,16 @@ from cubragg.experiment.detector import Detector, Placed
 from cubragg.experiment.goniometer import Goniometer
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.physical_only import refuse_physical_settings
+from cubragg.experiment.response_presets import preset
+from cubragg.experiment.response_settings import Response
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
 
 Semantics = Literal["nanobragg", "physical"]
 SEMANTICS: tuple[Semantics, ...] = get_args(Semantics)
 _SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer": Goniometer,
-             "sampling": Sampling, "structure_factors": StructureFactors, "background": Background}
+             "sampling": Sampling, "structure_factors": StructureFactors, "background": Background,
+             "response": Response}
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,9 @@ class Experiment:
         that `specs/physical.md` lists.
     background
         Photons that do not depend on the crystal, in physical semantics.
+    response
+        Response of the detector, in physical semantics; ``None``: that of a named detector (`Response.preset`), of
+        others the ideal one, which counts every photon.
 
     Raises
     ------
@@ -62,6 +68,7 @@ class Experiment:
     sampling: Sampling = field(default_factory=Sampling)
     semantics: Semantics = "physical"
     background: Background = field(default_factory=Background, kw_only=True)
+    response: Response | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         checks.choice("semantics", "semantics", self.semantics, SEMANTICS)
@@ -70,6 +77,9 @@ class Experiment:
         resolve_shape(self.crystal.shape, self.semantics)
         if self.semantics == "nanobragg" and not self.background.empty:
             raise ConfigError("background", "got a background with nanobragg semantics, which has only -water; give "
+                              "--semantics physical")
+        if self.semantics == "nanobragg" and self.response is not None:
+            raise ConfigError("response", "got a detector response with nanobragg semantics, which has none; give "
                               "--semantics physical")
         shape = self.detector.shape()
         self.sampling.region(shape)
@@ -86,6 +96,14 @@ class Experiment:
         given = Directions(self.beam.direction, self.beam.polarization_axis, self.goniometer.axis)
         return self.detector.placed(given, self.semantics)
 
+    def detector_response(self) -> Response:
+        """Return the response in force: the given one, that of a named detector, or the ideal one."""
+        if self.response is not None:
+            return self.response
+        if self.semantics == "nanobragg" or self.detector.model is None:
+            return Response()
+        return preset(self.detector.model, units.HC_EV_ANGSTROM / self.beam.wavelength_A)
+
     def to_toml(self, folder: Path | str | None = None) -> str:
         """Return the experiment as self-contained TOML text; `from_toml` returns an equal experiment.
 
@@ -99,6 +117,8 @@ class Experiment:
 
         document: dict[str, Any] = {"semantics": self.semantics}
         for name in _SECTIONS:
+            if getattr(self, name) is None:
+                continue
             section = {key: _plain(value) for key, value in vars(getattr(self, name)).items()
                        if value is not None and key != "file" and not (isinstance(value, tuple) and not value)}
             if name == "structure_factors" and folder is not None:
@@ -128,6 +148,8 @@ class Experiment:
         _known(document, [*_SECTIONS, "semantics"], "")
         parts: dict[str, Any] = {}
         for name, section_class in _SECTIONS.items():
+            if name == "response" and not document.get(name):
+                continue
             section = document.get(name, {})
             if not isinstance(section, dict):
                 raise ConfigError(name, f"got {section!r}; it must be a table of settings")

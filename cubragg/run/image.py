@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.figure import Figure
 
+    from cubragg.detect.stored_pixels import PixelType
     from cubragg.experiment.experiment import Experiment
     from cubragg.experiment.experiment_parts import ExperimentParts
     from cubragg.io.images.scene import Scene
@@ -157,6 +158,10 @@ class Image:
     def on_host(self) -> np.ndarray:
         """The photons as a NumPy array."""
         return self.photons if isinstance(self.photons, np.ndarray) else self.photons.get()
+
+    def stored_type(self, kind: PixelType) -> PixelType:
+        """Return the type of pixels of a format as it stores the counts of this image."""
+        return kind
 
     @property
     def live(self) -> np.ndarray | None:

@@ -41,6 +41,8 @@ def save_image(image: Image, path: Path | str, seed: int, what: What) -> None:
     if changed:
         warnings.warn(f"{path}: {changed}", CubraggWarning, stacklevel=3)  # of the caller of Image.save
     values = image.on_host if what == "photons" else image.drawn_counts(seed)
+    if what == "counts":
+        kind = image.stored_type(kind)
     pixels = stored_pixels(values, kind, writer.live, offset=writer.offset, where=str(path))
     writer.open(path, 1, kind.name)
     try:

@@ -16,6 +16,7 @@ from cubragg.plan.plan import Plan
 from cubragg.run.image import Image
 
 if TYPE_CHECKING:
+    from cubragg.detect.stored_pixels import PixelType
     from cubragg.io.images.scene import Scene
     from cubragg.reflections.reflection_table import ReflectionTable
 
@@ -74,11 +75,17 @@ class SimulatedImage(Image):
         return scene_of(self.experiment, self.plan)
 
     def drawn_counts(self, seed: int) -> np.ndarray:
-        """Counts with Poisson noise [slow, fast], int32, or float64 where they may exceed 2^31 - 1."""
-        from cubragg.detect.noise import noise_counts
+        """Counts of the detector [slow, fast], int32, or float64 where they may exceed 2^31 - 1."""
+        from cubragg.run.detection import counts_of
 
-        return noise_counts(self.photons, self.plan.roi, seed, shot=self.shot,
-                            backend="numpy" if self.backend == "numpy" else "auto")
+        return counts_of(self.photons, self.experiment, self.plan, seed=seed, shot=self.shot,
+                         backend="numpy" if self.backend == "numpy" else "auto")
+
+    def stored_type(self, kind: PixelType) -> PixelType:
+        """Return the type of pixels, which in physical semantics stores overloads in place of an error."""
+        from cubragg.run.detection import stored_type
+
+        return stored_type(kind, self.experiment)
 
     def reflections(self, min_photons: float = 1.0) -> ReflectionTable:
         """Reflections of the image with at least ``min_photons``, brightest first; see `cubragg.predict`."""

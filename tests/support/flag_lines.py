@@ -31,7 +31,7 @@ LINES = """
 --config exp.toml|--save-config exp2.toml|--noise-rng philox|--noise-rng reference|--png p.png|--quiet|--all-outputs
 --cull 1e-8|-v|--verbose
 --png-colors grey|--png-colours sea|--png-scale log|--png-range 1 99|--png-rings|--png-zoom|--png-spots
---truth t.csv|--truth-min 5|--overwrite|--crystal-shape round|--background water=10,air=5:10
+--truth t.csv|--truth-min 5|--overwrite|--crystal-shape round|--background water=10,air=5:10|--response ideal
 --crystal-size 0.05|--crystal-size 0.1 0.2 0.3|--crystal-habit sphere|--crystal-offset 0.01 0 -0.02|--block-size 1
 --block-size 1 2 3|--mosaicity 0.1|--strain 0.001|--beam-profile flat|--beam-size 0.1
 --beam-size 0.1 0.05|--beam-divergence 0.5|--beam-divergence 0.5 0.1|--bandwidth 0.001|--spectrum s.spec

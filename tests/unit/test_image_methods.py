@@ -110,7 +110,8 @@ def test_saved_files_describe_the_experiment(image, name, tmp_path):
     assert models.beam.wavelength_A == pytest.approx(1.0, abs=1e-9)
 
 
-def test_bright_pixels_saturate_an_smv_image_and_are_refused_elsewhere(image, tmp_path):
+def test_overloads_are_stored_as_the_largest_count(image, tmp_path):
+    """In physical semantics, as a detector does; in nanobragg semantics CBF refuses them."""
     from dataclasses import replace
 
     from cubragg.io.images.smv import read_smv
@@ -118,9 +119,13 @@ def test_bright_pixels_saturate_an_smv_image_and_are_refused_elsewhere(image, tm
     bright = replace(image, photons=image.photons * np.float32(1e7))
     bright.save(tmp_path / "a.img")
     assert read_smv(tmp_path / "a.img").pixels.max() == 65535
-    with refusal(cb.FormatError, str(tmp_path / "a.cbf"), "", "pixel", "2147483647"):
-        replace(image, photons=image.photons * np.float32(1e12)).save(tmp_path / "a.cbf")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.img"]
+    brighter = replace(image, photons=image.photons * np.float32(1e12))
+    brighter.save(tmp_path / "a.cbf")
+    assert cb.read(tmp_path / "a.cbf").pixels.max() == 2**31 - 1
+    nanobragg = replace(brighter, experiment=replace(image.experiment, semantics="nanobragg"))
+    with refusal(cb.FormatError, str(tmp_path / "b.cbf"), "", "pixel", "2147483647"):
+        nanobragg.save(tmp_path / "b.cbf")
+    assert not (tmp_path / "b.cbf").exists()
 
 
 @pytest.mark.parametrize(("name", "what", "says"), [

@@ -1,0 +1,71 @@
+"""``--response``: terms on the line become settings of the detector's response."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from cubragg.cli.inputs import InputFile, reading
+from cubragg.errors import ConfigError
+from cubragg.experiment.response_settings import Response
+
+#: Settings by the name of their term; units are left out of the names.
+_TERMS = {field.name.replace("_um", "").replace("_ns", "").replace("_", "-"): field.name for field in fields(Response)}
+_WHOLE = ("count_cutoff", "calibration_seed")
+_WORDS = ("kind", "order", "dead_time")
+
+
+def response_of(text: str, energy_eV: float, where: str) -> Response:
+    """Return the response of a detector's name or terms, such as ``pilatus6m,flat-field-sigma=0.01`` or ``ideal``.
+
+    Raises
+    ------
+    ConfigError
+        For a term that is not known, or whose value is not accepted; ``where`` is the flag in the message.
+    """
+    first, *terms = (term.strip() for term in text.split(","))
+    response = Response()
+    if "=" in first:
+        terms = [first, *terms]
+    try:
+        if "=" not in first and first != "ideal":
+            response = Response.preset(first, energy_eV)
+        return replace(response, **dict(_setting(term, where) for term in terms))
+    except ConfigError as error:
+        raise ConfigError(where, error.what) from None
+
+
+def _setting(term: str, where: str) -> tuple[str, Any]:
+    name, separator, value = (part.strip() for part in term.partition("="))
+    if name == "psf" and ":" in value:
+        raise ConfigError(where, f"got {term}; psf=gauss and psf-fwhm=80, in um, are accepted")
+    field = {"dead-time": "dead_time_ns", "dead-time-model": "dead_time"}.get(name) or _TERMS.get(name)
+    if field is None or not separator or not value:
+        known = ", ".join(sorted({*_TERMS, "dead-time-model"}))
+        raise ConfigError(where, f"got {term!r}; the name of a detector, ideal, and terms NAME=VALUE are accepted, "
+                          f"with the names {known}")
+    if field in _WORDS or field == "psf":
+        return field, value
+    if field == "bad_pixels":
+        from cubragg.io.images.read_image import read_image
+
+        with reading(InputFile(value, where)):
+            return field, read_image(value).pixels.astype(np.uint8)
+    try:
+        if field in _WHOLE:
+            return field, int(value)
+        if field == "gain_stages":
+            return field, tuple(tuple(float(number) for number in row.split(":")) for row in value.split("/"))
+        if field == "chips":
+            numbers = [int(number) for number in value.split(":")]
+            return field, (tuple(numbers[:2]), tuple(numbers[2:]))
+        return field, float(value)
+    except ValueError:
+        raise ConfigError(where, f"got {term}; {_accepted(field)} accepted") from None
+
+
+def _accepted(field: str) -> str:
+    return {"gain_stages": "SIGNAL:NOISE/SIGNAL:NOISE, in photons, is", "chips": "FAST:SLOW:GAP:GAP, in pixels, is"
+            }.get(field, "a whole number is" if field in _WHOLE else "a number is")

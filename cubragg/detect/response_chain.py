@@ -1,0 +1,397 @@
+"""The response of a detector: a chain of steps from expected photons to counts.
+
+    counting     flicker, charge lost between pixels, point spread, sensitivity, Poisson, dead time, wide pixels, flat
+                 field, gain and pedestal, bad pixels, cutoff
+    integrating  flicker, sensitivity, Poisson, spread of single photons' signals, point spread and charge cloud of what
+                 was drawn, wide pixels, read-out noise, pedestal error, flat field, gain and pedestal, bad pixels,
+                 cutoff
+    noisify      flicker and calibration of each pixel, Poisson, point spread, read-out noise, gain and pedestal, cutoff
+
+A step is a class with ``applies`` and a call; a new one is a class here or in a module of its own, and a place in
+`CHAINS`. Random numbers are functions of seed, shot, effect and pixel; what is fixed for a detector has its calibration
+seed and shot 0. `specs/response.md`
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from cubragg.detect.counting import CountingBackend, draw_counts
+from cubragg.detect.normal import normals
+from cubragg.detect.philox import Effect, random_words, uniforms
+from cubragg.detect.point_spread import spread
+from cubragg.detect.wide_pixels import divide_wide_pixels
+from cubragg.errors import ConfigError
+from cubragg.experiment.response_settings import Response
+
+_MAX_INT32 = 2**31 - 1
+#: With larger means counts may exceed 2^31 - 1, by 20 standard deviations.
+_LARGEST_INT32_MEAN = _MAX_INT32 - 1e6
+#: Number of bits of a byte that are set.
+_BITS = np.array([bin(byte).count("1") for byte in range(256)])
+_FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
+
+
+class PanelArea(NamedTuple):
+    """Where a panel is in the image: slow and fast pixels, and the edges of a pixel along fast and slow [um]."""
+
+    window: tuple[slice, slice]
+    pixel_um: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """An image to be detected.
+
+    Attributes
+    ----------
+    panels
+        The panels of the detector.
+    live
+        Pixels with a value, bool [slow, fast]; ``None``: all.
+    exposure_s
+        Exposure time [s], for rates.
+    seed, shot
+        Seed of what changes from image to image, and number of the image.
+    backend, threads
+        Backend of the Poisson deviates and its threads; see `draw_counts`.
+    """
+
+    panels: Sequence[PanelArea]
+    live: np.ndarray | None
+    exposure_s: float
+    seed: int
+    shot: int
+    backend: CountingBackend = "auto"
+    threads: int | None = None
+
+
+class Step(Protocol):
+    """A step of the chain."""
+
+    def applies(self, response: Response) -> bool:
+        """Return whether the step changes an image."""
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        """Return the image [slow, fast] after the step."""
+
+
+def detected_counts(photons: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+    """Return the counts that a detector writes for expected photons [slow, fast]; 0 in pixels without a value.
+
+    Returns
+    -------
+    int32, or float64 of whole numbers where counts may exceed 2^31 - 1.
+
+    Raises
+    ------
+    ConfigError
+        If the map of bad pixels has another size than the image.
+    """
+    image = photons
+    for step in CHAINS["noisify" if response.order == "noisify" else response.kind]:
+        if step.applies(response):
+            image = step(image, response, exposure)
+    if exposure.live is not None:
+        image = np.where(exposure.live, image, np.zeros((), dtype=image.dtype))
+    if image.dtype == np.int32:
+        return image
+    whole = np.trunc(image) if response.order == "noisify" else np.rint(image)
+    return whole.astype(np.int32) if float(np.abs(whole).max(initial=0.0)) <= _MAX_INT32 else whole
+
+
+def _pixels(image: np.ndarray) -> np.ndarray:
+    return np.arange(image.size, dtype=np.int64).reshape(image.shape)
+
+
+def _fixed(image: np.ndarray, response: Response, effect: Effect, draw: int = 0) -> np.ndarray:
+    """Return a Gaussian deviate of each pixel that is fixed for the detector."""
+    return normals(response.calibration_seed, 0, effect, _pixels(image), draw)
+
+
+class Flicker:
+    """Changes of the beam from shot to shot."""
+
+    def applies(self, response: Response) -> bool:
+        return response.flicker > 0.0
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        deviate = float(normals(exposure.seed, exposure.shot, Effect.FLICKER, np.zeros(1, dtype=np.int64))[0])
+        return image * np.float64(max(0.0, 1.0 + response.flicker * deviate))
+
+
+class PixelFlicker:
+    """noisify's flicker, which is drawn for each pixel."""
+
+    def applies(self, response: Response) -> bool:
+        return response.flicker > 0.0
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        return image * (1.0 + response.flicker * normals(exposure.seed, exposure.shot, Effect.FLICKER, _pixels(image)))
+
+
+class LostCharge:
+    """Photons of a counting detector whose charge is shared so that no pixel gets the threshold."""
+
+    def applies(self, response: Response) -> bool:
+        return response.charge_cloud_um > 0.0
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        result = np.array(image, dtype=np.float64)
+        for panel in exposure.panels:
+            sigma = tuple(response.charge_cloud_um / edge for edge in panel.pixel_um)
+            result[panel.window] *= counted_fraction(sigma, response.threshold)
+        return result
+
+
+def counted_fraction(sigma_px: tuple[float, ...], threshold: float, points: int = 400) -> float:
+    """Return the counts per photon of a counting pixel for a Gaussian charge cloud.
+
+    It is the integral over a pixel of the number of pixels whose share of the charge exceeds the threshold: with a
+    threshold of 1/2 at most one does, and none for photons at the corners.
+
+    Parameters
+    ----------
+    sigma_px
+        Standard deviation of the cloud along fast and slow [pixel].
+    threshold
+        Fraction of the charge.
+    """
+    x = (np.arange(points) + 0.5) / points
+    fast, slow = ([_normal_integral((k + 1.0 - x) / sigma) - _normal_integral((k - x) / sigma) for k in (-1, 0, 1)]
+                  for sigma in sigma_px)
+    counted = sum(np.count_nonzero(np.outer(one, other) > threshold) for one in fast for other in slow)
+    return float(counted) / points**2
+
+
+def _normal_integral(x: np.ndarray) -> np.ndarray:
+    return np.array([0.5 * math.erfc(-value / math.sqrt(2.0)) for value in x])
+
+
+class PointSpread:
+    """Point spread: of expected photons in counting detectors, of drawn ones in integrating detectors."""
+
+    def applies(self, response: Response) -> bool:
+        return response.psf is not None
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        assert response.psf is not None
+        return _spread_panels(image, response.psf, response.psf_fwhm_um, exposure)
+
+
+class SharedCharge:
+    """The charge cloud of an integrating detector."""
+
+    def applies(self, response: Response) -> bool:
+        return response.charge_cloud_um > 0.0
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        return _spread_panels(image, "gauss", response.charge_cloud_um * _FWHM_PER_SIGMA, exposure)
+
+
+def _spread_panels(image: np.ndarray, psf: str, fwhm_um: float, exposure: Exposure) -> np.ndarray:
+    result = np.array(image, dtype=np.float64)
+    for panel in exposure.panels:
+        fast, slow = (fwhm_um / edge for edge in panel.pixel_um)
+        result[panel.window] = spread(image[panel.window], psf, (fast, slow))
+    return result
+
+
+class Sensitivity:
+    """Sensitivity of pixels: raw counts are those of photons times the sensitivity, which the flat field corrects."""
+
+    def applies(self, response: Response) -> bool:
+        return response.efficiency_sigma > 0.0
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        return image * sensitivity(image, response)
+
+
+class FlatField:
+    """Division by the sensitivity as the detector's flat field has it, with its errors."""
+
+    def applies(self, response: Response) -> bool:
+        return response.efficiency_sigma > 0.0 or response.flat_field_sigma > 0.0
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        error = np.maximum(0.1, 1.0 + response.flat_field_sigma * _fixed(image, response, Effect.CALIBRATION, draw=1))
+        return image / (error * sensitivity(image, response) if response.efficiency_sigma else error)
+
+
+def sensitivity(image: np.ndarray, response: Response) -> np.ndarray:
+    """Return the sensitivity of each pixel, at least 0.1."""
+    return np.maximum(0.1, 1.0 + response.efficiency_sigma * _fixed(image, response, Effect.CALIBRATION))
+
+
+class Calibration:
+    """noisify's calibration error, a factor on expected photons."""
+
+    def applies(self, response: Response) -> bool:
+        return response.flat_field_sigma > 0.0
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        return image * (1.0 + response.flat_field_sigma * _fixed(image, response, Effect.CALIBRATION))
+
+
+class Counting:
+    """Poisson deviates."""
+
+    def applies(self, response: Response) -> bool:
+        return True
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        small = float(image.max(initial=0.0)) <= _LARGEST_INT32_MEAN
+        drawn = draw_counts(image, seed=exposure.seed, shot=exposure.shot, dtype=np.int32 if small else np.float64,
+                            backend=exposure.backend, threads=exposure.threads)
+        counts: np.ndarray = drawn if isinstance(drawn, np.ndarray) else drawn.get()
+        return counts
+
+
+class DeadPeriod:
+    """Dead time: n counts in the exposure T become n exp(-n tau / T), or n / (1 + n tau / T).
+
+    The rate is the mean over the exposure. A rotating crystal diffracts for a part of it only, so that its losses are
+    larger.
+    """
+
+    def applies(self, response: Response) -> bool:
+        return response.dead_time_ns > 0.0
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        busy = image * (1e-9 * response.dead_time_ns / exposure.exposure_s)
+        kept = image * np.exp(-busy) if response.dead_time == "paralyzable" else image / (1.0 + busy)
+        return _rounded_at_random(kept, exposure, Effect.DEAD_TIME)
+
+
+def _rounded_at_random(values: np.ndarray, exposure: Exposure, effect: Effect) -> np.ndarray:
+    """Return whole numbers whose mean is the value."""
+    low = np.floor(values)
+    return low + (uniforms(exposure.seed, exposure.shot, effect, _pixels(values)) <= values - low)
+
+
+class SignalSpread:
+    """Spread of the signals of single photons: n photons give n with a variance of n sigma^2."""
+
+    def applies(self, response: Response) -> bool:
+        return response.gain_sigma > 0.0
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        deviates = normals(exposure.seed, exposure.shot, Effect.GAIN, _pixels(image))
+        return image + response.gain_sigma * np.sqrt(image) * deviates
+
+
+class WidePixels:
+    """Edge pixels of chips, whose counts are divided among the virtual pixels of the image that they cover."""
+
+    def applies(self, response: Response) -> bool:
+        return response.chips is not None
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        assert response.chips is not None
+        windows = [panel.window for panel in exposure.panels]
+        return divide_wide_pixels(image, response.chips, windows, exposure.live,
+                                  lambda counts, index: _heads(counts, index, exposure))
+
+
+def _heads(counts: np.ndarray, index: np.ndarray, exposure: Exposure) -> np.ndarray:
+    """Return binomial deviates (p = 1/2) of counts: exact up to 32, beyond that rounded Gaussian ones."""
+    words = random_words(exposure.seed, exposure.shot, Effect.CHARGE_SHARING, index, 0)
+    chosen = words & ((np.uint64(1) << np.minimum(counts, 32.0).astype(np.uint64)) - np.uint64(1)).astype(np.uint32)
+    few = _BITS[chosen.view(np.uint8).reshape(*chosen.shape, 4)].sum(axis=-1)
+    deviates = normals(exposure.seed, exposure.shot, Effect.CHARGE_SHARING, index)
+    many = np.clip(np.rint(0.5 * counts + 0.5 * np.sqrt(counts) * deviates), 0.0, counts)
+    return np.where(counts <= 32.0, few, many)
+
+
+class ReadOut:
+    """Read-out noise, of the gain stage that a signal reaches, and the largest signal of the last stage."""
+
+    def applies(self, response: Response) -> bool:
+        return response.readout_sigma > 0.0 or bool(response.gain_stages)
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        deviates = normals(exposure.seed, exposure.shot, Effect.READOUT, _pixels(image))
+        if not response.gain_stages:
+            return image + response.readout_sigma * deviates
+        limits = np.array([limit for limit, _ in response.gain_stages])
+        noise = np.array([sigma for _, sigma in response.gain_stages])
+        stage = np.minimum(np.searchsorted(limits, image), len(limits) - 1)
+        return np.minimum(image, limits[-1]) + noise[stage] * deviates
+
+
+class PedestalError:
+    """Errors of the pedestal that was subtracted, fixed for each pixel."""
+
+    def applies(self, response: Response) -> bool:
+        return response.pedestal_sigma > 0.0
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        return image + response.pedestal_sigma * _fixed(image, response, Effect.PEDESTAL)
+
+
+class Scale:
+    """Counts per photon, and the pedestal."""
+
+    def applies(self, response: Response) -> bool:
+        return response.gain != 1.0 or response.pedestal != 0.0
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        return response.gain * image + response.pedestal
+
+
+class BadPixels:
+    """Dead, hot and noisy pixels."""
+
+    def applies(self, response: Response) -> bool:
+        return (response.bad_pixels is not None or response.dead_fraction > 0.0 or response.hot_fraction > 0.0
+                or response.noisy_fraction > 0.0)
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        bad = bad_pixels(image.shape, response)
+        sigma = response.noisy_sigma * response.gain
+        noise = sigma * normals(exposure.seed, exposure.shot, Effect.NOISY, _pixels(image))
+        hot = float(response.count_cutoff or _MAX_INT32)
+        return np.select([bad == 1, bad == 2, bad == 3], [0.0, hot, np.maximum(image + noise, 0.0)], image)
+
+
+def bad_pixels(shape: tuple[int, ...], response: Response) -> np.ndarray:
+    """Return the map of bad pixels, uint8 [slow, fast]: 0 good, 1 dead, 2 hot, 3 noisy.
+
+    Raises
+    ------
+    ConfigError
+        If the map of the response has another shape.
+    """
+    if response.bad_pixels is not None:
+        if response.bad_pixels.shape != shape:
+            raise ConfigError("response.bad_pixels", f"got a map of {response.bad_pixels.shape[1]} x "
+                              f"{response.bad_pixels.shape[0]} pixels; the detector has {shape[1]} x {shape[0]}")
+        return response.bad_pixels
+    drawn = uniforms(response.calibration_seed, 0, Effect.DEAD, np.arange(math.prod(shape)).reshape(shape))
+    edges = np.cumsum([response.dead_fraction, response.hot_fraction, response.noisy_fraction])
+    return np.select([drawn <= edge for edge in edges], [1, 2, 3], 0).astype(np.uint8)
+
+
+class Cutoff:
+    """The largest count."""
+
+    def applies(self, response: Response) -> bool:
+        return response.count_cutoff is not None
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        return np.minimum(image, np.asarray(response.count_cutoff, dtype=image.dtype))
+
+
+#: The steps of each chain, in their order.
+CHAINS: dict[str, tuple[Any, ...]] = {
+    "counting": (Flicker(), LostCharge(), PointSpread(), Sensitivity(), Counting(), DeadPeriod(), WidePixels(),
+                 FlatField(), Scale(), BadPixels(), Cutoff()),
+    "integrating": (Flicker(), Sensitivity(), Counting(), SignalSpread(), PointSpread(), SharedCharge(), WidePixels(),
+                    ReadOut(), PedestalError(), FlatField(), Scale(), BadPixels(), Cutoff()),
+    "noisify": (PixelFlicker(), Calibration(), Counting(), PointSpread(), ReadOut(), Scale(), Cutoff()),
+}
