@@ -10,58 +10,27 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from cubragg.bounds import LARGEST, SMALLEST
+from cubragg import units
 from cubragg.crystallography.vectors import Vector, scale, unit
 from cubragg.errors import CubraggError, FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.sensor import attenuation_um, known_material
 from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels, ScanModel
 from cubragg.io.geometry.expt import stacked
+from cubragg.io.geometry.nexus_values import NexusValues, Step, text_of_node
 
-_SCALES = {
-    "mm": {"m": 1e3, "metre": 1e3, "meter": 1e3, "mm": 1.0, "cm": 10.0, "um": 1e-3, "micron": 1e-3, "µm": 1e-3,
-           "microns": 1e-3, "nm": 1e-6},
-    "A": {"angstrom": 1.0, "angstroms": 1.0, "a": 1.0, "å": 1.0, "nm": 10.0, "m": 1e10, "pm": 0.01},
-    "deg": {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "°": 1.0, "rad": 180.0 / math.pi, "radian": 180.0 / math.pi,
-            "radians": 180.0 / math.pi, "mrad": 0.18 / math.pi},
-    "s": {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6},
-    "eV": {"ev": 1.0, "kev": 1e3},
-}
-_PLAIN = {"mm": "m", "A": "angstrom", "deg": "deg", "s": "s"}
+#: Detectors with a vertical spindle, by detector_number; from dxtbx 3.12.
+_VERTICAL = {"E-32-0105"}
+#: Panels whose normal is within this cosine of the beam face it.
+_FACING = 0.99
 #: A thinner sensor [um] is ignored: some files have one only because the format requires it.
 _NO_SENSOR_UM = 0.1
 #: Longest chain of transformations that is followed; longer ones are circular.
 _MAX_STEPS = 100
-
-
-class _Step(NamedTuple):
-    """One transformation: its axis, values (one for each image) and offset."""
-
-    node: Any
-    rotates: bool
-    vector: np.ndarray
-    values: np.ndarray
-    offset_mm: np.ndarray
-
-    def rotation(self, value: float) -> np.ndarray:
-        """Return the rotation matrix float64 [3, 3] of a value."""
-        return _rotation(self.vector, math.radians(value)) if self.rotates else np.eye(3)
-
-    def moved(self, position_mm: np.ndarray) -> np.ndarray:
-        """Return a position in the frame that this step depends on."""
-        if self.rotates:
-            return self.rotation(self.values[0]) @ position_mm + self.offset_mm
-        return position_mm + self.vector * self.values[0] + self.offset_mm
-
-
-def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
-    x, y, z = axis
-    across = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + math.sin(angle) * across + (1.0 - math.cos(angle)) * (across @ across)
 
 
 def read_nxmx(path: Path | str) -> ExperimentModels:
@@ -88,14 +57,8 @@ def read_nxmx(path: Path | str) -> ExperimentModels:
                           ) from None
 
 
-class _Reader:
-    """Reader of one file, whose path begins the messages."""
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = path
-
-    def error(self, node: Any, what: str) -> FormatError:
-        return FormatError(f"{self.path}: {node.name}: {what}")
+class _Reader(NexusValues):
+    """Reader of one file."""
 
     def models(self, file: Any) -> ExperimentModels:
         entry = self._only(file, "NXentry")
@@ -105,18 +68,20 @@ class _Reader:
         if not detectors:
             raise self.error(instrument, "there is no NXdetector in it")
         beams = [*_of_class(instrument, "NXbeam"), *(_of_class(sample, "NXbeam") if sample is not None else ())]
-        beam = next((beam for beam in beams if "incident_wavelength" in beam), None)
+        beam = next((beam for beam in beams if "incident_wavelength" in beam or "incident_energy" in beam), None)
         if beam is None:
-            raise self.error(entry, "there is no NXbeam with an incident_wavelength in it")
+            raise self.error(entry, "there is no NXbeam with an incident_wavelength or incident_energy in it")
         wavelength = self._wavelength(beam)
-        warnings: list[str] = []
+        warnings = self.warnings
         if len(detectors) > 1:
             warnings.append(f"{self.path} has {len(detectors)} detectors, of which {detectors[0].name} is used")
         panels = self._panels(detectors[0], wavelength, warnings)
-        exposure = next((self._scalar(detectors[0][name], "s") for name in ("count_time", "frame_time")
+        exposure = next((self.scalar(detectors[0][name], "s") for name in ("count_time", "frame_time")
                          if name in detectors[0]), None)
-        spindle, scan = self._goniometer(sample, exposure or None, warnings)
+        number = text_of_node(detectors[0]["detector_number"][()]) if "detector_number" in detectors[0] else ""
+        spindle, scan = self._goniometer(sample, exposure or None, number)
         fraction, normal = self._polarization(beam)
+        warnings += self.unit_warnings()
         return ExperimentModels(BeamModel((0.0, 0.0, -1.0), wavelength, fraction, normal), tuple(panels), spindle, scan,
                       warnings=tuple(warnings))
 
@@ -125,43 +90,24 @@ class _Reader:
             return node
         raise self.error(group, f"there is no {nx_class} in it; an NXmx file has one")
 
-    # numbers and their units
-
-    def _values(self, node: Any, unit_: str) -> np.ndarray:
-        values = np.atleast_1d(np.asarray(node[()], dtype=np.float64)).ravel()
-        if values.size == 0 or not (np.abs(values) <= LARGEST).all():
-            raise self.error(node, f"got no numbers, NaN, inf or a magnitude above {LARGEST:g}; finite numbers are "
-                             "accepted")
-        return values * self._scale(node, "units", unit_)
-
-    def _scale(self, node: Any, attribute: str, unit_: str) -> float:
-        name = _text(node.attrs.get(attribute, node.attrs.get("units", ""))) or _PLAIN[unit_]
-        factor = _SCALES[unit_].get(name.strip().lower())
-        if factor is None:
-            raise self.error(node, f"got the unit {name!r}; accepted are {', '.join(_SCALES[unit_])}")
-        return factor
-
-    def _scalar(self, node: Any, unit_: str) -> float:
-        return float(self._values(node, unit_)[0])
-
-    def _vector(self, node: Any, attribute: str) -> np.ndarray:
-        vector = np.asarray(node.attrs.get(attribute, ()), dtype=np.float64).ravel()
-        if vector.shape != (3,) or not (np.abs(vector) <= LARGEST).all() or not (np.abs(vector) > SMALLEST).any():
-            raise self.error(node, f"got no {attribute} of three numbers; a transformation needs one that is not zero")
-        return vector
-
     # beam
 
     def _wavelength(self, beam: Any) -> float:
+        if "incident_wavelength" not in beam:
+            node = beam["incident_energy"]
+            energy = self.scalar(node, "eV")
+            if not energy > 0.0:
+                raise self.error(node, f"got {energy:g} eV; it must be > 0 eV")
+            return units.angstrom_from_ev(energy)
         node = beam["incident_wavelength"]
-        wavelengths = self._values(node, "A")
+        wavelengths = self.values(node, "A")
         if "incident_wavelength_weights" in beam and wavelengths.size > 1:
             weights = np.asarray(beam["incident_wavelength_weights"][()], dtype=np.float64).ravel()
             if weights.size == wavelengths.size and weights.sum() > 0.0:
                 return float(wavelengths @ weights / weights.sum())
         if not wavelengths[0] > 0.0:
             raise self.error(node, f"got {wavelengths[0]:g} A; it must be > 0 A")
-        return float(wavelengths[0])
+        return self.scalar(node, "A", "wavelength")
 
     @staticmethod
     def _polarization(beam: Any) -> tuple[float | None, Vector | None]:
@@ -176,42 +122,42 @@ class _Reader:
 
     # transformations
 
-    def _chain(self, node: Any, depends_on: Any) -> list[_Step]:
+    def _chain(self, node: Any, depends_on: Any) -> list[Step]:
         """Return the steps from the first transformation to the laboratory."""
-        steps: list[_Step] = []
-        name = _text(depends_on)
+        steps: list[Step] = []
+        name = text_of_node(depends_on)
         while name and name != ".":
             group = node if hasattr(node, "keys") else node.parent
             if name not in group:
                 raise self.error(node, f"it depends on {name}, which is not in the file")
             node = group[name]
             steps.append(self._step(node))
-            name = _text(node.attrs.get("depends_on", "."))
+            name = text_of_node(node.attrs.get("depends_on", "."))
             if len(steps) > _MAX_STEPS:
                 raise self.error(node, f"its chain of depends_on has more than {_MAX_STEPS} steps; it must end with "
                                  f"'.'")
         return steps
 
-    def _step(self, node: Any) -> _Step:
-        kind = _text(node.attrs.get("transformation_type", "translation"))
+    def _step(self, node: Any) -> Step:
+        kind = text_of_node(node.attrs.get("transformation_type", "translation"))
         if kind not in ("rotation", "translation"):
             raise self.error(node, f"got the transformation_type {kind!r}; it must be rotation or translation")
-        values = self._values(node, "deg" if kind == "rotation" else "mm")
+        values = self.values(node, "deg" if kind == "rotation" else "mm")
         offset = np.zeros(3)
         if "offset" in node.attrs:
-            factor = self._scale(node, "offset_units", "mm") if np.any(node.attrs["offset"]) else 1.0
+            factor = self.scale_of(node, "offset_units", "mm") if np.any(node.attrs["offset"]) else 1.0
             offset = np.asarray(node.attrs["offset"], dtype=np.float64).ravel() * factor
         if kind == "rotation":
-            vector = self._vector(node, "vector")
-            return _Step(node, True, vector / np.linalg.norm(vector), values, offset)
+            vector = self.vector(node, "vector")
+            return Step(node, True, vector / np.linalg.norm(vector), values, offset)
         # Like other readers: value times vector, even if that is not a unit vector.
-        return _Step(node, False, self._vector(node, "vector") if values.any() else np.zeros(3), values, offset)
+        return Step(node, False, self.vector(node, "vector") if values.any() else np.zeros(3), values, offset)
 
-    def _goniometer(self, sample: Any, exposure_s: float | None, warnings: list[str]
+    def _goniometer(self, sample: Any, exposure_s: float | None, detector_number: str
                     ) -> tuple[Vector | None, ScanModel | None]:
         """Return the scanned axis in the laboratory, and the scan."""
         if sample is not None and "depends_on" not in sample and "goniometer/omega" in sample:
-            return self._plain_goniometer(sample["goniometer"], exposure_s)
+            return self._plain_goniometer(sample, exposure_s, detector_number)
         if sample is None or "depends_on" not in sample:
             return None, None
         rotations = [step for step in self._chain(sample, sample["depends_on"][()]) if step.rotates]
@@ -222,7 +168,7 @@ class _Reader:
         for step in rotations[scanned + 1:]:
             axis = step.rotation(step.values[0]) @ axis
         if any(step.values[0] != 0.0 for step in rotations[:scanned]):
-            warnings.append(f"{self.path}: goniometer axes between crystal and spindle are not at 0 deg; a matrix "
+            self.warnings.append(f"{self.path}: goniometer axes between crystal and spindle are not at 0 deg; a matrix "
                             "given by -mat must include their rotation")
         start, width = self._scan(rotations[scanned])
         scan = ScanModel(start, width, exposure_s, rotations[scanned].values.size)
@@ -230,17 +176,32 @@ class _Reader:
             return _dials(axis), scan
         return _dials(-axis), replace(scan, phi_deg=-start, osc_deg=-width)
 
-    def _plain_goniometer(self, goniometer: Any, exposure_s: float | None) -> tuple[Vector | None, ScanModel | None]:
-        """Return spindle and scan of a DECTRIS master file, which has the angles of omega but no axis: it is +x."""
+    def _plain_goniometer(self, sample: Any, exposure_s: float | None, detector_number: str
+                          ) -> tuple[Vector | None, ScanModel | None]:
+        """Return spindle and scan of a DECTRIS master file, which has the angles of omega without a chain.
+
+        The axis is the ``vector`` of omega, where it has one, else +x, or +y for known detectors.
+        """
+        goniometer = sample["goniometer"]
         omega = goniometer["omega"]
-        starts = self._values(omega, "deg")
+        described = next((node for node in (omega, sample.get("transformations/omega"))
+                          if node is not None and "vector" in node.attrs), None)
+        axis = (0.0, 1.0, 0.0) if detector_number in _VERTICAL else (1.0, 0.0, 0.0)
+        axis = axis if described is None else _dials(self.vector(described, "vector"))
+        fixed = [f"{name} {angle:g} deg" for name in ("kappa", "chi", "phi") if hasattr(goniometer.get(name), "shape")
+                 and (angle := self.scalar(goniometer[name], "deg")) != 0.0]
+        if fixed:
+            self.warnings.append(f"{self.path}: {', '.join(fixed)} of {goniometer.name} {'are' if fixed[1:] else 'is'} "
+                                 "not used, because the file gives no axes for them; a matrix given by -mat must "
+                                 "include their rotation")
+        starts = self.values(omega, "deg")
         width = float(np.median(np.diff(starts))) if starts.size > 1 else 0.0
         if "omega_increment" in goniometer:
             width = self._increment(goniometer["omega_increment"], omega)
         sense = 1.0 if width >= 0.0 else -1.0
-        return (sense, 0.0, 0.0), ScanModel(sense * starts[0], sense * width, exposure_s, starts.size)
+        return scale(axis, sense), ScanModel(sense * starts[0], sense * width, exposure_s, starts.size)
 
-    def _scan(self, step: _Step) -> tuple[float, float]:
+    def _scan(self, step: Step) -> tuple[float, float]:
         name, parent, values = step.node.name, step.node.parent, step.values
         if f"{name}_increment_set" in parent:
             return values[0], self._increment(parent[f"{name}_increment_set"], step.node)
@@ -250,7 +211,7 @@ class _Reader:
 
     def _increment(self, node: Any, angles: Any) -> float:
         value = float(np.atleast_1d(node[()]).ravel()[0])
-        return value * self._scale(node if "units" in node.attrs else angles, "units", "deg")
+        return value * self.scale_of(node if "units" in node.attrs else angles, "units", "deg")
 
     # detector
 
@@ -258,22 +219,27 @@ class _Reader:
         sensor = self._sensor(detector, wavelength)
         mask = self._mask(detector)
         modules = list(_of_class(detector, "NXdetector_module"))
-        if not modules:
-            return [self._from_beam_centre(detector, sensor, mask)]
-        panels = [self._module(module, sensor, mask, _has_fast_first(detector, module)) for module in modules]
+        panels = ([self._module(module, sensor, mask, _has_fast_first(detector, module)) for module in modules]
+                  or [self._from_beam_centre(detector, sensor, mask)])
         offsets = {panel.offset for panel in panels}
         if len(panels) > 1 and len(offsets) == 1:
             warnings.append(f"{self.path}: the file does not specify where its {len(panels)} modules are in the image: "
                            "they are stacked along the slow axis")
             panels = stacked(panels)
+        if len(panels) == 1 and panels[0].origin_mm[2] > 0.0 and abs(panels[0].normal[2]) > _FACING:
+            x, y, z = panels[0].origin_mm
+            warnings.append(f"{self.path}: {detector.name} is {z:g} mm from the sample towards the source; it is "
+                            "placed at this distance behind the sample, as by dxtbx")
+            panels = [replace(panels[0], origin_mm=(x, y, -z))]
         return panels
 
     def _sensor(self, detector: Any, wavelength: float) -> dict[str, Any]:
         """Return sensor and trusted range, as settings of a panel."""
         found: dict[str, Any] = {}
-        material = known_material(_text(detector["sensor_material"][()])) if "sensor_material" in detector else ""
+        named = detector["sensor_material"][()] if "sensor_material" in detector else ""
+        material = known_material(text_of_node(named))
         if material and "sensor_thickness" in detector:
-            thickness = 1000.0 * self._scalar(detector["sensor_thickness"], "mm")
+            thickness = 1000.0 * self.scalar(detector["sensor_thickness"], "mm", "thickness")
             if thickness > _NO_SENSOR_UM:
                 found = {"thickness_um": thickness, "attenuation_um": attenuation_um(material, wavelength)}
         if "saturation_value" in detector:
@@ -303,11 +269,11 @@ class _Reader:
         axes, edges = [], []
         for name in ("fast_pixel_direction", "slow_pixel_direction"):
             node = module[name]
-            axis = self._vector(node, "vector")
+            axis = self.vector(node, "vector")
             for step in self._chain(node, node.attrs.get("depends_on", ".")):
                 axis = step.rotation(step.values[0]) @ axis
             axes.append(_dials(axis))
-            edges.append(self._scalar(node, "mm"))
+            edges.append(self.scalar(node, "mm"))
         corner = self._corner(module)
         window = None
         if mask is not None:
@@ -329,7 +295,8 @@ class _Reader:
             node = module["fast_pixel_direction"]
             steps = self._chain(node, node.attrs.get("depends_on", "."))
             if "offset" in node.attrs and np.any(node.attrs["offset"]):
-                position = np.asarray(node.attrs["offset"], dtype=np.float64) * self._scale(node, "offset_units", "mm")
+                factor = self.scale_of(node, "offset_units", "mm")
+                position = np.asarray(node.attrs["offset"], dtype=np.float64) * factor
         for step in steps:
             position = step.moved(position)
         return _dials(position, is_length=True)
@@ -343,9 +310,10 @@ class _Reader:
         if missing or not distance or shape is None:
             absent = ", ".join([*missing, *([] if distance else ["distance"]), *([] if shape else ["pixel_mask"])])
             raise self.error(detector, f"there is neither an NXdetector_module nor {absent} in it")
-        fast, slow = (self._scalar(detector[name], unit_) for name, unit_ in sizes.items())
+        fast, slow = (self.scalar(detector[name], unit_, "pixel") for name, unit_ in sizes.items())
         centre_x, centre_y = (float(np.ravel(detector[f"beam_center_{axis}"][()])[0]) for axis in "xy")
-        return Panel(shape[1], shape[0], (-centre_x * fast, centre_y * slow, -self._scalar(detector[distance], "mm")),
+        away = self.scalar(detector[distance], "mm", "distance")
+        return Panel(shape[1], shape[0], (-centre_x * fast, centre_y * slow, -away),
                      (fast, 0.0, 0.0), (0.0, -slow, 0.0), mask=None if mask is None or mask.all() else mask, **sensor)
 
 
@@ -362,14 +330,8 @@ def _of_class(group: Any, nx_class: str) -> Iterator[Any]:
     """Yield the members of a NeXus class in file order, without broken links."""
     for name in group:
         member = group.get(name)
-        if member is not None and _text(member.attrs.get("NX_class", "")) == nx_class:
+        if member is not None and text_of_node(member.attrs.get("NX_class", "")) == nx_class:
             yield member
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        value = value.ravel()[0] if value.size else ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _dials(x: np.ndarray, *, is_length: bool = False) -> Vector:
