@@ -7,7 +7,8 @@
 // itself begins with THREAD. Loops over sub-pixels, sources and orientations are outside FOR_T, so that on the CPU the
 // pixels are the innermost loop. FOR_ROWS, with L_ROWS, is FOR_T row by row, for contiguous access to an image.
 // FOR_COUNT distributes a number of items over a block. VOTE evaluates up to CHUNK conditions and stores the results as
-// bits of 32-bit words; `listed` lists the set ones. Launches on the CPU are in cubragg/device/host_launch.hpp.
+// bits of 32-bit words; `listed` lists the set ones. LOCAL declares a struct that a block reads: a copy on the CPU, so that
+// vector loops know that their stores do not change it. Launches on the CPU are in cubragg/device/host_launch.hpp.
 //
 // No system header is included: NVRTC from a wheel has none. Contraction to fused multiply-adds is
 // off in every compiler (-ffp-contract=off, --fmad=false); fma_() requests one where its rounding may
@@ -61,6 +62,7 @@ typedef int FLAG;
     }
 #define ANY(name) (__syncthreads_or(name) != 0)
 #define RESTRICT __restrict__
+#define LOCAL(type) const type &
 #define UNROLL _Pragma("unroll")
 
 DEVICE double fma_(double a, double b, double c) { return __fma_rn(a, b, c); }
@@ -136,6 +138,7 @@ DEVICE float quotient(float above, float below) { return __fdividef(above, below
     }
 #define ANY(name) any_lane(name)
 #define RESTRICT __restrict__
+#define LOCAL(type) const type
 #define UNROLL
 
 // On CPUs without the instruction a fused multiply-add would be a call of the C library.

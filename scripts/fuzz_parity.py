@@ -67,7 +67,7 @@ LEFT_OUT = {
     "--all-outputs": "not the C program's", "--overwrite": "not the C program's", "--noise-rng": "always reference",
     "--semantics": "not the C program's", "--backend": "not the C program's", "--threads": "not the C program's",
     "--detector": "not the C program's", "--device": "not the C program's", "--precision": "not the C program's",
-    "--cull": "not the C program's", "-v": "text",
+    "--cull": "not the C program's", "--method": "not the C program's", "--tail": "not the C program's", "-v": "text",
     "--quiet": "not the C program's", "-floatfile": "on every line", "-intfile": "on every line",
     "-pgmfile": "on every line", "-noisefile": "on every line", "-nonoise": "the noise image is compared",
     "-nopgm": "the picture is compared", "-density": "not the C program's", "-MW": "not the C program's",

@@ -26,6 +26,7 @@ from cubragg.experiment.beam import mean_wavelength
 from cubragg.experiment.conventions import pivot_in_force
 from cubragg.experiment.experiment import Semantics
 from cubragg.nanobragg.random_stream import MAX_SEED
+from cubragg.plan.plan import Method
 from cubragg.view.colours import Style
 
 #: Largest number of images of a series, whose file names are all checked before the first is rendered.
@@ -61,7 +62,7 @@ class Settings:
         Reflections with fewer photons are left out of the truth.
     seed, seed_drawn, noise_rng
         Seed of the noise, whether it was drawn here, and the generator.
-    backend, precision, device, threads, cull, progress, quiet, verbose
+    method, backend, precision, device, threads, cull, progress, quiet, verbose
         How to render and how much to print.
     smv_flavor, cbf_convention, nxmx_type, tiff_type
         Header of SMV and CBF files, pixel type of NXmx and TIFF files.
@@ -89,6 +90,7 @@ class Settings:
     seed: int = 1
     seed_drawn: bool = False
     noise_rng: str = "philox"
+    method: Method = "sampled"
     backend: Backend = "auto"
     precision: Precision = "auto"
     device: int = 0

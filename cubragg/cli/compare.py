@@ -139,7 +139,7 @@ def _programs(line: list[parser.Given], arguments: tuple[str, ...], options: Opt
     started = time.perf_counter()
     job = build(line)
     with job.replay.naming():
-        plan = make_plan(job.experiment)
+        plan = make_plan(job.experiment, job.settings.method)
     settings, notes = job.settings, list(job.warnings)
     if job.experiment.semantics == "physical":
         notes.append("cubragg renders in physical semantics, the C program with its quirks (specs/physical.md)")

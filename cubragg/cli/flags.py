@@ -228,6 +228,8 @@ _RESPONSE = (
 _SAMPLING = (
     _count("-oversample", "sub-pixels along each edge", "sampling.oversample",
            default="as needed"),
+    _number("--tail", "", "where a spot of --method analytic ends, in standard deviations", "sampling.tail_sigmas",
+            default="5.5", metavar="<sigmas>"),
     _switch("-oversample_thick", "sensor absorption at every sub-pixel", "sampling.oversample_thick"),
     _switch("-oversample_polar", "polarization at every sub-pixel", "sampling.oversample_polar"),
     _switch("-oversample_omega", "solid angle at every sub-pixel", "sampling.oversample_omega"),
@@ -302,6 +304,8 @@ _PROGRAM = (
     _file("--save-config", "write the experiment as TOML", "output.config"),
     _choice("--semantics", "nanobragg|physical", "with nanoBragg's quirks or without",
             "run.semantics", default="nanobragg"),
+    _choice("--method", "sampled|analytic", "sum samples, or spots in closed form (see Notes)", "run.method",
+            default="sampled"),
     _choice("--backend", "auto|cuda|cpu|numpy", "backend that renders (see Notes)", "run.backend", default="auto"),
     _choice("--precision", "auto|double|mixed|single", "of the kernels (see Notes)", "run.precision", default="auto"),
     _count("--device", "number of the GPU", "run.device", default="0"),

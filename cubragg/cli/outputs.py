@@ -278,7 +278,8 @@ class ImageFiles:
 
         settings = self.job.settings
         return reflection_table(self.image.plan, min_photons=settings.truth_min, threads=settings.threads,
-                                backend=self.image.backend, progress=self.progress)
+                                backend=self.image.backend, progress=self.progress,
+                                photons=self.image.bragg_photons)
 
     @cached_property
     def _noisy(self) -> np.ndarray:

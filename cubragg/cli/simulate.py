@@ -15,6 +15,7 @@ from cubragg.cli.build import Job, build
 from cubragg.cli.exit_errors import Interrupted, one_line
 from cubragg.cli.parser import Given
 from cubragg.cli.series import Series
+from cubragg.engine.select import require_method
 from cubragg.errors import ConfigError, CubraggError
 from cubragg.plan.plan import Plan, make_plan
 from cubragg.run.render import simulate
@@ -50,7 +51,8 @@ def _run(line: Sequence[Given]) -> None:
         return
     job = build(line)
     with job.replay.naming():
-        plan = make_plan(job.experiment)
+        plan = make_plan(job.experiment, job.settings.method)
+        require_method(plan)
     settings, targets = job.settings, outputs.select_outputs(job)
     outputs.check(targets, settings, job.experiment, plan)
     if "truth" in targets or "spots" in settings.picture:
@@ -94,12 +96,13 @@ def _images(job: Job, plan: Plan, progress: Progress | None) -> Iterable[Simulat
     settings = job.settings
     if settings.images == 1:
         return (simulate(job.experiment, backend=settings.backend, precision=settings.precision,
-                         device=settings.device, threads=settings.threads, cull=settings.cull, progress=progress,
-                         plan=plan),)
+                         device=settings.device, threads=settings.threads, method=settings.method, cull=settings.cull,
+                         progress=progress, plan=plan),)
     from cubragg.run.batch import render_series
 
     return render_series(job.experiment, settings.images, backend=settings.backend, precision=settings.precision,
-                         device=settings.device, threads=settings.threads, progress=progress, cull=settings.cull)
+                         device=settings.device, threads=settings.threads, method=settings.method, progress=progress,
+                         cull=settings.cull)
 
 
 def _warn(job: Job, shown: set[str], warnings: Iterable[str]) -> None:
@@ -126,6 +129,9 @@ def _traces(job: Job, plan: Plan) -> Iterator[str]:
                   for fast in range(fast_min, fast_max + 1) if plan.mask is None or plan.mask[slow, fast]]
     if not pixels:
         return
+    if plan.method == "analytic":
+        raise ConfigError(pixels[0][0], "got a pixel to trace with --method analytic, which has no samples to print; "
+                          "omit one of them")
     from cubragg.parity.pixel_trace import format_trace, trace_pixel, trace_steps
     from cubragg.parity.trace_compare import format_steps
 

@@ -10,6 +10,7 @@ from cubragg.cli.run_figures import ImageFigures, Row, image_rows
 from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.crystallography.vectors import Vector, norm
+from cubragg.plan.analytic_warnings import settings_without_effect
 
 if TYPE_CHECKING:
     from cubragg.experiment.detector_frame import DetectorFrame
@@ -51,6 +52,9 @@ def rendering(image: SimulatedImage) -> str:
     rows = [("backend", f"{image.backend} in {image.precision} precision"),
             ("tile", "none" if image.backend == "numpy" else "{} x {} pixels".format(*culling.tile)),
             ("terms", f"{terms}: {culling.why}")]
+    ignored = settings_without_effect(image.experiment) if image.plan.method == "analytic" else []
+    if ignored:
+        rows.append(("no effect", f"{', '.join(ignored)}: the method analytic does not sample"))
     return _text([("Rendering", rows)])
 
 

@@ -40,6 +40,9 @@ _NOTES = (
     "--from reads the beam, detector, spindle, scan and crystal of a file, and may be repeated: later files override "
     "earlier ones, flags override all files (--from list.expt#1: the second experiment). --expt, --geom, --cell-file "
     "and --xds-inp describe the image of the run.",
+    "--method analytic, with --semantics physical, renders each spot as the Gaussian integral over all orientations, "
+    "wavelengths and directions: spindle steps and mosaic domains have no effect. It renders gauss and gauss_star "
+    "blocks, square and round ones without their fringes, of 3 cells or more along each axis, in double or single.",
     "--backend cuda renders on a GPU through CuPy, cpu with the same kernels compiled by the machine's C++ compiler "
     "(once, in a few seconds), numpy without either; auto uses the first of these that can run.",
     "--precision double gives NumPy's image to the bit. mixed keeps Miller indices in double, lattice factors in "

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
 from cubragg import checks
+from cubragg.engine.analytic.analytic_engine import AnalyticEngine
+from cubragg.engine.analytic.model_of_plan import require_analytic
 from cubragg.engine.culling import Culling
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
-from cubragg.plan.plan import Plan
+from cubragg.plan.plan import Method, Plan
 
 Backend = Literal["auto", "cuda", "cpu", "numpy"]
 Precision = Literal["auto", "double", "mixed", "single"]
-#: How photons are computed: ``sampled`` evaluates the lattice transform at every sample of a pixel.
-Method = Literal["sampled"]
+METHODS: tuple[Method, ...] = get_args(Method)
 #: In the order in which ``auto`` tries them.
 BACKENDS = ("cuda", "cpu", "numpy")
 #: Largest number of CPU threads that a caller may ask for.
@@ -71,8 +72,8 @@ def check_method(method: str) -> None:
     ConfigError
         If the method is unknown.
     """
-    if method != "sampled":
-        raise ConfigError("method", f"got {method!r}; the only accepted value is sampled")
+    if method not in METHODS:
+        raise ConfigError("method", f"got {method!r}; accepted are {', '.join(METHODS)}")
 
 
 def require_sampled(plan: Plan) -> None:
@@ -92,7 +93,19 @@ def require_sampled(plan: Plan) -> None:
     }
     for where, given in unsampled.items():
         if given:
-            raise ConfigError(where, "got a value > 0, which the method sampled does not render; leave it out")
+            raise ConfigError(where, "got a value > 0, which the method sampled does not render; give "
+                              "--method analytic, or leave it out")
+
+
+def require_method(plan: Plan) -> None:
+    """Check that the method of a plan can render it.
+
+    Raises
+    ------
+    ConfigError
+        As `require_sampled` or `require_analytic`.
+    """
+    (require_analytic if plan.method == "analytic" else require_sampled)(plan)
 
 
 def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", device: int = 0,
@@ -121,7 +134,7 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
         If the backend or precision is unknown, the backend does not support the precision, or the tolerance is out of
         range.
     """
-    require_sampled(plan)
+    require_method(plan)
     if cull is not None:
         checks.number("cull", "the tolerance", cull, at_least=0.0, below=1.0)
     if backend != "auto" and backend not in BACKENDS:
@@ -155,19 +168,24 @@ def _cuda(plan: Plan, precision: str, device: int, cull: float | None) -> Select
     from cubragg.device.cuda_device import auto_precision, device_count
     from cubragg.engine.cuda.cuda_engine import CudaEngine
 
+    if plan.method == "analytic":
+        raise BackendUnavailable("backend cuda: the method analytic is not rendered there; cpu and numpy are accepted")
     device_count()  # raises with the reason if there is none
     selected = auto_precision(device) if precision == "auto" else precision
     return Selection(CudaEngine(plan, selected, device, cull=cull), "cuda", selected, "")
 
 
 def _cpu(plan: Plan, precision: str, cull: float | None) -> Selection:
+    from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
     from cubragg.engine.host.host_engine import HostEngine
 
     selected = "double" if precision == "auto" else precision
-    return Selection(HostEngine(plan, selected, cull), "cpu", selected, "")
+    engine = (AnalyticHostEngine(plan, selected) if plan.method == "analytic" else HostEngine(plan, selected, cull))
+    return Selection(engine, "cpu", selected, "")
 
 
 def _numpy(plan: Plan, precision: str) -> Selection:
     if precision not in ("auto", "double"):
         raise ConfigError("precision", f"got {precision!r}; the numpy backend renders in double precision only")
-    return Selection(NumpyEngine(plan), "numpy", "double", "")
+    engine = AnalyticEngine(plan) if plan.method == "analytic" else NumpyEngine(plan)
+    return Selection(engine, "numpy", "double", "")

@@ -79,7 +79,8 @@ class SourceTable(NamedTuple):
 
     ``incident`` float64 [n, 3] unit vectors of the incident beam, ``wavelength_m``
     float64 [n], ``weight`` float64 [n]; the ranges of divergence and dispersion that
-    generated them, and whether they were read from a list instead.
+    generated them, whether they were read from a list instead, and whether the two ranges of divergence are the axes of
+    an ellipse.
     """
 
     incident: np.ndarray
@@ -89,6 +90,7 @@ class SourceTable(NamedTuple):
     vertical: Sweep
     dispersion: Sweep
     from_list: bool
+    elliptical: bool
 
 
 @dataclass(frozen=True)
@@ -292,7 +294,7 @@ class Beam:
         positions, wavelengths, weights = zip(*rows, strict=True)
         incident = -np.array([unit(position) for position in positions], dtype=np.float64)
         return SourceTable(incident, np.array(wavelengths), np.array(weights), horizontal, vertical,
-                           dispersion, bool(self.sources))
+                           dispersion, bool(self.sources), self.round_divergence)
 
     @staticmethod
     def _divergence(count: int | None, range_mrad: float | None, step_mrad: float | None) -> Sweep:

@@ -292,3 +292,7 @@ class Crystal:
         stream = ReferenceStream(self.mosaic_seed)
         rotations = [rotation_matrix(stream, spread) for _ in range(count)]
         return Mosaic((_IDENTITY, *rotations[1:]), spread, defaulted, collapsed)
+
+    def unsampled_mosaic(self) -> Mosaic:
+        """Return a single domain that is not rotated, with the mosaic spread."""
+        return Mosaic((_IDENTITY,), units.rad_from_deg(self.mosaic_spread_deg or 0.0), False, False)

@@ -60,3 +60,9 @@ class Goniometer:
         """Return the spindle angle of each step [rad]."""
         start, sweep = units.rad_from_deg(self.phi_deg), self.sweep()
         return [start + sweep.step * i for i in range(sweep.count)]
+
+    def unsampled_sweep(self) -> Sweep:
+        """Return the rotation range [rad] in one step; without a range, a single step is a still."""
+        sweep = self.sweep()
+        width = sweep.width if self.osc_deg is not None or sweep.count > 1 else 0.0
+        return Sweep(1, width, width)

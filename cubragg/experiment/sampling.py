@@ -16,6 +16,8 @@ from cubragg.experiment.panel import same_arrays
 
 ROI = tuple[int, int, int, int]
 MAX_OVERSAMPLE = 1000
+#: Range of `Sampling.tail_sigmas`: at 4.5 boxes leave out 1e-5 of a spot, at 12 the profile is 1e-31 of its maximum.
+_LEAST_TAIL, _MOST_TAIL = 4.5, 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class Sampling:
         Interpolate structure factors (tricubic); ``None``: only if the block has at most 2 cells along an axis.
     water_um
         Edge of a cube of water in the beam [um]; adds a flat background.
+    tail_sigmas
+        Distance from its middle at which a spot of the method analytic ends, in standard deviations.
     """
 
     oversample: int | None = None
@@ -51,6 +55,7 @@ class Sampling:
     dmin_A: float = 0.0
     interpolate: bool | None = None
     water_um: float = 0.0
+    tail_sigmas: float = 5.5
 
     def __post_init__(self) -> None:
         checks.plain_fields(self, ("mask",))
@@ -58,6 +63,8 @@ class Sampling:
                        at_least=0, at_most=MAX_OVERSAMPLE)
         checks.number("sampling.dmin_A", "dmin", self.dmin_A, "A", at_least=0.0)
         checks.number("sampling.water_um", "the water size", self.water_um, "um", at_least=0.0)
+        checks.number("sampling.tail_sigmas", "the end of a spot", self.tail_sigmas, "standard deviations",
+                      at_least=_LEAST_TAIL, below=_MOST_TAIL)
         if self.roi is not None:
             for edge in self.roi:
                 checks.integer("sampling.roi", "an edge of the region of interest", edge)

@@ -82,3 +82,12 @@ class StructureFactors:
         grid = np.full(shape, float(default_F))
         grid[tuple((hkl - low).T)] = amplitudes
         return cls(float(default_F), grid, (int(low[0]), int(low[1]), int(low[2])))
+
+    def at(self, hkl: np.ndarray) -> np.ndarray:
+        """Return the amplitudes [n] of integer indices [n, 3] [electrons]."""
+        amplitudes = np.full(len(hkl), self.default_F)
+        if self.grid is not None:
+            point = hkl - np.array(self.origin)
+            inside = np.all((point >= 0) & (point < self.grid.shape), axis=1)
+            amplitudes[inside] = self.grid[tuple(point[inside].T)]
+        return amplitudes

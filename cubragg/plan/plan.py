@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,10 @@ from cubragg.plan.spreads import Spreads, spreads_of
 
 #: Largest number of orientations; each has three cell axes in memory (72 bytes).
 MAX_ORIENTATIONS = 10_000_000
+
+#: How photons are computed: ``sampled`` evaluates the lattice transform at every sample of a pixel, orientation and
+#: source; ``analytic`` evaluates the integral over them in closed form.
+Method = Literal["sampled", "analytic"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +82,10 @@ class Plan:
     water
         Background of water: in nanobragg semantics the initial value of the sum [electron^2], in physical semantics
         photons per steradian.
+    method
+        ``sampled``, or ``analytic``: spots in closed form, with one orientation, at the start of the rotation range.
+    tail_sigmas
+        Half-width of the box of a spot of the method analytic, in standard deviations.
     warnings
         Warnings for the user.
     """
@@ -114,6 +123,8 @@ class Plan:
     dmin: float
     samples: int
     water: float
+    method: Method = "sampled"
+    tail_sigmas: float = 5.5
     warnings: tuple[str, ...] = ()
 
     @property
@@ -125,6 +136,11 @@ class Plan:
     def bragg_fluence(self) -> float:
         """Fluence times the number of illuminated blocks [1/m^2]: the factor on the scattering of one block."""
         return self.fluence * self.illumination.blocks
+
+    @property
+    def rotates(self) -> bool:
+        """Whether the image is a rotation image: the spindle moves over a range, sampled at several steps."""
+        return self.phi.width > 0.0 and (self.phi.count > 1 or self.method == "analytic")
 
     @property
     def block(self) -> CoherentBlock:
@@ -141,8 +157,11 @@ class Plan:
         return None
 
 
-def make_plan(experiment: Experiment) -> Plan:
+def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
     """Return the plan of an experiment.
+
+    The method ``analytic`` samples neither orientations nor sources nor fringes: settings of their sampling have no
+    effect on its plan, but ``oversample``, a lower bound of the sub-pixels.
 
     Raises
     ------
@@ -159,10 +178,13 @@ def make_plan(experiment: Experiment) -> Plan:
     cells = crystal.cell_counts(lattice, sample_size)
     coarsest_frame = coarsest(placed)
     recommended = sampling.recommended_oversample(lattice, cells, coarsest_frame, wavelength)
-    oversample = sampling.subpixels(recommended)
     sources = beam.source_table(geometry.beam, geometry.polar, geometry.vert)
-    mosaic = crystal.mosaic()
-    phi, angles = goniometer.sweep(), goniometer.angles()
+    if method == "analytic":
+        oversample, recommended = sampling.oversample or 1, 1
+        mosaic, phi, angles = crystal.unsampled_mosaic(), goniometer.unsampled_sweep(), goniometer.angles()[:1]
+    else:
+        oversample = sampling.subpixels(recommended)
+        mosaic, phi, angles = crystal.mosaic(), goniometer.sweep(), goniometer.angles()
     grid = experiment.structure_factors.grid
     interpolate = sampling.interpolate
     if interpolate is None:
@@ -189,7 +211,8 @@ def make_plan(experiment: Experiment) -> Plan:
         kahn_factor=beam.kahn_in(experiment.semantics), illumination=illumination, spreads=spreads,
         oversample=oversample, recommended_oversample=recommended, coarsest=coarsest_frame,
         dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),
-        samples=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample)
+        samples=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample, method=method,
+        tail_sigmas=sampling.tail_sigmas)
     return replace(plan, warnings=(*clipped, *plan_warnings(experiment, plan)))
 
 

@@ -12,6 +12,7 @@ from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panel import overlaps_in_space
 from cubragg.experiment.sensor import Sensor, sensor_of
 from cubragg.nanobragg.phi_zero import carried_rotations
+from cubragg.plan.analytic_warnings import analytic_warnings
 
 if TYPE_CHECKING:
     from cubragg.plan.plan import Plan
@@ -39,6 +40,8 @@ def plan_warnings(experiment: Experiment, plan: Plan) -> list[str]:
               for depth in sorted(depths_um)]
     found += _overlap_warnings(plan)
     found += _beam_warnings(experiment, plan)
+    if plan.method == "analytic":
+        return found + analytic_warnings(plan)
     found += filter(None, [SHAPES[plan.crystal_shape].warning(plan.block)])
     return found + ([] if plan.rules.per_sample else _nanobragg_warnings(experiment, plan))
 

@@ -17,7 +17,6 @@ from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
 from cubragg.reflections.ewald import cell_volume, offset_on_sphere, profile_metric
-from cubragg.reflections.reflection_sums import is_rotation
 
 #: Smallest component of a node's velocity along the diffracted beam, relative to |r|; below, there is no partiality.
 _GRAZING = 0.01
@@ -38,7 +37,7 @@ def partiality(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi
     """
     if not len(hkl):
         return np.zeros(0)
-    if not is_rotation(plan):
+    if not plan.rotates:
         return _still(plan, hkl)
     full = _full_passage(plan, panel, hkl, F, phi, fast, slow)
     return np.divide(photons, full, out=np.full(len(hkl), np.nan), where=full > 0.0)

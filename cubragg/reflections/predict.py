@@ -14,18 +14,16 @@ from cubragg.engine.panel_loop import Progress, counted_on
 from cubragg.engine.select import require_sampled
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
 from cubragg.plan.panel_plan import PanelPlan
-from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
-from cubragg.plan.workspace import Workspace
+from cubragg.reflections.analytic_table import analytic_columns
 from cubragg.reflections.host_sums import HostSums
 from cubragg.reflections.partiality import partiality
-from cubragg.reflections.reflection_sums import NumpySums, ReflectionCodes, ReflectionSums, is_rotation
-from cubragg.reflections.reflection_table import Flags, Orientation, ReflectionTable
+from cubragg.reflections.reflection_sums import NumpySums, ReflectionCodes, ReflectionSums
+from cubragg.reflections.reflection_table import Orientation, ReflectionTable
+from cubragg.reflections.table_columns import panel_columns
 
 #: Photons that a reflection needs to be listed.
 MIN_PHOTONS = 1.0
-_CUT_FRACTION = 0.01
-_OVERLAP_FRACTION = 0.05
 
 
 def require_reflection_sums(plan: Plan) -> None:
@@ -43,7 +41,7 @@ def require_reflection_sums(plan: Plan) -> None:
 
 
 def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: int | None = None, backend: str = "auto",
-            progress: Progress | None = None) -> ReflectionTable:
+            progress: Progress | None = None, photons: np.ndarray | None = None) -> ReflectionTable:
     """Return the reflection table of an image.
 
     Parameters
@@ -58,12 +56,26 @@ def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: i
         ``numpy``: NumPy. Otherwise the kernels compiled for the host, or NumPy without a C++ compiler.
     progress
         Called repeatedly with (finished pixels, all pixels).
+    photons
+        The image of the plan without background, float32 [slow, fast], if it is known: the method analytic renders it
+        otherwise.
 
     Raises
     ------
     ConfigError
         As `require_reflection_sums`.
     """
+    parts = (analytic_columns(plan, photons, min_photons, threads, backend) if plan.method == "analytic" else
+             _sampled_columns(plan, min_photons, threads, backend, progress))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+    order = np.argsort(-columns["photons"], kind="stable")
+    return ReflectionTable(**{name: column[order] for name, column in columns.items()}, panels=plan.detector_panels,
+                 orientation=orientation(plan), plan=plan, min_photons=min_photons)
+
+
+def _sampled_columns(plan: Plan, min_photons: float, threads: int | None, backend: str, progress: Progress | None
+                     ) -> list[dict[str, np.ndarray]]:
+    """Return the columns of the reflections on each panel, for the method sampled."""
     require_reflection_sums(plan)
     require_sampled(plan)
     engine = _summing_engine(plan, backend)
@@ -74,10 +86,7 @@ def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: i
         sums = engine.panel_sums(threads, counted_on(progress, before, total))
         before += panel.pixel_count
         parts.append(_columns(plan, panel, engine.codes, sums, min_photons))
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-    order = np.argsort(-columns["photons"], kind="stable")
-    return ReflectionTable(**{name: column[order] for name, column in columns.items()}, panels=plan.detector_panels,
-                 orientation=orientation(plan), plan=plan, min_photons=min_photons)
+    return parts
 
 
 def _summing_engine(plan: Plan, backend: str) -> HostSums | NumpySums:
@@ -94,37 +103,11 @@ def _columns(plan: Plan, panel: PanelPlan, codes: ReflectionCodes, sums: Reflect
              ) -> dict[str, np.ndarray]:
     """Return the columns of the reflections on one panel."""
     bright = (sums.values[:, 0] >= min_photons) & (sums.values[:, 0] > 0.0)
-    code, values = sums.code[bright], sums.values[bright]
-    photons = values[:, 0]
-    fast, slow, phi, pixel_fast, pixel_slow, on_edge, foreign = (values[:, 1:] / photons[:, None]).T
-    hkl, entering = codes.unpack(code)
-    F = structure_factors(plan, hkl)
-    stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
-    with np.errstate(divide="ignore"):
-        spacing = 1.0 / np.linalg.norm(hkl @ stars, axis=1)
-    flags = (Flags.OVERLAP * (foreign > _OVERLAP_FRACTION) + Flags.CUT * (on_edge > _CUT_FRACTION)
-             + Flags.DIRECT_BEAM * ~hkl.any(axis=1) + Flags.ENTERING * entering).astype(np.int64)
-    sub = SubPixels(plan, panel, fast - 0.5 / plan.oversample, slow - 0.5 / plan.oversample, 0, 0, 0,
-                    Workspace(len(fast)))
-    return {
-        "hkl": hkl, "panel": np.full(len(hkl), panel.number), "fast_px": fast, "slow_px": slow,
-        "fast_mm": fast * panel.edges[0] * 1000.0, "slow_mm": slow * panel.edges[1] * 1000.0,
-        "pixel_fast": pixel_fast, "pixel_slow": pixel_slow,
-        "phi_deg": np.array([units.deg_from_rad(angle) for angle in phi.tolist()]), "photons": photons, "F": F,
-        "partiality": partiality(plan, panel, hkl, F, phi, fast, slow, photons), "d_A": spacing, "flags": flags,
-        "beam": sub.direction.T.copy(),
-    }
-
-
-def structure_factors(plan: Plan, hkl: np.ndarray) -> np.ndarray:
-    """Return F [n] of integer indices [n, 3]."""
-    factors = plan.factors
-    F = np.full(len(hkl), factors.default_F)
-    if factors.grid is not None:
-        point = hkl - np.array(factors.origin)
-        inside = np.all((point >= 0) & (point < factors.grid.shape), axis=1)
-        F[inside] = factors.grid[tuple(point[inside].T)]
-    return F
+    hkl, entering = codes.unpack(sums.code[bright])
+    columns = panel_columns(plan, panel, hkl, entering, sums.values[bright])
+    columns["partiality"] = partiality(plan, panel, hkl, columns["F"], columns.pop("phi_rad"), columns["fast_px"],
+                                       columns["slow_px"], columns["photons"])
+    return columns
 
 
 def orientation(plan: Plan) -> Orientation:
@@ -133,7 +116,7 @@ def orientation(plan: Plan) -> Orientation:
     axes, stars = (np.array(rows) for rows in ((lattice.a, lattice.b, lattice.c),
                                                (lattice.a_star, lattice.b_star, lattice.c_star)))
     angles = plan.phi_angles
-    middle = angles[0] + (plan.phi.width / 2.0 if is_rotation(plan) else 0.0)
+    middle = angles[0] + (plan.phi.width / 2.0 if plan.rotates else 0.0)
     mid = np.array([rotate_axis(tuple(row), plan.geometry.spindle, middle) for row in stars.tolist()])
     # In the standard setting the rows a, b, c are lower triangular, so that QR of the rotated axes gives U.
     q, r = np.linalg.qr(axes.T)

@@ -147,13 +147,13 @@ class NumpySums(NumpyEngine):
         self._phi = np.repeat(angles, plan.cell_axes.shape[1])
         reciprocal = np.linalg.inv(self._axes).transpose(0, 2, 1)
         self._crossing = reciprocal @ np.array(cross(plan.geometry.beam, plan.geometry.spindle))
-        self._rotating = is_rotation(plan)
+        self._rotating = plan.rotates
 
     def set_panel(self, panel: PanelPlan) -> None:
         """Select a panel of the plan."""
         super().set_panel(panel)
         self.codes = ReflectionCodes(index_reach(self._plan, panel))
-        self.edge = _edge_pixels(panel)
+        self.edge = edge_pixels(panel)
 
     @property
     def orientation_table(self) -> np.ndarray:
@@ -224,11 +224,6 @@ def add_up(sums: list[ReflectionSums]) -> ReflectionSums:
                                   np.concatenate([part.values for part in sums])))
 
 
-def is_rotation(plan: Plan) -> bool:
-    """Return whether the image is a rotation image: several spindle steps over a range."""
-    return plan.phi.count > 1 and plan.phi.width > 0.0
-
-
 def index_reach(plan: Plan, panel: PanelPlan) -> np.ndarray:
     """Return int64 [3], upper bounds of the absolute indices on the panel."""
     fast_min, fast_max, slow_min, slow_max = panel.roi
@@ -242,7 +237,7 @@ def index_reach(plan: Plan, panel: PanelPlan) -> np.ndarray:
     return np.ceil(edges * longest * _GRID_MARGIN).astype(np.int64) + 1
 
 
-def _edge_pixels(panel: PanelPlan) -> np.ndarray:
+def edge_pixels(panel: PanelPlan) -> np.ndarray:
     """Return bool [pixels of the panel], True for rendered pixels on the edge or next to one that is not rendered."""
     fast_min, fast_max, slow_min, slow_max = panel.roi
     live = np.zeros((panel.shape[0] + 2, panel.shape[1] + 2), dtype=bool)

@@ -75,6 +75,9 @@ class ReflectionTable:
         The detector, crystal orientation and plan that the columns refer to.
     min_photons
         Reflections with fewer photons are left out.
+    fast_sigma_px, slow_sigma_px, phi_sigma_deg
+        float64 [n], standard deviations of the expected photons on the panel [pixel] and in the spindle angle [deg];
+        ``None`` with the method sampled.
     """
 
     hkl: np.ndarray
@@ -96,6 +99,9 @@ class ReflectionTable:
     orientation: Orientation
     plan: Plan
     min_photons: float
+    fast_sigma_px: np.ndarray | None = None
+    slow_sigma_px: np.ndarray | None = None
+    phi_sigma_deg: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.photons)
@@ -112,15 +118,18 @@ class ReflectionTable:
 
     def as_dict(self) -> dict[str, np.ndarray]:
         """Return the columns by name, [n] each: h, k, l, panel, positions [pixel], [mm], phi [deg], photons,
-        F [electrons], partiality, d [A], and the flags as bool. `specs/truth.md` defines each."""
+        F [electrons], partiality, d [A], and the flags as bool; with the method analytic also standard deviations.
+        `specs/truth.md` defines each."""
         image_fast, image_slow = self.image_px
         h, k, l = self.hkl.T  # noqa: E741
+        widths = {"fast_sigma": self.fast_sigma_px, "slow_sigma": self.slow_sigma_px, "phi_sigma": self.phi_sigma_deg}
         return {
             "h": h, "k": k, "l": l, "panel": self.panel, "fast": self.fast_px, "slow": self.slow_px,
             "pixel_fast": self.pixel_fast, "pixel_slow": self.pixel_slow,
             "image_fast": image_fast, "image_slow": image_slow, "x": self.fast_mm, "y": self.slow_mm,
             "phi": self.phi_deg, "photons": self.photons, "F": self.F, "partiality": self.partiality, "d": self.d_A,
-            **{flag.name.lower(): (self.flags & flag) != 0 for flag in Flags if flag.name}}
+            **{flag.name.lower(): (self.flags & flag) != 0 for flag in Flags if flag.name},
+            **{name: width for name, width in widths.items() if width is not None}}
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the columns of `as_dict` as a data frame, a row for each reflection.

@@ -46,7 +46,7 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
     threads
         CPU threads to use; all cores if ``None``.
     method
-        ``sampled``.
+        ``sampled``, or ``analytic``: spots in closed form, in physical semantics only; see `specs/analytic.md`.
     progress
         Called with (pixels done, pixels in all) of the current image.
     on_device
@@ -68,7 +68,7 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
     check_method(method)
     angles = misset_angles(orientations)
     check_threads(threads)
-    planned = _plans(experiment, angles)
+    planned = _plans(experiment, angles, method)
     first = next(planned, None)
     if first is None:
         return iter(())
@@ -117,7 +117,7 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
         raise ConfigError("images", f"got {images} images with an oscillation range of 0 deg; a series needs "
                           "-osc > 0 deg")
     rotated = (_rotated(experiment, number, range_deg) for number in range(images))
-    planned = ((shot, make_plan(shot)) for shot in rotated)
+    planned = ((shot, make_plan(shot, method)) for shot in rotated)
     first = next(planned)
     selected = select_backend(first[1], backend, precision, device, cull)
     return _images(selected, itertools.chain([first], planned), device, cull, threads, False, progress)
@@ -131,13 +131,13 @@ def _rotated(experiment: Experiment, number: int, range_deg: float) -> Experimen
     return dataclasses.replace(experiment, goniometer=dataclasses.replace(experiment.goniometer, phi_deg=phi))
 
 
-def _plans(experiment: Experiment, angles: Iterable[Vector]) -> Iterator[Planned]:
+def _plans(experiment: Experiment, angles: Iterable[Vector], method: Method) -> Iterator[Planned]:
     """Experiment and plan of each orientation."""
     plan: Plan | None = None
     for misset in angles:
         crystal = dataclasses.replace(experiment.crystal, misset_deg=misset, misset_seed=None)
         oriented = dataclasses.replace(experiment, crystal=crystal)
-        plan = make_plan(oriented) if plan is None else _reoriented(plan, oriented)
+        plan = make_plan(oriented, method) if plan is None else _reoriented(plan, oriented)
         yield oriented, plan
 
 
@@ -149,7 +149,7 @@ def _reoriented(plan: Plan, experiment: Experiment) -> Plan:
     recommended = sampling.recommended_oversample(lattice, plan.cells, plan.coarsest, wavelength)
     # The lengths of rotated axes differ in their last bits, which can change a number that is rounded up.
     if any(size > 0.0 for size in crystal.sample_size_mm) or recommended != plan.recommended_oversample:
-        return make_plan(experiment)
+        return make_plan(experiment, plan.method)
     axes, first = oriented_cells(lattice, plan.mosaic, plan.phi_angles, plan.geometry.spindle, experiment.semantics)
     return dataclasses.replace(plan, lattice=lattice, cell_axes=axes, first_cell_axes=first)
 

@@ -32,7 +32,7 @@ def predict(source: Experiment | SimulatedImage, *, min_photons: float = MIN_PHO
     threads
         CPU threads to use; all cores if ``None``.
     method
-        ``sampled``.
+        ``sampled``, or ``analytic``: spots in closed form, in physical semantics only; see `specs/analytic.md`.
     progress
         Called with (pixels done, pixels in all) now and then.
 
@@ -51,5 +51,7 @@ def predict(source: Experiment | SimulatedImage, *, min_photons: float = MIN_PHO
     if precision not in ("auto", "double"):
         raise ConfigError("precision", f"got {precision!r}; reflections are summed in double precision, "
                           "auto and double are accepted")
-    plan = source.plan if isinstance(source, SimulatedImage) else make_plan(source)
-    return reflection_table(plan, min_photons=min_photons, threads=threads, backend=backend, progress=progress)
+    plan = source.plan if isinstance(source, SimulatedImage) else make_plan(source, method)
+    photons = source.bragg_photons if isinstance(source, SimulatedImage) else None
+    return reflection_table(plan, min_photons=min_photons, threads=threads, backend=backend, progress=progress,
+                            photons=photons)

@@ -28,7 +28,7 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     threads
         CPU threads to use; all cores if ``None``. The image does not depend on it.
     method
-        ``sampled``.
+        ``sampled``, or ``analytic``: spots in closed form, in physical semantics only; see `specs/analytic.md`.
     progress
         Called with (pixels done, pixels in all) now and then.
     plan
@@ -43,7 +43,7 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     """
     check_method(method)
     check_threads(threads)
-    plan = make_plan(experiment) if plan is None else plan
+    plan = make_plan(experiment, method) if plan is None else plan
     selected = select_backend(plan, backend, precision, device, cull)
     start = time.perf_counter()
     photons = selected.engine.render(threads, progress)

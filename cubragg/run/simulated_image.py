@@ -91,7 +91,12 @@ class SimulatedImage(Image):
         """Reflections of the image with at least ``min_photons``, brightest first; see `cubragg.predict`."""
         from cubragg.reflections.predict import reflection_table
 
-        return reflection_table(self.plan, min_photons=min_photons, backend=self.backend)
+        return reflection_table(self.plan, min_photons=min_photons, backend=self.backend, photons=self.bragg_photons)
+
+    @property
+    def bragg_photons(self) -> np.ndarray | None:
+        """The photons if they are those of the crystal alone, on the host; ``None`` with a background."""
+        return self.on_host if self.experiment.background.empty else None
 
     @property
     def live(self) -> np.ndarray | None:

@@ -22,7 +22,8 @@ LINES = """
 -nonoise|-nopgm|-scale 2|-pgmscale 2|-coherent|-printout|-printout_pixel 3 4|-trace_pixel 3 4|-noprogress|-progress
 -interpolate|-nointerpolate|-round_xtal|-square_xtal|-gauss_xtal|-binary_spots|-tophat_spots|-fudge 1.1|-seed 3|-water 1
 --column FC|--space-group 19|-space-group P212121|--cbffile c.cbf|-cbffile c.cbf|--backend auto|--backend numpy
---backend cpu|--backend cuda|--precision auto|--precision double|--precision mixed
+--backend cpu|--backend cuda|--method sampled|--method analytic|--tail 6
+--precision auto|--precision double|--precision mixed
 --precision single|--device 0|--semantics nanobragg|--semantics physical|--threads 1
 --save a.npy|--nxmx a.h5|--nxmx-type uint32|--nxmx-type int32|--nxmx-type uint16|--nxmx-type float32|--tiff a.tif
 --tiff-type int32|--tiff-type uint16|--tiff-type float32|--cbf-convention auto|--cbf-convention generic

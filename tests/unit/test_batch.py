@@ -98,7 +98,7 @@ def test_sample_sizes_and_automatic_oversampling():
 
 def test_only_what_changes_is_planned_again(monkeypatch):
     planned = []
-    monkeypatch.setattr(batch, "make_plan", lambda experiment: planned.append(experiment) or make_plan(experiment))
+    monkeypatch.setattr(batch, "make_plan", lambda one, method: planned.append(one) or make_plan(one, method))
     assert len(list(render_many(small_experiment(), np.zeros((5, 3)), backend="numpy"))) == 5
     assert len(planned) == 1
 

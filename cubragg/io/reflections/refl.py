@@ -12,7 +12,6 @@ import numpy as np
 
 from cubragg import units
 from cubragg.io.files.atomic import write_bytes
-from cubragg.reflections.reflection_sums import is_rotation
 from cubragg.reflections.reflection_table import Flags, ReflectionTable
 
 _IDENTIFIER, _VERSION = "dials::af::reflection_table", 1
@@ -51,7 +50,7 @@ def _columns(truth: ReflectionTable, image: int) -> dict[str, tuple[str, np.ndar
     plan, count = truth.plan, len(truth)
     phi_rad = np.array([units.rad_from_deg(angle) for angle in truth.phi_deg.tolist()])
     frames = np.full(count, image + 0.5)
-    if is_rotation(plan):
+    if plan.rotates:
         frames = image + (phi_rad - plan.phi_angles[0]) / plan.phi.width
     edges = np.array([panel.pixel_mm for panel in truth.panels])
     counted = np.stack([truth.pixel_fast, truth.pixel_slow, frames], axis=1)

@@ -22,7 +22,8 @@ _UNITS: Mapping[str, str] = MappingProxyType({
     "h": "", "k": "", "l": "", "panel": "", "fast": "px", "slow": "px", "pixel_fast": "px", "pixel_slow": "px",
     "image_fast": "px", "image_slow": "px",
     "x": "mm", "y": "mm", "phi": "deg", "photons": "photons", "F": "electrons", "partiality": "", "d": "A",
-    "overlap": "", "cut": "", "direct_beam": "", "entering": ""})
+    "overlap": "", "cut": "", "direct_beam": "", "entering": "",
+    "fast_sigma": "px", "slow_sigma": "px", "phi_sigma": "deg"})
 
 
 def ending_of(path: Path | str) -> str:
@@ -101,7 +102,7 @@ def _write_csv(path: Path | str, table: ReflectionTable, image: int) -> None:
             text.write(f"# panel {number}: {panel.name}, at {panel.offset[0]} {panel.offset[1]} (fast slow) px\n")
     columns = table.as_dict()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([f"{name} [{unit}]" if unit else name for name, unit in _UNITS.items()])
+    writer.writerow([f"{name} [{_UNITS[name]}]" if _UNITS[name] else name for name in columns])
     shown = []
     for column in columns.values():
         whole = column.dtype.kind in "ib"

@@ -1,0 +1,82 @@
+"""Covariance of the spot of each reflection: block, mosaicity, beam, strain, footprint. `specs/analytic.md`, section 1.
+
+Arrays are over reflections: vectors float64 [n, 3] [1/A], covariances float64 [n, 3, 3] [1/A^2].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cubragg.engine.analytic.spot_model import Channel, SpotModel
+
+
+def rotations(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Return rotation matrices float64 [n, 3, 3] about a unit axis by angles [n] [rad]."""
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    s, c = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
+    return np.eye(3) * c + s * cross + (1.0 - c) * np.outer(axis, axis)
+
+
+def turned(covariance: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Return R C R^T [n, 3, 3] of a covariance [3, 3] and matrices R [n, 3, 3]."""
+    if not covariance.any():
+        return np.zeros_like(matrices)
+    isotropic = covariance[0, 0] * np.eye(3)
+    if np.array_equal(covariance, isotropic):
+        return np.broadcast_to(covariance, matrices.shape)
+    return matrices @ covariance @ matrices.transpose(0, 2, 1)
+
+
+def cross_matrices(vectors: np.ndarray) -> np.ndarray:
+    """Return [n, 3, 3], the matrices [G]x with [G]x w = G x w."""
+    result = np.zeros((len(vectors), 3, 3))
+    x, y, z = vectors.T
+    result[:, 0, 1], result[:, 0, 2] = -z, y
+    result[:, 1, 0], result[:, 1, 2] = z, -x
+    result[:, 2, 0], result[:, 2, 1] = -y, x
+    return result
+
+
+def mosaic_part(G: np.ndarray, rotation_covariance: np.ndarray) -> np.ndarray:
+    """Return M = [G]x D [G]x^T, D [n, 3, 3] or [3, 3] in the laboratory."""
+    cross = cross_matrices(G)
+    return cross @ rotation_covariance @ cross.transpose(0, 2, 1)
+
+
+def beam_part(G: np.ndarray, channel: Channel) -> tuple[np.ndarray, np.ndarray]:
+    """Return B = Cov(G x + di / lambda), and Cov(x, G x + di / lambda) [n, 3], x the relative wavelength deviation."""
+    covariance, inverse = channel.covariance, 1.0 / channel.wavelength_A
+    mixed = G * covariance[0, 0] + covariance[0, 1:] * inverse
+    cross = G[:, :, None] * (covariance[0, 1:] * inverse)
+    return (covariance[0, 0] * G[:, :, None] * G[:, None, :] + cross + cross.transpose(0, 2, 1)
+            + covariance[1:, 1:] * inverse * inverse), mixed
+
+
+def across(k: np.ndarray) -> np.ndarray:
+    """Return the projections 1 - k k^T [n, 3, 3] of unit vectors [n, 3]."""
+    return np.eye(3) - k[:, :, None] * k[:, None, :]
+
+
+def footprint_part(k: np.ndarray, distance: np.ndarray, position: np.ndarray, wavelength_A: float) -> np.ndarray:
+    """Return X, the blur by positions in the crystal of covariance ``position`` [3, 3] or [n, 3, 3] [m^2].
+
+    ``k`` are unit vectors of the diffracted rays and ``distance`` [n] their length from crystal to pixel [m].
+    """
+    projection = across(k)
+    return projection @ position @ projection / np.square(wavelength_A * distance)[:, None, None]
+
+
+def intrinsic(model: SpotModel, channel: Channel, G: np.ndarray, phi: np.ndarray
+              ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return S + M + B + E, M, and Cov(x, G x + di / lambda) [n, 3] of nodes at ``G`` at spindle angles ``phi`` [n]."""
+    matrices = rotations(model.spindle, phi)
+    M = mosaic_part(G, turned(model.mosaicity, matrices))
+    B, mixed = beam_part(G, channel)
+    strain = model.strain * model.strain * G[:, :, None] * G[:, None, :]
+    return turned(model.block, matrices) + M + B + strain, M, mixed
+
+
+def along(vectors: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return the variances v^T C v [n] along vectors [n, 3]."""
+    return np.einsum("ni,nij,nj->n", vectors, covariance, vectors)

@@ -1,0 +1,193 @@
+"""Reflections near the Ewald sphere during an image, in segments of phi with at most one crossing each.
+
+`specs/analytic.md`, section 2. Reciprocal lengths in 1/A, angles in radians.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from cubragg.engine.analytic.covariances import along, intrinsic, rotations
+from cubragg.engine.analytic.spot_model import Channel, SpotModel
+
+#: Segments of a rotation range begin at multiples of this angle.
+GRID_RAD = math.radians(1.0)
+#: Nodes further from the sphere than this many standard deviations are left out.
+REACH_SIGMAS = 6.0
+
+
+class Segments(NamedTuple):
+    """Segments of the rotation range of an image, one row for each reflection and segment.
+
+    Attributes
+    ----------
+    hkl
+        int64 [n, 3].
+    phi
+        Angle nearest to the crossing of the sphere [n].
+    start, end
+        Ends of the segment relative to ``phi`` [n]; 0 in a still.
+    """
+
+    hkl: np.ndarray
+    phi: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+
+def cells_of(start: float, width: float) -> list[tuple[float, float]]:
+    """Return the parts of a range between multiples of `GRID_RAD`; one point for a still."""
+    if width == 0.0:
+        return [(start, start)]
+    end = start + width
+    first = math.floor(start / GRID_RAD + 1e-9) + 1
+    inner = [number * GRID_RAD for number in range(first, math.ceil(end / GRID_RAD - 1e-9))]
+    edges = [start, *inner, end]
+    return list(itertools.pairwise(edges))
+
+
+def segments_of(model: SpotModel, channel: Channel, longest: float) -> Segments:
+    """Return the segments of reflections with |G| <= ``longest`` [1/A] that pass within `REACH_SIGMAS` of the sphere.
+
+    The order is that of the range, then of the indices. The node 0 0 0 is left out.
+    """
+    found = [_cell_segments(model, channel, longest, cell) for cell in cells_of(model.start, model.width)]
+    return Segments(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def _cell_segments(model: SpotModel, channel: Channel, longest: float, cell: tuple[float, float]) -> Segments:
+    """Return the segments of one part of the range."""
+    half = 0.5 * (cell[1] - cell[0])
+    middle = rotations(model.spindle, np.array([cell[0] + half]))[0]
+    reach = REACH_SIGMAS * sigma_bound(model, channel, longest)
+    # An angle moves a node by at most its distance from the spindle, so by less than |G| times the angle.
+    hkl = nodes_near_sphere(model.stars @ middle.T, channel.k0, longest, reach + longest * half)
+    segments = split_at_extremes(model, channel, hkl, cell)
+    near = np.abs(excitation(model, channel, segments.hkl @ model.stars, segments.phi)) < reach
+    return kept(model, channel, Segments(*(part[near] for part in segments)))
+
+
+def kept(model: SpotModel, channel: Channel, segments: Segments) -> Segments:
+    """Return the segments that pass within `REACH_SIGMAS` of the sphere."""
+    G = nodes_at(model, segments.hkl @ model.stars, segments.phi)
+    k = channel.k0 + G
+    length = np.linalg.norm(k, axis=1)
+    sigma_sqr = along(k / length[:, None], intrinsic(model, channel, G, segments.phi)[0])
+    near = np.square(length - 1.0 / channel.wavelength_A) < REACH_SIGMAS**2 * sigma_sqr
+    return Segments(*(part[near] for part in segments))
+
+
+def sigma_bound(model: SpotModel, channel: Channel, length: float) -> float:
+    """Return an upper bound of the standard deviation of the distance from the sphere, for |G| <= ``length``."""
+    variance = (np.linalg.eigvalsh(model.block)[-1] + length**2 * np.linalg.eigvalsh(model.mosaicity)[-1]
+                + (model.strain * length) ** 2
+                + 2.0 * (channel.covariance[0, 0] * length**2
+                         + np.trace(channel.covariance[1:, 1:]) / channel.wavelength_A**2))
+    return math.sqrt(variance)
+
+
+def nodes_near_sphere(stars: np.ndarray, k0: np.ndarray, longest: float, reach: float) -> np.ndarray:
+    """Return the indices int64 [n, 3], but 0 0 0, of nodes with |G| <= ``longest`` within ``reach`` of the sphere.
+
+    Along each row of nodes the distance from the sphere's centre is a quadratic function of the index; the rows are
+    those of the axis with the shortest reciprocal vector.
+    """
+    row = int(np.argmin(np.linalg.norm(stars, axis=1)))
+    others = [axis for axis in range(3) if axis != row]
+    edges = np.linalg.norm(np.linalg.inv(stars), axis=0)  # an index is at most |G| times the length of its cell edge
+    reaches = [math.floor(longest * edges[axis]) for axis in others]
+    first, second = (part.reshape(-1) for part in np.meshgrid(*(np.arange(-r, r + 1) for r in reaches), indexing="ij"))
+    base = first[:, None] * stars[others[0]] + second[:, None] * stars[others[1]]
+    step = stars[row]
+    radius = float(np.linalg.norm(k0))
+    shell = [_interval(base + k0, step, bound) for bound in (radius + reach, radius - reach)]
+    ball = _interval(base, step, longest)
+    # The shell is the outer interval less the inner one: two intervals, or one where the row misses the inner ball.
+    (outer_low, outer_high), (inner_low, inner_high) = shell
+    misses = np.isnan(inner_low)
+    below = np.fmax(outer_low, ball[0]), np.fmin(np.where(misses, outer_high, inner_low), ball[1])
+    above = np.fmax(np.where(misses, np.nan, inner_high), ball[0]), np.fmin(outer_high, ball[1])
+    known = ~np.isnan(outer_low) & ~np.isnan(ball[0])
+    found = []
+    for (low, high), valid in ((below, known), (above, known & ~misses)):
+        low, high = np.ceil(low[valid]), np.floor(high[valid])
+        count = np.maximum(high - low + 1.0, 0.0).astype(np.int64)
+        start = np.repeat(np.cumsum(count) - count, count)
+        hkl = np.empty((int(count.sum()), 3), dtype=np.int64)
+        hkl[:, others[0]], hkl[:, others[1]] = np.repeat(first[valid], count), np.repeat(second[valid], count)
+        hkl[:, row] = np.repeat(low, count).astype(np.int64) + np.arange(len(hkl)) - start
+        found.append(hkl)
+    nodes = np.unique(np.concatenate(found), axis=0)
+    return nodes[nodes.any(axis=1)]
+
+
+def _interval(base: np.ndarray, step: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends [n] of the part of lines base + t step within ``radius`` of 0; NaN where there is none."""
+    if not radius > 0.0:
+        nothing = np.full(len(base), np.nan)
+        return nothing, nothing
+    a = float(step @ step)
+    b = base @ step
+    root = b * b - a * (np.einsum("ij,ij->i", base, base) - radius * radius)
+    with np.errstate(invalid="ignore"):
+        root = np.sqrt(root)
+    return (-b - root) / a, (-b + root) / a
+
+
+def split_at_extremes(model: SpotModel, channel: Channel, hkl: np.ndarray, cell: tuple[float, float]) -> Segments:
+    """Return the segments of reflections in one part of the range, cut where the distance from the sphere is extremal.
+
+    In each segment the distance is monotonic. Its phi is that of the crossing, or without one the end nearest to it.
+    """
+    start, end = cell
+    if start == end:
+        zero = np.zeros(len(hkl))
+        return Segments(hkl, np.full(len(hkl), start), zero, zero)
+    g = hkl @ model.stars
+    along_spindle = g @ model.spindle
+    flat = g - along_spindle[:, None] * model.spindle
+    even, odd = flat @ channel.k0, np.cross(model.spindle, g) @ channel.k0
+    swing, extreme = np.hypot(even, odd), np.arctan2(odd, even)
+    # |k0 + g| = 1/lambda where k0.g = -g^2 / 2: cos(phi - extreme) = level.
+    constant = along_spindle * (model.spindle @ channel.k0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        level = (-0.5 * np.einsum("ij,ij->i", g, g) - constant) / swing
+    cut = start + np.mod(extreme - start, math.pi)
+    halved = (cut < end) & (cut > start)
+    low = np.concatenate([np.full(len(hkl), start), cut[halved]])
+    high = np.concatenate([np.where(halved, cut, end), np.full(int(halved.sum()), end)])
+    index = np.concatenate([np.arange(len(hkl)), np.flatnonzero(halved)])
+    order = np.lexsort((low, index))
+    low, high, index = low[order], high[order], index[order]
+    phi = _nearest_crossing(low, high, extreme[index], level[index])
+    without = np.isnan(phi)
+    ends = np.abs(excitation(model, channel, g[index], low)) <= np.abs(excitation(model, channel, g[index], high))
+    phi = np.where(without, np.where(ends, low, high), phi)
+    return Segments(hkl[index], phi, low - phi, high - phi)
+
+
+def _nearest_crossing(low: np.ndarray, high: np.ndarray, extreme: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Return the crossing of the sphere in each interval [n]; NaN where there is none."""
+    with np.errstate(invalid="ignore"):
+        angle = np.arccos(level)
+    found = np.full(len(low), np.nan)
+    for crossing in (extreme - angle, extreme + angle):
+        inside = low + np.mod(crossing - low, 2.0 * math.pi)
+        found = np.where(inside <= high, inside, found)
+    return found
+
+
+def nodes_at(model: SpotModel, g: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """Return nodes [n, 3] turned about the spindle to ``phi`` [n]."""
+    e = model.spindle
+    s, c = np.sin(phi)[:, None], np.cos(phi)[:, None]
+    return g * c + np.cross(e, g) * s + (1.0 - c) * (g @ e)[:, None] * e
+
+
+def excitation(model: SpotModel, channel: Channel, g: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """Return the distance [n] of turned nodes from the sphere, positive outside."""
+    return np.linalg.norm(channel.k0 + nodes_at(model, g, phi), axis=1) - 1.0 / channel.wavelength_A

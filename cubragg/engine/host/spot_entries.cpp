@@ -1,0 +1,5 @@
+// Entry point of kernels/analytic.cu, compiled for the CPU.
+#include "analytic.cu"
+#include "host_launch.hpp"
+
+HOST_ENTRY(render_spots)

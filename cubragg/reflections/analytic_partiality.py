@@ -1,0 +1,108 @@
+"""Partiality of reflections in closed form: the fraction of their passage through the sphere that is in the image.
+
+`specs/analytic.md`, section 4. Reciprocal lengths in 1/A, angles in radians.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from cubragg.engine.analytic.covariances import along, intrinsic
+from cubragg.engine.analytic.rotation_segments import excitation, nodes_at
+from cubragg.engine.analytic.spot_model import Channel, SpotModel
+
+#: Gauss-Legendre nodes of each integral, which spans at most 2 * `_REACH` rocking widths.
+_NODES = 64
+_REACH = 7.0
+
+
+def partiality(model: SpotModel, channel: Channel, hkl: np.ndarray, phi: np.ndarray, entering: np.ndarray
+               ) -> np.ndarray:
+    """Return the partiality [n] of reflections, of which ``phi`` [n] is an angle on their passage.
+
+    In a rotation image it is the integral of the density of the excitation error over the image, relative to that over
+    the passage, between the angles where the node is furthest from and deepest in the sphere. In a still it is the
+    height of the density, relative to its maximum.
+    """
+    g = hkl @ model.stars
+    if model.width == 0.0:
+        s, sigma = excitation(model, channel, g, phi), _sigma(model, channel, g, phi)
+        return np.exp(-0.5 * np.square(s / sigma))
+    swing = _swing(model, channel, g)
+    low, high = _passage(model, channel, g, swing, phi, entering)
+    whole = _integral(model, channel, g, swing, low, high)
+    end = model.start + model.width
+    part = _integral(model, channel, g, swing, np.clip(low, model.start, end), np.clip(high, model.start, end))
+    return np.divide(part, whole, out=np.full(len(g), np.nan), where=whole > 0.0)
+
+
+def _sigma(model: SpotModel, channel: Channel, g: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of the excitation error [n]."""
+    G = nodes_at(model, g, phi)
+    k = channel.k0 + G
+    return np.sqrt(along(k / np.linalg.norm(k, axis=1)[:, None], intrinsic(model, channel, G, phi)[0]))
+
+
+class _Swing(NamedTuple):
+    """How the distance of nodes from the sphere swings as the spindle turns.
+
+    |k0 + g|^2 = 1/lambda^2 + g^2 + 2 (level + radius cos(phi - furthest)); columns [n]; ``inverse`` is 1/lambda.
+    """
+
+    square: np.ndarray
+    level: np.ndarray
+    radius: np.ndarray
+    furthest: np.ndarray
+    inverse: float
+
+    def excitation(self, phi: np.ndarray) -> np.ndarray:
+        """Return the distance from the sphere [n]."""
+        beyond = self.square + 2.0 * (self.level + self.radius * np.cos(phi - self.furthest))
+        return beyond / (np.sqrt(self.inverse * self.inverse + beyond) + self.inverse)
+
+
+def _swing(model: SpotModel, channel: Channel, g: np.ndarray) -> _Swing:
+    e = model.spindle
+    even = (g - (g @ e)[:, None] * e) @ channel.k0
+    odd = np.cross(e, g) @ channel.k0
+    return _Swing(np.einsum("ij,ij->i", g, g), (g @ e) * (e @ channel.k0), np.hypot(even, odd), np.arctan2(odd, even),
+                  1.0 / channel.wavelength_A)
+
+
+def _passage(model: SpotModel, channel: Channel, g: np.ndarray, swing: _Swing, phi: np.ndarray, entering: np.ndarray
+             ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the range of angles [n] of a passage, as far as the density matters."""
+    furthest, half_turn = swing.furthest, math.pi
+    # The half turn from one extreme to the next that contains phi, which may be the extreme itself.
+    first = np.where(entering, furthest, furthest + half_turn)
+    first = first + 2.0 * math.pi * np.round((phi - first - 0.5 * half_turn) / (2.0 * math.pi))
+    last = first + half_turn
+    cosine = np.clip((-0.5 * swing.square - swing.level) / np.maximum(swing.radius, 1e-300), -1.0, 1.0)
+    crossing = furthest + np.where(entering, 1.0, -1.0) * np.arccos(cosine)
+    crossing = crossing + 2.0 * math.pi * np.round((0.5 * (first + last) - crossing) / (2.0 * math.pi))
+    # |s| exceeds the reach where its slope, or at an extreme its curvature, has moved it there.
+    sigma = _REACH * _sigma(model, channel, g, crossing)
+    scale = channel.wavelength_A * swing.radius
+    slope, curvature = scale * np.abs(np.sin(crossing - furthest)), scale * np.abs(np.cos(crossing - furthest))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = np.fmin(1.5 * sigma / slope, 2.0 * np.sqrt(2.0 * sigma / curvature))
+    reach = np.where(np.isfinite(reach), reach, half_turn)
+    return np.maximum(first, crossing - reach), np.minimum(last, crossing + reach)
+
+
+def _integral(model: SpotModel, channel: Channel, g: np.ndarray, swing: _Swing, low: np.ndarray, high: np.ndarray
+              ) -> np.ndarray:
+    """Return the integral of the density of the excitation error over angles [n]; its width is interpolated."""
+    x, weights = np.polynomial.legendre.leggauss(_NODES)
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)
+    before, at, after = (_sigma(model, channel, g, middle + place * half) for place in (-1.0, 0.0, 1.0))
+    total = np.zeros(len(g))
+    for place, weight in zip(x.tolist(), weights.tolist(), strict=True):
+        s = swing.excitation(middle + place * half)
+        sigma = (0.5 * place * (place - 1.0) * before + (1.0 - place * place) * at
+                 + 0.5 * place * (place + 1.0) * after)
+        total += weight * half * np.exp(-0.5 * np.square(s / sigma)) / sigma
+    return total

@@ -1,0 +1,58 @@
+"""Spots of the method analytic on free directions, without pixels: what exact integrations are compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cubragg.engine.analytic import rotation_segments, spots
+from cubragg.engine.analytic.profile import profile
+from cubragg.engine.analytic.spot_constants import perpendicular, record
+from cubragg.engine.analytic.spot_geometry import Rays
+from cubragg.engine.analytic.spot_model import Channel, SpotModel
+from cubragg.units import THOMSON_CROSS_SECTION_M2
+
+#: Step along the axes across the ray, in lengths of it, in place of a pixel.
+_STEP = 1e-4
+
+
+def one_node(G: np.ndarray, spindle: np.ndarray, *, sigma: float, eta: float, bandwidth: float, divergence: float,
+             start: float, width: float, incident: np.ndarray, wavelength: float = 1.0) -> SpotModel:
+    """A crystal whose node 1 0 0 is ``G`` at phi = 0, with a round block and isotropic mosaicity [1/A, rad]."""
+    across = np.cross(G, [0.3, 1.0, 0.2])
+    across /= np.linalg.norm(across)
+    third = np.cross(G, across)
+    covariance = np.zeros((4, 4))
+    covariance[0, 0] = bandwidth**2
+    covariance[1:, 1:] = divergence**2 * (np.eye(3) - np.outer(incident, incident))
+    channel = Channel(wavelength, incident, 1.0, covariance)
+    stars = np.array([G, 10.0 * across, 10.0 * third / np.linalg.norm(third)])
+    return SpotModel(stars, sigma**2 * np.eye(3), 1.0, eta**2 * np.eye(3), 0.0, np.zeros(3), np.zeros((3, 3)),
+                     (channel,), spindle, start, width)
+
+
+def density_at(model: SpotModel, directions: np.ndarray) -> np.ndarray:
+    """Mean density of the spot of 1 0 0, second order included, in directions [..., 3], unit vectors [A^3]."""
+    channel, = model.channels
+    cells = rotation_segments.cells_of(model.start, model.width)
+    parts = [rotation_segments.split_at_extremes(model, channel, np.array([[1, 0, 0]]), cell) for cell in cells]
+    segments = rotation_segments.Segments(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    segments = rotation_segments.kept(model, channel, segments)
+    nodes = spots.nodes_of(model, channel, segments, np.ones(len(segments.phi)))
+    total = np.zeros(directions.shape[:-1])
+    for number in range(len(nodes)):
+        total += _density_of(model, nodes.where(np.array([number])), directions)
+    return total
+
+
+def _density_of(model: SpotModel, node: spots.Nodes, directions: np.ndarray) -> np.ndarray:
+    k = node.k[0]
+    first, second = (axis[0] for axis in perpendicular(node.k))
+    rays = Rays(np.array([True]), np.zeros(1), np.zeros(1), np.ones(1), np.stack([first, second], axis=1)[None] * _STEP,
+                np.stack([first, second])[None] / _STEP)
+    spot = np.zeros(1, dtype=record("f8"))
+    spots.fill_profile(spot, model, node, rays, node.covariance)
+    spot["bent"] = 1
+    flat = directions.reshape(-1, 3)
+    on_plane = flat / (flat @ k)[:, None] - k
+    values, _ = profile(np.repeat(spot, len(flat)), on_plane @ first / _STEP, on_plane @ second / _STEP)
+    return (values * spot["amplitude"] / THOMSON_CROSS_SECTION_M2).reshape(directions.shape[:-1])
