@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import secrets
 import shutil
 import sys
@@ -79,7 +80,7 @@ def _mutations(options: argparse.Namespace, seeds: dict[str, list[Path]], folder
 
 def _case(number: int, kind: str, line: str, folder: Path, seed: Path, rng: random.Random | None) -> Prepared:
     name = f"in{corpus.KINDS[kind].suffix}"
-    words = [word if word != "F" else name for word in line.split()]
+    words = [re.sub(r"\bF\b", name, word) for word in line.split()]
     case = sandbox.Case(number, kind, " ".join(words), folder / f"{number:06d}",
                         ("out.bin", "out.png", "out.mtz", "out.hkl"))
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 #: Largest number of grid points that is allocated (8 bytes each: 4 GB).
 MAX_GRID_POINTS = 500_000_000
-#: Points of a grid that may have few values (8 bytes each: 1 GiB), and the smallest share of values above: 1 / 1000.
-_MAX_SPARSE_POINTS, _SPARSE = 2**27, 1000
+#: Smallest share of points with a value, 1 / 1000, in larger grids than these; expansion takes several arrays.
+_SPARSE, _SPARSE_BOX_POINTS = 1000, 2**25
+#: Reflections to the resolution of a list that may have few values.
+_MAX_SPARSE_SPHERE = 2**26
 #: Symmetry mates disagree if they differ from their mean by more than this fraction of it.
 DISAGREEMENT = 0.01
 SHELLS = 10
@@ -46,29 +48,37 @@ class Shell(NamedTuple):
     possible: int
 
 
-def check_grid(bounds: Sequence[tuple[int, int]], listed: int) -> None:
+def check_grid(bounds: Sequence[tuple[int, int]], listed: int, sparse_points: int = 2**27) -> None:
     """Refuse a grid that is too large, or large and almost empty because one of its indices is far from the others.
 
-    ``bounds`` are the first and the last h, k, l, and ``listed`` is the number of points with a value.
+    Parameters
+    ----------
+    bounds
+        The first and the last h, k, l.
+    listed
+        Number of points with a value.
+    sparse_points
+        Points of a grid that may have any number of values; 2^27 are 1 GiB.
 
     Raises
     ------
     ConfigError
-        For more than `MAX_GRID_POINTS`, or more than 1 GiB with less than one value in a thousand points.
+        For more than `MAX_GRID_POINTS`, or more than ``sparse_points`` with less than one value in a thousand points.
     """
     points = math.prod(last - first + 1 for first, last in bounds)
     ranges = ", ".join(f"{name} {first} to {last}" for name, (first, last) in zip("hkl", bounds, strict=True))
     if points > MAX_GRID_POINTS:
         raise ConfigError("structure_factors.grid", f"got indices {ranges}; their box must not exceed "
                           f"{MAX_GRID_POINTS} points")
-    if points > _MAX_SPARSE_POINTS and listed * _SPARSE < points:
+    if points > sparse_points and listed * _SPARSE < points:
         raise ConfigError("structure_factors.grid", f"got indices {ranges}, of which {listed} are listed, less than "
                           f"one in {_SPARSE}; leave out the indices that are far from the others")
 
 
 def _box(hkl: np.ndarray, symmetry: Symmetry) -> IndexBox:
     box = IndexBox.around(hkl, symmetry)
-    check_grid([(-reach, reach) for reach in box.reach.tolist()], 2 * len(symmetry.point_group) * len(hkl))
+    check_grid([(-reach, reach) for reach in box.reach.tolist()], 2 * len(symmetry.point_group) * len(hkl),
+               _SPARSE_BOX_POINTS)
     return box
 
 
@@ -165,6 +175,12 @@ class Sphere(NamedTuple):
 
         fitted = symmetry.fitted(cell)
         finest = float(fitted.calculate_1_d2_array(hkl).max())
+        possible = 4.0 / 3.0 * math.pi * fitted.volume * finest ** 1.5
+        listed = 2 * len(symmetry.point_group) * len(hkl)
+        if possible > _MAX_SPARSE_SPHERE and listed * _SPARSE < possible:
+            raise ConfigError("structure_factors.grid", f"got reflections to {finest ** -0.5:.4g} A, of which {listed} "
+                              f"of {possible:.3g} are listed, less than one in {_SPARSE}; the cell or an index is "
+                              "wrong")
         # A reflection exactly at the resolution limit may be unlisted by rounding and does not count as missing.
         half = gemmi.make_miller_array(fitted, gemmi.SpaceGroup("P 1"), (finest * (1.0 - _ROUNDING)) ** -0.5)
         unlisted = half[~grid.holds(half)]

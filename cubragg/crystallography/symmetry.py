@@ -18,6 +18,8 @@ from cubragg.errors import ConfigError
 if TYPE_CHECKING:
     import gemmi
 
+#: Rotations of the largest point group.
+_MOST_ROTATIONS = 48
 #: Rows that are processed at once; their keys under all operations fit into the CPU's cache.
 _CHUNK_ROWS = 1 << 12
 
@@ -158,6 +160,29 @@ def named_group(name: str, alpha: float = 0.0, gamma: float = 0.0) -> Symmetry:
         raise ConfigError("space_group", f"got unknown space group {name!r}; a Hermann-Mauguin symbol such as P 21 21 "
                           "21, or a number from 1 to 230, is accepted")
     return Symmetry(group.xhm(), group.operations())
+
+
+def check_operations(operations: gemmi.GroupOps) -> None:
+    """Refuse operations that form no space group.
+
+    Raises
+    ------
+    ValueError
+        If a rotation is no 3 x 3 matrix of -1, 0, 1 with a determinant of 1 or -1, or the product of two is missing.
+    """
+    import gemmi
+
+    if not len(list(operations.cen_ops)):
+        raise ValueError("the identity x, y, z is missing")
+    matrices = np.array([op.rot for op in operations.sym_ops], dtype=np.int64)
+    rotations = matrices // gemmi.Op.DEN
+    if (matrices % gemmi.Op.DEN).any() or np.abs(rotations).max() > 1 or not np.isclose(
+            np.abs(np.linalg.det(rotations)), 1.0).all():
+        raise ValueError("a rotation is not one of a lattice")
+    present = {rotation.tobytes() for rotation in rotations}
+    if len(present) > _MOST_ROTATIONS or any((one @ other).tobytes() not in present
+                                             for one in rotations for other in rotations):
+        raise ValueError("the product of two operations is missing")
 
 
 def group_name(operations: gemmi.GroupOps) -> str:

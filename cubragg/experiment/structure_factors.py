@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg import checks
+from cubragg.bounds import LARGEST
 from cubragg.crystallography.p1_grid import check_grid
 from cubragg.errors import ConfigError
 from cubragg.experiment.panel import same_arrays
@@ -52,8 +53,9 @@ class StructureFactors:
             if grid.ndim != 3 or grid.size == 0:
                 raise ConfigError("structure_factors.grid", f"got an array of shape {grid.shape}; "
                                   "the grid must be [h, k, l] and not empty")
-            if not np.isfinite(grid).all():
-                raise ConfigError("structure_factors.grid", "got NaN or inf; amplitudes must be finite")
+            if not max(-grid.min(), grid.max()) <= LARGEST:  # NaN is not
+                raise ConfigError("structure_factors.grid", f"got NaN, inf or more than {LARGEST:g}; amplitudes must "
+                                  "be finite")
             grid.setflags(write=False)
             object.__setattr__(self, "grid", grid)
         elif self.default_F == 0.0:

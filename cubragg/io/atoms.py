@@ -7,6 +7,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
+from cubragg.bounds import B_FACTOR_A2, COORDINATE_A, OCCUPANCY, Range
 from cubragg.crystallography.cell import checked_cell
 from cubragg.crystallography.structure import AtomicModel
 from cubragg.crystallography.symmetry import named_group
@@ -18,6 +19,8 @@ from cubragg.io.reflections.cif import cell_and_symmetry, read_document
 _B_PER_U = 8.0 * np.pi ** 2
 #: Symmetry copies that are closer than this are one atom on a special position [A].
 _SAME_SITE_A = 0.3
+#: Elements of a displacement tensor times 8 pi^2; those off the diagonal are of either sign.
+_B_ANISO_A2 = Range(-B_FACTOR_A2.high, B_FACTOR_A2.high)
 _HEAD_BYTES = 8192
 
 
@@ -50,6 +53,7 @@ def read_model(path: Path | str, named: str | None = None) -> AtomicModel:
         raise FormatError(f"{path}: got unknown space group {structure.spacegroup_hm!r}; give --space-group with a "
                           "Hermann-Mauguin symbol such as P 21 21 21" if structure.spacegroup_hm else
                           f"{path}: contains no space group; give --space-group")
+    _check_numbers(path, structure)
     if any(not op.given for op in structure.ncs):
         structure.expand_ncs(gemmi.HowToNameCopiedChain.Dup)
     structure.setup_cell_images()
@@ -62,6 +66,23 @@ def read_model(path: Path | str, named: str | None = None) -> AtomicModel:
                        "divided by the number of symmetry copies")
     return AtomicModel(str(path), structure, cell, group, macromolecule,
                        tuple(f"{path}: {warning}" for warning in warnings))
+
+
+def _check_numbers(path: Path | str, structure: gemmi.Structure) -> None:
+    """Refuse occupancies, displacements and coordinates that no atom has."""
+    sites = list(structure[0].all())
+    for name, numbers, accepted in (
+            ("occupancy", [[site.atom.occ] for site in sites], OCCUPANCY),
+            ("B factor", [[site.atom.b_iso] for site in sites], B_FACTOR_A2),
+            ("coordinate", [site.atom.pos.tolist() for site in sites], COORDINATE_A),
+            ("8 pi^2 U", [[_B_PER_U * u for u in site.atom.aniso.elements_pdb()] for site in sites], _B_ANISO_A2)):
+        table = np.array(numbers, dtype=np.float64)
+        wrong = np.argwhere(~((accepted.low <= table) & (table <= accepted.high)))  # NaN is wrong
+        if len(wrong):
+            row, column = wrong[0]
+            site = sites[row]
+            raise FormatError(f"{path}: atom {site.chain.name}/{site.residue.seqid}/{site.atom.name} has the {name} "
+                              f"{table[row, column]:g}; {accepted} is accepted")
 
 
 def _share_special_positions(structure: gemmi.Structure) -> int:

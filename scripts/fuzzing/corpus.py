@@ -113,6 +113,15 @@ KINDS: dict[str, Kind] = {
                  toml_mutated),
     "matrix": Kind(".mat", (f"-mat F {RENDER} -default_F 10", f"-mat F {CELL} {RENDER} -default_F 10")),
     "sources": Kind(".txt", (f"-sourcefile F {CELL} {RENDER} -default_F 10",)),
+    "sca": Kind(".sca", _HKL),
+    "spectrum": Kind(".txt", (f"--spectrum F {CELL} {LITTLE} -distance 100 -detpixels 4 -pixel 8 -default_F 10 "
+                              "--semantics physical",)),
+    "stol": Kind(".stol", tuple(f"--background {term} {CELL} {RENDER} -default_F 10 --semantics physical"
+                                for term in ("stol=F:1", "radial=F"))),
+    "background": Kind(".bin", (f"--background image=F {CELL} {RENDER} -default_F 10 --semantics physical",),
+                       bytes_mutated),
+    "dtrek": Kind(".img", (*_FROM, VIEW), _head(b"}")),
+    "imgcif": Kind(".cbf", (*_FROM, VIEW), _cbf),
     "trace": Kind(".json", (f"trace 1 1 --against F -lambda 2 -N 2 {CELL} -default_F 10 -detpixels 4 -pixel 8 "
                             "-oversample 1",), json_mutated),
 }
@@ -170,18 +179,30 @@ def make(folder: Path) -> dict[str, list[Path]]:
         found[kind].append(path)
         return path
 
+    import numpy as np
+
+    from support import header_variants
+
     _add_reflections(add)
     _add_atoms(add)
     _add_images(add, folder)
     add("matrix", _MATRIX)
     add("sources", _SOURCES)
     add("geom", _GEOM)
+    add("spectrum", "1.00 1.0 0.001\n1.01 2.0 0.002\n1.02, 0.5\n")
+    add("spectrum", "energy weight\n9000 1\n9050 2\n")
+    add("stol", "0.0 2.57\n0.1 2.5\n0.2 2.4\n0.5 1.0\n")
+    add("background", np.full((4, 4), 0.5, "<f4").tobytes())
+    for name, data in header_variants.variants().items():
+        if len(data) < 2 * 10**5:
+            add("dtrek" if name.endswith(".img") else "imgcif" if name.startswith("full") else "cbf", data)
     add("hkl.gz", gzip.compress(found["hkl"][0].read_bytes()))
     add("cif.bz2", bz2.compress(found["sf-cif"][0].read_bytes()))
     add("smv.gz", gzip.compress(found["smv"][0].read_bytes()))
     add("cbf.gz", gzip.compress(found["cbf"][0].read_bytes()))
+    kinds = {".expt": "expt", ".geom": "geom", ".cell": "cell", ".nxs": "nxmx", ".mtz": "mtz", ".pdb": "pdb",
+             ".cif": "sf-cif"}
     for path in sorted((ROOT / "tests" / "data").rglob("*")):
-        kinds = {".expt": "expt", ".geom": "geom", ".cell": "cell", ".nxs": "nxmx", ".mtz": "mtz", ".pdb": "pdb"}
         if path.suffix in kinds and path.stat().st_size < 200_000:
             add(kinds[path.suffix], path.read_bytes())
     return found
@@ -221,6 +242,8 @@ def _add_reflections(add: Callable[[str, bytes | str], Path]) -> None:
     shelx = add("shelx", "".join("{:4d}{:4d}{:4d}{:8.2f}{:8.2f}{:4d}\n".format(*row, 0.1, 1) for row in rows)
                 + "   0   0   0    0.00    0.00   0\n")
     shelx.with_suffix(".ins").write_text(_INS)
+    add("sca", "    1\n -987\n    20.000    24.000    30.000    90.000    90.000    90.000 p212121\n"
+        + "".join("{:4d}{:4d}{:4d}{:8.1f}{:8.1f}\n".format(*row, 0.5) for row in rows))
     grid = np.zeros((4, 4, 4), "<f8")
     grid[:3, :3, :3] = values[:27].reshape(3, 3, 3)
     add("dump", b"0 2 0 2 0 2\n\f" + grid.tobytes())

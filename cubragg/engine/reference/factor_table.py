@@ -34,6 +34,10 @@ def bordered(grid: np.ndarray, border: float, dtype: DTypeLike = np.float64, *, 
     return padded
 
 
+#: Points of the largest F2 grid that is computed.
+_MOST_POINTS = 2**26
+
+
 class StructureFactorTable:
     """Amplitudes on a grid, with ``default_F`` outside it.
 
@@ -52,8 +56,8 @@ class StructureFactorTable:
         self._f2_grid: np.ndarray | None = None
 
     def build(self) -> None:
-        """Compute the F2 grid, unless it exists."""
-        if self.constant is None and self._f2_grid is None:
+        """Compute the F2 grid, unless it exists, or would take more than 512 MiB beside the amplitudes."""
+        if self.constant is None and self._f2_grid is None and self._grid.size <= _MOST_POINTS:
             self._f2_grid = bordered(self._grid, self._default_F).reshape(-1)
 
     def nearest_f2(self, whole: np.ndarray, work: Workspace) -> np.ndarray:

@@ -80,7 +80,10 @@ class _Reader:
         self.start, self.increment = self._settings()
 
     def _rows(self, category: str) -> list[dict[str, str]]:
-        table = self.block.find_mmcif_category(f"_{category}.")
+        try:
+            table = self.block.find_mmcif_category(f"_{category}.")
+        except RuntimeError as error:  # tags of several categories in one loop
+            raise FormatError(f"{self.path}: not imgCIF: {error}") from None
         names = [tag.partition(".")[2].lower() for tag in table.tags]
         return [dict(zip(names, (gemmi.cif.as_string(cell) for cell in row), strict=True)) for row in table]
 

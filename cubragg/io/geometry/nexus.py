@@ -16,9 +16,9 @@ import numpy as np
 
 from cubragg import units
 from cubragg.crystallography.vectors import Vector, scale, unit
-from cubragg.errors import CubraggError, FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.sensor import attenuation_um, known_material
+from cubragg.io.files.hdf5_source import hdf5_file, read_frame
 from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels, ScanModel
 from cubragg.io.geometry.expt import stacked
 from cubragg.io.geometry.nexus_values import NexusValues, Step, text_of_node
@@ -43,18 +43,8 @@ def read_nxmx(path: Path | str) -> ExperimentModels:
     OSError
         If it cannot be read.
     """
-    import h5py
-
-    with open(path, "rb"):
-        pass  # so that a file that cannot be opened raises OSError with the reason
-    try:
-        with h5py.File(path, "r") as file:
-            return _Reader(path).models(file)
-    except CubraggError:
-        raise
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:  # any error of h5py
-        raise FormatError(f"{path}: got a file that h5py cannot read ({error}); an undamaged NXmx file is accepted"
-                          ) from None
+    with hdf5_file(path) as file:
+        return _Reader(path).models(file)
 
 
 class _Reader(NexusValues):
@@ -78,7 +68,7 @@ class _Reader(NexusValues):
         panels = self._panels(detectors[0], wavelength, warnings)
         exposure = next((self.scalar(detectors[0][name], "s") for name in ("count_time", "frame_time")
                          if name in detectors[0]), None)
-        number = text_of_node(detectors[0]["detector_number"][()]) if "detector_number" in detectors[0] else ""
+        number = text_of_node(self.read(detectors[0]["detector_number"])) if "detector_number" in detectors[0] else ""
         spindle, scan = self._goniometer(sample, exposure or None, number)
         fraction, normal = self._polarization(beam)
         warnings += self.unit_warnings()
@@ -102,19 +92,18 @@ class _Reader(NexusValues):
         node = beam["incident_wavelength"]
         wavelengths = self.values(node, "A")
         if "incident_wavelength_weights" in beam and wavelengths.size > 1:
-            weights = np.asarray(beam["incident_wavelength_weights"][()], dtype=np.float64).ravel()
+            weights = np.asarray(self.read(beam["incident_wavelength_weights"]), dtype=np.float64).ravel()
             if weights.size == wavelengths.size and weights.sum() > 0.0:
                 return float(wavelengths @ weights / weights.sum())
         if not wavelengths[0] > 0.0:
             raise self.error(node, f"got {wavelengths[0]:g} A; it must be > 0 A")
         return self.scalar(node, "A", "wavelength")
 
-    @staticmethod
-    def _polarization(beam: Any) -> tuple[float | None, Vector | None]:
+    def _polarization(self, beam: Any) -> tuple[float | None, Vector | None]:
         """Return polarized fraction and polarization normal from Stokes parameters I, Q, U, V: E along x for Q > 0."""
         if "incident_polarization_stokes" not in beam:
             return None, None
-        stokes = np.asarray(beam["incident_polarization_stokes"][()], dtype=np.float64).ravel().tolist()
+        stokes = np.asarray(self.read(beam["incident_polarization_stokes"]), dtype=np.float64).ravel().tolist()
         if len(stokes) < 4 or not stokes[0] > 0.0:
             return None, None
         angle = math.atan2(stokes[2], stokes[1]) / 2.0
@@ -160,7 +149,7 @@ class _Reader(NexusValues):
             return self._plain_goniometer(sample, exposure_s, detector_number)
         if sample is None or "depends_on" not in sample:
             return None, None
-        rotations = [step for step in self._chain(sample, sample["depends_on"][()]) if step.rotates]
+        rotations = [step for step in self._chain(sample, self.read(sample["depends_on"])) if step.rotates]
         if not rotations:
             return None, None
         scanned = next((i for i, step in enumerate(rotations) if np.ptp(step.values) > 0.0), 0)
@@ -210,7 +199,7 @@ class _Reader(NexusValues):
         return values[0], float(np.median(np.diff(values))) if values.size > 1 else 0.0
 
     def _increment(self, node: Any, angles: Any) -> float:
-        value = float(np.atleast_1d(node[()]).ravel()[0])
+        value = self.first(node)
         return value * self.scale_of(node if "units" in node.attrs else angles, "units", "deg")
 
     # detector
@@ -219,7 +208,7 @@ class _Reader(NexusValues):
         sensor = self._sensor(detector, wavelength)
         mask = self._mask(detector)
         modules = list(_of_class(detector, "NXdetector_module"))
-        panels = ([self._module(module, sensor, mask, _has_fast_first(detector, module)) for module in modules]
+        panels = ([self._module(module, sensor, mask, self._has_fast_first(detector, module)) for module in modules]
                   or [self._from_beam_centre(detector, sensor, mask)])
         offsets = {panel.offset for panel in panels}
         if len(panels) > 1 and len(offsets) == 1:
@@ -236,15 +225,15 @@ class _Reader(NexusValues):
     def _sensor(self, detector: Any, wavelength: float) -> dict[str, Any]:
         """Return sensor and trusted range, as settings of a panel."""
         found: dict[str, Any] = {}
-        named = detector["sensor_material"][()] if "sensor_material" in detector else ""
+        named = self.read(detector["sensor_material"]) if "sensor_material" in detector else ""
         material = known_material(text_of_node(named))
         if material and "sensor_thickness" in detector:
             thickness = 1000.0 * self.scalar(detector["sensor_thickness"], "mm", "thickness")
             if thickness > _NO_SENSOR_UM:
                 found = {"thickness_um": thickness, "attenuation_um": attenuation_um(material, wavelength)}
         if "saturation_value" in detector:
-            low = float(np.ravel(detector["underload_value"][()])[0]) if "underload_value" in detector else 0.0
-            found["trusted"] = (low, float(np.ravel(detector["saturation_value"][()])[0]))
+            low = self.first(detector["underload_value"]) if "underload_value" in detector else 0.0
+            found["trusted"] = (low, self.first(detector["saturation_value"]))
         return {**found, "material": material}
 
     def _mask(self, detector: Any) -> np.ndarray | None:
@@ -252,19 +241,16 @@ class _Reader(NexusValues):
         name = next((name for name in ("pixel_mask", "detectorSpecific/pixel_mask") if name in detector), None)
         if name is None:
             return None
-        flags = np.asarray(detector[name][()])
-        while flags.ndim > 2:
-            flags = flags[0]
-        return flags == 0 if flags.ndim == 2 else None
+        return read_frame(self.path, detector[name]) == 0 if detector[name].ndim > 1 else None
 
     def _module(self, module: Any, sensor: dict[str, Any], mask: np.ndarray | None, fast_first: bool
                 ) -> Panel:
         for needed in ("data_size", "fast_pixel_direction", "slow_pixel_direction"):
             if needed not in module:
                 raise self.error(module, f"there is no {needed} in it")
-        sizes = [int(count) for count in np.ravel(module["data_size"][()])[-2:]]
+        sizes = [int(count) for count in np.ravel(self.read(module["data_size"]))[-2:]]
         slow_pixels, fast_pixels = reversed(sizes) if fast_first else sizes
-        origin = np.ravel(module["data_origin"][()])[-2:] if "data_origin" in module else (0, 0)
+        origin = np.ravel(self.read(module["data_origin"]))[-2:] if "data_origin" in module else (0, 0)
         offset = (int(origin[1]), int(origin[0]))
         axes, edges = [], []
         for name in ("fast_pixel_direction", "slow_pixel_direction"):
@@ -311,19 +297,18 @@ class _Reader(NexusValues):
             absent = ", ".join([*missing, *([] if distance else ["distance"]), *([] if shape else ["pixel_mask"])])
             raise self.error(detector, f"there is neither an NXdetector_module nor {absent} in it")
         fast, slow = (self.scalar(detector[name], unit_, "pixel") for name, unit_ in sizes.items())
-        centre_x, centre_y = (float(np.ravel(detector[f"beam_center_{axis}"][()])[0]) for axis in "xy")
+        centre_x, centre_y = (self.first(detector[f"beam_center_{axis}"]) for axis in "xy")
         away = self.scalar(detector[distance], "mm", "distance")
         return Panel(shape[1], shape[0], (-centre_x * fast, centre_y * slow, -away),
                      (fast, 0.0, 0.0), (0.0, -slow, 0.0), mask=None if mask is None or mask.all() else mask, **sensor)
 
-
-def _has_fast_first(detector: Any, module: Any) -> bool:
-    """Return whether data_size is (fast, slow), as in early files of Diamond, judged by the size of the detector."""
-    counts = [detector.get(f"detectorSpecific/{axis}_pixels_in_detector") for axis in "xy"]
-    if any(count is None for count in counts):
-        return False
-    width, height = (int(np.ravel(count[()])[0]) for count in counts)
-    return width != height and np.ravel(module["data_size"][()])[-2:].tolist() == [width, height]
+    def _has_fast_first(self, detector: Any, module: Any) -> bool:
+        """Return whether data_size is (fast, slow), as in early files of Diamond, judged by the detector's size."""
+        counts = [detector.get(f"detectorSpecific/{axis}_pixels_in_detector") for axis in "xy"]
+        if any(count is None for count in counts):
+            return False
+        width, height = (int(self.first(count)) for count in counts)
+        return width != height and np.ravel(self.read(module["data_size"]))[-2:].tolist() == [width, height]
 
 
 def _of_class(group: Any, nx_class: str) -> Iterator[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from cubragg.bounds import LARGEST, SMALLEST
 from cubragg.errors import FormatError
+from cubragg.io.files.hdf5_source import read_values
 from cubragg.io.geometry.plausible import plausible
 
 _SCALES = {
@@ -66,8 +67,16 @@ class NexusValues:
         return [f"{self.path}: {', '.join(names)} {'have' if len(names) > 1 else 'has'} no unit; {unit_} is assumed"
                 for unit_, names in self._unitless.items() if names]
 
+    def read(self, node: Any) -> np.ndarray:
+        """Return all values of a dataset."""
+        return read_values(self.path, node)
+
+    def first(self, node: Any) -> float:
+        """Return the first value of a dataset, without its unit; it may be infinite."""
+        return float(np.ravel(self.read(node))[0])
+
     def values(self, node: Any, unit_: str) -> np.ndarray:
-        values = np.atleast_1d(np.asarray(node[()], dtype=np.float64)).ravel()
+        values = np.atleast_1d(np.asarray(self.read(node), dtype=np.float64)).ravel()
         if values.size == 0 or not (np.abs(values) <= LARGEST).all():
             raise self.error(node, f"got no numbers, NaN, inf or a magnitude above {LARGEST:g}; finite numbers are "
                              "accepted")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +15,7 @@ import numpy as np
 
 from cubragg.errors import FormatError
 from cubragg.io.files.compression import start_of
+from cubragg.io.files.hdf5_source import hdf5_file, most_pixels, read_frame, read_values
 from cubragg.io.images.cbf import read_cbf
 from cubragg.io.images.raw import read_float
 from cubragg.io.images.smv import read_smv
@@ -20,6 +23,8 @@ from cubragg.io.images.smv import read_smv
 #: First bytes of the formats that are read without fabio's format detection.
 _SMV, _CBF = b"{\nHEADER_BYTES=", b"###CBF"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+#: Names of dimensions in an EDF header; fabio counts up to the largest.
+_EDF_AXIS, _HEAD_BYTES = re.compile(rb"Dim_\d{2}", re.IGNORECASE), 2**16
 #: Suffixes of files without a header: little-endian floats.
 FLOAT_ENDINGS = (".bin", ".raw", ".float")
 
@@ -65,13 +70,13 @@ def read_image(path: Path | str, shape: tuple[int, int] | None = None, number: i
     start = start_of(path, len(_SMV))
     if start.startswith(_SMV):
         smv = read_smv(path)
-        image = ReadImage(smv.pixels.astype(np.float64), None, "SMV", smv.pixels.dtype, smv.header)
+        image = ReadImage(_as_float64(smv.pixels), None, "SMV", smv.pixels.dtype, smv.header)
     elif start.startswith(_CBF):
         counts, header = read_cbf(path)
-        image = ReadImage(counts.astype(np.float64), counts >= 0, "CBF", counts.dtype, header)
+        image = ReadImage(_as_float64(counts), counts >= 0, "CBF", counts.dtype, header)
     elif Path(path).suffix.lower() in FLOAT_ENDINGS:
         photons = read_float(path, shape or _square(path))
-        image = ReadImage(photons.astype(np.float64), None, "float image", photons.dtype)
+        image = ReadImage(_as_float64(photons), None, "float image", photons.dtype)
     else:
         whole = _nxmx(path, number) if start.startswith(_HDF5) else None
         return _with_fabio(path, number) if whole is None else whole
@@ -99,28 +104,42 @@ def _nxmx(path: Path | str, number: int) -> ReadImage | None:
     Not with fabio, which counts images twice if they are linked under a second name.
     """
     import h5py
-    import hdf5plugin  # noqa: F401  (registers filters)
 
-    try:
-        with h5py.File(path, "r") as file:
-            _check_links(path, file)
-            data, detector = file.get("entry/data/data"), file.get("entry/instrument/detector", {})
-            if not isinstance(data, h5py.Dataset) or data.ndim != 3 or data.size == 0:
-                return None
-            _check_number(path, number, len(data))
-            pixels = data[number - 1]
-            mask = pixels != np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else pixels >= 0
-            name = next((name for name in ("pixel_mask", "detectorSpecific/pixel_mask") if name in detector), None)
-            if name is not None and detector[name].shape == pixels.shape:
-                mask &= detector[name][()] == 0
-            header = ({"Count_cutoff": f"{np.ravel(detector['saturation_value'][()])[0]:.0f}"}
-                      if "saturation_value" in detector else {})
-            return ReadImage(pixels.astype(np.float64), mask, "NXmx", pixels.dtype, header, len(data))
-    except FormatError:
-        raise
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:  # any error of h5py
-        raise FormatError(f"{path}: got a file that h5py cannot read ({error}); an undamaged NXmx file is accepted"
-                          ) from None
+    with hdf5_file(path) as file:
+        _check_links(path, file)
+        data, detector = file.get("entry/data/data"), file.get("entry/instrument/detector", {})
+        if not isinstance(data, h5py.Dataset) or data.ndim != 3 or data.size == 0:
+            _check_shapes(path, file)
+            return None
+        _check_number(path, number, len(data))
+        pixels = read_frame(path, data, number - 1)
+        if pixels.dtype.kind not in "iuf":
+            raise FormatError(f"{path}: {data.name}: got pixels of the type {pixels.dtype}; numbers are accepted")
+        mask = pixels != np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else pixels >= 0
+        name = next((name for name in ("pixel_mask", "detectorSpecific/pixel_mask") if name in detector), None)
+        if name is not None and detector[name].shape == pixels.shape:
+            mask &= read_frame(path, detector[name]) == 0
+        header = {}
+        if "saturation_value" in detector:
+            header["Count_cutoff"] = f"{np.ravel(read_values(path, detector['saturation_value']))[0]:.0f}"
+        return ReadImage(_as_float64(pixels), mask, "NXmx", pixels.dtype, header, len(data))
+
+
+def _check_shapes(path: Path | str, file: Any) -> None:
+    """Refuse a file in which fabio might find an image of more pixels than `most_pixels`."""
+    import h5py
+
+    def check(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset) and node.shape is not None and math.prod(node.shape[-2:]) > most_pixels(path):
+            read_frame(path, node)
+
+    file.visititems(check)
+
+
+def _as_float64(pixels: np.ndarray) -> np.ndarray:
+    """The pixels as float64; a signalling NaN is a NaN."""
+    with np.errstate(invalid="ignore"):
+        return pixels.astype(np.float64)
 
 
 def _check_links(path: Path | str, file: Any) -> None:
@@ -146,8 +165,14 @@ def _with_fabio(path: Path | str, number: int) -> ReadImage:
     logger = logging.getLogger("fabio")
     before = logger.level
     logger.setLevel(logging.CRITICAL + 1)
+    if _EDF_AXIS.search(start_of(path, _HEAD_BYTES)):
+        raise FormatError(f"{path}: got an EDF header with more than 9 dimensions; an image has two")
     try:
-        with fabio.open(str(path)) as image:
+        with warnings.catch_warnings(action="ignore"), fabio.open(str(path)) as image:
+            shape = tuple(int(edge) for edge in image.shape)
+            if math.prod(shape) > most_pixels(path):
+                raise FormatError(f"{path}: got an image of {' x '.join(map(str, shape[::-1]))} pixels in a file of "
+                                  f"{Path(path).stat().st_size} bytes; at most {most_pixels(path)} are read")
             frames = max(1, int(image.nframes))
             _check_number(path, number, frames)
             data = np.asarray(image.data if frames == 1 else image.get_frame(number - 1).data)
@@ -164,4 +189,4 @@ def _with_fabio(path: Path | str, number: int) -> ReadImage:
         raise FormatError(f"{path}: got an array of shape {data.shape}; an image is [slow, fast] and not empty")
     # Eiger detectors mark pixels without a value with the largest number of the type.
     mask = data != np.iinfo(data.dtype).max if form == "Eiger" and data.dtype.kind == "u" else None
-    return ReadImage(data.astype(np.float64), mask, form, data.dtype, frames=frames)
+    return ReadImage(_as_float64(data), mask, form, data.dtype, frames=frames)

@@ -11,7 +11,7 @@ import gemmi
 import numpy as np
 
 from cubragg.crystallography.cell import Cell, checked_cell
-from cubragg.crystallography.symmetry import Symmetry, group_name, named_group
+from cubragg.crystallography.symmetry import Symmetry, check_operations, group_name, named_group
 from cubragg.errors import ConfigError, FormatError
 from cubragg.io.files.compression import unpacked
 from cubragg.io.reflections.columns import (
@@ -160,6 +160,7 @@ def cell_and_symmetry(path: Path | str, block: gemmi.cif.Block, named: str | Non
     try:
         if operations:
             group_ops = gemmi.GroupOps([gemmi.Op(gemmi.cif.as_string(text)) for text in operations])
+            check_operations(group_ops)
         elif hall:
             group_ops = gemmi.symops_from_hall(hall)
         else:

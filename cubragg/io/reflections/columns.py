@@ -12,6 +12,7 @@ import numpy as np
 from cubragg.crystallography.cell import Cell
 from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import FormatError
+from cubragg.io.reflections.reflection_lines import MAX_INDEX
 
 _CALCULATED = re.compile(r"f?calc|fmodel|fc($|all)")
 #: Refmac's and Phenix's amplitudes that include bulk solvent; their FC and FCALC are of the atoms only.
@@ -98,6 +99,20 @@ def left_out(count: int, reason: str) -> tuple[str, ...]:
 
 
 NEGATIVE_SIGMA = "the sigma is negative, which marks misfits"
+
+
+def whole_indices(where: Path | str, rows: np.ndarray) -> np.ndarray:
+    """Indices float64 [n, 3] as int32.
+
+    Raises
+    ------
+    FormatError
+        If one is not a whole number, or is beyond `MAX_INDEX`.
+    """
+    if not (rows == np.rint(rows)).all() or not (np.abs(rows) <= MAX_INDEX).all():  # NaN is neither
+        raise FormatError(f"{where}: got an index that is not a whole number, or beyond {MAX_INDEX}; the file is "
+                          "damaged")
+    return rows.astype(np.int32)
 
 
 def signed_rows(hkl: np.ndarray, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cubragg.bounds import LARGEST
 from cubragg.errors import FormatError
 from cubragg.io.files.atomic import write_bytes
 
@@ -60,6 +61,6 @@ def read_fdump(path: Path | str) -> tuple[np.ndarray, tuple[int, int, int]]:
         raise FormatError(f"{path}: got {len(data) - header.end()} bytes after its first line; "
                           f"its bounds need {expected}")
     grid = np.frombuffer(data, "<f8", offset=header.end()).reshape(padded)[:-1, :-1, :-1]
-    if not np.isfinite(grid).all():
-        raise FormatError(f"{path}: got NaN or inf; amplitudes must be finite")
+    if not (np.abs(grid) <= LARGEST).all():
+        raise FormatError(f"{path}: got NaN, inf or more than {LARGEST:g}; amplitudes must be finite")
     return grid.astype(np.float64, order="C"), (low_h, low_k, low_l)

@@ -11,7 +11,7 @@ import numpy as np
 
 from cubragg.crystallography.cell import Cell, checked_cell
 from cubragg.crystallography.symmetry import Symmetry, named_group
-from cubragg.errors import FormatError
+from cubragg.errors import CubraggError, FormatError
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.compression import unpacked
 from cubragg.io.reflections.columns import (
@@ -21,6 +21,7 @@ from cubragg.io.reflections.columns import (
     left_out,
     select_column,
     signed_rows,
+    whole_indices,
     without_misfits,
 )
 
@@ -28,6 +29,8 @@ from cubragg.io.reflections.columns import (
 _AMPLITUDES, _INTENSITIES = "FG", "JK"
 #: Type of the column of sigmas that belongs to a column of each type.
 _SIGMA_TYPES = {"F": "Q", "J": "Q", "G": "L", "K": "M"}
+#: Numbers of columns and rows in the header.
+_SIZE = re.compile(rb"NCOL +(\d{1,20}) +(\d{1,20})")
 _END_RECORD = b"END".ljust(80)
 
 
@@ -43,12 +46,23 @@ def read_mtz(path: Path | str, column: str | None = None, group: str | None = No
     OSError
         If the file cannot be read.
     """
-    if _END_RECORD not in unpacked(path):
+    data = unpacked(path)
+    if _END_RECORD not in data:
         raise FormatError(f"{path}: truncated MTZ file, the END record of the header is missing")
+    damaged = f"{path}: damaged MTZ file, its reflections are truncated or its header is invalid"
+    # Before gemmi allocates what the header declares.
+    if any(4 * int(columns) * int(rows) > len(data) for columns, rows in _SIZE.findall(data)):
+        raise FormatError(damaged)
     try:
-        mtz = gemmi.read_mtz_file(str(path))
-    except (RuntimeError, ValueError):
-        raise FormatError(f"{path}: damaged MTZ file, its reflections are truncated or its header is invalid") from None
+        return _listed(path, gemmi.read_mtz_file(str(path)), column, group)
+    except CubraggError:
+        raise
+    except (RuntimeError, ValueError, IndexError, MemoryError):
+        # A column of a data set that is missing, labels that are not UTF-8, or 2 billion data sets that are declared.
+        raise FormatError(damaged) from None
+
+
+def _listed(path: Path | str, mtz: gemmi.Mtz, column: str | None, group: str | None) -> Listed:
     if mtz.spacegroup is None and group is None:
         raise FormatError(f"{path}: got unknown space group {mtz.spacegroup_name!r}; a Hermann-Mauguin symbol such as "
                           "P 21 21 21 is accepted" if mtz.spacegroup_name else
@@ -59,7 +73,9 @@ def read_mtz(path: Path | str, column: str | None = None, group: str | None = No
         raise FormatError(f"{path}: got unmerged reflections{batches}; a merged MTZ file is accepted (merge them with "
                           "AIMLESS or 'gemmi merge')")
     selected, others = select_column(path, _offered(mtz), column)
-    own = mtz.column_with_label(selected.names[0]).dataset.cell
+    first = mtz.column_with_label(selected.names[0])
+    # Files from before 1999 have no data sets.
+    own = first.dataset.cell if first.dataset_id in [one.id for one in mtz.datasets] else mtz.cell
     cell = checked_cell(path, own if own.is_crystal() else mtz.cell)
     columns = [mtz.column_with_label(name) for name in selected.names]
     kept, misfits = zip(*(without_misfits(_values(mtz, one), _sigmas(mtz, one)) for one in columns), strict=True)
@@ -76,9 +92,7 @@ def _indices(path: Path | str, mtz: gemmi.Mtz) -> np.ndarray:
         raise FormatError(f"{path}: got {len(columns)} columns of indices (type H); an MTZ file has three")
     ordered = [columns[name] for name in (sorted(columns) if columns.keys() == set("HKL") else columns)]
     rows = np.column_stack([np.asarray(column.array, dtype=np.float64) for column in ordered])
-    if not (rows == np.rint(rows)).all():
-        raise FormatError(f"{path}: got an index that is not a whole number; the file is damaged")
-    return rows.astype(np.int32)
+    return whole_indices(path, rows)
 
 
 def _is_unmerged(mtz: gemmi.Mtz, hkl: np.ndarray) -> bool:

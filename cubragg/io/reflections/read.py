@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cubragg.bounds import LARGEST
 from cubragg.crystallography.p1_grid import DISAGREEMENT, Merged, ReflectionGrid, Shell, Sphere, expand, merge
 from cubragg.crystallography.symmetry import Symmetry
 from cubragg.errors import ConfigError, FormatError
@@ -18,6 +19,7 @@ from cubragg.io.companions import SHELX_PARAMETERS
 from cubragg.io.files.compression import start_of, unpacked
 from cubragg.io.reflections.columns import NEGATIVE_SIGMA, Column, Listed, left_out, select_column
 from cubragg.io.reflections.hkl import read_hkl
+from cubragg.io.reflections.reflection_lines import MAX_INDEX
 from cubragg.io.reflections.scalepack import is_scalepack
 
 #: Largest relative change of the cell's metric under the space group; more is an error in the file.
@@ -235,6 +237,8 @@ def _expanded(path: Path | str, listed: Listed) -> Reflections:
     if not listed.hkl.any():
         raise FormatError(f"{path}: column {listed.column} has no value in any row"
                           f"{' other than 0 0 0' * bool(len(listed.hkl))}")
+    if not (np.abs(listed.hkl.astype(np.int64)) <= MAX_INDEX).all() or not (np.abs(listed.values) <= LARGEST).all():
+        raise FormatError(f"{path}: got an index beyond {MAX_INDEX} or a value beyond {LARGEST:g}; the file is damaged")
     if symmetry.misfit(cell) > MAX_MISFIT:
         raise FormatError(f"{path}: got cell {_shown(cell)}, which does not fit space group {symmetry.name}; one of "
                           "them is wrong in the file")
@@ -242,7 +246,7 @@ def _expanded(path: Path | str, listed: Listed) -> Reflections:
         merged = merge(listed.hkl, listed.values, symmetry)
         amplitudes, warnings = _amplitudes(listed, merged, symmetry)
         grid = expand(merged.hkl, amplitudes, symmetry)
-    sphere = Sphere.around(merged.hkl, grid, symmetry, cell)
+        sphere = Sphere.around(merged.hkl, grid, symmetry, cell)
     shells = sphere.shells()
     possible, missing = (sum(shell.possible for shell in shells),
                          sum(shell.possible - shell.listed for shell in shells))

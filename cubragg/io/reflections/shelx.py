@@ -16,10 +16,11 @@ import gemmi
 import numpy as np
 
 from cubragg.crystallography.cell import Cell, checked_cell
-from cubragg.crystallography.symmetry import Symmetry, group_name, named_group
+from cubragg.crystallography.symmetry import Symmetry, check_operations, group_name, named_group
 from cubragg.errors import FormatError
 from cubragg.io.files.text import read_text
 from cubragg.io.reflections.columns import Column
+from cubragg.io.reflections.reflection_lines import MAX_INDEX
 
 SHELX_COLUMNS = Column(("F^2",), True)
 _FIELDS = ((0, 4), (4, 8), (8, 12), (12, 20), (20, 28))
@@ -83,7 +84,7 @@ def hklf_rows(where: str, text: str) -> Rows:
     try:
         hkl = np.column_stack([field.astype(float) for field in fields[:3]])
         values, sigmas = (_decimals(field) for field in fields[3:])
-        if not (hkl == np.rint(hkl)).all() or not np.isfinite(values).all():
+        if not (hkl == np.rint(hkl)).all() or not (np.abs(hkl) <= MAX_INDEX).all() or not np.isfinite(values).all():
             raise ValueError
     except ValueError:
         raise FormatError(f"{where}: not in SHELX format; lines of h, k, l in 4 characters each and F^2 and sigma in 8 "
@@ -172,8 +173,13 @@ def read_instructions(path: Path | str, named: str | None = None) -> Instruction
     checked = checked_cell(path, cell)
     if named is not None:
         return Instructions(checked, named_group(named, cell.alpha, cell.gamma), kind, scale, matrix or _IDENTITY)
-    group = gemmi.GroupOps([*gemmi.symops_from_hall(f"{centring} 1"), *operations])
-    if inverted:
-        group.add_inversion()
-    group.add_missing_elements()
+    try:
+        group = gemmi.GroupOps([*gemmi.symops_from_hall(f"{centring} 1"), *operations])
+        if inverted:
+            group.add_inversion()
+        group.add_missing_elements()
+        check_operations(group)
+    except (RuntimeError, ValueError) as error:
+        raise FormatError(f"{path}: got {len(operations)} SYMM instructions that form no space group: {error}"
+                          ) from None
     return Instructions(checked, Symmetry(group_name(group) or "of SYMM", group), kind, scale, matrix or _IDENTITY)

@@ -1,0 +1,122 @@
+"""Reads HDF5 files of others in bounds: shapes are checked before arrays are allocated, and nothing is read from files
+that are named by an absolute path or as raw storage."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cubragg.errors import CubraggError, FormatError
+
+#: Pixels of an image that any file may declare, and pixels for each of its bytes: compressed images are smaller than
+#: they declare, but those of real detectors by less than a hundred, and empty ones have up to 32 million pixels.
+_SURELY_ACCEPTED, _PIXELS_A_BYTE = 2**25, 100
+#: Largest number of values of anything that is not an image, such as the spindle angles of a series.
+_MOST_VALUES = 10**7
+
+
+def most_pixels(path: Path | str) -> int:
+    """Largest number of pixels of an image that a file of this size may declare."""
+    return max(_SURELY_ACCEPTED, _PIXELS_A_BYTE * os.path.getsize(path))
+
+
+@contextmanager
+def hdf5_file(path: Path | str) -> Iterator[Any]:
+    """Open an HDF5 file to read; errors of h5py in the block become a `FormatError`.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, or links to a file by an absolute path.
+    OSError
+        If it cannot be opened.
+    """
+    import h5py
+    import hdf5plugin  # noqa: F401  (registers filters)
+
+    with open(path, "rb"):
+        pass  # so that a file that cannot be opened raises OSError with the reason
+    try:
+        with h5py.File(path, "r") as file:
+            _check_links(path, file)
+            yield file
+    except CubraggError:
+        raise
+    except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
+        raise FormatError(f"{path}: got a file that h5py cannot read ({error}); an undamaged NXmx file is accepted"
+                          ) from None
+
+
+def _check_links(path: Path | str, file: Any) -> None:
+    """Refuse external links to absolute paths."""
+    import h5py
+
+    names: list[bytes] = []
+    file.id.links.visit(names.append)  # an exception must not pass through HDF5
+    for name in names:
+        link = file.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink) and os.path.isabs(link.filename):
+            raise FormatError(f"{path}: got a link to {link.filename}; links to files of the same folder are accepted")
+
+
+def read_values(path: Path | str, dataset: Any) -> np.ndarray:
+    """All values of a dataset, in its own type.
+
+    Raises
+    ------
+    FormatError
+        If it is no dataset, has more than 10 million values, or takes them from other files.
+    """
+    _check_source(path, dataset)
+    if dataset.size is None or dataset.size > _MOST_VALUES:
+        raise FormatError(f"{path}: {dataset.name}: got {_shape(dataset)} values; at most {_MOST_VALUES} are read")
+    return np.asarray(dataset[()])
+
+
+def read_frame(path: Path | str, dataset: Any, number: int = 0) -> np.ndarray:
+    """The array [slow, fast] of image ``number``, from 0, of a dataset [..., slow, fast].
+
+    Raises
+    ------
+    FormatError
+        If it is not such a dataset, has more pixels than a file of this size may declare (`most_pixels`), or takes
+        them from other files.
+    """
+    _check_source(path, dataset)
+    if dataset.ndim < 2 or dataset.size == 0:
+        raise FormatError(f"{path}: {dataset.name}: got {_shape(dataset)} values; an image is [slow, fast]")
+    slow, fast = dataset.shape[-2:]
+    if slow * fast > most_pixels(path) or slow * fast * dataset.dtype.itemsize > 8 * most_pixels(path):
+        raise FormatError(f"{path}: {dataset.name}: got {fast} x {slow} pixels in a file of {os.path.getsize(path)} "
+                          f"bytes; at most {most_pixels(path)} are read")
+    outer = (*([0] * (dataset.ndim - 3)), number) if dataset.ndim > 2 else ()
+    return np.asarray(dataset[outer])
+
+
+def _check_source(path: Path | str, dataset: Any) -> None:
+    import h5py
+
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        raise FormatError(f"{path}: {dataset.name}: got {'a group' if hasattr(dataset, 'keys') else 'no values'}; a "
+                          "dataset is accepted")
+    if dataset.external:
+        raise FormatError(f"{path}: {dataset.name}: its values are stored in {dataset.external[0][0]}; values in HDF5 "
+                          "files are accepted")
+    if dataset.chunks is not None and math.prod(dataset.chunks) * dataset.dtype.itemsize > 8 * most_pixels(path):
+        raise FormatError(f"{path}: {dataset.name}: got chunks of {' x '.join(map(str, dataset.chunks))} values; at "
+                          f"most {most_pixels(path)} are read")
+    sources = {source.file_name for source in dataset.virtual_sources()} if dataset.is_virtual else ()
+    for name in sources:
+        if os.path.isabs(name):
+            raise FormatError(f"{path}: {dataset.name}: its values are in {name}; files of the same folder are "
+                              "accepted")
+
+
+def _shape(dataset: Any) -> str:
+    return " x ".join(map(str, dataset.shape)) if dataset.shape else "no"
