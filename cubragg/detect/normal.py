@@ -6,16 +6,53 @@ so that no library decides their last bits.
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import numpy as np
 
-from cubragg.detect.philox import Effect, random_blocks, uniform_of
+from cubragg.detect.philox import Effect, key_of, random_blocks, uniform_of
 from cubragg.detect.poisson import logarithm
+from cubragg.device.host_build import available_cores, call_host, load
+from cubragg.device.kernel_source import host_text
+from cubragg.errors import BackendUnavailable, KernelBuildError
+
+#: dtype of `struct NormalsParams` of `kernels/normals.cuh`.
+NORMALS_PARAMS = np.dtype([("key", np.uint32, 2), ("effect", np.uint32), ("shot", np.uint32), ("draw", np.uint32),
+                           ("first_pair", np.uint32), ("count", np.uint32)])
+#: Pairs of a block on the CPU.
+_HOST_BLOCK = 256
 
 #: Taylor coefficients of sin(x) / x and cos(x) in x^2, the highest power first, for |x| <= pi / 4.
 _SINE = (-1 / 1307674368000, 1 / 6227020800, -1 / 39916800, 1 / 362880, -1 / 5040, 1 / 120, -1 / 6, 1.0)
 _COSINE = (1 / 20922789888000, -1 / 87178291200, 1 / 479001600, -1 / 3628800, 1 / 40320, -1 / 720, 1 / 24, -0.5, 1.0)
 #: Indices that are drawn at once.
 _BLOCK = 2**16
+
+
+def normal_image(shape: tuple[int, ...], seed: int, shot: int, effect: Effect, draw: int = 0, *,
+                 threads: int | None = None, backend: str = "auto") -> np.ndarray:
+    """Deviates of all pixels of an image [slow, fast], those of `normals` for their indices.
+
+    Computed by a kernel on the CPU with ``threads`` (``None``: all cores), or in NumPy with the backend ``numpy`` and
+    where there is no C++ compiler.
+    """
+    count = math.prod(shape)
+    if backend != "numpy":
+        try:
+            function = load(host_text("normals_host.cpp", Path(__file__).parent),
+                            (f"-DTILE_FAST={_HOST_BLOCK}", "-DTILE_SLOW=1")).host_draw_normals
+        except (BackendUnavailable, KernelBuildError):
+            pass
+        else:
+            function.restype = None
+            params, deviates = np.zeros((), dtype=NORMALS_PARAMS), np.empty(count)
+            for name, value in (("key", key_of(seed)), ("effect", effect), ("shot", shot), ("draw", draw),
+                                ("count", count)):
+                params[name] = value
+            call_host(function, (-(-count // (2 * _HOST_BLOCK)), 1), threads or available_cores(), (params, deviates))
+            return deviates.reshape(shape)
+    return normals(seed, shot, effect, np.arange(count), draw).reshape(shape)
 
 
 def normals(seed: int, shot: int, effect: Effect, index: np.ndarray, draw: int = 0) -> np.ndarray:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from cubragg.detect.counting import CountingBackend, draw_counts
-from cubragg.detect.normal import normals
+from cubragg.detect.normal import normal_image, normals
 from cubragg.detect.philox import Effect, random_words, uniforms
 from cubragg.detect.point_spread import spread
 from cubragg.detect.wide_pixels import divide_wide_pixels
@@ -111,7 +111,13 @@ def _pixels(image: np.ndarray) -> np.ndarray:
 
 def _fixed(image: np.ndarray, response: Response, effect: Effect, draw: int = 0) -> np.ndarray:
     """Return a Gaussian deviate of each pixel that is fixed for the detector."""
-    return normals(response.calibration_seed, 0, effect, _pixels(image), draw)
+    return normal_image(image.shape, response.calibration_seed, 0, effect, draw)
+
+
+def _drawn(image: np.ndarray, exposure: Exposure, effect: Effect) -> np.ndarray:
+    """Return a Gaussian deviate of each pixel and shot."""
+    return normal_image(image.shape, exposure.seed, exposure.shot, effect, threads=exposure.threads,
+                        backend=exposure.backend)
 
 
 class Flicker:
@@ -132,7 +138,7 @@ class PixelFlicker:
         return response.flicker > 0.0
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        return image * (1.0 + response.flicker * normals(exposure.seed, exposure.shot, Effect.FLICKER, _pixels(image)))
+        return image * (1.0 + response.flicker * _drawn(image, exposure, Effect.FLICKER))
 
 
 class LostCharge:
@@ -281,7 +287,7 @@ class SignalSpread:
         return response.gain_sigma > 0.0
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        deviates = normals(exposure.seed, exposure.shot, Effect.GAIN, _pixels(image))
+        deviates = _drawn(image, exposure, Effect.GAIN)
         return image + response.gain_sigma * np.sqrt(image) * deviates
 
 
@@ -315,7 +321,7 @@ class ReadOut:
         return response.readout_sigma > 0.0 or bool(response.gain_stages)
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        deviates = normals(exposure.seed, exposure.shot, Effect.READOUT, _pixels(image))
+        deviates = _drawn(image, exposure, Effect.READOUT)
         if not response.gain_stages:
             return image + response.readout_sigma * deviates
         limits = np.array([limit for limit, _ in response.gain_stages])
@@ -354,7 +360,7 @@ class BadPixels:
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
         bad = bad_pixels(image.shape, response)
         sigma = response.noisy_sigma * response.gain
-        noise = sigma * normals(exposure.seed, exposure.shot, Effect.NOISY, _pixels(image))
+        noise = sigma * _drawn(image, exposure, Effect.NOISY)
         hot = float(response.count_cutoff or _MAX_INT32)
         return np.select([bad == 1, bad == 2, bad == 3], [0.0, hot, np.maximum(image + noise, 0.0)], image)
 

@@ -206,6 +206,16 @@ def test_counts(nvrtc, arch, mean, count):
     assert usage.registers * 1024 <= 65536
 
 
+def test_normals(nvrtc):
+    """The kernel that draws Gaussian deviates."""
+    options = (*NVRTC_OPTIONS, "-DTILE_FAST=128", "-DTILE_SLOW=1", f"-arch=sm_{FULL_ARCH}", *ADDED)
+    compiled = nvrtc.compile(kernel_text("", "normals.cu"), options)
+    assert compiled.status == 0, compiled.log
+    assert "warning" not in compiled.log, compiled.log
+    usage, = compiled.usage().values()
+    assert (usage.stores, usage.loads) == (0, 0)
+
+
 @pytest.mark.slow
 def test_registers_and_spills(nvrtc):
     """Print, for the eye, the common case on every generation, and what spills."""

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import cubragg as cb
-from cubragg.detect.normal import normals
+from cubragg.detect.normal import normal_image, normals
 from cubragg.detect.philox import Effect
 from cubragg.detect.point_spread import spread
 from cubragg.detect.response_chain import (
@@ -56,6 +56,12 @@ def test_a_normal_is_a_function_of_its_index():
     for other in (normals(4, 2, Effect.READOUT, np.arange(1000)), normals(3, 1, Effect.READOUT, np.arange(1000)),
                   normals(3, 2, Effect.GAIN, np.arange(1000)), normals(3, 2, Effect.READOUT, np.arange(1000), draw=1)):
         assert abs(np.corrcoef(drawn, other)[0, 1]) < 0.12
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (70, 301)])
+def test_the_kernel_draws_the_bits_of_numpy(shape):
+    found = normal_image(shape, 2**40 + 7, 3, Effect.READOUT, 5, threads=2)
+    np.testing.assert_array_equal(found.ravel(), normals(2**40 + 7, 3, Effect.READOUT, np.arange(found.size), 5))
 
 
 # Point spread

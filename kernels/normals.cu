@@ -1,0 +1,18 @@
+// Entry point: Gaussian deviates of consecutive indices, double [index]. specs/response.md; formulas: normals.cuh.
+//
+// Thread mapping: a pair of indices a thread, block x of BLOCK pairs from the launch's first pair.
+#define MIN_BLOCKS (1024 / BLOCK)
+#include "portable.cuh"
+#include "normals.cuh"
+
+ENTRY(draw_normals)(const NormalsParams p, double *RESTRICT deviates)
+{
+    THREAD;
+    FOR_T
+    {
+        const unsigned pair = p.first_pair + (unsigned)blockIdx.x * BLOCK + (unsigned)t, index = 2u * pair;
+        const NormalPair drawn = normal_pair(p.stream, pair, p.draw);
+        if (index < p.count) deviates[index] = drawn.even;
+        if (index + 1u < p.count) deviates[index + 1u] = drawn.odd;
+    }
+}
