@@ -19,6 +19,8 @@ from cubragg.nanobragg.fill_range import MAX_STEPS, Sweep, fill_range
 #: Fluence [photons/m^2] for which r_e^2 * fluence = 1, the default of nanoBragg.
 DEFAULT_FLUENCE = 125932015286227086360700780544.0
 SOURCE_DISTANCE_M = 10.0
+#: A source whose direction has a larger cosine with the beam is behind the crystal.
+_BEHIND = 0.1
 Profile = Literal["flat", "gaussian"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 #: Kahn factor of each semantics where none is given. 0.998 is the polarization fraction of 0.999 that dxtbx assumes for
@@ -309,7 +311,7 @@ class Beam:
         for number_, source in enumerate(self.sources, start=1):
             x, y, z = (given if given is not None else start
                        for given, start in zip(source.position, default, strict=True))
-            if not dot((x, y, z), beam) < 0.0:
+            if dot(unit((x, y, z)), beam) > _BEHIND:
                 at, along = (" ".join(f"{part + 0.0:g}" for part in vector) for vector in ((x, y, z), beam))
                 raise ConfigError("beam.sources", f"got source {number_} at {at} m, which is behind the "
                                   "crystal, on the side of the detector; with the crystal at 0 0 0 the beam is along "

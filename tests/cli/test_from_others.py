@@ -121,7 +121,7 @@ def test_polarization_that_a_file_does_not_give():
 @pytest.mark.parametrize(("text", "status", "says"), [
     ("9500 0.2\n9510 0.8\n", 1, ("s.txt:1", "two columns", "energy", "weight", "--spectrum")),
     ("10 0 0 1 1e-10\n", 2, ("-sourcefile", "10 0 0", "behind", "detector")),
-    ("-10 0 0\n0 10 0\n", 2, ("-sourcefile", "source 2", "behind")),
+    ("-10 0 0\n2 10 0\n", 2, ("-sourcefile", "source 2", "behind")),
     ("0.98 1.0\n", 2, ("-sourcefile", "0.98 1 0", "behind")),
 ])
 def test_lists_that_are_no_sources(text, status, says):

@@ -111,7 +111,7 @@ def test_slabs_of_a_data_block_come_one_below_the_other(tmp_path):
 
 @pytest.mark.requirement("AT-FROM-021")
 @pytest.mark.parametrize(("line", "wavelength"), [
-    ("wavelength = 1.2 A", 1.2), ("wavelength = 1.2e-10 m", 1.2), ("photon_energy = 10", 1239.842),
+    ("wavelength = 1.2 A", 1.2), ("wavelength = 1.2e-10 m", 1.2), ("photon_energy = 10000", 1.239842),
     ("photon_energy = 10 keV", 1.239842), ("photon_energy = 0.01 MeV", 1.239842)])
 def test_units_of_the_beam(tmp_path, line, wavelength):
     models = models_from(tmp_path, GEOM.replace("photon_energy = 9000 eV", line))

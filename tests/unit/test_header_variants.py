@@ -165,3 +165,30 @@ def test_units_behind_a_number():
 def test_headers_that_cannot_be_used(name, data, says):
     with refusal(FormatError, *says):
         read_models(written(name, data))
+
+
+@pytest.mark.requirement("AT-FROM-070")
+@pytest.mark.parametrize(("axis", "spindle"), [("X.CW +SLOW", (0, 1, 0)), ("X.CW +FAST", (-1, 0, 0))])
+def test_an_axis_of_rotation_as_a_beamline_writes_it(axis, spindle):
+    data = cbf(f"Oscillation_axis {axis}", detector="PILATUS3 6M, S/N 60-0119, Diamond")
+    models = read_models(written("a.cbf", data))
+    assert (models.spindle, models.warnings) == (pytest.approx(spindle), ())
+
+
+@pytest.mark.requirement("AT-FROM-070")
+def test_sections_of_an_array_are_panels():
+    """As in files of a CSPAD, where dimensions of the whole array have no axes."""
+    listed = (b"_array_structure_list.array_id\n_array_structure_list.index\n_array_structure_list.dimension\n"
+              b"_array_structure_list.precedence\n_array_structure_list.direction\n_array_structure_list.axis_set_id\n"
+              b"ARRAY1 1 487 1 increasing ELEMENT_X\nARRAY1 2 195 2 increasing ELEMENT_Y").replace(b"\n", b"\r\n")
+    divided = (b"_array_structure_list.array_id\n_array_structure_list.array_section_id\n_array_structure_list.index\n"
+               b"_array_structure_list.dimension\n_array_structure_list.precedence\n_array_structure_list.direction\n"
+               b"_array_structure_list.axis_set_id\nARRAY1 . 1 487 1 increasing .\nARRAY1 . 2 195 2 increasing .\n"
+               b"ARRAY1 S1 1 200 1 increasing ELEMENT_X\nARRAY1 S1 2 195 2 increasing ELEMENT_Y\n"
+               b"ARRAY1 S2 1 100 1 increasing ELEMENT_X\nARRAY1 S2 2 90 2 increasing ELEMENT_Y").replace(b"\n", b"\r\n")
+    whole = imgcif()
+    assert listed in whole
+    models = read_models(written("a.cbf", whole.replace(listed, divided)))
+    assert [(panel.name, panel.fast_pixels, panel.slow_pixels, panel.offset) for panel in models.panels] == [
+        ("S1", 200, 195, (0, 0)), ("S2", 100, 90, (0, 195))]
+    assert models.panels[1].origin_mm == read_models(written("b.cbf", whole)).panels[0].origin_mm

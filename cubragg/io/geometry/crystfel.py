@@ -21,6 +21,7 @@ from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel, image_shape
 from cubragg.io.files.text import number, read_text
 from cubragg.io.geometry.experiment_models import BeamModel, Cell, CrystalModel, ExperimentModels, rectangles
+from cubragg.io.geometry.plausible import plausible
 
 CELL_MAGIC = "CrystFEL unit cell file"
 _PIXELS = ("min_fs", "max_fs", "min_ss", "max_ss")
@@ -31,6 +32,8 @@ _WAVELENGTHS_A = {"m": 1e10, "A": 1.0}
 _ENERGIES_EV = {"ev": 1.0, "kev": 1e3, "mev": 1e6}
 #: Nominal distance of the front panel if the file has no camera length [m].
 _NOMINAL_M = 0.1
+#: A smaller photon energy without a unit is one in keV [eV].
+_LEAST_ENERGY_EV = 100.0
 #: Path of the images in NXmx files of cubragg.
 NXMX_DATA = "/entry/data/data"
 
@@ -60,16 +63,17 @@ def read_geom(path: Path | str) -> ExperimentModels:
         raise FormatError(f"{path}: there is no panel; a line of a panel is 'name/{_PIXELS[0]} = value'")
     used = {name: section for name, section in panels.items()
             if _text(section, "no_index", "0").lower() in ("0", "false")}
-    clens, missing_distance = _camera_lengths(path, used)
+    warnings = list(_shifts_left_out(path, used))
+    clens, missing_distance = _camera_lengths(path, used, warnings)
     found = [_panel(path, name, section, clens[name]) for name, section in used.items()]
     pixels_mm = {name: _pixel_mm(path, section) for name, section in used.items()}
     if not found:
         raise FormatError(f"{path}: no_index excludes all {len(panels)} panels; at least one must remain")
     for name, section in bad.items():
         found = _masked(path, name, section, pixels_mm, found)
-    wavelength, missing_wavelength = _wavelength(path, common)
+    wavelength, missing_wavelength = _wavelength(path, common, warnings)
     return ExperimentModels(BeamModel((0.0, 0.0, -1.0), wavelength), tuple(_in_one_image(panels, found)),
-                            warnings=_shifts_left_out(path, used), missing_wavelength=missing_wavelength,
+                            warnings=tuple(dict.fromkeys(warnings)), missing_wavelength=missing_wavelength,
                             missing_distance=missing_distance)
 
 
@@ -130,7 +134,8 @@ def _direction(path: Path | str, section: _Section, name: str) -> Vector:
     return (-parts["x"] + 0.0, parts["y"], -parts["z"] + 0.0)
 
 
-def _camera_lengths(path: Path | str, sections: dict[str, _Section]) -> tuple[dict[str, float], str]:
+def _camera_lengths(path: Path | str, sections: dict[str, _Section], warnings: list[str]
+                    ) -> tuple[dict[str, float], str]:
     """Return the camera length of each panel [m], or a nominal one and the reason why it is not known."""
     known, unknown = {}, ""
     for name, section in sections.items():
@@ -141,6 +146,9 @@ def _camera_lengths(path: Path | str, sections: dict[str, _Section]) -> tuple[di
             unknown = f"{path}:{line}: clen = {text} refers to a data file"
         else:
             known[name] = _quantity(path, section, "clen", _LENGTHS_M, "m")
+            if known[name] > 0.0 and len(text.split()) == 1:
+                length_mm = plausible(f"{path}:{line}: clen", "distance", 1000.0 * known[name], "mm", warnings)
+                known[name] = length_mm / 1000.0 if length_mm != 1000.0 * known[name] else known[name]
     if not unknown:
         return known, ""
     if known:
@@ -249,7 +257,7 @@ def _masked(path: Path | str, name: str, section: _Section, pixels_mm: dict[str,
     return masked
 
 
-def _wavelength(path: Path | str, common: _Section) -> tuple[float | None, str]:
+def _wavelength(path: Path | str, common: _Section, warnings: list[str]) -> tuple[float | None, str]:
     """Return the wavelength [A], or ``None`` and the reason why there is none."""
     scales: dict[str, float]
     for name in ("wavelength", "photon_energy", "electron_voltage"):
@@ -265,7 +273,13 @@ def _wavelength(path: Path | str, common: _Section) -> tuple[float | None, str]:
         value = _quantity(path, common, name, scales, default)
         if not value > 0.0:
             raise FormatError(f"{where}: got {name} = {text}; it must be > 0")
-        return value if name == "wavelength" else units.angstrom_from_ev(value), ""
+        if name == "photon_energy" and value < _LEAST_ENERGY_EV and len(text.split()) == 1:
+            warnings.append(f"{where}: a photon energy of {value:g} eV is implausible, its unit seems to be missing; "
+                            f"{value:g} keV is assumed")
+            value *= 1000.0
+        if name == "photon_energy":
+            return units.angstrom_from_ev(value), ""
+        return plausible(f"{where}: wavelength", "wavelength", value, "A", warnings), ""
     return None, f"{path}: there is no wavelength or photon_energy"
 
 

@@ -23,6 +23,7 @@ from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.io.files.text import read_text
 from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, ExperimentModels, ScanModel
+from cubragg.io.geometry.plausible import plausible
 
 Frame = tuple[Vector, Vector, Vector, Vector]  #: fast, slow, normal, origin [mm]
 _LABORATORY: Frame = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
@@ -182,6 +183,7 @@ def _beam(beam: _Node, warnings: list[str]) -> BeamModel:
     if not wavelength > 0.0 or not norm(direction) > 0.0:
         raise FormatError(f"{beam.where}: got a wavelength of {wavelength:g} A along {direction}; "
                           "the wavelength must be > 0 A and the direction not zero")
+    wavelength = plausible(f"{beam.where}.wavelength", "wavelength", wavelength, "A", warnings)
     fraction = beam.number("polarization_fraction") if "polarization_fraction" in beam else None
     normal = beam.vector("polarization_normal") if "polarization_normal" in beam else None
     x, y, z = unit(direction)

@@ -186,10 +186,15 @@ class _Reader:
         sets: dict[str, list[dict[str, str]]] = {}
         for row in self._rows("array_structure_list_axis"):
             sets.setdefault(row.get("axis_set_id", row.get("axis_id", "")), []).append(row)
+        rows = self._rows("array_structure_list")
+        divided = {row.get("array_id", "") for row in rows if _section(row)}
         arrays: dict[str, dict[int, dict[str, str]]] = {}
-        for row in self._rows("array_structure_list"):
-            arrays.setdefault(row.get("array_id", ""), {})[int(self._number(row, "precedence"))] = row
-        panels = [self._panel(name, rows, sets) for name, rows in arrays.items()]
+        for row in rows:
+            # The dimensions of an array of several panels have no axes; those of its sections have.
+            if _section(row) or row.get("array_id", "") not in divided:
+                name = _section(row) or row.get("array_id", "")
+                arrays.setdefault(name, {})[int(self._number(row, "precedence"))] = row
+        panels = [self._panel(name, dimensions, sets) for name, dimensions in arrays.items()]
         if not panels:
             raise FormatError(f"{self.path}: there is no array_structure_list in the header, which places the detector")
         return panels if len(panels) == 1 else stacked(panels)
@@ -217,3 +222,9 @@ class _Reader:
         fast, slow = (combine((1.0, place(*pixel)), (-1.0, origin)) for pixel in ((1.0, 0.0), (0.0, 1.0)))
         fast_pixels, slow_pixels = (int(self._number(rows[order], "dimension")) for order in (1, 2))
         return Panel(fast_pixels, slow_pixels, origin, fast, slow, name=name)
+
+
+def _section(row: Mapping[str, str]) -> str:
+    """Return the section of an array that a row of array_structure_list describes; empty for the whole array."""
+    name = row.get("array_section_id", "")
+    return "" if name in (".", "?") else name

@@ -70,7 +70,7 @@ def minicbf_spindle(header: Mapping[str, str]) -> SpindleFound:
     understood = axis in _USUAL_AXES
     spindle = known.spindle if known else PLUS_X
     if known is not None and known.text == "S/N 60-0119":
-        understood = axis in (*_USUAL_AXES, "+SLOW", "-SLOW", "+FAST", "-FAST")
+        understood = axis in _USUAL_AXES or axis.endswith(("SLOW", "FAST"))
         spindle = _MINUS_X if axis.endswith("FAST") else spindle
     return SpindleFound(spindle, _unused(header, set() if understood else {"Oscillation_axis"}))
 

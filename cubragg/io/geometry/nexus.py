@@ -188,15 +188,15 @@ class _Reader(NexusValues):
         if "omega_increment" in goniometer:
             width = self._increment(goniometer["omega_increment"], omega)
         sense = 1.0 if width >= 0.0 else -1.0
-        return scale(axis, sense), ScanModel(sense * starts[0], sense * width, exposure_s, starts.size)
+        return scale(axis, sense), ScanModel(sense * float(starts[0]), sense * width, exposure_s, starts.size)
 
     def _scan(self, step: Step) -> tuple[float, float]:
         name, parent, values = step.node.name, step.node.parent, step.values
         if f"{name}_increment_set" in parent:
-            return values[0], self._increment(parent[f"{name}_increment_set"], step.node)
+            return float(values[0]), self._increment(parent[f"{name}_increment_set"], step.node)
         if f"{name}_end" in parent:
-            return values[0], self._increment(parent[f"{name}_end"], step.node) - values[0]
-        return values[0], float(np.median(np.diff(values))) if values.size > 1 else 0.0
+            return float(values[0]), self._increment(parent[f"{name}_end"], step.node) - values[0]
+        return float(values[0]), float(np.median(np.diff(values))) if values.size > 1 else 0.0
 
     def _increment(self, node: Any, angles: Any) -> float:
         value = self.first(node)
