@@ -39,7 +39,12 @@ class InputFile(NamedTuple):
 
 @contextmanager
 def reading(source: InputFile) -> Iterator[None]:
-    """Convert an `OSError` of reading ``source`` into a `ConfigError` that names the flag."""
+    """Convert an `OSError` of reading ``source`` into a `ConfigError` that names the flag; refuse pipes and devices."""
+    from cubragg.io.files.compression import is_stream
+
+    if is_stream(source.path):
+        raise ConfigError(source.provenance, f"got {source.path!r}, a pipe or device, which can be read only once; "
+                          "a file is accepted")
     try:
         yield
     except FileNotFoundError:

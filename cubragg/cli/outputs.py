@@ -21,6 +21,7 @@ from cubragg.detect.nanobragg_images import int_image, int_scale, noise_image, p
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import ConfigError, CubraggError, FormatError
 from cubragg.io.companions import companions
+from cubragg.io.files.names import display_name, is_utf8
 
 if TYPE_CHECKING:
     from cubragg.engine.panel_loop import Progress
@@ -135,6 +136,9 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
                                    if target != targets[kind]}, settings.images)
     if "truth" in targets:
         _check_truth(*targets["truth"])
+    if "config" in targets and not is_utf8(experiment.to_toml(Path(targets["config"].path).parent)):
+        raise ConfigError(targets["config"].provenance, "got structure factors of a file whose name is not UTF-8; "
+                          "TOML, which names it, needs a name in UTF-8")
     if "png" in targets:
         from cubragg.view.png import check_name
 
@@ -364,7 +368,7 @@ class ImageFiles:
 
         experiment = self.job.experiment
         notes = notes_for(self.job.settings.picture, self.image.plan.detector_panels, self.image.geometry,
-                          experiment.beam.wavelength_A, curved=experiment.detector.curved, title=Path(path).name)
+                          experiment.beam.wavelength_A, curved=experiment.detector.curved, title=display_name(path))
         if "spots" in self.job.settings.picture:
             notes = replace(notes, spots=spots_of(self._truth))
         write_picture(path, self.image.photons, self.job.settings.style, notes, self.image.plan.mask)

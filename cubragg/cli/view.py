@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -71,6 +70,7 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
     CubraggError
         See `cubragg.errors`.
     """
+    from cubragg.io.files.names import display_name
     from cubragg.io.images.read_image import read_image
     from cubragg.view.figure import Notes, require_matplotlib, write_picture
     from cubragg.view.picture_notes import notes_for
@@ -88,7 +88,7 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
     scene = found if isinstance(found, Scene) else None
     mask = _mask(image, scene)
     unit = "photons/pixel" if image.form == "float image" else "counts"
-    title = f"{Path(file).name}{f', image {number} of {image.frames}' if image.frames > 1 else ''}"
+    title = f"{display_name(file)}{f', image {number} of {image.frames}' if image.frames > 1 else ''}"
     if scene is None:
         notes = Notes(title=title, unit=unit, zoom="zoom" in marks)
     else:

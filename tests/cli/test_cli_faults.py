@@ -20,9 +20,9 @@ import pytest
 
 import cubragg.cli.simulate
 import cubragg.io.images.raw
-from cubragg.errors import BackendUnavailable
+from cubragg.errors import BackendUnavailable, FormatError
 from support.command import SMALL, smv
-from support.messages import refused, states
+from support.messages import refusal, refused, states
 
 COMMAND = 2
 RUN = 1
@@ -244,6 +244,22 @@ def test_counts_beyond_cbf_are_refused_before_another_file_is_written(run, folde
     refused(run(f"{SMALL} -floatfile c.bin -cbffile b.cbf -scale 1e12 --quiet"), 1, "b.cbf",
             f"{fast} fast, {slow} slow", "2147483647")
     assert [path.name for path in folder.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+@pytest.mark.parametrize("line", ["-hkl", "-mat", "--from", "--config", "-sourcefile", "-img", "-mask", "-dump", "view",
+                                  "sf -o a.mtz --dmin 3"])
+def test_pipes_and_devices_are_no_inputs(line, run, folder):
+    """Formats are recognized by their first bytes, so that a file is read twice."""
+    os.mkfifo("pipe")
+    start = "" if line[0] != "-" else f"{SMALL} -default_F 0 " if line == "-dump" else SMALL
+    for path in ("pipe", "/dev/zero"):
+        result = run(f"{start}{line} {path} {'-floatfile a.bin' if start else ''}")
+        states(result.stderr.removeprefix("Error: ").removesuffix("\n"), line.split()[0] if start else "", path, "pipe")
+        assert result.exit_code == 2
+    with refusal(FormatError, "pipe", "", "once"):
+        cubragg.read("pipe")
+    assert [path.name for path in folder.iterdir()] == ["pipe"]
 
 
 @pytest.mark.requirement("AT-CLI-012")

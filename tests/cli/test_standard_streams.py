@@ -12,7 +12,7 @@ import pytest
 
 import cubragg
 from support.command import SMALL
-from support.messages import states
+from support.messages import refused, states
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
 ROOT = Path(cubragg.__file__).parents[1]
@@ -59,3 +59,38 @@ def test_a_reader_that_has_seen_enough(line, folder):
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(done.stdout.splitlines()) == 1
     assert (folder / ("a.png" if "view" in line else "b.bin")).exists() or line == "simulate -h"
+
+
+def name(suffix: str) -> str:
+    """A name whose first byte is no UTF-8, as Linux permits."""
+    return os.fsdecode(b"\xfe") + suffix
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8")
+@pytest.mark.parametrize("flag", ["-floatfile .bin", "-intfile .img", "-cbffile .cbf", "--nxmx .h5", "--tiff .tif",
+                                  "--png-zoom --png .png", "--truth .csv", "--truth .refl", "--geom .geom",
+                                  "--xds-inp .INP", "--save-config .toml"])
+def test_names_that_are_not_utf8(flag, run, folder):
+    *flags, suffix = flag.split()
+    result = run([*f"{SMALL} -osc 1 --nxmx s.h5 --quiet".split(), *flags, name(suffix)])
+    assert (result.exit_code, result.output) == (0, "")
+    assert (folder / name(suffix)).stat().st_size > 0
+    if suffix in (".img", ".cbf", ".tif"):
+        done = shell(f"$cubragg view {name(suffix)} -o {name('.png')} --png-zoom")
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert rb"\udcfe.png" in done.stdout
+        assert (folder / name(".png")).stat().st_size > 0
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8")
+def test_structure_factors_and_images_in_names_that_are_not_utf8(run, folder):
+    model = folder / name(".pdb")
+    model.write_bytes((ROOT / "cubragg" / "examples" / "helix_bundle.pdb").read_bytes())
+    assert run(["sf", str(model), "-o", name(".mtz"), "--dmin", "5", "--quiet"]).exit_code == 0
+    hkl = [*SMALL.split(), "-hkl", name(".mtz"), "--quiet", "-floatfile", "a.bin"]
+    assert run(hkl).exit_code == 0
+    refused(run([*hkl, "--save-config", "a.toml"]), 2, "--save-config", "", "UTF-8")
+    series = [*SMALL.split(), "-osc", "1", "--nxmx", name(".h5"), "--quiet"]
+    refused(run([*series, "--expt", "a.expt"]), 1, "--expt", "", "UTF-8")
+    assert run([*series, "--xds-inp", "XDS.INP"]).exit_code == 0
+    assert b"NAME_TEMPLATE_OF_DATA_FRAMES= \xfe.h5\n" in (folder / "XDS.INP").read_bytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from cubragg.errors import FormatError
@@ -14,6 +16,15 @@ _GZIP_WINDOW = 31
 #: Bytes that any file may decompress to, bytes for each byte of the file, and bytes that none may exceed. Text and
 #: counts decompress to 3 to 20 times their size, empty images to more, but those have less than 64 MiB.
 _SURELY_ACCEPTED, _MOST_RATIO, _MOST_BYTES = 2**26, 50, 2**30
+
+
+def is_stream(path: Path | str) -> bool:
+    """Whether a path is a pipe, a socket or a device."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # reported by what opens it
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def unpacked(path: Path | str) -> bytes:
@@ -73,9 +84,13 @@ def start_of(path: Path | str, count: int) -> bytes:
 
     Raises
     ------
+    FormatError
+        For a pipe or device, of which nothing would be left for the reader that this finds.
     OSError
         If it cannot be read.
     """
+    if is_stream(path):
+        raise FormatError(f"{path}: got a pipe or device, which can be read only once; a file is accepted")
     with open(path, "rb") as file:
         start = file.read(count)
         if start.startswith(_GZIP):

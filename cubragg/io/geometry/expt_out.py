@@ -11,6 +11,7 @@ from cubragg.crystallography.cell import dual_axes
 from cubragg.crystallography.vectors import Matrix
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel
+from cubragg.io.files.names import is_utf8
 from cubragg.io.geometry.experiment_models import ExperimentModels, ScanModel, crystal_at, rectangles
 from cubragg.io.perpendicular import squared_panels
 
@@ -71,11 +72,9 @@ def _document(where: str, models: ExperimentModels, image: str | None, trusted: 
 
 
 def _check_name(where: str, image: str) -> None:
-    try:
-        os.path.abspath(image).encode()
-    except UnicodeEncodeError:
+    if not is_utf8(os.path.abspath(image)):
         raise FormatError(f"{where}: got the image {os.path.abspath(image)!r}, whose name is not UTF-8; a .expt file, "
-                          "which is JSON, needs a name in UTF-8") from None
+                          "which is JSON, needs a name in UTF-8")
 
 
 def _imageset(image: str, scan: ScanModel | None) -> dict[str, Any]:

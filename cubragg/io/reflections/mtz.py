@@ -14,6 +14,7 @@ from cubragg.crystallography.symmetry import Symmetry, named_group
 from cubragg.errors import CubraggError, FormatError
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.compression import unpacked
+from cubragg.io.files.names import utf8_path
 from cubragg.io.reflections.columns import (
     NEGATIVE_SIGMA,
     Column,
@@ -54,7 +55,8 @@ def read_mtz(path: Path | str, column: str | None = None, group: str | None = No
     if any(4 * int(columns) * int(rows) > len(data) for columns, rows in _SIZE.findall(data)):
         raise FormatError(damaged)
     try:
-        return _listed(path, gemmi.read_mtz_file(str(path)), column, group)
+        with utf8_path(path) as name:
+            return _listed(path, gemmi.read_mtz_file(name), column, group)
     except CubraggError:
         raise
     except (RuntimeError, ValueError, IndexError, MemoryError):
@@ -153,7 +155,7 @@ def write_mtz(path: Path | str, hkl: np.ndarray, columns: Mapping[str, tuple[str
     """
     mtz = gemmi.Mtz(with_base=True)
     mtz.title = "structure factors of a model"
-    mtz.history = list(history)
+    mtz.history = [line.encode("ascii", "replace").decode() for line in history]
     mtz.spacegroup = group
     mtz.add_dataset("calculated")
     mtz.set_cell_for_all(gemmi.UnitCell(*cell))
