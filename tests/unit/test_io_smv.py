@@ -194,7 +194,7 @@ def test_written_file_is_read_by_fabio_and_by_us(tmp_path, caplog):
     assert caplog.messages == []
     assert image.data.dtype == np.uint16
     assert image.data.tolist() == C_COUNTS
-    expected = any_header() | {"Data_type": "unsigned short int", "HEADER_BYTES": "1024"}
+    expected = any_header() | {"Data_type": "unsigned short int", "HEADER_BYTES": "512"}
     smv = read_smv(path)
     assert smv.header == dict(image.header) == expected
     assert list(smv.header) == list(expected)
@@ -204,8 +204,26 @@ def test_written_file_is_read_by_fabio_and_by_us(tmp_path, caplog):
 def test_start_of_the_file_is_what_the_c_program_requires(tmp_path):
     write_smv(tmp_path / "a.img", np.ones((1, 1), np.uint16), any_header())
     data = (tmp_path / "a.img").read_bytes()
-    assert data.startswith(b"{\nHEADER_BYTES= 1024;\nDIM= 2;\nBYTE_ORDER= little_endian;\nTYPE= unsigned_short;\n")
-    assert (len(data), data[1024:]) == (1026, b"\x01\x00")
+    assert data.startswith(b"{\nHEADER_BYTES=  512;\nDIM=2;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\n")
+    assert (len(data), data[512:]) == (514, b"\x01\x00")
+
+
+def test_the_second_name_of_the_type_gives_way_to_512_bytes(tmp_path):
+    """Scripts that skip 512 bytes work as long as all other keys fit."""
+    import fabio
+
+    path, without = tmp_path / "a.img", 0
+    for length in range(330, 420):
+        write_smv(path, np.array(C_COUNTS, np.uint16), {"COMMENT": "x" * length})
+        header = read_smv(path).header
+        size = int(header["HEADER_BYTES"])
+        without += size == 512 and "Data_type" not in header
+        assert size == 512 or "Data_type" in header
+        assert header["COMMENT"] == "x" * length
+        assert path.read_bytes()[size:] == np.array(C_COUNTS, "<u2").tobytes()
+        with fabio.open(path) as image:
+            assert image.data.tolist() == C_COUNTS
+    assert without == len("Data_type=unsigned short int;\n")
 
 
 def test_header_grows_in_blocks_of_512(tmp_path, caplog):
@@ -246,7 +264,7 @@ def test_header_is_made_to_fit_the_counts_and_not_changed(tmp_path):
     (np.ones((1, 1), np.uint16), {"A": " b"}, ("a.img", "A=' b'", "ASCII")),
     (np.ones((1, 1), np.uint16), {"A B": "1"}, ("a.img", "A B", "key")),
     (np.ones((1, 1), np.uint16), {"A": "x" * 100_000},
-     ("a.img", "100177 bytes", "header", "99840")),
+     ("a.img", "100130 bytes", "header", "99840")),
 ])
 def test_refuses_to_write(tmp_path, monkeypatch, counts, header, says):
     monkeypatch.chdir(tmp_path)

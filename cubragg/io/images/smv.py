@@ -19,7 +19,7 @@ from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
 from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.io.files.arrays import checked_image
-from cubragg.io.files.atomic import atomic_path, require_size
+from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.compression import start_of, unpacked
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import OneImageWriter, What
@@ -32,9 +32,8 @@ _PIXEL_TYPES = {"Data_type": "unsigned short int", "TYPE": "unsigned_short"}
 _BYTE_ORDERS = {"little_endian": "<u2", "big_endian": ">u2"}
 
 _BLOCK = 512
-#: Upper limit of the size of the lines that fabio adds around the keys.
-_FRAME_BYTES = 64
-#: fabio writes the size of the header in five characters.
+#: First and last line of a header, between which are the keys.
+_FRAME = b"{\nHEADER_BYTES=%5d;\n}\f"
 _MAX_WRITTEN_BYTES = 99_999 // _BLOCK * _BLOCK
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -164,11 +163,12 @@ def _layout(slow: int, fast: int) -> dict[str, str]:
 
 
 def write_smv(path: Path | str, counts: np.ndarray, header: Mapping[str, str]) -> None:
-    """Write uint16 [slow, fast] counts with ``header``, with fabio.
+    """Write uint16 [slow, fast] counts with ``header``.
 
     HEADER_BYTES and the keys that describe the pixels are set to match the counts:
     both names of the type (TYPE, Data_type), little endian, and a header size in
-    multiples of 512 bytes. The order of other keys is kept.
+    multiples of 512 bytes. Where only Data_type does not fit into 512 bytes it is left out,
+    as scripts skip 512 bytes, and readers assume 16 bits. The order of other keys is kept.
 
     Raises
     ------
@@ -177,19 +177,8 @@ def write_smv(path: Path | str, counts: np.ndarray, header: Mapping[str, str]) -
     OSError
         If the file cannot be written.
     """
-    from fabio.dtrekimage import DtrekImage
-
     counts = checked_image(path, counts, np.uint16, "an SMV image")
-    full = _fitted_header(path, counts, header)
-    size = int(full["HEADER_BYTES"]) + counts.nbytes
-    with atomic_path(path) as temporary:
-        # fabio writes pixels with ndarray.tofile, which on a full disk raises no error, or one without errno.
-        try:
-            DtrekImage(data=counts, header=full).write(temporary)
-        except OSError as error:
-            if error.errno is not None:
-                raise
-        require_size(temporary, size)
+    write_bytes(path, _header_bytes(path, counts, header), counts.astype("<u2", copy=False).data)
 
 
 class SmvWriter(OneImageWriter):
@@ -246,8 +235,8 @@ def scene_header(scene: Scene, flavor: str, counts_per_photon: float, pedestal: 
                       twotheta_deg=units.deg_from_rad(scene.frame.twotheta))
 
 
-def _fitted_header(path: Path | str, counts: np.ndarray, header: Mapping[str, str]) -> dict[str, str]:
-    full = {**header, **_PIXEL_TYPES, **_layout(*counts.shape)}
+def _header_bytes(path: Path | str, counts: np.ndarray, header: Mapping[str, str]) -> bytes:
+    full = {**header, **_layout(*counts.shape), **_PIXEL_TYPES}
     full.pop("HEADER_BYTES", None)
     for key, value in full.items():
         if not _KEY.fullmatch(key):
@@ -255,12 +244,15 @@ def _fitted_header(path: Path | str, counts: np.ndarray, header: Mapping[str, st
         if not _VALUE.fullmatch(value) or value != value.strip():
             raise FormatError(f"{path}: got {key}={value!r}; a header value is printable ASCII without =, ; "
                               "and surrounding blanks")
-    # Computed here, because fabio logs a warning when it enlarges a header.
-    needed = _FRAME_BYTES + sum(len(f"{key}= {value};\n") for key, value in full.items())
-    blocks = math.ceil(needed / _BLOCK)
-    if blocks * _BLOCK > _MAX_WRITTEN_BYTES:
+    lines = {key: f"{key}={value};\n" for key, value in full.items()}
+    needed = len(_FRAME % 0) + sum(len(line) for line in lines.values())
+    if _BLOCK < needed <= _BLOCK + len(lines["Data_type"]):
+        needed -= len(lines.pop("Data_type"))
+    size = math.ceil(needed / _BLOCK) * _BLOCK
+    if size > _MAX_WRITTEN_BYTES:
         raise FormatError(f"{path}: got a header of {needed} bytes; an SMV header has at most {_MAX_WRITTEN_BYTES}")
-    return {"HEADER_BYTES": str(blocks * _BLOCK), **full}
+    start, end = (_FRAME % size).split(b"}")
+    return (start + "".join(lines.values()).encode("ascii") + b"}" + end).ljust(size)
 
 
 class SmvHeader(NamedTuple):
