@@ -71,6 +71,7 @@ LEFT_OUT = {
     "--quiet": "not the C program's", "-floatfile": "on every line", "-intfile": "on every line",
     "-pgmfile": "on every line", "-noisefile": "on every line", "-nonoise": "the noise image is compared",
     "-nopgm": "the picture is compared", "-density": "not the C program's", "-MW": "not the C program's",
+    "-hdiv": "without effect", "-detsize_x": "without effect", "-xdet_vector": "without effect",
     "-printout": "text of every pixel", "-misset_seed": "goes with -misset random", "-stolout": "no input",
     "--column": "of files that the C program cannot read",
     "--crystal-size": "physical semantics", "--crystal-habit": "physical semantics",

@@ -45,6 +45,9 @@ class BaseCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Print the help if it is requested, else parse the options with `read_line`."""
+        if ctx.resilient_parsing:  # for the completion of a line in the shell
+            ctx.meta[WORDS] = tuple(args)
+            return super().parse_args(ctx, args)
         if not args or any(name in args for name in HELP_NAMES):
             click.echo(ctx.get_help(), err=not args, color=ctx.color)
             ctx.exit(0 if args else self.usage_error.exit_code)

@@ -12,7 +12,7 @@ import numpy as np
 
 from cubragg import checks, units
 from cubragg.cli.factors import FileCell, cell_warnings, listed_factors
-from cubragg.cli.flags import DEFAULT_NAMES
+from cubragg.cli.flags import DEFAULT_NAMES, SPELLINGS
 from cubragg.cli.imports import Imported
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.overrides import move_panels
@@ -159,6 +159,8 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg") -> Job:
     imported.lay_over(replay)
     for given in line:
         replay.take_flag(given)
+        if given.spelling not in SPELLINGS:
+            replay.warnings.append(f"{given.spelling} is read as {given.flag.name}, as in nanoBragg")
     replay.resolve(secrets.randbelow(MAX_SEED) + 1)
     imported.check(replay)
     if not imported.models.panels and replay.get("detector.panels") and replay.get("detector.model") is None:

@@ -7,10 +7,12 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from cubragg.cli import parser, usage
-from cubragg.cli.base_command import HELP_NAMES, BaseCommand
+from cubragg.cli.base_command import HELP_NAMES, WORDS
 from cubragg.cli.exit_errors import CommandLineError, Interrupted, RunError
+from cubragg.cli.flag_completion import FlagCommand, completions
 from cubragg.errors import ConfigError, CubraggError
 
 #: Commands besides simulate: the `command` of the module of that name, imported where it is used.
@@ -18,8 +20,15 @@ _COMMANDS = ("background", "compare", "doctor", "sf", "trace", "view")
 _VERSION_NAMES = ("--version", "-version")
 
 
-class SimulateCommand(BaseCommand):
+class SimulateCommand(FlagCommand):
     """Command that parses its flags with `parser` instead of Click's parser."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the line; for completion in the shell only keep its words."""
+        if not ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        ctx.meta[WORDS], ctx.args = tuple(args), []
+        return []
 
     def read_line(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse all flags into the parameter ``line``."""
@@ -53,6 +62,10 @@ class DefaultGroup(click.Group):
         if args and args[0].startswith("-") and args[0] not in (*HELP_NAMES, *_VERSION_NAMES):
             args = [self.default_command, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command, an option, or a flag of the default command."""
+        return [*super().shell_complete(ctx, incomplete), *completions((), incomplete)]
 
     def resolve_command(self, ctx: click.Context, args: list[str]
                         ) -> tuple[str | None, click.Command | None, list[str]]:

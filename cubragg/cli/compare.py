@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -13,6 +12,7 @@ import click
 from cubragg.cli import c_line, parser
 from cubragg.cli.base_command import WORDS, BaseCommand, FiniteRange
 from cubragg.cli.exit_errors import OneLineError, unknown_option
+from cubragg.cli.flag_completion import FlagCommand
 from cubragg.cli.flags import SPELLINGS
 from cubragg.errors import ConfigError, FormatError
 
@@ -163,6 +163,7 @@ def _report(comparison: Comparison, options: Options) -> None:
         If the correlation is below the threshold, or a pixel is NaN in one image only.
     """
     from cubragg.compare.report import rows, write_report
+    from cubragg.io.files.timestamp import timestamp
     from cubragg.version import version
 
     for note in comparison.notes:
@@ -175,7 +176,7 @@ def _report(comparison: Comparison, options: Options) -> None:
     click.echo("\n".join(f"{name:<18}{text}" for name, text in table))
     if options.out is not None:
         try:
-            folder = write_report(options.out, comparison, when=datetime.now(), version=version(),
+            folder = write_report(options.out, comparison, when=timestamp(), version=version(),
                                   black=options.black, save_diff=options.save_diff)
         except OSError as error:
             raise CompareError(f"--out: got {options.out!r}; it cannot be written ({error.strerror})") from None
@@ -199,7 +200,7 @@ Exit status: 0, 1 for an error in the command line, 2 if a program failed, 3 if 
 or a pixel is NaN in one image only, 4 if the shapes differ, 5 if a file cannot be read."""
 
 
-@click.command("compare", cls=BaseCommand, usage_error=CompareError, epilog=_NOTES,
+@click.command("compare", cls=FlagCommand, usage_error=CompareError, epilog=_NOTES,
                context_settings={"ignore_unknown_options": True},
                short_help="Compare two images, or cubragg and the C program.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="A B | --c-bin <program> [FLAGS OF simulate]")

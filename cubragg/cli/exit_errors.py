@@ -10,6 +10,8 @@ import click
 
 from cubragg.cli.ending_signals import ended_by, status_of
 
+#: Ratio of equal letters from which spellings are near: one letter of four may differ.
+_SIMILAR = 0.75
 #: Longest message; of a longer one, which repeats what a file contains, the middle is left out.
 _LONGEST = 1500
 
@@ -44,7 +46,7 @@ class RunError(OneLineError):
 
 def unknown_option(word: str, spellings: Iterable[str], command: str) -> str:
     """Return the message for an option that ``command`` does not have; it names the nearest of ``spellings``."""
-    near = difflib.get_close_matches(word.partition("=")[0], spellings, n=1)
+    near = difflib.get_close_matches(word.partition("=")[0], spellings, n=1, cutoff=_SIMILAR)
     hint = f"Did you mean {near[0]!r}?" if near else f"'{command} --help' lists them all."
     return f"No such option {word!r}. {hint}"
 

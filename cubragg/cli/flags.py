@@ -322,6 +322,9 @@ NO_EFFECT = "Accepted without effect, as in nanoBragg"
 _IGNORED = (
     _file("-stolout", "background"),
     _switch("-coherent", "coherent sum"),
+    _number("-hdiv -vdiv", "mrad", "of nanoBragg's README; -hdivrange and -vdivrange are its options"),
+    _number("-detsize_x -detsize_y", "mm", "of its README; -detsize_f and -detsize_s"),
+    _vector("-xdet_vector -ydet_vector -zdet_vector", "", "of its README; -fdet_vector, -sdet_vector, -odet_vector"),
 )
 
 _GROUPS: tuple[tuple[str, str, tuple[Flag, ...]], ...] = (

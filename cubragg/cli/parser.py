@@ -11,12 +11,16 @@ import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from cubragg.cli.c_spellings import flag_within
 from cubragg.cli.exit_errors import CommandLineError, unknown_option
 from cubragg.cli.flags import SPELLINGS, Flag
 from cubragg.errors import ConfigError
 
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 _COUNT = re.compile(r"([+-]?\d+)(\.0*)?", re.ASCII)
+
+#: Length of the longest whole number; Python converts at most 4300 digits.
+_MOST_DIGITS = 40
 
 Value = float | int | str
 
@@ -52,7 +56,7 @@ def parse(args: Sequence[str], options: Collection[str] = ()) -> list[Given]:
     while position < len(args):
         token = args[position]
         position += 1
-        flag = SPELLINGS.get(token)
+        flag = SPELLINGS.get(token) or flag_within(token)
         if flag is None:
             if token.startswith("-") and not _NUMBER.fullmatch(token):
                 raise CommandLineError(unknown_option(token, [*options, *SPELLINGS], "cubragg simulate"))
@@ -101,7 +105,7 @@ def _converted(flag: Flag, spelling: str, words: list[str], following: Sequence[
 def _value(flag: Flag, spelling: str, word: str) -> Value:
     if flag.kind == "number" and _NUMBER.fullmatch(word):
         return float(word)
-    if flag.kind == "count" and (match := _COUNT.fullmatch(word)):
+    if flag.kind == "count" and len(word) <= _MOST_DIGITS and (match := _COUNT.fullmatch(word)):
         return int(match[1])
     if (flag.kind in ("file", "name") and word) or word in flag.choices:
         return word

@@ -10,6 +10,7 @@ import click
 
 from cubragg.cli import c_line, parser
 from cubragg.cli.base_command import BaseCommand, FiniteRange
+from cubragg.cli.flag_completion import FlagCommand
 from cubragg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ with more digits. Flags that change the experiment and that nanoBragg.c does not
 Exit status: 0, 1 if the run failed, 2 for an error in the command line, 3 if a quantity differs."""
 
 
-@click.command("trace", cls=BaseCommand, epilog=_NOTES, context_settings={"ignore_unknown_options": True},
+@click.command("trace", cls=FlagCommand, epilog=_NOTES, context_settings={"ignore_unknown_options": True},
                short_help="Print every step of one pixel, or where another program differs.")
 @click.argument("fast", type=click.IntRange(0))
 @click.argument("slow", type=click.IntRange(0))

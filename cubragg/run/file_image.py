@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -58,6 +57,7 @@ class FileImage(Image):
         if beam is None or detector is None:
             return None
         from cubragg.experiment.conventions import Directions
+        from cubragg.io.files.timestamp import timestamp
         from cubragg.io.images.image_panels import trusted_of
         from cubragg.io.images.scene import Scene
 
@@ -67,7 +67,7 @@ class FileImage(Image):
         return Scene(
             placed.panels, placed.frame, np.ones(self.photons.shape, dtype=bool) if self.mask is None else self.mask,
             beam.wavelength_A, goniometer.phi_deg if goniometer else 0.0, units.deg_from_rad(width), beam.exposure_s,
-            datetime.now(), kahn_factor=beam.kahn_factor if beam.polarized else None,
+            timestamp(), kahn_factor=beam.kahn_factor if beam.polarized else None,
             trusted=trusted_of(placed.panels))
 
     def drawn_counts(self, seed: int) -> np.ndarray:

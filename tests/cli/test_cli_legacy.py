@@ -9,7 +9,9 @@ import pytest
 from cubragg.cli.exit_errors import CommandLineError
 from cubragg.cli.parser import parse
 from cubragg.errors import ConfigError
-from support.messages import refusal, states
+from cubragg.io.images.smv import read_smv
+from support.command import SMALL
+from support.messages import refusal, states, warned
 
 
 def read(line: str) -> list[tuple]:
@@ -36,11 +38,43 @@ def test_values(line, expected):
     assert read(line) == expected
 
 
+@pytest.mark.requirement("AT-CLI-013")
+@pytest.mark.parametrize(("line", "name", "values"), [
+    ("-adcoffset 10", "-adc", (10.0,)), ("-sample_heigh 0.1", "-sample_z", (0.1,)), ("-heigh 0.1", "-sample_z", (0.1,)),
+    ("-xtal_heigh 0.1", "-sample_z", (0.1,)), ("-mosaic_spr 1", "-mosaic", (1.0,)), ("-lambda_A 2", "-lambda", (2.0,)),
+    ("-waves 2", "-lambda", (2.0,)), ("-hklfile a.hkl", "-hkl", ("a.hkl",)), ("-molec 18", "-MW", (18.0,)),
+    ("-misset_deg 1 2 3", "-misset", (1.0, 2.0, 3.0)), ("-oversample_thickness", "-oversample_thick", ()),
+    ("-nonoise_please", "-nonoise", ()), ("-curved_detectors", "-curved_det", ()),
+    ("-hdiv 0", "-hdiv", (0.0,)), ("-vdiv -1", "-hdiv", (-1.0,)), ("-xdet_vector 0 0 1", "-xdet_vector", (0, 0, 1)),
+    ("-detsize_x 5", "-detsize_x", (5.0,))])
+def test_what_the_c_program_accepts(line, name, values):
+    """strstr finds an option within a word; its README prints some that it does not have."""
+    given, = parse(line.split())
+    assert (given.flag.name, given.values) == (name, values)
+
+
+@pytest.mark.requirement("AT-CLI-013")
+def test_spellings_of_the_c_program_are_mentioned(run):
+    stderr = run(f"{SMALL} -adcoffset 10 -hdiv 0 -floatfile a.bin -intfile i.img").stderr
+    assert warned(stderr, "-adcoffset", "", "-adc", "nanoBragg")
+    assert warned(stderr, "-hdiv", "", "effect", "nanoBragg")
+    assert read_smv("i.img").pixels.min() == 10
+
+
+@pytest.mark.parametrize("flag", ["-seed", "-N", "-phisteps", "--images", "--threads"])
+def test_whole_numbers_of_5000_digits(flag):
+    with refusal(ConfigError, flag, "", "whole number"):
+        parse([flag, "1" * 5000])
+
+
 @pytest.mark.requirement("AT-CLI-007")
 @pytest.mark.parametrize(("line", "says"), [
     ("-lamda 2", ("-lamda", "", "-lambda")),
-    ("-hdiv 2", ("-hdiv", "", "-hdivstep")),
-    ("-vdiv 2", ("-vdiv", "", "-vdivstep")),
+    ("-hdivz 2", ("-hdivz", "", "-hdiv")),
+    ("-foo 2", ("-foo", "", "--help")),
+    ("--help-me", ("--help-me", "", "--help")),
+    ("-phi_start 2", ("-phi_start", "", "--help")),
+    ("-misset_seeds 2", ("-misset_seeds", "", "-misset_seed")),
     ("-dispstep 2", ("-dispstep", "", "-dispsteps")),
     ("--semantic physical", ("--semantic", "", "--semantics")),
     ("-N5", ("-N5", "", "-N")),

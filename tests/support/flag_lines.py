@@ -19,6 +19,7 @@ LINES = """
 -square_div|-adc 10|-phi 5|-osc 1|-phistep 0.5|-phisteps 2|-dmin 3|-mat A.mat|-hkl P1.hkl|-default_F 100|-dump F.bin
 -img i.img|-mask m.img|-stol stol.txt|-4stol stol.txt|-Q stol.txt|-stolout o.txt|-sourcefile s.txt|-floatfile f.bin
 -floatimage f.bin|-intfile i.smv|-intimage i.smv|-pgmfile p.pgm|-pgmimage p.pgm|-noisefile n.img|-noiseimage n.img
+-hdiv 0|-vdiv 0|-detsize_x 6|-detsize_y 6|-xdet_vector 0 0 1|-ydet_vector 0 -1 0|-zdet_vector 1 0 0
 -nonoise|-nopgm|-scale 2|-pgmscale 2|-coherent|-printout|-printout_pixel 3 4|-trace_pixel 3 4|-noprogress|-progress
 -interpolate|-nointerpolate|-round_xtal|-square_xtal|-gauss_xtal|-binary_spots|-tophat_spots|-fudge 1.1|-seed 3|-water 1
 --column FC|--space-group 19|-space-group P212121|--cbffile c.cbf|-cbffile c.cbf|--backend auto|--backend numpy

@@ -10,6 +10,7 @@ from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path, require_size
+from cubragg.io.files.timestamp import timestamp
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import OneImageWriter, What
 
@@ -30,14 +31,15 @@ def write_tiff(path: Path | str, image: np.ndarray) -> None:
     OSError
         If the file cannot be written.
     """
-    from fabio.tifimage import TifImage
+    from fabio.TiffIO import TiffIO
 
     dtype = image.dtype if image.dtype.name in TYPES else np.dtype(np.int32)
     image = checked_image(path, image, dtype, "a TIFF image")
     if image.nbytes > _MAX_PIXEL_BYTES:
         raise FormatError(f"{path}: got {image.nbytes} bytes of pixels; a TIFF image has at most {_MAX_PIXEL_BYTES}")
     with atomic_path(path) as temporary:
-        TifImage(data=image).write(temporary)
+        with TiffIO(temporary, mode="w") as file:
+            file.writeImage(image, info={}, software="cubragg", date=f"{timestamp():%Y:%m:%d %H:%M:%S}")
         require_size(temporary, image.nbytes)
 
 
