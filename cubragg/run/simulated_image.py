@@ -117,12 +117,15 @@ class SimulatedImage(Image):
     def warnings(self) -> tuple[str, ...]:
         """Warnings about the image."""
         found = list(self.render_warnings)
-        if self.figures.max_photons == 0.0:
+        infinite, undefined = (int(np.count_nonzero(which(self.on_host))) for which in (np.isinf, np.isnan))
+        if self.figures.max_photons == 0.0 and not undefined:
             found.append("the image is zero everywhere")
-        beyond = int(np.count_nonzero(~np.isfinite(self.on_host)))
-        if beyond:
-            found.append(f"{beyond} pixels are inf or NaN, because their photons exceed the largest single-precision "
-                         "number")
+        if infinite:
+            found.append(f"{infinite} pixels are inf, because their photons exceed the largest single-precision number")
+        if undefined:
+            found.append(f"{undefined} pixels are NaN, because terms of their sums exceed the largest number of "
+                         f"{self.precision} precision; smaller structure factors"
+                         f"{'' if self.precision == 'double' else ' or --precision double'} avoid that")
         return tuple(found)
 
     def _facts(self) -> str:
@@ -152,7 +155,8 @@ def figures_of(photons: np.ndarray, plan: Plan) -> Figures:
 def _brightest(photons: np.ndarray, plan: Plan) -> tuple[int, int]:
     fast_min, fast_max, slow_min, slow_max = plan.roi
     region = photons[slow_min:slow_max + 1, fast_min:fast_max + 1]
-    row, column = divmod(int(region.argmax()), region.shape[1])
+    index = int(region.argmax())  # a NaN, if there is one
+    row, column = divmod(int(np.nanargmax(region)) if np.isnan(region.flat[index]) else index, region.shape[1])
     return column + fast_min, row + slow_min
 
 
@@ -163,7 +167,7 @@ def _figures(photons: np.ndarray, region: np.ndarray, rendered: np.ndarray, plan
     rms = math.sqrt(np.square(rendered).sum(dtype=np.float64) / (max(rendered.size, 2) - 1))
     spread = region - np.float64(mean)
     rmsd = math.sqrt(np.square(spread).sum() / (max(region.size, 2) - 1))
-    peak = float(region.max())
+    peak = float(np.fmax.reduce(region, axis=None))  # of the pixels that are not NaN
     if not peak > 0.0:
         return Figures(0.0, 0.0, 0.0, mean, rms, rmsd)
     pixel = _brightest(photons, plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import warnings
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 import cubragg as cb
-from support.messages import refusal, states
+from support.experiments import small_experiment
+from support.messages import mentioned, refusal, states
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +197,21 @@ def test_a_plot_shows_rings_and_spots(image, tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 10_000
     with pytest.raises(cb.ConfigError, match=r"colours.*pink.*accepted"):
         image.plot(figure, colours="pink")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpu"])
+def test_pixels_that_are_nan_or_infinite(backend):
+    """Each is called what it is, whatever the backend; the brightest pixel is one with a number."""
+    image = cb.simulate(small_experiment(), backend=backend)
+    photons = image.photons.copy()
+    photons[3, 4], photons[5, 6], photons[0, 0] = 1e9, np.inf, np.nan
+    found = dataclasses.replace(image, photons=photons)
+    assert mentioned(found.warnings, "", "1 pixels are inf", "largest")
+    assert mentioned(found.warnings, "", "1 pixels are NaN", "double precision")
+    photons[5, 6] = 1.0
+    found = dataclasses.replace(image, photons=photons)
+    assert (found.figures.max_photons, found.max_pixel) == (1e9, (4, 3))
+    assert not mentioned(found.warnings, "", "", "inf")
+    nothing = dataclasses.replace(image, photons=np.full_like(photons, np.nan))
+    assert (nothing.figures.max_photons, nothing.max_pixel) == (0.0, (0, 0))
+    assert not mentioned(nothing.warnings, "", "", "zero")
