@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, overload
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
@@ -19,6 +22,9 @@ from cubragg.engine.select import Backend, Method, Precision, check_method, chec
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import make_plan
+
+if TYPE_CHECKING:
+    from cubragg.dataset.production import Report
 
 #: Largest number of shots: their numbers are 32-bit words of the random numbers.
 MAX_SHOTS = 2**32 - 1
@@ -106,6 +112,57 @@ class DataSet(ABC, Sequence[Shot]):
         blank_base = crystals[0].experiment
         return Shot(number, self.seed, blank_base, tuple(crystals[:count]), parameters, rendering or self.rendering)
 
+    def write(self, folder: Path | str, *, workers: int | None = None, devices: Sequence[int] | str | None = None,
+              resume: bool = True, overwrite: bool = False, report: Report | None = None, **settings: Any
+              ) -> dict[str, Any]:
+        """Write the data set to a folder, or what is missing of it there.
+
+        The folder gets the specification (``spec.toml``), a file of images for each shard with its truth, and at the
+        end a master file, an experiment list of DIALS, a contact sheet and a summary; `specs/data-sets.md`. Ctrl-C and
+        SIGTERM finish the shards that are being computed; the same call continues, also after a kill.
+
+        Parameters
+        ----------
+        folder
+            The folder.
+        workers
+            Number of processes; ``None``: one for each core.
+        devices
+            ``all`` or numbers of GPUs, with a process for each.
+        resume, overwrite
+            Continue this data set where it is in the folder (default); remove one that is there first.
+        report
+            Called with the `production.State` after each shard, and now and then in between.
+        settings
+            Fields of `WriteSettings`: ``dtype, compression, shard, truth, truth_min``.
+
+        Returns
+        -------
+        The summary, as in ``summary.json``.
+
+        Raises
+        ------
+        ConfigError
+            For wrong settings.
+        CubraggError
+            If the folder holds another data set or is being written, shards fail, or the disk is full.
+        KeyboardInterrupt
+            If a signal stopped it.
+        OSError
+            If the folder cannot be written.
+        """
+        from cubragg.dataset.production import write_data_set
+        from cubragg.dataset.write_settings import WriteSettings
+
+        return write_data_set(self, folder, WriteSettings(**settings), workers=workers, devices=devices, resume=resume,
+                              overwrite=overwrite, report=report)
+
+    def rendered(self, rendering: Rendering) -> DataSet:
+        """The same data set, rendered in another way."""
+        found = copy.copy(self)
+        found.rendering = rendering
+        return found
+
     def _counts(self, shots: np.ndarray) -> list[int]:
         """The number of crystals in each shot [n]."""
         counts = self.crystals.values(Draws(self.seed, shots, _CRYSTALS), 1.0)
@@ -131,6 +188,14 @@ class DataSet(ABC, Sequence[Shot]):
                 self._check_parameter(parameter, shots, crystal)
         first = self.shot(0)
         make_plan((first.crystals[0] if first.crystals else CrystalShot(self.experiment, 1.0, 0.0)).experiment)
+
+    def experiments_before(self, shot: int) -> int | None:
+        """The number of crystals in the shots before one; ``None`` if all shots are images of one crystal."""
+        return None if self.kind == "sweep" else int(self._crystals_before[shot])
+
+    @cached_property
+    def _crystals_before(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum(self._counts(np.arange(len(self), dtype=np.uint32)))])
 
     def _check_parameter(self, parameter: Parameter, shots: np.ndarray, crystal: int) -> None:
         """Check the smallest and the largest values of a parameter, of each of its numbers."""

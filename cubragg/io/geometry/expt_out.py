@@ -34,10 +34,12 @@ def expt_text(where: str, models: ExperimentModels, *, image: str | None, truste
         If the models have no wavelength or no detector, or the axes of a panel are too far from perpendicular;
         ``where`` begins the message.
     """
-    return json.dumps(_document(where, models, image, trusted), indent=2) + "\n"
+    return json.dumps(expt_document(where, models, image, trusted), indent=2) + "\n"
 
 
-def _document(where: str, models: ExperimentModels, image: str | None, trusted: tuple[float, float]) -> dict[str, Any]:
+def expt_document(where: str, models: ExperimentModels, image: str | None, trusted: tuple[float, float]
+                  ) -> dict[str, Any]:
+    """Return the experiment list as nested dictionaries; see `expt_text`."""
     beam, scan = models.beam, models.scan
     if beam is None or beam.wavelength_A is None or not models.panels:
         raise FormatError(f"{where}: got models without a wavelength or a detector; DIALS needs both")
@@ -61,7 +63,7 @@ def _document(where: str, models: ExperimentModels, image: str | None, trusted: 
         tables["scan"] = _scan(scan)
     a_matrix = crystal_at(models, 0.0 if rotating or scan is None else scan.phi_deg)
     if a_matrix is not None:
-        tables["crystal"] = _crystal(a_matrix)
+        tables["crystal"] = crystal_entry(a_matrix)
     if image is not None:
         _check_name(where, image)
         tables["imageset"] = _imageset(os.path.abspath(image), scan if rotating else None)
@@ -109,7 +111,8 @@ def _scan(scan: ScanModel) -> dict[str, Any]:
             "valid_image_ranges": {}}
 
 
-def _crystal(m: Matrix) -> dict[str, Any]:
+def crystal_entry(m: Matrix) -> dict[str, Any]:
+    """The entry of an experiment list for a crystal of P 1 with an A matrix [1/A] by rows."""
     real = dual_axes(*((m[i], m[3 + i], m[6 + i]) for i in range(3)))
     return {"__id__": "crystal", **{f"real_space_{name}": [*axis] for name, axis in zip("abc", real, strict=True)},
             "space_group_hall_symbol": " P 1"}

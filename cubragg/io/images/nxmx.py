@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import timedelta
@@ -51,6 +52,10 @@ _GAP = 1
 TYPES = {kind.name: kind for kind in (
     PixelType("uint32", 2**31 - 3, 2**32 - 1), PixelType("int32", 2**31 - 3, -1),
     PixelType("uint16", 2**16 - 3, 2**16 - 1), PixelType("float32", float(np.finfo(np.float32).max), -1))}
+#: Compressions of pixels.
+COMPRESSIONS = ("bslz4", "gzip", "none")
+#: Writes more into a file of a number of images.
+More = Callable[["h5py.File", int], None]
 
 
 def image_count(path: Path | str) -> int:
@@ -81,6 +86,10 @@ class NxmxWriter:
         Largest number of images.
     type_name
         A key of `TYPES`.
+    compression
+        A key of `COMPRESSIONS`.
+    more
+        Called at the end with the file and the number of its images, to write more than the scene.
 
     Attributes
     ----------
@@ -95,11 +104,13 @@ class NxmxWriter:
         If the file cannot be written.
     """
 
-    def __init__(self, path: Path | str, scene: Scene, images: int, type_name: str = "uint32") -> None:
+    def __init__(self, path: Path | str, scene: Scene, images: int, type_name: str = "uint32", *,
+                 compression: str = "bslz4", more: More | None = None) -> None:
         sensor_in_common(scene.panels)
         scene = replace(scene, panels=squared_panels(scene.panels))
         self.done, self.complete = 0, False
         self._path, self._scene, self._images, self._type = path, scene, images, type_name
+        self._compression, self._more = compression, more
         self._stack = ExitStack()
 
     def __enter__(self) -> NxmxWriter:
@@ -128,7 +139,7 @@ class NxmxWriter:
             data = _group(entry, "data", "NXdata", signal="data")
             self._data = data.create_dataset(
                 "data", (self._images, *shape), self._type, maxshape=(self._images, *shape), chunks=(1, *shape),
-                fillvalue=0, **hdf5plugin.Bitshuffle(nelems=0, cname="lz4"))
+                fillvalue=0, **filters_of(self._compression))
             data["data_000001"] = self._data
             self._stack = stack.pop_all()
 
@@ -165,7 +176,9 @@ class NxmxWriter:
     def _finish(self) -> None:
         with self._stack:
             self._data.resize(self.done, axis=0)
-            _describe(self._file, self._scene, self.done, self._type)
+            describe(self._file, self._scene, self.done, self._type)
+            if self._more is not None:
+                self._more(self._file, self.done)
             self._file.flush()
             self._sink.check()
         self.complete = True
@@ -212,7 +225,17 @@ class NxmxImageWriter:
         return self.file.complete
 
 
-def _describe(file: h5py.File, scene: Scene, images: int, type_name: str) -> None:
+def filters_of(compression: str) -> dict[str, Any]:
+    """The arguments of h5py's ``create_dataset`` for a key of `COMPRESSIONS`."""
+    import hdf5plugin
+
+    filters: dict[str, dict[str, Any]] = {
+        "bslz4": dict(hdf5plugin.Bitshuffle(nelems=0, cname="lz4")), "none": {},
+        "gzip": {"compression": "gzip", "compression_opts": 1, "shuffle": True}}
+    return filters[compression]
+
+
+def describe(file: h5py.File, scene: Scene, images: int, type_name: str) -> None:
     """Write everything but the pixels."""
     _set_text(file, NX_class="NXroot", default="entry")
     entry = file["entry"]

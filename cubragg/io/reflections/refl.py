@@ -6,6 +6,7 @@ Vectors are in the frame of DIALS: beam along -z, spindle towards +x. Source: th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +37,36 @@ def write_refl(path: Path | str, truth: ReflectionTable, image: int = 0) -> None
     OSError
         If the file cannot be written.
     """
+    write_refl_tables(path, [(truth, image, 0, 0)])
+
+
+def write_refl_tables(path: Path | str, tables: Sequence[tuple[ReflectionTable, int, int, int]]) -> None:
+    """Write the reflections, except 0 0 0, of several images or crystals as one table.
+
+    Parameters
+    ----------
+    tables
+        Reflections, number of the image in its imageset (from 0), and numbers of the experiment and the imageset in
+        the experiment list, each.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
     import msgpack
 
-    kept = (truth.flags & Flags.DIRECT_BEAM) == 0
-    data = {name: [kind, [int(kept.sum()), np.ascontiguousarray(column[kept], dtype=_TYPES[kind]).tobytes()]]
-            for name, (kind, column) in sorted(_columns(truth, image).items())}
-    table = [_IDENTIFIER, _VERSION, {"identifiers": {}, "nrows": int(kept.sum()), "data": data}]
+    parts = []
+    for truth, image, experiment, imageset in tables:
+        kept = (truth.flags & Flags.DIRECT_BEAM) == 0
+        numbers = {"id": experiment, "imageset_id": imageset}
+        columns = _columns(truth, image) | {name: ("int", np.full(len(truth), one)) for name, one in numbers.items()}
+        parts.append({name: (kind, column[kept]) for name, (kind, column) in columns.items()})
+    rows = sum(len(part["id"][1]) for part in parts)
+    data = {name: [kind, [rows, b"".join(np.ascontiguousarray(part[name][1], dtype=_TYPES[kind]).tobytes()
+                                         for part in parts)]]
+            for name, (kind, _) in sorted(parts[0].items())} if parts else {}
+    table = [_IDENTIFIER, _VERSION, {"identifiers": {}, "nrows": rows, "data": data}]
     write_bytes(path, msgpack.packb(table, use_bin_type=True))
 
 

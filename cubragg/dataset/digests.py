@@ -1,0 +1,80 @@
+"""Checksums of what the files of a shard hold: pixels and tables, not bytes of HDF5."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cubragg.io.images.nxmx_master import DATA
+
+if TYPE_CHECKING:
+    import h5py
+
+#: The group with the values of the parameters in an image file.
+PARAMETERS = "/entry/parameters"
+
+
+class PixelDigest:
+    """SHA-256 of images that are added one after the other."""
+
+    def __init__(self) -> None:
+        self._found = hashlib.sha256()
+
+    def add(self, pixels: np.ndarray) -> None:
+        """Add an image [slow, fast]."""
+        little = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
+        self._found.update(f"{little.dtype.str} {little.shape}".encode())
+        self._found.update(memoryview(little.data).cast("B"))
+
+    def hexdigest(self) -> str:
+        """The digest."""
+        return self._found.hexdigest()
+
+
+def tables_digest(group: h5py.Group) -> str:
+    """SHA-256 of the names and numbers of all data sets in a group."""
+    import h5py
+
+    found = hashlib.sha256()
+
+    def add(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            array = np.asarray(node[()])
+            little = array if array.dtype.kind == "O" else np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            found.update(f"{name} {little.dtype.str} {little.shape} ".encode())
+            found.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else little.tobytes())
+
+    group.visititems(add)
+    return found.hexdigest()
+
+
+def content_of(path: Path) -> str:
+    """The checksum of the content of a file of a shard, as `shard` records it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    import h5py
+    import hdf5plugin  # noqa: F401 - registers the filters
+
+    if path.suffix not in (".nxs", ".h5"):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    with h5py.File(path, "r") as file:
+        if path.suffix == ".h5":
+            return tables_digest(file)
+        pixels = PixelDigest()
+        for number in range(len(file[DATA])):
+            pixels.add(file[DATA][number])
+        return image_digest(pixels, file)
+
+
+def image_digest(pixels: PixelDigest, file: h5py.File) -> str:
+    """The checksum of an image file: its pixels, and the wavelengths and parameters of its shots."""
+    wavelengths = np.asarray(file["/entry/instrument/beam/incident_wavelength"][()], dtype="<f8").tobytes()
+    return hashlib.sha256(f"{pixels.hexdigest()} {wavelengths.hex()} {tables_digest(file[PARAMETERS])}".encode()
+                          ).hexdigest()

@@ -1,0 +1,125 @@
+"""Files that are made of the complete shards of a data set: master, experiment list, contact sheet, summary."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cubragg.dataset.data_set import DataSet
+from cubragg.dataset.digests import PARAMETERS
+from cubragg.dataset.models_expt import write_models
+from cubragg.dataset.run_folder import RunFolder
+from cubragg.dataset.shard import image_time, write_shots
+from cubragg.dataset.write_settings import WriteSettings
+from cubragg.io.files.atomic import atomic_path, write_bytes
+from cubragg.io.images.nxmx import TYPES
+from cubragg.io.images.nxmx_master import DATA, write_master
+from cubragg.plan.plan import make_plan
+from cubragg.run.image_scene import scene_of
+from cubragg.view.png import picture, png_bytes
+
+#: Shots on the contact sheet, its columns, and the edge of each [pixel].
+_SHEET, _COLUMNS, _EDGE = 16, 4, 320
+
+
+def write_set_files(data: DataSet, settings: WriteSettings, folder: RunFolder) -> dict[str, Any]:
+    """Write the files of a data set besides its shards, and return the summary.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    records = [folder.records[number] for number in sorted(folder.records)]
+    summary = _summary(data, folder, records)
+    if records:
+        parts = [(_image_file(record), record["count"]) for record in records]
+        shots = [shot for record in records for shot in range(record["first"], record["first"] + record["count"])]
+        experiment = data.experiment_at(shots[0])
+        scene = replace(scene_of(experiment, make_plan(experiment)), timestamp=image_time())
+        wavelengths, parameters = _shots_of(folder.path, [name for name, _ in parts])
+        master = folder.path / "master.nxs"
+        write_master(master, scene, settings.dtype, parts,
+                     lambda file, _: write_shots(file, wavelengths, parameters))
+        if not data.experiment.detector.curved:
+            write_models(folder.path / "models.expt", data, shots, master, TYPES[settings.dtype].highest)
+        with atomic_path(folder.path / "contact.png") as temporary:
+            temporary.write_bytes(png_bytes(_sheet(folder.path, parts, scene.live)))
+    write_bytes(folder.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    return summary
+
+
+def _image_file(record: dict[str, Any]) -> str:
+    return next(name for name in record["files"] if name.endswith(".nxs"))
+
+
+def _summary(data: DataSet, folder: RunFolder, records: list[dict[str, Any]]) -> dict[str, Any]:
+    done = sum(record["count"] for record in records)
+    totals = {name: sum(record.get(name, 0) for record in records)
+              for name in ("photons", "reflections", "saturated", "blank")}
+    return {"kind": data.kind, "shots": len(data), "complete_shots": done, "complete": done == len(data),
+            "shards": len(records), **totals,
+            "photons_per_shot": totals["photons"] / done if done else 0.0,
+            "reflections_per_shot": totals["reflections"] / done if done else 0.0,
+            "brightest_pixel": max((record["brightest"] for record in records), default=0),
+            "bytes": sum(file["bytes"] for record in records for file in record["files"].values()),
+            "seconds_of_workers": round(sum(record["seconds"] for record in records), 3), **folder.header}
+
+
+def _shots_of(folder: Path, names: list[str]) -> tuple[list[float], list[dict[str, Any]]]:
+    """Wavelengths [A] and parameters of all shots, from the files of the shards."""
+    import h5py
+
+    wavelengths: list[float] = []
+    parameters: list[dict[str, Any]] = []
+    for name in names:
+        with h5py.File(folder / name, "r") as file:
+            count = len(file[DATA])
+            given = np.asarray(file["/entry/instrument/beam/incident_wavelength"][()], dtype=float).reshape(-1)
+            wavelengths += (given if len(given) == count else np.full(count, given[0])).tolist()
+            arrays = {key: node.asstr()[()] if node.dtype.kind == "O" else node[()]
+                      for key, node in file[PARAMETERS].items()}
+            parameters += [{key: _given(array[place]) for key, array in arrays.items()} for place in range(count)]
+    return wavelengths, parameters
+
+
+def _given(value: Any) -> Any:
+    """A value of a shot; ``None`` where it has none."""
+    if isinstance(value, str):
+        return value or None
+    array = np.asarray(value)
+    return None if np.isnan(array).all() else value
+
+
+def _sheet(folder: Path, parts: list[tuple[str, int]], live: np.ndarray) -> np.ndarray:
+    """Colours uint8 [slow, fast, 3] of shots spread over the set, side by side."""
+    total = sum(count for _, count in parts)
+    chosen = sorted({int(place) for place in np.linspace(0, total - 1, min(_SHEET, total))})
+    tiles = [picture(image, mask=live, longest_edge=_EDGE) for image in _images(folder, parts, chosen)]
+    height, width = (max(tile.shape[axis] for tile in tiles) + 4 for axis in range(2))
+    columns = min(_COLUMNS, len(tiles))
+    sheet = np.full((math.ceil(len(tiles) / columns) * height, columns * width, 3), 255, dtype=np.uint8)
+    for place, tile in enumerate(tiles):
+        row, column = divmod(place, columns)
+        sheet[row * height:row * height + tile.shape[0], column * width:column * width + tile.shape[1]] = tile
+    return sheet
+
+
+def _images(folder: Path, parts: list[tuple[str, int]], chosen: list[int]) -> Iterator[np.ndarray]:
+    import h5py
+    import hdf5plugin  # noqa: F401 - registers the filters
+
+    first = 0
+    for name, count in parts:
+        inside = [place - first for place in chosen if first <= place < first + count]
+        if inside:
+            with h5py.File(folder / name, "r") as file:
+                for place in inside:
+                    yield np.asarray(file[DATA][place], dtype=np.float32)
+        first += count

@@ -1,0 +1,107 @@
+"""The truth of a shard: parameters and reflections of its shots, in HDF5 and in tables of DIALS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cubragg.crystallography.frames import to_frame
+from cubragg.dataset.shot import Shot, ShotReflections
+from cubragg.io.files.atomic import atomic_path
+from cubragg.io.files.hdf5_sink import Sink
+from cubragg.io.reflections.refl import write_refl_tables
+
+if TYPE_CHECKING:
+    import h5py
+
+    from cubragg.reflections.reflection_table import ReflectionTable
+
+
+def parameter_arrays(parameters: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """The parameters of shots as arrays [n, ...] by name; NaN, or an empty text, where a shot has none."""
+    names = dict.fromkeys(name for one in parameters for name in one)
+    found: dict[str, np.ndarray] = {}
+    for name in names:
+        values = [one.get(name) for one in parameters]
+        example = next(value for value in values if value is not None)
+        if isinstance(example, str):
+            found[name] = np.array([value or "" for value in values], dtype=object)
+            continue
+        shape = np.shape(example)
+        rows = [np.full(shape, np.nan) if value is None or np.shape(value) != shape else np.asarray(value, float)
+                for value in values]
+        found[name] = np.array(rows)
+    return found
+
+
+def write_arrays(group: h5py.Group, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as data sets of a group; # in a name, which separates crystals, stays."""
+    import h5py
+
+    for name, array in arrays.items():
+        kind = h5py.string_dtype() if array.dtype.kind == "O" else None
+        group.create_dataset(name.replace("/", "_"), data=array, dtype=kind)
+
+
+class ShardTruth:
+    """The truth of the shots of a shard, which are added one after the other.
+
+    Parameters
+    ----------
+    first_experiment
+        Number in ``models.expt`` of the first crystal of the shard, each of which is an experiment; ``None``: all shots
+        are images of the first experiment.
+
+    Attributes
+    ----------
+    reflections
+        Number of reflections so far.
+    """
+
+    def __init__(self, first_experiment: int | None) -> None:
+        self._next = first_experiment
+        self._columns: list[dict[str, np.ndarray]] = []
+        self._tables: list[tuple[ReflectionTable, int, int, int]] = []
+        self._crystals: list[dict[str, Any]] = []
+        self.reflections = 0
+
+    def add(self, shot: Shot, table: ShotReflections) -> None:
+        """Add the reflections of a shot."""
+        self.reflections += len(table)
+        columns = table.as_dict()
+        self._columns.append({"shot": np.full(len(columns["crystal"]), shot.number, dtype=np.int64), **columns})
+        for crystal, one in enumerate(table.tables):
+            rotation = one.plan.geometry.dials_rotation()
+            experiment = self._next or 0
+            matrix = [to_frame(rotation, tuple(star)) for star in one.orientation.A.T.tolist()]
+            self._crystals.append({"shot": shot.number, "crystal": crystal, "experiment": experiment,
+                                   "A_dials": np.array(matrix).T, "cell": np.array(one.orientation.cell)})
+            if self._next is None:  # images of one scan
+                self._tables.append((one, shot.number, 0, 0))
+            else:  # a still has an imageset of its own
+                self._tables.append((one, 0, experiment, shot.number))
+                self._next += 1
+
+    def write_refl(self, path: Path) -> None:
+        """Write the reflections as a table of DIALS, for the experiments of ``models.expt``."""
+        write_refl_tables(path, self._tables)
+
+    def write_h5(self, path: Path, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """Write ``/reflections``, ``/crystals`` and ``/parameters``, a row each for a reflection, crystal and shot."""
+        import h5py
+
+        full = [one for one in self._columns if len(one) > 2] or [
+            {"shot": np.zeros(0, np.int64), "crystal": np.zeros(0, np.int64)}]
+        crystals = {name: np.array([one[name] for one in self._crystals]) for name in self._crystals[0]
+                    } if self._crystals else {}
+        with atomic_path(path) as temporary, closing(Sink(temporary)) as sink:
+            with h5py.File(sink, "w") as file:
+                write_arrays(file.create_group("reflections"),
+                             {name: np.concatenate([one[name] for one in full]) for name in full[0]})
+                write_arrays(file.create_group("crystals"), crystals)
+                write_arrays(file.create_group("parameters"), parameter_arrays(parameters))
+            sink.check()

@@ -1,0 +1,227 @@
+"""The resolved specification of a data set: a TOML document that reproduces it, with files by name and SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cubragg.dataset.data_set import DataSet, Stills, Sweep
+from cubragg.dataset.distribution_tables import distribution_of
+from cubragg.dataset.distributions import Constant, Distribution, Table
+from cubragg.dataset.write_settings import WriteSettings
+from cubragg.errors import ConfigError, FormatError
+from cubragg.experiment.experiment import Experiment
+from cubragg.experiment.structure_factors import StructureFactors
+
+SPEC, FACTORS = "spec.toml", "structure_factors.npz"
+#: Settings of a rendering that change its bits.
+_RENDERING = ("method", "backend", "precision", "cull")
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A specification for a folder.
+
+    Attributes
+    ----------
+    document
+        The document, nested dictionaries as of TOML.
+    files
+        Contents of the files that it names and that no other program wrote, by name in the folder.
+    """
+
+    document: dict[str, Any]
+    files: dict[str, bytes]
+
+    @property
+    def text(self) -> str:
+        """The document as TOML."""
+        import tomli_w
+
+        return tomli_w.dumps(self.document)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the document."""
+        return digest_of(self.document)
+
+
+def digest_of(document: Mapping[str, Any]) -> str:
+    """SHA-256 of a document, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def specification_of(data: DataSet, settings: WriteSettings, folder: Path) -> Specification:
+    """The specification of a data set that is written to a folder."""
+    files: dict[str, bytes] = {}
+    document: dict[str, Any] = {"kind": data.kind, "shots": len(data), "seed": data.seed}
+    if isinstance(data, Sweep):
+        document |= {"osc_deg": data.osc_deg, "start_deg": data.start_deg}
+    rendering = {name: getattr(data.rendering, name) for name in _RENDERING}
+    document["rendering"] = {name: value for name, value in rendering.items() if value is not None}
+    vary = {parameter.name: _table_of(parameter.name, parameter.distribution, folder, files)
+            for parameter in data.parameters}
+    if vary:
+        document["vary"] = vary
+    if isinstance(data, Stills):
+        document["crystals"] = {"count": data.crystals.value if isinstance(data.crystals, Constant) else
+                                data.crystals.to_dict(), "blank": data.blank}
+    document["write"] = {**vars(settings), "shard": settings.shots_in_shard(len(data)),
+                         "truth": list(settings.truth)}
+    document["experiment"] = _experiment_of(data.experiment, folder, files)
+    return Specification(tomllib.loads(Specification(document, {}).text), files)
+
+
+def _table_of(name: str, distribution: Distribution, folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
+    """The distribution in TOML; arrays become files of the folder."""
+    found = distribution.to_dict()
+    if isinstance(distribution, Table):
+        from cubragg.io.column_file import split_column
+
+        if distribution.source:
+            path, column = split_column(distribution.source)
+            found["sha256"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            found["column"] = os.path.relpath(path, folder) + (f":{column}" if column else "")
+        else:
+            file = f"vary-{name}.npy"
+            files[file] = _npy(distribution.column)
+            found |= {"column": file, "sha256": hashlib.sha256(files[file]).hexdigest()}
+    return found
+
+
+def _npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def _experiment_of(experiment: Experiment, folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
+    factors = experiment.structure_factors
+    if factors.grid is None or factors.file is not None:
+        return tomllib.loads(experiment.to_toml(folder))
+    document = tomllib.loads(replace(experiment, structure_factors=StructureFactors(1.0)).to_toml(folder))
+    stream = io.BytesIO()
+    np.savez_compressed(stream, grid=factors.grid, origin=np.array(factors.origin))
+    files[FACTORS] = stream.getvalue()
+    document["structure_factors"] = {"default_F": factors.default_F, "grid_file": FACTORS,
+                                     "grid_sha256": _grid_digest(factors)}
+    return document
+
+
+def _grid_digest(factors: StructureFactors) -> str:
+    """SHA-256 of the numbers of a grid, which no version of a compression changes."""
+    assert factors.grid is not None
+    found = hashlib.sha256(json.dumps([factors.grid.shape, factors.origin]).encode())
+    found.update(np.ascontiguousarray(factors.grid, dtype="<f8").tobytes())
+    return found.hexdigest()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two documents, a line for each setting."""
+    before, after = dict(_flat(old)), dict(_flat(new))
+    absent = "nothing"
+    return [f"{key}: {_shown(before.get(key, absent))}, now {_shown(after.get(key, absent))}"
+            for key in sorted(before.keys() | after.keys()) if before.get(key, absent) != after.get(key, absent)]
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# Reading
+
+
+def read_specification(path: Path | str) -> tuple[DataSet, WriteSettings]:
+    """The data set and the settings of a ``spec.toml``.
+
+    Raises
+    ------
+    ConfigError
+        For a document that is no specification, and files that are missing or have changed.
+    FormatError
+        If it is not TOML.
+    OSError
+        If it cannot be read.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path}: not TOML: {error}") from None
+    missing = {"kind", "shots", "seed", "experiment"} - document.keys()
+    if missing or document["kind"] not in ("stills", "sweep"):
+        raise ConfigError(str(path), f"got a document without {', '.join(sorted(missing)) or 'a known kind'}; the "
+                          "spec.toml of a data set is accepted")
+    experiment = _read_experiment(path, dict(document["experiment"]))
+    vary = {name: _read_distribution(path, name, table) for name, table in document.get("vary", {}).items()}
+    settings = WriteSettings(**document.get("write", {}))
+    rendering = document.get("rendering", {})
+    if document["kind"] == "sweep":
+        return Sweep(experiment, document["shots"], document["osc_deg"], start_deg=document["start_deg"],
+                     seed=document["seed"], vary=vary, **rendering), settings
+    crystals = document.get("crystals", {})
+    count = crystals.get("count", 1)
+    return Stills(experiment, document["shots"], seed=document["seed"], vary=vary, blank=crystals.get("blank", 0.0),
+                  crystals=count if isinstance(count, int) else distribution_of("crystals.count", count),
+                  **rendering), settings
+
+
+def _read_distribution(path: Path, name: str, table: Mapping[str, Any]) -> Distribution:
+    table = dict(table)
+    expected = table.pop("sha256", None)
+    if "column" in table:
+        from cubragg.io.column_file import split_column
+
+        table["column"] = str(path.parent / table["column"])
+        if expected is not None:
+            _check_file(f"{path}: vary {name}", Path(split_column(table["column"])[0]), expected)
+    return distribution_of(f"{path}: vary {name}", table)
+
+
+def _check_file(where: str, path: Path, expected: str) -> None:
+    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
+    if found != expected:
+        raise ConfigError(where, f"got {path} with SHA-256 {found:.12}; the file with {expected:.12} of the "
+                          "specification is accepted")
+
+
+def _read_experiment(path: Path, document: dict[str, Any]) -> Experiment:
+    section = document.get("structure_factors", {})
+    if "grid_file" in section:
+        file = path.parent / section["grid_file"]
+        if not file.is_file():
+            raise ConfigError(f"{path}: structure_factors.grid_file", f"got {file}; there is no such file")
+        with np.load(file, allow_pickle=False) as arrays:
+            factors = StructureFactors(section["default_F"], arrays["grid"], tuple(arrays["origin"].tolist()))
+        if _grid_digest(factors) != section["grid_sha256"]:
+            raise ConfigError(f"{path}: structure_factors.grid_file", f"got {file} with other numbers; the file of the "
+                              "specification is accepted")
+    elif "hkl_file" in section:
+        from cubragg.io.reflections.read import read_reflections
+
+        file = path.parent / section["hkl_file"]
+        _check_file(f"{path}: structure_factors.hkl_file", file, section["hkl_sha256"])
+        read = read_reflections(file, section.get("hkl_column"), section.get("space_group"))
+        factors = read.structure_factors(section["default_F"])
+    else:
+        return Experiment.from_dict(document)
+    document["structure_factors"] = {"default_F": 1.0}
+    return replace(Experiment.from_dict(document), structure_factors=factors)

@@ -1,0 +1,62 @@
+"""Writes stills to a folder: ``write_stills.py FOLDER [--workers N] [--shots N] [--seed N] [--slow] [--failing]``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cubragg as cb
+from cubragg.dataset.production import Stopped
+from cubragg.errors import CubraggError
+from support.experiments import small_experiment
+
+#: Small images, of a background that keeps them from compressing to nothing.
+BASE = dataclasses.replace(
+    small_experiment(semantics="physical", detector={"fast_pixels": 60, "slow_pixels": 50, "pixel_size_mm": 0.2}),
+    background=cb.Background(constant=1000.0))
+
+
+def stills(shots: int, seed: int = 7, slow: bool = False, failing: bool = False) -> cb.Stills:
+    """Stills with varying cell and wavelength; slow ones take a tenth of a second each, and shot 3 may fail."""
+    vary = {"crystal.cell": cb.normal(0.002, relative=True), "beam.wavelength_A": cb.normal(1.5, 0.002)}
+    experiment = BASE
+    if slow:
+        experiment = dataclasses.replace(BASE, sampling=cb.Sampling(oversample=40))
+    if failing:
+        # 20 domains at so many steps are more orientations than a plan may have.
+        crystal = dataclasses.replace(BASE.crystal, mosaic_spread_deg=0.1, mosaic_domains=20)
+        experiment = dataclasses.replace(experiment, crystal=crystal, goniometer=cb.Goniometer(osc_deg=0.1))
+        vary["goniometer.phi_steps"] = cb.table([900_000 if shot == 3 else 1 for shot in range(shots)])
+    return cb.Stills(experiment, shots, seed=seed, vary=vary, method="sampled")
+
+
+def main() -> None:
+    """Write the set; exit status 1 for an error in a line, 128 and the signal where one stopped it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    for name, default in (("workers", 1), ("shots", 20), ("seed", 7), ("shard", 2)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    for name in ("slow", "failing", "overwrite", "new"):
+        parser.add_argument(f"--{name}", action="store_true")
+    given = parser.parse_args()
+    data = stills(given.shots, given.seed, given.slow, given.failing)
+    print("ready", flush=True)
+    try:
+        summary = data.write(given.folder, workers=given.workers, shard=given.shard, overwrite=given.overwrite,
+                             resume=not given.new, report=lambda state: print(f"done {state.done}", flush=True))
+    except Stopped as stop:
+        print(f"stopped: {stop.outcome}", flush=True)
+        sys.exit(128 + stop.number)
+    except (CubraggError, OSError) as error:
+        print(f"error: {error}", flush=True)
+        sys.exit(1)
+    print(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    main()
