@@ -35,7 +35,9 @@ typedef int FLAG;
 // Minimum number of resident blocks per multiprocessor: limits a thread to 64 registers, or 128 in double precision and
 // with culling.
 #ifndef MIN_BLOCKS
+#ifndef MIN_BLOCKS
 #define MIN_BLOCKS ((PRECISION == DOUBLE || CULLED ? 512 : 1024) / BLOCK)
+#endif
 #endif
 
 #define DEVICE __device__ __forceinline__

@@ -10,13 +10,13 @@
 
 // Functionals of delta = q - G in `rows`: radial component, conditional wavelength deviation, standardized deviations
 // (the third along the path), tangential components of the conditional mosaic rotation.
-#define RADIAL 0
-#define WAVELENGTH 1
-#define FIRST 2
-#define SECOND 3
-#define ALONG 4
-#define TANGENT_1 5
-#define TANGENT_2 6
+#define ROW_RADIAL 0
+#define ROW_WAVELENGTH 1
+#define ROW_FIRST 2
+#define ROW_SECOND 3
+#define ROW_ALONG 4
+#define ROW_TANGENT_1 5
+#define ROW_TANGENT_2 6
 
 struct Spot {
     double amplitude;    // photons per solid angle at the maximum, for unpolarized photons that are all captured [1/sr]
@@ -28,7 +28,7 @@ struct Spot {
     REAL towards[2];     // k.F / r, k.S / r: steps from pixel to pixel along the ray, over its length
     REAL square[3];      // F.F, F.S, S.S over r^2
     REAL rows[7][4];     // w.delta = (w_f f + w_s s - w_k (rho - 1)) / rho - w_0
-    REAL correction[4];  // radial components of WAVELENGTH to ALONG
+    REAL correction[4];  // radial components of ROW_WAVELENGTH to ROW_ALONG
     REAL curvature[4];   // their components along half the curvature of the path, over the squared pace
     REAL drift, trace;   // tangential velocity of the conditional rotation over the pace; variance of the rotation
     REAL half_inverse;   // 1 / (2 |G|)

@@ -74,12 +74,12 @@ template <bool BENT, int PATH> DEVICE REAL profile(const Spot &spot, REAL f, REA
     const REAL beyond = distance_beyond(spot, f, s), inverse = REAL(1) / (REAL(1) + beyond);
     REAL y[4];
     UNROLL
-    for (int i = 0; i < 4; ++i) y[i] = functional(spot.rows[WAVELENGTH + i], f, s, beyond, inverse);
+    for (int i = 0; i < 4; ++i) y[i] = functional(spot.rows[ROW_WAVELENGTH + i], f, s, beyond, inverse);
     moments<PATH>(spot, y[3], mean, square);
     if (BENT) {
-        const REAL radial = functional(spot.rows[RADIAL], f, s, beyond, inverse);
-        const REAL first = functional(spot.rows[TANGENT_1], f, s, beyond, inverse);
-        const REAL second = functional(spot.rows[TANGENT_2], f, s, beyond, inverse);
+        const REAL radial = functional(spot.rows[ROW_RADIAL], f, s, beyond, inverse);
+        const REAL first = functional(spot.rows[ROW_TANGENT_1], f, s, beyond, inverse);
+        const REAL second = functional(spot.rows[ROW_TANGENT_2], f, s, beyond, inverse);
         const REAL T = first * first + second * second + REAL(2) * mean * first * spot.drift
                        + square * spot.drift * spot.drift + spot.trace;
         // |G| - sqrt(|G|^2 - T): how far a node that is turned by sqrt(T) / |G| falls short of the tangent plane.

@@ -168,10 +168,14 @@ def _cuda(plan: Plan, precision: str, device: int, cull: float | None) -> Select
     from cubragg.device.cuda_device import auto_precision, device_count
     from cubragg.engine.cuda.cuda_engine import CudaEngine
 
-    if plan.method == "analytic":
-        raise BackendUnavailable("backend cuda: the method analytic is not rendered there; cpu and numpy are accepted")
     device_count()  # raises with the reason if there is none
     selected = auto_precision(device) if precision == "auto" else precision
+    if plan.method == "analytic":
+        from cubragg.engine.cuda.analytic_cuda_engine import AnalyticCudaEngine
+
+        # The kernels of the method have no mixed precision, which is for devices with fast double precision.
+        exact = "double" if precision == "auto" and selected == "mixed" else selected
+        return Selection(AnalyticCudaEngine(plan, exact, device), "cuda", exact, "")
     return Selection(CudaEngine(plan, selected, device, cull=cull), "cuda", selected, "")
 
 

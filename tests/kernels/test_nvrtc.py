@@ -23,6 +23,7 @@ import pytest
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.device.cuda_device import NVRTC_OPTIONS, build_error
 from cubragg.device.kernel_source import kernel_folder, kernel_text
+from cubragg.engine.analytic import spot_kernel
 from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.variant import PRECISIONS, Variant, cuda_variant
 from cubragg.plan.plan import make_plan
@@ -214,6 +215,19 @@ def test_normals(nvrtc):
     assert "warning" not in compiled.log, compiled.log
     usage, = compiled.usage().values()
     assert (usage.stores, usage.loads) == (0, 0)
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("arch", slow_after(1, [FULL_ARCH, *OTHER_ARCHS]))
+def test_spots(nvrtc, arch, precision):
+    """The kernel of the method analytic."""
+    options = (*NVRTC_OPTIONS, *spot_kernel.cuda_defines(precision), f"-arch=sm_{arch}", *ADDED)
+    compiled = nvrtc.compile(kernel_text("gauss", "analytic.cu"), options)
+    assert compiled.status == 0, compiled.log
+    assert "warning" not in compiled.log, compiled.log
+    usage, = compiled.usage().values()
+    assert (usage.stores, usage.loads) == (0, 0)
+    assert usage.registers * spot_kernel.CUDA_TILE[0] * spot_kernel.CUDA_TILE[1] <= 65536
 
 
 @pytest.mark.slow

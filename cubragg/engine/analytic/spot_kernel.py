@@ -20,7 +20,9 @@ SPOT_PARAMS = np.dtype([
     ("slow_max", np.int32), ("fast_pixels", np.int32), ("masked", np.int32), ("polarized", np.int32),
     ("point_pixel", np.int32)], align=True)
 #: Tile size (fast, slow) [pixel] on the CPU, where a tile is a task, and on the GPU, where it is a block of threads.
-HOST_TILE, CUDA_TILE = (64, 32), (16, 16)
+HOST_TILE, CUDA_TILE = (64, 32), (16, 8)
+#: Blocks on a multiprocessor with which no register of a thread is kept in memory.
+_CUDA_BLOCKS = {"double": 2, "single": 5}
 
 
 class Tiles(NamedTuple):
@@ -53,6 +55,11 @@ def defines(precision: str, tile: tuple[int, int]) -> tuple[str, ...]:
               "PARAMS_SIZE": kernel_params.PARAMS.itemsize, "SPOT_SIZE": record(real_type(precision)).itemsize,
               "SPOT_PARAMS_SIZE": SPOT_PARAMS.itemsize}
     return tuple(f"-D{name}={value}" for name, value in values.items())
+
+
+def cuda_defines(precision: str) -> tuple[str, ...]:
+    """Return the ``-D`` options for NVRTC."""
+    return (*defines(precision, CUDA_TILE), f"-DMIN_BLOCKS={_CUDA_BLOCKS[precision]}")
 
 
 def params_of(plan: Plan, panel: PanelPlan) -> np.ndarray:
