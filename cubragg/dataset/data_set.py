@@ -187,7 +187,8 @@ class DataSet(ABC, Sequence[Shot]):
             for crystal in range(max(counts[most], 1) if parameter.of_crystal else 1):
                 self._check_parameter(parameter, shots, crystal)
         first = self.shot(0)
-        make_plan((first.crystals[0] if first.crystals else CrystalShot(self.experiment, 1.0, 0.0)).experiment)
+        make_plan((first.crystals[0] if first.crystals else CrystalShot(self.experiment, 1.0, 0.0)).experiment,
+                  self.rendering.method)
 
     def experiments_before(self, shot: int) -> int | None:
         """The number of crystals in the shots before one; ``None`` if all shots are images of one crystal."""

@@ -144,7 +144,8 @@ def _renderer(data: DataSet) -> str:
     from cubragg.engine.select import select_backend
 
     way = data.rendering
-    selected = select_backend(make_plan(data.experiment_at(0)), way.backend, way.precision, way.device, way.cull)
+    plan = make_plan(data.experiment_at(0), way.method)
+    selected = select_backend(plan, way.backend, way.precision, way.device, way.cull)
     return f"{selected.backend} in {selected.precision} precision"
 
 

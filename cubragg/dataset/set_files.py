@@ -42,7 +42,7 @@ def write_set_files(data: DataSet, settings: WriteSettings, folder: RunFolder) -
         parts = [(_image_file(record), record["count"]) for record in records]
         shots = [shot for record in records for shot in range(record["first"], record["first"] + record["count"])]
         experiment = data.experiment_at(shots[0])
-        scene = replace(scene_of(experiment, make_plan(experiment)), timestamp=image_time())
+        scene = replace(scene_of(experiment, make_plan(experiment, data.rendering.method)), timestamp=image_time())
         wavelengths, parameters = _shots_of(folder.path, [name for name, _ in parts])
         master = folder.path / "master.nxs"
         write_master(master, scene, settings.dtype, parts,

@@ -114,7 +114,7 @@ class _Shard:
         from cubragg.plan.plan import make_plan
 
         experiment = self._work.data.experiment_at(self._shots.start)
-        scene = scene_of(experiment, make_plan(experiment))
+        scene = scene_of(experiment, make_plan(experiment, self._work.data.rendering.method))
         return replace(scene, timestamp=image_time())
 
     @contextmanager
@@ -128,7 +128,7 @@ class _Shard:
         with self._timed("render"):
             image = shot.image
         with self._timed("response"):
-            values = image.on_host if self._kind.name == "float32" else shot.counts
+            values = image.on_host if self._kind.name == "float32" else shot.drawn_counts()
             pixels = stored_pixels(values, self._kind, scene.live, where=f"shot {shot.number}")
         figures, highest = self.figures, min(self._kind.highest, scene.trusted[1] if scene.trusted else np.inf)
         brightest = values.max(initial=0).item()

@@ -15,7 +15,9 @@ from cubragg.experiment.background_settings import Background
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.plan.plan import Plan, make_plan
-from cubragg.run.render import simulate
+from cubragg.reflections.predict import reflection_table
+from cubragg.run.detection import counts_of
+from cubragg.run.render import simulate, with_background
 from cubragg.run.simulated_image import SimulatedImage
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from cubragg.reflections.reflection_table import ReflectionTable
 
 #: Method of sweeps and stills where none is given.
-METHOD: Method = "sampled"
+METHOD: Method = "analytic"
 #: Resolution per dose at which intensities are halved, 10 MGy/A (M. R. Howells et al., J. Electron Spectrosc. 170, 4,
 #: 2009).
 HOWELLS_MGY_PER_A = 10.0
@@ -41,12 +43,12 @@ class Rendering:
     method: Method = METHOD
     cull: float | None = 0.0
 
-    def image(self, crystal: CrystalShot) -> SimulatedImage:
-        """Render one crystal."""
-        experiment = crystal.experiment
+    def alone(self, crystal: CrystalShot) -> SimulatedImage:
+        """Render one crystal, without the background."""
+        experiment = replace(crystal.experiment, background=Background())
         if crystal.dose_MGy > 0.0:
             experiment = replace(experiment, structure_factors=damaged(experiment, crystal.dose_MGy))
-        plan = with_decay(make_plan(experiment), crystal.decay)
+        plan = with_decay(make_plan(experiment, self.method), crystal.decay)
         return simulate(experiment, backend=self.backend, precision=self.precision, device=self.device,
                         threads=self.threads, method=self.method, cull=self.cull, plan=plan)
 
@@ -163,22 +165,27 @@ class Shot:
         return f"<cubragg shot {self.number}: {len(self.crystals)} crystals, {self.parameters}>"
 
     @cached_property
-    def _images(self) -> tuple[SimulatedImage, ...]:
-        """An image for each crystal, each with the photons of all; one of the background for a blank shot."""
-        if not self.crystals:
-            return (replace(self._rendering.image(CrystalShot(self._base, 0.0, 0.0)), shot=self.number),)
-        alone = [self._rendering.image(crystal if place == 0 else crystal._replace(
-            experiment=replace(crystal.experiment, background=Background())))
-            for place, crystal in enumerate(self.crystals)]
-        photons = alone[0].photons
-        for image in alone[1:]:
-            photons += image.photons
-        return tuple(replace(image, photons=photons, shot=self.number) for image in alone)
+    def _alone(self) -> tuple[SimulatedImage, ...]:
+        """An image of each crystal, without background; of a blank shot one without photons."""
+        crystals = self.crystals or (CrystalShot(self._base, 0.0, 0.0),)
+        return tuple(self._rendering.alone(crystal) for crystal in crystals)
 
-    @property
+    @cached_property
     def image(self) -> SimulatedImage:
         """The image of expected photons, with the experiment of the first crystal."""
-        return self._images[0]
+        first = self._alone[0]
+        photons = first.photons.copy()
+        for other in self._alone[1:]:
+            photons += other.photons
+        experiment = replace(first.experiment, background=self._base.background)
+        return replace(first, experiment=experiment, photons=with_background(experiment, first.plan, photons),
+                       shot=self.number)
+
+    def drawn_counts(self) -> np.ndarray:
+        """Counts of the detector [slow, fast], int32, or float64 where they may exceed 2^31 - 1."""
+        image = self.image
+        return counts_of(image.photons, image.experiment, image.plan, seed=self.seed, shot=self.number,
+                         threads=self._rendering.threads, backend="numpy" if image.backend == "numpy" else "auto")
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -192,5 +199,7 @@ class Shot:
 
     def reflections_above(self, min_photons: float) -> ShotReflections:
         """The reflections with at least ``min_photons`` expected photons."""
-        images = self._images if self.crystals else ()
-        return ShotReflections(tuple(image.reflections(min_photons) for image in images))
+        images = self._alone if self.crystals else ()
+        return ShotReflections(tuple(reflection_table(
+            image.plan, min_photons=min_photons, backend=image.backend, threads=self._rendering.threads,
+            photons=image.on_host) for image in images))

@@ -53,7 +53,7 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
 def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float,
              shot: int = 0) -> SimulatedImage:
     """The image number ``shot`` of photons that the selected engine has rendered, with its warnings."""
-    photons = _with_background(experiment, plan, photons)
+    photons = with_background(experiment, plan, photons)
     engine = selected.engine
     warnings = list(plan.warnings)
     if selected.fallback:
@@ -68,7 +68,7 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
                           tuple(warnings), shot)
 
 
-def _with_background(experiment: Experiment, plan: Plan, photons: np.ndarray) -> np.ndarray:
+def with_background(experiment: Experiment, plan: Plan, photons: np.ndarray) -> np.ndarray:
     """Photons, in host memory or on a GPU, with those of the background added in place."""
     if experiment.background.empty:
         return photons
