@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import re
 import secrets
 import shutil
 import sys
@@ -80,12 +79,10 @@ def _mutations(options: argparse.Namespace, seeds: dict[str, list[Path]], folder
 
 def _case(number: int, kind: str, line: str, folder: Path, seed: Path, rng: random.Random | None) -> Prepared:
     name = f"in{corpus.KINDS[kind].suffix}"
-    words = [re.sub(r"\bF\b", name, word) for word in line.split()]
-    case = sandbox.Case(number, kind, " ".join(words), folder / f"{number:06d}",
-                        ("out.bin", "out.png", "out.mtz", "out.hkl"))
+    case = sandbox.Case(number, kind, corpus.line_for(line, name), folder / f"{number:06d}", corpus.OUTPUTS)
 
     def prepare(work: Path) -> None:
-        if "good.img" in words:
+        if "good.img" in line:
             shutil.copy(folder / "seeds" / "good.img", work)
         if rng is not None:
             corpus.mutated(kind, seed, work / name, rng)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Largest number of grid points that is allocated (8 bytes each: 4 GB).
 MAX_GRID_POINTS = 500_000_000
 #: Smallest share of points with a value, 1 / 1000, in larger grids than these; expansion takes several arrays.
-_SPARSE, _SPARSE_BOX_POINTS = 1000, 2**25
+_SPARSE, _SPARSE_BOX_POINTS = 1000, 2**26
 #: Reflections to the resolution of a list that may have few values.
 _MAX_SPARSE_SPHERE = 2**26
 #: Symmetry mates disagree if they differ from their mean by more than this fraction of it.

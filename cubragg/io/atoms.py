@@ -80,9 +80,8 @@ def _check_numbers(path: Path | str, structure: gemmi.Structure) -> None:
         wrong = np.argwhere(~((accepted.low <= table) & (table <= accepted.high)))  # NaN is wrong
         if len(wrong):
             row, column = wrong[0]
-            site = sites[row]
-            raise FormatError(f"{path}: atom {site.chain.name}/{site.residue.seqid}/{site.atom.name} has the {name} "
-                              f"{table[row, column]:g}; {accepted} is accepted")
+            raise FormatError(f"{path}: atom number {row + 1} has the {name} {table[row, column]:g}; {accepted} is "
+                              "accepted")
 
 
 def _share_special_positions(structure: gemmi.Structure) -> int:

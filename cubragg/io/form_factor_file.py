@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from cubragg.bounds import Range
 from cubragg.errors import FormatError
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.files.text import data_lines, number, read_text
@@ -15,6 +16,8 @@ from cubragg.io.files.text import data_lines, number, read_text
 #: Quantity of the first column: sin(theta)/lambda, four times that, or Q = 4 pi sin(theta)/lambda.
 Abscissa = Literal["stol", "4stol", "Q"]
 _SCALES: dict[Abscissa, float] = {"stol": 1.0, "4stol": 0.25, "Q": 1.0 / (4.0 * math.pi)}
+#: Accepted abscissae, of any definition, and the difference [1/A] of two that are the same.
+_STOL, _SAME = Range(0.0, 1e4), 1e-9
 _HUGE = 1e12
 
 
@@ -37,14 +40,14 @@ def read_form_factor(path: Path | str, abscissa: Abscissa = "stol") -> np.ndarra
             raise FormatError(f"{where}: got {len(columns)} column; sin(theta)/lambda and F are accepted")
         stol, factor = (number(where, name, token) for name, token in zip(("sin(theta)/lambda", "F"), columns,
                                                                           strict=False))
-        if stol < 0.0 or abs(factor) > _HUGE:
-            raise FormatError(f"{where}: got {columns[0]} {columns[1]}; sin(theta)/lambda must be >= 0 and |F| at most "
-                              f"{_HUGE:g}")
+        if stol not in _STOL or abs(factor) > _HUGE:
+            raise FormatError(f"{where}: got {columns[0]} {columns[1]}; sin(theta)/lambda must be {_STOL} and |F| at "
+                              f"most {_HUGE:g}")
         rows.append((stol * _SCALES[abscissa], factor))
     if len(rows) < 2:
         raise FormatError(f"{path}: got {len(rows)} lines; a table needs at least two lines of sin(theta)/lambda and F")
     table = np.array(sorted(rows))
-    same = np.flatnonzero(np.diff(table[:, 0]) <= 0.0)
+    same = np.flatnonzero(np.diff(table[:, 0]) <= _SAME)
     if len(same):
         raise FormatError(f"{path}: got {table[same[0], 0]:g} twice; each sin(theta)/lambda must be there once")
     return table

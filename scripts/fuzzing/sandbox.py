@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,8 @@ import numpy as np
 #: those of the parent, at which an allocation fails.
 CPU_S, WALL_S = 20, 120
 RESIDENT_BYTES, ADDRESS_BYTES = 2 * 10**9, 3 * 2**30
+#: Exit status of trace for a difference.
+DIFFERS = 3
 #: Outcomes that no file may cause.
 BAD = ("traceback", "signal", "hang", "memory", "not one error", "python warning", "image", "left over")
 GOOD = ("refused", "read", "read, warned")
@@ -61,8 +63,9 @@ def _child(case: Case, prepare: Callable[[Path], None]) -> None:
             file = os.open(case.folder / name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
             os.dup2(file, descriptor)
             os.close(file)
-        sys.stdout, sys.stderr = (os.fdopen(descriptor, "w", errors=errors) for descriptor, errors in (
-            (1, "strict"), (2, "backslashreplace")))
+        # The command replaces both; without closefd that would close the descriptors.
+        sys.stdout, sys.stderr = (open(number, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
+                                  for number in (1, 2))
         _limit()
         status = _command(case.line)
         sys.stdout.flush()
@@ -118,15 +121,19 @@ def _judged(case: Case, status: int, usage: resource.struct_rusage) -> str:
         return "memory"
     if "Warning: " in stderr or "Exception ignored" in stderr:
         return "python warning"
-    present = set(os.listdir(case.folder / "work"))
-    inputs = set(_text(case.folder / "inputs").split("\n"))
-    if present - inputs - (set(case.outputs) if code == 0 else set()):
+    work, inputs = case.folder / "work", set(_text(case.folder / "inputs").split("\n"))
+    return outcome(work, inputs, case.outputs, code, stderr)
+
+
+def outcome(folder: Path, inputs: set[str], outputs: Collection[str], code: int, stderr: str) -> str:
+    """The outcome of a command that ended in ``folder``, which held ``inputs`` and may now hold ``outputs``."""
+    if set(os.listdir(folder)) - inputs - (set(outputs) if code == 0 else set()):
         return "left over"
-    if code == 3 and case.kind == "trace" and not stderr:
-        return "read"  # it differs, as stdout says
+    if code == DIFFERS and not stderr:
+        return "read"  # trace found a difference
     if code:
         return "refused" if _one_error(stderr) else "not one error"
-    image = case.folder / "work" / "out.bin"
+    image = folder / "out.bin"
     if image.exists() and "out.bin" not in inputs:
         pixels = np.fromfile(image, "<f4")
         if not (np.isfinite(pixels).all() and (pixels >= 0.0).all()) and not _SAID.search(stderr):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cubragg import units
+from cubragg.bounds import WAVELENGTH_A
 from cubragg.crystallography.vectors import Vector, scale, unit
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.sensor import attenuation_um, known_material
@@ -62,6 +63,8 @@ class _Reader(NexusValues):
         if beam is None:
             raise self.error(entry, "there is no NXbeam with an incident_wavelength or incident_energy in it")
         wavelength = self._wavelength(beam)
+        if wavelength not in WAVELENGTH_A:
+            raise self.error(beam, f"got a wavelength of {wavelength:g} A; {WAVELENGTH_A} A is accepted")
         warnings = self.warnings
         if len(detectors) > 1:
             warnings.append(f"{self.path} has {len(detectors)} detectors, of which {detectors[0].name} is used")
@@ -248,10 +251,10 @@ class _Reader(NexusValues):
         for needed in ("data_size", "fast_pixel_direction", "slow_pixel_direction"):
             if needed not in module:
                 raise self.error(module, f"there is no {needed} in it")
-        sizes = [int(count) for count in np.ravel(self.read(module["data_size"]))[-2:]]
+        sizes = self.whole(module["data_size"])[-2:]
         slow_pixels, fast_pixels = reversed(sizes) if fast_first else sizes
-        origin = np.ravel(self.read(module["data_origin"]))[-2:] if "data_origin" in module else (0, 0)
-        offset = (int(origin[1]), int(origin[0]))
+        origin = self.whole(module["data_origin"])[-2:] if "data_origin" in module else [0, 0]
+        offset = (origin[1], origin[0])
         axes, edges = [], []
         for name in ("fast_pixel_direction", "slow_pixel_direction"):
             node = module[name]
@@ -307,8 +310,8 @@ class _Reader(NexusValues):
         counts = [detector.get(f"detectorSpecific/{axis}_pixels_in_detector") for axis in "xy"]
         if any(count is None for count in counts):
             return False
-        width, height = (int(self.first(count)) for count in counts)
-        return width != height and np.ravel(self.read(module["data_size"]))[-2:].tolist() == [width, height]
+        width, height = (self.whole(count)[0] for count in counts)
+        return width != height and self.whole(module["data_size"])[-2:] == [width, height]
 
 
 def _of_class(group: Any, nx_class: str) -> Iterator[Any]:

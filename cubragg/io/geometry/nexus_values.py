@@ -10,6 +10,7 @@ import numpy as np
 
 from cubragg.bounds import LARGEST, SMALLEST
 from cubragg.errors import FormatError
+from cubragg.experiment.panel import MAX_PIXELS
 from cubragg.io.files.hdf5_source import read_values
 from cubragg.io.geometry.plausible import plausible
 
@@ -74,6 +75,14 @@ class NexusValues:
     def first(self, node: Any) -> float:
         """Return the first value of a dataset, without its unit; it may be infinite."""
         return float(np.ravel(self.read(node))[0])
+
+    def whole(self, node: Any) -> list[int]:
+        """Return the values of a dataset, which must be whole numbers."""
+        numbers = np.asarray(self.read(node), dtype=np.float64).ravel()
+        if not (np.abs(numbers) <= MAX_PIXELS).all() or (numbers != np.rint(numbers)).any():
+            raise self.error(node, f"got {' '.join(f'{number:g}' for number in numbers[:3])}; whole numbers of pixels "
+                             f"are accepted, at most {MAX_PIXELS}")
+        return [int(number) for number in numbers]
 
     def values(self, node: Any, unit_: str) -> np.ndarray:
         values = np.atleast_1d(np.asarray(self.read(node), dtype=np.float64)).ravel()

@@ -165,6 +165,8 @@ def _with_fabio(path: Path | str, number: int) -> ReadImage:
     logger = logging.getLogger("fabio")
     before = logger.level
     logger.setLevel(logging.CRITICAL + 1)
+    if ".cbf" in Path(path).name.lower():  # fabio would search its mark without end
+        raise FormatError(f"{path}: starts with {start_of(path, len(_CBF))!r}; a CBF image starts with {_CBF!r}")
     if _EDF_AXIS.search(start_of(path, _HEAD_BYTES)):
         raise FormatError(f"{path}: got an EDF header with more than 9 dimensions; an image has two")
     try:

@@ -79,7 +79,8 @@ def hklf_rows(where: str, text: str) -> Rows:
     lines = lines[:next((number for number, line in enumerate(lines) if _is_end(line)), len(lines))]
     if not lines:
         raise FormatError(f"{where}: contains no reflections")
-    characters = np.array(lines, dtype="S28").view("S1").reshape(len(lines), 28)
+    encoded = np.array([line.encode("ascii", "replace") for line in lines], dtype="S28")
+    characters = encoded.view("S1").reshape(len(lines), 28)
     fields = [np.ascontiguousarray(characters[:, a:b]).view(f"S{b - a}").ravel() for a, b in _FIELDS]
     try:
         hkl = np.column_stack([field.astype(float) for field in fields[:3]])
