@@ -13,6 +13,7 @@
 //   U = edge (F - d_c (d_c.F)) / |r_c|, V likewise with S
 //   L = (2 |r_c| p + delta^2) / (|r| + |r_c|), L - p = (delta^2 - L p) / (|r| + |r_c|)
 // The part linear in i and j is rounded once; the rest is smaller by the ratio of tile size to distance.
+// With two floats d - d_c is computed in double and split.
 #ifndef CUBRAGG_GEOMETRY_CUH
 #define CUBRAGG_GEOMETRY_CUH
 
@@ -67,7 +68,7 @@ DEVICE double along_edge(const Params &p, int axis, int pixel, int sub_pixel)
 struct Centre {
     Vector position, direction;  // [m]; unit vector
     double path;                 // [m]
-#if PRECISION == SINGLE
+#if PRECISION == SINGLE && !TWO_FLOATS
     float u[3], v[3], u_rest[3], v_rest[3];  // U and V, each as the sum of two floats
 #endif
 };
@@ -83,6 +84,7 @@ DEVICE Centre tile_centre(const Params &p, int first_fast, int first_slow, int l
     centre.path = norm(centre.position);
     const double inverse = 1.0 / centre.path;
     centre.direction = {centre.position.x * inverse, centre.position.y * inverse, centre.position.z * inverse};
+#if !TWO_FLOATS
     const double edge[2] = {p.sub_pixel_size[0] * inverse, p.sub_pixel_size[1] * inverse};
     const double d[3] = {centre.direction.x, centre.direction.y, centre.direction.z};
     const double along_f = dot(centre.direction, vector(p.fast)), along_s = dot(centre.direction, vector(p.slow));
@@ -93,6 +95,7 @@ DEVICE Centre tile_centre(const Params &p, int first_fast, int first_slow, int l
         centre.u[axis] = (float)u, centre.u_rest[axis] = (float)(u - (double)centre.u[axis]);
         centre.v[axis] = (float)v, centre.v_rest[axis] = (float)(v - (double)centre.v[axis]);
     }
+#endif
 #else
     (void)p, (void)first_fast, (void)first_slow, (void)layer;
     centre.position = centre.direction = {0.0, 0.0, 0.0};
@@ -103,10 +106,35 @@ DEVICE Centre tile_centre(const Params &p, int first_fast, int first_slow, int l
 
 // A sub-pixel: distance from the crystal [m], and direction minus that of the centre.
 struct SubPixel {
-    INDEX path, x, y, z;
+    INDEX path;
+    FINE_INDEX x, y, z;
 };
 
-#if PRECISION == SINGLE
+#if PRECISION == SINGLE && TWO_FLOATS
+
+DEVICE SubPixel from_position(const Centre &c, Vector r)
+{
+    const double path = norm(r), inverse = 1.0 / path;
+    return {(float)path, pair_of(r.x * inverse - c.direction.x), pair_of(r.y * inverse - c.direction.y),
+            pair_of(r.z * inverse - c.direction.z)};
+}
+
+DEVICE SubPixel sub_pixel(const Params &p, const Centre &c, int, int, int fast, int slow, int layer, int sub_fast,
+                          int sub_slow)
+{
+    return from_position(c, flat_position(p, along_edge(p, 0, fast, sub_fast), along_edge(p, 1, slow, sub_slow),
+                                          layer_depth(p, layer)));
+}
+
+DEVICE SubPixel curved_sub_pixel(const Params &p, const Centre &c, int fast, int slow, int layer, int sub_fast,
+                                 int sub_slow)
+{
+    const Vector flat = flat_position(p, along_edge(p, 0, fast, sub_fast), along_edge(p, 1, slow, sub_slow),
+                                      layer_depth(p, layer));
+    return from_position(c, curved_position(p, flat));
+}
+
+#elif PRECISION == SINGLE
 
 DEVICE float linear(const Centre &c, int axis, float i, float j, float rest)
 {

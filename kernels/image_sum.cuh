@@ -53,7 +53,7 @@ DEVICE void add_running(const Params &p, const Inputs &in, const Tile &tile, con
 {
     FOR_T
     {
-        const Sample s = sample(p, in.f2_grid, o, L3(factors.q, 0), L3(factors.q, 1), L3(factors.q, 2),
+        const Sample s = sample(p, in.f2_grid, o, FINE_Q(factors, 0), FINE_Q(factors, 1), FINE_Q(factors, 2),
                                 tile.any_interpolates, L(tile.interpolates));
         const ACC term = (ACC)(s.f2 * s.amplitude.value * s.amplitude.value) * p.term_scale;
         const bool nonzero = L(factors.keep) && (s.amplitude.nonzero || p.water != 0.0);
@@ -73,7 +73,7 @@ DEVICE void add_terms(const Params &p, const Inputs &in, const Tile &tile, const
     } else {
         FOR_T
         {
-            const Sample s = sample(p, in.f2_grid, o, L3(factors.q, 0), L3(factors.q, 1), L3(factors.q, 2),
+            const Sample s = sample(p, in.f2_grid, o, FINE_Q(factors, 0), FINE_Q(factors, 1), FINE_Q(factors, 2),
                                     tile.any_interpolates, L(tile.interpolates));
             L(sum.inner) = fma_(s.f2 * s.amplitude.value, s.amplitude.value, L(sum.inner));
         }

@@ -4,6 +4,8 @@
 //   a, b, c: cell axes [m] of an orientation; q: scattering vector [1/m]; N: cells along an axis
 //
 // The amplitude of a shape is `lattice_amplitude` of its header, shape_<name>.cuh. In double it is that of the formula.
+// A shape with fringes has a second one, of offsets that are sums of two floats, and defines FRINGES: the number of
+// fringes between two nodes is N, and their phase needs more digits than dh. Beside it only digits of dh itself count.
 // With REAL float, non-separable shapes omit the factor Na Nb Nc, and for separable ones F is divided by it: terms stay
 // inside the range of single precision, and Params.term_scale = (Na Nb Nc)^2 is applied to the sum.
 #ifndef CUBRAGG_LATTICE_CUH
@@ -16,17 +18,23 @@
 // An orientation: cell axes, and in single precision the indices of the tile's centre, split into a fraction (start)
 // and a whole number, which is subtracted from `low`, the index of the padded grid's first point.
 struct Orientation {
-    INDEX ax, ay, az, bx, by, bz, cx, cy, cz;
-    INDEX start_h, start_k, start_l;
+    FINE_INDEX ax, ay, az, bx, by, bz, cx, cy, cz;
+    FINE_INDEX start_h, start_k, start_l;
     INDEX low_h, low_k, low_l;
 };
 
 #if PRECISION == SINGLE
 
-DEVICE void split(double index, int origin, float &start, float &low)
+#if TWO_FLOATS
+DEVICE Pair rounded(double x) { return pair_of(x); }
+#else
+DEVICE float rounded(double x) { return (float)x; }
+#endif
+
+DEVICE void split(double index, int origin, FINE_INDEX &start, float &low)
 {
     const double whole = rint_(index);
-    start = (float)(index - whole);
+    start = rounded(index - whole);
     low = (float)((double)origin - whole);
 }
 
@@ -36,19 +44,27 @@ DEVICE void split(double index, int origin, float &start, float &low)
 DEVICE Orientation orientation_at(const Params &p, const double *v, Vector q, double q_unit)
 {
     Orientation o;
-    o.ax = (float)(v[0] * q_unit), o.ay = (float)(v[1] * q_unit), o.az = (float)(v[2] * q_unit);
-    o.bx = (float)(v[3] * q_unit), o.by = (float)(v[4] * q_unit), o.bz = (float)(v[5] * q_unit);
-    o.cx = (float)(v[6] * q_unit), o.cy = (float)(v[7] * q_unit), o.cz = (float)(v[8] * q_unit);
+    o.ax = rounded(v[0] * q_unit), o.ay = rounded(v[1] * q_unit), o.az = rounded(v[2] * q_unit);
+    o.bx = rounded(v[3] * q_unit), o.by = rounded(v[4] * q_unit), o.bz = rounded(v[5] * q_unit);
+    o.cx = rounded(v[6] * q_unit), o.cy = rounded(v[7] * q_unit), o.cz = rounded(v[8] * q_unit);
     split(v[0] * q.x + v[1] * q.y + v[2] * q.z, p.grid_origin[0], o.start_h, o.low_h);
     split(v[3] * q.x + v[4] * q.y + v[5] * q.z, p.grid_origin[1], o.start_k, o.low_k);
     split(v[6] * q.x + v[7] * q.y + v[8] * q.z, p.grid_origin[2], o.start_l, o.low_l);
     return o;
 }
 
+#if TWO_FLOATS
+DEVICE Pair miller_index(Pair x, Pair y, Pair z, Pair start, Pair qx, Pair qy, Pair qz)
+{
+    const Pair sum = sum_of(sum_of(sum_of(start, product_of(x, qx)), product_of(y, qy)), product_of(z, qz));
+    return sum_of_ordered(sum.value, sum.rest);
+}
+#else
 DEVICE float miller_index(float x, float y, float z, float start, float qx, float qy, float qz)
 {
     return fma_(x, qx, fma_(y, qy, fma_(z, qz, start)));
 }
+#endif
 
 #else
 
@@ -62,6 +78,42 @@ DEVICE Orientation orientation_at(const Params &p, const double *v)
 DEVICE double miller_index(double x, double y, double z, double, double qx, double qy, double qz)
 {
     return x * qx + y * qy + z * qz;
+}
+
+#endif
+
+// A Miller index split into the nearest whole number and the offset from it.
+struct NearestNode {
+    INDEX whole;
+    OFFSET offset;
+};
+
+#if !TWO_FLOATS
+
+DEVICE NearestNode nearest_node(INDEX index)
+{
+    const INDEX whole = ceil_(index - INDEX(0.5));
+    return {whole, (REAL)(index - whole)};
+}
+
+#elif PRECISION == SINGLE
+
+DEVICE NearestNode nearest_node(Pair index)
+{
+    const float near = rint_(index.value);
+    const Pair from = sum_of_ordered(index.value - near, index.rest);
+    // The value alone does not decide where it is 1/2.
+    const float above = (from.value - 0.5f) + from.rest > 0.0f ? 1.0f : 0.0f;
+    const float below = (from.value + 0.5f) + from.rest <= 0.0f ? 1.0f : 0.0f;
+    return {near + (above - below), {from.value - (above - below), from.rest}};
+}
+
+#else
+
+DEVICE NearestNode nearest_node(double index)
+{
+    const double whole = ceil_(index - 0.5);
+    return {whole, pair_of(index - whole)};
 }
 
 #endif

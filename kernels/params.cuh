@@ -4,6 +4,7 @@
 //   PRECISION  DOUBLE; MIXED: Miller indices double, lattice factors single; SINGLE: double at tile centres only
 //   SHAPE      name of the crystal's shape: shape_<SHAPE>.cuh
 //   FACTORS    CONSTANT: no grid; NEAREST: the nearest reflection; TRICUBIC: interpolation
+//   TWO_FLOATS 1: with REAL float, offsets of Miller indices are sums of two floats (two_floats.cuh)
 //   WIDE_GRID  1 where the padded grid has 2^31 points or more
 //   CULLED     1: terms that are negligible on a tile are skipped; not with RUNNING
 //   PHYSICAL, RUNNING  fixed on the GPU (0 or 1); on the CPU read from the struct, so that one library serves both
@@ -11,14 +12,21 @@
 #ifndef CUBRAGG_PARAMS_CUH
 #define CUBRAGG_PARAMS_CUH
 
+#include "two_floats.cuh"
+
 #define DOUBLE 0
 #define MIXED 1
 #define SINGLE 2
+#ifndef TWO_FLOATS
+#define TWO_FLOATS 0
+#endif
 #define CONSTANT 0
 #define NEAREST 1
 #define TRICUBIC 2
 
 // REAL: lattice factors, and the sum over a run of orientations. INDEX: Miller indices and scattering vectors.
+// FINE_INDEX: where INDEX is float and TWO_FLOATS, Miller indices, cell axes and scattering vectors before the whole
+// number is subtracted. OFFSET: dh.
 #if PRECISION == DOUBLE
 typedef double REAL;
 #else
@@ -28,6 +36,16 @@ typedef float REAL;
 typedef float INDEX;
 #else
 typedef double INDEX;
+#endif
+#if PRECISION == SINGLE && TWO_FLOATS
+typedef Pair FINE_INDEX;
+#else
+typedef INDEX FINE_INDEX;
+#endif
+#if TWO_FLOATS
+typedef Pair OFFSET;
+#else
+typedef REAL OFFSET;
 #endif
 #if WIDE_GRID
 typedef long long GRID_INDEX;

@@ -21,11 +21,31 @@ struct PixelFactors {
     PRIV(INDEX, path);  // distance from the crystal [m]
     PRIV3(INDEX, d);
     PRIV3(INDEX, q);
+#if PRECISION == SINGLE && TWO_FLOATS
+    PRIV3(float, q_rest);
+#endif
     PRIV(REAL, omega);
     PRIV(REAL, capture);
     PRIV(REAL, polar);
     PRIV(FLAG, keep);  // not cut by dmin
 };
+
+// Component of q of a pixel.
+#if PRECISION == SINGLE && TWO_FLOATS
+#define FINE_Q(s, axis) Pair{L3(s.q, axis), L3(s.q_rest, axis)}
+#else
+#define FINE_Q(s, axis) L3(s.q, axis)
+#endif
+
+// Set path and direction of a pixel.
+#if PRECISION == SINGLE && TWO_FLOATS
+#define SET_DIRECTION(s, at) \
+    L(s.path) = at.path; \
+    L3(s.d, 0) = at.x.value, L3(s.d, 1) = at.y.value, L3(s.d, 2) = at.z.value; \
+    L3(s.q_rest, 0) = at.x.rest, L3(s.q_rest, 1) = at.y.rest, L3(s.q_rest, 2) = at.z.rest
+#else
+#define SET_DIRECTION(s, at) L(s.path) = at.path, L3(s.d, 0) = at.x, L3(s.d, 1) = at.y, L3(s.d, 2) = at.z
+#endif
 
 // Scattering vector [1/m] that q is measured from, and the unit [1/m] of q: in single precision those of the tile's
 // centre, else 0 and 1.
@@ -52,14 +72,14 @@ DEVICE void set_directions(const Params &p, const Tile &tile, const Centre &cent
         FOR_T
         {
             const SubPixel at = curved_sub_pixel(p, centre, L(tile.fast), L(tile.slow), layer, sub_fast, sub_slow);
-            L(s.path) = at.path, L3(s.d, 0) = at.x, L3(s.d, 1) = at.y, L3(s.d, 2) = at.z;
+            SET_DIRECTION(s, at);
         }
     } else {
         FOR_T
         {
             const SubPixel at = sub_pixel(p, centre, tile.first_fast, tile.first_slow, L(tile.fast), L(tile.slow),
                                           layer, sub_fast, sub_slow);
-            L(s.path) = at.path, L3(s.d, 0) = at.x, L3(s.d, 1) = at.y, L3(s.d, 2) = at.z;
+            SET_DIRECTION(s, at);
         }
     }
 }

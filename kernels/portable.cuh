@@ -69,6 +69,7 @@ typedef int FLAG;
 
 DEVICE double fma_(double a, double b, double c) { return __fma_rn(a, b, c); }
 DEVICE float fma_(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+DEVICE float product_error(float a, float b, float product) { return __fmaf_rn(a, b, -product); }
 DEVICE double sqrt_(double x) { return __dsqrt_rn(x); }
 DEVICE float sqrt_(float x) { return __fsqrt_rn(x); }
 DEVICE double ceil_(double x) { return ::ceil(x); }
@@ -147,9 +148,11 @@ DEVICE float quotient(float above, float below) { return __fdividef(above, below
 #if defined(__FMA__) || defined(__FP_FAST_FMA) || defined(__aarch64__)
 DEVICE double fma_(double a, double b, double c) { return __builtin_fma(a, b, c); }
 DEVICE float fma_(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+DEVICE float product_error(float a, float b, float product) { return fma_(a, b, -product); }
 #else
 DEVICE double fma_(double a, double b, double c) { return a * b + c; }
 DEVICE float fma_(float a, float b, float c) { return a * b + c; }
+DEVICE float product_error(float a, float b, float product) { return (float)((double)a * b - product); }
 #endif
 DEVICE double sqrt_(double x) { return __builtin_sqrt(x); }
 DEVICE float sqrt_(float x) { return __builtin_sqrtf(x); }

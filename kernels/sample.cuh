@@ -32,22 +32,31 @@ struct Sample {
     INDEX h, k, l;
 };
 
-DEVICE Sample sample(const Params &p, const REAL *RESTRICT f2_grid, const Orientation &o, INDEX qx, INDEX qy, INDEX qz,
-                     bool any_interpolates, bool interpolates)
+DEVICE Amplitude amplitude_at(const Params &p, OFFSET h, OFFSET k, OFFSET l)
 {
-    const INDEX h = miller_index(o.ax, o.ay, o.az, o.start_h, qx, qy, qz);
-    const INDEX k = miller_index(o.bx, o.by, o.bz, o.start_k, qx, qy, qz);
-    const INDEX l = miller_index(o.cx, o.cy, o.cz, o.start_l, qx, qy, qz);
-    const INDEX whole_h = ceil_(h - INDEX(0.5)), whole_k = ceil_(k - INDEX(0.5)), whole_l = ceil_(l - INDEX(0.5));
+#if TWO_FLOATS && !defined(FRINGES)
+    return lattice_amplitude(p, h.value, k.value, l.value);
+#else
+    return lattice_amplitude(p, h, k, l);
+#endif
+}
+
+DEVICE Sample sample(const Params &p, const REAL *RESTRICT f2_grid, const Orientation &o, FINE_INDEX qx, FINE_INDEX qy,
+                     FINE_INDEX qz, bool any_interpolates, bool interpolates)
+{
+    const FINE_INDEX h = miller_index(o.ax, o.ay, o.az, o.start_h, qx, qy, qz);
+    const FINE_INDEX k = miller_index(o.bx, o.by, o.bz, o.start_k, qx, qy, qz);
+    const FINE_INDEX l = miller_index(o.cx, o.cy, o.cz, o.start_l, qx, qy, qz);
+    const NearestNode node_h = nearest_node(h), node_k = nearest_node(k), node_l = nearest_node(l);
     Sample s;
-    s.h = whole_h, s.k = whole_k, s.l = whole_l;
-    s.amplitude = lattice_amplitude(p, (REAL)(h - whole_h), (REAL)(k - whole_k), (REAL)(l - whole_l));
-    s.f2 = f2_at(p, f2_grid, o, whole_h, whole_k, whole_l);
+    s.h = node_h.whole, s.k = node_k.whole, s.l = node_l.whole;
+    s.amplitude = amplitude_at(p, node_h.offset, node_k.offset, node_l.offset);
+    s.f2 = f2_at(p, f2_grid, o, s.h, s.k, s.l);
 #if FACTORS == TRICUBIC
     if (any_interpolates) {
         const bool outside = leaves_axis(h, o.low_h, p.grid_size[0]) || leaves_axis(k, o.low_k, p.grid_size[1])
                              || leaves_axis(l, o.low_l, p.grid_size[2]);
-        const REAL f = interpolated(p, f2_grid, h, k, l, o.low_h, o.low_k, o.low_l);
+        const REAL f = interpolated(p, f2_grid, cell_of(h), cell_of(k), cell_of(l), o.low_h, o.low_k, o.low_l);
         s.f2 = interpolates && !(PHYSICAL && outside) ? f * f : s.f2;
     }
 #else

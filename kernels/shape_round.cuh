@@ -11,14 +11,12 @@
 
 #define ROUND_PEAK 0.723601254558268
 
-// Lattice amplitude at fractions dh, dk, dl of Miller indices.
-DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
+// Amplitude at x = pi y, with y less its whole quarters of turns.
+DEVICE Amplitude amplitude_of(const Params &p, REAL y, REAL quarters, REAL reduced)
 {
-    const REAL y = sqrt_(index_radius_sqr(p, h, k, l) * (REAL)p.fudge);
     const REAL x = REAL(PI) * y;
-    const REAL quarters = rint_(REAL(2) * y);
     REAL sine, cosine;
-    sine_cosine(quarters == REAL(0) ? x : REAL(PI) * (y - REAL(0.5) * quarters), quarters, sine, cosine);
+    sine_cosine(quarters == REAL(0) ? x : REAL(PI) * reduced, quarters, sine, cosine);
     const bool at_node = x == REAL(0);
     const REAL safe = at_node ? REAL(1) : x;
     const REAL closed = REAL(3) * (sine / safe - cosine) / (safe * safe);
@@ -37,6 +35,37 @@ DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
     return {(float)ROUND_PEAK * (u < 2.25f ? series : closed), true};
 #endif
 }
+
+// Lattice amplitude at offsets dh, dk, dl of Miller indices.
+DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
+{
+    const REAL y = sqrt_(index_radius_sqr(p, h, k, l) * (REAL)p.fudge);
+    const REAL quarters = rint_(REAL(2) * y);
+    return amplitude_of(p, y, quarters, y - REAL(0.5) * quarters);
+}
+
+#define FRINGES
+#if TWO_FLOATS
+
+DEVICE Pair squared_turns(Pair fraction, float cells)
+{
+    const Pair turns = product_of(fraction, {cells, 0.0f});
+    return product_of(turns, turns);
+}
+
+DEVICE Amplitude lattice_amplitude(const Params &p, Pair h, Pair k, Pair l)
+{
+    const Pair sum = sum_of(sum_of(squared_turns(h, (float)p.cells[0]), squared_turns(k, (float)p.cells[1])),
+                            squared_turns(l, (float)p.cells[2]));
+    const Pair square = product_of(sum, pair_of(p.fudge));
+    const float y = sqrt_(square.value), quarters = rint_(2.0f * y);
+    const Pair back = product_of(y, y);
+    const float missing = ((square.value - back.value) - back.rest) + square.rest;
+    const float rest = y > 0.0f ? missing / (2.0f * y) : 0.0f;
+    return amplitude_of(p, y, quarters, y - 0.5f * quarters + rest);
+}
+
+#endif
 
 // Whether a term of orientation i can exceed the floor on a tile; true if any number is NaN.
 DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RESTRICT cull_axes, int n, int i,

@@ -28,8 +28,18 @@ DEVICE void sines(REAL fraction, REAL cells, REAL &above, REAL &below)
     below = sinpi_(d);
 }
 
-// Lattice amplitude at fractions dh, dk, dl of Miller indices.
-DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
+// TINY of the second one: negligible beside 1 / N for N up to 1e6, and three sines of it multiply without underflow.
+DEVICE void sines(Pair fraction, float cells, float &above, float &below)
+{
+    const float d = fraction.value + 1e-12f;
+    const Pair turns = product_of(d, cells);
+    above = sinpi_((turns.value - rint_(turns.value)) + fma_(fraction.rest, cells, turns.rest));
+    below = sinpi_(d);
+}
+
+// Lattice amplitude at offsets dh, dk, dl of Miller indices.
+#define FRINGES
+DEVICE Amplitude lattice_amplitude(const Params &p, OFFSET h, OFFSET k, OFFSET l)
 {
     const REAL na = (REAL)p.cells[0], nb = (REAL)p.cells[1], nc = (REAL)p.cells[2];
     REAL above_h, above_k, above_l, below_h, below_k, below_l;

@@ -31,11 +31,12 @@ DEVICE REAL entry(const Params &p, const REAL *RESTRICT f2_grid, INDEX h, INDEX 
 #endif
 #if FACTORS == TRICUBIC
 
-// Whether any of the 4 nodes around an index is outside the grid, padding excluded. In double, NumPy's operations.
+// Whether any of the 4 nodes around an index is outside the grid, padding excluded. In double, NumPy's operations: an
+// index that is a whole number but for rounding counts as one. So it does in single precision.
 DEVICE bool leaves_axis(INDEX index, INDEX low, int size)
 {
 #if PRECISION == SINGLE
-    return ceil_(index) - low + 2.0f > (float)(size - 2) || floor_(index) - 3.0f < low;
+    return index - (low + (float)(size - 4)) > 1e-6f || index - (low + 3.0f) < -1e-6f;
 #else
     const double first = low + 1.0;
     return (index - first + 3.0 > (double)(size - 2)) | (index - 2.0 < first);
@@ -51,20 +52,39 @@ DEVICE Weights lagrange(REAL x)
     return {{b * c * d / REAL(-6), a * c * d / REAL(2), a * b * d / REAL(-2), a * b * c / REAL(6)}};
 }
 
+// The whole number below an index, and the distance from it.
+struct Cell {
+    INDEX floor;
+    REAL fraction;
+};
+
+#if PRECISION == SINGLE && TWO_FLOATS
+DEVICE bool leaves_axis(Pair index, float low, int size) { return leaves_axis(index.value, low, size); }
+DEVICE Cell cell_of(Pair index)
+{
+    const float floor = floor_(index.value);
+    return {floor, (index.value - floor) + index.rest};
+}
+#else
+DEVICE Cell cell_of(INDEX index)
+{
+    const INDEX floor = floor_(index);
+    return {floor, (REAL)(index - floor)};
+}
+#endif
+
 // F at fractional indices. Outside the grid the corner is clamped, and the value is meaningless.
-DEVICE REAL interpolated(const Params &p, const REAL *RESTRICT f_grid, INDEX h, INDEX k, INDEX l,
+DEVICE REAL interpolated(const Params &p, const REAL *RESTRICT f_grid, Cell h, Cell k, Cell l,
                          INDEX low_h, INDEX low_k, INDEX low_l)
 {
-    const INDEX floor_h = floor_(h), floor_k = floor_(k), floor_l = floor_(l);
-    const Weights along_h = lagrange((REAL)(h - floor_h)), along_k = lagrange((REAL)(k - floor_k)),
-                  along_l = lagrange((REAL)(l - floor_l));
+    const Weights along_h = lagrange(h.fraction), along_k = lagrange(k.fraction), along_l = lagrange(l.fraction);
     const GRID_INDEX row = p.grid_size[2], sheet = row * p.grid_size[1];
     const int last_h = p.grid_size[0] > 4 ? p.grid_size[0] - 4 : 0;
     const int last_k = p.grid_size[1] > 4 ? p.grid_size[1] - 4 : 0;
     const int last_l = p.grid_size[2] > 4 ? p.grid_size[2] - 4 : 0;
-    const REAL *corner = f_grid + clamped(floor_h - low_h - INDEX(1), last_h) * sheet
-                         + clamped(floor_k - low_k - INDEX(1), last_k) * row
-                         + clamped(floor_l - low_l - INDEX(1), last_l);
+    const REAL *corner = f_grid + clamped(h.floor - low_h - INDEX(1), last_h) * sheet
+                         + clamped(k.floor - low_k - INDEX(1), last_k) * row
+                         + clamped(l.floor - low_l - INDEX(1), last_l);
     // On a grid of fewer than four points no index interpolates; a step of 0 avoids reading beyond its end.
     const int step_h = p.grid_size[0] >= 4, step_k = p.grid_size[1] >= 4, step_l = p.grid_size[2] >= 4;
     REAL sum_h = REAL(0);

@@ -227,8 +227,8 @@ def draw_line(rng: random.Random) -> list[Group]:
     return groups
 
 
-def prepare(folder: Path, program: str) -> None:
-    """The input files that lines name."""
+def write_lists(folder: Path) -> None:
+    """Write the text files that lines name."""
     numbers = np.random.default_rng(7)
     for name, reach in (("wide", (12, 12, 12)), ("small", (3, 2, 4)), ("flat", (6, 0, 6))):
         rows = [f"{h} {k} {l} {numbers.uniform(0, 300):.2f}" for h in range(-reach[0], reach[0] + 1)
@@ -240,6 +240,11 @@ def prepare(folder: Path, program: str) -> None:
                                         "-8 0 -0.04 0.5 0.9e-10\n")
     (folder / "short.txt").write_text("-10 0.02 0.01\n-10 -0.03\n")
     (folder / "stol.txt").write_text("0 2.5\n0.1 3\n0.2 5\n0.4 3\n")
+
+
+def prepare(folder: Path, program: str) -> None:
+    """Write the input files that lines name."""
+    write_lists(folder)
     common = ("-cell 50 -default_F 50 -pixel 0.4 -detpixels_f 14 -detpixels_s 11 -distance 70 -lambda 1.3 -Xbeam 3 "
               "-Ybeam 2 -hkl flat.hkl -dump known.dump -floatfile c.float -nonoise -nopgm")
     for name, more in (("header", "-phi 4 -osc 2"), ("mask", "-xds")):

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol, get_args
 import numpy as np
 
 from cubragg import checks
+from cubragg.engine.accuracy import out_of_range
 from cubragg.engine.analytic.analytic_engine import AnalyticEngine
 from cubragg.engine.analytic.model_of_plan import require_analytic
 from cubragg.engine.culling import Culling
@@ -44,13 +45,15 @@ class Selection(NamedTuple):
     """An engine, and the backend and precision in use.
 
     ``fallback`` holds the reasons why ``auto`` could not use faster backends; empty if it used the first one, or if
-    only CuPy is not installed.
+    only CuPy is not installed. ``double_because`` holds the reason why double precision is used instead of the
+    requested one; empty if it is not.
     """
 
     engine: Engine
     backend: str
     precision: str
-    fallback: str
+    fallback: str = ""
+    double_because: str = ""
 
 
 def check_threads(threads: int | None) -> None:
@@ -119,7 +122,7 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
         or ``auto``: the first of these that can run.
     precision
         ``double``, ``mixed``, ``single``, or ``auto``: double on the CPU; on a GPU according to its throughput in
-        double precision.
+        double precision. A plan whose terms are out of the range of the others is rendered in double precision.
     device
         Number of the GPU.
     cull
@@ -175,21 +178,31 @@ def _cuda(plan: Plan, precision: str, device: int, cull: float | None) -> Select
 
         # The kernels of the method have no mixed precision, which is for devices with fast double precision.
         exact = "double" if precision == "auto" and selected == "mixed" else selected
-        return Selection(AnalyticCudaEngine(plan, exact, device), "cuda", exact, "")
-    return Selection(CudaEngine(plan, selected, device, cull=cull), "cuda", selected, "")
+        return Selection(AnalyticCudaEngine(plan, exact, device), "cuda", exact)
+    selected, reason = _suited(plan, selected)
+    return Selection(CudaEngine(plan, selected, device, cull=cull), "cuda", selected,
+                     double_because="" if precision == "auto" else reason)
 
 
 def _cpu(plan: Plan, precision: str, cull: float | None) -> Selection:
     from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
     from cubragg.engine.host.host_engine import HostEngine
 
-    selected = "double" if precision == "auto" else precision
-    engine = (AnalyticHostEngine(plan, selected) if plan.method == "analytic" else HostEngine(plan, selected, cull))
-    return Selection(engine, "cpu", selected, "")
+    if plan.method == "analytic":
+        selected = "double" if precision == "auto" else precision
+        return Selection(AnalyticHostEngine(plan, selected), "cpu", selected)
+    selected, reason = _suited(plan, "double" if precision == "auto" else precision)
+    return Selection(HostEngine(plan, selected, cull), "cpu", selected, double_because=reason)
+
+
+def _suited(plan: Plan, precision: str) -> tuple[str, str]:
+    """Return a precision that can represent a plan's terms, and the reason if it is not the given one."""
+    reason = "" if precision == "double" else out_of_range(plan)
+    return ("double", f"precision {precision}: got {reason}") if reason else (precision, "")
 
 
 def _numpy(plan: Plan, precision: str) -> Selection:
     if precision not in ("auto", "double"):
         raise ConfigError("precision", f"got {precision!r}; the numpy backend renders in double precision only")
     engine = AnalyticEngine(plan) if plan.method == "analytic" else NumpyEngine(plan)
-    return Selection(engine, "numpy", "double", "")
+    return Selection(engine, "numpy", "double")

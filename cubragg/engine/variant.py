@@ -24,6 +24,9 @@ class Variant:
     precision, shape, factors
         ``double``, ``mixed`` or ``single``; name of the crystal's shape, as in `kernels/shape_<name>.cuh`; lookup of
         structure factors: ``constant``, ``nearest`` or ``tricubic``.
+    two_floats
+        In mixed and single precision, whether offsets of Miller indices are sums of two floats; see
+        `cubragg.engine.accuracy`.
     wide_grid
         Whether the padded F2 grid has 2^31 points or more.
     tile
@@ -39,6 +42,7 @@ class Variant:
     shape: str
     factors: str
     wide_grid: bool = False
+    two_floats: bool = False
     tile: tuple[int, int] = TILE
     culled: bool = False
     physical: bool | None = None
@@ -59,6 +63,7 @@ class Variant:
         values = {
             "PRECISION": PRECISIONS.index(self.precision), "SHAPE": self.shape,
             "FACTORS": _FACTORS.index(self.factors), "WIDE_GRID": int(self.wide_grid),
+            "TWO_FLOATS": int(self.two_floats),
             "TILE_FAST": self.tile[0], "TILE_SLOW": self.tile[1], "CULLED": int(self.culled),
             "PARAMS_SIZE": PARAMS.itemsize,
         }

@@ -58,6 +58,8 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
     warnings = list(plan.warnings)
     if selected.fallback:
         warnings.append(f"{selected.fallback}; the backend {selected.backend} is used instead")
+    if selected.double_because:
+        warnings.append(f"{selected.double_because}; double precision is used instead")
     if engine.interpolation_stopped_at is not None:
         fast, slow = engine.interpolation_stopped_at
         others = "" if len(plan.detector_panels) == 1 else ", and on each panel from its first such pixel on"

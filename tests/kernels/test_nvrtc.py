@@ -130,16 +130,22 @@ def every_variant() -> list[Variant]:
             if ("physical" if semantics[0] else "nanobragg") in SHAPES[shape].semantics for precision in PRECISIONS]
     made += [dataclasses.replace(variant, culled=True, tile=TILES["cuda"][0]) for variant in made
              if not variant.running]
+    made += [dataclasses.replace(variant, two_floats=True) for variant in made if variant.precision == "single"
+             or (variant.precision == "mixed" and SHAPES[variant.shape].fringes)]
     # A plan with a grid of 2^31 points would need 16 GB.
     return made + [dataclasses.replace(variant, wide_grid=True) for variant in made
                    if variant.shape == "square" and variant.factors != "constant" and not variant.running
-                   and not variant.culled]
+                   and not variant.culled and not variant.two_floats]
+
+
+#: What the quick tests compile of the variants with two floats.
+_TWO_FLOATS = Variant("single", "square", "nearest", two_floats=True, physical=True, running=False)
 
 
 def chosen(variant: Variant) -> bool:
     """Also compiled for the other generations: all precisions and factors of the common case, and each shape once."""
-    if variant.wide_grid or variant.running or variant.culled:
-        return False
+    if variant.wide_grid or variant.running or variant.culled or variant.two_floats:
+        return variant == _TWO_FLOATS
     if variant.shape == "square":
         return not variant.physical
     return variant.physical == ("physical" in SHAPES[variant.shape].semantics) and variant.factors == "tricubic"
@@ -148,6 +154,7 @@ def chosen(variant: Variant) -> bool:
 def label(variant: Variant) -> str:
     words = [variant.precision, variant.shape, variant.factors, "physical" if variant.physical else "nanobragg"]
     words += ["running"] * bool(variant.running) + ["wide"] * variant.wide_grid
+    words += ["two floats"] * variant.two_floats
     return " ".join(words + ["culled {}x{}".format(*variant.tile)] * variant.culled)
 
 

@@ -86,7 +86,8 @@ ENTRY(factors)(const Params p, const int n, const double *hkl, const REAL *f2_gr
         const INDEX low_h = (INDEX)p.grid_origin[0], low_k = (INDEX)p.grid_origin[1], low_l = (INDEX)p.grid_origin[2];
         out[i] = (double)entry(p, f2_grid, ceil_(h - INDEX(0.5)) - low_h, ceil_(k - INDEX(0.5)) - low_k,
                                ceil_(l - INDEX(0.5)) - low_l);
-        out[n + i] = (double)interpolated(p, f2_grid, h, k, l, low_h, low_k, low_l);
+        out[n + i] = (double)interpolated(p, f2_grid, cell_of(h), cell_of(k), cell_of(l), low_h, low_k,
+                                       low_l);
         out[2 * n + i] = leaves_axis(h, low_h, p.grid_size[0]) || leaves_axis(k, low_k, p.grid_size[1])
                          || leaves_axis(l, low_l, p.grid_size[2]);
     }

@@ -79,6 +79,8 @@ class CrystalShape(ABC):
     separable
         The amplitude is a product over the axes, 1 along an axis of one cell. In single precision the kernels leave
         Na Nb Nc out of the amplitude of every other shape.
+    fringes
+        The amplitude oscillates between two nodes, N times along an axis.
     compact
         In floating point the amplitude is 0 beyond a radius.
     term_ns
@@ -91,6 +93,7 @@ class CrystalShape(ABC):
     words: ClassVar[str]
     peak: ClassVar[float] = 1.0
     separable: ClassVar[bool] = False
+    fringes: ClassVar[bool] = False
     compact: ClassVar[bool] = False
     term_ns: ClassVar[Mapping[str, float]]
 

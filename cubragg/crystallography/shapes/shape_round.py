@@ -19,6 +19,7 @@ class Round(RadialShape):
     """The ellipsoid."""
 
     name = setting = "round"
+    fringes = True
     words = "ellipsoid"
     peak = PEAK
     unit_integral = 1.0

@@ -36,6 +36,7 @@ class Square(CrystalShape):
     """The parallelepiped."""
 
     name = setting = "square"
+    fringes = True
     words = "parallelepiped"
     separable = True
     term_ns: ClassVar = {"double": 3.2, "mixed": 1.9, "single": 1.5}

@@ -23,6 +23,7 @@ import numpy as np
 from cubragg.device.cuda_device import checked_device, current_device, kernel_module, one_line
 from cubragg.device.stream_buffers import RowBand, StreamBuffers, rows_of
 from cubragg.engine import kernel_params
+from cubragg.engine.accuracy import needs_two_floats
 from cubragg.engine.cull_cost_model import select_culling
 from cubragg.engine.culling import Culling, cull_axes_of, f2_bounds_of, struct_values
 from cubragg.engine.order_dependent import first_index, pixel_photons, stops_interpolation
@@ -179,7 +180,8 @@ class CudaEngine:
         self._plan, self._precision, self._device = plan, precision, device
         f2_bounds = functools.cache(partial(f2_bounds_of, plan))
         self.culling = culling or select_culling(plan, "cuda", precision, cull, f2_bounds)
-        self._variant = replace(cuda_variant(plan, precision), tile=self.culling.tile, culled=self.culling.culled)
+        self._variant = replace(cuda_variant(plan, precision), tile=self.culling.tile, culled=self.culling.culled,
+                                two_floats=needs_two_floats(plan, precision, self.culling.tile))
         self._pace, self._search_pace = _Pace(), _Pace()
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.kernel_seconds = 0.0
@@ -455,7 +457,7 @@ class CudaEngine:
             return None
         if first is not None and stops_interpolation(plan, panel, first):
             return first
-        variant = replace(self._variant, precision="double", culled=False)
+        variant = replace(self._variant, precision="double", culled=False, two_floats=False)
         kernel = kernel_module(variant.shape, variant.defines(), self._device).get_function("find_outside")
         params = kernel_params.params_of(plan, panel, "double")
         params["skipped_index"] = -1 if first is None else first

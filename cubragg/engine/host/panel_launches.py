@@ -13,6 +13,7 @@ import numpy as np
 
 from cubragg.device.host_build import HostKernel
 from cubragg.engine import kernel_params
+from cubragg.engine.accuracy import needs_two_floats
 from cubragg.engine.cull_cost_model import select_culling
 from cubragg.engine.culling import Culling, cull_axes_of, f2_bounds_of, struct_values
 from cubragg.engine.host.launch import host_kernel
@@ -66,7 +67,8 @@ class PanelLaunches:
         """Replace the plan by one that differs only in the crystal's orientation; the F2 grid is reused."""
         self._plan, precision = plan, self._variant.precision
         self.culling = self._given or select_culling(plan, "cpu", precision, self._cull, self._f2_bounds)
-        self._variant = replace(self._variant, tile=self.culling.tile, culled=self.culling.culled)
+        self._variant = replace(self._variant, tile=self.culling.tile, culled=self.culling.culled,
+                                two_floats=needs_two_floats(plan, precision, self.culling.tile))
         self.kernel = host_kernel(self._variant, self._entry, text=self._text)
         self._cell_axes = kernel_params.cell_axes_of(plan)
         self._cull_arrays = np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
