@@ -19,9 +19,10 @@ from cubragg.plan.plan import Plan
 
 #: Largest shift of fringes [rad] without two floats: that of 200 cells, in single precision on small tiles.
 _MOST_SHIFT = {"mixed": 1.88e-5, "single": 3.5e-5}
-#: Share of the largest pixel that other roundings change, and share per radian of shift; measured with
-#: scripts/fuzz_precision.py.
-_OTHER_ERROR, _PER_RADIAN = 1e-5, {"mixed": 2.0, "single": 3.0}
+#: Share of the maximum that other roundings change, and share per radian of shift: several axes shift.
+_OTHER_ERROR, _PER_RADIAN = 1e-5, {"mixed": 3.0, "single": 6.0}
+#: Relative error of a factor that multiplies the running sum after each term, and most such terms of a pixel.
+_PER_FACTOR, _MOST_FACTORS = {"mixed": 4e-8, "single": 2e-7}, 25
 #: Half a unit in the last place of a number in [1/2, 1).
 _ROUNDING = 2.0**-25
 #: Largest N whose phases the kernels represent in floats.
@@ -31,16 +32,16 @@ _LEAST_F2, _MOST_F = 1e-30, 1e18
 
 
 def error_bound(plan: Plan, precision: str, tile: tuple[int, int]) -> float:
-    """Return a bound on the error of an image, as a fraction of its largest pixel.
+    """Return a bound on the error of an image, as a fraction of its maximum.
 
-    It holds for images whose largest pixel has at least 1e-12 of the theoretical peak, the largest F^2 times
-    (Na Nb Nc)^2, except for samples on an edge: on the border of a flat spot, at ``dmin``, halfway between two
-    reflections, or at the end of the listed indices within 1e-6 of an index.
+    The maximum is that of the image, or if larger the one with all fringes at their crests, or that of a term of 1e-12
+    of the theoretical peak, the largest F^2 times (Na Nb Nc)^2. The bound does not hold for samples on an edge: on the
+    border of a flat spot, at ``dmin``, halfway between two reflections, or within 1e-6 of the last listed index.
     """
     if precision == "double":
         return 1e-7
     shift = 0.0 if needs_two_floats(plan, precision, tile) else fringe_shift(plan, precision, tile)
-    return _OTHER_ERROR + _PER_RADIAN[precision] * shift
+    return _OTHER_ERROR + _PER_RADIAN[precision] * shift + _PER_FACTOR[precision] * _running_factors(plan)
 
 
 def needs_two_floats(plan: Plan, precision: str, tile: tuple[int, int]) -> bool:
@@ -80,12 +81,25 @@ def _nearest(panel: PanelPlan) -> float:
     return float(np.linalg.norm(point))
 
 
-def out_of_range(plan: Plan) -> str:
-    """Return the reason why mixed and single precision cannot represent a plan's terms; empty if they can."""
+def _running_factors(plan: Plan) -> int:
+    """Return how many factors multiply the running sum of a pixel."""
+    rules, layers = plan.rules, max((panel.layers.count for panel in plan.panels), default=0)
+    terms = plan.orientations * len(plan.sources.wavelength_m) * plan.oversample**2 * layers
+    return terms * (rules.running_thick + rules.running_polar + rules.running_omega)
+
+
+def double_only(plan: Plan) -> str:
+    """Return the reason why a plan is rendered in double precision only; empty if others keep `error_bound`."""
     shape, largest, cells = SHAPES[plan.crystal_shape], largest_factor(plan), math.prod(plan.cells)
     if shape.fringes and max(plan.cells) > _MOST_CELLS:
         return (f"{max(plan.cells):.4g} cells along an axis; fringes of more than {_MOST_CELLS:.0e} cells need double "
                 "precision")
+    if _running_factors(plan) > _MOST_FACTORS:
+        return (f"{_running_factors(plan)} factors of -oversample_thick, _polar and _omega that multiply the sum of a "
+                "pixel, whose rounding errors add up")
+    if plan.curved and any(panel.layers.thickness_m > 0.0 for panel in plan.panels):
+        return ("a curved detector with an absorbing sensor; rays that leave it at its back are absorbed by factors "
+                "beyond the range of single precision")
     scale = cells if shape.separable else 1.0
     small = 0.0 < (largest / scale) ** 2 < _LEAST_F2
     if small or not largest < _MOST_F or (shape.separable and cells > _MOST_F):

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol, get_args
 import numpy as np
 
 from cubragg import checks
-from cubragg.engine.accuracy import out_of_range
+from cubragg.engine.accuracy import double_only
 from cubragg.engine.analytic.analytic_engine import AnalyticEngine
 from cubragg.engine.analytic.model_of_plan import require_analytic
 from cubragg.engine.culling import Culling
@@ -197,7 +197,7 @@ def _cpu(plan: Plan, precision: str, cull: float | None) -> Selection:
 
 def _suited(plan: Plan, precision: str) -> tuple[str, str]:
     """Return a precision that can represent a plan's terms, and the reason if it is not the given one."""
-    reason = "" if precision == "double" else out_of_range(plan)
+    reason = "" if precision == "double" else double_only(plan)
     return ("double", f"precision {precision}: got {reason}") if reason else (precision, "")
 
 

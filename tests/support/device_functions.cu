@@ -7,10 +7,11 @@
 #include "polarization.cuh"
 #include "lattice.cuh"
 #include "shape.cuh"
-#include "structure_factor.cuh"
+#include "sample.cuh"
 #include "culling.cuh"
 #include "host_launch.hpp"
 
+#define PAIRED (PRECISION == SINGLE && TWO_FLOATS)
 #define FOR_ELEMENTS \
     for (int t = 0, i = (int)blockIdx.x * BLOCK; t < BLOCK && i < n; ++t, ++i)
 
@@ -28,18 +29,26 @@ ENTRY(mathematics)(const int n, const double *x, double *out)
 }
 HOST_ENTRY(mathematics)
 
+#if TWO_FLOATS
+DEVICE Pair offset_of(double x) { return pair_of(x); }
+#else
+DEVICE REAL offset_of(double x) { return (REAL)x; }
+#endif
+
 // Fractions of h, k, l -> amplitude, nonzero.
 ENTRY(amplitudes)(const Params p, const int n, const double *fractions, double *out)
 {
     FOR_ELEMENTS
     {
-        const Amplitude a = lattice_amplitude(p, (REAL)fractions[i], (REAL)fractions[n + i],
-                                              (REAL)fractions[2 * n + i]);
+        const Amplitude a = amplitude_at(p, offset_of(fractions[i]), offset_of(fractions[n + i]),
+                                         offset_of(fractions[2 * n + i]));
         out[i] = (double)a.value;
         out[n + i] = a.nonzero ? 1.0 : 0.0;
     }
 }
 HOST_ENTRY(amplitudes)
+
+#if !PAIRED
 
 // fast, slow, layer, sub_fast, sub_slow -> path, x, y, z of the direction, solid angle, capture, polarization.
 ENTRY(geometry)(const Params p, const int n, const double *pixels, const double *source, double *out)
@@ -66,6 +75,8 @@ ENTRY(geometry)(const Params p, const int n, const double *pixels, const double 
 }
 HOST_ENTRY(geometry)
 
+#endif
+
 // first_fast, first_slow of a tile -> whether each orientation contributes to it.
 ENTRY(contributions)(const Params p, const int n, const double *tile, const double *source, const REAL *f2_grid,
                      const float *f2_bounds, const float *cull_axes, double *out)
@@ -75,7 +86,25 @@ ENTRY(contributions)(const Params p, const int n, const double *tile, const doub
 }
 HOST_ENTRY(contributions)
 
-#if FACTORS == TRICUBIC
+#if FACTORS == TRICUBIC && PAIRED
+
+// Index as the sum of two floats -> nearest whole number, offset, whole number below, distance from that.
+ENTRY(nodes)(const int n, const double *index, double *out)
+{
+    FOR_ELEMENTS
+    {
+        const Pair pair = pair_of(index[i]);
+        const NearestNode node = nearest_node(pair);
+        const Cell cell = cell_of(pair);
+        out[i] = (double)node.whole;
+        out[n + i] = (double)node.offset.value + (double)node.offset.rest;
+        out[2 * n + i] = (double)cell.floor;
+        out[3 * n + i] = (double)cell.fraction;
+    }
+}
+HOST_ENTRY(nodes)
+
+#elif FACTORS == TRICUBIC
 
 // h, k, l -> entry at the nearest whole indices, interpolated value, whether the neighbourhood leaves the grid.
 ENTRY(factors)(const Params p, const int n, const double *hkl, const REAL *f2_grid, double *out)
