@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -44,6 +45,13 @@ def _sigma(model: SpotModel, channel: Channel, g: np.ndarray, phi: np.ndarray) -
     G = nodes_at(model, g, phi)
     k = channel.k0 + G
     return np.sqrt(along(k / np.linalg.norm(k, axis=1)[:, None], intrinsic(model, channel, G, phi)[0]))
+
+
+@functools.cache
+def _nodes() -> list[tuple[float, float]]:
+    """Return places from -1 to 1 and weights of the Gauss-Legendre rule."""
+    places, weights = np.polynomial.legendre.leggauss(_NODES)
+    return list(zip(places.tolist(), weights.tolist(), strict=True))
 
 
 class _Swing(NamedTuple):
@@ -96,11 +104,10 @@ def _passage(model: SpotModel, channel: Channel, g: np.ndarray, swing: _Swing, p
 def _integral(model: SpotModel, channel: Channel, g: np.ndarray, swing: _Swing, low: np.ndarray, high: np.ndarray
               ) -> np.ndarray:
     """Return the integral of the density of the excitation error over angles [n]; its width is interpolated."""
-    x, weights = np.polynomial.legendre.leggauss(_NODES)
     middle, half = 0.5 * (low + high), 0.5 * (high - low)
     before, at, after = (_sigma(model, channel, g, middle + place * half) for place in (-1.0, 0.0, 1.0))
     total = np.zeros(len(g))
-    for place, weight in zip(x.tolist(), weights.tolist(), strict=True):
+    for place, weight in _nodes():
         s = swing.excitation(middle + place * half)
         sigma = (0.5 * place * (place - 1.0) * before + (1.0 - place * place) * at
                  + 0.5 * place * (place + 1.0) * after)

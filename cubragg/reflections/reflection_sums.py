@@ -240,11 +240,16 @@ def index_reach(plan: Plan, panel: PanelPlan) -> np.ndarray:
 def edge_pixels(panel: PanelPlan) -> np.ndarray:
     """Return bool [pixels of the panel], True for rendered pixels on the edge or next to one that is not rendered."""
     fast_min, fast_max, slow_min, slow_max = panel.roi
+    region = np.s_[slow_min:slow_max + 1, fast_min:fast_max + 1]
+    if panel.mask is None:
+        edge = np.zeros(panel.shape, dtype=bool)
+        edge[region] = True
+        edge[slow_min + 1:slow_max, fast_min + 1:fast_max] = False
+        return edge.reshape(-1)
     live = np.zeros((panel.shape[0] + 2, panel.shape[1] + 2), dtype=bool)
     inner = live[1:-1, 1:-1]
-    region = np.s_[slow_min:slow_max + 1, fast_min:fast_max + 1]
-    inner[region] = True if panel.mask is None else panel.mask[region]
-    surrounded = live[1:-1, 1:-1].copy()
+    inner[region] = panel.mask[region]
+    surrounded = inner.copy()
     for i in range(3):
         for j in range(3):
             surrounded &= live[i:i + panel.shape[0], j:j + panel.shape[1]]

@@ -53,7 +53,7 @@ def cells_of(start: float, width: float) -> list[tuple[float, float]]:
 def segments_of(model: SpotModel, channel: Channel, longest: float) -> Segments:
     """Return the segments of reflections with |G| <= ``longest`` [1/A] that pass within `REACH_SIGMAS` of the sphere.
 
-    The order is that of the range, then of the indices. The node 0 0 0 is left out.
+    The node 0 0 0 is left out.
     """
     found = [_cell_segments(model, channel, longest, cell) for cell in cells_of(model.start, model.width)]
     return Segments(*(np.concatenate(part) for part in zip(*found, strict=True)))
@@ -110,7 +110,8 @@ def nodes_near_sphere(stars: np.ndarray, k0: np.ndarray, longest: float, reach: 
     (outer_low, outer_high), (inner_low, inner_high) = shell
     misses = np.isnan(inner_low)
     below = np.fmax(outer_low, ball[0]), np.fmin(np.where(misses, outer_high, inner_low), ball[1])
-    above = np.fmax(np.where(misses, np.nan, inner_high), ball[0]), np.fmin(outer_high, ball[1])
+    # A node on the inner ball belongs to the first interval.
+    above = np.fmax(np.fmax(inner_high, np.floor(inner_low) + 1.0), ball[0]), np.fmin(outer_high, ball[1])
     known = ~np.isnan(outer_low) & ~np.isnan(ball[0])
     found = []
     for (low, high), valid in ((below, known), (above, known & ~misses)):
@@ -121,7 +122,7 @@ def nodes_near_sphere(stars: np.ndarray, k0: np.ndarray, longest: float, reach: 
         hkl[:, others[0]], hkl[:, others[1]] = np.repeat(first[valid], count), np.repeat(second[valid], count)
         hkl[:, row] = np.repeat(low, count).astype(np.int64) + np.arange(len(hkl)) - start
         found.append(hkl)
-    nodes = np.unique(np.concatenate(found), axis=0)
+    nodes = np.concatenate(found)
     return nodes[nodes.any(axis=1)]
 
 

@@ -1,0 +1,93 @@
+"""Time the method analytic against the sampled one: ``python scripts/analytic_bench.py [--sampled] [WORKLOAD ...]``.
+
+Workloads are those of scripts/bench.py in physical semantics: W3-whole (20 domains x 5 steps x 4 sub-pixels), R16-whole
+(50 x 10 x 4). One thread, double precision; CPU time, which other programs do not enter, the least of 7 runs. With
+``--sampled`` the sampled method is timed too, once, with culling as by default; that takes minutes. Whole calls include
+the plan.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads wait busily
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from benchmarks.workloads import workloads, write_reflections
+
+from cubragg.cli.build import build
+from cubragg.cli.parser import parse
+from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
+from cubragg.engine.select import select_backend
+from cubragg.experiment.experiment import Experiment
+from cubragg.plan.plan import make_plan
+from cubragg.run.render import simulate
+
+RUNS = 7
+T = TypeVar("T")
+
+
+def least(call: Callable[[], T], runs: int = RUNS) -> tuple[float, T]:
+    """Shortest time [s] of some runs, and the result of the last one."""
+    times = []
+    for _ in range(runs):
+        start = time.process_time()
+        result = call()
+        times.append(time.process_time() - start)
+    return min(times), result
+
+
+def time_workload(name: str, experiment: Experiment, sampled: bool) -> str:
+    """A row of the table."""
+    simulate(experiment, method="analytic", backend="cpu", threads=1)  # compiles
+    whole, image = least(lambda: simulate(experiment, method="analytic", backend="cpu", threads=1))
+    plan = make_plan(experiment, "analytic")
+
+    def spots() -> AnalyticHostEngine:
+        engine = AnalyticHostEngine(plan)
+        _ = engine.spots
+        return engine
+
+    set_up, engine = least(spots)
+    render, _ = least(lambda: engine.render(1))
+    truth, table = least(lambda: image.reflections(0.0))
+    samples = sum(int(panel.samples.sum()) for panel in engine.spots)
+    empty, _ = least(lambda: np.zeros(plan.shape, dtype=np.float32) + 1.0)
+    row = [name, f"{len(table)}", f"{sum(int(panel.pixels.sum()) for panel in engine.spots)}", f"{samples}",
+           f"{1e3 * set_up:.1f}", f"{1e3 * render:.1f}", f"{1e9 * render / samples:.1f}", f"{1e3 * whole:.0f}",
+           f"{1e3 * truth:.0f}", f"{1e3 * empty:.1f}"]
+    if sampled:
+        all_of_it, _ = least(lambda: simulate(experiment, backend="cpu", threads=1), 1)
+        sampling = select_backend(make_plan(experiment), "cpu").engine
+        seconds, _ = least(lambda: sampling.render(1), 1)
+        row += [f"{seconds:.2f}", f"{seconds / render:.0f}", f"{all_of_it / whole:.0f}"]
+    return f"| {' | '.join(row)} |"
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table."""
+    names = [name for name in arguments if not name.startswith("-")] or ["W3-whole"]
+    header = ["workload", "reflections", "pixels", "samples", "spots ms", "render ms", "ns/sample", "whole ms",
+              "truth ms", "a pass ms"]
+    if "--sampled" in arguments:
+        header += ["sampled render s", "render ratio", "whole ratio"]
+    print(f"| {' | '.join(header)} |\n|{' --- |' * len(header)}")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        write_reflections(Path("random.hkl"))
+        for name in names:
+            job = build(parse(f"{workloads()[name].flags} --semantics physical".split()))
+            print(time_workload(name, job.experiment, "--sampled" in arguments), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
