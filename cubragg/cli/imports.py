@@ -149,7 +149,8 @@ class Imported:
     def _surprises(self, replay: Replay) -> Iterator[str]:
         yield from self._polarization(replay)
         osc, steps = replay.get("goniometer.osc_deg"), replay.get("goniometer.phi_steps", 2)
-        known = isinstance(osc, float) and isinstance(steps, int) and "goniometer.phi_step_deg" not in replay.flagged
+        known = (isinstance(osc, float) and isinstance(steps, int) and replay.get("run.semantics") != "physical"
+                 and "goniometer.phi_step_deg" not in replay.flagged)
         if self.models.scan and known and osc > 0.0 and 0 < steps < _FEW_STEPS:
             yield (f"phi steps are at the start of their intervals: with {steps} the image is {osc / steps / 2:g} deg "
                    "before the middle of the scan, more -phisteps reduce this")

@@ -42,7 +42,7 @@ def summary(image: SimulatedImage, figures: Sequence[ImageFigures], written: str
 
 
 def rendering(image: SimulatedImage) -> str:
-    """Return precision, tile and culling of a run, with the reason."""
+    """Return precision, tile, culling and chosen samples of a run, with the reasons."""
     culling = image.culling
     terms = "all are evaluated"
     if culling.culled:
@@ -51,7 +51,7 @@ def rendering(image: SimulatedImage) -> str:
         terms = f"those that are {below} on a tile are left out{kept}"
     rows = [("backend", f"{image.backend} in {image.precision} precision"),
             ("tile", "none" if image.backend == "numpy" else "{} x {} pixels".format(*culling.tile)),
-            ("terms", f"{terms}: {culling.why}")]
+            ("terms", f"{terms}: {culling.why}"), *(("samples", note) for note in image.plan.notes)]
     ignored = settings_without_effect(image.experiment) if image.plan.method == "analytic" else []
     if ignored:
         rows.append(("no effect", f"{', '.join(ignored)}: the method analytic does not sample"))
@@ -167,10 +167,18 @@ def _crystal(experiment: Experiment, plan: Plan) -> list[Row]:
         *rows,
         ("size", f"{' x '.join(f'{count:.0f}' for count in plan.cells)} cells = "
                  f"{' x '.join(f'{edge:g}' for edge in size)} um, {SHAPES[plan.crystal_shape].words}"),
-        ("mosaic", f"{_plural(len(plan.mosaic.rotations), 'domain')} over "
-                   f"{_numbers(units.deg_from_rad(plan.mosaic.spread_rad))} deg"),
+        ("mosaic", _mosaic(plan)),
         ("structure factors", f"{known}, elsewhere {factors.default_F:g}; {method}"),
     ]
+
+
+def _mosaic(plan: Plan) -> str:
+    spreads = plan.spreads
+    over = f" over {_numbers(units.deg_from_rad(plan.mosaic.spread_rad))} deg"
+    if plan.rules.per_sample and not spreads.cap:
+        sigmas = dict.fromkeys(f"{units.deg_from_rad(sigma):g}" for sigma in spreads.mosaicity)
+        over = f", sigma {' '.join(sigmas)} deg" + (f", strain {spreads.strain:g}" if spreads.strain else "")
+    return f"{_plural(plan.domain_count, 'domain')}{over}"
 
 
 def _beam(experiment: Experiment, plan: Plan) -> list[Row]:
@@ -189,13 +197,13 @@ def _series(plan: Plan, images: int) -> list[Row]:
     """Return a row with the spindle angles of a series; that of ``phi`` is of its first image."""
     if images == 1:
         return []
-    start, width = units.deg_from_rad(plan.phi_angles[0]), units.deg_from_rad(plan.phi.width)
+    start, width = units.deg_from_rad(plan.phi_start), units.deg_from_rad(plan.phi.width)
     return [("series", f"{images} images from {_numbers(start)} to {_numbers(start + images * width)} deg")]
 
 
 def _sampling(experiment: Experiment, plan: Plan) -> list[Row]:
     sampling = experiment.sampling
-    start, end = (units.deg_from_rad(angle) for angle in (plan.phi_angles[0], plan.phi_angles[0] + plan.phi.width))
+    start, end = (units.deg_from_rad(angle) for angle in (plan.phi_start, plan.phi_start + plan.phi.width))
     running = [name for name in ("thick", "polar", "omega") if getattr(sampling, f"oversample_{name}")]
     chosen = "" if sampling.oversample else ", automatic"
     rows = [("phi", f"{_plural(plan.phi.count, 'step')} from {_numbers(start)} to {_numbers(end)} deg"),

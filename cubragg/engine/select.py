@@ -14,6 +14,7 @@ from cubragg.engine.analytic.analytic_engine import AnalyticEngine
 from cubragg.engine.analytic.model_of_plan import require_analytic
 from cubragg.engine.culling import Culling
 from cubragg.engine.panel_loop import Progress
+from cubragg.engine.part_sum import first_part
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
@@ -38,7 +39,7 @@ class Engine(Protocol):
         """Render the image, float32 [slow, fast], in photons."""
 
     def set_plan(self, plan: Plan) -> None:
-        """Replace the plan by one that differs only in the crystal's orientation."""
+        """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
 
 
 class Selection(NamedTuple):
@@ -79,36 +80,16 @@ def check_method(method: str) -> None:
         raise ConfigError("method", f"got {method!r}; accepted are {', '.join(METHODS)}")
 
 
-def require_sampled(plan: Plan) -> None:
-    """Check that the sampled method can render a plan.
-
-    Raises
-    ------
-    ConfigError
-        For a distribution or a crystal that it does not sample.
-    """
-    spreads, centre = plan.spreads, plan.illumination
-    unsampled = {
-        "crystal.mosaicity_deg": any(spreads.mosaicity), "crystal.strain": spreads.strain > 0.0,
-        "beam.divergence_mrad": any(spreads.divergence),
-        "beam.spectrum": len(spreads.channels) > 1, "beam.bandwidth": spreads.channels[0].bandwidth > 0.0,
-        "crystal.offset_mm": any(centre.position), "crystal.size_mm": bool(centre.covariance.any()),
-    }
-    for where, given in unsampled.items():
-        if given:
-            raise ConfigError(where, "got a value > 0, which the method sampled does not render; give "
-                              "--method analytic, or leave it out")
-
-
 def require_method(plan: Plan) -> None:
-    """Check that the method of a plan can render it.
+    """Check that the method of a plan can render it: the method sampled renders every plan.
 
     Raises
     ------
     ConfigError
-        As `require_sampled` or `require_analytic`.
+        As `require_analytic`.
     """
-    (require_analytic if plan.method == "analytic" else require_sampled)(plan)
+    if plan.method == "analytic":
+        require_analytic(plan)
 
 
 def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", device: int = 0,
@@ -138,6 +119,7 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
         range.
     """
     require_method(plan)
+    plan = first_part(plan)
     if cull is not None:
         checks.number("cull", "the tolerance", cull, at_least=0.0, below=1.0)
     if backend != "auto" and backend not in BACKENDS:

@@ -96,7 +96,9 @@ class Crystal:
         ``square`` (parallelepiped), ``round``, ``gauss``, ``tophat``, in physical semantics also ``gauss_star``; and
         the factor on the spot radius squared. `specs/core-physics.md` has the formulas.
     mosaic_spread_deg, mosaic_domains, mosaic_seed
-        Largest misorientation of a domain [deg], number of domains, and the seed of their orientations.
+        Largest misorientation of a domain [deg], number of domains, and the seed of their orientations. Without a
+        number there are 10, in physical semantics as many as spots need. With a size, divergence or bandwidth, domains
+        also differ in place and ray, and there are more.
     mosaicity_deg
         Standard deviation [deg] of the rotation of the blocks about each of the three axes, one number or three: a
         Gaussian distribution, in place of ``mosaic_spread_deg``.

@@ -21,7 +21,8 @@ class Goniometer:
         Start angle [deg].
     osc_deg, phi_step_deg, phi_steps
         Rotation range [deg], step [deg] and number of steps; ``None`` is filled in by `fill_range.fill_phi`.
-        Step i is at phi + i * step: the start of its interval, not its middle.
+        In nanobragg semantics step i is at phi + i * step, the start of its interval; in physical semantics it is in
+        the middle, and a range without step and number gets as many as spots need.
     axis
         Rotation axis for the CUSTOM convention and for placed panels; the other conventions define their own.
     """

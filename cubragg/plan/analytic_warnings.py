@@ -6,13 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from cubragg import units
+from cubragg.plan.spreads import CAP_SIGMA
 
 if TYPE_CHECKING:
     from cubragg.experiment.experiment import Experiment
     from cubragg.plan.plan import Plan
 
-#: Standard deviation about each axis of a domain of nanoBragg's cap, relative to the half-width of the cap.
-CAP_SIGMA = 0.4964
 #: Standard deviation of a flat range relative to its width, and of an ellipse relative to its width along an axis.
 RANGE_SIGMA, ELLIPSE_SIGMA = 1.0 / math.sqrt(12.0), 0.25
 #: Shapes whose squared amplitude has fringes.

@@ -17,11 +17,14 @@ from cubragg.experiment.beam import Beam
 from cubragg.experiment.conventions import DetectorFrame
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.one_or_several import several
+from cubragg.plan.quasi_random import uniform_points
 
 #: Rays along each direction across the beam; volumes are right to 2e-4, the worst being a cylinder along the beam.
 _RAYS = 400
 #: Standard deviations at which a Gaussian beam ends, exp(-12.5) = 4e-6 of its centre.
 _GAUSSIAN_END = 5.0
+#: Largest number of points that are drawn for each one that is kept.
+_MOST_CANDIDATES = 256
 #: Full width at half maximum of a Gaussian over its standard deviation.
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
@@ -167,6 +170,32 @@ def _inside(body: Body, section: tuple[float, float], across: np.ndarray) -> boo
                for direction, edge in zip(across, section, strict=True))
 
 
+class _Window(NamedTuple):
+    """Rectangle across the beam that holds the illuminated part: lower edges and sizes, float64 [2] [m].
+
+    ``covered``: the whole crystal is in it.
+    """
+
+    low: np.ndarray
+    size: np.ndarray
+    covered: bool
+
+
+def _window(body: Body, beam: Beam, section: tuple[float, float] | None, across: np.ndarray) -> _Window | None:
+    """Return the rectangle, or ``None`` where the crystal is outside the beam."""
+    low, high, covered = [], [], True
+    for axis, direction in enumerate(across):
+        centre, extent = float(direction @ body.centre), body.extent(direction)
+        reach = math.inf
+        if section is not None:
+            reach = section[axis] * (0.5 if beam.profile == "flat" else _GAUSSIAN_END / FWHM_PER_SIGMA)
+        low.append(max(centre - extent, -reach))
+        high.append(min(centre + extent, reach))
+        covered &= low[-1] == centre - extent and high[-1] == centre + extent
+    size = np.array(high) - np.array(low)
+    return _Window(np.array(low), size, covered) if np.all(size > 0.0) else None
+
+
 def _overlap(body: Body, beam: Beam, section: tuple[float, float], across: np.ndarray, along: np.ndarray
              ) -> tuple[float, np.ndarray, np.ndarray]:
     """Return volume [m^3], mean [m] and covariance [m^2] of the illuminated position; volume 0 outside the beam.
@@ -174,21 +203,16 @@ def _overlap(body: Body, beam: Beam, section: tuple[float, float], across: np.nd
     By the midpoint rule over rays along the beam, exact along each of them; where the rays cover the crystal, its
     volume times the mean of the profile, so that errors at its edges cancel.
     """
-    grids, area, covered = [], 1.0, True
-    for direction, edge in zip(across, section, strict=True):
-        centre, extent = float(direction @ body.centre), body.extent(direction)
-        reach = edge / 2.0 if beam.profile == "flat" else edge / FWHM_PER_SIGMA * _GAUSSIAN_END
-        low, high = max(centre - extent, -reach), min(centre + extent, reach)
-        if not low < high:
-            return 0.0, body.centre, np.zeros((3, 3))
-        area *= (high - low) / _RAYS
-        covered &= low == centre - extent and high == centre + extent
-        grids.append(low + (np.arange(_RAYS) + 0.5) * (high - low) / _RAYS)
-    points2 = np.stack([axis.reshape(-1) for axis in np.meshgrid(*grids, indexing="ij")])
-    points = points2.T @ across
+    window = _window(body, beam, section, across)
+    if window is None:
+        return 0.0, body.centre, np.zeros((3, 3))
+    middles = (np.arange(_RAYS) + 0.5) / _RAYS
+    fractions = np.stack([axis.reshape(-1) for axis in np.meshgrid(middles, middles, indexing="ij")])
+    at = window.low[:, None] + fractions * window.size[:, None]
+    points = at.T @ across
     start, end = body.chords(points, along)
     chord = end - start
-    weight = chord * profile(beam, section, points2)
+    weight = chord * profile(beam, section, at)
     total = float(weight.sum())
     if not total > 0.0:
         return 0.0, body.centre, np.zeros((3, 3))
@@ -198,4 +222,30 @@ def _overlap(body: Body, beam: Beam, section: tuple[float, float], across: np.nd
     offset = middle - mean
     covariance = (offset * weight[:, None]).T @ offset
     covariance += float(weight @ chord**2) / 12.0 * np.outer(along, along)
-    return total * (body.volume / float(chord.sum()) if covered else area), mean, covariance
+    per_ray = body.volume / float(chord.sum()) if window.covered else float(np.prod(window.size)) / _RAYS**2
+    return total * per_ray, mean, covariance
+
+
+def illuminated_points(crystal: Crystal, beam: Beam, geometry: DetectorFrame, frame: np.ndarray, phi: float, count: int
+                       ) -> np.ndarray:
+    """Return evenly spread points of the illuminated crystal at a spindle angle, float64 [count, 3] [m].
+
+    Points of the beam, kept with the probability of chord times profile; its parameters are those of
+    `illumination_of`. Empty without a crystal size, or outside the beam.
+    """
+    body, section = crystal_body(crystal, frame, geometry.spindle, phi), beam.cross_section_m()
+    across, along = np.array((geometry.polar, geometry.vert)), np.array(geometry.beam)
+    window = None if body is None else _window(body, beam, section, across)
+    if body is None or window is None:
+        return np.zeros((0, 3))
+    number = count
+    while True:
+        u = uniform_points(number, 4)
+        at = window.low[:, None] + u.T[:2] * window.size[:, None]
+        start, end = body.chords(at.T @ across, along)
+        weight = (end - start) * (1.0 if section is None else profile(beam, section, at))
+        kept = np.flatnonzero(weight > u[:, 3] * weight.max())[:count]
+        if len(kept) == count or number > _MOST_CANDIDATES * count:
+            depth = (start + u[:, 2] * (end - start))[kept]
+            return (at.T @ across)[kept] + depth[:, None] * along
+        number *= 2

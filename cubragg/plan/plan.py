@@ -16,7 +16,7 @@ from cubragg.experiment.crystal import Lattice, Mosaic
 from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panel import Panel, live_pixels
-from cubragg.experiment.sampling import ROI
+from cubragg.experiment.sampling import PER_FRINGE, ROI
 from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.nanobragg.fill_range import Sweep
 from cubragg.nanobragg.phi_zero import carried_rotations
@@ -24,6 +24,8 @@ from cubragg.plan.illumination import Illumination, illumination_of
 from cubragg.plan.panel_plan import PanelPlan, coarsest, panel_plans
 from cubragg.plan.plan_warnings import plan_warnings
 from cubragg.plan.rules import Rules, rules_of
+from cubragg.plan.sample_points import Domains
+from cubragg.plan.sampled_plan import with_samples
 from cubragg.plan.spreads import Spreads, spreads_of
 
 #: Largest number of orientations; each has three cell axes in memory (72 bytes).
@@ -54,8 +56,11 @@ class Plan:
     lattice, cells, crystal_shape, fudge
         The oriented lattice at phi = 0, cells along a, b, c (whole numbers as float), the shape's name in
         `crystallography.shapes.SHAPES`, and the factor on the spot radius squared.
-    mosaic, phi, phi_angles
-        Mosaic domains; spindle steps, and the angle of each step [rad].
+    mosaic, phi, phi_start, phi_angles, phi_offsets
+        Mosaic domains of nanobragg semantics; spindle steps, the angle at which the rotation starts, that of each step,
+        and float64 [domain] the difference of a domain's from it [rad].
+    domains
+        Blocks and rays of physical semantics; ``None`` in nanobragg semantics.
     cell_axes
         float64 [phi, domain, 3, 3], cell axes of each orientation: a, b, c in rows, x, y, z [m] in columns.
     first_cell_axes
@@ -86,8 +91,11 @@ class Plan:
         ``sampled``, or ``analytic``: spots in closed form, with one orientation, at the start of the rotation range.
     tail_sigmas
         Half-width of the box of a spot of the method analytic, in standard deviations.
-    warnings
-        Warnings for the user.
+    parts
+        Plans whose images add up to that of this plan, if its samples have different rays of the beam or places in the
+        crystal; they have no parts themselves.
+    warnings, notes
+        Warnings for the user, and how samples were chosen.
     """
 
     rules: Rules
@@ -105,7 +113,9 @@ class Plan:
     fudge: float
     mosaic: Mosaic
     phi: Sweep
+    phi_start: float
     phi_angles: list[float]
+    phi_offsets: np.ndarray
     cell_axes: np.ndarray
     first_cell_axes: np.ndarray | None
     factors: StructureFactors
@@ -125,7 +135,15 @@ class Plan:
     water: float
     method: Method = "sampled"
     tail_sigmas: float = 5.5
+    domains: Domains | None = None
+    parts: tuple[Plan, ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def domain_count(self) -> int:
+        """Number of mosaic domains, or of samples of block and beam, at each spindle step."""
+        return self.cell_axes.shape[1]
 
     @property
     def orientations(self) -> int:
@@ -139,8 +157,8 @@ class Plan:
 
     @property
     def rotates(self) -> bool:
-        """Whether the image is a rotation image: the spindle moves over a range, sampled at several steps."""
-        return self.phi.width > 0.0 and (self.phi.count > 1 or self.method == "analytic")
+        """Whether the image is a rotation image: the spindle moves over a range, in nanobragg semantics in steps."""
+        return self.phi.width > 0.0 and (self.phi.count > 1 or self.rules.per_sample)
 
     @property
     def block(self) -> CoherentBlock:
@@ -177,8 +195,10 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
     sample_size, clipped = _clipped_sample(experiment)
     cells = crystal.cell_counts(lattice, sample_size)
     coarsest_frame = coarsest(placed)
-    recommended = sampling.recommended_oversample(lattice, cells, coarsest_frame, wavelength)
+    recommended = sampling.recommended_oversample(lattice, cells, coarsest_frame, wavelength,
+                                                  PER_FRINGE[experiment.semantics])
     sources = beam.source_table(geometry.beam, geometry.polar, geometry.vert)
+    phi_start = units.rad_from_deg(goniometer.phi_deg)
     if method == "analytic":
         oversample, recommended = sampling.oversample or 1, 1
         mosaic, phi, angles = crystal.unsampled_mosaic(), goniometer.unsampled_sweep(), goniometer.angles()[:1]
@@ -197,7 +217,7 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
     axes, first_axes = oriented_cells(lattice, mosaic, angles, geometry.spindle, experiment.semantics)
     spreads = spreads_of(crystal, beam, lattice)
     illumination = illumination_of(crystal, beam, geometry, spreads.frame, _block_volume(lattice, cells),
-                                   angles[0] + phi.width / 2.0)
+                                   phi_start + phi.width / 2.0)
     shape = detector.shape()
     roi, mask = sampling.region(shape), live_pixels(placed.panels, sampling.mask)
     plan = Plan(
@@ -205,7 +225,8 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
         panels=panel_plans(detector, placed, experiment.semantics, roi, mask), detector_panels=placed.panels,
         curved=detector.curved, point_pixel=detector.point_pixel, lattice=lattice, cells=cells,
         crystal_shape=resolve_shape(crystal.shape, experiment.semantics).name, fudge=crystal.fudge, mosaic=mosaic,
-        phi=phi, phi_angles=angles, cell_axes=axes, first_cell_axes=first_axes,
+        phi=phi, phi_start=phi_start, phi_angles=angles, phi_offsets=np.zeros(len(mosaic.rotations)),
+        cell_axes=axes, first_cell_axes=first_axes,
         factors=experiment.structure_factors, interpolate=interpolate and grid is not None,
         sources=sources, wavelength=wavelength, fluence=fluence, polarized=beam.polarized,
         kahn_factor=beam.kahn_in(experiment.semantics), illumination=illumination, spreads=spreads,
@@ -213,7 +234,9 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
         dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),
         samples=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample, method=method,
         tail_sigmas=sampling.tail_sigmas)
-    return replace(plan, warnings=(*clipped, *plan_warnings(experiment, plan)))
+    if experiment.semantics == "physical" and method == "sampled":
+        plan = with_samples(crystal, goniometer, beam, plan)
+    return replace(plan, warnings=(*clipped, *plan_warnings(experiment, plan), *plan.warnings))
 
 
 def _clipped_sample(experiment: Experiment) -> tuple[Vector, list[str]]:
@@ -243,8 +266,13 @@ def _water(experiment: Experiment, fluence: float) -> float:
 
 def oriented_cells(lattice: Lattice, mosaic: Mosaic, angles: list[float], spindle: Vector, semantics: str
                   ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the cell axes of every (phi, domain), and those of the first pass if they differ."""
-    later, first = (angles, angles) if semantics == "physical" else carried_rotations(angles)
+    """Return the cell axes of every (phi, domain), and those of the first pass if they differ.
+
+    In physical semantics only those of the first step, without domains: the method sampled draws its own.
+    """
+    if semantics == "physical":
+        return _rotated(lattice, mosaic._replace(spread_rad=0.0), angles[:1], spindle), None
+    later, first = carried_rotations(angles)
     axes = _rotated(lattice, mosaic, later, spindle)
     return axes, (_rotated(lattice, mosaic, first, spindle) if first != later else None)
 

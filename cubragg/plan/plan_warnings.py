@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cubragg import units
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.experiment.beam import DEFAULT_FLUENCE
 from cubragg.experiment.experiment import Experiment
@@ -19,16 +21,19 @@ if TYPE_CHECKING:
 
 #: Error of a cell angle above which there is a warning.
 _ANGLE_ERROR_DEG = 1e-3
+#: Relative error of the photons of a sensor above which there is a warning.
+_SENSOR_ERROR = 0.01
 
 
 def plan_warnings(experiment: Experiment, plan: Plan) -> list[str]:
     """Return the warnings about an image, a sentence each."""
     found = []
-    if plan.oversample < plan.recommended_oversample:
+    if plan.oversample < (_least_oversample(experiment, plan) if plan.rules.per_sample
+                          else plan.recommended_oversample):
         found.append(f"oversample {plan.oversample} is too coarse for this crystal: the intensity varies within "
                      "a sub-pixel and photons may be wrong; "
                      f"-oversample {plan.recommended_oversample} resolves it")
-    if plan.mosaic.defaulted:
+    if plan.mosaic.defaulted and not plan.rules.per_sample:
         found.append(f"mosaic spread without a number of domains: {len(plan.mosaic.rotations)} domains are used; "
                      "-mosaic_domains sets their number")
     if plan.mosaic.collapsed:
@@ -44,6 +49,13 @@ def plan_warnings(experiment: Experiment, plan: Plan) -> list[str]:
         return found + analytic_warnings(plan)
     found += filter(None, [SHAPES[plan.crystal_shape].warning(plan.block)])
     return found + ([] if plan.rules.per_sample else _nanobragg_warnings(experiment, plan))
+
+
+def _least_oversample(experiment: Experiment, plan: Plan) -> int:
+    """Return the number of sub-pixels below which spot sums are wrong: each a fringe wide."""
+    if plan.method != "sampled":
+        return 1
+    return experiment.sampling.recommended_oversample(plan.lattice, plan.cells, plan.coarsest, plan.wavelength, 1.0)
 
 
 def _sensors(plan: Plan) -> set[Sensor]:
@@ -81,6 +93,20 @@ def _beam_warnings(experiment: Experiment, plan: Plan) -> list[str]:
     return found
 
 
+def _sensor_warnings(plan: Plan) -> list[str]:
+    """Return the warnings about sensors whose layers each count with the absorption of the last one."""
+    factors = {}
+    for panel in plan.panels:
+        layers = panel.layers
+        absorbed = -math.expm1(-layers.thickness_m * layers.mu_per_m)
+        if layers.thickness_m > 0.0 and absorbed > 0.0:
+            front, back = ((layers.count - 1 + edge) * layers.step_m * layers.mu_per_m for edge in (0, 1))
+            factors[layers] = layers.count * (math.exp(-front) - math.exp(-back)) / absorbed
+    return [f"a sensor of {layers.thickness_m * 1e6:g} um in {layers.count} layers, each with the absorption of the "
+            f"last one: photons are {factor:.3g} times those that it absorbs; --semantics physical weights each layer "
+            "by its absorption" for layers, factor in factors.items() if abs(factor - 1.0) > _SENSOR_ERROR]
+
+
 def _nanobragg_warnings(experiment: Experiment, plan: Plan) -> list[str]:
     """Return the warnings about deviations of nanoBragg.c from the textbook that affect this image."""
     crystal, detector, sampling = experiment.crystal, experiment.detector, experiment.sampling
@@ -105,13 +131,19 @@ def _nanobragg_warnings(experiment: Experiment, plan: Plan) -> list[str]:
                      "one, for the first step); -phi 1e-9 or --semantics physical avoids that")
     weights = plan.sources.weight
     if plan.sources.from_list and not np.all(weights == weights[0]):
-        found.append("source weights are ignored and all sources weigh the same; --semantics physical uses the weights")
+        relative = weights / weights.mean()
+        found.append("source weights are ignored and all sources weigh the same: the photons of a source are off by "
+                     f"factors of {1.0 / relative.max():.3g} to "
+                     f"{1.0 / relative.min() if relative.min() > 0.0 else math.inf:.3g}; --semantics physical uses the "
+                     "weights")
     if sampling.water_um > 0.0:
+        too_much = units.THOMSON_CROSS_SECTION_M2 * plan.fluence / plan.samples
         found.append("the water background is multiplied by r_e^2 * fluence twice"
                      + (" (a factor of 1 at the default fluence)" if plan.fluence == DEFAULT_FLUENCE else "")
-                     + f" and divided by the number of samples, {plan.samples}; --semantics physical "
-                     "scales it correctly")
+                     + f" and divided by the number of samples, {plan.samples}: it is {too_much:.3g} times that of "
+                     "the water; --semantics physical scales it correctly")
     sensors = _sensors(plan)
+    found += _sensor_warnings(plan)
     if sampling.oversample_thick and any(sensor.thickness_m == 0.0 for sensor in sensors):
         found.append("oversample_thick without a sensor thickness multiplies by 0: the image will be zero")
     if sampling.oversample_polar and not experiment.beam.polarized:

@@ -16,6 +16,9 @@ from cubragg.experiment.beam import Beam
 from cubragg.experiment.crystal import Crystal, Lattice
 from cubragg.experiment.one_or_several import several
 
+#: Standard deviation of one component of a rotation in nanoBragg's cap over its half-width.
+CAP_SIGMA = 0.4964
+
 
 class SpectralLine(NamedTuple):
     """A channel of the spectrum: mean wavelength [m], fraction of the photons, and sigma of the relative wavelength."""
@@ -32,6 +35,8 @@ class Spreads(NamedTuple):
     ----------
     mosaicity
         Of the rotation of a block about the three axes of the crystal [rad].
+    cap
+        Half-width of nanoBragg's cap of rotations [rad], whose standard deviations ``mosaicity`` then has; 0: Gaussian.
     frame
         float64 [3, 3], these axes at phi = 0 in columns: along a, in the a-b plane, along c*.
     strain
@@ -43,6 +48,7 @@ class Spreads(NamedTuple):
     """
 
     mosaicity: Vector
+    cap: float
     frame: np.ndarray
     strain: float
     divergence: tuple[float, float]
@@ -62,12 +68,15 @@ def crystal_frame(lattice: Lattice) -> np.ndarray:
 
 def spreads_of(crystal: Crystal, beam: Beam, lattice: Lattice) -> Spreads:
     """Return the distributions of an experiment; channels without photons are left out."""
+    cap = units.rad_from_deg(crystal.mosaic_spread_deg or 0.0)
     about_x, about_y, about_z = map(units.rad_from_deg, several(crystal.mosaicity_deg or 0.0))
+    if cap > 0.0:
+        about_x = about_y = about_z = CAP_SIGMA * cap
     horizontal, vertical = several(beam.divergence_mrad or 0.0, 2)
     channels = [channel for channel in beam.channels() if channel.weight > 0.0]
     total = math.fsum(channel.weight for channel in channels)
     return Spreads(
-        (about_x, about_y, about_z), crystal_frame(lattice), crystal.strain,
+        (about_x, about_y, about_z), cap, crystal_frame(lattice), crystal.strain,
         (units.rad_from_mrad(horizontal), units.rad_from_mrad(vertical)),
         tuple(SpectralLine(units.m_from_angstrom(channel.wavelength_A), channel.weight / total, channel.bandwidth)
               for channel in channels))

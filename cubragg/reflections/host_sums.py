@@ -40,10 +40,16 @@ class HostSums:
         """How reflections are numbered on the current panel."""
         return self._reference.codes
 
-    def set_panel(self, panel: PanelPlan) -> None:
-        """Select a panel of the plan."""
+    def set_plan(self, plan: Plan) -> None:
+        """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
+        self._plan = plan
+        self._launches.set_plan(plan)
+        self._reference.set_plan(plan)
+
+    def set_panel(self, panel: PanelPlan, reach: np.ndarray | None = None) -> None:
+        """Select a panel of the plan, as `NumpySums.set_panel`."""
         self._panel = panel
-        self._reference.set_panel(panel)
+        self._reference.set_panel(panel, reach)
 
     def panel_sums(self, threads: int | None, progress: Progress | None = None) -> ReflectionSums:
         """Return the sums of the current panel over all samples of all pixels."""

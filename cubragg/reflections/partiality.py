@@ -45,6 +45,8 @@ def partiality(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi
 
 def _still(plan: Plan, hkl: np.ndarray) -> np.ndarray:
     """Return the squared lattice factor on the sphere relative to its peak [n], averaged over orientations."""
+    if plan.parts:
+        return np.mean([_still(part, hkl) for part in plan.parts], axis=0)
     metric, sources = profile_metric(plan), plan.sources
     weights = sources.weight if plan.rules.per_sample else np.ones(len(sources.weight))
     total = np.zeros(len(hkl))

@@ -11,14 +11,14 @@ from cubragg import units
 from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.vectors import rotate_axis
 from cubragg.engine.panel_loop import Progress, counted_on
-from cubragg.engine.select import require_sampled
+from cubragg.engine.part_sum import first_part, of_part
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 from cubragg.reflections.analytic_table import analytic_columns
 from cubragg.reflections.host_sums import HostSums
 from cubragg.reflections.partiality import partiality
-from cubragg.reflections.reflection_sums import NumpySums, ReflectionCodes, ReflectionSums
+from cubragg.reflections.reflection_sums import NumpySums, ReflectionCodes, ReflectionSums, add_up, index_reach
 from cubragg.reflections.reflection_table import Orientation, ReflectionTable
 from cubragg.reflections.table_columns import panel_columns
 
@@ -77,13 +77,11 @@ def _sampled_columns(plan: Plan, min_photons: float, threads: int | None, backen
                      ) -> list[dict[str, np.ndarray]]:
     """Return the columns of the reflections on each panel, for the method sampled."""
     require_reflection_sums(plan)
-    require_sampled(plan)
-    engine = _summing_engine(plan, backend)
+    engine = _summing_engine(first_part(plan), backend)
     parts: list[dict[str, np.ndarray]] = []
     before, total = 0, sum(panel.pixel_count for panel in plan.panels)
-    for panel in plan.panels:
-        engine.set_panel(panel)
-        sums = engine.panel_sums(threads, counted_on(progress, before, total))
+    for number, panel in enumerate(plan.panels):
+        sums = _panel_sums(engine, plan, number, threads, counted_on(progress, before, total))
         before += panel.pixel_count
         parts.append(_columns(plan, panel, engine.codes, sums, min_photons))
     return parts
@@ -97,6 +95,20 @@ def _summing_engine(plan: Plan, backend: str) -> HostSums | NumpySums:
         except (BackendUnavailable, KernelBuildError):
             pass  # NumPy computes the same sums, more slowly
     return NumpySums(plan)
+
+
+def _panel_sums(engine: HostSums | NumpySums, plan: Plan, number: int, threads: int | None, progress: Progress | None
+                ) -> ReflectionSums:
+    """Return the sums of panel ``number`` of a plan over all of its parts."""
+    parts = plan.parts or (plan,)
+    reach = np.max([index_reach(part, part.panels[number]) for part in parts], axis=0)
+    found = []
+    for index, part in enumerate(parts):
+        if plan.parts:
+            engine.set_plan(part)
+        engine.set_panel(part.panels[number], reach)
+        found.append(engine.panel_sums(threads, of_part(progress, index, len(parts))))
+    return add_up(found)
 
 
 def _columns(plan: Plan, panel: PanelPlan, codes: ReflectionCodes, sums: ReflectionSums, min_photons: float
@@ -115,8 +127,7 @@ def orientation(plan: Plan) -> Orientation:
     lattice = plan.lattice
     axes, stars = (np.array(rows) for rows in ((lattice.a, lattice.b, lattice.c),
                                                (lattice.a_star, lattice.b_star, lattice.c_star)))
-    angles = plan.phi_angles
-    middle = angles[0] + (plan.phi.width / 2.0 if plan.rotates else 0.0)
+    middle = plan.phi_start + (plan.phi.width / 2.0 if plan.rotates else 0.0)
     mid = np.array([rotate_axis(tuple(row), plan.geometry.spindle, middle) for row in stars.tolist()])
     # In the standard setting the rows a, b, c are lower triangular, so that QR of the rotated axes gives U.
     q, r = np.linalg.qr(axes.T)

@@ -143,16 +143,20 @@ class NumpySums(NumpyEngine):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         self._finished: list[tuple[int, ReflectionSums]] = []
+
+    def set_plan(self, plan: Plan) -> None:
+        """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
+        super().set_plan(plan)
         angles = plan.phi_angles if plan.rules.per_sample else carried_rotations(plan.phi_angles)[0]
-        self._phi = np.repeat(angles, plan.cell_axes.shape[1])
+        self._phi = (np.array(angles)[:, None] + plan.phi_offsets).reshape(-1)
         reciprocal = np.linalg.inv(self._axes).transpose(0, 2, 1)
         self._crossing = reciprocal @ np.array(cross(plan.geometry.beam, plan.geometry.spindle))
         self._rotating = plan.rotates
 
-    def set_panel(self, panel: PanelPlan) -> None:
-        """Select a panel of the plan."""
+    def set_panel(self, panel: PanelPlan, reach: np.ndarray | None = None) -> None:
+        """Select a panel of the plan; ``reach`` are the largest indices of several plans, else those of this one."""
         super().set_panel(panel)
-        self.codes = ReflectionCodes(index_reach(self._plan, panel))
+        self.codes = ReflectionCodes(index_reach(self._plan, panel) if reach is None else reach)
         self.edge = edge_pixels(panel)
 
     @property
@@ -233,7 +237,7 @@ def index_reach(plan: Plan, panel: PanelPlan) -> np.ndarray:
     sources = zip(plan.sources.incident.tolist(), plan.sources.wavelength_m.tolist(), strict=True)
     longest = max(float(np.linalg.norm(sub.scattering(tuple(incident), wavelength), axis=0).max())
                   for incident, wavelength in sources)
-    edges = np.linalg.norm(plan.cell_axes[0, 0], axis=1)
+    edges = np.linalg.norm(plan.cell_axes, axis=3).max(axis=(0, 1))
     return np.ceil(edges * longest * _GRID_MARGIN).astype(np.int64) + 1
 
 

@@ -12,10 +12,14 @@ from cubragg import units
 from cubragg.crystallography.orientations import Orientations, misset_angles
 from cubragg.crystallography.vectors import Vector
 from cubragg.engine.panel_loop import Progress
+from cubragg.engine.part_sum import render_plan, render_plans_on_gpu
 from cubragg.engine.select import Backend, Method, Precision, Selection, check_method, check_threads, select_backend
 from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.experiment.experiment import Experiment
+from cubragg.experiment.sampling import PER_FRINGE
 from cubragg.plan.plan import Plan, make_plan, oriented_cells
+from cubragg.plan.sampled_plan import oriented
+from cubragg.plan.spreads import crystal_frame
 from cubragg.run.render import image_of
 from cubragg.run.simulated_image import SimulatedImage
 
@@ -146,10 +150,16 @@ def _reoriented(plan: Plan, experiment: Experiment) -> Plan:
     crystal, sampling = experiment.crystal, experiment.sampling
     wavelength = units.m_from_angstrom(experiment.beam.wavelength_A)
     lattice = crystal.lattice(experiment.semantics)
-    recommended = sampling.recommended_oversample(lattice, plan.cells, plan.coarsest, wavelength)
+    recommended = sampling.recommended_oversample(lattice, plan.cells, plan.coarsest, wavelength,
+                                                  PER_FRINGE[experiment.semantics])
     # The lengths of rotated axes differ in their last bits, which can change a number that is rounded up.
     if any(size > 0.0 for size in crystal.sample_size_mm) or recommended != plan.recommended_oversample:
         return make_plan(experiment, plan.method)
+    if plan.parts:
+        return make_plan(experiment, plan.method)
+    if plan.rules.per_sample and plan.method == "sampled":
+        spreads = plan.spreads._replace(frame=crystal_frame(lattice))
+        return oriented(dataclasses.replace(plan, lattice=lattice, spreads=spreads))
     axes, first = oriented_cells(lattice, plan.mosaic, plan.phi_angles, plan.geometry.spindle, experiment.semantics)
     return dataclasses.replace(plan, lattice=lattice, cell_axes=axes, first_cell_axes=first)
 
@@ -158,7 +168,8 @@ def _images(selected: Selection, planned: Iterable[Planned], device: int, cull: 
             on_device: bool, progress: Progress | None) -> Iterator[SimulatedImage]:
     """Render plans with one engine for each run of plans that differ only in orientation, usually a single one."""
     shot = itertools.count()
-    runs = itertools.groupby(planned, key=lambda one: (one[1].cells, one[1].oversample))
+    runs = itertools.groupby(planned, key=lambda one: (one[1].cells, one[1].oversample, one[1].cell_axes.shape,
+                                                       len(one[1].parts)))
     for number, (_, run) in enumerate(runs):
         same = iter(run)
         if number > 0:
@@ -176,10 +187,8 @@ def _images(selected: Selection, planned: Iterable[Planned], device: int, cull: 
 def _photons(selected: Selection, plans: Iterator[Plan], threads: int | None, on_device: bool,
              progress: Progress | None) -> Iterator[Any]:
     """Expected photons of plans that one engine can render."""
-    engine: Any = selected.engine
     if selected.backend == "cuda":
-        yield from engine.images(plans, on_device=on_device, progress=progress)
+        yield from render_plans_on_gpu(selected.engine, plans, on_device, progress)
         return
     for plan in plans:
-        engine.set_plan(plan)
-        yield engine.render(threads, progress)
+        yield render_plan(selected.engine, plan, threads, progress)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cubragg.engine.panel_loop import Progress
+from cubragg.engine.part_sum import render_plan
 from cubragg.engine.select import Backend, Method, Precision, Selection, check_method, check_threads, select_backend
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan, make_plan
@@ -46,7 +47,7 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     plan = make_plan(experiment, method) if plan is None else plan
     selected = select_backend(plan, backend, precision, device, cull)
     start = time.perf_counter()
-    photons = selected.engine.render(threads, progress)
+    photons = render_plan(selected.engine, plan, threads, progress, prepared=True)
     return image_of(experiment, plan, selected, photons, time.perf_counter() - start)
 
 

@@ -165,10 +165,13 @@ def test_physical_is_nanobragg_where_no_quirk_is_in_play(seed):
     detector = dataclasses.replace(experiment.detector, thickness_um=0.0, thick_steps=None)
     sampling = Sampling(oversample=1, mask=experiment.sampling.mask, roi=experiment.sampling.roi,
                         dmin_A=experiment.sampling.dmin_A, interpolate=False)
+    crystal = dataclasses.replace(crystal, mosaic_spread_deg=None, mosaic_domains=None)
+    # nanoBragg's steps are at the start of their intervals.
     plain = dataclasses.replace(experiment, crystal=crystal, beam=beam, detector=detector, sampling=sampling,
-                                goniometer=Goniometer(3.0, 2.0, phi_steps=3))
+                                goniometer=Goniometer(3.0 + 1.0 / 3.0, 2.0, phi_steps=3))
     expected = simulate(plain)
-    got = simulate(dataclasses.replace(plain, semantics="physical")).photons
+    physical = dataclasses.replace(plain, semantics="physical", goniometer=Goniometer(3.0, 2.0, phi_steps=3))
+    got = simulate(physical).photons
     np.testing.assert_allclose(got, expected.photons, rtol=REORDERED, atol=1e-9 * expected.figures.max_photons)
 
 

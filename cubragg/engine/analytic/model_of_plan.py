@@ -17,7 +17,7 @@ from cubragg.engine.analytic.spot_model import (
     spread_channel,
 )
 from cubragg.errors import ConfigError
-from cubragg.plan.analytic_warnings import CAP_SIGMA, RANGE_SIGMA, divergence_sigmas
+from cubragg.plan.analytic_warnings import RANGE_SIGMA, divergence_sigmas
 from cubragg.plan.plan import Plan
 
 #: Largest standard deviation of the relative wavelength of a channel for which the method holds its limits.
@@ -68,12 +68,12 @@ def model_of(plan: Plan) -> SpotModel:
                               f"{100.0 * bandwidth:.3g} %, where the method analytic renders at most "
                               f"{100.0 * MOST_BANDWIDTH:g} % in a channel; give several channels "
                               "(--spectrum), or --method sampled")
-    sigmas = plan.spreads.mosaicity if any(plan.spreads.mosaicity) else (CAP_SIGMA * plan.mosaic.spread_rad,) * 3
     centre = plan.illumination
     return SpotModel(stars=stars, block=block, integral=integral,
-                     mosaicity=mosaic_covariance(sigmas, plan.spreads.frame), strain=plan.spreads.strain,
+                     mosaicity=mosaic_covariance(plan.spreads.mosaicity, plan.spreads.frame),
+                     strain=plan.spreads.strain,
                      centre=np.array(centre.position), position=centre.covariance, channels=channels,
-                     spindle=np.array(plan.geometry.spindle), start=plan.phi_angles[0], width=plan.phi.width)
+                     spindle=np.array(plan.geometry.spindle), start=plan.phi_start, width=plan.phi.width)
 
 
 def channels_of(plan: Plan) -> tuple[Channel, ...]:

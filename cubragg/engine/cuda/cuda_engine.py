@@ -62,6 +62,8 @@ class _Target:
         Index of the image in the batch, and its plan.
     pixels, ready
         NumPy array and ``None``; or, for an image that stays on the device, CuPy array and the event of its clearing.
+    sources
+        The table of sources on the device.
     cull_values
         Fields of the kernels' struct for culling.
     done, total
@@ -77,6 +79,7 @@ class _Target:
     pixels: Any
     ready: Any
     total: int
+    sources: Any
     cull_values: dict[str, Any]
     done: int = 0
     stopped_at: tuple[int, int] | None = None
@@ -193,6 +196,7 @@ class CudaEngine:
         """Upload the arrays common to all images; return the row bands of each panel, sized by the remaining memory."""
         plan = self._plan
         f2_grid = kernel_params.f2_grid_of(plan, self._precision)
+        self._table = plan.sources
         sources = kernel_params.sources_of(plan)
         budget = int(_MEMORY_FRACTION * self._free_memory()) if memory_bytes is None else memory_bytes
         f2_bounds = f2_bounds_of_plan() if self.culling.culled else np.zeros(1, dtype=np.float32)
@@ -252,7 +256,7 @@ class CudaEngine:
         return self._cupy.ndarray(array.shape, array.dtype, cuda.MemoryPointer(unowned, 0))
 
     def set_plan(self, plan: Plan) -> None:
-        """Replace the plan by one that differs only in the crystal's orientation."""
+        """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
         self._plan = plan
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
@@ -262,7 +266,7 @@ class CudaEngine:
 
     def images(self, plans: Iterable[Plan], *, on_device: bool = False, progress: Progress | None = None
                ) -> Iterator[Any]:
-        """Render the images of plans that differ from that of the engine only in the crystal's orientation, in order.
+        """Render the images of plans that differ from that of the engine only in orientation, ray and place, in order.
 
         An image is copied to the host while the next one is computed.
 
@@ -324,11 +328,23 @@ class CudaEngine:
         total = sum(panel.pixel_count for panel in plan.panels)
         values = struct_values(plan, self._precision, self.culling) if self.culling.culled else {}
         if not on_device:
-            return _Target(number, plan, np.zeros(plan.shape, dtype=np.float32), None, total, values)
+            return _Target(number, plan, np.zeros(plan.shape, dtype=np.float32), None, total, self._sources_of(plan),
+                           values)
         with current_device(self._cupy, self._device):
             # On the caller's stream: memory that the caller has freed may still be read there.
             image = self._cupy.zeros(plan.shape, dtype=np.float32)
-            return _Target(number, plan, image, self._cupy.cuda.get_current_stream().record(), total, values)
+            ready = self._cupy.cuda.get_current_stream().record()
+            return _Target(number, plan, image, ready, total, self._sources_of(plan), values)
+
+    def _sources_of(self, plan: Plan) -> Any:
+        """Return the table of sources on the device: that of the engine's plan, or a new one for other rays."""
+        if plan.sources is self._table:
+            return self._sources
+        with current_device(self._cupy, self._device):
+            sources = self._uploaded(kernel_params.sources_of(plan))
+            # The streams of the buffers do not wait for the current stream.
+            self._cupy.cuda.get_current_stream().synchronize()
+        return sources
 
     def _job(self, target: _Target, panel: PanelPlan, last: RowBand, buffers: StreamBuffers) -> _Job:
         """Return the state of a new panel, with its order-dependent pixels."""
@@ -360,7 +376,7 @@ class CudaEngine:
                 image = rows_of(buffers.image, band, panel.shape[1])
                 # Kernels do not write pixels that are masked or outside the region of interest.
                 image.data.memset_async(0, image.nbytes, buffers.stream)
-            arrays = (self._f2_grid, buffers.cell_axes, self._sources, mask, self._f2_bounds, buffers.cull_axes, image)
+            arrays = (self._f2_grid, buffers.cell_axes, target.sources, mask, self._f2_bounds, buffers.cull_axes, image)
 
             def launch(count: int) -> None:
                 self._launch(self._kernel, "render", self._precision, (self._columns(panel), count),
@@ -469,7 +485,7 @@ class CudaEngine:
                 row = band.first
                 while row < band.end:
                     part = band._replace(first=row, end=min(row + self._search_pace.rows, band.end))
-                    found = self._search(kernel, params, part, (buffers.cell_axes, self._sources, mask),
+                    found = self._search(kernel, params, part, (buffers.cell_axes, target.sources, mask),
                                          (self._columns(panel), part.end - part.first), per_row)
                     if found.any():
                         return part.first * per_row + int(found.argmax())

@@ -45,7 +45,7 @@ class HostEngine:
         self.interpolation_stopped_at: tuple[int, int] | None = None
 
     def set_plan(self, plan: Plan) -> None:
-        """Replace the plan by one that differs only in the crystal's orientation; the F2 grid is reused."""
+        """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
         self._launches.set_plan(plan)
         self._plan, self.culling = plan, self._launches.culling
 

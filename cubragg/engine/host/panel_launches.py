@@ -59,18 +59,17 @@ class PanelLaunches:
         self._variant, self._cull, self._given = host_variant(plan, precision), cull, culling
         self._f2_bounds = functools.cache(partial(f2_bounds_of, plan))
         self._f2_grid = kernel_params.f2_grid_of(plan, precision)
-        self._sources = kernel_params.sources_of(plan)
         self._rows: dict[str, int] = {}
         self.set_plan(plan)
 
     def set_plan(self, plan: Plan) -> None:
-        """Replace the plan by one that differs only in the crystal's orientation; the F2 grid is reused."""
+        """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
         self._plan, precision = plan, self._variant.precision
         self.culling = self._given or select_culling(plan, "cpu", precision, self._cull, self._f2_bounds)
         self._variant = replace(self._variant, tile=self.culling.tile, culled=self.culling.culled,
                                 two_floats=needs_two_floats(plan, precision, self.culling.tile))
         self.kernel = host_kernel(self._variant, self._entry, text=self._text)
-        self._cell_axes = kernel_params.cell_axes_of(plan)
+        self._cell_axes, self._sources = kernel_params.cell_axes_of(plan), kernel_params.sources_of(plan)
         self._cull_arrays = np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
         self._cull_values: dict[str, Any] = {}
         if self.culling.culled:

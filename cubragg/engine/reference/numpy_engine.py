@@ -102,7 +102,7 @@ class NumpyEngine:
             self.set_panel(plan.panels[0])
 
     def set_plan(self, plan: Plan) -> None:
-        """Replace the plan by one that differs only in the crystal's orientation; the F2 grid is reused."""
+        """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
         self._plan = plan
         self._coherent = replace(plan.block, cells=tuple(plan.cells[axis] for axis in self._rows))
         self._axes = self._flat_axes(plan.cell_axes)

@@ -76,7 +76,7 @@ def _columns(truth: ReflectionTable, image: int) -> dict[str, tuple[str, np.ndar
     phi_rad = np.array([units.rad_from_deg(angle) for angle in truth.phi_deg.tolist()])
     frames = np.full(count, image + 0.5)
     if plan.rotates:
-        frames = image + (phi_rad - plan.phi_angles[0]) / plan.phi.width
+        frames = image + (phi_rad - plan.phi_start) / plan.phi.width
     edges = np.array([panel.pixel_mm for panel in truth.panels])
     counted = np.stack([truth.pixel_fast, truth.pixel_slow, frames], axis=1)
     rotation = np.array(plan.geometry.dials_rotation()).reshape(3, 3)

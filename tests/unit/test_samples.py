@@ -1,0 +1,210 @@
+"""Samples of physical semantics: spindle steps, domains, rays and places, and the photons and spots that they give."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import qmc
+
+from cubragg import Beam, ConfigError, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, simulate
+from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.quasi_random import normal_points, uniform_points
+from cubragg.units import ANGSTROM_M, THOMSON_CROSS_SECTION_M2
+
+#: A crystal whose reflection 0 -12 0 passes through the sphere in the middle of 1 deg about x, near the vertical.
+CELL = (60.0, 60.0, 60.0, 90.0, 90.0, 90.0)
+THETA = math.asin(12.0 / 60.0 / 2.0)
+NO_POLARIZATION = {"wavelength_A": 1.0, "polarized": False}
+
+
+def scene(crystal=None, beam=None, osc=1.0, steps=None, pixels=24, pixel_mm=0.1, **detector) -> Experiment:
+    """One reflection in the middle of a square detector, beam along z, spindle along x."""
+    at = math.tan(2.0 * THETA) * 100.0
+    geometry = {"convention": "xds", "fast_pixels": pixels, "slow_pixels": pixels, "pixel_size_mm": pixel_mm,
+                "distance_mm": 100.0, "orgx": pixels / 2.0, "orgy": pixels / 2.0 + at / pixel_mm, **detector}
+    grid = np.zeros((1, 25, 1))
+    grid[0, 0, 0] = 100.0  # only 0 -12 0
+    return Experiment(
+        Crystal(**{"cell": CELL, "cells": (20, 20, 20), "misset_deg": (math.degrees(THETA), 0.0, 0.0),
+                   **(crystal or {})}),
+        StructureFactors(0.0, grid, (0, -12, 0)), Beam(**{**NO_POLARIZATION, "fluence": 1e24, **(beam or {})}),
+        Detector(**geometry), Goniometer(-(osc or 0.0) / 2.0, osc, phi_steps=steps), Sampling(interpolate=False))
+
+
+def darwin(plan: Plan, blocks: float) -> float:
+    """Photons of the reflection in a full passage, r_e^2 fluence F^2 Ncells V* lambda^2 / (osc sin 2theta); the spindle
+    is perpendicular to the plane of the rays, so that the speed through the sphere is |g| cos theta."""
+    wavelength, volume = plan.wavelength, 60.0**3 * ANGSTROM_M**3
+    count = math.prod(plan.cells)
+    return (THOMSON_CROSS_SECTION_M2 * plan.fluence * 100.0**2 * count * blocks * wavelength**3
+            / (volume * plan.phi.width * math.sin(2.0 * THETA)))
+
+
+def moments(photons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centroid (fast, slow) and variances [pixel, pixel^2]."""
+    fast, slow = (np.arange(count) + 0.5 for count in photons.shape[::-1])
+    total = photons.sum(dtype=np.float64)
+    along = [photons.sum(axis=axis, dtype=np.float64) / total for axis in (0, 1)]
+    mean = np.array([along[0] @ fast, along[1] @ slow])
+    return mean, np.array([along[0] @ fast**2, along[1] @ slow**2]) - mean**2
+
+
+def test_sobol_points_are_scipys():
+    points = uniform_points(64, 8) - 0.5 / 64
+    expected = qmc.Sobol(8, scramble=False).random(64)  # in another order
+    np.testing.assert_array_equal(points[np.lexsort(points.T)], expected[np.lexsort(expected.T)])
+
+
+def test_normal_points_have_mean_0_and_unit_covariance():
+    points = normal_points(256, 5)
+    np.testing.assert_allclose(points.mean(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(points.T @ points / 256, np.eye(5), atol=1e-9)
+    assert np.mean(points**4) == pytest.approx(3.0, rel=0.1)
+
+
+def test_spindle_steps_are_in_the_middle_of_their_intervals():
+    """Section 13 of the specification of crystal models: phi 1, osc 1, 4 steps."""
+    experiment = dataclasses.replace(scene(), goniometer=Goniometer(1.0, 1.0, phi_steps=4))
+    assert np.degrees(make_plan(experiment).phi_angles) == pytest.approx([1.125, 1.375, 1.625, 1.875], abs=1e-12)
+
+
+def test_ten_narrow_images_are_one_wide_one():
+    crystal = {"mosaicity_deg": 0.2, "mosaic_domains": 8}
+    wide = simulate(scene(crystal, osc=1.0, steps=20)).photons
+    narrow = [simulate(dataclasses.replace(scene(crystal, osc=0.1, steps=2), goniometer=Goniometer(
+        -0.5 + 0.1 * number, 0.1, phi_steps=2))).photons for number in range(10)]
+    np.testing.assert_allclose(np.mean(narrow, axis=0, dtype=np.float64), wide, rtol=2e-6, atol=1e-7 * wide.max())
+
+
+@pytest.mark.parametrize("crystal", [{}, {"mosaicity_deg": 0.05}, {"mosaic_spread_deg": 0.1}, {"strain": 1e-3}])
+def test_darwins_law_for_one_block(crystal):
+    """Absolute photons, with the samples that are chosen."""
+    image = simulate(scene({**crystal, "shape": "gauss"}))
+    assert float(image.photons.sum()) == pytest.approx(0.984443146 * darwin(image.plan, 1.0), rel=5e-3)
+    assert image.plan.notes
+
+
+def test_darwins_law_for_a_parallelepiped():
+    """Over its whole reciprocal cell, 5 deg and 2 mm across: its fringes hold percents."""
+    image = simulate(scene(osc=7.0, pixels=32))
+    assert float(image.photons.sum()) == pytest.approx(darwin(image.plan, 1.0), rel=5e-3)
+
+
+@pytest.mark.parametrize(("habit", "factor"), [("box", 1.0), ("sphere", math.pi / 6.0)])
+def test_darwins_law_for_the_whole_crystal(habit, factor):
+    """From size, flux and exposure: 1e12 photons/s for 0.1 s in 0.1 x 0.1 mm, a crystal of 0.03 mm."""
+    image = simulate(scene({"size_mm": 0.03, "habit": habit, "mosaicity_deg": 0.05, "shape": "gauss"},
+                           {"flux": 1e12, "exposure_s": 0.1, "size_mm": 0.1}))
+    photons = 0.984443146 * THOMSON_CROSS_SECTION_M2 * 1e11 / 1e-8 * 1e4 * factor * (3e-5)**3 * 1e-30 / (
+        (6e-9)**6 * math.radians(1.0) * math.sin(2.0 * THETA))
+    assert float(image.photons.sum()) == pytest.approx(photons, rel=0.01)
+
+
+def test_doubling_the_crystal():
+    """Eight times the photons in a wide beam, twice in a narrow one."""
+    def total(edge: float, beam: float) -> float:
+        return float(simulate(scene({"size_mm": edge}, {"flux": 1e12, "size_mm": beam})).photons.sum())
+
+    assert total(0.04, 1.0) / total(0.02, 1.0) == pytest.approx(8.0, rel=2e-3)
+    assert total(0.04, 0.01) / total(0.02, 0.01) == pytest.approx(2.0, rel=2e-3)
+
+
+def test_the_size_of_the_crystal_widens_spots_and_keeps_photons():
+    """By the variance of its projection along the ray, (1 - k k^T) C (1 - k k^T), on the detector."""
+    block, whole = (simulate(scene({"shape": "gauss", **size}, pixels=64, pixel_mm=0.02))
+                    for size in ({}, {"size_mm": (0.3, 0.2, 0.25)}))
+    blocks = whole.plan.illumination.blocks
+    assert float(whole.photons.sum()) / blocks == pytest.approx(float(block.photons.sum()), rel=2e-3)
+    added = moments(whole.photons)[1] - moments(block.photons)[1]
+    # Turned about x: the fast axis is the first edge; along slow, the projection along the ray on the plane of the
+    # detector takes y - z tan 2theta.
+    covariance = whole.plan.illumination.covariance
+    across = np.array([0.0, 1.0, math.tan(2.0 * THETA)])
+    expected = np.array([0.3**2 / 12.0, float(across @ covariance @ across) * 1e6]) / 0.02**2
+    np.testing.assert_allclose(added, expected, rtol=0.02)
+
+
+def test_a_crystal_off_the_spindle_shifts_its_spots():
+    """By its offset and, along the beam, by the tangent of 2theta."""
+    centred, moved = (simulate(scene({"shape": "gauss", "offset_mm": offset}, pixels=64, pixel_mm=0.02))
+                      for offset in ((0.0, 0.0, 0.0), (0.2, 0.1, 0.3)))
+    shift = moments(moved.photons)[0] - moments(centred.photons)[0]
+    # The ray goes along -y: nearer to the detector by dz, it has dz tan 2theta less to go.
+    assert shift == pytest.approx([10.0, 5.0 + 15.0 * math.tan(2.0 * THETA)], abs=0.05)
+    assert float(moved.photons.sum()) == pytest.approx(float(centred.photons.sum()), rel=0.01)
+
+
+@pytest.mark.parametrize("beam", [{"divergence_mrad": 0.5}, {"bandwidth": 5e-4}])
+def test_divergence_and_bandwidth_keep_the_photons(beam):
+    plain, spread = (simulate(scene({"shape": "gauss"}, extra)) for extra in ({}, beam))
+    assert float(spread.photons.sum()) == pytest.approx(float(plain.photons.sum()), rel=5e-3)
+    assert moments(spread.photons)[1].max() > moments(plain.photons)[1].max()
+
+
+def test_divergence_has_its_width():
+    """A spot at rest follows the beam: its variance along the polarization axis grows by (distance / cos 2theta
+    times sigma)^2 for directions that stay on the sphere."""
+    plan = make_plan(scene({"shape": "gauss"}, {"divergence_mrad": (0.5, 0.2)}, osc=None))
+    incident = np.concatenate([part.sources.incident for part in plan.parts])
+    assert np.std(incident @ np.array(plan.geometry.polar)) == pytest.approx(5e-4, rel=1e-3)
+    assert np.std(incident @ np.array(plan.geometry.vert)) == pytest.approx(2e-4, rel=1e-3)
+
+
+def test_wavelengths_have_their_spread():
+    plan = make_plan(scene({}, {"bandwidth": 1e-3}))
+    wavelengths = np.concatenate([part.sources.wavelength_m for part in plan.parts])
+    assert np.mean(wavelengths) == pytest.approx(1e-10, rel=1e-9)
+    assert np.std(wavelengths) / 1e-10 == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_domains_have_their_mosaicity_and_turn_with_the_crystal():
+    crystal = {"mosaicity_deg": (0.1, 0.2, 0.4), "mosaic_domains": 256, "misset_deg": (10.0, 20.0, 30.0)}
+    still, turned = (make_plan(dataclasses.replace(scene(crystal), goniometer=Goniometer(phi)))
+                     for phi in (0.0, 90.0))
+    np.testing.assert_allclose(np.degrees(still.domains.rotation.std(axis=0)), (0.1, 0.2, 0.4), rtol=1e-6)
+    np.testing.assert_allclose(still.domains.rotation.mean(axis=0), 0.0, atol=1e-12)
+    # phi = 90 deg about x takes y to z
+    quarter = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    np.testing.assert_allclose(turned.cell_axes, still.cell_axes @ quarter.T, atol=1e-20)
+
+
+def test_nanobraggs_domains_without_their_mean_rotation():
+    crystal = {"mosaic_spread_deg": 1.0, "mosaic_domains": 5, "misset_deg": None}
+    plan = make_plan(dataclasses.replace(scene(crystal), goniometer=Goniometer(0.0)))
+    mean = plan.cell_axes.mean(axis=(0, 1)) / 60e-10
+    assert abs(mean - mean.T).max() < 1e-4  # no rotation to first order, of 17 mrad
+    assert plan.domain_count == 5
+
+
+@pytest.mark.parametrize(("crystal", "osc", "steps", "words"), [
+    ({"cells": (60, 60, 60)}, 0.5, 2, "phi steps"),
+    ({"mosaicity_deg": 0.5, "mosaic_domains": 5}, None, None, "domains")])
+def test_samples_that_are_too_coarse_have_a_warning_with_figures(crystal, osc, steps, words):
+    warning, = (warning for warning in make_plan(scene(crystal, osc=osc, steps=steps)).warnings
+                if "too coarse: spot sums" in warning)
+    assert words in warning
+    assert "%" in warning
+
+
+def test_a_region_has_the_samples_of_the_whole():
+    experiment = scene({"mosaicity_deg": 0.1})
+    part = dataclasses.replace(experiment, sampling=Sampling(interpolate=False, roi=(0, 3, 0, 3)))
+    np.testing.assert_array_equal(make_plan(part).cell_axes, make_plan(experiment).cell_axes)
+
+
+def test_a_curved_detector_is_refused():
+    with pytest.raises(ConfigError) as refused:
+        make_plan(scene({"size_mm": 0.1}, curved=True))
+    assert refused.value.where == "crystal.size_mm"
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpu"])
+def test_reflection_sums_are_those_of_the_parts(backend):
+    image = simulate(scene({"size_mm": 0.1, "mosaicity_deg": 0.1, "mosaic_domains": 16}, {"bandwidth": 1e-3},
+                           osc=0.5, steps=2), backend=backend)
+    assert len(image.plan.parts) == 64
+    table = image.reflections(min_photons=0.0)
+    assert table.photons.sum() == pytest.approx(float(image.photons.sum(dtype=np.float64)), rel=1e-6)
