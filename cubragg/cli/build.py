@@ -128,13 +128,16 @@ class Job(NamedTuple):
     provenance_lines: Sequence[str] = ()
 
 
-def build(line: Sequence[Given], semantics: Semantics = "nanobragg") -> Job:
+def build(line: Sequence[Given], semantics: Semantics = "nanobragg",
+          defaults: Mapping[str, tuple[Any, str]] | None = None) -> Job:
     """Build the job of a command line.
 
     Parameters
     ----------
     semantics
         Used if neither a flag nor the experiment file names them.
+    defaults
+        Value and origin of settings that neither flags nor files give.
 
     Raises
     ------
@@ -144,6 +147,7 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg") -> Job:
         For a file that breaks its format.
     """
     replay = Replay()
+    replay.take_models((), defaults or {})
     files = {flag: given for given in line for flag in given.flag.fields if flag.startswith("input.")}
     if "input.config" in files:
         replay.take_config(_named(files["input.config"]))

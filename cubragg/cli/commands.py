@@ -16,7 +16,7 @@ from cubragg.cli.flag_completion import FlagCommand, completions
 from cubragg.errors import ConfigError, CubraggError
 
 #: Commands besides simulate: the `command` of the module of that name, imported where it is used.
-_COMMANDS = ("background", "compare", "doctor", "sf", "trace", "view")
+_COMMANDS = ("background", "compare", "doctor", "sf", "stills", "sweep", "trace", "view")
 _VERSION_NAMES = ("--version", "-version")
 
 

@@ -57,6 +57,8 @@ class DataSet(ABC, Sequence[Shot]):
         self.parameters = parameters_of(experiment, dict(vary or {}))
         self.crystals = Constant(crystals) if isinstance(crystals, int) else crystals
         self.blank = float(blank)
+        #: Where structure factors came from, for the specification: file, SHA-256, resolution.
+        self.source: dict[str, Any] = {}
         self._range = range(shots)
         self.check()
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_type_hints
 import numpy as np
 
 from cubragg.dataset.cell_draws import cell_of, cells_of, with_cell
-from cubragg.dataset.distributions import Choice, Constant, Distribution, Table
+from cubragg.dataset.distributions import Choice, Constant, Distribution, Table, Uniform
 from cubragg.dataset.draws import Draws
 from cubragg.dataset.orientation_draws import orientations_of
 from cubragg.detect.philox import Effect
@@ -153,6 +153,13 @@ def _split(name: str) -> tuple[str, int | None]:
     """The field of a parameter, and the index of one of its numbers."""
     found = _INDEXED.fullmatch(name)
     return (f"{found[1]}.{found[2]}", int(found[3])) if found else (name, None)
+
+
+def randomly_oriented(experiment: Experiment, seed: int) -> Experiment:
+    """The experiment with a random orientation: that of shot 0 of stills with this seed."""
+    parameter = Parameter(ORIENTATION, Uniform())
+    return with_values(experiment, {ORIENTATION: parameter.values(
+        experiment, parameter.draws(seed, np.zeros(1, dtype=np.uint32)))[0]}).experiment
 
 
 def value_in(experiment: Experiment, name: str) -> Any:

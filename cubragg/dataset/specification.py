@@ -77,6 +77,8 @@ def specification_of(data: DataSet, settings: WriteSettings, folder: Path) -> Sp
                                 data.crystals.to_dict(), "blank": data.blank}
     document["write"] = {**vars(settings), "shard": settings.shots_in_shard(len(data)),
                          "truth": list(settings.truth)}
+    if data.source:
+        document["model"] = {**data.source, "file": os.path.relpath(data.source["file"], folder)}
     document["experiment"] = _experiment_of(data.experiment, folder, files)
     return Specification(tomllib.loads(Specification(document, {}).text), files)
 

@@ -390,6 +390,9 @@ class Cutoff:
         return response.count_cutoff is not None
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        # Frames summed to 32 bits have a larger cutoff than an int32 image can reach.
+        if image.dtype == np.int32 and response.count_cutoff is not None and response.count_cutoff > _MAX_INT32:
+            return image
         return np.minimum(image, np.asarray(response.count_cutoff, dtype=image.dtype))
 
 

@@ -164,14 +164,16 @@ def find(where: str, name: str) -> CatalogDetector:
     """
     if not isinstance(name, str):
         raise ConfigError(where, f"got {name!r:.60}; it must be the name of a detector")
-    plain = {_plain(title): detector for title, detector in CATALOG.items()}
-    found = plain.get(_plain(name))
+    found = CATALOG.get(name) or _BY_PLAIN_NAME.get(_plain(name))
     if found is not None:
         return found
-    near = [plain[match].name for match in difflib.get_close_matches(_plain(name), plain, n=3)]
+    near = [_BY_PLAIN_NAME[match].name for match in difflib.get_close_matches(_plain(name), _BY_PLAIN_NAME, n=3)]
     hint = f"the nearest are {', '.join(near)}" if near else f"it has {', '.join(CATALOG)}"
     raise ConfigError(where, f"got {name!r}, which is not in the detector catalog; {hint}")
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+_BY_PLAIN_NAME = {_plain(title): detector for title, detector in CATALOG.items()}

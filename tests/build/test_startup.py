@@ -35,6 +35,7 @@ def test_the_package_alone_loads_nothing(tmp_path):
 
 @pytest.mark.requirement("AT-PERF-002")
 @pytest.mark.parametrize("line", ["-h", "--version", "simulate -h", "compare -h", "trace -h", "sf -h", "doctor -h",
+                                  "sweep -h", "stills -h",
                                   "compare --c-bin nb -phi 5 -help"])
 def test_help_and_version_load_no_numpy(tmp_path, line):
     modules = loaded(command(line), tmp_path)

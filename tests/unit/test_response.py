@@ -178,6 +178,12 @@ def test_the_cutoff_is_the_largest_count():
     assert detected(flat(1e6, 20), cb.Response(count_cutoff=65535)).max() == 65535
 
 
+def test_frames_of_32_bits_are_not_cut_off():
+    photons = flat(1e5, 20)
+    ideal = detected(photons, cb.Response())
+    assert (detected(photons, cb.Response(count_cutoff=2**32 - 2)) == ideal).all()
+
+
 # Chips
 
 

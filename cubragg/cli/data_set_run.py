@@ -1,0 +1,219 @@
+"""Build a data set from a command line and write it: what ``sweep`` and ``stills`` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cubragg.cli import named_detectors
+from cubragg.cli.build import Job, build
+from cubragg.cli.data_set_command import Options
+from cubragg.cli.data_set_defaults import defaults_of, used
+from cubragg.cli.ending_signals import Signalled
+from cubragg.cli.exit_errors import Interrupted, RunError
+from cubragg.cli.factors import FileCell, cell_warnings
+from cubragg.cli.inputs import InputFile, reading
+from cubragg.cli.parser import Given, parse
+from cubragg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cubragg.dataset.data_set import DataSet
+    from cubragg.dataset.distributions import Distribution
+    from cubragg.dataset.write_settings import WriteSettings
+    from cubragg.experiment.experiment import Experiment
+
+#: Parameters of the data sets, and the options that set them.
+_FLAGS = {"n": "-n", "images": "--images", "osc_deg": "--osc", "start_deg": "--start", "seed": "--seed",
+          "crystals": "--crystals", "blank": "--blank", "dmin": "--dmin", "write.shard": "--shard",
+          "write.truth": "--truth", "workers": "--workers", "devices": "--devices"}
+
+
+#: Makes the data set of an experiment, of what varies, and of keywords of its rendering.
+Maker = Callable[["Experiment", dict[str, "Distribution"], dict[str, Any]], "DataSet"]
+
+
+def run(kind: str, model: str | None, line: Sequence[Given], options: Options, make: Maker) -> None:
+    """Write the data set of a command line, or verify one.
+
+    Raises
+    ------
+    CubraggError
+        See `cubragg.errors`.
+    Interrupted
+        If a signal stopped it.
+    """
+    if named_detectors.wants_list(line):
+        click.echo(named_detectors.table())
+        return
+    if options.verify is not None:
+        _verify(options.verify)
+        return
+    if options.output is None:
+        raise ConfigError("-o", "got no folder for the data set; give -o FOLDER")
+    assert model is not None
+    _devices(options.devices)
+    with _naming():
+        if Path(model).suffix.lower() == ".toml":
+            data, settings = _specified(model, line)
+        else:
+            data, settings = _data_set(kind, model, line, options, make)
+        _write(data, settings, options)
+
+
+@contextmanager
+def _naming() -> Iterator[None]:
+    """Name the option that sets a parameter in the errors about it."""
+    try:
+        yield
+    except ConfigError as error:
+        where = error.where.removeprefix("vary ")
+        flag = f"--vary {where}" if where != error.where else _FLAGS.get(where, where)
+        raise ConfigError(flag, error.what) from None
+
+
+def _specified(model: str, line: Sequence[Given]) -> tuple[DataSet, WriteSettings]:
+    from cubragg.dataset.specification import read_specification
+
+    if line:
+        raise ConfigError(line[0].spelling, f"got a flag beside {model}, which specifies the whole set; leave it out")
+    with reading(InputFile(model, "MODEL")):
+        return read_specification(model)
+
+
+def _data_set(kind: str, model: str, line: Sequence[Given], options: Options, make: Maker
+              ) -> tuple[DataSet, WriteSettings]:
+    from cubragg.dataset.distribution_tables import distribution_from_words
+    from cubragg.dataset.write_settings import WriteSettings
+
+    job, experiment, source, notes = _experiment(kind, model, line, options)
+    vary = {}
+    for one in options.vary:
+        name, equals, text = one.partition("=")
+        if not equals or not name or name in vary:
+            raise ConfigError("--vary", f"got {one!r}; NAME=DISTRIBUTION is accepted, once for each name")
+        vary[name] = distribution_from_words(f"--vary {name}", text)
+    given = job.settings
+    rendering: dict[str, Any] = {"backend": given.backend, "precision": given.precision, "device": given.device,
+                 "threads": given.threads, "cull": given.cull}
+    if any(flag.flag.name == "--method" for flag in line):
+        rendering["method"] = given.method
+    with job.replay.naming():
+        data = make(experiment, vary, rendering)
+    data.source = source
+    truth = () if options.truth == "none" else tuple(options.truth.split(","))
+    integrates = experiment.detector_response().kind == "integrating"
+    settings = WriteSettings(options.dtype or ("int32" if integrates else "uint32"), options.compression, options.shard,
+                             truth)
+    if not options.quiet:
+        _print_notes(kind, job, data, notes)
+    return data, settings
+
+
+def _experiment(kind: str, model: str, line: Sequence[Given], options: Options
+                ) -> tuple[Job, Experiment, dict[str, Any], list[str]]:
+    """The job of the flags, its experiment with the model, where structure factors came from, and warnings."""
+    from cubragg.dataset.model_factors import factors_of_model, holds_atoms, model_cell
+
+    with reading(InputFile(model, "MODEL")):
+        atoms = holds_atoms(model)
+    defaults: dict[str, tuple[Any, str]] = defaults_of(kind)
+    if atoms:
+        cell = model_cell(model)
+        defaults |= {"crystal.cell": (cell, f"{model}: cell"), "structure_factors.default_F": (1.0, model)}
+    else:
+        line = [*parse(["-hkl", model]), *line]
+        if options.dmin is not None:
+            raise ConfigError("--dmin", f"got a resolution for {model}, a list of reflections; leave it out")
+    for given in line:
+        if given.flag.name == "--semantics" and given.values != ("physical",):
+            raise ConfigError(given.spelling, f"got {given.values[0]}; data sets are rendered in physical semantics")
+    job = build([*parse(["--semantics", "physical"]), *line], "physical", defaults)
+    _check_flags(kind, job)
+    if not atoms:
+        return job, job.experiment, {}, job.warnings
+    with job.replay.naming():
+        experiment, source, warnings = factors_of_model(model, job.experiment, options.dmin)
+    overruled = job.replay.provenance.get("crystal.cell", "")
+    other = FileCell(model, cell, "" if overruled == f"{model}: cell" else overruled or "the orientation matrix")
+    return job, experiment, source, [*job.warnings, *warnings, *cell_warnings(other, experiment)]
+
+
+def _check_flags(kind: str, job: Job) -> None:
+    """Refuse flags of single images, and a line without a detector."""
+    replay = job.replay
+    for setting in ("model", "panels", "fast_pixels", "fast_size_mm", "pixel_size_mm"):
+        if replay.get(f"detector.{setting}"):
+            break
+    else:
+        raise ConfigError("--detector", "got no detector; give --detector NAME and --distance MM, or --from FILE")
+    if replay.get("detector.model") and replay.get("detector.distance_mm") is None:
+        raise ConfigError("--distance", "got a detector without a distance; give --distance MM")
+    for setting, origin in replay.provenance.items():
+        if setting.startswith(("output.", "picture.")):
+            raise ConfigError(origin, f"got a file or picture of a single image; cubragg {kind} writes to its folder, "
+                              "-o")
+    rotation = [name for name in ("goniometer.osc_deg", "goniometer.phi_step_deg", "goniometer.phi_steps")
+                if name in replay.flagged]
+    if kind == "stills" and rotation:
+        raise ConfigError(replay.provenance[rotation[0]], "got a rotation for stills; leave it out, or use cubragg "
+                          "sweep")
+
+
+def _print_notes(kind: str, job: Job, data: DataSet, warnings: Sequence[str]) -> None:
+    """Print what was read, the defaults in force, and each warning once."""
+    from cubragg.plan.plan import make_plan
+
+    for provenance in job.provenance_lines:
+        click.echo(provenance, err=True)
+    for text in used(kind, job.replay):
+        click.echo(f"default: {text}", err=True)
+    for name, value in data.source.items():
+        if name == "dmin_A":
+            click.echo(f"structure factors: {data.source['file']} to {value:g} A (--dmin)", err=True)
+    plan = make_plan(data.experiment_at(0), data.rendering.method)
+    for warning in dict.fromkeys([*warnings, *plan.warnings]):
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _write(data: DataSet, settings: WriteSettings, options: Options) -> None:
+    from cubragg.cli.data_set_progress import Progress, summary_lines
+    from cubragg.dataset.production import Stopped, write_data_set
+
+    assert options.output is not None
+    try:
+        with Progress(options.quiet, options.log_json) as progress:
+            summary = write_data_set(data, options.output, settings, workers=options.workers,
+                                     devices=_devices(options.devices), overwrite=options.overwrite,
+                                     report=progress.report)
+    except Stopped as stop:
+        raise Interrupted(Signalled(stop.number), f"{stop.outcome}.") from None
+    if not options.quiet:
+        for text in summary_lines(summary, options.output):
+            click.echo(text, err=True)
+
+
+def _devices(text: str | None) -> list[int] | str | None:
+    if text is None or text == "all":
+        return text
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise ConfigError("--devices", f"got {text!r}; all or numbers of GPUs such as 0,1 are accepted") from None
+
+
+def _verify(folder: str) -> None:
+    from cubragg.dataset.verification import faults
+
+    found = list(faults(folder))
+    for fault in found:
+        click.echo(fault)
+    if found:
+        raise RunError(f"{folder}: {len(found)} faults; the command that wrote the set computes missing shards again, "
+                       "and --overwrite all of them")
+    click.echo(f"{folder}: complete, and every file has the content of the manifest")
+
+

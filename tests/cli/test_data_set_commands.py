@@ -1,0 +1,212 @@
+"""``cubragg stills`` and ``cubragg sweep``: from a model to a folder, defaults, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import h5py
+import pytest
+
+from cubragg.dataset.verification import faults
+from support.messages import refused
+
+MODEL = str(Path(__file__).resolve().parents[2] / "cubragg" / "examples" / "helix_bundle.pdb")
+DETECTOR = "--detector pilatus100k --distance 60"
+STILLS = f"stills {MODEL} {DETECTOR} -n 3 --seed 7 -o run"
+SWEEP = f"sweep {MODEL} {DETECTOR} --images 3 --osc 0.2 -o run"
+ONE = "--workers 1"
+
+
+def spec(folder="run"):
+    return tomllib.loads((Path(folder) / "spec.toml").read_text())
+
+
+def test_stills_of_a_model_need_nothing_else(run):
+    result = run(f"{STILLS} {ONE}")
+    assert result.exit_code == 0
+    assert list(faults("run")) == []
+    defaults = [line for line in result.stderr.splitlines() if line.startswith("default: ")]
+    for setting in ("beam.wavelength_A = 1 A", "crystal.block_size_um = 0.5 um", "crystal.size_mm = 0.02 mm",
+                    "crystal.mosaicity_deg = 0.05 deg", "beam.flux = 1e+12", "beam.exposure_s = 0.01",
+                    "background.water_um = 20 um", "background.air_mm = 5 20 mm"):
+        assert any(setting in line for line in defaults), setting
+    document = spec()
+    assert document["experiment"]["crystal"]["size_mm"] == 0.02
+    assert document["experiment"]["background"] == {**document["experiment"]["background"], "water_um": 20.0}
+    assert document["vary"] == {"crystal.orientation": {"uniform": True}}
+    assert document["model"]["dmin_A"] > 1.2
+    assert len(document["model"]["sha256"]) == 64
+    with h5py.File("run/master.nxs") as file:
+        assert file["/entry/data/data"].shape == (3, 195, 487)
+    manifest = Path("run/manifest.jsonl").read_text()
+    assert run(f"{STILLS} {ONE}").exit_code == 0
+    assert Path("run/manifest.jsonl").read_text() == manifest
+
+
+def test_a_sweep_of_a_model_needs_nothing_else(run):
+    result = run(f"{SWEEP} {ONE} --start 30")
+    assert result.exit_code == 0
+    document = spec()
+    assert (document["start_deg"], document["osc_deg"]) == (30.0, 0.2)
+    angles = document["experiment"]["crystal"]["misset_deg"]
+    assert f"crystal.misset_deg = {' '.join(f'{angle:.2f}' for angle in angles)}" in result.stderr
+    with h5py.File("run/master.nxs") as file:
+        assert file["/entry/sample/transformations/omega"][()] == pytest.approx([30.0, 30.2, 30.4])
+    with h5py.File("run/shard-00002.nxs") as file:
+        assert file["/entry/sample/transformations/omega"][()] == pytest.approx([30.4])
+    scan = json.loads(Path("run/models.expt").read_text())["scan"][0]
+    assert scan["oscillation"] == pytest.approx([30.0, 0.2])
+    assert scan["image_range"] == [1, 3]
+
+
+def test_flags_replace_defaults_and_are_in_physical_semantics(run):
+    line = (f"{STILLS} {ONE} --mosaicity 0.2 -N 30 -fluence 1e19 --background water=5 -lambda 1.2 --crystal-size 0.01 "
+            "--dmin 4 --truth none --dtype uint16 --compression none --shard 2 --vary cell=normal:0.002 "
+            "--vary beam.bandwidth=uniform:0,0.001 --crystals poisson:1.5 --blank 0.1")
+    result = run(line)
+    assert result.exit_code == 0
+    assert [line for line in result.stderr.splitlines() if line.startswith("default: ")] == [
+        "default: crystal.shape = gauss (--crystal-shape)"]
+    document = spec()
+    assert document["experiment"]["crystal"]["mosaicity_deg"] == 0.2
+    assert document["experiment"]["crystal"]["cells"] == [30, 30, 30]
+    assert "block_size_um" not in document["experiment"]["crystal"]
+    assert document["experiment"]["beam"]["flux"] == 0.0
+    assert document["experiment"]["background"]["air_mm"] == [0.0, 0.0]
+    assert document["model"]["dmin_A"] == 4.0
+    assert document["vary"]["beam.bandwidth"] == {"uniform": [0, 0.001]}
+    assert document["crystals"] == {"count": {"poisson": 1.5}, "blank": 0.1}
+    assert {name: document["write"][name] for name in ("dtype", "compression", "shard", "truth")} == {
+        "dtype": "uint16", "compression": "none", "shard": 2, "truth": []}
+    assert not list(Path("run").glob("truth*"))
+
+
+def test_a_specification_is_a_model(run):
+    assert run(f"{STILLS} {ONE}").exit_code == 0
+    assert run(f"stills run/spec.toml -o again {ONE}").exit_code == 0
+    contents = [[json.loads(line)["files"] for line in Path(folder, "manifest.jsonl").read_text().splitlines()[1:]]
+                for folder in ("run", "again")]
+    assert [{name: file["content"] for one in files for name, file in one.items()} for files in contents] == 2 * [
+        {name: file["content"] for one in contents[0] for name, file in one.items()}]
+
+
+@pytest.mark.parametrize("model", ["P1.hkl", pytest.param("F.mtz", marks=pytest.mark.slow)])
+def test_reflections_are_models(run, inputs, model):
+    if model == "F.mtz":
+        assert run(f"sf {MODEL} -o F.mtz --dmin 4 --quiet").exit_code == 0
+    cell = "-cell 20 21 22" if model == "P1.hkl" else ""
+    assert run(f"stills {model} {cell} {DETECTOR} -n 1 -o run --quiet").exit_code == 0
+    assert spec()["experiment"]["structure_factors"]["hkl_file"] == f"../{model}"
+
+
+def test_geometry_of_other_programs(run):
+    assert run(f"stills {MODEL} {DETECTOR} -n 1 -o first --quiet").exit_code == 0
+    assert run(f"sweep {MODEL} --from first/models.expt --images 1 --osc 0.1 -o run --quiet").exit_code == 0
+    one, other = (json.loads(Path(folder, "models.expt").read_text()) for folder in ("first", "run"))
+    for name in ("origin", "fast_axis", "slow_axis"):
+        assert other["detector"][0]["panels"][0][name] == pytest.approx(one["detector"][0]["panels"][0][name])
+    for name in ("real_space_a", "real_space_c"):
+        assert other["crystal"][0][name] == pytest.approx(one["crystal"][0][name])
+
+
+def test_a_log_has_a_line_for_each_shard(run):
+    assert run(f"{STILLS} {ONE} --shard 1 --log-json log.jsonl --quiet").exit_code == 0
+    lines = [json.loads(line) for line in Path("log.jsonl").read_text().splitlines()]
+    assert [line["done"] for line in lines] == [1, 2, 3]
+    assert lines[-1]["shots_per_s"] > 0.0
+    assert lines[-1]["record"]["shard"] == 2
+    assert set(lines[-1]["stages"]) == {"render", "response", "truth", "write"}
+
+
+def test_a_set_is_verified(run):
+    assert run(f"{STILLS} {ONE} --quiet").exit_code == 0
+    assert run("stills --verify run").exit_code == 0
+    Path("run/truth-00001.refl").unlink()
+    result = run("stills --verify run")
+    assert result.exit_code == 1
+    assert "truth-00001.refl: missing" in result.stdout
+    assert "1 faults" in result.stderr
+
+
+def test_another_set_is_refused_with_the_difference(run):
+    assert run(f"{STILLS} {ONE} --quiet").exit_code == 0
+    refused(run(f"{STILLS} {ONE} --seed 8 --quiet"), 1, "run", "seed: 7, now 8", "overwrite")
+    assert run(f"{STILLS} {ONE} --seed 8 --quiet --overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize(("line", "says"), [
+    (f"stills {MODEL} -n 3 -o run", ("--detector", "", "--distance")),
+    (f"stills {MODEL} --detector pilatus100k -n 3 -o run", ("--distance", "", "MM")),
+    (f"stills {MODEL} {DETECTOR} -n 3", ("-o", "", "folder")),
+    (f"stills {MODEL} {DETECTOR} -o run", ("-n", "", "number")),
+    (f"stills {MODEL} {DETECTOR} -n 0 -o run", ("-n", "0", "shots")),
+    (f"sweep {MODEL} {DETECTOR} --osc 1 -o run", ("--images", "", "--osc")),
+    (f"sweep {MODEL} {DETECTOR} --images 2 -o run", ("--osc", "", "--images")),
+    (f"sweep {MODEL} {DETECTOR} --images 2 --osc 0 -o run", ("--osc", "0", "deg")),
+    (f"{STILLS} -osc 1", ("-osc", "", "stills", "sweep")),
+    (f"{STILLS} -floatfile a.bin", ("-floatfile", "", "folder")),
+    (f"{STILLS} --semantics nanobragg", ("--semantics", "nanobragg", "physical")),
+    (f"{STILLS} --vary cell", ("--vary", "cell", "NAME=DISTRIBUTION")),
+    (f"{STILLS} --vary cell=gauss:1", ("--vary cell", "gauss:1", "normal")),
+    (f"{STILLS} --vary cell=normal:1,2,3", ("--vary cell", "normal:1,2,3")),
+    (f"{STILLS} --vary beam.colour=normal:1", ("--vary beam.colour", "", "parameter")),
+    (f"{STILLS} --vary beam.bandwidth=normal:0.1,0.1", ("--vary beam.bandwidth, shot", "", "bandwidth")),
+    (f"{STILLS} --vary distance_mm=column:none.csv:x", ("--vary distance_mm", "none.csv", "file")),
+    (f"{STILLS} --crystals -1", ("--crystals", "-1")),
+    (f"{STILLS} --blank 2", ("--blank", "2", "fraction")),
+    (f"{STILLS} --truth csv", ("--truth", "csv", "refl")),
+    (f"{STILLS} --shard 0", ("--shard", "0")),
+    (f"{STILLS} --dmin 1000", ("--dmin", "1000", "coarser")),
+    (f"{STILLS} --devices one", ("--devices", "one", "numbers")),
+    (f"stills none.pdb {DETECTOR} -n 1 -o run", ("MODEL", "none.pdb", "no such file")),
+    (f"stills {DETECTOR} -n 1 -o run", ("MODEL", "--detector", "first"))])
+def test_what_is_refused_before_a_folder_exists(line, says, run):
+    refused(run(line), 2, *says)
+    assert not Path("run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command(number, folder):
+    root = str(Path(MODEL).parents[2])
+    line = f"{STILLS} --shard 1 --workers 1 --log-json -".replace("-n 3", "-n 300").split()
+    process = subprocess.Popen([sys.executable, "-m", "cubragg", *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, env={**os.environ, "PYTHONPATH": root})
+    assert process.stdout.readline().startswith("{")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    assert "of 300 shots are complete in run, and the same command continues" in errors
+
+
+@pytest.mark.dials
+@pytest.mark.slow
+def test_dials_indexes_a_sweep_of_one_command(run, folder):
+    import numpy as np
+
+    from support.dials import ran
+
+    if shutil.which("dials.import") is None:
+        pytest.skip("DIALS is not installed (apt-get install dials python3-dials)")
+    assert run(f"sweep {MODEL} --detector eiger2-1m --distance 100 --images 20 --osc 0.2 -o run --quiet").exit_code == 0
+    ran("dials.import", "run/master.nxs", folder=folder)
+    ran("dials.find_spots", "imported.expt", "nproc=1", folder=folder)
+    text = ran("dials.index", "imported.expt", "strong.refl", "nproc=1", folder=folder)
+    indexed = next(line for line in reversed(text.splitlines()) if line.count("|") == 5 and "%" in line)
+    assert float(indexed.split("|")[-2].strip(" %")) > 95.0
+    (crystal,) = json.loads(Path("indexed.expt").read_text())["crystal"]
+    found = np.array([crystal[f"real_space_{name}"] for name in "abc"])
+    (truth,) = json.loads(Path("run/models.expt").read_text())["crystal"]
+    true = np.array([truth[f"real_space_{name}"] for name in "abc"])
+    choice = np.rint(found @ np.linalg.inv(true))
+    assert abs(np.linalg.det(choice)) == pytest.approx(1.0)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.linalg.norm(choice @ true, axis=1), rtol=1e-3)
+    left, _, right = np.linalg.svd(np.linalg.inv(choice @ true) @ found)
+    assert np.degrees(np.arccos(min((np.trace(left @ right) - 1.0) / 2.0, 1.0))) < 0.05
