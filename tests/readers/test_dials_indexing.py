@@ -47,7 +47,11 @@ def indexed(kind: str, folder: Path) -> dict:
     # A detector said to count pixels (NXmx) has spots of 3 pixels on: then the fringes between the spots of so small
     # a crystal count too, and their phi is not that of the wedge.
     ran("dials.find_spots", "imported.expt", "nproc=1", "min_spot_size=6", folder=folder)
-    ran("dials.index", "imported.expt", "strong.refl", "nproc=1", folder=folder)
+    # DIALS reads a beam and a detector from each NXmx file. With two of both, crystal, beams and detectors can turn
+    # together, by degrees, at the same residuals: the wedges are given the same ones, as those of CBF and SMV have.
+    shared = [f"reference_from_experiment.{model}=0" for model in ("beam", "detector", "goniometer")]
+    ran("dials.combine_experiments", "imported.expt", "strong.refl", *shared, folder=folder)
+    ran("dials.index", "combined.expt", "combined.refl", "nproc=1", folder=folder)
     return json.loads((folder / "indexed.expt").read_text())
 
 
