@@ -230,7 +230,7 @@ _SAMPLING = (
     _count("-oversample", "sub-pixels along each edge", "sampling.oversample",
            default="as needed"),
     _number("--tail", "", "where a spot of --method analytic ends, in standard deviations", "sampling.tail_sigmas",
-            default="5.5", metavar="<sigmas>"),
+            default="5.5", metavar="<sigmas>", c_program="-mosaic_domains, -phisteps and -oversample"),
     _switch("-oversample_thick", "sensor absorption at every sub-pixel", "sampling.oversample_thick"),
     _switch("-oversample_polar", "polarization at every sub-pixel", "sampling.oversample_polar"),
     _switch("-oversample_omega", "solid angle at every sub-pixel", "sampling.oversample_omega"),
