@@ -27,6 +27,8 @@ RENDER = "-lambda 2 -N 2 -distance 100 -detpixels 4 -pixel 8 -oversample 1 -back
 LITTLE = "-N 2 -oversample 1 -phisteps 1 -mosaic_domains 1 -square_div -divsteps 1 -dispsteps 1 -thicksteps 1 " \
          "-backend numpy -floatfile out.bin"
 CELL = "-cell 50 60 70 90 90 90"
+#: Largest mutated file; the limits of memory and time are for files below 1 MB.
+MOST_BYTES = 10**6 - 1
 #: Files that the command lines write.
 OUTPUTS = ("out.bin", "out.png", "out.mtz", "out.hkl")
 VIEW, COMPARE = "view F -o out.png", "compare F F"
@@ -363,8 +365,8 @@ def mutated(kind: str, seed: Path, target: Path, rng: random.Random) -> None:
             second = text_mutated(second, rng)
         else:
             data = text_mutated(data, rng)
-        target.with_suffix(described.beside).write_bytes(second)
-        target.write_bytes(data)
+        target.with_suffix(described.beside).write_bytes(second[:MOST_BYTES])
+        target.write_bytes(data[:MOST_BYTES])
         return
     if described.in_place is not None and rng.random() < 0.85:
         target.write_bytes(data)
@@ -372,4 +374,4 @@ def mutated(kind: str, seed: Path, target: Path, rng: random.Random) -> None:
             described.in_place(target, rng)
         return
     change = described.mutate if rng.random() < 0.8 and described.in_place is None else bytes_mutated
-    target.write_bytes(change(data, rng))
+    target.write_bytes(change(data, rng)[:MOST_BYTES])

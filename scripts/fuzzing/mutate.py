@@ -25,6 +25,8 @@ CHARACTERS = (b"\0", b"\xff", b"\xc3\xa9", b"\xed\xa0\x80", b"\n", b"\r", b"\t",
 _TOKEN = re.compile(rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _WORD = re.compile(rb"[A-Za-z_]\w*")
 _INTEGERS = (0, 1, -1, 127, 128, 255, 256, 32767, 32768, 65535, 2**24, 2**31 - 1, -2**31, 2**32 - 1, 2**40, -2**63)
+#: Start of a line that is repeated, of a file without line ends.
+_LONGEST_REPEATED = 900
 #: Depth of lists that no parser by recursion survives.
 _DEPTH = 20000
 
@@ -95,7 +97,7 @@ def _new_lines(text: bytes, rng: random.Random) -> bytes:
         case 0:
             del lines[a]
         case 1:
-            lines[b:b] = [lines[a]] * rng.choice((1, 2, 1000))
+            lines[b:b] = [lines[a][:_LONGEST_REPEATED]] * rng.choice((1, 2, 1000))
         case 2:
             lines[a], lines[b] = lines[b], lines[a]
         case 3:
