@@ -55,7 +55,7 @@ KEPT = ("-seed", "-detpixels")
 LEFT_OUT = {
     "--config": "not the C program's", "--save-config": "not the C program's", "--cbffile": "not the C program's",
     "--save": "not the C program's", "--crystal-shape": "not the C program's",
-    "--background": "not the C program's", "--response": "not the C program's",
+    "--background": "not the C program's", "--crystal": "not the C program's", "--response": "not the C program's",
     "--nxmx": "not the C program's", "--nxmx-type": "not the C program's",
     "--tiff": "not the C program's", "--tiff-type": "not the C program's", "--cbf-convention": "not the C program's",
     "--smv-flavor": "not the C program's", "--images": "not the C program's",

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from cubragg.detect.counting import CountingBackend, draw_counts
-from cubragg.detect.normal import normal_image, normals
+from cubragg.detect.normal_deviates import normal_image, normals
 from cubragg.detect.philox import Effect, random_words, uniforms
 from cubragg.detect.point_spread import spread
 from cubragg.detect.wide_pixels import divide_wide_pixels

@@ -217,7 +217,7 @@ def test_counts(nvrtc, arch, mean, count):
 def test_normals(nvrtc):
     """The kernel that draws Gaussian deviates."""
     options = (*NVRTC_OPTIONS, "-DTILE_FAST=128", "-DTILE_SLOW=1", f"-arch=sm_{FULL_ARCH}", *ADDED)
-    compiled = nvrtc.compile(kernel_text("", "normals.cu"), options)
+    compiled = nvrtc.compile(kernel_text("", "normal_deviates.cu"), options)
     assert compiled.status == 0, compiled.log
     assert "warning" not in compiled.log, compiled.log
     usage, = compiled.usage().values()

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import cubragg as cb
-from cubragg.detect.normal import normal_image, normals
+from cubragg.detect.normal_deviates import normal_image, normals
 from cubragg.detect.philox import Effect
 from cubragg.detect.point_spread import spread
 from cubragg.detect.response_chain import (

@@ -1,9 +1,9 @@
-// Entry point: Gaussian deviates of consecutive indices, double [index]. specs/response.md; formulas: normals.cuh.
+// Entry point: Gaussian deviates of consecutive indices, double [index]. specs/response.md; formulas: normal_deviates.cuh.
 //
 // Thread mapping: a pair of indices a thread, block x of BLOCK pairs from the launch's first pair.
 #define MIN_BLOCKS (1024 / BLOCK)
 #include "portable.cuh"
-#include "normals.cuh"
+#include "normal_deviates.cuh"
 
 ENTRY(draw_normals)(const NormalsParams p, double *RESTRICT deviates)
 {

@@ -17,7 +17,7 @@ from cubragg.device.host_build import available_cores, call_host, load
 from cubragg.device.kernel_source import host_text
 from cubragg.errors import BackendUnavailable, KernelBuildError
 
-#: dtype of `struct NormalsParams` of `kernels/normals.cuh`.
+#: dtype of `struct NormalsParams` of `kernels/normal_deviates.cuh`.
 NORMALS_PARAMS = np.dtype([("key", np.uint32, 2), ("effect", np.uint32), ("shot", np.uint32), ("draw", np.uint32),
                            ("first_pair", np.uint32), ("count", np.uint32)])
 #: Pairs of a block on the CPU.
@@ -40,7 +40,7 @@ def normal_image(shape: tuple[int, ...], seed: int, shot: int, effect: Effect, d
     count = math.prod(shape)
     if backend != "numpy":
         try:
-            function = load(host_text("normals_host.cpp", Path(__file__).parent),
+            function = load(host_text("normal_deviates_host.cpp", Path(__file__).parent),
                             (f"-DTILE_FAST={_HOST_BLOCK}", "-DTILE_SLOW=1")).host_draw_normals
         except (BackendUnavailable, KernelBuildError):
             pass

@@ -1,9 +1,9 @@
-// Gaussian deviates from counter-based random numbers, with the bits of cubragg/detect/normal.py. specs/response.md
+// Gaussian deviates from counter-based random numbers, with the bits of cubragg/detect/normal_deviates.py. specs/response.md
 //
 //   Box-Muller: sqrt(-2 ln u) (cos, sin)(2 pi v) of two uniform deviates u, v in (0, 1]. The angle is a quadrant and a
 //   remainder x of at most pi / 4, whose sine and cosine are their Taylor polynomials.
-#ifndef CUBRAGG_NORMALS_CUH
-#define CUBRAGG_NORMALS_CUH
+#ifndef CUBRAGG_NORMAL_DEVIATES_CUH
+#define CUBRAGG_NORMAL_DEVIATES_CUH
 
 #include "portable.cuh"
 #include "philox.cuh"
@@ -12,7 +12,7 @@
 #define HALF_PI 1.5707963267948966
 
 // Arguments of the entry point: deviates of the indices 0 to `count` - 1 of a draw; `first_pair` is the first pair of a
-// launch. Mirrored by normal.NORMALS_PARAMS.
+// launch. Mirrored by normal_deviates.NORMALS_PARAMS.
 struct NormalsParams {
     RandomStream stream;
     unsigned draw, first_pair, count;
