@@ -71,13 +71,14 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
                           tuple(warnings), shot)
 
 
-def with_background(experiment: Experiment, plan: Plan, photons: np.ndarray) -> np.ndarray:
-    """Photons, in host memory or on a GPU, with those of the background added in place."""
+def with_background(experiment: Experiment, plan: Plan, photons: np.ndarray, *, coarse: bool = False) -> np.ndarray:
+    """Photons, in host memory or on a GPU, with those of the background added in place; ``coarse`` as for
+    `background_map`."""
     if experiment.background.empty:
         return photons
     from cubragg.background.background_map import background_map
 
-    added: Any = background_map(plan, experiment.background, experiment.beam.photons())
+    added: Any = background_map(plan, experiment.background, experiment.beam.photons(), coarse=coarse)
     if not isinstance(photons, np.ndarray):
         from cubragg.device.cuda_device import import_cupy
 
