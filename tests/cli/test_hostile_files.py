@@ -251,6 +251,15 @@ def test_text_that_is_not_utf8(run, folder):
     assert_refused(run, folder, "hkl", "f.cif", "f.cif", "'P 21 21 2\u00e9'", "space group")
 
 
+@pytest.mark.parametrize(("record", "dmin", "says"), [
+    ("   42.000 4500.000   58.000  90.00  90.00  90.00 P 21 21 21", 2, ("4 atoms", "unique reflections", "cell")),
+    ("   20.000   20.000   20.000  90.00  90.00   1.00 P 1", 4, ("20 20 20 90 90 1", "too small", "solvent"))])
+def test_cells_that_do_not_suit_their_atoms(run, folder, record, dmin, says):
+    atom = "ATOM      1  N   ALA A   1      44.810  32.728   9.313  1.00 24.94           N\n"
+    Path("f.pdb").write_text(f"CRYST1{record}\n{atom}")
+    refused(run(f"sf f.pdb -o out.mtz --dmin {dmin}"), 1, "f.pdb", *says)
+
+
 def test_edf_with_a_billion_dimensions(run, folder):
     """fabio counts up to the number of the last one."""
     header = "{\nHeaderID = EH:000001:000000:000000 ;\nDim_1 = 2 ;\nDim_4294967296 = 2 ;\nDataType = SignedInteger ;\n"
