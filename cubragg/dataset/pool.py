@@ -127,16 +127,15 @@ class Pool:
                 send(process.stdin, number)
                 found = receive(process.stdout)
             except (EOFError, OSError) as error:
-                status = None if process is None else process.wait()
+                status = None if process is None else _ended(process)
                 process = None
                 text = f"the process of the worker ended with status {status} ({type(error).__name__})"
                 found = ("failed", number, text, text, False)
             self._done(number)
             if not self._again(found):
                 self._answers.put(found)
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
-            process.wait()
+        if process is not None:
+            _ended(process)
 
     def _start(self, place: int) -> subprocess.Popen[bytes]:
         """Start a process: not a fork, and without what the main module of this one would do when it is imported."""
@@ -155,6 +154,15 @@ class Pool:
             rendering = replace(rendering, device=self._devices[place % len(self._devices)])
         send(process.stdin, replace(self._work, data=self._work.data.rendered(rendering)))
         return process
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """Close the streams of a worker, which ends it, and return its exit status."""
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):  # what was not sent to a dead worker
+            if stream is not None:
+                stream.close()
+    return process.wait()
 
 
 def _result(found: tuple[Any, ...]) -> dict[str, Any] | Failure:

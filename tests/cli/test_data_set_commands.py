@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -184,29 +183,3 @@ def test_a_signal_ends_the_command(number, folder):
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "of 300 shots are complete in run, and the same command continues" in errors
-
-
-@pytest.mark.dials
-@pytest.mark.slow
-def test_dials_indexes_a_sweep_of_one_command(run, folder):
-    import numpy as np
-
-    from support.dials import ran
-
-    if shutil.which("dials.import") is None:
-        pytest.skip("DIALS is not installed (apt-get install dials python3-dials)")
-    assert run(f"sweep {MODEL} --detector eiger2-1m --distance 100 --images 20 --osc 0.2 -o run --quiet").exit_code == 0
-    ran("dials.import", "run/master.nxs", folder=folder)
-    ran("dials.find_spots", "imported.expt", "nproc=1", folder=folder)
-    text = ran("dials.index", "imported.expt", "strong.refl", "nproc=1", folder=folder)
-    indexed = next(line for line in reversed(text.splitlines()) if line.count("|") == 5 and "%" in line)
-    assert float(indexed.split("|")[-2].strip(" %")) > 95.0
-    (crystal,) = json.loads(Path("indexed.expt").read_text())["crystal"]
-    found = np.array([crystal[f"real_space_{name}"] for name in "abc"])
-    (truth,) = json.loads(Path("run/models.expt").read_text())["crystal"]
-    true = np.array([truth[f"real_space_{name}"] for name in "abc"])
-    choice = np.rint(found @ np.linalg.inv(true))
-    assert abs(np.linalg.det(choice)) == pytest.approx(1.0)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.linalg.norm(choice @ true, axis=1), rtol=1e-3)
-    left, _, right = np.linalg.svd(np.linalg.inv(choice @ true) @ found)
-    assert np.degrees(np.arccos(min((np.trace(left @ right) - 1.0) / 2.0, 1.0))) < 0.05

@@ -54,3 +54,19 @@ def read_by_dxtbx(folder: Path, sets: list[str]) -> Read:
     ran(dials_python(), str(_MODELS), "read", *sets, folder=folder)
     with np.load(folder / "read.npz") as pixels:
         return Read(json.loads((folder / "read.json").read_text()), dict(pixels))
+
+
+def table_columns(path: Path) -> dict[str, np.ndarray]:
+    """The columns of numbers of a reflection table [n] or [n, 3], by name."""
+    import msgpack
+
+    _, _, body = msgpack.unpackb(path.read_bytes(), strict_map_key=False)
+    types = {"int": ("<i4", 1), "std::size_t": ("<u8", 1), "double": ("<f8", 1), "vec3<double>": ("<f8", 3),
+             "cctbx::miller::index<>": ("<i4", 3)}
+    found = {}
+    for name, (kind, (count, data)) in body["data"].items():
+        if kind in types:
+            dtype, width = types[kind]
+            column = np.frombuffer(data, dtype=dtype)
+            found[name] = column if width == 1 else column.reshape(count, width)
+    return found

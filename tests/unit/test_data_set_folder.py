@@ -254,6 +254,13 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="ne
 
 
 @needs_proc
+def test_no_stream_of_a_worker_stays_open(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    stills(4).write(tmp_path / "set", workers=2, shard=2)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@needs_proc
 def test_workers_end_with_their_parent(tmp_path):
     process = begun(tmp_path / "set", "--slow", "--workers", "2", "--shots", "200")
     wait_for(process, "done 2")
