@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cubragg.experiment import (
         Background,
         Beam,
+        BeamStop,
         Channel,
         Crystal,
         Detector,
@@ -51,6 +52,7 @@ __all__ = [
     "BackendUnavailable",
     "Background",
     "Beam",
+    "BeamStop",
     "Channel",
     "ConfigError",
     "Crystal",

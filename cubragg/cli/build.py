@@ -289,7 +289,7 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
         # The arrays are set afterwards: from_dict accepts packed arrays only, and refuses an experiment with F = 0.
         kept = {name: value for name, value in document["structure_factors"].items() if name not in ("grid", "origin")}
         document["structure_factors"] = {**kept, "default_F": 1.0}
-        parts["structure_factors"] = factors
+        parts["structure_factors"] = replace(factors, F000=kept.get("F000"))
     with replay.naming():
         experiment = Experiment.from_dict(document)
         if sources is not None:

@@ -27,6 +27,7 @@ DEFAULT_NAMES: Mapping[str, str] = MappingProxyType({
 
 #: What to type for nanoBragg.c instead of the size of crystal and beam.
 _BLOCKS = "-fluence, multiplied by the number of blocks,"
+_NO_STOP = "-mask with the pixels behind the beam stop"
 _CUSTOM = (("detector.convention", "custom"),)
 _CELLS = ("crystal.cells[0]", "crystal.cells[1]", "crystal.cells[2]")
 _SIZES = ("crystal.sample_size_mm[0]", "crystal.sample_size_mm[1]", "crystal.sample_size_mm[2]")
@@ -86,6 +87,8 @@ _FACTORS = (
           c_program="-hkl with lines of h k l F"),
     _number("-default_F", "electrons", "F of every reflection not in the list", "structure_factors.default_F",
             default="0", metavar="<F>"),
+    _number("--F000", "electrons", "F of 0 0 0, which is part of the beam and does not scatter by default; --semantics "
+            "nanobragg: as any other", "structure_factors.F000", metavar="<F>", c_program="-default_F"),
     _file("-dump", "binary structure factors, written or read", "output.dump", default="Fdump.bin"),
     _switch("-interpolate", "interpolate F between reflections (default if an N <= 2)", "sampling.interpolate"),
     _switch("-nointerpolate", "F of the nearest reflection", "sampling.interpolate", value=False),
@@ -102,6 +105,17 @@ _BEAM = (
             default="flat", c_program=_BLOCKS),
     _number("--beam-size", "mm", "beam, full width at half maximum if Gaussian: one number, or along and across the "
             "polarization", "beam.size_mm", most=2, metavar="<mm>", default="-beamsize", c_program="-beamsize"),
+    _number("--direct-beam", "", "fraction of the beam's photons that the detector records around its centre",
+            "beam.direct_fraction", default="0", metavar="<fraction>", c_program=_NO_STOP),
+    _number("--beamstop", "mm", "beam stop: diameter of a disc, or edges of a rectangle along and across the "
+            "polarization", "beamstop.size_mm", most=2, metavar="<mm>", c_program=_NO_STOP),
+    _number("--beamstop-distance", "mm", "from the crystal along the beam", "beamstop.distance_mm", default="30",
+            c_program=_NO_STOP),
+    _number("--beamstop-offset", "mm", "of its centre, along and across the polarization", "beamstop.offset_mm",
+            least=2, most=2, metavar="<along across>", default="0 0", c_program=_NO_STOP),
+    _number("--beamstop-arm", "mm", "width of its arm", "beamstop.arm_mm", default="0", c_program=_NO_STOP),
+    _number("--beamstop-arm-angle", "deg", "direction of the arm, from the polarization", "beamstop.arm_deg",
+            default="90", c_program=_NO_STOP),
     _number("-polar", "", "Kahn polarization factor, -1 to 1", "beam.kahn_factor",
             default="0, --semantics physical: 0.998", metavar="<K>", also=(("beam.polarized", True),)),
     _switch("-nopolar", "no polarization correction", "beam.polarized", value=False),

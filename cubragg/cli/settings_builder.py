@@ -20,7 +20,7 @@ from cubragg.errors import ConfigError
 from cubragg.experiment import Crystal
 from cubragg.experiment.conventions import PIXEL_MM
 
-_EXPERIMENT = ("background", "beam", "crystal", "detector", "goniometer", "response", "sampling",
+_EXPERIMENT = ("background", "beam", "beamstop", "crystal", "detector", "goniometer", "response", "sampling",
                "structure_factors")
 _OWN = ("amorphous", "input", "output", "picture", "run")
 _THREES = {"crystal.cells": Crystal.cells, "crystal.sample_size_mm": Crystal.sample_size_mm}

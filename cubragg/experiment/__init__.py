@@ -2,6 +2,7 @@
 
 from cubragg.experiment.background_settings import Background, Scatterer
 from cubragg.experiment.beam import Beam, Channel, Source
+from cubragg.experiment.beam_stop import BeamStop
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector
 from cubragg.experiment.experiment import Experiment
@@ -12,5 +13,20 @@ from cubragg.experiment.response_settings import Response
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
 
-__all__ = ["Background", "Beam", "Channel", "Crystal", "Detector", "Experiment", "ExperimentParts", "Goniometer",
-           "Panel", "Response", "Sampling", "Scatterer", "Source", "StructureFactors"]
+__all__ = [
+    "Background",
+    "Beam",
+    "BeamStop",
+    "Channel",
+    "Crystal",
+    "Detector",
+    "Experiment",
+    "ExperimentParts",
+    "Goniometer",
+    "Panel",
+    "Response",
+    "Sampling",
+    "Scatterer",
+    "Source",
+    "StructureFactors",
+]

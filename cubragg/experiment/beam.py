@@ -118,6 +118,8 @@ class Beam:
         Standard deviation of the relative wavelength.
     spectrum
         Channels in place of ``bandwidth``.
+    direct_fraction
+        Fraction of the beam's photons that reach the detector around its centre, unless a beam stop hides them.
     kahn_factor
         Polarization: 0 unpolarized, 1 fully polarized along the polarization axis (Kahn et al. 1982). ``None``: 0 in
         nanobragg semantics, 0.998 (a synchrotron) in physical.
@@ -160,6 +162,7 @@ class Beam:
     divergence_mrad: float | tuple[float, float] | None = None
     bandwidth: float = 0.0
     spectrum: tuple[Channel, ...] = ()
+    direct_fraction: float = 0.0
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
@@ -195,6 +198,9 @@ class Beam:
 
     def _check_profile(self) -> None:
         checks.choice("beam.profile", "the beam profile", self.profile, PROFILES)
+        checks.number("beam.direct_fraction", "the fraction of the direct beam", self.direct_fraction, at_least=0.0)
+        if self.direct_fraction > 1.0:
+            raise ConfigError("beam.direct_fraction", f"got {self.direct_fraction:g}; it must be at most 1")
         checked("beam.size_mm", "the beam size", self.size_mm, "mm", length=2, above=0.0)
         if self.profile == "gaussian" and self.size_mm is None:
             raise ConfigError("beam.profile", "got gaussian without a size; give its full width at half maximum "

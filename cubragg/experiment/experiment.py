@@ -19,6 +19,7 @@ from cubragg.documents import toml_document
 from cubragg.errors import ConfigError
 from cubragg.experiment.background_settings import Background, Scatterer
 from cubragg.experiment.beam import Beam, Channel, Source
+from cubragg.experiment.beam_stop import BeamStop
 from cubragg.experiment.conventions import Directions
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector, Placed
@@ -34,7 +35,9 @@ Semantics = Literal["nanobragg", "physical"]
 SEMANTICS: tuple[Semantics, ...] = get_args(Semantics)
 _SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer": Goniometer,
              "sampling": Sampling, "structure_factors": StructureFactors, "background": Background,
-             "response": Response}
+             "response": Response, "beamstop": BeamStop}
+#: Sections that an experiment may not have.
+_OPTIONAL = ("response", "beamstop")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Experiment:
     response
         Response of the detector, in physical semantics; ``None``: that of a named detector (`Response.preset`), of
         others the ideal one, which counts every photon.
+    beamstop
+        The beam stop, in physical semantics; ``None``: nothing hides the detector.
 
     Raises
     ------
@@ -69,6 +74,7 @@ class Experiment:
     semantics: Semantics = "physical"
     background: Background = field(default_factory=Background, kw_only=True)
     response: Response | None = field(default=None, kw_only=True)
+    beamstop: BeamStop | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         checks.choice("semantics", "semantics", self.semantics, SEMANTICS)
@@ -80,6 +86,9 @@ class Experiment:
                               "--semantics physical")
         if self.semantics == "nanobragg" and self.response is not None:
             raise ConfigError("response", "got a detector response with nanobragg semantics, which has none; give "
+                              "--semantics physical")
+        if self.semantics == "nanobragg" and self.beamstop is not None:
+            raise ConfigError("beamstop.size_mm", "got a beam stop with nanobragg semantics, which has none; give "
                               "--semantics physical")
         shape = self.detector.shape()
         self.sampling.region(shape)
@@ -148,7 +157,7 @@ class Experiment:
         _known(document, [*_SECTIONS, "semantics"], "")
         parts: dict[str, Any] = {}
         for name, section_class in _SECTIONS.items():
-            if name == "response" and not document.get(name):
+            if name in _OPTIONAL and not document.get(name):
                 continue
             section = document.get(name, {})
             if not isinstance(section, dict):
@@ -178,7 +187,7 @@ def _with_file(section: dict[str, Any], factors: StructureFactors, folder: Path 
         return section
     path, sha256, column, group = factors.file
     named = {"hkl_file": os.path.relpath(path, folder), "hkl_sha256": sha256}
-    chosen = {"hkl_column": column, "space_group": group}
+    chosen = {"hkl_column": column, "space_group": group, "F000": factors.F000}
     return {"default_F": factors.default_F, **named, **{name: one for name, one in chosen.items() if one is not None}}
 
 

@@ -10,7 +10,8 @@ from cubragg.errors import ConfigError
 #: Fields that nanobragg semantics refuses unless they have their defaults, by section.
 PHYSICAL_ONLY = {
     "crystal": ("size_mm", "habit", "offset_mm", "block_size_um", "mosaicity_deg", "strain"),
-    "beam": ("profile", "size_mm", "divergence_mrad", "bandwidth", "spectrum"),
+    "beam": ("profile", "size_mm", "divergence_mrad", "bandwidth", "spectrum", "direct_fraction"),
+    "structure_factors": ("F000",),
 }
 
 

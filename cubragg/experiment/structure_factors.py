@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +35,9 @@ class StructureFactors:
         float64 [h, k, l] amplitudes [electrons], or ``None``.
     origin
         h, k, l of the first grid point.
+    F000
+        Amplitude of 0 0 0 [electrons], which is not scattering but part of the beam: 0 in physical semantics unless it
+        is given. In nanobragg semantics 0 0 0 is a reflection as any other.
     file
         The file that they were read from, or ``None``; it is not compared.
     """
@@ -43,10 +46,12 @@ class StructureFactors:
     grid: np.ndarray | None = field(default=None, repr=False)
     origin: tuple[int, int, int] = (0, 0, 0)
     file: FactorFile | None = None
+    F000: float | None = None
 
     def __post_init__(self) -> None:
         checks.plain_fields(self, ("grid", "file"))
         checks.number("structure_factors.default_F", "default_F", self.default_F, "electrons")
+        checks.number("structure_factors.F000", "F000", self.F000, "electrons", optional=True)
         if self.grid is not None:
             # A read-only view: the grid can be too large to copy.
             grid = np.ascontiguousarray(self.grid, dtype=np.float64).view()
@@ -65,7 +70,34 @@ class StructureFactors:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StructureFactors):
             return NotImplemented
-        return same_arrays(self.grid, other.grid) and (self.default_F, self.origin) == (other.default_F, other.origin)
+        return same_arrays(self.grid, other.grid) and (
+            self.default_F, self.origin, self.F000) == (other.default_F, other.origin, other.F000)
+
+    def without_direct_beam(self) -> StructureFactors:
+        """Return the structure factors with `F000`, or 0, at 0 0 0; the grid is copied if it has another value there.
+
+        Without a grid, one of the single point 0 0 0 is added.
+        """
+        F000 = self.F000 or 0.0
+        if self.grid is None:
+            return self if self.default_F == F000 else replace(self, grid=np.full((1, 1, 1), F000))
+        point = tuple(-low for low in self.origin)
+        if not all(0 <= index < size for index, size in zip(point, self.grid.shape, strict=True)):
+            return self if self.default_F == F000 else self._extended().without_direct_beam()
+        if self.grid[point] == F000:
+            return self
+        grid = self.grid.copy()
+        grid[point] = F000
+        return replace(self, grid=grid)
+
+    def _extended(self) -> StructureFactors:
+        """Return the same on a grid that holds 0 0 0."""
+        assert self.grid is not None
+        before = [max(low, 0) for low in self.origin]
+        after = [max(1 - low - size, 0) for low, size in zip(self.origin, self.grid.shape, strict=True)]
+        grid = np.pad(self.grid, tuple(zip(before, after, strict=True)), constant_values=self.default_F)
+        h, k, l = (low - more for low, more in zip(self.origin, before, strict=True))  # noqa: E741
+        return replace(self, grid=grid, origin=(h, k, l))
 
     @classmethod
     def from_list(cls, hkl: np.ndarray, amplitudes: np.ndarray, default_F: float = 0.0) -> StructureFactors:

@@ -12,6 +12,7 @@ from cubragg.crystallography.shapes import CoherentBlock, resolve_shape
 from cubragg.crystallography.vectors import Vector, rotate_axis, scale
 from cubragg.errors import ConfigError
 from cubragg.experiment.beam import SourceTable
+from cubragg.experiment.beam_stop import BeamStop
 from cubragg.experiment.crystal import Lattice, Mosaic
 from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.experiment import Experiment
@@ -91,6 +92,8 @@ class Plan:
         ``sampled``, or ``analytic``: spots in closed form, with one orientation, at the start of the rotation range.
     tail_sigmas
         Half-width of the box of a spot of the method analytic, in standard deviations.
+    beam_stop
+        What hides part of the detector; the engines render as if it were not there, see `shadow.shadow_map`.
     parts
         Plans whose images add up to that of this plan, if its samples have different rays of the beam or places in the
         crystal; they have no parts themselves.
@@ -135,6 +138,7 @@ class Plan:
     water: float
     method: Method = "sampled"
     tail_sigmas: float = 5.5
+    beam_stop: BeamStop | None = None
     domains: Domains | None = None
     parts: tuple[Plan, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -227,16 +231,22 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
         crystal_shape=resolve_shape(crystal.shape, experiment.semantics).name, fudge=crystal.fudge, mosaic=mosaic,
         phi=phi, phi_start=phi_start, phi_angles=angles, phi_offsets=np.zeros(len(mosaic.rotations)),
         cell_axes=axes, first_cell_axes=first_axes,
-        factors=experiment.structure_factors, interpolate=interpolate and grid is not None,
+        factors=_factors(experiment), interpolate=interpolate and grid is not None,
         sources=sources, wavelength=wavelength, fluence=fluence, polarized=beam.polarized,
         kahn_factor=beam.kahn_in(experiment.semantics), illumination=illumination, spreads=spreads,
         oversample=oversample, recommended_oversample=recommended, coarsest=coarsest_frame,
         dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),
         samples=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample, method=method,
-        tail_sigmas=sampling.tail_sigmas)
+        tail_sigmas=sampling.tail_sigmas, beam_stop=experiment.beamstop)
     if experiment.semantics == "physical" and method == "sampled":
         plan = with_samples(crystal, goniometer, beam, plan)
     return replace(plan, warnings=(*clipped, *plan_warnings(experiment, plan), *plan.warnings))
+
+
+def _factors(experiment: Experiment) -> StructureFactors:
+    """Return the structure factors of the semantics: in physical ones 0 0 0 is not scattering."""
+    factors = experiment.structure_factors
+    return factors.without_direct_beam() if experiment.semantics == "physical" else factors
 
 
 def _clipped_sample(experiment: Experiment) -> tuple[Vector, list[str]]:

@@ -64,6 +64,12 @@ def normal_quantiles(probability: np.ndarray) -> np.ndarray:
     return np.interp(probability, below, deviate)
 
 
+def normal_probabilities(deviate: np.ndarray) -> np.ndarray:
+    """Return the probabilities that a standard normal number is below the deviates."""
+    deviates, below = _quantiles()
+    return np.interp(deviate, deviates, below)
+
+
 def standardized(points: np.ndarray) -> np.ndarray:
     """Return points [n, d] transformed linearly to mean 0 and, where there are enough of them, unit covariance."""
     centred = points - points.mean(axis=0)

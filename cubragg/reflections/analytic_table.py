@@ -11,6 +11,7 @@ from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
 from cubragg.engine.analytic.spot_model import SpotModel
 from cubragg.engine.select import select_backend
 from cubragg.plan.plan import Plan
+from cubragg.plan.shadow import panel_shadow
 from cubragg.reflections.analytic_partiality import partiality
 from cubragg.reflections.reflection_sums import SUMS, edge_pixels
 from cubragg.reflections.spot_sums import spot_sums
@@ -42,6 +43,8 @@ def _panel_columns(plan: Plan, model: SpotModel, spots: PanelSpots, photons: np.
     panel = spots.panel
     edge = edge_pixels(panel).reshape(panel.shape)
     sums = spot_sums(plan, spots, photons, edge, threads, backend)
+    if plan.beam_stop is not None:
+        sums = sums * _unshadowed(panel_shadow(plan, panel, plan.beam_stop), spots, sums)[:, None]
     key = np.column_stack([spots.hkl, spots.entering])
     keys, group = np.unique(key, axis=0, return_inverse=True)
     group = group.reshape(-1)
@@ -55,6 +58,15 @@ def _panel_columns(plan: Plan, model: SpotModel, spots: PanelSpots, photons: np.
     columns = panel_columns(plan, panel, hkl, entering, values)
     del columns["phi_rad"]
     return {**columns, **widths, "partiality": _partiality(model, spots, sums[:, 0], group, len(hkl))}
+
+
+def _unshadowed(shadow: np.ndarray, spots: PanelSpots, sums: np.ndarray) -> np.ndarray:
+    """Return the fraction of the photons of each spot that pass the beam stop: that of its middle [n]."""
+    photons = np.where(sums[:, 0] > 0.0, sums[:, 0], 1.0)
+    places = []
+    for corner, first, size in (("slow_min", sums[:, 2], shadow.shape[0]), ("fast_min", sums[:, 1], shadow.shape[1])):
+        places.append(np.clip(spots.records[corner] + first / photons, 0, size - 1).astype(np.intp))
+    return shadow[places[0], places[1]]
 
 
 def _grouped(spots: PanelSpots, sums: np.ndarray, group: np.ndarray, count: int

@@ -91,10 +91,9 @@ def _full_passage(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, 
     with np.errstate(divide="ignore"):
         integral = (wavelength * wavelength / (cell_volume(plan) * speed)
                     * SHAPES[plan.crystal_shape].integral(plan.block))
-    full = (units.THOMSON_CROSS_SECTION_M2 * plan.bragg_fluence / plan.phi.width * F * F * integral
+    integral[grazing] = np.nan
+    return (units.THOMSON_CROSS_SECTION_M2 * plan.bragg_fluence / plan.phi.width * F * F * integral
             * _corrections(plan, panel, fast, slow))
-    full[grazing] = np.nan
-    return full
 
 
 def _corrections(plan: Plan, panel: PanelPlan, fast: np.ndarray, slow: np.ndarray) -> np.ndarray:

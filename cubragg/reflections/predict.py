@@ -88,8 +88,11 @@ def _sampled_columns(plan: Plan, min_photons: float, threads: int | None, backen
 
 
 def _summing_engine(plan: Plan, backend: str) -> HostSums | NumpySums:
-    """Return the engine that sums photons by reflection: the host kernels, or NumPy if they are not available."""
-    if backend != "numpy":
+    """Return the engine that sums photons by reflection: the host kernels, or NumPy if they are not available.
+
+    A beam stop weighs every pixel, which NumPy does.
+    """
+    if backend != "numpy" and plan.beam_stop is None:
         try:
             return HostSums(plan)
         except (BackendUnavailable, KernelBuildError):

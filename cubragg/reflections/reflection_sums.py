@@ -20,6 +20,7 @@ from cubragg.nanobragg.phi_zero import carried_rotations
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
+from cubragg.plan.shadow import panel_shadow
 from cubragg.plan.workspace import Workspace
 
 #: Entries that `KeyedSums` collects before it sums those with the same key.
@@ -158,6 +159,8 @@ class NumpySums(NumpyEngine):
         super().set_panel(panel)
         self.codes = ReflectionCodes(index_reach(self._plan, panel) if reach is None else reach)
         self.edge = edge_pixels(panel)
+        stop = self._plan.beam_stop
+        self._passed = None if stop is None else panel_shadow(self._plan, panel, stop).reshape(-1)
 
     @property
     def orientation_table(self) -> np.ndarray:
@@ -210,6 +213,8 @@ class NumpySums(NumpyEngine):
         self._local.sums.add(self.codes.pack(hkl, entering), photons, (*sub.centre, float(self._phi[orientation])))
 
     def _sums(self, flat: np.ndarray, code: np.ndarray, values: np.ndarray) -> ReflectionSums:
+        if self._passed is not None:
+            values = values * self._passed[flat, None]
         pixel, inverse = np.unique(flat, return_inverse=True)
         in_pixel = np.bincount(inverse, values[:, 0], len(pixel))[inverse]
         slow, fast = np.divmod(flat, self._panel.shape[1])

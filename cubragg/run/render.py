@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -71,17 +72,33 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
                           tuple(warnings), shot)
 
 
-def with_background(experiment: Experiment, plan: Plan, photons: np.ndarray, *, coarse: bool = False) -> np.ndarray:
-    """Photons, in host memory or on a GPU, with those of the background added in place; ``coarse`` as for
-    `background_map`."""
-    if experiment.background.empty:
-        return photons
-    from cubragg.background.background_map import background_map
+def with_background(experiment: Experiment, plan: Plan, photons: np.ndarray) -> np.ndarray:
+    """Photons, in host memory or on a GPU, with background and direct beam, behind the beam stop; changed in place."""
+    for added in _added(experiment, plan):
+        photons += _beside(photons, added)
+    if plan.beam_stop is not None:
+        from cubragg.plan.shadow import shadow_map
 
-    added: Any = background_map(plan, experiment.background, experiment.beam.photons(), coarse=coarse)
-    if not isinstance(photons, np.ndarray):
-        from cubragg.device.cuda_device import import_cupy
-
-        added = import_cupy().asarray(added)
-    photons += added
+        photons *= _beside(photons, shadow_map(plan, plan.beam_stop))
     return photons
+
+
+def _added(experiment: Experiment, plan: Plan) -> Iterator[np.ndarray]:
+    """Maps of photons that do not depend on the crystal."""
+    if not experiment.background.empty:
+        from cubragg.background.background_map import background_map
+
+        yield background_map(plan, experiment.background, experiment.beam.photons())
+    if experiment.beam.direct_fraction > 0.0:
+        from cubragg.plan.shadow import direct_beam
+
+        yield direct_beam(plan, experiment.beam)
+
+
+def _beside(photons: np.ndarray, image: np.ndarray) -> Any:
+    """An image in host memory, or where the photons are: on a GPU."""
+    if isinstance(photons, np.ndarray):
+        return image
+    from cubragg.device.cuda_device import import_cupy
+
+    return import_cupy().asarray(image)

@@ -95,8 +95,10 @@ class SimulatedImage(Image):
 
     @property
     def bragg_photons(self) -> np.ndarray | None:
-        """The photons if they are those of the crystal alone, on the host; ``None`` with a background."""
-        return self.on_host if self.experiment.background.empty else None
+        """The photons if they are those of the crystal alone, on the host; ``None`` with a background or beam stop."""
+        alone = (self.experiment.background.empty and self.plan.beam_stop is None
+                 and not self.experiment.beam.direct_fraction)
+        return self.on_host if alone else None
 
     @property
     def live(self) -> np.ndarray | None:

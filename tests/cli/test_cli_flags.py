@@ -9,7 +9,17 @@ import pytest
 from cubragg.cli.build import MARKS, Settings, build
 from cubragg.cli.flags import FLAGS, NO_EFFECT, SPELLINGS
 from cubragg.cli.parser import parse
-from cubragg.experiment import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, Scatterer, StructureFactors
+from cubragg.experiment import (
+    Beam,
+    BeamStop,
+    Crystal,
+    Detector,
+    Experiment,
+    Goniometer,
+    Sampling,
+    Scatterer,
+    StructureFactors,
+)
 from cubragg.experiment.conventions import CONVENTIONS, DISTANCE_MM, PIXEL_MM, SIZE_MM
 from cubragg.experiment.physical_only import PHYSICAL_ONLY
 from cubragg.view.colours import Style
@@ -17,13 +27,14 @@ from support.command import SMALL
 from support.flag_lines import HANDWRITTEN
 
 SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer": Goniometer, "sampling": Sampling,
-            "structure_factors": StructureFactors}
+            "structure_factors": StructureFactors, "beamstop": BeamStop}
 
 
 def _semantics(line: str) -> list[str]:
     """The flag that a setting of physical semantics needs besides."""
     section, _, name = (*SPELLINGS[line.split()[0]].fields, "")[0].partition(".")
-    physical = name in PHYSICAL_ONLY.get(section, ()) or line.startswith(("--spectrum", "--background", "--response"))
+    others = "--spectrum", "--background", "--response", "--beamstop"
+    physical = name in PHYSICAL_ONLY.get(section, ()) or line.startswith(others)
     return ["--semantics", "physical"] if physical else []
 
 

@@ -327,6 +327,9 @@ def workload_experiment(shape="square", grid=False, size=512, semantics="nanobra
     crystal = Crystal(cell=(79.0, 79.0, 38.0, 90.0, 90.0, 90.0), cells=(100, 100, 100) if shape == "square" else
                       (20, 20, 20), shape=shape, mosaic_spread_deg=0.5, mosaic_domains=sections.pop("domains", 50))
     factors = reflections(np.random.default_rng(1), "uniform") if grid else StructureFactors(100.0)
+    if semantics == "physical":
+        # 0 0 0 as bright as the others: without it the middle of the detector would be left out.
+        factors = dataclasses.replace(factors, F000=float(factors.at(np.zeros((1, 3), dtype=np.int64))[0]))
     return Experiment(
         crystal, factors, Beam(wavelength_A=1.0), Detector(pixel_size_mm=0.172, fast_pixels=size, slow_pixels=size,
                                                            distance_mm=200.0),

@@ -288,7 +288,8 @@ def test_rectangular_pixels_hold_what_two_square_ones_hold(backend, along):
     """As integrals: the mid-point rule of 8 x 8 sub-pixels leaves 1e-3 of the maximum of these spots."""
     wide, high = (2, 1) if along == "fast" else (1, 2)
     experiment = small_experiment(semantics="physical", crystal={"shape": "gauss", "cells": (3, 3, 3), "fudge": 0.02},
-                                  detector={"roty_deg": 15.0}, sampling={"oversample": 8})
+                                  structure_factors={"F000": 100.0}, detector={"roty_deg": 15.0},
+                                  sampling={"oversample": 8})
     fine = simulate(experiment, backend=backend).photons.astype(float)
     panel = Hung(24 // wide, 20 // high, 0.5 * wide, 0.5 * high)
     coarse = simulate(hang(experiment, [panel]), backend=backend).photons

@@ -137,6 +137,7 @@ def test_peak_grows_as_cells_to_the_sixth(shape, semantics):
     for n in (4, 8):
         experiment = small_experiment(crystal={"cells": (n, n, n), "shape": shape, "misset_deg": None},
                                       detector={"convention": "xds", "fast_pixels": 3, "slow_pixels": 3},
+                                      structure_factors={"F000": 100.0 if semantics == "physical" else None},
                                       semantics=semantics)
         peaks.append(float(simulate(experiment).photons[1, 1]))  # the direct beam: h = k = l = 0 exactly
     assert peaks[1] / peaks[0] == pytest.approx(2.0**6, rel=1e-6)
@@ -170,7 +171,11 @@ def test_physical_is_nanobragg_where_no_quirk_is_in_play(seed):
     plain = dataclasses.replace(experiment, crystal=crystal, beam=beam, detector=detector, sampling=sampling,
                                 goniometer=Goniometer(3.0 + 1.0 / 3.0, 2.0, phi_steps=3))
     expected = simulate(plain)
-    physical = dataclasses.replace(plain, semantics="physical", goniometer=Goniometer(3.0, 2.0, phi_steps=3))
+    factors = plain.structure_factors
+    # nanoBragg's 0 0 0 is a reflection like any other.
+    F000 = float(factors.at(np.zeros((1, 3), dtype=np.int64))[0])
+    physical = dataclasses.replace(plain, semantics="physical", goniometer=Goniometer(3.0, 2.0, phi_steps=3),
+                                   structure_factors=dataclasses.replace(factors, F000=F000))
     got = simulate(physical).photons
     np.testing.assert_allclose(got, expected.photons, rtol=REORDERED, atol=1e-9 * expected.figures.max_photons)
 

@@ -105,9 +105,6 @@ def _check_source(path: Path | str, dataset: Any) -> None:
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
         raise FormatError(f"{path}: {dataset.name}: got {'a group' if hasattr(dataset, 'keys') else 'no values'}; a "
                           "dataset is accepted")
-    if dataset.dtype.kind in "cV":
-        raise FormatError(f"{path}: {dataset.name}: got values of the type {dataset.dtype}; numbers or text are "
-                          "accepted")
     if dataset.external:
         raise FormatError(f"{path}: {dataset.name}: its values are stored in {dataset.external[0][0]}; values in HDF5 "
                           "files are accepted")
