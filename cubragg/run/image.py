@@ -63,6 +63,36 @@ class Image:
         counts = self.drawn_counts(seed)
         return counts if counts.dtype == np.int32 else quantize(counts, np.int32)
 
+    def fingerprint(self, what: What = "photons", seed: int = 0) -> str:
+        """Return 16 hexadecimal digits that are those of the same image on another machine, for tests.
+
+        Images in double precision have the same fingerprint on every platform, backend and NumPy version, although
+        the last bits of their pixels may differ; ``specs/stability.md`` gives the chances. Other precisions have
+        fingerprints of their own.
+
+        Parameters
+        ----------
+        what
+            ``photons``: pixels in steps of 1/8192 to 1/4096 of about the largest; smaller changes are not seen.
+            ``counts``: every count of the seed; any change is seen.
+        seed
+            Seed of the counting noise, as for `counts`.
+
+        Raises
+        ------
+        ConfigError
+            For another ``what``.
+        FormatError
+            For counts that are not finite, or above 2^62.
+        """
+        from cubragg import checks
+        from cubragg.run.fingerprints import fingerprint_of_counts, fingerprint_of_photons
+
+        checks.choice("what", "the content of the fingerprint", what, ("photons", "counts"))
+        if what == "photons":
+            return fingerprint_of_photons(self.on_host)
+        return fingerprint_of_counts(self.drawn_counts(seed))
+
     def reflections(self, min_photons: float = 1.0) -> ReflectionTable:
         """Reflections of the image with at least ``min_photons``, brightest first; see `cubragg.predict`.
 
