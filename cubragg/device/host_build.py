@@ -27,6 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from cubragg.device import vector_width
+from cubragg.device.vector_width import VectorWidth
 from cubragg.errors import BackendUnavailable, KernelBuildError
 from cubragg.work_folders import clear_abandoned, work_folder
 
@@ -199,7 +201,7 @@ def _is_complete(folder: Path) -> bool:
 def build(text: str, defines: Sequence[str], cache: Path | None = None) -> Path:
     """Path of the shared library of a source text, compiled unless it is in ``cache`` (``None``: `usable_cache`).
 
-    ``$CUBRAGG_CXXFLAGS`` is appended to the options.
+    ``$CUBRAGG_CXXFLAGS`` is appended to the options; `selected_width` adds the width of vectors.
 
     Raises
     ------
@@ -208,8 +210,8 @@ def build(text: str, defines: Sequence[str], cache: Path | None = None) -> Path:
     KernelBuildError
         If the compiler fails; the message contains its first error with file and line.
     """
-    compiler = find_compiler()
-    options = [*FLAGS, *defines, *_words("CUBRAGG_CXXFLAGS")]
+    compiler, requested = find_compiler(), _words("CUBRAGG_CXXFLAGS")
+    options = [*FLAGS, *selected_width(compiler).options, *defines, *requested]
     key = hashlib.sha256("\0".join([text, *options, *compiler.command, compiler.predefined])
                          .encode("utf-8", "surrogateescape")).hexdigest()
     cache = cache or usable_cache()
@@ -222,13 +224,32 @@ def build(text: str, defines: Sequence[str], cache: Path | None = None) -> Path:
     return final / _LIBRARY
 
 
-def _compile(compiler: Compiler, options: Sequence[str], text: str, folder: Path) -> None:
+def selected_width(compiler: Compiler) -> VectorWidth:
+    """The width of vectors, from a measurement for this CPU and compiler that is in the cache after the first time.
+
+    Where ``$CUBRAGG_CXXFLAGS`` has an option of the machine (``-m...``), or ``$CXX`` a width, it is the user's.
+    """
+    if (any(word.startswith("-m") for word in _words("CUBRAGG_CXXFLAGS"))
+            or any(word.startswith(vector_width.OPTION) for word in compiler.command)):
+        return VectorWidth()
+    return _measured_width(compiler)
+
+
+@functools.cache
+def _measured_width(compiler: Compiler) -> VectorWidth:
+    return vector_width.vector_width(usable_cache(), "\0".join(compiler.command), compiler.predefined, FLAGS,
+                                     functools.partial(_compile, compiler))
+
+
+def _compile(compiler: Compiler, options: Sequence[str], text: str, folder: Path) -> Path:
+    """Compile a library in a folder, with its checksum; return its path."""
     library = folder / _LIBRARY
     result = _run([*compiler.command, *options, "-shared", "-x", "c++", "-", "-o", str(library)], text)
     if result.returncode != 0 or not library.is_file():
         raise _build_error(compiler.command, result.stderr)
     library.chmod(0o600)
     (folder / _CHECKSUM).write_text(hashlib.sha256(library.read_bytes()).hexdigest())
+    return library
 
 
 def _moved(fresh: Path, final: Path) -> Path:

@@ -141,7 +141,8 @@ def _cpu(plan: Plan) -> tuple[list[str], list[_Trial]]:
     from cubragg.engine.host.host_engine import HostEngine
 
     HostEngine(plan)  # compiles
-    return [f"{_compiler()}, {available_cores()} threads"], [
+    width = host_build.selected_width(host_build.find_compiler())
+    return [f"{_compiler()}, {available_cores()} threads, {width}"], [
         _Trial("cpu", precision, None, lambda precision=precision: HostEngine(plan, precision))  # type: ignore[misc]
         for precision in PRECISIONS]
 

@@ -53,7 +53,8 @@ def script(tmp_path, monkeypatch):
 
 
 def folders(cache: Path) -> list[str]:
-    return sorted(entry.name for entry in cache.iterdir())
+    """Everything in the cache but the width of vectors, which is measured once per process."""
+    return sorted(entry.name for entry in cache.iterdir() if not entry.name.startswith("vector-width-"))
 
 
 @pytest.mark.requirement("AT-BAK-004")
@@ -295,6 +296,7 @@ def test_two_processes_at_once(cache):
 
 
 def test_cache_where_nothing_may_run(cache, monkeypatch):
+    build(TEXT, ["-DANSWER=10"])  # measures the width of vectors
     real, tried = ctypes.CDLL, []
 
     def refuse(path):
