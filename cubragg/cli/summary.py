@@ -10,7 +10,10 @@ from cubragg.cli.run_figures import ImageFigures, Row, image_rows
 from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.crystallography.vectors import Vector, norm
+from cubragg.experiment.one_or_several import several
 from cubragg.plan.analytic_warnings import settings_without_effect
+from cubragg.plan.brightest import brightest
+from cubragg.run.visibility import background_at, is_absolute
 
 if TYPE_CHECKING:
     from cubragg.experiment.detector_frame import DetectorFrame
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 _LABEL_WIDTH = 18
 _PANELS_LISTED = 8
+#: Resolution at which the background is printed [A].
+_RESOLUTION_A = 3.0
 
 
 def summary(image: SimulatedImage, figures: Sequence[ImageFigures], written: str, total_seconds: float) -> str:
@@ -32,7 +37,7 @@ def summary(image: SimulatedImage, figures: Sequence[ImageFigures], written: str
         ("Crystal", _crystal(experiment, plan)),
         ("Beam", _beam(experiment, plan)),
         ("Sampling", [*_sampling(experiment, plan), *_series(plan, len(figures))]),
-        ("Image" if len(figures) == 1 else "Images", image_rows(figures)),
+        ("Image" if len(figures) == 1 else "Images", [*image_rows(figures), *_background(experiment, plan)]),
         ("Run", [("semantics", experiment.semantics),
                  ("backend", f"{image.backend} in {image.precision} precision, {seconds:.3g} s rendering, "
                              f"{total_seconds:.3g} s in all"),
@@ -168,8 +173,37 @@ def _crystal(experiment: Experiment, plan: Plan) -> list[Row]:
         ("size", f"{' x '.join(f'{count:.0f}' for count in plan.cells)} cells = "
                  f"{' x '.join(f'{edge:g}' for edge in size)} um, {SHAPES[plan.crystal_shape].words}"),
         ("mosaic", _mosaic(plan)),
+        *_whole_crystal(experiment, plan),
         ("structure factors", f"{known}, elsewhere {factors.default_F:g}; {method}"),
     ]
+
+
+def _whole_crystal(experiment: Experiment, plan: Plan) -> list[Row]:
+    """Return the figures of the whole crystal and its brightest reflection, for photons that are meant absolutely."""
+    crystal, lit = experiment.crystal, plan.illumination
+    rows: list[Row] = []
+    if crystal.size_mm is not None:
+        size = " x ".join(f"{edge:g}" for edge in several(crystal.size_mm))
+        rows.append(("crystal", f"{crystal.habit} of {size} mm, {lit.volume * 1e9:.4g} mm^3 illuminated, "
+                                f"{100.0 * lit.fraction:.4g} % of it"))
+        rows.append(("blocks", f"{lit.blocks:.4g} of {lit.block_volume * 1e18:.4g} um^3 illuminated"))
+    if is_absolute(experiment):
+        found = brightest(plan)
+        if found is not None:
+            hkl = " ".join(map(str, found.hkl))
+            rows.append(("brightest", f"{found.photons:.4g} photons on an image, of {hkl} (or its equivalents) at "
+                                      f"{found.d_A:.3g} A with F {found.F:.4g}, before polarization and absorption"))
+    return rows
+
+
+def _background(experiment: Experiment, plan: Plan) -> list[Row]:
+    """Return a row with the background per pixel at 3 A."""
+    if experiment.background.empty:
+        return []
+    from cubragg.background.background_map import background_map
+
+    found = background_at(plan, background_map(plan, experiment.background, experiment.beam.photons()), _RESOLUTION_A)
+    return [] if found is None else [("background", f"{found:.3g} photons per pixel at {_RESOLUTION_A:g} A")]
 
 
 def _mosaic(plan: Plan) -> str:

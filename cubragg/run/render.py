@@ -14,6 +14,7 @@ from cubragg.engine.select import Backend, Method, Precision, Selection, check_m
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan, make_plan
 from cubragg.run.simulated_image import SimulatedImage
+from cubragg.run.visibility import is_absolute, visibility_warnings
 
 
 def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Precision = "auto", device: int = 0,
@@ -55,9 +56,15 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
 def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float,
              shot: int = 0) -> SimulatedImage:
     """The image number ``shot`` of photons that the selected engine has rendered, with its warnings."""
+    # The first image of a series is enough: others would repeat the warning with other figures.
+    brightest = int(photons.argmax()) if shot == 0 and is_absolute(experiment) else None
+    peak = 0.0 if brightest is None else float(photons.reshape(-1)[brightest])
     photons = with_background(experiment, plan, photons)
     engine = selected.engine
     warnings = list(plan.warnings)
+    if brightest is not None:
+        total = float(photons.reshape(-1)[brightest])
+        warnings += visibility_warnings(min(peak, total), max(total - peak, 0.0))
     if selected.fallback:
         warnings.append(f"{selected.fallback}; the backend {selected.backend} is used instead")
     if selected.double_because:

@@ -73,3 +73,13 @@ def test_a_changed_file_of_structure_factors_is_refused(run, inputs):
     assert "SHA-256" in result.stderr
     # another file on the command line is not held against the saved hash
     assert run("--config e.toml -hkl P1.hkl -floatfile b.bin --quiet").exit_code == 0
+
+
+def test_printed_figures(run, inputs):
+    """Illuminated volume, blocks, the brightest reflection and the background at 3 A."""
+    result = run(CRYSTAL.replace("-lambda 6.2", "-lambda 2 -flux 1e12") + "--crystal-size 0.05 --beam-size 0.02 "
+                 "--background constant=2 -oversample 1 -floatfile a.bin -distance 10")
+    assert result.exit_code == 0
+    assert "box of 0.05 x 0.05 x 0.05 mm" in result.stderr
+    assert "photons on an image" in result.stderr
+    assert "2 photons per pixel at 3 A" in result.stderr
