@@ -8,7 +8,8 @@ Sums, densities and masks are gemmi's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import gemmi
@@ -25,6 +26,9 @@ from cubragg.errors import ConfigError, CubraggError
 K_SOL, B_SOL = 0.35, 46.0
 #: Largest number of terms of a direct sum, which then takes a fraction of a second.
 MAX_DIRECT_TERMS = 2_000_000
+#: More unique reflections than the first are computed only if there is an atom in the second number of A^3. A cell of a
+#: protein has one in 20, and a selenium atom in 5000.
+_MANY_REFLECTIONS, _LARGEST_ATOM_A3 = 2**18, 1e5
 #: Oversampling of the density, and the density [electrons/A^3] at which atoms are cut off: the R factor against the
 #: direct sum is then about 1e-6.
 _RATE, _CUTOFF = 2.0, 1e-6
@@ -118,7 +122,8 @@ def structure_factors(model: AtomicModel, dmin: float, *, wavelength_A: float = 
     ConfigError
         For a number out of range.
     CubraggError
-        If the grid for this resolution would exceed `MAX_GRID_POINTS`.
+        If the grid for this resolution would exceed `MAX_GRID_POINTS`, there are many reflections and hardly an atom,
+        or the cell is too small for the density of its atoms.
     """
     checks.number("dmin", "the resolution", dmin, "A", at_least=MIN_DMIN_A)
     checks.number("wavelength_A", "the wavelength", wavelength_A, "A", above=0.0)
@@ -132,6 +137,10 @@ def structure_factors(model: AtomicModel, dmin: float, *, wavelength_A: float = 
     if not len(unique):
         raise ConfigError("dmin", f"got {dmin:g} A, which is coarser than every reflection of this cell; a finer "
                           "resolution is accepted")
+    atoms = model.model.count_atom_sites() * len(list(model.group.operations()))
+    if len(unique) > _MANY_REFLECTIONS and cell.volume > _LARGEST_ATOM_A3 * atoms:
+        raise CubraggError(f"{model.path}: got {atoms} atoms in a cell of {cell.volume:g} A^3 with {len(unique)} "
+                           "unique reflections; a smaller cell or a coarser --dmin is accepted")
     hkl = np.concatenate([np.zeros((1, 3), dtype=np.int32), unique])
     elements = {atom.element.name: atom.element for atom in model.atoms() if atom.element.atomic_number}
     corrections: dict[str, Dispersion] = {}
@@ -139,19 +148,30 @@ def structure_factors(model: AtomicModel, dmin: float, *, wavelength_A: float = 
         corrections = dispersion(elements, units.HC_EV_ANGSTROM / wavelength_A, anomalous_values or {})
     addends = {name: corrections[name][:2] if anomalous else (0.0, 0.0) for name in elements}
     if direct is None:
-        terms = len(hkl) * model.model.count_atom_sites() * len(list(model.group.operations()))
-        direct = terms <= MAX_DIRECT_TERMS
+        direct = len(hkl) * atoms <= MAX_DIRECT_TERMS
     transform = _direct if direct else _transformed
-    real, imaginary = transform(model, hkl, dmin, addends)
+    with _in_cell(model):
+        real, imaginary = transform(model, hkl, dmin, addends)
     k_sol = (K_SOL if model.macromolecule else 0.0) if k_sol is None else k_sol
     fraction = 0.0
     if k_sol > 0.0:
-        mask = _mask(model, hkl, dmin)
+        with _in_cell(model):
+            mask = _mask(model, hkl, dmin)
         fraction = float(mask[0].real) / cell.volume
         real = real + k_sol * np.exp(-b_sol / 4.0 * cell.calculate_1_d2_array(hkl)) * mask
     # The densities of f0 + f' with solvent, and of f'', are real, so F(-h) of each is the conjugate of its F(h).
     return ModelFactors(hkl, real + 1j * imaginary, real.conj() + 1j * imaginary.conj(), model, dmin, wavelength_A,
                         anomalous, k_sol, b_sol, "direct sum" if direct else "FFT", fraction, corrections)
+
+
+@contextmanager
+def _in_cell(model: AtomicModel) -> Iterator[None]:
+    """Convert gemmi's error about a cell that is smaller than the density of an atom, or the shell around it."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise CubraggError(f"{model.path}: got the cell {' '.join(f'{x:g}' for x in model.cell)}, which is too small "
+                           f"for the grid of its atoms ({error}); --direct with --no-solvent needs none") from None
 
 
 def _direct(model: AtomicModel, hkl: np.ndarray, dmin: float,

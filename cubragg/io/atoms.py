@@ -13,6 +13,7 @@ from cubragg.crystallography.structure import AtomicModel
 from cubragg.crystallography.symmetry import named_group
 from cubragg.errors import FormatError
 from cubragg.io.files.compression import unpacked
+from cubragg.io.files.text import as_utf8
 from cubragg.io.reflections.cif import cell_and_symmetry, read_document
 
 #: B = 8 pi^2 U.
@@ -97,7 +98,7 @@ def _share_special_positions(structure: gemmi.Structure) -> int:
 
 def _structure(path: Path | str, named: str | None) -> tuple[gemmi.Structure, bool]:
     """The structure of a file, and whether it is a macromolecule (PDB or mmCIF)."""
-    data = unpacked(path)
+    data = as_utf8(unpacked(path))
     lines = [line for line in data[:_HEAD_BYTES].splitlines() if line.strip() and not line.startswith(b"#")]
     try:
         # By content, since coordinate files have many suffixes.

@@ -24,7 +24,7 @@ DATA = Path(__file__).parents[1] / "data" / "hostile"
 BASE = "-lambda 2 -N 2 -distance 100 -detpixels 4 -pixel 8 -oversample 1 -backend numpy -floatfile out.bin "
 CELL = "-cell 50 60 70 90 90 90 "
 FROM = BASE + CELL + "-default_F 10 --from F"
-SIZE = 33554432
+SIZE = 24000000
 
 
 def lines_of(kind: str) -> str:
@@ -34,6 +34,7 @@ def lines_of(kind: str) -> str:
             "text": BASE + CELL + "-hkl F"}[kind]
 
 
+@pytest.mark.requirement("AT-IO-010")
 @pytest.mark.parametrize(("kind", "name", "says"), [
     ("from", "cbf_negative_image.cbf", ("F", "5.36871e+08", "polarization", "0 to 1")),
     ("from", "cbf_polarization_5.cbf", ("F", "5", "polarization", "0 to 1")),
@@ -99,6 +100,7 @@ def test_an_image_with_signalling_nan(run, folder):
     assert "masked" in result.stdout
 
 
+@pytest.mark.requirement("AT-IO-010")
 @pytest.mark.parametrize(("text", "says"), [
     ("[" * 100_000, ("f.expt", "", "JSON", "100 deep")),
     ('{"experiment": [' + "1" * 5000 + "]}", ("f.expt.experiment[0]", "inf", "object")),
@@ -109,6 +111,7 @@ def test_json_of_any_depth_and_length(run, folder, text, says):
     assert_refused(run, folder, "from", "f.expt", *says)
 
 
+@pytest.mark.requirement("AT-IO-010")
 @pytest.mark.parametrize(("text", "says"), [
     ("a = " + "[" * 100_000, ("f.toml", "", "TOML", "100 deep")),
     ("a = " + "1" * 5000, ("f.toml", "", "TOML", "64 bits")),
@@ -136,6 +139,7 @@ DETECTOR = "entry/instrument/detector"
 HUGE = {"shape": (60000, 60000), "dtype": "u4", "chunks": (1000, 1000), "compression": "gzip"}
 
 
+@pytest.mark.requirement("AT-IO-010")
 @pytest.mark.parametrize(("changes", "says"), [
     ({f"{DETECTOR}/pixel_mask": HUGE}, (f"/{DETECTOR}/pixel_mask", "60000 x 60000 pixels", str(SIZE))),
     ({f"{DETECTOR}/pixel_mask": {"shape": (5, 8000, 8000), "dtype": "u4", "chunks": (5, 80, 80)}},
@@ -150,6 +154,7 @@ HUGE = {"shape": (60000, 60000), "dtype": "u4", "chunks": (1000, 1000), "compres
      (f"/{DETECTOR}/module2/data_size", "inf", "whole number")),
     ({"entry/instrument/beam/incident_wavelength": {"data": np.array([2**63], dtype="u8")}},
      ("/entry/instrument/beam", "", "wavelength", "A is accepted")),
+    ({f"{DETECTOR}/count_time": {"data": 1j}}, (f"/{DETECTOR}/count_time", "complex128", "number")),
     ({f"{DETECTOR}/count_time": {"data": 1e300}}, (f"/{DETECTOR}/count_time", "1e+60", "finite")),
     ({f"{DETECTOR}/module0/data_size": {"shape": (2,), "dtype": "i8", "external": [("/etc/hostname", 0, 16)]}},
      (f"/{DETECTOR}/module0/data_size", "/etc/hostname", "stored")),
@@ -168,6 +173,7 @@ def test_links_to_absolute_paths(run, folder):
     assert_refused(run, folder, "from", "f.nxs", "f.nxs", "/etc/masks.h5", "link", "folder")
 
 
+@pytest.mark.requirement("AT-IO-010")
 @pytest.mark.parametrize("kind", ["view", "compare"])
 @pytest.mark.parametrize(("settings", "says"), [
     ({"shape": (1, 60000, 60000), "dtype": "u4", "chunks": (1, 1000, 1000)}, ("60000 x 60000 pixels", str(SIZE))),
@@ -179,6 +185,14 @@ def test_images_that_take_gigabytes_or_other_files(run, folder, kind, settings, 
     assert_refused(run, folder, kind, "f.h5", "f.h5: /entry/data/data", *says)
 
 
+def test_compressed_images_of_many_pixels(run, folder):
+    """40 kB of gzip are an SMV image of 25 million pixels."""
+    edge = 5001
+    header = f"{{\nHEADER_BYTES=512;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\nSIZE1={edge};\nSIZE2={edge};\n}}"
+    Path("f.img").write_bytes(gzip.compress(header.encode().ljust(512) + bytes(2 * edge * edge), 1))
+    assert_refused(run, folder, "view", "f.img", "f.img", "5001 x 5001 pixels", str(SIZE))
+
+
 def test_virtual_sources_with_absolute_paths(run, folder):
     layout = h5py.VirtualLayout(shape=(1, 16, 16), dtype="u1")
     layout[...] = h5py.VirtualSource("/etc/images.h5", "a", shape=(1, 16, 16))
@@ -188,6 +202,7 @@ def test_virtual_sources_with_absolute_paths(run, folder):
     assert_refused(run, folder, "view", "f.h5", "f.h5", "/etc/images.h5", "same folder")
 
 
+@pytest.mark.requirement("AT-IO-010")
 @pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("bzip2", bz2.compress)])
 def test_files_that_decompress_to_gigabytes(run, folder, name, pack):
     """0.1 MB that decompress to more than 64 MiB, as members one after the other."""
@@ -195,6 +210,7 @@ def test_files_that_decompress_to_gigabytes(run, folder, name, pack):
     assert_refused(run, folder, "text", "f.hkl", "f.hkl", name, "67108864", "decompress it first")
 
 
+@pytest.mark.requirement("AT-IO-011")
 @pytest.mark.parametrize(("rows", "points"), [([(0, 0, 0), (511, 511, 512)], "h 0 to 511, k 0 to 511, l 0 to 512"),
                                               ([(0, 0, 0), (2**30, 2**30, 2**30)], "500000000 points")])
 def test_a_box_of_indices_that_is_almost_empty(run, folder, rows, points):
@@ -232,11 +248,46 @@ def test_control_characters_do_not_reach_the_terminal(run, folder):
     assert_refused(run, folder, "matrix", "f.mat", "f.mat:1", r"\x1b[31m1")
 
 
+def test_text_that_is_not_utf8(run, folder):
+    """A space group in another encoding is an unknown one."""
+    atoms = (DATA / "sf_inf_occupancy.pdb").read_bytes().replace(b" inf ", b"1.00 ")
+    Path("f.pdb").write_bytes(atoms.replace(b"P 21 21 21", b"P 21 21 2\xe9"))
+    assert_refused(run, folder, "sf", "f.pdb", "f.pdb", "'P 21 21 2\u00e9'", "space group")
+    reflections = (DATA / "sfcif_huge_index.cif").read_bytes()
+    assert b"'P 21 21 21'" in reflections
+    Path("f.cif").write_bytes(reflections.replace(b"'P 21 21 21'", b"'P 21 21 2\xe9'"))
+    assert_refused(run, folder, "hkl", "f.cif", "f.cif", "'P 21 21 2\u00e9'", "space group")
+
+
+@pytest.mark.parametrize(("record", "dmin", "says"), [
+    ("   42.000 4500.000   58.000  90.00  90.00  90.00 P 21 21 21", 2, ("4 atoms", "unique reflections", "cell")),
+    ("   20.000   20.000   20.000  90.00  90.00   1.00 P 1", 4, ("20 20 20 90 90 1", "too small", "solvent"))])
+def test_cells_that_do_not_suit_their_atoms(run, folder, record, dmin, says):
+    atom = "ATOM      1  N   ALA A   1      44.810  32.728   9.313  1.00 24.94           N\n"
+    Path("f.pdb").write_text(f"CRYST1{record}\n{atom}")
+    refused(run(f"sf f.pdb -o out.mtz --dmin {dmin}"), 1, "f.pdb", *says)
+
+
 def test_edf_with_a_billion_dimensions(run, folder):
     """fabio counts up to the number of the last one."""
     header = "{\nHeaderID = EH:000001:000000:000000 ;\nDim_1 = 2 ;\nDim_4294967296 = 2 ;\nDataType = SignedInteger ;\n"
     Path("f.edf").write_bytes((header.ljust(510) + "}\n").encode() + struct.pack("<4i", 1, 2, 3, 4))
     assert_refused(run, folder, "view", "f.edf", "f.edf", "9", "EDF", "dimension")
+
+
+def test_a_detector_that_takes_gigabytes_to_render(run, folder):
+    document = json.loads((DATA / "expt_polarization_5.expt").read_text())
+    document["detector"][0]["panels"][0]["image_size"] = [20000, 20000]
+    Path("f.expt").write_text(json.dumps(document))
+    assert_refused(run, folder, "from", "f.expt", "f.expt", "20000 x 20000 pixels", "96000000")
+
+
+@pytest.mark.parametrize("mask", ["", "p/mask_edge_pixels = 1\n"])
+def test_a_panel_that_takes_gigabytes(run, folder, mask):
+    text = (DATA / "geom_nan_image.geom").read_text().replace("1e300", "0")
+    assert "p/max_ss = 9\n" in text
+    Path("f.geom").write_text(text.replace("p/max_ss = 9\n", f"p/max_ss = 999999999\n{mask}"))
+    assert_refused(run, folder, "from", "f.geom", "f.geom", "1000000000 pixels")
 
 
 @pytest.mark.parametrize(("change", "says"), [
@@ -250,6 +301,7 @@ def test_beams_that_do_not_exist(run, folder, change, says):
     assert_refused(run, folder, "from", "f.expt", f"f.expt: {says[0]}", *says[1:])
 
 
+@pytest.mark.requirement("AT-IO-010")
 @pytest.mark.parametrize(("flags", "says"), [
     ("-cell 0.01 60 70", ("-cell", "0.01 A", "0.1 to 100000 A")),
     ("-cell 50 1e6 70", ("-cell", "1e+06 A", "0.1 to 100000 A")),

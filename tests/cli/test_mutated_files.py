@@ -54,6 +54,7 @@ def check_mutations(seeds, folder, kind, number):
     assert outcome(seeds, folder, kind, line, lambda path: corpus.mutated(kind, seed, path, rng)) in GOOD
 
 
+@pytest.mark.requirement("AT-IO-010")
 @pytest.mark.parametrize("kind", corpus.KINDS)
 @settings(same_folder, max_examples=12)
 @given(number=st.integers(0, 2**32))

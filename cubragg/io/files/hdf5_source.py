@@ -14,9 +14,9 @@ import numpy as np
 
 from cubragg.errors import CubraggError, FormatError
 
-#: Pixels of an image that any file may declare, and pixels for each of its bytes: compressed images are smaller than
-#: they declare, but those of real detectors by less than a hundred, and empty ones have up to 32 million pixels.
-_SURELY_ACCEPTED, _PIXELS_A_BYTE = 2**25, 100
+#: Pixels of an image that any file may declare, and pixels for each of its bytes. An empty image of a detector of 18
+#: million pixels is compressed to less than 1 MB; real ones have several bits a pixel. A comparison takes 75 bytes.
+_SURELY_ACCEPTED, _PIXELS_A_BYTE = 24_000_000, 24
 #: Largest number of values of anything that is not an image, such as the spindle angles of a series.
 _MOST_VALUES = 10**7
 
@@ -105,6 +105,9 @@ def _check_source(path: Path | str, dataset: Any) -> None:
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
         raise FormatError(f"{path}: {dataset.name}: got {'a group' if hasattr(dataset, 'keys') else 'no values'}; a "
                           "dataset is accepted")
+    if dataset.dtype.kind in "cV":
+        raise FormatError(f"{path}: {dataset.name}: got values of the type {dataset.dtype}; numbers or text are "
+                          "accepted")
     if dataset.external:
         raise FormatError(f"{path}: {dataset.name}: its values are stored in {dataset.external[0][0]}; values in HDF5 "
                           "files are accepted")

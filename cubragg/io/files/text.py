@@ -50,6 +50,15 @@ def text_of(path: Path | str, data: bytes, others: str | None = None) -> str:
     return text
 
 
+def as_utf8(data: bytes) -> bytes:
+    """Bytes in UTF-8, for parsers that need them; others are taken as Latin-1, which has a character for each byte."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1").encode("utf-8")
+    return data
+
+
 def data_lines(text: str, first_line: int = 1) -> Iterator[tuple[int, list[str]]]:
     """Line number and columns of every line that has columns.
 

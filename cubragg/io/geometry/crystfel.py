@@ -20,9 +20,18 @@ from cubragg.crystallography.vectors import Vector, scale
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel, image_shape
 from cubragg.io.files.text import number, read_text
-from cubragg.io.geometry.experiment_models import BeamModel, Cell, CrystalModel, ExperimentModels, rectangles
+from cubragg.io.geometry.experiment_models import (
+    BeamModel,
+    Cell,
+    CrystalModel,
+    ExperimentModels,
+    check_pixels,
+    rectangles,
+)
 from cubragg.io.geometry.plausible import plausible
 
+#: Rows of pixels whose coordinates are compared with a bad region at once.
+_BAND_ROWS = 256
 CELL_MAGIC = "CrystFEL unit cell file"
 _PIXELS = ("min_fs", "max_fs", "min_ss", "max_ss")
 _NEEDED = (*_PIXELS, "fs", "ss", "corner_x", "corner_y", "res")
@@ -173,6 +182,7 @@ def _panel(path: Path | str, name: str, section: _Section, clen_m: float) -> Pan
         raise FormatError(f"{path}:{section.values['max_fs'][0]}: got panel {name} with pixels {first_f} to {last_f} "
                           f"fast and {first_s} to {last_s} slow; ranges of pixels begin at 0 or more and ascend")
     pixels = (last_s - first_s + 1, last_f - first_f + 1)
+    check_pixels(*reversed(pixels))
     mask = None
     rim = round(_number(path, section, "mask_edge_pixels")) if "mask_edge_pixels" in section.values else 0
     if rim > 0:
@@ -242,19 +252,25 @@ def _masked(path: Path | str, name: str, section: _Section, pixels_mm: dict[str,
         if only not in ("", panel.name):
             masked.append(panel)
             continue
-        fast, slow = np.arange(panel.fast_pixels)[None, :], np.arange(panel.slow_pixels)[:, None]
-        u: np.ndarray
-        v: np.ndarray
-        if "fs" in kinds:
-            u, v = fast + panel.offset[0], slow + panel.offset[1]
-        else:
-            u, v = ((panel.origin_mm[axis] + (fast + 0.5) * panel.fast_mm[axis] + (slow + 0.5) * panel.slow_mm[axis])
-                    / pixels_mm[panel.name] for axis in (0, 1))
-            u = -u
-        inside = (low_f <= u) & (u <= high_f) & (low_s <= v) & (v <= high_s)
+        inside = np.empty((panel.slow_pixels, panel.fast_pixels), dtype=bool)
+        for first in range(0, panel.slow_pixels, _BAND_ROWS):
+            u, v = _coordinates(panel, first, pixels_mm[panel.name] if "x" in kinds else None)
+            inside[first:first + _BAND_ROWS] = (low_f <= u) & (u <= high_f) & (low_s <= v) & (v <= high_s)
         known = True if panel.mask is None else panel.mask
         masked.append(replace(panel, mask=known & ~inside) if inside.any() else panel)
     return masked
+
+
+def _coordinates(panel: Panel, first: int, pixel_mm: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return fast and slow of the pixels in `_BAND_ROWS` rows from ``first`` on, in the image or, with the edge of a
+    pixel [mm], in the laboratory of CrystFEL [pixel]."""
+    rows = np.arange(first, min(first + _BAND_ROWS, panel.slow_pixels))
+    fast, slow = np.arange(panel.fast_pixels)[None, :], rows[:, None]
+    if pixel_mm is None:
+        return fast + panel.offset[0], slow + panel.offset[1]
+    x, y = ((panel.origin_mm[axis] + (fast + 0.5) * panel.fast_mm[axis] + (slow + 0.5) * panel.slow_mm[axis]) / pixel_mm
+            for axis in (0, 1))
+    return -x, y
 
 
 def _wavelength(path: Path | str, common: _Section, warnings: list[str]) -> tuple[float | None, str]:

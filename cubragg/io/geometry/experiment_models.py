@@ -18,9 +18,11 @@ from cubragg.crystallography.vectors import Matrix, Vector, rotate_axis
 from cubragg.errors import ConfigError
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.experiment import Experiment
-from cubragg.experiment.panel import Panel, check_panels
+from cubragg.experiment.panel import Panel, check_panels, image_shape
 from cubragg.experiment.sensor import sensor_of
 
+#: Largest image that a file may describe, of which rendering takes 2 GB; real detectors have less than 64 million.
+_MOST_PIXELS = 96_000_000
 #: Error of a fraction by rounding that is corrected.
 _ROUNDING = 1e-3
 
@@ -104,6 +106,12 @@ class ExperimentModels:
         return ExperimentModels(**merged)
 
 
+def check_pixels(fast: int, slow: int) -> None:
+    """Refuse a panel or image of a file with more pixels than any detector has, before an array of them is made."""
+    if fast * slow > _MOST_PIXELS:
+        raise ConfigError("detector.panels", f"got {fast} x {slow} pixels; a file may describe at most {_MOST_PIXELS}")
+
+
 def checked_models(models: ExperimentModels) -> ExperimentModels:
     """Return the models of a file, with a polarization fraction that is rounded to more than 1 as 1.
 
@@ -114,6 +122,9 @@ def checked_models(models: ExperimentModels) -> ExperimentModels:
     """
     beam, scan, crystal = models.beam, models.scan, models.crystal
     check_panels(models.panels)
+    if models.panels:
+        slow, fast = image_shape(models.panels)
+        check_pixels(fast, slow)
     if scan is not None:
         checks.number("scan", "the spindle angle", scan.phi_deg, "deg", within=ANGLE_DEG)
         checks.number("scan", "the rotation range", scan.osc_deg, "deg", within=ANGLE_DEG)

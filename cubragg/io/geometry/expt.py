@@ -22,7 +22,7 @@ from cubragg.documents import json_document
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel
 from cubragg.io.files.text import read_text
-from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, ExperimentModels, ScanModel
+from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, ExperimentModels, ScanModel, check_pixels
 from cubragg.io.geometry.plausible import plausible
 
 Frame = tuple[Vector, Vector, Vector, Vector]  #: fast, slow, normal, origin [mm]
@@ -318,6 +318,7 @@ def _panel(node: _Node, parent: Frame) -> Panel:
     masked = node.rows("mask", 4)
     if not masked:
         return panel
+    check_pixels(fast_pixels, slow_pixels)
     mask = np.ones((slow_pixels, fast_pixels), dtype=bool)
     for rectangle in masked:
         f0, s0, f1, s1 = (max(int(edge), 0) for edge in rectangle)

@@ -85,6 +85,9 @@ class _Reader:
         except RuntimeError as error:  # tags of several categories in one loop
             raise FormatError(f"{self.path}: not imgCIF: {error}") from None
         names = [tag.partition(".")[2].lower() for tag in table.tags]
+        key = "id" if category == "axis" else "axis_id"
+        if len(table) and category.endswith("axis") and key not in names:
+            raise FormatError(f"{self.path}: _{category} has no {key} in the header; an imgCIF file has one")
         return [dict(zip(names, (gemmi.cif.as_string(cell) for cell in row), strict=True)) for row in table]
 
     def _number(self, row: Mapping[str, str], name: str, default: float | None = None) -> float:

@@ -52,9 +52,9 @@ class CbfParts(NamedTuple):
         sizes = []
         for axis in ("Second", "Fastest"):
             word = self.binary.get(f"X-Binary-Size-{axis}-Dimension", "")
-            if not (word.isascii() and word.isdigit() and 0 < int(word[:10]) < 2**31):
-                raise FormatError(f"{path}: got X-Binary-Size-{axis}-Dimension {word or 'missing'}; a number of pixels "
-                                  "> 0 is accepted")
+            if not (word.isascii() and word.isdigit() and len(word) <= 10 and 0 < int(word) < 2**31):
+                raise FormatError(f"{path}: got X-Binary-Size-{axis}-Dimension {word[:20] or 'missing'}; a number of "
+                                  "pixels > 0 is accepted")
             sizes.append(int(word))
         return sizes[0], sizes[1]
 

@@ -70,9 +70,11 @@ def read_image(path: Path | str, shape: tuple[int, int] | None = None, number: i
     start = start_of(path, len(_SMV))
     if start.startswith(_SMV):
         smv = read_smv(path)
+        _check_size(path, smv.pixels.shape)
         image = ReadImage(_as_float64(smv.pixels), None, "SMV", smv.pixels.dtype, smv.header)
     elif start.startswith(_CBF):
         counts, header = read_cbf(path)
+        _check_size(path, counts.shape)
         image = ReadImage(_as_float64(counts), counts >= 0, "CBF", counts.dtype, header)
     elif Path(path).suffix.lower() in FLOAT_ENDINGS:
         photons = read_float(path, shape or _square(path))
@@ -82,6 +84,13 @@ def read_image(path: Path | str, shape: tuple[int, int] | None = None, number: i
         return _with_fabio(path, number) if whole is None else whole
     _check_number(path, number, 1)
     return image
+
+
+def _check_size(path: Path | str, shape: tuple[int, ...]) -> None:
+    """Refuse more pixels than `most_pixels`, before they become float64: a few bytes may decompress to many."""
+    if math.prod(shape) > most_pixels(path):
+        raise FormatError(f"{path}: got an image of {' x '.join(map(str, shape[::-1]))} pixels in a file of "
+                          f"{Path(path).stat().st_size} bytes; at most {most_pixels(path)} are read")
 
 
 def _check_number(path: Path | str, number: int, frames: int) -> None:
@@ -171,10 +180,7 @@ def _with_fabio(path: Path | str, number: int) -> ReadImage:
         raise FormatError(f"{path}: got an EDF header with more than 9 dimensions; an image has two")
     try:
         with warnings.catch_warnings(action="ignore"), fabio.open(str(path)) as image:
-            shape = tuple(int(edge) for edge in image.shape)
-            if math.prod(shape) > most_pixels(path):
-                raise FormatError(f"{path}: got an image of {' x '.join(map(str, shape[::-1]))} pixels in a file of "
-                                  f"{Path(path).stat().st_size} bytes; at most {most_pixels(path)} are read")
+            _check_size(path, tuple(int(edge) for edge in image.shape))
             frames = max(1, int(image.nframes))
             _check_number(path, number, frames)
             data = np.asarray(image.data if frames == 1 else image.get_frame(number - 1).data)

@@ -14,6 +14,7 @@ from cubragg.crystallography.cell import Cell, checked_cell
 from cubragg.crystallography.symmetry import Symmetry, check_operations, group_name, named_group
 from cubragg.errors import ConfigError, FormatError
 from cubragg.io.files.compression import unpacked
+from cubragg.io.files.text import as_utf8
 from cubragg.io.reflections.columns import (
     NEGATIVE_SIGMA,
     Column,
@@ -59,7 +60,7 @@ def read_document(path: Path | str) -> gemmi.cif.Document:
     OSError
         If it cannot be read.
     """
-    data = unpacked(path)
+    data = as_utf8(unpacked(path))
     try:
         return gemmi.cif.read_string(data)
     except (ValueError, RuntimeError) as error:
