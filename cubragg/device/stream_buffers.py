@@ -38,6 +38,9 @@ class StreamBuffers:
     def __init__(self, cupy: Any, orientations: int, axes: tuple[int, ...], pixels: int, *, image: bool, host: bool,
                  masked: bool) -> None:
         self.stream = cupy.cuda.Stream(non_blocking=True)
+        # The memory is allocated on the caller's stream, on which work that was queued before it was freed may still
+        # use it.
+        self.stream.wait_event(cupy.cuda.get_current_stream().record())
         self.done = cupy.cuda.Event(disable_timing=True)
         self.cell_axes = cupy.empty((orientations, 9), dtype=np.float64)
         self.host_cell_axes = _pinned(cupy, (orientations, 9), np.float64)

@@ -8,6 +8,7 @@ takes its struct at once and its arrays later. What a real GPU does is tested in
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
 import types
 
@@ -19,6 +20,7 @@ from cubragg.device import cuda_device
 from cubragg.device.cuda_device import auto_precision, describe_devices, device_count
 from cubragg.device.host_build import find_compiler
 from cubragg.engine import kernel_params
+from cubragg.engine.cuda import cuda_engine
 from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.culling import Culling
@@ -36,6 +38,7 @@ from support.cupy_stand_in import (
     Cupy,
     DynamicLibNotFoundError,
     Event,
+    Kernel,
     OutOfMemoryError,
     Stream,
 )
@@ -44,7 +47,9 @@ from support.messages import refusal, states
 
 
 @pytest.fixture(autouse=True)
-def _fresh():
+def _fresh(monkeypatch):
+    """No kernel from a test before, and a first launch of one row of tiles, so that small images have several."""
+    monkeypatch.setattr(cuda_engine, "_FIRST_SAMPLES", 0.0)
     cuda_device.kernel_module.cache_clear()
     yield
     cuda_device.kernel_module.cache_clear()
@@ -224,6 +229,45 @@ def test_bands_and_launches_cover_all_rows_exactly_once(cupy, roi, memory_bytes,
     assert (len(first_rows) > 1) == (memory_bytes < 10**9 and len(rows) > 3)
     if milliseconds > 1e3:
         assert all(count == 1 for _, _, count, _ in cupy.launches)
+
+
+def test_launches_grow_at_most_eightfold(cupy):
+    cupy.milliseconds = 0.001
+    plan = make_plan(small_experiment(detector={"fast_pixels": 16, "slow_pixels": 8000}))
+    CudaEngine(plan, memory_bytes=10**9).render()
+    counts = [count for _, _, count, _ in cupy.launches]
+    assert counts[0] == 1
+    assert [after / before for before, after in itertools.pairwise(counts[:-1])] == [8.0] * (len(counts) - 2)
+    assert len(counts) > 3
+
+
+@pytest.mark.parametrize(("oversample", "rows"), [(1, 25), (100, 3)])
+def test_the_first_launch_has_a_bounded_number_of_samples(cupy, monkeypatch, oversample, rows):
+    monkeypatch.setattr(cuda_engine, "_FIRST_SAMPLES", 2e7)
+    cupy.milliseconds = 1e4
+    plan = make_plan(small_experiment(detector={"fast_pixels": 64, "slow_pixels": 200},
+                                      sampling={"oversample": oversample}))
+    CudaEngine(plan, memory_bytes=10**9).render()
+    first, *others = [count for _, _, count, _ in cupy.launches]
+    assert first == rows == min(int(2e7 / (64 * TILE[1] * oversample**2)), 25)
+    assert set(others) <= {1}
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_memory_is_used_after_the_work_of_the_caller(running_cupy, monkeypatch, on_device):
+    """What the caller has queued may still read memory that it has freed, and that the engine has now."""
+    order, run, upload = [], Kernel.run, Array.set
+    monkeypatch.setattr(Kernel, "run", lambda self, *args: order.append("kernel") or run(self, *args))
+    engine = CudaEngine(make_plan(small_experiment()), "double")
+
+    def observed(self, array, stream=None):
+        upload(self, array, stream)
+        (stream or Stream.current[-1]).queue.append(lambda: order.append("upload"))
+    monkeypatch.setattr(Array, "set", observed)
+    Stream.current[-1].queue.append(lambda: order.append("caller"))
+    list(engine.images([engine._plan], on_device=on_device))
+    assert order[0] == "caller"
+    assert {"upload", "kernel"} <= set(order)
 
 
 def test_arguments_are_checked_before_a_launch(cupy, monkeypatch):

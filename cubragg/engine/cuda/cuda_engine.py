@@ -35,6 +35,11 @@ from cubragg.plan.plan import Plan
 
 #: Target duration of a launch [s]; Ctrl-C takes effect and progress is reported between launches.
 _LAUNCH_S = 0.2
+#: Number of samples of the first launch: by the numbers of instructions, devices with a ratio of single to double
+#: throughput of 64 need this time in double precision.
+_FIRST_SAMPLES = 2e7
+#: Largest growth from launch to launch: rows that are masked or culled take no time, but the next may be full.
+_GROWTH = 8
 #: Largest number of blocks of a launch along y.
 _MAX_GRID_ROWS = 65535
 #: Fraction of the free device memory that is used, and largest size of the buffers of a row band [bytes].
@@ -44,12 +49,17 @@ _BAND_BYTES = 64 * 2**20
 
 @dataclass
 class _Pace:
-    """Number of rows of tiles of the next launch, starting at one and adapted to measured times."""
+    """Number of rows of tiles of the next launch, adapted to measured times."""
 
-    rows: int = 1
+    rows: int
+
+    @classmethod
+    def for_samples(cls, per_row: int) -> _Pace:
+        """Return the pace of the first launch, for rows of so many samples."""
+        return cls(max(1, min(int(_FIRST_SAMPLES / max(per_row, 1)), _MAX_GRID_ROWS)))
 
     def measured(self, rows: int, seconds: float) -> None:
-        self.rows = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-6)), 64 * rows, _MAX_GRID_ROWS))
+        self.rows = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-6)), _GROWTH * rows, _MAX_GRID_ROWS))
 
 
 @dataclass
@@ -185,7 +195,8 @@ class CudaEngine:
         self.culling = culling or select_culling(plan, "cuda", precision, cull, f2_bounds)
         self._variant = replace(cuda_variant(plan, precision), tile=self.culling.tile, culled=self.culling.culled,
                                 two_floats=needs_two_floats(plan, precision, self.culling.tile))
-        self._pace, self._search_pace = _Pace(), _Pace()
+        row_samples = plan.samples * self._variant.tile[1] * max((panel.width for panel in plan.panels), default=0)
+        self._pace, self._search_pace = _Pace.for_samples(row_samples), _Pace.for_samples(row_samples)
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.kernel_seconds = 0.0
         with current_device(self._cupy, device):
