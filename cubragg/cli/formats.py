@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cubragg.cli.build import Output, Settings
 from cubragg.errors import ConfigError, CubraggError, FormatError
+from cubragg.experiment.beam import KAHN_FACTORS
 from cubragg.experiment.experiment import Experiment
 from cubragg.io.images.writer import Writer, writer_class, writer_of
 from cubragg.plan.plan import Plan
@@ -103,7 +104,8 @@ def _refusing(flag: str, form: str, instead: str) -> Iterator[None]:
 
 
 def warnings(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
-    """Warn of files that approximate oblique panels."""
+    """Warn of files that approximate oblique panels, and of those that programs correct for another polarization."""
+    yield from _polarization(targets, plan)
     flags = [target.provenance for kind, target in targets.items()
              if kind in ("expt", "xds") or (kind in ENDINGS and _class_for(kind, target).perpendicular)]
     if not flags:
@@ -113,6 +115,17 @@ def warnings(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
     changed = obliqueness(plan.detector_panels)
     if changed:
         yield f"{', '.join(flags)}: {changed}"
+
+
+def _polarization(targets: Mapping[str, Output], plan: Plan) -> Iterator[str]:
+    """Warn of formats without a polarization in physical semantics: dxtbx assumes a Kahn factor of 0.998."""
+    kahn = plan.kahn_factor if plan.polarized else None
+    silent = [target.provenance for kind, target in targets.items()
+              if kind in ("int", "noise", "cbf") or (kind == "save" and target.path.lower().endswith((".img", ".cbf")))]
+    if silent and plan.rules.per_sample and kahn != KAHN_FACTORS["physical"]:
+        is_of = "the image has no polarization" if kahn is None else f"the image has a Kahn factor of {kahn:g}"
+        yield (f"{', '.join(silent)}: the format does not say the polarization, and {is_of}: dxtbx corrects for 0.998 "
+               "(a fraction of 0.999); --nxmx holds it, -polar 0.998 renders that")
 
 
 @contextmanager

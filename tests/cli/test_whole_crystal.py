@@ -83,3 +83,12 @@ def test_printed_figures(run, inputs):
     assert "box of 0.05 x 0.05 x 0.05 mm" in result.stderr
     assert "photons on an image" in result.stderr
     assert "2 photons per pixel at 3 A" in result.stderr
+
+
+@pytest.mark.parametrize(("flags", "warned"), [
+    ("-polar 0.5 --cbffile a.cbf", True), ("-nopolar --save a.img", True), ("--cbffile a.cbf", False),
+    ("-polar 0.5 --nxmx a.h5", False), ("-polar 0.5 -floatfile a.bin", False)])
+def test_a_format_that_is_corrected_for_another_polarization(run, inputs, flags, warned):
+    result = run(CRYSTAL + f"-oversample 1 -seed 1 {flags}")
+    assert result.exit_code == 0
+    assert ("dxtbx corrects for 0.998" in result.stderr) == warned
