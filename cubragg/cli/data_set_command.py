@@ -24,6 +24,7 @@ class Options(NamedTuple):
     dtype: str | None
     compression: str
     truth: str
+    labels: str | None
     workers: int | None
     devices: str | None
     overwrite: bool
@@ -93,6 +94,8 @@ shared_options = _options(
                  show_default=True, help="Compression of pixels."),
     click.option("--truth", cls=FlagOption, default="refl,h5", show_default=True, metavar="refl,h5|none",
                  help="Reflection tables of the shots."),
+    click.option("--labels", cls=FlagOption, metavar="boxes,mask,heat",
+                 help="Labels for learning, by reflection, in the HDF5 of the truth."),
     click.option("--workers", cls=FlagOption, type=click.IntRange(1, 1024), metavar="<n>",
                  help="Processes.  [one for each core]"),
     click.option("--devices", cls=FlagOption, metavar="all|<n,n>", help="GPUs, a process for each."),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: Parameters of the data sets, and the options that set them.
 _FLAGS = {"n": "-n", "images": "--images", "osc_deg": "--osc", "start_deg": "--start", "seed": "--seed",
           "crystals": "--crystals", "blank": "--blank", "dmin": "--dmin", "write.shard": "--shard",
-          "write.truth": "--truth", "workers": "--workers", "devices": "--devices"}
+          "write.truth": "--truth", "write.labels": "--labels", "workers": "--workers", "devices": "--devices"}
 
 
 #: Makes the data set of an experiment, of what varies, and of keywords of its rendering.
@@ -107,7 +107,7 @@ def _data_set(kind: str, model: str, line: Sequence[Given], options: Options, ma
     truth = () if options.truth == "none" else tuple(options.truth.split(","))
     integrates = experiment.detector_response().kind == "integrating"
     settings = WriteSettings(options.dtype or ("int32" if integrates else "uint32"), options.compression, options.shard,
-                             truth)
+                             truth, labels=tuple(options.labels.split(",")) if options.labels else ())
     if not options.quiet:
         _print_notes(kind, job, data, notes)
     return data, settings

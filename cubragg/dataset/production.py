@@ -105,6 +105,9 @@ def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, 
     shards = settings.shards(len(data))
     checks.integer("workers", "the number of processes", workers, optional=True, at_least=1, at_most=1024)
     count = len(gpus) if gpus is not None else workers or available_cores()
+    if settings.labels and data.rendering.method != "analytic":
+        raise ConfigError("write.labels", f"got the method {data.rendering.method}, which has no photons of single "
+                          "reflections in pixels; analytic is accepted")
     specification = specification_of(data, settings, folder_path)
     header = {"cubragg": _version(), "kernels": kernels_digest(), "specification": specification.sha256,
               "rendered by": _renderer(data)}

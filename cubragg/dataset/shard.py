@@ -141,7 +141,9 @@ class _Shard:
         self._wavelengths.append(image.experiment.beam.wavelength_A)
         if self._truth is not None:
             with self._timed("truth"):
-                self._truth.add(shot, shot.reflections_above(self._work.settings.truth_min))
+                settings = self._work.settings
+                self._truth.add(shot, shot.reflections_above(settings.truth_min),
+                                settings.label_min if settings.labels else None)
         return pixels
 
     def _write(self, file: NxmxWriter, pixels: np.ndarray) -> None:
@@ -168,7 +170,7 @@ class _Shard:
 
     def _truth_h5(self, path: Path) -> None:
         assert self._truth is not None
-        self._truth.write_h5(path, self._parameters)
+        self._truth.write_h5(path, self._parameters, self._work.settings.labels, self._work.settings.compression)
 
 
 def write_shots(file: h5py.File, wavelengths_A: list[float], parameters: list[dict[str, Any]]) -> None:

@@ -13,7 +13,9 @@ from cubragg.crystallography.frames import to_frame
 from cubragg.dataset.shot import Shot, ShotReflections
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.files.hdf5_sink import Sink
+from cubragg.io.images.nxmx import filters_of
 from cubragg.io.reflections.refl import write_refl_tables
+from cubragg.reflections.pixel_labels import Labels, labels_of
 
 if TYPE_CHECKING:
     import h5py
@@ -67,10 +69,13 @@ class ShardTruth:
         self._columns: list[dict[str, np.ndarray]] = []
         self._tables: list[tuple[ReflectionTable, int, int, int]] = []
         self._crystals: list[dict[str, Any]] = []
+        self._labels: list[Labels] = []
         self.reflections = 0
 
-    def add(self, shot: Shot, table: ShotReflections) -> None:
-        """Add the reflections of a shot."""
+    def add(self, shot: Shot, table: ShotReflections, label_min: float | None = None) -> None:
+        """Add the reflections of a shot, and labels of those with ``label_min`` photons (``None``: no labels)."""
+        if label_min is not None:
+            self._labels.append(labels_of(table.tables, shot.image.plan.shape, label_min))
         self.reflections += len(table)
         columns = table.as_dict()
         self._columns.append({"shot": np.full(len(columns["crystal"]), shot.number, dtype=np.int64), **columns})
@@ -90,8 +95,10 @@ class ShardTruth:
         """Write the reflections as a table of DIALS, for the experiments of ``models.expt``."""
         write_refl_tables(path, self._tables)
 
-    def write_h5(self, path: Path, parameters: Sequence[Mapping[str, Any]]) -> None:
-        """Write ``/reflections``, ``/crystals`` and ``/parameters``, a row each for a reflection, crystal and shot."""
+    def write_h5(self, path: Path, parameters: Sequence[Mapping[str, Any]], labels: Sequence[str] = (),
+                 compression: str = "bslz4") -> None:
+        """Write ``/reflections``, ``/crystals`` and ``/parameters``, a row each for a reflection, crystal and shot; and
+        the named ``/labels``."""
         import h5py
 
         full = [one for one in self._columns if len(one) > 2] or [
@@ -104,4 +111,22 @@ class ShardTruth:
                              {name: np.concatenate([one[name] for one in full]) for name in full[0]})
                 write_arrays(file.create_group("crystals"), crystals)
                 write_arrays(file.create_group("parameters"), parameter_arrays(parameters))
+                if labels:
+                    self._write_labels(file.create_group("labels"), labels, compression)
             sink.check()
+
+    def _write_labels(self, group: h5py.Group, names: Sequence[str], compression: str) -> None:
+        """Write boxes, a row for each reflection, and images of the shots, a shot at a time."""
+        if "boxes" in names:
+            columns = ("fast_min", "fast_max", "slow_min", "slow_max")
+            boxes = np.concatenate([one.boxes for one in self._labels])
+            counts = {name: np.concatenate([getattr(one, name) for one in self._labels])
+                      for name in ("pixels", "overlapped")}
+            write_arrays(group.create_group("boxes"), {**dict(zip(columns, boxes.T, strict=True)), **counts})
+        for name, kind in (("mask", "uint32"), ("heat", "float32")):
+            if name in names:
+                shape = self._labels[0].shape
+                images = group.create_dataset(name, (len(self._labels), *shape), kind, chunks=(1, *shape),
+                                              **filters_of(compression))
+                for place, one in enumerate(self._labels):
+                    images[place] = getattr(one, name)

@@ -15,6 +15,7 @@ from cubragg.experiment.background_settings import Background
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.plan.plan import Plan, make_plan
+from cubragg.reflections.pixel_labels import Labels, labels_of
 from cubragg.reflections.predict import reflection_table
 from cubragg.run.detection import counts_of
 from cubragg.run.render import simulate, with_background
@@ -196,6 +197,16 @@ class Shot:
     def reflections(self) -> ShotReflections:
         """The reflections with at least one expected photon."""
         return self.reflections_above(1.0)
+
+    def labels(self, min_photons: float = 10.0) -> Labels:
+        """The pixels of each of the `reflections`; those with fewer expected photons get none.
+
+        Raises
+        ------
+        ConfigError
+            For the method sampled.
+        """
+        return labels_of(self.reflections.tables, self.image.plan.shape, min_photons)
 
     def reflections_above(self, min_photons: float) -> ShotReflections:
         """The reflections with at least ``min_photons`` expected photons."""

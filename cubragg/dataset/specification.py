@@ -76,7 +76,7 @@ def specification_of(data: DataSet, settings: WriteSettings, folder: Path) -> Sp
         document["crystals"] = {"count": data.crystals.value if isinstance(data.crystals, Constant) else
                                 data.crystals.to_dict(), "blank": data.blank}
     document["write"] = {**vars(settings), "shard": settings.shots_in_shard(len(data)),
-                         "truth": list(settings.truth)}
+                         "truth": list(settings.truth), "labels": list(settings.labels)}
     if data.source:
         document["model"] = {**data.source, "file": os.path.relpath(data.source["file"], folder)}
     document["experiment"] = _experiment_of(data.experiment, folder, files)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cubragg import checks
+from cubragg.errors import ConfigError
 from cubragg.io.images.nxmx import COMPRESSIONS, TYPES
 
 TRUTHS = ("refl", "h5")
+LABELS = ("boxes", "mask", "heat")
 #: Shots of a shard where none are given: a tenth of the set, at most this many.
 MOST_SHOTS = 100
 
@@ -28,6 +30,9 @@ class WriteSettings:
         Formats of the reflection tables of the shots: ``refl`` (DIALS), ``h5``.
     truth_min
         Reflections with fewer expected photons are left out.
+    labels, label_min
+        Labels for learning, in the HDF5 of the truth: ``boxes``, ``mask``, ``heat``, of reflections with at least
+        ``label_min`` expected photons.
     """
 
     dtype: str = "uint32"
@@ -35,6 +40,8 @@ class WriteSettings:
     shard: int | None = None
     truth: Sequence[str] = TRUTHS
     truth_min: float = 1.0
+    labels: Sequence[str] = ()
+    label_min: float = 10.0
 
     def __post_init__(self) -> None:
         checks.choice("write.dtype", "the type of pixels", self.dtype, tuple(TYPES))
@@ -43,6 +50,13 @@ class WriteSettings:
         object.__setattr__(self, "truth", tuple(self.truth))
         for name in self.truth:
             checks.choice("write.truth", "the format of the truth", name, TRUTHS)
+        object.__setattr__(self, "labels", tuple(self.labels))
+        for name in self.labels:
+            checks.choice("write.labels", "the label", name, LABELS)
+        if self.labels and "h5" not in self.truth:
+            raise ConfigError("write.labels", f"got {', '.join(self.labels)} without the truth h5, of which they are "
+                              "part; add h5 to the truth")
+        checks.number("write.label_min", "the number of photons", self.label_min, "photons", at_least=0.0)
         checks.number("write.truth_min", "the number of photons", self.truth_min, "photons", at_least=0.0)
 
     def shots_in_shard(self, shots: int) -> int:

@@ -161,6 +161,7 @@ def test_another_set_is_refused_with_the_difference(run):
     (f"{STILLS} --crystals -1", ("--crystals", "-1")),
     (f"{STILLS} --blank 2", ("--blank", "2", "fraction")),
     (f"{STILLS} --truth csv", ("--truth", "csv", "refl")),
+    (f"{STILLS} --labels boxes --truth none", ("--labels", "boxes", "h5")),
     (f"{STILLS} --shard 0", ("--shard", "0")),
     (f"{STILLS} --dmin 1000", ("--dmin", "1000", "coarser")),
     (f"{STILLS} --devices one", ("--devices", "one", "numbers")),

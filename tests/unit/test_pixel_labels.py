@@ -1,0 +1,118 @@
+"""Labels of pixels by reflection, against images of single reflections."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import h5py
+import numpy as np
+import pytest
+
+import cubragg as cb
+from cubragg.errors import ConfigError
+from cubragg.reflections import pixel_labels
+
+INDICES = np.array([one for one in itertools.product(range(-6, 7), range(-7, 8), range(-8, 9)) if any(one)])
+AMPLITUDES = np.random.default_rng(3).gamma(2.0, 50.0, len(INDICES))
+BASE = cb.Experiment(
+    cb.Crystal(cell=(40, 50, 60, 90, 100, 90), misset_deg=(10, 20, 30), cells=(25, 25, 25), mosaicity_deg=0.3,
+               shape="gauss"),
+    cb.StructureFactors.from_list(INDICES, AMPLITUDES), cb.Beam(wavelength_A=1.2, fluence=1e25),
+    cb.Detector(distance_mm=80.0, pixel_size_mm=0.15, fast_pixels=300, slow_pixels=280))
+
+
+def alone(index):
+    """The image of one reflection."""
+    place = np.flatnonzero((index == INDICES).all(axis=1))
+    factors = cb.StructureFactors.from_list(np.vstack([INDICES[place], [0, 0, 0]]), np.append(AMPLITUDES[place], 0.0))
+    return cb.simulate(dataclasses.replace(BASE, structure_factors=factors), method="analytic").photons
+
+
+def labelled(min_photons=10.0, experiment=BASE, crystals=1):
+    shot = cb.Stills(experiment, 1, vary={"orientation": cb.constant((10.0, 20.0, 30.0))}, crystals=crystals)[0]
+    return shot, shot.labels(min_photons)
+
+
+def test_pixels_are_those_of_the_reflection_alone():
+    shot, labels = labelled()
+    table = shot.reflections
+    bright = np.flatnonzero(table.photons >= 10.0)
+    assert len(bright) > 20
+    images = {row: alone(table.hkl[row]) for row in bright[:12].tolist()}
+    for row, image in images.items():
+        expected = np.flatnonzero(image.reshape(-1) >= pixel_labels.FRACTION * image.max())
+        assert np.array_equal(labels.pixel[labels.row == row], expected)
+        np.testing.assert_allclose(labels.photons[labels.row == row], image.reshape(-1)[expected], rtol=1e-5)
+        slow, fast = np.divmod(expected, 300)
+        assert labels.boxes[row].tolist() == [fast.min(), fast.max(), slow.min(), slow.max()]
+        assert labels.pixels[row] == len(expected)
+        own = labels.mask.reshape(-1)[expected] == row + 1
+        assert own.all() or labels.overlapped[row]
+        relative = (image / image.max()).reshape(-1)[expected][own]
+        np.testing.assert_allclose(labels.heat.reshape(-1)[expected][own], relative, rtol=1e-5)
+
+
+def test_faint_reflections_have_no_pixels():
+    shot, labels = labelled(1000.0)
+    faint = shot.reflections.photons < 1000.0
+    assert faint.any()
+    assert (labels.pixels[faint] == 0).all()
+    assert (labels.boxes[faint] == -1).all()
+    assert (labels.pixels[~faint] > 0).all()
+    assert set(np.unique(labels.mask)) <= {0, *(np.flatnonzero(~faint) + 1).tolist()}
+
+
+def test_pixels_hold_all_photons_of_a_reflection(monkeypatch):
+    monkeypatch.setattr(pixel_labels, "FRACTION", 0.0)
+    shot, labels = labelled(0.0)
+    np.testing.assert_allclose(np.bincount(labels.row, labels.photons, labels.reflections), shot.reflections.photons,
+                               rtol=1e-5)
+    image = np.bincount(labels.pixel, labels.photons, 300 * 280).reshape(280, 300)
+    faint = shot.image.photons - image  # of reflections with less than a photon
+    assert faint.max() < 1.0
+    assert faint.min() > -1e-3 * image.max()
+
+
+def test_crystals_overlap():
+    shot, labels = labelled(crystals=2)
+    count = labels.reflections // 2
+    assert len(shot.reflections) == labels.reflections
+    assert np.array_equal(labels.overlapped, labels.pixels)
+    assert np.array_equal(labels.boxes[:count], labels.boxes[count:])
+
+
+def test_a_shot_without_a_crystal_has_no_labels():
+    labels = cb.Stills(BASE, 1, blank=1.0)[0].labels()
+    assert labels.reflections == 0
+    assert not labels.mask.any()
+    assert not labels.heat.any()
+    assert labels.boxes.shape == (0, 4)
+    assert labels.overlapped.shape == labels.pixels.shape == (0,)
+
+
+def test_labels_are_written(tmp_path):
+    import hdf5plugin  # noqa: F401
+
+    data = cb.Stills(BASE, 3, seed=5)
+    data.write(tmp_path / "set", workers=1, shard=3, labels=("boxes", "mask", "heat"))
+    with h5py.File(tmp_path / "set" / "truth-00000.h5") as file:
+        boxes = {name: column[()] for name, column in file["labels/boxes"].items()}
+        assert len(boxes["fast_min"]) == len(file["reflections/h"])
+        for number in range(3):
+            labels = data[number].labels()
+            rows = file["reflections/shot"][()] == number
+            assert np.array_equal(file["labels/mask"][number], labels.mask)
+            assert np.array_equal(file["labels/heat"][number], labels.heat)
+            assert np.array_equal(boxes["slow_max"][rows], labels.boxes[:, 3])
+            assert np.array_equal(boxes["overlapped"][rows], labels.overlapped)
+
+
+def test_labels_need_the_photons_of_reflections(tmp_path):
+    with pytest.raises(ConfigError, match="analytic"):
+        cb.Stills(BASE, 1, method="sampled", vary={"crystal.mosaicity_deg": cb.constant(0.0)})[0].labels()
+    for settings in ({"labels": ["boxes"], "truth": ["refl"]}, {"labels": ["dots"]}):
+        with pytest.raises(ConfigError) as caught:
+            cb.Stills(BASE, 1).write(tmp_path / "set", **settings)
+        assert caught.value.where == "write.labels"
+    assert not (tmp_path / "set").exists()
