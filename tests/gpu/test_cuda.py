@@ -123,7 +123,8 @@ def test_bands_smaller_than_the_image_touch_no_bit(precision, interpolate, memor
 def test_launches_touch_no_bit(precision, monkeypatch):
     plan = make_plan(grid_experiment())
     expected = CudaEngine(plan, precision).render()
-    monkeypatch.setattr(cuda_engine, "_LAUNCH_S", 0.0)  # a launch for every row of tiles
+    monkeypatch.setattr(cuda_engine, "_FIRST_SAMPLES", 0.0)  # a launch for every row of tiles
+    monkeypatch.setattr(cuda_engine, "_LAUNCH_S", 0.0)
     pixels_done = []
     assert equal_bits(CudaEngine(plan, precision).render(None, lambda done, total: pixels_done.append(done)), expected)
     assert len(pixels_done) > 10
