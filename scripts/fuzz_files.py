@@ -7,12 +7,13 @@
 The first mutates small valid files of all kinds; the second runs the commands of their kind on files as they are. No
 file may cause a traceback, a signal, more than 20 s of CPU time, 2 GB of memory, a Python warning, an image with
 pixels that are negative or no numbers without a warning, a file left over, or other than one line of error. Files that
-do are kept, with the command line and what it printed; the exit status is then 1.
+do are kept, with the command line and what it printed; the exit status is then 1. Ctrl-C ends a run with its table.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import secrets
 import shutil
@@ -174,7 +175,8 @@ def main(arguments: list[str] | None = None) -> int:
 
             _run(iter(prepared), options.jobs, shown)
         else:
-            _run(_mutations(options, seeds, folder), options.jobs, ended)
+            with contextlib.suppress(KeyboardInterrupt):  # the table of what is done
+                _run(_mutations(options, seeds, folder), options.jobs, ended)
         print(f"seed {options.seed}, {time.monotonic() - started:.0f} s\n{_table(counts)}")
     return int(any(found[outcome] for found in counts.values() for outcome in sandbox.BAD))
 

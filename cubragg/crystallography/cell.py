@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,21 +33,22 @@ def dual_axes(a: Vector, b: Vector, c: Vector) -> tuple[Vector, Vector, Vector]:
     return scale(cross(b, c), per_volume), scale(cross(c, a), per_volume), scale(cross(a, b), per_volume)
 
 
-def checked_cell(where: Path | str, cell: gemmi.UnitCell) -> Cell:
-    """The parameters of a gemmi cell; ``where`` is the file for errors.
+def checked_cell(where: Path | str, cell: gemmi.UnitCell | Sequence[float]) -> Cell:
+    """The parameters of a gemmi cell, or six numbers; ``where`` is the file for errors.
 
     Raises
     ------
     FormatError
         If there is no cell, or no crystal has it.
     """
-    if not cell.is_crystal():
+    if not isinstance(cell, Sequence) and not cell.is_crystal():
         raise FormatError(f"{where}: contains no unit cell")
-    parameters = tuple(float(number) for number in cell.parameters)
-    # NaN is in no range.
-    if not (all(edge in CELL_EDGE_A for edge in parameters[:3]) and all(angle in CELL_ANGLE_DEG for angle in
-                                                                       parameters[3:])
-            and cell.volume > _FLAT * math.prod(parameters[:3])):
-        raise FormatError(f"{where}: got the cell {' '.join(f'{number:g}' for number in parameters)}; edges of "
+    a, b, c, alpha, beta, gamma = (float(x) for x in (cell if isinstance(cell, Sequence) else cell.parameters))
+    cosines = [math.cos(units.rad_from_deg(angle)) if angle in CELL_ANGLE_DEG else math.nan
+               for angle in (alpha, beta, gamma)]
+    volume_squared = 1.0 - sum(x * x for x in cosines) + 2.0 * math.prod(cosines)  # of edges of length 1
+    # NaN is in no range, and not larger.
+    if not all(edge in CELL_EDGE_A for edge in (a, b, c)) or not volume_squared > _FLAT * _FLAT:
+        raise FormatError(f"{where}: got the cell {a:g} {b:g} {c:g} {alpha:g} {beta:g} {gamma:g}; edges of "
                           f"{CELL_EDGE_A} A and angles that form a cell are accepted")
-    return parameters  # type: ignore[return-value]
+    return a, b, c, alpha, beta, gamma

@@ -244,7 +244,8 @@ def _dataset_changed(file: Any, name: str, rng: random.Random) -> None:
     del file[name]
     match rng.randrange(9):
         case 0 if isinstance(values, np.ndarray | np.generic) and np.asarray(values).dtype.kind in "fiu":
-            file[name] = values * rng.choice((-1.0, 0.0, 1e300, 1e-300, math.nan, math.inf, 1000.0))
+            with np.errstate(all="ignore"):
+                file[name] = values * rng.choice((-1.0, 0.0, 1e300, 1e-300, math.nan, math.inf, 1000.0))
         case 1:
             file[name] = rng.choice((math.nan, math.inf, -math.inf, 1e300, -1e300, 1e-320, 0.0, -1, 10**18, -10**18,
                                      ""))

@@ -243,6 +243,27 @@ def test_a_short_line_of_atoms_is_one_line_of_error(run, folder):
     assert_refused(run, folder, "sf", "f.pdb", "f.pdb", "ATOM", "short")
 
 
+@pytest.mark.parametrize("angle", ["180", "0", "1e300", "-90"])
+def test_angles_that_form_no_cell(run, folder, angle):
+    """gemmi refuses multiples of 180 deg with an error of its own."""
+    Path("f.HKL").write_text("!FORMAT=XDS_ASCII    MERGE=FALSE\n!SPACE_GROUP_NUMBER=1\n!UNIT_CELL_CONSTANTS= 20 24 30 "
+                             f"90 90 {angle}\n!ITEM_H=1\n!ITEM_K=2\n!ITEM_L=3\n!ITEM_IOBS=4\n!ITEM_SIGMA(IOBS)=5\n"
+                             "!END_OF_HEADER\n1 0 0 5 1\n!END_OF_DATA\n")
+    if angle == "1e300":
+        assert_refused(run, folder, "hkl", "f.HKL", "f.HKL: UNIT_CELL_CONSTANTS", "1e300", "magnitude")
+    else:
+        assert_refused(run, folder, "hkl", "f.HKL", "f.HKL", f"20 24 30 90 90 {angle}", "angle", "cell")
+
+
+@pytest.mark.parametrize("size", ["1" * 5000, "\u00b2"])
+def test_slabs_with_numbers_that_are_none(run, folder, size):
+    """dim0 = is a word unless it is a whole number of some digits, which Python's isdigit does not say."""
+    text = (DATA / "geom_nan_image.geom").read_text().replace("1e300", "0").replace("dim0 = %", f"dim0 = {size}")
+    Path("f.geom").write_text(text)
+    flags = "-cell 50 60 70 90 90 90 -default_F 10 -N 2 -oversample 1 -backend numpy -floatfile out.bin --quiet"
+    assert run(f"{flags} --from f.geom").exit_code == 0
+
+
 def test_control_characters_do_not_reach_the_terminal(run, folder):
     Path("f.mat").write_text("1 0 0 0 \x1b[31m1 0 0 0 1\n")
     assert_refused(run, folder, "matrix", "f.mat", "f.mat:1", r"\x1b[31m1")

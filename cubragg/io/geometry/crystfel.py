@@ -222,7 +222,7 @@ def _in_one_image(sections: dict[str, _Section], panels: Sequence[Panel]) -> lis
     def slab(panel: Panel) -> tuple[int, ...]:
         dims = sorted((key, text) for key, (_, text) in sections[panel.name].values.items()
                       if re.fullmatch(r"dim\d+", key))
-        return tuple(int(text) for _, text in dims if text.isdigit())
+        return tuple(int(text) for _, text in dims if re.fullmatch("[0-9]{1,9}", text))
 
     height = max(panel.window[0].stop for panel in panels)
     # In C order: the last fixed dimension varies fastest. Slabs without panels are skipped.

@@ -151,7 +151,7 @@ def cell_and_symmetry(path: Path | str, block: gemmi.cif.Block, named: str | Non
     numbers = [gemmi.cif.as_number(_value(block, tags)) for tags in _CELL_TAGS]
     if not np.isfinite(numbers).all():
         raise FormatError(f"{path}: contains no unit cell")
-    cell = checked_cell(path, gemmi.UnitCell(*numbers))
+    cell = checked_cell(path, numbers)
     if named is not None:
         return cell, named_group(named, cell[3], cell[5])
     name = gemmi.cif.as_string(_value(block, _NAME_TAGS))

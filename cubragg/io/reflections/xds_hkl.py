@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import gemmi
 import numpy as np
 
 from cubragg.crystallography.cell import checked_cell
@@ -43,7 +42,7 @@ def read_xds(path: Path | str, column: str | None = None, named: str | None = No
                           "is accepted")
     kind = Column(("IOBS",), True)
     select_column(path, [kind], column)
-    cell = checked_cell(path, gemmi.UnitCell(*_header(path, text, "UNIT_CELL_CONSTANTS")))
+    cell = checked_cell(path, _header(path, text, "UNIT_CELL_CONSTANTS"))
     if named is None:
         group_number, = _header(path, text, "SPACE_GROUP_NUMBER")
         if not 1 <= group_number <= 230:
