@@ -112,7 +112,8 @@ class DataSet(ABC, Sequence[Shot]):
             except ConfigError as error:
                 raise ConfigError(f"shot {number}, {error.where}", error.what) from None
         blank_base = crystals[0].experiment
-        return Shot(number, self.seed, blank_base, tuple(crystals[:count]), parameters, rendering or self.rendering)
+        return Shot(number, self.seed, blank_base, tuple(crystals[:count]), parameters, rendering or self.rendering,
+                    any(parameter.of_background for parameter in self.parameters))
 
     def write(self, folder: Path | str, *, workers: int | None = None, devices: Sequence[int] | str | None = None,
               resume: bool = True, overwrite: bool = False, report: Report | None = None, **settings: Any

@@ -60,6 +60,13 @@ class Parameter:
         """Whether each crystal of a shot has its own value."""
         return self.name.startswith("crystal.")
 
+    @property
+    def of_background(self) -> bool:
+        """Whether the scattering of the background differs from shot to shot, by more than a factor."""
+        section, _, field = self.name.partition(".")
+        return section in ("detector", "background") or (
+            section == "beam" and field not in ("flux", "fluence", "exposure_s"))
+
     def draws(self, seed: int, shots: Any, crystal: int = 0) -> Draws:
         """The random numbers of the parameter for crystal number ``crystal`` of the shots."""
         name = f"{self.name}#{crystal}" if crystal and self.of_crystal else self.name

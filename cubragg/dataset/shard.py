@@ -50,7 +50,7 @@ class Work:
         OSError
             If a file cannot be written; the folder has none of the shard's then.
         """
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         shots = self.settings.shards(len(self.data))[number]
         with _partial_folder(self.folder, number) as partial:
             shard = _Shard(self, number, shots, partial)
@@ -63,7 +63,8 @@ class Work:
                 os.replace(partial / name, self.folder / name)
             fsync(self.folder)
         return {"shard": number, "first": shots.start, "count": len(shots), "files": files, **shard.figures,
-                "seconds": round(time.perf_counter() - start, 3), "stages": shard.stages, "worker": os.getpid()}
+                "seconds": round(time.perf_counter() - start, 3), "cpu_seconds": round(time.process_time() - cpu, 3),
+                "stages": shard.stages, "worker": os.getpid()}
 
 
 @contextmanager

@@ -158,9 +158,9 @@ class Shot:
     """
 
     def __init__(self, number: int, seed: int, base: Experiment, crystals: tuple[CrystalShot, ...],
-                 parameters: Mapping[str, Any], rendering: Rendering) -> None:
+                 parameters: Mapping[str, Any], rendering: Rendering, coarse_background: bool) -> None:
         self.number, self.seed, self.crystals, self.parameters = number, seed, crystals, dict(parameters)
-        self._base, self._rendering = base, rendering
+        self._base, self._rendering, self._coarse = base, rendering, coarse_background
 
     def __repr__(self) -> str:
         return f"<cubragg shot {self.number}: {len(self.crystals)} crystals, {self.parameters}>"
@@ -179,8 +179,8 @@ class Shot:
         for other in self._alone[1:]:
             photons += other.photons
         experiment = replace(first.experiment, background=self._base.background)
-        return replace(first, experiment=experiment, photons=with_background(experiment, first.plan, photons),
-                       shot=self.number)
+        return replace(first, experiment=experiment, shot=self.number, photons=with_background(
+            experiment, first.plan, photons, coarse=self._coarse))
 
     def drawn_counts(self) -> np.ndarray:
         """Counts of the detector [slow, fast], int32, or float64 where they may exceed 2^31 - 1."""

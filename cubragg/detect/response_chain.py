@@ -309,9 +309,13 @@ def _heads(counts: np.ndarray, index: np.ndarray, exposure: Exposure) -> np.ndar
     words = random_words(exposure.seed, exposure.shot, Effect.CHARGE_SHARING, index, 0)
     chosen = words & ((np.uint64(1) << np.minimum(counts, 32.0).astype(np.uint64)) - np.uint64(1)).astype(np.uint32)
     few = _BITS[chosen.view(np.uint8).reshape(*chosen.shape, 4)].sum(axis=-1)
-    deviates = normals(exposure.seed, exposure.shot, Effect.CHARGE_SHARING, index)
-    many = np.clip(np.rint(0.5 * counts + 0.5 * np.sqrt(counts) * deviates), 0.0, counts)
-    return np.where(counts <= 32.0, few, many)
+    result = few.astype(np.float64)
+    bright = counts > 32.0
+    if bright.any():
+        many = counts[bright]
+        deviates = normals(exposure.seed, exposure.shot, Effect.CHARGE_SHARING, index[bright])
+        result[bright] = np.clip(np.rint(0.5 * many + 0.5 * np.sqrt(many) * deviates), 0.0, many)
+    return result
 
 
 class ReadOut:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 Window = tuple[slice, slice]
+#: Counts below this stay integers: sums of a few of them do not overflow.
+_SMALL = 2**28
 #: A function of counts and indices of pixels that returns a binomial deviate (p = 1/2) of each.
 Heads = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -29,15 +31,31 @@ def divide_wide_pixels(image: np.ndarray, chips: tuple[tuple[int, int], tuple[in
     heads
         Draws how many of a pixel's counts belong to the first of two physical pixels that it is part of.
     """
-    result = np.array(image, dtype=np.float64)
-    index = np.arange(image.size, dtype=np.int64).reshape(image.shape)
-    whole = image.dtype.kind == "i" or bool((image == np.floor(image)).all())
-    for window in _modules(panels, live):
-        for axis, (size, gap) in enumerate(zip(*chips, strict=True)):  # fast first
-            view, pixels = (np.moveaxis(array[window], 1 - axis, 0) for array in (result, index))
-            for last in range(size - 1, len(view) - gap - 1, size + gap):
-                _divide(view, pixels, last, gap, heads if whole else None)
+    counted = image.dtype.kind == "i" and int(image.max(initial=0)) < _SMALL
+    result = np.array(image) if counted else np.array(image, dtype=np.float64)
+    whole = counted or bool((result == np.floor(result)).all())
+    modules, flat = list(_modules(panels, live)), result.reshape(-1)
+    for axis, (size, gap) in enumerate(zip(*chips, strict=True)):  # fast first
+        # All edges along an axis at once: random numbers of many pixels take little longer than those of a few.
+        lines = [_line(window, image.shape[1], axis, last) for window in modules
+                 for last in range(size - 1, _length(window, axis) - gap - 1, size + gap)]
+        if lines:
+            _divide(flat, np.concatenate(lines), image.shape[1] if axis else 1, gap, heads if whole else None)
     return result
+
+
+def _length(window: Window, axis: int) -> int:
+    """Return the pixels of a window along the fast (0) or slow (1) axis."""
+    along = window[1 - axis]
+    return int(along.stop - along.start)
+
+
+def _line(window: Window, width: int, axis: int, place: int) -> np.ndarray:
+    """Return the indices of the pixels of a window that are at a place along an axis."""
+    rows, columns = window
+    if axis == 0:
+        return np.arange(rows.start, rows.stop) * width + columns.start + place
+    return (rows.start + place) * width + np.arange(columns.start, columns.stop)
 
 
 def _modules(panels: Sequence[Window], live: np.ndarray | None) -> Iterator[Window]:
@@ -57,20 +75,23 @@ def _runs(live: Any, whole: slice) -> list[slice]:
             for first, last in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _divide(view: np.ndarray, index: np.ndarray, last: int, gap: int, heads: Heads | None) -> None:
-    """Divide the counts of two edge pixels among their virtual pixels; ``last`` is the last one of the first chip."""
+def _divide(image: np.ndarray, last: np.ndarray, step: int, gap: int, heads: Heads | None) -> None:
+    """Divide the counts of edge pixels among their virtual pixels.
+
+    ``last`` are the indices of the last pixels of chips in the image [slow * fast], ``step`` leads to the next pixel.
+    """
     if gap == 2:
-        for one, other in ((last, last + 1), (last + 2, last + 3)):
-            total = view[one] + view[other]
+        for one, other in ((last, last + step), (last + 2 * step, last + 3 * step)):
+            total = image[one].astype(np.float64) + image[other]
             half = total / 2.0
             # An odd count goes to one of the two at random.
-            view[one] = half if heads is None else np.floor(half) + heads(total % 2.0, index[one])
-            view[other] = total - view[one]
+            first = half if heads is None else np.floor(half) + heads(total % 2.0, one)
+            image[one], image[other] = first, total - first
     elif gap == 1:
         # Each of the two pixels is one and a half virtual pixels wide.
-        middle = view[last + 1]
-        share = middle / 2.0 if heads is None else heads(middle, index[last + 1])
-        left, right = view[last] + share, view[last + 2] + middle - share
+        middle = image[last + step].astype(np.float64)
+        share = middle / 2.0 if heads is None else heads(middle, last + step)
+        left, right = image[last] + share, image[last + 2 * step] + middle - share
         outer = [2.0 * total / 3.0 if heads is None else np.rint(2.0 * total / 3.0) for total in (left, right)]
-        view[last], view[last + 2] = outer
-        view[last + 1] = left + right - outer[0] - outer[1]
+        image[last], image[last + 2 * step] = outer
+        image[last + step] = left + right - outer[0] - outer[1]

@@ -79,9 +79,10 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
                           tuple(warnings), shot)
 
 
-def with_background(experiment: Experiment, plan: Plan, photons: np.ndarray) -> np.ndarray:
-    """Photons, in host memory or on a GPU, with background and direct beam, behind the beam stop; changed in place."""
-    for added in _added(experiment, plan):
+def with_background(experiment: Experiment, plan: Plan, photons: np.ndarray, *, coarse: bool = False) -> np.ndarray:
+    """Photons, in host memory or on a GPU, with background and direct beam, behind the beam stop; changed in place.
+    ``coarse`` as for `background_map`."""
+    for added in _added(experiment, plan, coarse):
         photons += _beside(photons, added)
     if plan.beam_stop is not None:
         from cubragg.plan.shadow import shadow_map
@@ -90,12 +91,12 @@ def with_background(experiment: Experiment, plan: Plan, photons: np.ndarray) -> 
     return photons
 
 
-def _added(experiment: Experiment, plan: Plan) -> Iterator[np.ndarray]:
+def _added(experiment: Experiment, plan: Plan, coarse: bool) -> Iterator[np.ndarray]:
     """Maps of photons that do not depend on the crystal."""
     if not experiment.background.empty:
         from cubragg.background.background_map import background_map
 
-        yield background_map(plan, experiment.background, experiment.beam.photons())
+        yield background_map(plan, experiment.background, experiment.beam.photons(), coarse=coarse)
     if experiment.beam.direct_fraction > 0.0:
         from cubragg.plan.shadow import direct_beam
 

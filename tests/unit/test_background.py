@@ -238,3 +238,18 @@ def test_stol_is_material_in_physical_semantics_only(tmp_path):
     half = np.fromfile(tmp_path / "f.bin", dtype=np.float32).mean()
     assert invoke(f"{line} -semantics physical").exit_code == 0
     assert np.fromfile(tmp_path / "f.bin", dtype=np.float32).mean() == pytest.approx(2 * half, rel=0.01)
+
+
+@pytest.mark.parametrize("detector", [
+    cb.Detector(distance_mm=60.0, pixel_size_mm=0.1, fast_pixels=203, slow_pixels=190, twotheta_deg=20.0),
+    cb.Detector.named("pilatus300k", distance_mm=100.0)])
+def test_a_coarse_map_is_the_map(detector):
+    background = cb.Background(water_um=50.0, air_mm=(10.0, 20.0), constant=1.5)
+    experiment = cb.Experiment(cb.Crystal(cell=(50, 60, 70, 90, 90, 90)), cb.StructureFactors(1.0), cb.Beam(), detector,
+                               sampling=cb.Sampling(roi=(3, 150, 5, 171)))
+    plan = make_plan(experiment)
+    exact, coarse = (background_map(plan, background, 1e10, coarse=coarse) for coarse in (False, True))
+    assert np.array_equal(coarse == 0.0, exact == 0.0)
+    error = np.abs(coarse[exact > 0.0] / exact[exact > 0.0] - 1.0)
+    assert error.max() < 1e-2
+    assert np.median(error) < 1e-4
