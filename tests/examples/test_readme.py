@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +30,19 @@ def test_the_blocks_run_one_after_the_other(folder):
     for number, block in enumerate(BLOCKS):
         exec(compile(block, f"README.md, Python block {number + 1}", "exec"), names)
     assert "image" in names
+
+
+@pytest.mark.slow
+def test_the_three_commands_of_the_first_screen(folder):
+    block = next(block for block in re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+                 if "cubragg sweep" in block)
+    (folder / "cubragg").symlink_to(ROOT / "cubragg")
+    for line in block.strip().splitlines():
+        subprocess.run([sys.executable, "-m", *shlex.split(line)], check=True, capture_output=True,
+                       env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (folder / "still.png").exists()
+    for name in ("sweep", "stills"):
+        assert json.loads((folder / name / "summary.json").read_text())["shots"] == 10
 
 
 def run(script: str) -> dict[str, object]:
