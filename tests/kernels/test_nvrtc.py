@@ -7,15 +7,8 @@ spills that ptxas reports.
 
 from __future__ import annotations
 
-import ctypes
-import ctypes.util
 import dataclasses
-import importlib.util
 import itertools
-import os
-import re
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -29,6 +22,7 @@ from cubragg.engine.variant import PRECISIONS, Variant, cuda_variant
 from cubragg.plan.plan import make_plan
 from support.experiments import random_grid, small_experiment
 from support.marks import slow_after
+from support.nvrtc import Compiled, Nvrtc, Usage, installed
 from support.shared_run import once
 
 FACTORS = ("constant", "nearest", "tricubic")
@@ -37,81 +31,6 @@ SEMANTICS = ((False, False), (False, True), (True, False))
 FULL_ARCH, OTHER_ARCHS = 90, (75, 80, 120)
 #: CuPy adds this to the options of every module; the report is ptxas'.
 ADDED = ("-ftz=true", "--ptxas-options=-v")
-_USED = re.compile(r"Compiling entry function '(?P<entry>\w+)'.*?(?P<stores>\d+) bytes spill stores, "
-                   r"(?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers", re.DOTALL)
-
-
-class Usage(NamedTuple):
-    """What ptxas says of an entry: registers of a thread, spilled bytes stored and loaded."""
-
-    registers: int
-    stores: int
-    loads: int
-
-
-class Compiled(NamedTuple):
-    status: int
-    cubin: bytes
-    log: str
-
-    def usage(self) -> dict[str, Usage]:
-        return {found["entry"]: Usage(int(found["registers"]), int(found["stores"]), int(found["loads"]))
-                for found in _USED.finditer(self.log)}
-
-
-def library_path() -> str | None:
-    """NVRTC of a wheel (CUDA 12 or 13), of the toolkit, or of the system."""
-    for package in ("nvidia.cuda_nvrtc", "nvidia.cu13"):
-        try:
-            spec = importlib.util.find_spec(package)
-        except ModuleNotFoundError:
-            continue
-        for folder in (spec.submodule_search_locations or []) if spec else []:
-            found = sorted(Path(folder, "lib").glob("libnvrtc.so.*"))
-            if found:
-                return str(found[-1])
-    for name in ("CUDA_HOME", "CUDA_PATH"):
-        found = sorted(Path(os.environ.get(name) or "/nowhere", "lib64").glob("libnvrtc.so"))
-        if found:
-            return str(found[0])
-    return ctypes.util.find_library("nvrtc")
-
-
-class Nvrtc:
-    """As much of NVRTC as is needed."""
-
-    def __init__(self, path: str) -> None:
-        self._library = ctypes.CDLL(path)
-
-    def archs(self) -> set[int]:
-        """The architectures that this version makes code for."""
-        count = ctypes.c_int()
-        self._call("nvrtcGetNumSupportedArchs", ctypes.byref(count))
-        numbers = (ctypes.c_int * count.value)()
-        self._call("nvrtcGetSupportedArchs", numbers)
-        return set(numbers)
-
-    def compile(self, text: str, options: tuple[str, ...]) -> Compiled:
-        """Status, cubin and log of a source text."""
-        program = ctypes.c_void_p()
-        self._call("nvrtcCreateProgram", ctypes.byref(program), text.encode(), b"kernels.cu", 0, None, None)
-        given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
-        status = self._library.nvrtcCompileProgram(program, len(options), given)
-        log = self._bytes(program, "nvrtcGetProgramLog").rstrip(b"\0").decode()
-        cubin = self._bytes(program, "nvrtcGetCUBIN") if status == 0 else b""
-        self._call("nvrtcDestroyProgram", ctypes.byref(program))
-        return Compiled(status, cubin, log)
-
-    def _bytes(self, program: ctypes.c_void_p, name: str) -> bytes:
-        size = ctypes.c_size_t()
-        self._call(f"{name}Size", program, ctypes.byref(size))
-        buffer = ctypes.create_string_buffer(size.value)
-        self._call(name, program, buffer)
-        return buffer.raw
-
-    def _call(self, name: str, *args) -> None:
-        status = getattr(self._library, name)(*args)
-        assert status == 0, f"{name}: error {status}"
 
 
 def plan_of(shape: str, factors: str, physical: bool, running: bool):
@@ -160,10 +79,7 @@ def label(variant: Variant) -> str:
 
 @pytest.fixture(scope="module")
 def nvrtc() -> Nvrtc:
-    path = library_path()
-    if path is None:
-        pytest.skip("NVRTC is not installed; pip install 'cubragg[ci-nvrtc]'")
-    return Nvrtc(path)
+    return installed()
 
 
 def compiled_once(nvrtc: Nvrtc, arch: int, variant: Variant) -> Compiled:
@@ -191,7 +107,7 @@ def test_other_generations(nvrtc, arch, variant):
 
 def check(compiled: Compiled, variant: Variant) -> None:
     assert compiled.status == 0, compiled.log
-    assert compiled.cubin.startswith(b"\x7fELF")
+    assert compiled.code.startswith(b"\x7fELF")
     assert "warning" not in compiled.log, compiled.log
     search = variant.factors == "tricubic" and variant.precision == "double"
     assert set(compiled.usage()) == {"render", *["find_outside"] * search}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import types
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -164,7 +165,15 @@ class Kernel:
 
 
 class Cupy(types.ModuleType):
-    """As much of cupy as the renderer uses."""
+    """As much of cupy as the renderer uses.
+
+    Attributes
+    ----------
+    kernel
+        What an entry point of a module is, called with this module, code, options and the entry's name.
+    """
+
+    kernel: Callable[..., Kernel] = Kernel
 
     def __init__(self, runs: bool) -> None:
         super().__init__("cupy")
@@ -216,4 +225,4 @@ class Cupy(types.ModuleType):
         return array
 
     def RawModule(self, code: str, options: tuple[str, ...]):  # noqa: N802
-        return types.SimpleNamespace(get_function=lambda entry: Kernel(self, code, options, entry))
+        return types.SimpleNamespace(get_function=lambda entry: self.kernel(self, code, options, entry))

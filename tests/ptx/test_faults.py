@@ -1,0 +1,163 @@
+"""Faults planted in kernels or PTX are found; without them the same launch runs clean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cubragg.engine.cuda.cuda_engine import CudaEngine
+from cubragg.engine.culling import Culling
+from cubragg.plan.plan import make_plan
+from ptx.stand_in import Change, Machine, PtxFault
+from ptx.translation import UnknownPtxError, translate
+from support.experiments import small_experiment
+from support.marks import slow_after
+from support.nvrtc import Compiled
+
+pytestmark = pytest.mark.requirement("AT-BAK-012")
+
+
+def render(cupy, precision: str = "single") -> np.ndarray:
+    """Render a small image with culling; in double precision of two chunks of orientations."""
+    plan = make_plan(small_experiment(
+        crystal={"mosaic_spread_deg": 1.0, "mosaic_domains": 70 if precision == "double" else 3},
+        beam={"dispersion_percent": 1.0, "dispersion_steps": 2},
+        detector={"fast_pixels": 11, "slow_pixels": 9}, sampling={"mask": np.ones((9, 11), dtype=bool)}))
+    return CudaEngine(plan, precision, culling=Culling(True, (8, 8))).render()
+
+
+def replaced(old: str, new: str) -> Change:
+    """A change that replaces every occurrence of a text; there is one."""
+    def change(text: str) -> str:
+        assert old in text
+        return text.replace(old, new)
+    return change
+
+
+def without_barrier(number: int) -> Change:
+    """A change that takes a barrier out of the kernels' source, numbered from 0."""
+    def change(text: str) -> str:
+        parts = text.split("    SYNC();")
+        return "    SYNC();".join(parts[:number + 1]) + "".join(parts[number + 1:number + 2]) + "".join(
+            "    SYNC();" + part for part in parts[number + 2:])
+    return change
+
+
+# The barriers of `kernels/selection.cuh`: regions and votes of culling (0 to 2), the list of selected orientations (3
+# and 6, which single precision does not need), orientations prepared in single precision (8).
+@pytest.mark.parametrize("case", slow_after(1, [
+    (2, "single"), (0, "single"), (1, "single"), (8, "single"), (3, "double"), (6, "double")]))
+def test_a_barrier_taken_out(cupy, case):
+    number, precision = case
+    cupy.change = without_barrier(number)
+    with pytest.raises(PtxFault, match=r"race|without a value"):
+        render(cupy, precision)
+
+
+@pytest.mark.slow
+def test_a_ballot_of_a_part_of_a_warp(cupy):
+    cupy.change = replaced("i < CHUNK; i += BLOCK", "i < (count); i += BLOCK")
+    with pytest.raises(PtxFault, match="ballot that threads of the warp do not reach"):
+        render(cupy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("offset", "named"), [(4, "outside the arrays"), (2, "misaligned")])
+def test_an_index_that_is_off(cupy, offset, named):
+    """Every pixel is stored to one place further, or half a place."""
+    def change(ptx: str) -> str:
+        before, register, after = ptx.partition("st.global.f32 \t[")
+        assert register
+        return before + register + after.replace("]", f"+{offset}]", 1)
+    cupy.change_ptx = change
+    with pytest.raises(PtxFault, match=named):
+        render(cupy)
+
+
+def test_the_image_without_a_fault(cupy):
+    assert render(cupy).max() > 0
+
+
+# A kernel by hand: 32 threads, values [32] to results [32]
+
+_KERNEL = """.version 8.0
+.target sm_90
+.address_size 64
+.visible .entry kernel(
+	.param .u64 kernel_param_0,
+	.param .u64 kernel_param_1,
+	.param .u64 kernel_param_2
+)
+.maxntid 32, 1, 1
+{
+	.reg .pred 	%p<4>;
+	.reg .b32 	%r<9>;
+	.reg .f64 	%fd<9>;
+	.reg .b64 	%rd<9>;
+	ld.param.u64 	%rd1, [kernel_param_1];
+	ld.param.u64 	%rd2, [kernel_param_2];
+	mov.u32 	%r1, %tid.x;
+	mul.wide.s32 	%rd3, %r1, 8;
+	add.s64 	%rd4, %rd1, %rd3;
+	add.s64 	%rd5, %rd2, %rd3;
+	ld.global.nc.f64 	%fd1, [%rd4];
+BODY
+	ret;
+
+}
+"""
+
+
+class ByHand:
+    """NVRTC's place for PTX by hand."""
+
+    def compile(self, text, options):
+        """The text itself."""
+        return Compiled(0, text.encode(), "")
+
+
+def run(body: str, values: np.ndarray) -> np.ndarray:
+    """Execute instructions on %fd1, a value; they store to [%rd5]."""
+    results = np.zeros(32)
+    machine = Machine(ByHand(), _KERNEL.replace("BODY", body), (), "kernel")
+    machine.run((1, 1), 32, [np.zeros((), dtype=np.uint64), values, results])
+    return results
+
+
+@pytest.mark.usefixtures("nvrtc")
+@pytest.mark.parametrize("case", slow_after(1, [
+    ("st.global.f64 [%rd4], %fd1;", "store to an array that is read"),
+    ("st.global.f64 [%rd2], %fd1;", "another thread stored"),
+    ("st.global.f64 [%rd5], %fd1; \n ld.global.f64 %fd2, [%rd2];", "another thread"),
+    ("setp.gt.s32 %p1, %r1, 7; \n @%p1 ret; \n bar.sync 0;", "barrier that threads do not reach")]))
+def test_faults_by_hand(case):
+    body, named = case
+    with pytest.raises(PtxFault, match=named):
+        run(body, np.ones(32))
+
+
+@pytest.mark.slow
+def test_memory_that_nothing_has_filled():
+    values = np.ones(32)
+    values.view(np.uint8)[-8:] = 0xff
+    with pytest.raises(PtxFault, match="load of an array without a value"):
+        run("st.global.f64 [%rd5], %fd1;", values)
+
+
+def test_conversion_comparison_and_shift():
+    """Values of the PTX manual: saturation, NaN to the upper bit, unordered comparison, shifts of 32 and more."""
+    values = np.resize([1e10, -1e10, np.nan, -1.5, 2.5, 7.0], 32)
+    got = run("cvt.rzi.s32.f64 %r2, %fd1;\ncvt.rn.f64.s32 %fd2, %r2;\nst.global.f64 [%rd5], %fd2;", values)
+    np.testing.assert_array_equal(got[:6], [2**31 - 1, -2**31, -2**31, -1, 2, 7])
+    got = run("setp.geu.f64 %p1, %fd1, 0d4000000000000000;\nselp.u32 %r2, 1, 0, %p1;\nshl.b32 %r3, %r2, 31;\n"
+              "shr.s32 %r4, %r3, 40;\nshr.u32 %r5, %r3, 32;\nadd.s32 %r6, %r4, %r5;\n"
+              "cvt.rn.f64.s32 %fd2, %r6;\nst.global.f64 [%rd5], %fd2;", values)
+    np.testing.assert_array_equal(got[:6], [-1, 0, -1, 0, -1, -1])
+
+
+@pytest.mark.parametrize("body", ["add.sat.s32 %r2, %r1, 1;", "add.rz.f64 %fd2, %fd1, %fd1;",
+                                  "sin.approx.f32 %f1, %f2;", "cvt.s32.f64 %r2, %fd1;",
+                                  ".local .align 8 .b8 depot[8];"])
+def test_what_is_not_known_is_refused(body):
+    with pytest.raises(UnknownPtxError):
+        translate(_KERNEL.replace("BODY", body), "kernel")

@@ -1,0 +1,51 @@
+"""The kernels that draw counts and that of the method analytic, from NVRTC's PTX."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, simulate
+from cubragg.detect import counting
+from cubragg.detect.counting import draw_counts
+from cubragg.detect.poisson import RandomStream
+from cubragg.device.kernel_source import kernel_text
+from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
+from cubragg.plan.plan import make_plan
+from ptx.stand_in import Machine
+from support.marks import slow_after
+
+pytestmark = pytest.mark.requirement("AT-BAK-012")
+
+
+@pytest.mark.parametrize("types", slow_after(1, [(np.float32, np.int32), (np.float64, np.float64)]))
+@pytest.mark.parametrize("region", slow_after(1, [(3, 57, 1, 9), (0, 60, 0, 10)]))
+def test_counts(nvrtc, types, region):
+    mean, count = types
+    means = (10.0**np.random.default_rng(8).uniform(-3.0, 6.0, (11, 61))).astype(mean)
+    means.flat[:3] = (np.nan, 0.0, -1.0)
+    counts, block = np.zeros(means.shape, dtype=count), counting._CUDA_BLOCK
+    machine = Machine(nvrtc, kernel_text("", "counts.cu"), counting._defines(means, counts, block), "draw_counts")
+    params, columns, rows = counting._launch_of(means.shape, region, RandomStream(5, 2), 4 * block)
+    machine.run((columns, rows), block, [params, means, counts])
+    expected = draw_counts(means, region, seed=5, shot=2, dtype=count, backend="numpy")
+    np.testing.assert_array_equal(counts, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_spots(cupy, precision):
+    experiment = Experiment(
+        Crystal(cell=(50.0, 60.0, 70.0, 90.0, 95.0, 90.0), misset_deg=(12.0, 34.0, 56.0), cells=(20, 18, 15),
+                shape="gauss", mosaicity_deg=0.3), StructureFactors(100.0), Beam(wavelength_A=1.0, fluence=1e24),
+        Detector(distance_mm=80.0, pixel_size_mm=0.8, fast_pixels=45, slow_pixels=25), Goniometer(0.0, 0.5),
+        Sampling(mask=np.random.default_rng(0).random((25, 45)) < 0.8), "physical")
+    image = simulate(experiment, method="analytic", backend="cuda", precision=precision).photons
+    plan = make_plan(experiment, "analytic")
+    expected = AnalyticHostEngine(plan, "double").render(1)
+    assert cupy.executed
+    assert expected.max() > 0
+    if precision == "double":
+        np.testing.assert_array_equal(image, expected)
+    else:
+        assert np.abs(image - expected).max() <= 1e-5 * expected.max()
