@@ -27,6 +27,7 @@ class Options(NamedTuple):
     labels: str | None
     workers: int | None
     devices: str | None
+    scheduler: str | None
     overwrite: bool
     verify: str | None
     log_json: str | None
@@ -99,6 +100,8 @@ shared_options = _options(
     click.option("--workers", cls=FlagOption, type=click.IntRange(1, 1024), metavar="<n>",
                  help="Processes.  [one for each core]"),
     click.option("--devices", cls=FlagOption, metavar="all|<n,n>", help="GPUs, a process for each."),
+    click.option("--scheduler", cls=FlagOption, metavar="<address>",
+                 help="Dask cluster whose workers compute and share the folder (extra dask)."),
     click.option("--overwrite", cls=FlagOption, is_flag=True, help="Remove a data set that is in the folder first."),
     click.option("--verify", cls=FlagOption, metavar="<folder>",
                  help="Compare a set with the checksums of its manifest, and do nothing else."),

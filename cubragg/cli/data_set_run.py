@@ -187,8 +187,8 @@ def _write(data: DataSet, settings: WriteSettings, options: Options) -> None:
     try:
         with Progress(options.quiet, options.log_json) as progress:
             summary = write_data_set(data, options.output, settings, workers=options.workers,
-                                     devices=_devices(options.devices), overwrite=options.overwrite,
-                                     report=progress.report)
+                                     devices=_devices(options.devices), scheduler=options.scheduler,
+                                     overwrite=options.overwrite, report=progress.report)
     except Stopped as stop:
         raise Interrupted(Signalled(stop.number), f"{stop.outcome}.") from None
     if not options.quiet:

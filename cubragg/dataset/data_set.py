@@ -116,8 +116,8 @@ class DataSet(ABC, Sequence[Shot]):
                     any(parameter.of_background for parameter in self.parameters))
 
     def write(self, folder: Path | str, *, workers: int | None = None, devices: Sequence[int] | str | None = None,
-              resume: bool = True, overwrite: bool = False, report: Report | None = None, **settings: Any
-              ) -> dict[str, Any]:
+              scheduler: str | None = None, resume: bool = True, overwrite: bool = False,
+              report: Report | None = None, **settings: Any) -> dict[str, Any]:
         """Write the data set to a folder, or what is missing of it there.
 
         The folder gets the specification (``spec.toml``), a file of images for each shard with its truth, and at the
@@ -132,6 +132,9 @@ class DataSet(ABC, Sequence[Shot]):
             Number of processes; ``None``: one for each core.
         devices
             ``all`` or numbers of GPUs, with a process for each.
+        scheduler
+            Address of the scheduler of a Dask cluster, whose workers compute instead of processes of this machine and
+            share the folder.
         resume, overwrite
             Continue this data set where it is in the folder (default); remove one that is there first.
         report
@@ -157,8 +160,8 @@ class DataSet(ABC, Sequence[Shot]):
         from cubragg.dataset.production import write_data_set
         from cubragg.dataset.write_settings import WriteSettings
 
-        return write_data_set(self, folder, WriteSettings(**settings), workers=workers, devices=devices, resume=resume,
-                              overwrite=overwrite, report=report)
+        return write_data_set(self, folder, WriteSettings(**settings), workers=workers, devices=devices,
+                              scheduler=scheduler, resume=resume, overwrite=overwrite, report=report)
 
     def rendered(self, rendering: Rendering) -> DataSet:
         """The same data set, rendered in another way."""

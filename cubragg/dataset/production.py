@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from cubragg import checks
+from cubragg.dataset.dask_pool import DaskPool
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.pool import Failure, Pool
 from cubragg.dataset.run_folder import DERIVED, FAILED, RunFolder, opened
@@ -97,8 +98,8 @@ Report = Callable[[State], None]
 
 
 def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, workers: int | None = None,
-                   devices: Sequence[int] | str | None = None, resume: bool = True, overwrite: bool = False,
-                   report: Report | None = None) -> dict[str, Any]:
+                   devices: Sequence[int] | str | None = None, scheduler: str | None = None, resume: bool = True,
+                   overwrite: bool = False, report: Report | None = None) -> dict[str, Any]:
     """Write the shards of a data set that its folder lacks, and return its summary; see `DataSet.write`."""
     folder_path = Path(path)
     gpus = _devices(devices)
@@ -117,9 +118,10 @@ def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, 
             summary: dict[str, Any] = json.loads((folder_path / "summary.json").read_bytes())
             return summary
         work = Work(data, settings, folder_path.absolute())
-        pool = Pool(work, missing, max(1, min(count, len(missing))), gpus)
-        failures = _produce(pool, folder, State(len(data), _done(folder), _done(folder), min(count, len(missing))),
-                            report)
+        pool: Pool | DaskPool = (Pool(work, missing, max(1, min(count, len(missing))), gpus) if scheduler is None else
+                                 DaskPool(work, missing, scheduler))
+        processes = min(count, len(missing)) if isinstance(pool, Pool) else pool.workers
+        failures = _produce(pool, folder, State(len(data), _done(folder), _done(folder), processes), report)
         _write_failures(folder, failures)
         written = write_set_files(data, settings, folder)
         if failures:
@@ -169,7 +171,7 @@ def _done(folder: RunFolder) -> int:
     return sum(record["count"] for record in folder.records.values())
 
 
-def _produce(pool: Pool, folder: RunFolder, state: State, report: Report | None) -> list[Failure]:
+def _produce(pool: Pool | DaskPool, folder: RunFolder, state: State, report: Report | None) -> list[Failure]:
     """Append the record of each shard that the pool computes to the manifest; stop at a signal or a full disk."""
     failures: list[Failure] = []
     start = time.perf_counter()
@@ -204,7 +206,7 @@ def _produce(pool: Pool, folder: RunFolder, state: State, report: Report | None)
 
 
 @contextmanager
-def _stopping(pool: Pool) -> Iterator[list[int]]:
+def _stopping(pool: Pool | DaskPool) -> Iterator[list[int]]:
     """Let the first signal stop the pool after the shards in flight, and the second at once; yields the signals."""
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():

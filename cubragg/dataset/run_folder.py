@@ -102,7 +102,10 @@ class RunFolder:
     def clear_partial(self) -> None:
         """Remove what killed runs left of unfinished shards."""
         for left in self.path.glob(f"{PARTIAL}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
     def remove_set(self) -> None:
         """Remove the files of the data set in the folder, and no others."""

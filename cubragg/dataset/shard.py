@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -64,12 +65,13 @@ class Work:
             fsync(self.folder)
         return {"shard": number, "first": shots.start, "count": len(shots), "files": files, **shard.figures,
                 "seconds": round(time.perf_counter() - start, 3), "cpu_seconds": round(time.process_time() - cpu, 3),
-                "stages": shard.stages, "worker": os.getpid()}
+                "stages": shard.stages, "worker": f"{socket.gethostname()}:{os.getpid()}"}
 
 
 @contextmanager
 def _partial_folder(folder: Path, number: int) -> Iterator[Path]:
-    partial = folder / f"{PARTIAL}{number:05d}-{os.getpid()}"
+    # Processes of several machines may write, whose numbers are the same.
+    partial = folder / f"{PARTIAL}{number:05d}-{os.urandom(8).hex()}"
     partial.mkdir()
     try:
         yield partial
