@@ -1,4 +1,4 @@
-"""The kernels that draw counts and that of the method analytic, from NVRTC's PTX."""
+"""The kernels that draw counts and deviates, and that of the method analytic, from NVRTC's PTX."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, simulate
 from cubragg.detect import counting
 from cubragg.detect.counting import draw_counts
+from cubragg.detect.normal_deviates import NORMALS_PARAMS, normals
+from cubragg.detect.philox import Effect, key_of
 from cubragg.detect.poisson import RandomStream
 from cubragg.device.kernel_source import kernel_text
 from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
@@ -30,6 +32,17 @@ def test_counts(nvrtc, types, region):
     machine.run((columns, rows), block, [params, means, counts])
     expected = draw_counts(means, region, seed=5, shot=2, dtype=count, backend="numpy")
     np.testing.assert_array_equal(counts, expected)
+
+
+@pytest.mark.parametrize("count", [1, 600])
+def test_normal_deviates(nvrtc, count):
+    params, deviates = np.zeros((), dtype=NORMALS_PARAMS), np.empty(count)
+    for name, value in (("key", key_of(7)), ("effect", Effect.READOUT), ("shot", 3), ("draw", 1), ("count", count)):
+        params[name] = value
+    options = ("-DTILE_FAST=128", "-DTILE_SLOW=1")
+    machine = Machine(nvrtc, kernel_text("", "normal_deviates.cu"), options, "draw_normals")
+    machine.run((-(-count // 256), 1), 128, [params, deviates])
+    np.testing.assert_array_equal(deviates, normals(7, 3, Effect.READOUT, np.arange(count), 1))
 
 
 @pytest.mark.slow
