@@ -29,6 +29,7 @@ def test_an_image_with_a_geometry_is_read_back(image, tmp_path, name):
     read = cb.read(tmp_path / name)
     assert isinstance(read, cb.Image)
     np.testing.assert_array_equal(read.counts(), image.counts(seed=3))
+    assert read.warnings == ()
     assert read.experiment.beam.wavelength_A == pytest.approx(1.2, rel=1e-6)
     assert (read.experiment.goniometer.phi_deg, read.experiment.goniometer.osc_deg) == pytest.approx((10, 0.5))
     # MOSFLM's default beam centre is (size + pixel) / 2, counted from half a pixel before the corner; frame of DIALS.

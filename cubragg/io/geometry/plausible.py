@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: Smallest and largest plausible value of each kind: wavelength [A], lengths [mm].
 _RANGES = {"wavelength": (0.005, 200.0), "pixel": (1e-3, 10.0), "distance": (1.0, 50_000.0), "thickness": (1e-3, 20.0)}
+#: Largest thickness of NXmx files that have no sensor, because dxtbx refuses a thickness of 0 [mm].
+_NO_SENSOR_MM = 2e-6
 #: Units in which an implausible value may have been written, and their values in A and mm, the likelier one first.
 _OTHERS = {"A": (("A", 1e-10), ("nm", 1e-9), ("m", 1e10), ("nm", 10.0), ("pm", 0.01)),
            "mm": (("um", 1e-6), ("mm", 1e-3), ("m", 1e3), ("um", 1e-3))}
@@ -15,7 +17,7 @@ def plausible(where: str, kind: str, value: float, unit: str, warnings: list[str
     An implausible value that no other unit explains stays; both cases add a warning.
     """
     low, high = _RANGES[kind]
-    if low <= value <= high:
+    if low <= value <= high or (kind == "thickness" and value <= _NO_SENSOR_MM):
         return value
     for _, factor in _OTHERS[unit]:
         if low <= value * factor <= high:
