@@ -289,6 +289,13 @@ def test_cells_that_do_not_suit_their_atoms(run, folder, record, dmin, says):
     refused(run(f"sf f.pdb -o out.mtz --dmin {dmin}"), 1, "f.pdb", *says)
 
 
+def test_tiff_directories_in_a_circle(run, folder):
+    """fabio follows the chain from directory to directory."""
+    entries = b"".join(struct.pack("<HHII", *entry) for entry in ((256, 4, 1, 2), (257, 4, 1, 2)))
+    Path("f.tif").write_bytes(b"II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 8))
+    assert_refused(run, folder, "view", "f.tif", "f.tif", "", "TIFF", "circle")
+
+
 def test_edf_with_a_billion_dimensions(run, folder):
     """fabio counts up to the number of the last one."""
     header = "{\nHeaderID = EH:000001:000000:000000 ;\nDim_1 = 2 ;\nDim_4294967296 = 2 ;\nDataType = SignedInteger ;\n"

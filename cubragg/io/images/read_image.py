@@ -19,6 +19,7 @@ from cubragg.io.files.hdf5_source import hdf5_file, most_pixels, read_frame, rea
 from cubragg.io.images.cbf import read_cbf
 from cubragg.io.images.raw import read_float
 from cubragg.io.images.smv import read_smv
+from cubragg.io.images.tiff import check_directories
 
 #: First bytes of the formats that are read without fabio's format detection.
 _SMV, _CBF = b"{\nHEADER_BYTES=", b"###CBF"
@@ -176,6 +177,7 @@ def _with_fabio(path: Path | str, number: int) -> ReadImage:
     logger.setLevel(logging.CRITICAL + 1)
     if ".cbf" in Path(path).name.lower():  # fabio would search its mark without end
         raise FormatError(f"{path}: starts with {start_of(path, len(_CBF))!r}; a CBF image starts with {_CBF!r}")
+    check_directories(path)
     if _EDF_AXIS.search(start_of(path, _HEAD_BYTES)):
         raise FormatError(f"{path}: got an EDF header with more than 9 dimensions; an image has two")
     try:

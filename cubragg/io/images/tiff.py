@@ -1,7 +1,9 @@
-"""Writer of TIFF images, pixels without a geometry, for programs that read no other format."""
+"""Writer of TIFF images, pixels without a geometry, for programs that read no other format; a check of files."""
 
 from __future__ import annotations
 
+import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path, require_size
+from cubragg.io.files.compression import is_packed, unpacked
 from cubragg.io.files.timestamp import timestamp
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import OneImageWriter, What
@@ -58,3 +61,28 @@ class TiffWriter(OneImageWriter):
 
     def _write(self, path: Path | str, pixels: np.ndarray) -> None:
         write_tiff(path, pixels)
+
+
+def check_directories(path: Path | str) -> None:
+    """Refuse a TIFF file whose chain of directories is a circle, which fabio follows without end.
+
+    Raises
+    ------
+    FormatError
+        If it is one; other files are left to their reader.
+    OSError
+        If it cannot be read.
+    """
+    with io.BytesIO(unpacked(path)) if is_packed(path) else open(path, "rb") as file:
+        start = file.read(4)
+        order = {b"II*\0": "<", b"MM\0*": ">"}.get(start, "")
+        seen: set[int] = set()
+        while order and len(word := file.read(4)) == 4 and (offset := struct.unpack(f"{order}I", word)[0]):
+            if offset in seen:
+                raise FormatError(f"{path}: got TIFF directories that form a circle; a chain with an end is accepted")
+            seen.add(offset)
+            file.seek(offset)
+            count = file.read(2)
+            if len(count) < 2:
+                return
+            file.seek(12 * struct.unpack(f"{order}H", count)[0], io.SEEK_CUR)
