@@ -12,9 +12,11 @@ DETECTOR = {"fast_pixels": 8, "slow_pixels": 8, "pixel_size_mm": 0.2, "distance_
 
 
 def image(semantics, detector=None, sampling=None, sources=()):
-    """Photons at small angles, where a single cell scatters evenly."""
+    """Photons at small angles, where a single cell scatters evenly: by its F000."""
+    F = 1e-9 if sampling else 100.0
+    factors = StructureFactors(F, F000=F if semantics == "physical" else None)
     return simulate(Experiment(
-        Crystal(cell=(5.0, 5.0, 5.0, 90.0, 90.0, 90.0)), StructureFactors(1e-9 if sampling else 100.0),
+        Crystal(cell=(5.0, 5.0, 5.0, 90.0, 90.0, 90.0)), factors,
         Beam(fluence=1e24, kahn_factor=0.0, sources=sources), Detector(**DETECTOR, **(detector or {})),
         sampling=Sampling(oversample=2, **(sampling or {})), semantics=semantics))
 
