@@ -37,7 +37,8 @@ def known_material(name: str) -> str:
 def attenuation_um(material: str, wavelength_A: float) -> float | None:
     """Return the attenuation depth (1/e) of a sensor material [um]; ``None`` if the material is not known.
 
-    Photoelectric absorption alone, from f'' of Cromer and Liberman: cross section = 2 r_e lambda f''.
+    Photoelectric absorption alone, from f'' of Cromer and Liberman: cross section = 2 r_e lambda f''. Infinite at
+    wavelengths without f''.
     """
     known = _MATERIALS.get(known_material(material))
     if known is None:
@@ -50,7 +51,8 @@ def attenuation_um(material: str, wavelength_A: float) -> float | None:
     r_e = units.THOMSON_CROSS_SECTION_M2 ** 0.5
     cross_section_m2 = 2.0 * r_e * units.m_from_angstrom(wavelength_A) * f_second
     per_m3 = known.density_g_per_cm3 * 1e6 / sum(element.weight for element in elements) * units.AVOGADRO_PER_MOL
-    return 1e6 / (cross_section_m2 * per_m3)
+    per_m = cross_section_m2 * per_m3
+    return 1e6 / per_m if per_m > 0.0 else math.inf
 
 
 class Sensor(NamedTuple):

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import pytest
 
-from support import nexus_file
+from support import header_variants, nexus_file
 from support.messages import refused
 
 DATA = Path(__file__).parents[1] / "data" / "hostile"
@@ -267,6 +267,14 @@ def test_slabs_with_numbers_that_are_none(run, folder, size):
 def test_control_characters_do_not_reach_the_terminal(run, folder):
     Path("f.mat").write_text("1 0 0 0 \x1b[31m1 0 0 0 1\n")
     assert_refused(run, folder, "matrix", "f.mat", "f.mat:1", r"\x1b[31m1")
+
+
+def test_a_sensor_at_a_wavelength_without_absorption(run, folder):
+    data = header_variants.cbf().replace(b"# Wavelength 0.97950 A", b"# Wavelength 1e-20 A")
+    assert b"1e-20" in data
+    assert b"sensor" in data
+    Path("f.cbf").write_bytes(data)
+    assert_refused(run, folder, "from", "f.cbf", "f.cbf: beam", "1e-20 A", "wavelength")
 
 
 def test_text_that_is_not_utf8(run, folder):
