@@ -6,7 +6,7 @@
 // first[tile] <= i < first[tile + 1], ascending; mask uint8 and image float [slow, fast] of the panel.
 //
 // Thread mapping: block (x, y) owns the tile in column x and row y of the region, TILE_FAST x TILE_SLOW pixels. It takes
-// its spots one after another: samples of the part of the box that is in the tile are distributed over the threads, then
+// its spots one after another: sub-pixels of the part of the box that is in the tile are distributed over the threads, then
 // its pixels, each of which adds its samples in their order. A pixel belongs to one block and adds its spots in the order
 // of the list, so that its bits depend neither on tiles nor on threads. Pixels without a spot are not written: the caller
 // fills the image with 0.
@@ -19,16 +19,16 @@
 #define SAMPLES 1024
 
 // The part of a spot's box that is in a tile.
-struct Overlap { int fast, slow, width, pixels; };
+struct Overlap { int fast, slow, width, height; };
+
+DEVICE int larger(int a, int b) { return a > b ? a : b; }
+DEVICE int smaller(int a, int b) { return a < b ? a : b; }
 
 DEVICE Overlap overlap_of(const Spot &spot, int first_fast, int first_slow)
 {
     const int last_fast = first_fast + TILE_FAST - 1, last_slow = first_slow + TILE_SLOW - 1;
-    const int fast = spot.fast_min > first_fast ? spot.fast_min : first_fast;
-    const int slow = spot.slow_min > first_slow ? spot.slow_min : first_slow;
-    const int width = (spot.fast_max < last_fast ? spot.fast_max : last_fast) - fast + 1;
-    const int height = (spot.slow_max < last_slow ? spot.slow_max : last_slow) - slow + 1;
-    Overlap part = {fast, slow, width, width * height};
+    const int fast = larger(spot.fast_min, first_fast), slow = larger(spot.slow_min, first_slow);
+    Overlap part = {fast, slow, smaller(spot.fast_max, last_fast) - fast + 1, smaller(spot.slow_max, last_slow) - slow + 1};
     return part;
 }
 
@@ -39,37 +39,49 @@ template <bool BENT, int PATH>
 DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part, int first_fast, int first_slow,
                      REAL *values, REAL *factors, ACC *sums)
 {
-    const int n = spot.subpixels, per_pixel = n * n, at_once = SAMPLES / per_pixel;
-    const float per_n = 1.0f / n, per_samples = 1.0f / per_pixel, per_width = 1.0f / part.width;
-    const REAL edge = REAL(1) / n;
-    const REAL from_fast = part.fast - spot.fast_min - spot.offset[0];
-    const REAL from_slow = part.slow - spot.slow_min - spot.offset[1];
-    for (int start = 0; start < part.pixels; start += at_once) {
-        const int pixels = part.pixels - start < at_once ? part.pixels - start : at_once;
-        FOR_COUNT(i, pixels * per_pixel)
-        {
-            const int pixel = whole_quotient(i, per_samples), sample = i - pixel * per_pixel;
-            const int row = whole_quotient(start + pixel, per_width), column = start + pixel - row * part.width;
-            const int sub_slow = whole_quotient(sample, per_n), sub_fast = sample - sub_slow * n;
-            REAL mean, square;
-            values[i] = profile<BENT, PATH>(spot, column + from_fast + (sub_fast + REAL(0.5)) * edge,
-                                              row + from_slow + (sub_slow + REAL(0.5)) * edge, mean, square);
+    const int n = spot.subpixels, at_once = SAMPLES / (n * n);
+    const int columns = part.width < at_once ? part.width : at_once, rows = at_once / columns;
+    const REAL edge = REAL(1) / n, weight = edge * edge;
+    for (int top = 0; top < part.height; top += rows) {
+        const int height = part.height - top < rows ? part.height - top : rows;
+        for (int left = 0; left < part.width; left += columns) {
+            const int width = part.width - left < columns ? part.width - left : columns;
+            const int fast = part.fast + left - spot.fast_min, slow = part.slow + top - spot.slow_min;
+            // The sub-pixels of these pixels that are in the box of the spot.
+            const int fast_first = larger(spot.fast_first, fast * n), slow_first = larger(spot.slow_first, slow * n);
+            const int fast_last = smaller(spot.fast_last, (fast + width) * n - 1);
+            const int slow_last = smaller(spot.slow_last, (slow + height) * n - 1);
+            const int across = fast_last - fast_first + 1, down = slow_last - slow_first + 1;
+            const float per_across = 1.0f / across, per_width = 1.0f / width;
+            FOR_COUNT(i, across * down)
+            {
+                const int row = whole_quotient(i, per_across), column = i - row * across;
+                REAL mean, square;
+                values[i] = profile<BENT, PATH>(spot, (fast_first + column + REAL(0.5)) * edge - spot.offset[0],
+                                                  (slow_first + row + REAL(0.5)) * edge - spot.offset[1], mean, square);
+            }
+            SYNC();
+            FOR_COUNT(pixel, width * height)
+            {
+                const int row = whole_quotient(pixel, per_width), column = pixel - row * width;
+                factors[pixel] = pixel_factor(p, spot, fast + column + REAL(0.5) - spot.offset[0],
+                                              slow + row + REAL(0.5) - spot.offset[1]);
+            }
+            FOR_COUNT(pixel, width * height)
+            {
+                const int row = whole_quotient(pixel, per_width), column = pixel - row * width;
+                const int begin = larger((fast + column) * n, fast_first) - fast_first;
+                const int end = smaller((fast + column + 1) * n - 1, fast_last) - fast_first;
+                const int last = smaller((slow + row + 1) * n - 1, slow_last) - slow_first;
+                ACC total = 0.0;
+                for (int y = larger((slow + row) * n, slow_first) - slow_first; y <= last; ++y) {
+                    for (int x = begin; x <= end; ++x) total += values[y * across + x];
+                }
+                sums[(slow + row + spot.slow_min - first_slow) * TILE_FAST + fast + column + spot.fast_min - first_fast]
+                    += spot.amplitude * factors[pixel] * weight * total;
+            }
+            SYNC();
         }
-        SYNC();
-        FOR_COUNT(pixel, pixels)
-        {
-            const int row = whole_quotient(start + pixel, per_width), column = start + pixel - row * part.width;
-            factors[pixel] = pixel_factor(p, spot, column + from_fast + REAL(0.5), row + from_slow + REAL(0.5));
-        }
-        FOR_COUNT(pixel, pixels)
-        {
-            const int row = whole_quotient(start + pixel, per_width), column = start + pixel - row * part.width;
-            ACC total = 0.0;
-            for (int sample = 0; sample < per_pixel; ++sample) total += values[pixel * per_pixel + sample];
-            sums[(part.slow + row - first_slow) * TILE_FAST + part.fast + column - first_fast]
-                += spot.amplitude * factors[pixel] / per_pixel * total;
-        }
-        SYNC();
     }
 }
 

@@ -22,6 +22,7 @@ struct Spot {
     double amplitude;    // photons per solid angle at the maximum, for unpolarized photons that are all captured [1/sr]
     int fast_min, fast_max, slow_min, slow_max;  // box, ends included [pixel of the panel]
     int subpixels;       // along each edge of a pixel
+    int fast_first, fast_last, slow_first, slow_last;  // those that are summed, ends included [sub-pixel of the box]
     int bent, path;      // second-order terms matter; NONE, SHORT or LONG of spot_profile.cuh
     int padding;
     REAL offset[2];      // of the ray from the corner of the box, fast and slow [pixel]

@@ -11,24 +11,37 @@
 #include "spot.cuh"
 #include "spot_profile.cuh"
 #include "host_launch.hpp"
+#include <algorithm>
 
 #define COLUMNS 11
 #define PRODUCTS 7
 // Samples of a pixel, at most.
 #define SAMPLES 1024
 
+// Sub-pixels of a pixel that are in the box of a spot: the first, from the pixel's corner, and their numbers.
+struct Part { int fast, slow, width, height; };
+
+// The part of the pixel at `fast`, `slow` of the box.
+static Part part_of(const Spot &spot, int fast, int slow)
+{
+    const int n = spot.subpixels;
+    const int left = std::max(spot.fast_first - fast * n, 0), top = std::max(spot.slow_first - slow * n, 0);
+    return {left, top, std::min(spot.fast_last - fast * n, n - 1) - left + 1,
+            std::min(spot.slow_last - slow * n, n - 1) - top + 1};
+}
+
 template <bool BENT, int PATH>
-static void pixel_products(const Spot &spot, REAL f, REAL s, double *products)
+static void pixel_products(const Spot &spot, const Part &part, REAL f, REAL s, double *products)
 {
     alignas(64) REAL values[PRODUCTS][SAMPLES];
-    const int n = spot.subpixels, count = n * n;
-    const float per_n = 1.0f / n;
-    const REAL edge = REAL(1) / n;
+    const int count = part.width * part.height;
+    const float per_width = 1.0f / part.width;
+    const REAL edge = REAL(1) / spot.subpixels;
     const Spot local = spot;
     FOR_COUNT(i, count)
     {
-        const int row = (int)((i + 0.5f) * per_n), column = i - row * n;
-        const REAL fast = (column + REAL(0.5)) * edge, slow = (row + REAL(0.5)) * edge;
+        const int row = (int)((i + 0.5f) * per_width), column = i - row * part.width;
+        const REAL fast = (part.fast + column + REAL(0.5)) * edge, slow = (part.slow + row + REAL(0.5)) * edge;
         REAL mean, square;
         const REAL value = profile<BENT, PATH>(local, f + fast, s + slow, mean, square);
         values[0][i] = value;
@@ -39,18 +52,19 @@ static void pixel_products(const Spot &spot, REAL f, REAL s, double *products)
         values[5][i] = value * mean;
         values[6][i] = value * square;
     }
-    for (int product = 0; product < PRODUCTS; ++product) {
-        double total = 0.0;
-        for (int i = 0; i < count; ++i) total += values[product][i];
-        products[product] = total;
+    // All products of a sample together: their additions do not wait for one another.
+    double total[PRODUCTS] = {};
+    for (int i = 0; i < count; ++i) {
+        for (int product = 0; product < PRODUCTS; ++product) total[product] += values[product][i];
     }
+    std::copy(total, total + PRODUCTS, products);
 }
 
-template <bool BENT> static void products_on_path(const Spot &spot, REAL f, REAL s, double *products)
+template <bool BENT> static void products_on_path(const Spot &spot, const Part &part, REAL f, REAL s, double *products)
 {
-    if (spot.path == NONE) pixel_products<BENT, NONE>(spot, f, s, products);
-    else if (spot.path == SHORT) pixel_products<BENT, SHORT>(spot, f, s, products);
-    else pixel_products<BENT, LONG>(spot, f, s, products);
+    if (spot.path == NONE) pixel_products<BENT, NONE>(spot, part, f, s, products);
+    else if (spot.path == SHORT) pixel_products<BENT, SHORT>(spot, part, f, s, products);
+    else pixel_products<BENT, LONG>(spot, part, f, s, products);
 }
 
 ENTRY(sum_spots)(const SpotParams p, const Spot *RESTRICT spots, const unsigned char *RESTRICT mask,
@@ -64,8 +78,9 @@ ENTRY(sum_spots)(const SpotParams p, const Spot *RESTRICT spots, const unsigned 
             if (p.masked && mask[pixel] == 0) continue;
             const REAL f = fast - spot.fast_min - spot.offset[0], s = slow - spot.slow_min - spot.offset[1];
             double m[PRODUCTS];
-            if (spot.bent) products_on_path<true>(spot, f, s, m);
-            else products_on_path<false>(spot, f, s, m);
+            const Part part = part_of(spot, fast - spot.fast_min, slow - spot.slow_min);
+            if (spot.bent) products_on_path<true>(spot, part, f, s, m);
+            else products_on_path<false>(spot, part, f, s, m);
             const double factor = pixel_factor(p, spot, f + REAL(0.5), s + REAL(0.5));
             const double scale = spot.amplitude * factor / (spot.subpixels * spot.subpixels);
             for (int product = 0; product < PRODUCTS; ++product) m[product] *= scale;

@@ -148,6 +148,9 @@ def _plans(experiment: Experiment, angles: Iterable[Vector], method: Method) -> 
 def _reoriented(plan: Plan, experiment: Experiment) -> Plan:
     """The plan of an experiment that differs only in its misset from the one of ``plan``."""
     crystal, sampling = experiment.crystal, experiment.sampling
+    # The axes of mosaicity and of a crystal with a size turn with it, and so does the part that the beam lights.
+    if plan.method == "analytic" or crystal.size_mm is not None or plan.parts:
+        return make_plan(experiment, plan.method)
     wavelength = units.m_from_angstrom(experiment.beam.wavelength_A)
     lattice = crystal.lattice(experiment.semantics)
     recommended = sampling.recommended_oversample(lattice, plan.cells, plan.coarsest, wavelength,
@@ -155,9 +158,7 @@ def _reoriented(plan: Plan, experiment: Experiment) -> Plan:
     # The lengths of rotated axes differ in their last bits, which can change a number that is rounded up.
     if any(size > 0.0 for size in crystal.sample_size_mm) or recommended != plan.recommended_oversample:
         return make_plan(experiment, plan.method)
-    if plan.parts:
-        return make_plan(experiment, plan.method)
-    if plan.rules.per_sample and plan.method == "sampled":
+    if plan.rules.per_sample:
         spreads = plan.spreads._replace(frame=crystal_frame(lattice))
         return oriented(dataclasses.replace(plan, lattice=lattice, spreads=spreads))
     axes, first = oriented_cells(lattice, plan.mosaic, plan.phi_angles, plan.geometry.spindle, experiment.semantics)

@@ -104,20 +104,29 @@ def pixel_sums(plan: Plan, box: np.ndarray, fast: np.ndarray, slow: np.ndarray, 
     """Return the photons of spots in pixels [1, m]; with ``moments`` also their products, [7, m].
 
     ``box`` is the record of the spot of each pixel [m]; the profile is averaged over sub-pixels, and the factors are
-    those of the middle of the pixel. The products are with the position in the pixel, fast and slow, their squares, and
-    the mean and mean square of the angle times the pace and its square.
+    those of the middle of the pixel. Sub-pixels outside the spot's box count as 0. The products are with the position
+    in the pixel, fast and slow, their squares, and the mean and mean square of the angle times the pace and its square.
     """
     f, s = fast - box["fast_min"] - box["offset"][:, 0], slow - box["slow_min"] - box["offset"][:, 1]
     n = box["subpixels"].astype(np.int64)
-    count = n * n
+    left, width = _subpixels_in(box, "fast", fast, n)
+    top, height = _subpixels_in(box, "slow", slow, n)
+    count = width * height
     index = np.repeat(np.arange(len(box)), count)
     start = np.cumsum(count) - count
-    row, column = np.divmod(np.arange(len(index)) - start[index], n[index])
-    sub_fast, sub_slow = (column + 0.5) / n[index], (row + 0.5) / n[index]
+    row, column = np.divmod(np.arange(len(index)) - start[index], width[index])
+    sub_fast, sub_slow = (column + left[index] + 0.5) / n[index], (row + top[index] + 0.5) / n[index]
     values, angle = profile(box[index], f[index] + sub_fast, s[index] + sub_slow)
-    scale = box["amplitude"] * pixel_factor(plan, box, f + 0.5, s + 0.5) / count
+    scale = box["amplitude"] * pixel_factor(plan, box, f + 0.5, s + 0.5) / (n * n)
     products = [values]
     if moments:
         products += [values * weight for weight in (sub_fast, sub_slow, np.square(sub_fast), np.square(sub_slow),
                                                     *angle)]
     return np.array([scale * np.add.reduceat(product, start) if len(start) else product for product in products])
+
+
+def _subpixels_in(box: np.ndarray, axis: str, pixel: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first sub-pixel along an axis and their number [m] in pixels of spots; each has one at least."""
+    corner = (pixel - box[f"{axis}_min"]) * n
+    first = np.maximum(box[f"{axis}_first"] - corner, 0)
+    return first, np.minimum(box[f"{axis}_last"] - corner, n - 1) - first + 1

@@ -25,7 +25,8 @@ NO_PATH, SHORT_PATH, LONG_PATH = range(3)
 SHORTEST = 0.25
 
 _FIRST = [("amplitude", "f8"), ("fast_min", "i4"), ("fast_max", "i4"), ("slow_min", "i4"), ("slow_max", "i4"),
-          ("subpixels", "i4"), ("bent", "i4"), ("path", "i4"), ("padding", "i4")]
+          ("subpixels", "i4"), ("fast_first", "i4"), ("fast_last", "i4"), ("slow_first", "i4"), ("slow_last", "i4"),
+          ("bent", "i4"), ("path", "i4"), ("padding", "i4")]
 _NUMBERS = [("offset", 2), ("towards", 2), ("square", 3), ("rows", (FUNCTIONALS, 4)), ("correction", CORRECTED),
             ("curvature", CORRECTED), ("drift", 1), ("trace", 1), ("half_inverse", 1), ("ends", 2),
             ("direction", (3, 3)), ("solid_angle", 1), ("depths", 2)]

@@ -22,7 +22,7 @@ SPOT_PARAMS = np.dtype([
 #: Tile size (fast, slow) [pixel] on the CPU, where a tile is a task, and on the GPU, where it is a block of threads.
 HOST_TILE, CUDA_TILE = (64, 32), (16, 8)
 #: Blocks on a multiprocessor with which no register of a thread is kept in memory.
-_CUDA_BLOCKS = {"double": 2, "single": 5}
+_CUDA_BLOCKS = {"double": 2, "single": 4}
 
 
 class Tiles(NamedTuple):

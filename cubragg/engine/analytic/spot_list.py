@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -62,14 +62,20 @@ class PanelSpots:
 
     @property
     def samples(self) -> np.ndarray:
-        """Samples of each spot [n]: sub-pixels of the pixels of its box."""
-        return self.pixels * self.records["subpixels"].astype(np.int64) ** 2
+        """Samples of each spot [n]: sub-pixels of its box."""
+        box = self.records
+        return ((box["fast_last"] - box["fast_first"] + 1).astype(np.int64)
+                * (box["slow_last"] - box["slow_first"] + 1))
 
     @property
     def pixels(self) -> np.ndarray:
         """Pixels of the box of each spot [n]."""
         box = self.records
         return ((box["fast_max"] - box["fast_min"] + 1).astype(np.int64) * (box["slow_max"] - box["slow_min"] + 1))
+
+
+#: Spots by plan, for as long as the plan exists: an image and its reflection table have the same.
+_FOUND: WeakKeyDictionary[Plan, list[PanelSpots]] = WeakKeyDictionary()
 
 
 class SpotList:
@@ -89,11 +95,13 @@ class SpotList:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.model = plan, model_of(plan)
 
-    @cached_property
+    @property
     def panels(self) -> list[PanelSpots]:
         """The spots on each panel of the plan."""
-        nodes = [nodes_of_channel(self.plan, self.model, channel) for channel in self.model.channels]
-        return [_on_panel(self.plan, panel, self.model, nodes) for panel in self.plan.panels]
+        if self.plan not in _FOUND:
+            nodes = [nodes_of_channel(self.plan, self.model, channel) for channel in self.model.channels]
+            _FOUND[self.plan] = [_on_panel(self.plan, panel, self.model, nodes) for panel in self.plan.panels]
+        return _FOUND[self.plan]
 
 
 def nodes_of_channel(plan: Plan, model: SpotModel, channel: Channel) -> Nodes:

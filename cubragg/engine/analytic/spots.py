@@ -109,14 +109,20 @@ def spots_on(plan: Plan, panel: PanelPlan, layer: int, model: SpotModel, nodes: 
     lower, upper = _bounds(model, nodes, rays, covariance, tail)
     fast_min, fast_max, slow_min, slow_max = panel.roi
     position = np.stack([rays.fast, rays.slow], axis=1)
-    first = np.maximum(np.floor(position + lower), (fast_min, slow_min))
-    last = np.minimum(np.floor(position + upper), (fast_max, slow_max))
-    seen = np.flatnonzero((first <= last).all(axis=1))
+    n = count[:, None]
+    # The box in sub-pixels; its pixels are those that hold any of them.
+    sub_first = np.maximum(np.floor((position + lower) * n), n * (fast_min, slow_min))
+    sub_last = np.minimum(np.floor((position + upper) * n), n * (fast_max + 1, slow_max + 1) - 1)
+    first, last = np.floor_divide(sub_first, n), np.floor_divide(sub_last, n)
+    seen = np.flatnonzero((sub_first <= sub_last).all(axis=1))
     nodes, rays = nodes.where(seen), Rays(*(part[seen] for part in rays))
     records = np.zeros(len(seen), dtype=spot_constants.record("f8"))
     for axis, name in enumerate(("fast", "slow")):
         records[f"{name}_min"], records[f"{name}_max"] = first[seen, axis], last[seen, axis]
         records["offset"][:, axis] = position[seen, axis] - first[seen, axis]
+        corner = first[seen, axis] * count[seen]
+        records[f"{name}_first"] = sub_first[seen, axis] - corner
+        records[f"{name}_last"] = sub_last[seen, axis] - corner
     records["subpixels"] = count[seen]
     pace = fill_profile(records, model, nodes, rays, covariance[seen])
     _fill_factors(records, plan, panel, layer, nodes, rays)
