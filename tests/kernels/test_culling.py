@@ -225,7 +225,7 @@ def test_golden_images_keep_their_bits(case_id, tmp_path, monkeypatch):
 
 
 @pytest.mark.requirement("AT-CULL-001")
-@pytest.mark.parametrize("chunk", slow_after(4, range(10)))
+@pytest.mark.parametrize("chunk", slow_after(1, range(10)))
 def test_random_images_keep_their_bits(chunk):
     for seed in range(chunk, SEEDS or 50, 10):
         try:

@@ -24,7 +24,7 @@ from support.experiments import Hung, hung
 from support.marks import slow_after
 from support.nexus_file import write
 
-pytestmark = pytest.mark.dials
+pytestmark = [pytest.mark.dials, pytest.mark.slow]
 
 #: Rounding of what two programs compute in double precision from lengths of some 100 mm.
 SAME = 1e-9

@@ -18,7 +18,7 @@ from cubragg.reflections.reflection_table import Flags
 from support.dials import dials_python
 from support.marks import slow_after
 
-pytestmark = pytest.mark.dials
+pytestmark = [pytest.mark.dials, pytest.mark.slow]
 
 #: Reads a table and predicts, with DIALS alone, for the experiment described in JSON; answers in JSON.
 SCRIPT = """

@@ -24,7 +24,7 @@ from support.command import simulated
 from support.dials import read_by_dxtbx
 from support.experiments import Hung, hung
 
-pytestmark = pytest.mark.dials
+pytestmark = [pytest.mark.dials, pytest.mark.slow]
 
 #: Laboratory to DIALS, rows x, y, z: beam to -z, spindle to +x, and no mirror.
 X_BEAM = [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]  # beam +x, spindle +z

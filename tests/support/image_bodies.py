@@ -77,7 +77,7 @@ def test_golden_in_less(backend, case_id, precision):
 
 
 @pytest.mark.requirement("AT-BAK-001")
-@pytest.mark.parametrize("chunk", slow_after(10, range(CHUNKS)))
+@pytest.mark.parametrize("chunk", slow_after(4, range(CHUNKS)))
 def test_random_double(renderer, chunk):
     for seed, plan in experiments(chunk):
         numpys, ours = NumpyEngine(plan), renderer(plan, "double")
@@ -87,7 +87,7 @@ def test_random_double(renderer, chunk):
 
 @pytest.mark.requirement("AT-BAK-002")
 @precisions
-@pytest.mark.parametrize("chunk", slow_after(10, range(CHUNKS)))
+@pytest.mark.parametrize("chunk", slow_after(4, range(CHUNKS)))
 def test_random_in_less(renderer, chunk, precision):
     for seed, plan in experiments(chunk):
         error = share_of_maximum(renderer(plan, precision).render(2), renderer(plan, "double").render(2))

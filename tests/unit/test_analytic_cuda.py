@@ -41,7 +41,7 @@ def experiment(**sampling) -> Experiment:
 
 
 @pytest.mark.requirement("AT-ANA-008")
-@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("precision", ["double", pytest.param("single", marks=pytest.mark.slow)])
 def test_a_gpu_renders_the_image_of_the_cpu(precision):
     mask = np.random.default_rng(0).random((90, 100)) < 0.8
     for changed in (experiment(), experiment(mask=mask, roi=(10, 80, 5, 70)), experiment(water_um=50.0), hang(

@@ -43,6 +43,7 @@ from support.cupy_stand_in import (
     Stream,
 )
 from support.experiments import Hung, hung, random_grid, small_experiment
+from support.marks import slow_after
 from support.messages import refusal, states
 
 
@@ -371,7 +372,7 @@ def test_image_of_other_precisions(running_cupy, precision):
 
 
 @pytest.mark.parametrize("memory_bytes", [None, 12_000])
-@pytest.mark.parametrize("name", ["mask and phi 0", "interpolation", "nearest"])
+@pytest.mark.parametrize("name", slow_after(1, ["mask and phi 0", "interpolation", "nearest"]))
 def test_culled_image_is_that_of_the_cpu(running_cupy, name, memory_bytes):
     plan = make_plan(experiments()[name])
     culling = Culling(True, TILES["cuda"][0], 1e-3)

@@ -181,6 +181,7 @@ def test_bytes_are_the_same_with_a_source_date(tmp_path, monkeypatch):
 
 # Faults
 
+@pytest.mark.slow
 def test_workers_give_the_same_set(finished, tmp_path):
     assert ran(tmp_path / "set", "--workers", "2")[0] == 0
     assert complete(tmp_path / "set") == complete(finished)
@@ -256,6 +257,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="ne
 
 
 @needs_proc
+@pytest.mark.slow
 def test_no_stream_of_a_worker_stays_open(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
     stills(4).write(tmp_path / "set", workers=2, shard=2)
@@ -263,6 +265,7 @@ def test_no_stream_of_a_worker_stays_open(tmp_path):
 
 
 @needs_proc
+@pytest.mark.slow
 def test_workers_end_with_their_parent(tmp_path):
     process = begun(tmp_path / "set", "--slow", "--workers", "2", "--shots", "200")
     wait_for(process, "done 2")
