@@ -64,6 +64,8 @@ class Settings:
         Seed of the noise, whether it was drawn here, and the generator.
     method, backend, precision, device, threads, cull, progress, quiet, verbose
         How to render and how much to print.
+    log
+        ``summary`` or ``nanobragg``; ``None``: by the name of the program.
     smv_flavor, cbf_convention, nxmx_type, tiff_type
         Header of SMV and CBF files, pixel type of NXmx and TIFF files.
     images, overwrite
@@ -98,6 +100,7 @@ class Settings:
     cull: float = 0.0
     progress: bool = True
     quiet: bool = False
+    log: str | None = None
     smv_flavor: str = "nanobragg"
     cbf_convention: str = "auto"
     nxmx_type: str = "uint32"

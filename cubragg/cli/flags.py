@@ -328,6 +328,8 @@ _PROGRAM = (
     _number("--cull", "", "omit terms below this fraction of the peak (see Notes)", "run.cull", default="0",
             metavar="<fraction>"),
     _switch("--quiet", "print errors only", "run.quiet"),
+    _choice("--log", "summary|nanobragg", "on stderr, or nanoBragg's text on stdout (default if called nanoBragg)",
+            "run.log", default="summary"),
     _switch("-v --verbose", "print precision, tile and culling, and the reasons", "run.verbose"),
     _switch("-noprogress", "no progress bar", "run.progress", value=False),
     _switch("-progress", "progress bar on a terminal (default)", "run.progress"),

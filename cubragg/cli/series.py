@@ -82,8 +82,8 @@ class Series:
             raise
         return self
 
-    def add(self, image: SimulatedImage, progress: Progress | None) -> None:
-        """Write the files of the next image.
+    def add(self, image: SimulatedImage, progress: Progress | None) -> Mapping[str, Output]:
+        """Write the files of the next image, and return them by kind.
 
         Raises
         ------
@@ -102,6 +102,7 @@ class Series:
             self.written += self._begun
             self._begun = {}
         self.figures.append(figures_of(image, files.conversion))
+        return targets
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
                  ) -> None:

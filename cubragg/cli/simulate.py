@@ -10,7 +10,7 @@ from functools import partial
 
 import click
 
-from cubragg.cli import formats, geometry_out, named_detectors, outputs, summary
+from cubragg.cli import formats, geometry_out, named_detectors, nanobragg_log, outputs, summary
 from cubragg.cli.build import Job, build
 from cubragg.cli.exit_errors import Interrupted, one_line
 from cubragg.cli.parser import Given
@@ -69,6 +69,9 @@ def _run(line: Sequence[Given]) -> None:
                       *formats.warnings(targets, plan), *outputs.warnings(targets, job)])
     series = Series(job, plan, targets)
     try:
+        log = nanobragg_log.wanted(settings)
+        if log:
+            click.echo(nanobragg_log.before(job, plan, targets))
         for block in _traces(job, plan):
             click.echo(block)
         first = None
@@ -76,9 +79,11 @@ def _run(line: Sequence[Given]) -> None:
             for image in _images(job, plan, bar and partial(bar, "rendering")):
                 first = first or image
                 _warn(job, shown, image.warnings)
-                series.add(image, bar and partial(bar, "truth"))
+                files = series.add(image, bar and partial(bar, "truth"))
+                if log:
+                    click.echo(nanobragg_log.after(image.plan, series.figures[-1], files))
         assert first is not None  # a run has at least one image
-        if not settings.quiet:
+        if not settings.quiet and not log:
             seconds = time.perf_counter() - start
             click.echo(summary.summary(first, series.figures, outputs.listed(series.written), seconds), err=True)
             if settings.verbose:
