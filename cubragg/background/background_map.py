@@ -121,6 +121,8 @@ def _interpolated(plan: Plan, background: Background) -> np.ndarray:
         rows, columns = panel.window
         image[rows.start + slow_min:rows.start + slow_max + 1,
               columns.start + fast_min:columns.start + fast_max + 1] = upsampled(coarse, shape)
+    # A negative F takes photons away, but not more than there are.
+    np.maximum(image, 0.0, out=image)
     image[~_rendered(plan)] = 0.0
     return image
 

@@ -18,7 +18,7 @@ Abscissa = Literal["stol", "4stol", "Q"]
 _SCALES: dict[Abscissa, float] = {"stol": 1.0, "4stol": 0.25, "Q": 1.0 / (4.0 * math.pi)}
 #: Accepted abscissae, of any definition, and the difference [1/A] of two that are the same.
 _STOL, _SAME = Range(0.0, 1e4), 1e-9
-_HUGE = 1e12
+_HUGE = 1e6
 
 
 def read_form_factor(path: Path | str, abscissa: Abscissa = "stol") -> np.ndarray:

@@ -77,7 +77,8 @@ def minicbf_spindle(header: Mapping[str, str]) -> SpindleFound:
 
 def _angle(header: Mapping[str, str], name: str) -> float:
     found = _NUMBER.search(header.get(name, ""))
-    return float(found[0]) if found else 0.0
+    angle = float(found[0]) if found else 0.0
+    return angle if math.isfinite(angle) else 0.0  # digits enough for infinity
 
 
 def _unused(header: Mapping[str, str], names: set[str]) -> tuple[str, ...]:
