@@ -1,6 +1,6 @@
 // Counter-based random numbers: Philox 4x32-10. specs/noise.md
 //
-// The layout of counter and key, and the source, are in cubragg/detect/philox.py, which has the same functions.
+// The layout of counter and key, and the source, are in cubragg/philox.py, which has the same functions.
 #ifndef CUBRAGG_PHILOX_CUH
 #define CUBRAGG_PHILOX_CUH
 

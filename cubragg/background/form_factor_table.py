@@ -41,16 +41,22 @@ class FormFactor:
         count = len(table)
         self._step = (self._x[-1] - self._x[0]) / (count - 1)
         self._even = bool(np.abs(np.diff(self._x) - self._step).max() < 1e-6 * self._step)
-        # Coefficients of powers of (x - x[i]) for each interval i.
+        # Coefficients of powers of (x - x[i]) for each interval i, and the limits of F.
         self._powers = np.zeros((4, count - 1))
         self._lowest, self._highest = np.empty((2, count - 1))
-        for i in range(count - 1):
-            first, last = max(i - 1, 0), min(i + 3, count)
-            t = self._x[first:last] - self._x[i]
-            scale = self._x[i + 1] - self._x[i]
-            powers = np.linalg.solve(np.vander(t / scale, increasing=True), y[first:last])
-            self._lowest[i], self._highest[i] = y[first:last].min(), y[first:last].max()
-            self._powers[:len(powers), i] = powers / scale ** np.arange(len(powers))
+        interval = np.arange(count - 1)
+        first, last = np.maximum(interval - 1, 0), np.minimum(interval + 3, count)
+        for lines in np.unique(last - first):  # four, and three or two at the ends of the table
+            self._fit(interval[last - first == lines], first[last - first == lines], y, int(lines))
+
+    def _fit(self, interval: np.ndarray, first: np.ndarray, y: np.ndarray, lines: int) -> None:
+        """Fit the polynomials of intervals through so many lines from ``first`` on."""
+        chosen = first[:, None] + np.arange(lines)
+        width = (self._x[interval + 1] - self._x[interval])[:, None]
+        powers = ((self._x[chosen] - self._x[interval][:, None]) / width)[:, :, None] ** np.arange(lines)
+        fitted = np.linalg.solve(powers, y[chosen][:, :, None])[:, :, 0]
+        self._powers[:lines, interval] = (fitted / width ** np.arange(lines)).T
+        self._lowest[interval], self._highest[interval] = y[chosen].min(axis=1), y[chosen].max(axis=1)
 
     def __call__(self, stol: np.ndarray) -> np.ndarray:
         """Return F at sin(theta)/lambda [1/A], of the same shape."""

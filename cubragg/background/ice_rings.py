@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cubragg.detect.philox import Effect, uniforms
+from cubragg.philox import Effect, uniforms
 
 #: Cell of ice Ih near 100 K [A], and the isotropic B of its atoms [A^2].
 A, C, B_ISO = 4.5, 7.33, 1.5

@@ -17,10 +17,10 @@ from cubragg.dataset.distributions import Constant, Distribution
 from cubragg.dataset.draws import Draws
 from cubragg.dataset.parameters import ORIENTATION, CrystalShot, Parameter, parameters_of, with_values
 from cubragg.dataset.shot import METHOD, Rendering, Shot
-from cubragg.detect.philox import key_of
 from cubragg.engine.select import Backend, Method, Precision, check_method, check_threads
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
+from cubragg.philox import key_of
 from cubragg.plan.plan import make_plan
 
 if TYPE_CHECKING:

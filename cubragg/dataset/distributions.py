@@ -18,8 +18,8 @@ import numpy as np
 from cubragg import checks
 from cubragg.dataset.draws import Draws, name_index
 from cubragg.dataset.shot_formula import parse_formula, value_of
-from cubragg.detect.philox import Effect
 from cubragg.errors import ConfigError
+from cubragg.philox import Effect
 
 #: Attempts of a rejection, of which each is accepted with a probability above 0.95.
 _MAX_ATTEMPTS = 200

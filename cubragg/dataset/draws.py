@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cubragg.detect.philox import Effect, key_of, philox, uniform_of
+from cubragg.philox import Effect, key_of, philox, uniform_of
 
 
 def name_index(name: str) -> int:
-    """The index of `cubragg.detect.philox` of a parameter: the first 32 bits of its name's SHA-256."""
+    """The index of `cubragg.philox` of a parameter: the first 32 bits of its name's SHA-256."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
 
 
@@ -48,7 +48,7 @@ class Draws:
         return replace(self, shots=self.shots[chosen])
 
     def uniforms(self, draw: int) -> np.ndarray:
-        """Uniform deviates number ``draw``, float64 [n] in (0, 1]: those of `cubragg.detect.philox.uniforms`."""
+        """Uniform deviates number ``draw``, float64 [n] in (0, 1]: those of `cubragg.philox.uniforms`."""
         return uniform_of(self._words(2 * draw), self._words(2 * draw + 1))
 
     def _words(self, draw: int) -> np.ndarray:

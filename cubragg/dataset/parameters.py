@@ -14,10 +14,10 @@ from cubragg.dataset.cell_draws import cell_of, cells_of, with_cell
 from cubragg.dataset.distributions import Choice, Constant, Distribution, Table, Uniform
 from cubragg.dataset.draws import Draws
 from cubragg.dataset.orientation_draws import orientations_of
-from cubragg.detect.philox import Effect
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panel import panel_in_beam
+from cubragg.philox import Effect
 
 ORIENTATION, CELL, DECAY, DOSE, BEAM_CENTRE = (
     "crystal.orientation", "crystal.cell", "crystal.decay", "crystal.dose_MGy", "detector.beam_centre_mm")

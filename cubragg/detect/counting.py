@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cubragg.detect.philox import Effect, key_of
 from cubragg.detect.poisson import RandomStream, poisson_counts
 from cubragg.device.host_build import available_cores, call_host, load
 from cubragg.device.kernel_source import host_text
 from cubragg.errors import BackendUnavailable, ConfigError, KernelBuildError
 from cubragg.experiment.sampling import ROI
+from cubragg.philox import Effect, key_of
 
 CountingBackend = Literal["auto", "cuda", "cpu", "numpy"]
 #: dtype of `struct CountsParams` of `kernels/counts.cuh`.
@@ -45,7 +45,7 @@ def draw_counts(means: Any, roi: ROI | None = None, *, seed: int = 0, shot: int 
     roi
         Region of interest, outside of which counts are 0; ``None``: the whole image.
     seed, shot, effect
-        See `cubragg.detect.philox`; seeds are 0 to 2^64 - 1.
+        See `cubragg.philox`; seeds are 0 to 2^64 - 1.
     dtype
         int32, where larger counts become 2^31 - 1, or float64.
     backend

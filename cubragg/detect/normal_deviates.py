@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cubragg.detect.philox import Effect, key_of, random_blocks, uniform_of
 from cubragg.detect.poisson import logarithm
 from cubragg.device.host_build import available_cores, call_host, load
 from cubragg.device.kernel_source import host_text
 from cubragg.errors import BackendUnavailable, KernelBuildError
+from cubragg.philox import Effect, key_of, random_blocks, uniform_of
 
 #: dtype of `struct NormalsParams` of `kernels/normal_deviates.cuh`.
 NORMALS_PARAMS = np.dtype([("key", np.uint32, 2), ("effect", np.uint32), ("shot", np.uint32), ("draw", np.uint32),

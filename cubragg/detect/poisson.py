@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cubragg.detect.philox import Effect, random_blocks, random_words, uniform_of
+from cubragg.philox import Effect, random_blocks, random_words, uniform_of
 
 #: Means below it are drawn by inversion, others by rejection.
 SEARCH_BELOW = 24.0
@@ -23,7 +23,7 @@ _STIRLING = np.array([0.0, 0.08106146679532726, 0.0413406959554093, 0.0276779256
 
 
 class RandomStream(NamedTuple):
-    """What all random numbers of an effect in an image have in common; see `cubragg.detect.philox`."""
+    """What all random numbers of an effect in an image have in common; see `cubragg.philox`."""
 
     seed: int
     shot: int = 0
@@ -38,7 +38,7 @@ def poisson_counts(means: np.ndarray, index: np.ndarray, stream: RandomStream) -
     means
         Expected counts [n]; negative ones count as 0, those above 1e18 and NaN as 1e18.
     index
-        Indices of the pixels [n]; see `cubragg.detect.philox`.
+        Indices of the pixels [n]; see `cubragg.philox`.
     """
     means = usable_means(means)
     counts = np.zeros(len(means))

@@ -23,11 +23,11 @@ import numpy as np
 
 from cubragg.detect.counting import CountingBackend, draw_counts
 from cubragg.detect.normal_deviates import normal_image, normals
-from cubragg.detect.philox import Effect, random_words, uniforms
 from cubragg.detect.point_spread import spread
 from cubragg.detect.wide_pixels import divide_wide_pixels
 from cubragg.errors import ConfigError
 from cubragg.experiment.response_settings import Response
+from cubragg.philox import Effect, random_words, uniforms
 
 _MAX_INT32 = 2**31 - 1
 #: With larger means counts may exceed 2^31 - 1, by 20 standard deviations.

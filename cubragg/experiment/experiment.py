@@ -81,15 +81,6 @@ class Experiment:
         if self.semantics == "nanobragg":
             refuse_physical_settings(vars(self))
         resolve_shape(self.crystal.shape, self.semantics)
-        if self.semantics == "nanobragg" and not self.background.empty:
-            raise ConfigError("background", "got a background with nanobragg semantics, which has only -water; give "
-                              "--semantics physical")
-        if self.semantics == "nanobragg" and self.response is not None:
-            raise ConfigError("response", "got a detector response with nanobragg semantics, which has none; give "
-                              "--semantics physical")
-        if self.semantics == "nanobragg" and self.beamstop is not None:
-            raise ConfigError("beamstop.size_mm", "got a beam stop with nanobragg semantics, which has none; give "
-                              "--semantics physical")
         shape = self.detector.shape()
         self.sampling.region(shape)
         self.sampling.checked_mask(shape)

@@ -6,6 +6,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from cubragg.errors import ConfigError
+from cubragg.experiment.background_settings import Background
 
 #: Fields that nanobragg semantics refuses unless they have their defaults, by section.
 PHYSICAL_ONLY = {
@@ -14,15 +15,25 @@ PHYSICAL_ONLY = {
     "structure_factors": ("F000",),
 }
 
+#: Parts that nanobragg semantics refuses: the default of each, the setting that errors are about, and a name.
+PHYSICAL_PARTS = {
+    "background": (Background(), "background", "a background"),
+    "response": (None, "response", "a detector response"),
+    "beamstop": (None, "beamstop.size_mm", "a beam stop"),
+}
+
 
 def refuse_physical_settings(parts: dict[str, Any]) -> None:
-    """Check that the sections of an experiment in nanobragg semantics have no setting of physical semantics.
+    """Check that the parts of an experiment in nanobragg semantics have no setting of physical semantics.
 
     Raises
     ------
     ConfigError
         For the first such setting.
     """
+    for part, (default, where, what) in PHYSICAL_PARTS.items():
+        if parts[part] != default:
+            raise ConfigError(where, f"got {what}, which nanoBragg has not; --semantics physical accepts it")
     for section, names in PHYSICAL_ONLY.items():
         defaults = {field.name: field.default for field in fields(parts[section])}
         for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _NOTEBOOK_EDGE = 800
 
 
-class Image:
+class Image(ABC):
     """An image. `cubragg.simulate` returns a `SimulatedImage`, `cubragg.read` a `FileImage`.
 
     ``np.asarray(image)`` is its photons.
@@ -93,6 +94,7 @@ class Image:
             return fingerprint_of_photons(self.on_host)
         return fingerprint_of_counts(self.drawn_counts(seed))
 
+    @abstractmethod
     def reflections(self, min_photons: float = 1.0) -> ReflectionTable:
         """Reflections of the image with at least ``min_photons``, brightest first; see `cubragg.predict`.
 
@@ -101,16 +103,15 @@ class Image:
         ConfigError
             For an image that was read from a file.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def scene(self) -> Scene | None:
         """Metadata of the image for file headers and pictures; ``None`` if the geometry is not known."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def warnings(self) -> tuple[str, ...]:
         """Warnings about the image."""
-        raise NotImplementedError
 
     def save(self, path: Path | str, seed: int = 0, what: What = "counts") -> None:
         """Write the image in the format of the file's suffix.
@@ -180,9 +181,9 @@ class Image:
 
         return png_bytes(picture(self.on_host, mask=self.live, longest_edge=_NOTEBOOK_EDGE))
 
+    @abstractmethod
     def drawn_counts(self, seed: int) -> np.ndarray:
         """Counts [slow, fast] of any real type, not limited to a type of integers."""
-        raise NotImplementedError
 
     @property
     def on_host(self) -> np.ndarray:
@@ -194,15 +195,15 @@ class Image:
         return kind
 
     @property
+    @abstractmethod
     def live(self) -> np.ndarray | None:
         """Pixels with a value, bool [slow, fast]; ``None``: all."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """First line of a plot."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _facts(self) -> str:
         """The end of the one-line description."""
-        raise NotImplementedError

@@ -9,10 +9,10 @@ from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, S
 from cubragg.detect import counting
 from cubragg.detect.counting import draw_counts
 from cubragg.detect.normal_deviates import NORMALS_PARAMS, normals
-from cubragg.detect.philox import Effect, key_of
 from cubragg.detect.poisson import RandomStream
 from cubragg.device.kernel_source import kernel_text
 from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
+from cubragg.philox import Effect, key_of
 from cubragg.plan.plan import make_plan
 from ptx.stand_in import Machine
 from support.marks import slow_after

@@ -15,8 +15,8 @@ from cubragg.dataset.cell_draws import cells_of, tied, with_cell
 from cubragg.dataset.draws import Draws, name_index
 from cubragg.dataset.orientation_draws import orientations_of
 from cubragg.dataset.shot_formula import parse_formula
-from cubragg.detect.philox import Effect, uniforms
 from cubragg.errors import ConfigError
+from cubragg.philox import Effect, uniforms
 
 N = 20_000
 SHOTS = np.arange(N)

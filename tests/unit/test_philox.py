@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cubragg.detect.philox import Effect, philox, random_blocks, random_words, uniforms
 from cubragg.errors import ConfigError
+from cubragg.philox import Effect, philox, random_blocks, random_words, uniforms
 from support.messages import refusal
 
 #: Lines "philox4x32 10" of tests/kat_vectors of Random123 (github.com/DEShawResearch/random123): counter, key, block.

@@ -11,9 +11,9 @@ from scipy import stats
 
 from cubragg.detect import poisson
 from cubragg.detect.counting import draw_counts
-from cubragg.detect.philox import Effect, random_words, uniform_of
 from cubragg.detect.poisson import SEARCH_BELOW, RandomStream, poisson_counts
 from cubragg.errors import BackendUnavailable, ConfigError
+from cubragg.philox import Effect, random_words, uniform_of
 from support.marks import slow_after
 from support.messages import refusal
 

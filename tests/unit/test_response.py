@@ -12,7 +12,6 @@ from scipy import stats
 
 import cubragg as cb
 from cubragg.detect.normal_deviates import normal_image, normals
-from cubragg.detect.philox import Effect
 from cubragg.detect.point_spread import spread
 from cubragg.detect.response_chain import (
     Exposure,
@@ -22,6 +21,7 @@ from cubragg.detect.response_chain import (
     detected_counts,
     sensitivity,
 )
+from cubragg.philox import Effect
 from support.command import invoke
 
 DATA = np.load(Path(__file__).parents[1] / "data" / "noisify.npz")
