@@ -4,8 +4,8 @@
     python scripts/shell_files.py FOLDER
 
 FOLDER gets share/man/man1, share/bash-completion, share/zsh and share/fish, as a prefix such as /usr has them. The
-build of the wheel (setup.py) does the same, so ``pip install`` and conda put them where the shells look. Needs Click
-only.
+build of the wheel (build_shell_files.py) does the same, so ``pip install`` and conda put them where the shells look.
+Needs Click only.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def test_files_are_where_the_build_looks_for_them(prefix):
 
 def test_the_conda_recipe_has_the_requirements_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    text = re.sub(r"{%.*?%}\n|{{.*?}}", "", (ROOT / "packaging/conda/meta.yaml").read_text())
+    text = re.sub(r"{%.*?%}\n|{{.*?}}", "", (ROOT / ".ci/conda/meta.yaml").read_text())
     recipe = yaml.safe_load(text)["requirements"]
     names = {"msgpack": "msgpack-python"}  # as conda-forge has it
 
@@ -80,5 +80,5 @@ def test_workflows_name_files_that_exist():
     for path in (ROOT / ".github/workflows").glob("*.yml"):
         for job in yaml.safe_load(path.read_text())["jobs"].values():
             for step in job["steps"]:
-                for named in re.findall(r"(?<![\w/])(?:\.ci|scripts|tests|packaging)/[\w./-]+", step.get("run", "")):
+                for named in re.findall(r"(?<![\w/])(?:\.ci|scripts|tests)/[\w./-]+", step.get("run", "")):
                     assert (ROOT / named).exists(), f"{path.name}: {named}"
