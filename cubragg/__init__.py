@@ -8,7 +8,7 @@ TYPE_CHECKING = False  #: As in typing, whose import takes longer than all else 
 if TYPE_CHECKING:
     from cubragg.crystallography.orientations import random_orientations
     from cubragg.dataset.data_set import Stills, Sweep
-    from cubragg.dataset.distributions import (
+    from cubragg.dataset.distribution_functions import (
         choice,
         constant,
         gamma,
@@ -101,7 +101,7 @@ _MODULES = {"FileImage": "cubragg.run.file_image", "Image": "cubragg.run.image",
           "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render",
           **dict.fromkeys(("Stills", "Sweep"), "cubragg.dataset.data_set"),
           **dict.fromkeys(("choice", "constant", "gamma", "lognormal", "near", "normal", "of_shot", "poisson", "table",
-                           "uniform"), "cubragg.dataset.distributions")}
+                           "uniform"), "cubragg.dataset.distribution_functions")}
 
 if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:

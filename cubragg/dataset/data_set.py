@@ -277,7 +277,7 @@ class Stills(DataSet):
                  vary: Mapping[str, Distribution] | None = None, crystals: int | Distribution = 1, blank: float = 0.0,
                  backend: Backend = "auto", precision: Precision = "auto", device: int = 0, threads: int | None = None,
                  method: Method = METHOD, cull: float | None = 0.0) -> None:
-        from cubragg.dataset.distributions import uniform
+        from cubragg.dataset.distribution_functions import uniform
 
         vary = dict(vary or {})
         if not {ORIENTATION, "orientation"} & set(vary) and not any(name.startswith("crystal.misset_deg")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cubragg.dataset import distributions as laws
+from cubragg.dataset.distribution_functions import near, table
 from cubragg.dataset.distributions import Distribution
 from cubragg.errors import ConfigError
 
@@ -19,8 +20,8 @@ _LAWS: dict[str, Callable[[Any, dict[str, Any]], Distribution]] = {
     "choice": lambda given, rest: laws.Choice(tuple(map(_tuple, given)), _tuple(rest.pop("weights", None)), **rest),
     "poisson": lambda given, rest: laws.Poisson(given, **rest),
     "of_shot": lambda given, rest: laws.OfShot(given, **rest),
-    "column": lambda given, rest: laws.table(given, **rest),
-    "near": lambda given, rest: laws.near(None if given is True else given, **rest),
+    "column": lambda given, rest: table(given, **rest),
+    "near": lambda given, rest: near(None if given is True else given, **rest),
 }
 #: Form of a distribution on the command line.
 FORMS = ("normal:SIGMA, normal:MEAN,SIGMA, uniform:LOW,HIGH, lognormal:MEDIAN,SIGMA, gamma:MODES,MEAN, poisson:MEAN, "

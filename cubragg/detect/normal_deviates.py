@@ -77,9 +77,13 @@ def normals(seed: int, shot: int, effect: Effect, index: np.ndarray, draw: int =
 def _pairs(seed: int, shot: int, effect: Effect, pair: np.ndarray, draw: int) -> np.ndarray:
     """Pairs of deviates, float64 [2, n]."""
     words = random_blocks(seed, shot, effect, pair, draw)
-    radius = np.sqrt(-2.0 * logarithm(uniform_of(words[0], words[1])))
-    # The angle in eighths of a turn: a quadrant by its first two bits, and a sine and a cosine of at most pi / 4.
-    turn = uniform_of(words[2], words[3])
+    return normal_pairs(uniform_of(words[0], words[1]), uniform_of(words[2], words[3]))
+
+
+def normal_pairs(u: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Pairs of deviates, float64 [2, n], from pairs of uniform deviates in (0, 1]."""
+    radius = np.sqrt(-2.0 * logarithm(u))
+    # A quadrant, and a remainder of at most pi / 4.
     quarter = np.floor(4.0 * turn + 0.5)
     x = (4.0 * turn - quarter) * (np.pi / 2.0)
     z = x * x

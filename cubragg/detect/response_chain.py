@@ -7,7 +7,7 @@
                  cutoff
     noisify      flicker and calibration of each pixel, Poisson, point spread, read-out noise, gain and pedestal, cutoff
 
-A step is a class with ``applies`` and a call; a new one is a class here or in a module of its own, and a place in
+A step is a class with ``applies`` and a call; a new one is a class, here or in a module of its own, and a place in
 `CHAINS`. Random numbers are functions of seed, shot, effect and pixel; what is fixed for a detector has its calibration
 seed and shot 0. `specs/response.md`
 """
@@ -15,60 +15,21 @@ seed and shot 0. `specs/response.md`
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from cubragg.detect.counting import CountingBackend, draw_counts
+from cubragg.detect.charge_steps import LostCharge, PointSpread, SharedCharge, WidePixels
+from cubragg.detect.counting import draw_counts
+from cubragg.detect.exposure import Exposure
 from cubragg.detect.normal_deviates import normal_image, normals
-from cubragg.detect.point_spread import spread
-from cubragg.detect.wide_pixels import divide_wide_pixels
 from cubragg.errors import ConfigError
 from cubragg.experiment.response_settings import Response
-from cubragg.philox import Effect, random_words, uniforms
+from cubragg.philox import Effect, uniforms
 
 _MAX_INT32 = 2**31 - 1
 #: With larger means counts may exceed 2^31 - 1, by 20 standard deviations.
 _LARGEST_INT32_MEAN = _MAX_INT32 - 1e6
-#: Number of bits of a byte that are set.
-_BITS = np.array([bin(byte).count("1") for byte in range(256)])
-_FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
-
-
-class PanelArea(NamedTuple):
-    """Where a panel is in the image: slow and fast pixels, and the edges of a pixel along fast and slow [um]."""
-
-    window: tuple[slice, slice]
-    pixel_um: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """An image to be detected.
-
-    Attributes
-    ----------
-    panels
-        The panels of the detector.
-    live
-        Pixels with a value, bool [slow, fast]; ``None``: all.
-    exposure_s
-        Exposure time [s], for rates.
-    seed, shot
-        Seed of what changes from image to image, and number of the image.
-    backend, threads
-        Backend of the Poisson deviates and its threads; see `draw_counts`.
-    """
-
-    panels: Sequence[PanelArea]
-    live: np.ndarray | None
-    exposure_s: float
-    seed: int
-    shot: int
-    backend: CountingBackend = "auto"
-    threads: int | None = None
 
 
 class Step(Protocol):
@@ -139,73 +100,6 @@ class PixelFlicker:
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
         return image * (1.0 + response.flicker * _drawn(image, exposure, Effect.FLICKER))
-
-
-class LostCharge:
-    """Photons of a counting detector whose charge is shared so that no pixel gets the threshold."""
-
-    def applies(self, response: Response) -> bool:
-        return response.charge_cloud_um > 0.0
-
-    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        result = np.array(image, dtype=np.float64)
-        for panel in exposure.panels:
-            sigma = tuple(response.charge_cloud_um / edge for edge in panel.pixel_um)
-            result[panel.window] *= counted_fraction(sigma, response.threshold)
-        return result
-
-
-def counted_fraction(sigma_px: tuple[float, ...], threshold: float, points: int = 400) -> float:
-    """Return the counts per photon of a counting pixel for a Gaussian charge cloud.
-
-    It is the integral over a pixel of the number of pixels whose share of the charge exceeds the threshold: with a
-    threshold of 1/2 at most one does, and none for photons at the corners.
-
-    Parameters
-    ----------
-    sigma_px
-        Standard deviation of the cloud along fast and slow [pixel].
-    threshold
-        Fraction of the charge.
-    """
-    x = (np.arange(points) + 0.5) / points
-    fast, slow = ([_normal_integral((k + 1.0 - x) / sigma) - _normal_integral((k - x) / sigma) for k in (-1, 0, 1)]
-                  for sigma in sigma_px)
-    counted = sum(np.count_nonzero(np.outer(one, other) > threshold) for one in fast for other in slow)
-    return float(counted) / points**2
-
-
-def _normal_integral(x: np.ndarray) -> np.ndarray:
-    return np.array([0.5 * math.erfc(-value / math.sqrt(2.0)) for value in x])
-
-
-class PointSpread:
-    """Point spread: of expected photons in counting detectors, of drawn ones in integrating detectors."""
-
-    def applies(self, response: Response) -> bool:
-        return response.psf is not None
-
-    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        assert response.psf is not None
-        return _spread_panels(image, response.psf, response.psf_fwhm_um, exposure)
-
-
-class SharedCharge:
-    """The charge cloud of an integrating detector."""
-
-    def applies(self, response: Response) -> bool:
-        return response.charge_cloud_um > 0.0
-
-    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        return _spread_panels(image, "gauss", response.charge_cloud_um * _FWHM_PER_SIGMA, exposure)
-
-
-def _spread_panels(image: np.ndarray, psf: str, fwhm_um: float, exposure: Exposure) -> np.ndarray:
-    result = np.array(image, dtype=np.float64)
-    for panel in exposure.panels:
-        fast, slow = (fwhm_um / edge for edge in panel.pixel_um)
-        result[panel.window] = spread(image[panel.window], psf, (fast, slow))
-    return result
 
 
 class Sensitivity:
@@ -289,33 +183,6 @@ class SignalSpread:
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
         deviates = _drawn(image, exposure, Effect.GAIN)
         return image + response.gain_sigma * np.sqrt(image) * deviates
-
-
-class WidePixels:
-    """Edge pixels of chips, whose counts are divided among the virtual pixels of the image that they cover."""
-
-    def applies(self, response: Response) -> bool:
-        return response.chips is not None
-
-    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        assert response.chips is not None
-        windows = [panel.window for panel in exposure.panels]
-        return divide_wide_pixels(image, response.chips, windows, exposure.live,
-                                  lambda counts, index: _heads(counts, index, exposure))
-
-
-def _heads(counts: np.ndarray, index: np.ndarray, exposure: Exposure) -> np.ndarray:
-    """Return binomial deviates (p = 1/2) of counts: exact up to 32, beyond that rounded Gaussian ones."""
-    words = random_words(exposure.seed, exposure.shot, Effect.CHARGE_SHARING, index, 0)
-    chosen = words & ((np.uint64(1) << np.minimum(counts, 32.0).astype(np.uint64)) - np.uint64(1)).astype(np.uint32)
-    few = _BITS[chosen.view(np.uint8).reshape(*chosen.shape, 4)].sum(axis=-1)
-    result = few.astype(np.float64)
-    bright = counts > 32.0
-    if bright.any():
-        many = counts[bright]
-        deviates = normals(exposure.seed, exposure.shot, Effect.CHARGE_SHARING, index[bright])
-        result[bright] = np.clip(np.rint(0.5 * many + 0.5 * np.sqrt(many) * deviates), 0.0, many)
-    return result
 
 
 class ReadOut:

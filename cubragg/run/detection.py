@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from cubragg.detect.counting import CountingBackend
+from cubragg.detect.exposure import Exposure, PanelArea
 from cubragg.detect.noise import noise_counts
-from cubragg.detect.response_chain import Exposure, PanelArea, detected_counts
+from cubragg.detect.response_chain import detected_counts
 from cubragg.detect.stored_pixels import PixelType
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan

@@ -64,7 +64,7 @@ def sweep() -> Sweep:
 def stills() -> Stills:
     """Return 4 stills in random orientations, in physical semantics; cells and wavelengths vary."""
     from cubragg.dataset.data_set import Stills
-    from cubragg.dataset.distributions import normal
+    from cubragg.dataset.distribution_functions import normal
 
     return Stills(experiment("physical"), n=4, seed=1, backend="numpy", precision="double",
                   vary={"cell": normal(0.002, relative=True), "beam.wavelength_A": normal(0.002)})

@@ -20,7 +20,7 @@ from cubragg import (
 from cubragg.cli.doctor import doctor
 from cubragg.device import cuda_device
 from cubragg.device.cuda_device import auto_precision, describe_devices, device_count
-from cubragg.engine.cuda import cuda_engine
+from cubragg.engine.cuda import launch_jobs
 from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.engine.variant import PRECISIONS
@@ -123,8 +123,8 @@ def test_bands_smaller_than_the_image_touch_no_bit(precision, interpolate, memor
 def test_launches_touch_no_bit(precision, monkeypatch):
     plan = make_plan(grid_experiment())
     expected = CudaEngine(plan, precision).render()
-    monkeypatch.setattr(cuda_engine, "_FIRST_SAMPLES", 0.0)  # a launch for every row of tiles
-    monkeypatch.setattr(cuda_engine, "_LAUNCH_S", 0.0)
+    monkeypatch.setattr(launch_jobs, "_FIRST_SAMPLES", 0.0)  # a launch for every row of tiles
+    monkeypatch.setattr(launch_jobs, "_LAUNCH_S", 0.0)
     pixels_done = []
     assert equal_bits(CudaEngine(plan, precision).render(None, lambda done, total: pixels_done.append(done)), expected)
     assert len(pixels_done) > 10

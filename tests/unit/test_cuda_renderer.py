@@ -20,7 +20,7 @@ from cubragg.device import cuda_device
 from cubragg.device.cuda_device import auto_precision, describe_devices, device_count
 from cubragg.device.host_build import find_compiler
 from cubragg.engine import kernel_params
-from cubragg.engine.cuda import cuda_engine
+from cubragg.engine.cuda import launch_jobs
 from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.culling import Culling
@@ -50,7 +50,7 @@ from support.messages import refusal, states
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch):
     """No kernel from a test before, and a first launch of one row of tiles, so that small images have several."""
-    monkeypatch.setattr(cuda_engine, "_FIRST_SAMPLES", 0.0)
+    monkeypatch.setattr(launch_jobs, "_FIRST_SAMPLES", 0.0)
     cuda_device.kernel_module.cache_clear()
     yield
     cuda_device.kernel_module.cache_clear()
@@ -244,7 +244,7 @@ def test_launches_grow_at_most_eightfold(cupy):
 
 @pytest.mark.parametrize(("oversample", "rows"), [(1, 25), (100, 3)])
 def test_the_first_launch_has_a_bounded_number_of_samples(cupy, monkeypatch, oversample, rows):
-    monkeypatch.setattr(cuda_engine, "_FIRST_SAMPLES", 2e7)
+    monkeypatch.setattr(launch_jobs, "_FIRST_SAMPLES", 2e7)
     cupy.milliseconds = 1e4
     plan = make_plan(small_experiment(detector={"fast_pixels": 64, "slow_pixels": 200},
                                       sampling={"oversample": oversample}))

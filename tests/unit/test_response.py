@@ -11,16 +11,11 @@ import pytest
 from scipy import stats
 
 import cubragg as cb
+from cubragg.detect.charge_steps import counted_fraction
+from cubragg.detect.exposure import Exposure, PanelArea
 from cubragg.detect.normal_deviates import normal_image, normals
 from cubragg.detect.point_spread import spread
-from cubragg.detect.response_chain import (
-    Exposure,
-    PanelArea,
-    bad_pixels,
-    counted_fraction,
-    detected_counts,
-    sensitivity,
-)
+from cubragg.detect.response_chain import bad_pixels, detected_counts, sensitivity
 from cubragg.philox import Effect
 from support.command import invoke
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,129 +24,25 @@ from cubragg.device.cuda_device import checked_device, current_device, kernel_mo
 from cubragg.device.stream_buffers import RowBand, StreamBuffers, rows_of
 from cubragg.engine import kernel_params
 from cubragg.engine.accuracy import needs_two_floats
+from cubragg.engine.cuda.launch_jobs import (
+    Job,
+    Pace,
+    Target,
+    render_order_dependent_pixels,
+    whole_image,
+)
 from cubragg.engine.cull_cost_model import select_culling
 from cubragg.engine.culling import Culling, cull_axes_of, f2_bounds_of, struct_values
-from cubragg.engine.order_dependent import first_index, pixel_photons, stops_interpolation
+from cubragg.engine.order_dependent import first_index, stops_interpolation
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.variant import PRECISIONS, cuda_variant
 from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
-#: Target duration of a launch [s]; Ctrl-C takes effect and progress is reported between launches.
-_LAUNCH_S = 0.2
-#: Number of samples of the first launch: by the numbers of instructions, devices with a ratio of single to double
-#: throughput of 64 need this time in double precision.
-_FIRST_SAMPLES = 2e7
-#: Largest growth from launch to launch: rows that are masked or culled take no time, but the next may be full.
-_GROWTH = 8
-#: Largest number of blocks of a launch along y.
-_MAX_GRID_ROWS = 65535
 #: Fraction of the free device memory that is used, and largest size of the buffers of a row band [bytes].
 _MEMORY_FRACTION = 0.8
 _BAND_BYTES = 64 * 2**20
-
-
-@dataclass
-class _Pace:
-    """Number of rows of tiles of the next launch, adapted to measured times."""
-
-    rows: int
-
-    @classmethod
-    def for_samples(cls, per_row: int) -> _Pace:
-        """Return the pace of the first launch, for rows of so many samples."""
-        return cls(max(1, min(int(_FIRST_SAMPLES / max(per_row, 1)), _MAX_GRID_ROWS)))
-
-    def measured(self, rows: int, seconds: float) -> None:
-        self.rows = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-6)), _GROWTH * rows, _MAX_GRID_ROWS))
-
-
-@dataclass
-class _Target:
-    """An image that is being rendered.
-
-    Attributes
-    ----------
-    number, plan
-        Index of the image in the batch, and its plan.
-    pixels, ready
-        NumPy array and ``None``; or, for an image that stays on the device, CuPy array and the event of its clearing.
-    sources
-        The table of sources on the device.
-    cull_values
-        Fields of the kernels' struct for culling.
-    done, total
-        Numbers of pixels of the panels queued so far, and of all panels.
-    stopped_at
-        The first pixel at which interpolation stopped, or ``None``.
-    timed
-        Events before and after each launch.
-    """
-
-    number: int
-    plan: Plan
-    pixels: Any
-    ready: Any
-    total: int
-    sources: Any
-    cull_values: dict[str, Any]
-    done: int = 0
-    stopped_at: tuple[int, int] | None = None
-    timed: list[tuple[Any, Any]] = field(default_factory=list)
-
-
-@dataclass
-class _Job:
-    """A panel that is being rendered.
-
-    Attributes
-    ----------
-    before
-        Number of pixels of the panels before it.
-    last
-        Its last row band.
-    completes
-        Whether it is the last panel of the image.
-    first, stop
-        Roi indices of the order-dependent pixels.
-    patches
-        Slow, fast and photons of these pixels.
-    """
-
-    target: _Target
-    panel: PanelPlan
-    params: np.ndarray
-    before: int
-    last: RowBand
-    completes: bool
-    first: int | None
-    stop: int | None
-    patches: list[tuple[int, int, np.float32]] = field(default_factory=list)
-
-    @property
-    def direct(self) -> bool:
-        """Whether the kernels write directly into the image, which stays on the device."""
-        return self.target.ready is not None and whole_image(self.target.plan)
-
-    def rows(self, band: RowBand) -> Any:
-        """Return the part of the image that a row band covers, as a view."""
-        rows, columns = self.panel.window
-        return self.target.pixels[rows.start + band.first_row:rows.start + band.end_row, columns]
-
-
-def whole_image(plan: Plan) -> bool:
-    """Return whether a single panel fills the image."""
-    return len(plan.panels) == 1 and plan.panels[0].shape == plan.shape
-
-
-def _render_order_dependent_pixels(job: _Job) -> None:
-    """Render the order-dependent pixels of a panel on the host, while the device computes the others."""
-    for index in {job.first, job.stop} - {None}:
-        assert index is not None
-        fast, slow = job.panel.pixel_at(index)
-        job.patches.append((slow, fast, pixel_photons(job.target.plan, job.panel, index,
-                                                      first_pass=index == job.first)))
 
 
 def _masked(plan: Plan) -> bool:
@@ -196,7 +92,7 @@ class CudaEngine:
         self._variant = replace(cuda_variant(plan, precision), tile=self.culling.tile, culled=self.culling.culled,
                                 two_floats=needs_two_floats(plan, precision, self.culling.tile))
         row_samples = plan.samples * self._variant.tile[1] * max((panel.width for panel in plan.panels), default=0)
-        self._pace, self._search_pace = _Pace.for_samples(row_samples), _Pace.for_samples(row_samples)
+        self._pace, self._search_pace = Pace.for_samples(row_samples), Pace.for_samples(row_samples)
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.kernel_seconds = 0.0
         with current_device(self._cupy, device):
@@ -295,13 +191,13 @@ class CudaEngine:
         float32 [slow, fast] in photons.
         """
         buffer_sets: list[StreamBuffers] = []
-        pending: deque[tuple[_Job, RowBand, StreamBuffers]] = deque()
+        pending: deque[tuple[Job, RowBand, StreamBuffers]] = deque()
         started = 0
         try:
             for number, plan in enumerate(plans):
                 target = self._target(plan, number, on_device)
                 for panel, bands in zip(plan.panels, self._bands, strict=True):
-                    job: _Job | None = None
+                    job: Job | None = None
                     for band in bands:
                         if len(pending) == 2:
                             yield from self._finished(*pending.popleft(), progress)
@@ -314,7 +210,7 @@ class CudaEngine:
                         pending.append((job, band, buffers))
                         started += 1
                     assert job is not None  # the region of interest is not empty
-                    _render_order_dependent_pixels(job)
+                    render_order_dependent_pixels(job)
                 if not self._bands:  # no panel to render
                     if target.ready is not None:
                         target.ready.synchronize()
@@ -334,18 +230,18 @@ class CudaEngine:
         return StreamBuffers(self._cupy, plan.orientations, self._cull_axes(plan).shape, pixels,
                     image=not on_device or not whole_image(plan), host=not on_device, masked=_masked(plan))
 
-    def _target(self, plan: Plan, number: int, on_device: bool) -> _Target:
+    def _target(self, plan: Plan, number: int, on_device: bool) -> Target:
         """Return the state of a new image, filled with 0."""
         total = sum(panel.pixel_count for panel in plan.panels)
         values = struct_values(plan, self._precision, self.culling) if self.culling.culled else {}
         if not on_device:
-            return _Target(number, plan, np.zeros(plan.shape, dtype=np.float32), None, total, self._sources_of(plan),
+            return Target(number, plan, np.zeros(plan.shape, dtype=np.float32), None, total, self._sources_of(plan),
                            values)
         with current_device(self._cupy, self._device):
             # On the caller's stream: memory that the caller has freed may still be read there.
             image = self._cupy.zeros(plan.shape, dtype=np.float32)
             ready = self._cupy.cuda.get_current_stream().record()
-            return _Target(number, plan, image, ready, total, self._sources_of(plan), values)
+            return Target(number, plan, image, ready, total, self._sources_of(plan), values)
 
     def _sources_of(self, plan: Plan) -> Any:
         """Return the table of sources on the device: that of the engine's plan, or a new one for other rays."""
@@ -357,7 +253,7 @@ class CudaEngine:
             self._cupy.cuda.get_current_stream().synchronize()
         return sources
 
-    def _job(self, target: _Target, panel: PanelPlan, last: RowBand, buffers: StreamBuffers) -> _Job:
+    def _job(self, target: Target, panel: PanelPlan, last: RowBand, buffers: StreamBuffers) -> Job:
         """Return the state of a new panel, with its order-dependent pixels."""
         plan = target.plan
         first = first_index(plan, panel)
@@ -370,9 +266,9 @@ class CudaEngine:
             target.stopped_at = target.stopped_at or panel.in_image(*panel.pixel_at(stop))
         before = target.done
         target.done += panel.pixel_count
-        return _Job(target, panel, params, before, last, last.panel == len(self._bands) - 1, first, stop)
+        return Job(target, panel, params, before, last, last.panel == len(self._bands) - 1, first, stop)
 
-    def _start(self, job: _Job, band: RowBand, buffers: StreamBuffers, progress: Progress | None) -> None:
+    def _start(self, job: Job, band: RowBand, buffers: StreamBuffers, progress: Progress | None) -> None:
         """Queue a row band on the stream of its buffers: uploads, kernels, and the copy to the image."""
         panel, target = job.panel, job.target
         job.params["first_row"] = band.first_row
@@ -405,7 +301,7 @@ class CudaEngine:
     def _columns(self, panel: PanelPlan) -> int:
         return kernel_params.grid_of(panel, self._variant.tile)[0]
 
-    def _prepare(self, buffers: StreamBuffers, target: _Target, panel: PanelPlan, band: RowBand) -> Any:
+    def _prepare(self, buffers: StreamBuffers, target: Target, panel: PanelPlan, band: RowBand) -> Any:
         """Queue the uploads of cell axes and mask unless the buffers hold them already; return the mask."""
         if buffers.number != target.number:
             buffers.host_cell_axes[:] = kernel_params.cell_axes_of(target.plan)
@@ -445,7 +341,7 @@ class CudaEngine:
                 self._pace.measured(rows, cuda.get_elapsed_time(start, stop) / 1e3)
                 yield row
 
-    def _finished(self, job: _Job, band: RowBand, buffers: StreamBuffers, progress: Progress | None) -> Iterator[Any]:
+    def _finished(self, job: Job, band: RowBand, buffers: StreamBuffers, progress: Progress | None) -> Iterator[Any]:
         """Wait for a row band; yield the image if it is complete."""
         target = job.target
         complete = job.completes and band == job.last
@@ -463,7 +359,7 @@ class CudaEngine:
                 progress(target.total, target.total)
             yield target.pixels
 
-    def _patch(self, job: _Job, buffers: StreamBuffers) -> None:
+    def _patch(self, job: Job, buffers: StreamBuffers) -> None:
         """Write the order-dependent pixels into the image."""
         pixels = job.target.pixels[job.panel.window]
         for slow, fast, photons in job.patches:
@@ -473,7 +369,7 @@ class CudaEngine:
                 pixels[slow, fast:fast + 1].set(np.array([photons]), stream=buffers.stream)
                 buffers.stream.synchronize()
 
-    def _stop_index(self, target: _Target, panel: PanelPlan, number: int, buffers: StreamBuffers, first: int | None
+    def _stop_index(self, target: Target, panel: PanelPlan, number: int, buffers: StreamBuffers, first: int | None
                     ) -> int | None:
         """Return the roi index of the pixel that stops interpolation, or ``None``.
 

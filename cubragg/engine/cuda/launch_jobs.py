@@ -1,0 +1,125 @@
+"""What `CudaEngine` renders: the images and panels in work, and how many rows of tiles a launch takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cubragg.device.stream_buffers import RowBand
+from cubragg.engine.order_dependent import pixel_photons
+from cubragg.plan.panel_plan import PanelPlan
+from cubragg.plan.plan import Plan
+
+#: Target duration of a launch [s]; Ctrl-C takes effect and progress is reported between launches.
+_LAUNCH_S = 0.2
+#: Number of samples of the first launch: by the numbers of instructions, devices with a ratio of single to double
+#: throughput of 64 need this time in double precision.
+_FIRST_SAMPLES = 2e7
+#: Largest growth from launch to launch: rows that are masked or culled take no time, but the next may be full.
+_GROWTH = 8
+#: Largest number of blocks of a launch along y.
+MAX_GRID_ROWS = 65535
+
+
+@dataclass
+class Pace:
+    """Number of rows of tiles of the next launch, adapted to measured times."""
+
+    rows: int
+
+    @classmethod
+    def for_samples(cls, per_row: int) -> Pace:
+        """Return the pace of the first launch, for rows of so many samples."""
+        return cls(max(1, min(int(_FIRST_SAMPLES / max(per_row, 1)), MAX_GRID_ROWS)))
+
+    def measured(self, rows: int, seconds: float) -> None:
+        self.rows = max(1, min(int(rows * _LAUNCH_S / max(seconds, 1e-6)), _GROWTH * rows, MAX_GRID_ROWS))
+
+
+@dataclass
+class Target:
+    """An image that is being rendered.
+
+    Attributes
+    ----------
+    number, plan
+        Index of the image in the batch, and its plan.
+    pixels, ready
+        NumPy array and ``None``; or, for an image that stays on the device, CuPy array and the event of its clearing.
+    sources
+        The table of sources on the device.
+    cull_values
+        Fields of the kernels' struct for culling.
+    done, total
+        Numbers of pixels of the panels queued so far, and of all panels.
+    stopped_at
+        The first pixel at which interpolation stopped, or ``None``.
+    timed
+        Events before and after each launch.
+    """
+
+    number: int
+    plan: Plan
+    pixels: Any
+    ready: Any
+    total: int
+    sources: Any
+    cull_values: dict[str, Any]
+    done: int = 0
+    stopped_at: tuple[int, int] | None = None
+    timed: list[tuple[Any, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Job:
+    """A panel that is being rendered.
+
+    Attributes
+    ----------
+    before
+        Number of pixels of the panels before it.
+    last
+        Its last row band.
+    completes
+        Whether it is the last panel of the image.
+    first, stop
+        Roi indices of the order-dependent pixels.
+    patches
+        Slow, fast and photons of these pixels.
+    """
+
+    target: Target
+    panel: PanelPlan
+    params: np.ndarray
+    before: int
+    last: RowBand
+    completes: bool
+    first: int | None
+    stop: int | None
+    patches: list[tuple[int, int, np.float32]] = field(default_factory=list)
+
+    @property
+    def direct(self) -> bool:
+        """Whether the kernels write directly into the image, which stays on the device."""
+        return self.target.ready is not None and whole_image(self.target.plan)
+
+    def rows(self, band: RowBand) -> Any:
+        """Return the part of the image that a row band covers, as a view."""
+        rows, columns = self.panel.window
+        return self.target.pixels[rows.start + band.first_row:rows.start + band.end_row, columns]
+
+
+def whole_image(plan: Plan) -> bool:
+    """Return whether a single panel fills the image."""
+    return len(plan.panels) == 1 and plan.panels[0].shape == plan.shape
+
+
+def render_order_dependent_pixels(job: Job) -> None:
+    """Render the order-dependent pixels of a panel on the host, while the device computes the others."""
+    for index in {job.first, job.stop} - {None}:
+        assert index is not None
+        fast, slow = job.panel.pixel_at(index)
+        job.patches.append((slow, fast, pixel_photons(job.target.plan, job.panel, index,
+                                                      first_pass=index == job.first)))
