@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -71,18 +70,3 @@ def _rotation(vector: np.ndarray) -> np.ndarray:
     x, y, z = (vector / angle).tolist()
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     return np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * (cross @ cross)
-
-
-def table_of(where: str, rows: Sequence[Any] | np.ndarray) -> Table:
-    """The table of orientations in any form of `orientations.Orientations`.
-
-    Raises
-    ------
-    ConfigError
-        For numbers that are no orientations.
-    """
-    array = np.asarray(rows, dtype=np.float64)
-    if array.shape[1:] not in ((3,), (4,), (9,), (3, 3)):
-        raise ConfigError(where, f"got an array of shape {array.shape}; misset angles [n, 3], quaternions [n, 4] and "
-                          "matrices [n, 3, 3] are accepted")
-    return Table(array.reshape(len(array), -1))
