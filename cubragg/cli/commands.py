@@ -114,7 +114,7 @@ A line that begins with a flag runs simulate, so nanoBragg's command lines work 
 @click.option(*_VERSION_NAMES, is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
               help="Print the version.")
 def cli() -> None:
-    """Simulate X-ray diffraction images of small crystals, as nanoBragg does."""
+    """Simulate X-ray diffraction images of crystals: nanoBragg's image, rotation series, stills."""
 
 
 @cli.command("simulate", cls=SimulateCommand, short_help="Render an image from nanoBragg's flags (the default).")
