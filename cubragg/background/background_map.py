@@ -121,10 +121,14 @@ def _interpolated(plan: Plan, background: Background) -> np.ndarray:
         rows, columns = panel.window
         image[rows.start + slow_min:rows.start + slow_max + 1,
               columns.start + fast_min:columns.start + fast_max + 1] = upsampled(coarse, shape)
-    # A negative F takes photons away, but not more than there are.
-    np.maximum(image, 0.0, out=image)
+    _without_negative(image)
     image[~_rendered(plan)] = 0.0
     return image
+
+
+def _without_negative(image: np.ndarray) -> np.ndarray:
+    """Replace photons below 0 by 0: a negative F takes photons away, but not more than there are."""
+    return np.maximum(image, 0.0, out=image)
 
 
 def water_path(background: Background) -> Scatterer:
@@ -168,7 +172,7 @@ def _scattered(plan: Plan, background: Background, oversample: int | None) -> np
         return np.zeros(plan.shape, dtype=np.float32)
     n = oversample or (_ring_subpixels(plan, background.ice_fwhm_per_A) if background.ice_um else 1)
     fine, rays = dataclasses.replace(plan, oversample=n), _rays(plan)
-    return _filled(plan, lambda block: _scattered_photons(fine, parts, rays, block))
+    return _without_negative(_filled(plan, lambda block: _scattered_photons(fine, parts, rays, block)))
 
 
 class Block(NamedTuple):

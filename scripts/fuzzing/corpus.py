@@ -27,6 +27,7 @@ RENDER = "-lambda 2 -N 2 -distance 100 -detpixels 4 -pixel 8 -oversample 1 -back
 LITTLE = "-N 2 -oversample 1 -phisteps 1 -mosaic_domains 1 -square_div -divsteps 1 -dispsteps 1 -thicksteps 1 " \
          "-backend numpy -floatfile out.bin"
 CELL = "-cell 50 60 70 90 90 90"
+SPECTRUM = "-N 2 -distance 100 -detpixels 4 -pixel 8 -oversample 1 -mosaic_domains 1 -backend numpy -floatfile out.bin"
 #: Largest mutated file; the limits of memory and time are for files below 1 MB.
 MOST_BYTES = 10**6 - 1
 #: Files that the command lines write.
@@ -105,7 +106,7 @@ KINDS: dict[str, Kind] = {
     "geom": Kind(".geom", _FROM),
     "cell": Kind(".cell", (f"--from F {RENDER} -default_F 10",)),
     "nxmx": Kind(".nxs", (*_FROM, VIEW, COMPARE, f"{VIEW} --png-rings"), in_place=hdf5_mutated),
-    "master": Kind(".h5", (*_FROM, VIEW, COMPARE), in_place=hdf5_mutated),
+    "master": Kind(".h5", (_FROM[1], VIEW, COMPARE), in_place=hdf5_mutated),
     "smv": Kind(".img", (*_FROM, VIEW, COMPARE, f"-img F -default_F 10 {CELL} {LITTLE}",
                          f"-mask F -default_F 10 {CELL} {LITTLE}"), _head(b"}")),
     "smv.gz": Kind(".img.gz", (_FROM[1], VIEW), _packed(gzip.compress, _head(b"}"))),
@@ -120,8 +121,7 @@ KINDS: dict[str, Kind] = {
     "matrix": Kind(".mat", (f"-mat F {RENDER} -default_F 10", f"-mat F {CELL} {RENDER} -default_F 10")),
     "sources": Kind(".txt", (f"-sourcefile F {CELL} {RENDER} -default_F 10",)),
     "sca": Kind(".sca", _HKL),
-    "spectrum": Kind(".txt", (f"--spectrum F {CELL} {LITTLE} -distance 100 -detpixels 4 -pixel 8 -default_F 10 "
-                              "--semantics physical",)),
+    "spectrum": Kind(".txt", (f"--spectrum F {CELL} {SPECTRUM} -default_F 10 --semantics physical",)),
     "stol": Kind(".stol", tuple(f"--background {term} {CELL} {RENDER} -default_F 10 --semantics physical"
                                 for term in ("stol=F:1", "radial=F"))),
     "background": Kind(".bin", (f"--background image=F {CELL} {RENDER} -default_F 10 --semantics physical",),

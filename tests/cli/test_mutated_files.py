@@ -48,6 +48,21 @@ def outcome(seeds, folder: Path, kind: str, line: str, write) -> str:
     return sandbox.outcome(folder, before, corpus.OUTPUTS, result.exit_code, result.stderr)
 
 
+@pytest.mark.parametrize("kind", corpus.KINDS)
+def test_every_command_line_reads_a_valid_file(seeds, folder, kind):
+    """Mutations are no test of a reader if the command line is refused for another reason."""
+    beside = corpus.KINDS[kind].beside
+
+    def copied(seed: Path, path: Path) -> None:
+        shutil.copy(seed, path)
+        if beside:
+            shutil.copy(seed.with_suffix(beside), path.with_suffix(beside))
+
+    for line in corpus.KINDS[kind].lines:
+        assert any(outcome(seeds, folder, kind, line, lambda path, seed=seed: copied(seed, path)) in GOOD[1:]
+                   for seed in seeds.files[kind]), line
+
+
 def check_mutations(seeds, folder, kind, number):
     rng = random.Random(number)
     seed, line = rng.choice(seeds.files[kind]), rng.choice(corpus.KINDS[kind].lines)

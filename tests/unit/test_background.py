@@ -72,6 +72,16 @@ def test_a_table_is_interpolated_through_its_lines_and_kept_beyond_them():
     np.testing.assert_allclose(FormFactor(cubic)(np.array([0.3, 0.35])), [2 + x + 3 * x**3 for x in (0.3, 0.35)])
 
 
+def test_a_negative_structure_factor_takes_no_more_photons_than_there_are():
+    water = WATER.scatterer(1.0)
+    taken = replace(water, table=water.table * [1.0, -1.0])
+    more = replace(taken, path_mm=0.5)
+    one = experiment(cb.Background(scatterers=(water, more)), cb.Beam(flux=1e12), 20, 1, 100)
+    np.testing.assert_allclose(photons(one), 0.5 * photons(replace(one, background=cb.Background(scatterers=(water,)))),
+                               rtol=1e-5)
+    np.testing.assert_array_equal(photons(replace(one, background=cb.Background(scatterers=(more,)))), 0.0)
+
+
 def test_forward_scattering_of_water():
     """A pixel in the beam: r_e^2 photons F(0)^2 molecules per area, times its solid angle."""
     beam = cb.Beam(flux=1e12, beamsize_mm=0.003, polarized=False)
