@@ -208,23 +208,40 @@ def _background(experiment: Experiment, plan: Plan) -> list[Row]:
 
 def _mosaic(plan: Plan) -> str:
     spreads = plan.spreads
+    count = _plural(plan.domain_count, "domain")
     over = f" over {_numbers(units.deg_from_rad(plan.mosaic.spread_rad))} deg"
     if plan.rules.per_sample and not spreads.cap:
         sigmas = dict.fromkeys(f"{units.deg_from_rad(sigma):g}" for sigma in spreads.mosaicity)
         over = f", sigma {' '.join(sigmas)} deg" + (f", strain {spreads.strain:g}" if spreads.strain else "")
-    return f"{_plural(plan.domain_count, 'domain')}{over}"
+        if plan.method == "analytic":
+            count = "closed form"
+        elif spreads.of_beam:
+            count = f"{_plural(plan.domain_count, 'sample')} of domains and beam"
+    return f"{count}{over}"
 
 
 def _beam(experiment: Experiment, plan: Plan) -> list[Row]:
     beam, sources = experiment.beam, plan.sources
     kahn = f"Kahn factor {plan.kahn_factor:g}" if beam.polarized else "not corrected for"
-    rows = [("wavelength", f"{beam.wavelength_A:g} A +/- {sources.dispersion.width * 100:g} % "
-                           f"in {_plural(sources.dispersion.count, 'step')}")]
     spread = "listed" if sources.from_list else (
         f"{sources.horizontal.count} x {sources.vertical.count} over {sources.horizontal.width * 1000:g} x "
         f"{sources.vertical.width * 1000:g} mrad, {'round' if beam.round_divergence else 'square'}")
+    rows = [("wavelength", f"{beam.wavelength_A:g} A{_spectrum(plan)}")]
+    if any(plan.spreads.divergence):
+        rows.append(("divergence", "sigma {:g} x {:g} mrad".format(*(1000 * d for d in plan.spreads.divergence))))
     return [*rows, ("sources", f"{len(sources.wavelength_m)}, {spread}"),
             ("fluence", f"{plan.fluence:g} photons/m^2"), ("polarization", kahn)]
+
+
+def _spectrum(plan: Plan) -> str:
+    """Return the distribution of wavelengths, to be printed behind their mean."""
+    channels, dispersion = plan.spreads.channels, plan.sources.dispersion
+    if len(channels) > 1:
+        lines = [units.angstrom_from_m(channel.wavelength) for channel in channels]
+        return f", {len(channels)} channels from {min(lines):g} to {max(lines):g} A"
+    if channels[0].bandwidth > 0.0:
+        return f", sigma {channels[0].bandwidth * 100:g} %"
+    return f" +/- {dispersion.width * 100:g} % in {_plural(dispersion.count, 'step')}"
 
 
 def _series(plan: Plan, images: int) -> list[Row]:
@@ -240,7 +257,8 @@ def _sampling(experiment: Experiment, plan: Plan) -> list[Row]:
     start, end = (units.deg_from_rad(angle) for angle in (plan.phi_start, plan.phi_start + plan.phi.width))
     running = [name for name in ("thick", "polar", "omega") if getattr(sampling, f"oversample_{name}")]
     chosen = "" if sampling.oversample else ", automatic"
-    rows = [("phi", f"{_plural(plan.phi.count, 'step')} from {_numbers(start)} to {_numbers(end)} deg"),
+    steps = "closed form" if plan.method == "analytic" else _plural(plan.phi.count, "step")
+    rows = [("phi", f"{steps} from {_numbers(start)} to {_numbers(end)} deg"),
             ("oversample", f"{plan.oversample} x {plan.oversample} sub-pixels{chosen}"
                            f"{''.join(f' +{name}' for name in running)}"),
             ("region", "{} to {} fast, {} to {} slow".format(*plan.roi))]

@@ -131,11 +131,11 @@ def _nanobragg_warnings(experiment: Experiment, plan: Plan) -> list[str]:
                      "one, for the first step); -phi 1e-9 or --semantics physical avoids that")
     weights = plan.sources.weight
     if plan.sources.from_list and not np.all(weights == weights[0]):
-        relative = weights / weights.mean()
+        # Floats of Python: a quotient beyond the largest of them is infinite, without a warning of NumPy.
+        weakest, strongest = (float(weight / weights.mean()) for weight in (weights.min(), weights.max()))
         found.append("source weights are ignored and all sources weigh the same: the photons of a source are off by "
-                     f"factors of {1.0 / relative.max():.3g} to "
-                     f"{1.0 / relative.min() if relative.min() > 0.0 else math.inf:.3g}; --semantics physical uses the "
-                     "weights")
+                     f"factors of {1.0 / strongest:.3g} to {1.0 / weakest if weakest > 0.0 else math.inf:.3g}; "
+                     "--semantics physical uses the weights")
     if sampling.water_um > 0.0:
         too_much = units.THOMSON_CROSS_SECTION_M2 * plan.fluence / plan.samples
         found.append("the water background is multiplied by r_e^2 * fluence twice"

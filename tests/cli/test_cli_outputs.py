@@ -224,6 +224,19 @@ def test_verbose_tells_of_culling(run):
     assert re.fullmatch(r"  terms             .*\b0\b.* [\d.]+ % .* [\d.]+ %.*", lines[2])
 
 
+@pytest.mark.parametrize(("flags", "texts"), [
+    ("--bandwidth 1e-3 --beam-divergence 0.3", ("6.2 A, sigma 0.1 %", "sigma 0.3 x 0.3 mrad")),
+    ("--spectrum channels.txt", ("6.25 A, 2 channels from 6.2 to 6.3 A", "samples of domains and beam")),
+    ("--mosaicity 0.1", (" domains, sigma 0.1 deg",)),
+    ("--mosaicity 0.1 --method analytic", ("closed form, sigma 0.1 deg", "closed form from 0 to 0 deg"))])
+def test_summary_of_physical_distributions(run, folder, flags, texts):
+    (folder / "channels.txt").write_text("6.2 1\n6.3 1\n")
+    result = run(f"{SMALL} --semantics physical -oversample 1 --backend numpy {flags}".replace(
+        "-lambda 6.2", "" if "spectrum" in flags else "-lambda 6.2"))
+    for text in texts:
+        assert text in result.stderr
+
+
 def test_summary_of_everything_else(run, inputs):
     result = run(f"{SMALL} -hkl P1.hkl -misset random -misset_seed 3 -mask m.img -detector_thick 100 -detector_abs 90 "
                  "-curved_det -point_pixel -dmin 2 -water 1 -oversample_polar -nopolar -interpolate "

@@ -47,3 +47,9 @@ def test_source_weights():
     warning, = (warning for warning in image("nanobragg", sources=sources).warnings if "weights" in warning)
     assert "0.667 to 2" in warning
     assert "--semantics physical" in warning
+
+
+def test_source_weights_near_zero():
+    sources = tuple(Source((-10.0, 0.0, 0.0), weight, 1e-10) for weight in (1e-320, 1.0))
+    warning, = (warning for warning in image("nanobragg", sources=sources).warnings if "weights" in warning)
+    assert "0.5 to inf" in warning
