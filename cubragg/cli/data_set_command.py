@@ -112,8 +112,9 @@ shared_options = _options(
 )
 
 NOTES = """MODEL is a file of atoms (PDB, mmCIF, CIF) or of reflections (MTZ, mmCIF, hkl), or the spec.toml of a data
-set. Flags of simulate set beam, crystal, detector and background ('cubragg simulate -h'), in physical semantics and by
-the method analytic. What is not given has a default, which is printed and is in spec.toml.
+set; helix_bundle.pdb and quartz.cif come with cubragg. Flags of simulate set beam, crystal, detector and background
+('cubragg simulate -h'), in physical semantics and by the method analytic. What is not given has a default, which is
+printed and is in spec.toml.
 
 \b
 Distributions of --vary, for fields of the experiment (beam.wavelength_A) and orientation, cell, distance_mm,

@@ -16,7 +16,7 @@ from cubragg.cli.data_set_defaults import defaults_of, used
 from cubragg.cli.ending_signals import Signalled
 from cubragg.cli.exit_errors import Interrupted, RunError
 from cubragg.cli.factors import FileCell, cell_warnings
-from cubragg.cli.inputs import InputFile, reading
+from cubragg.cli.inputs import InputFile, model_path, reading
 from cubragg.cli.parser import Given, parse
 from cubragg.errors import ConfigError
 
@@ -55,6 +55,7 @@ def run(kind: str, model: str | None, line: Sequence[Given], options: Options, m
     if options.output is None:
         raise ConfigError("-o", "got no folder for the data set; give -o FOLDER")
     assert model is not None
+    model = model_path(model)
     _devices(options.devices)
     with _naming():
         if Path(model).suffix.lower() == ".toml":

@@ -21,6 +21,8 @@ REFERENCES = {("structure_factors", "hkl_file"): "hkl", ("sampling", "mask_file"
 #: Settings of structure factors that describe their file, and the setting of the run that each becomes.
 FILE_DETAILS = {"hkl_column": "column", "hkl_sha256": "hkl_sha256", "space_group": "space_group"}
 
+#: Models that come with cubragg.
+_EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 _NUMBERED = re.compile(r"(.+)#(\d+)")
 _HEADER_FIELDS = {
     "PIXEL_SIZE": "detector.pixel_size_mm", "DISTANCE": "detector.distance_mm",
@@ -53,6 +55,12 @@ def reading(source: InputFile) -> Iterator[None]:
         raise ConfigError(source.provenance, f"got {source.path!r}; that is a folder, a file is accepted") from None
     except OSError as error:
         raise ConfigError(source.provenance, f"got {source.path!r}; it cannot be read ({error.strerror})") from None
+
+
+def model_path(name: str) -> str:
+    """The path of a model: as given, or of a model that comes with cubragg if there is no other file of its name."""
+    shipped = _EXAMPLES / name
+    return str(shipped) if shipped.parent == _EXAMPLES and shipped.is_file() and not Path(name).exists() else name
 
 
 def numbered(name: str) -> tuple[str, int | None]:

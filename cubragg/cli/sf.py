@@ -11,7 +11,7 @@ import click
 from cubragg import units
 from cubragg.cli.base_command import BaseCommand, FlagOption
 from cubragg.cli.exit_errors import one_line
-from cubragg.cli.inputs import InputFile, reading
+from cubragg.cli.inputs import InputFile, model_path, reading
 from cubragg.errors import ConfigError, CubraggError, FormatError
 
 if TYPE_CHECKING:
@@ -156,8 +156,10 @@ as their core holes; a warning gives the distance of an edge within 20 eV. Hydro
 included if the file contains them, and are not added. Options may have one dash or two; -wave and -wavelength are
 -lambda.
 
+MODEL may be a file of that name here, or helix_bundle.pdb (a small protein) or quartz.cif, which come with cubragg.
+
 \b
-  cubragg sf model.pdb -o F.mtz --dmin 2 && cubragg -hkl F.mtz -lambda 1 -N 10 --png first.png
+  cubragg sf helix_bundle.pdb -o F.mtz --dmin 2 && cubragg -hkl F.mtz -lambda 1 -N 10 --png first.png
 
 Exit status: 0, 1 if the run failed or a file cannot be read, 2 for an error in the command line."""
 
@@ -187,4 +189,4 @@ Exit status: 0, 1 if the run failed or a file cannot be read, 2 for an error in 
 def command(model: str, **options: Any) -> None:
     """Compute structure factors of a structure in PDB, mmCIF or small-molecule CIF on absolute scale (electrons
     per unit cell), with F000: all atoms with occupancies, isotropic or anisotropic B, f' and f'', and bulk solvent."""
-    sf(model, Options(**options))
+    sf(model_path(model), Options(**options))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 import numpy as np
 
@@ -64,6 +64,27 @@ class DataSet(ABC, Sequence[Shot]):
 
     #: Name of the number of shots in messages.
     _count_name: ClassVar[str] = "n"
+
+    @classmethod
+    def read(cls, path: Path | str) -> Self:
+        """The data set of a folder that was written, or of its ``spec.toml``.
+
+        Raises
+        ------
+        ConfigError
+            For a data set of the other kind, no specification, or files that are missing or have changed.
+        FormatError
+            If the specification is not TOML.
+        OSError
+            If it cannot be read.
+        """
+        from cubragg.dataset.specification import read_specification
+
+        path = Path(path)
+        data, _ = read_specification(path / "spec.toml" if path.is_dir() else path)
+        if not isinstance(data, cls):
+            raise ConfigError(str(path), f"got a data set of {data.kind}; {type(data).__name__}.read() reads it")
+        return data
 
     @abstractmethod
     def experiment_at(self, shot: int) -> Experiment:

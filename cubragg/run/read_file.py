@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from cubragg.run.file_image import FileImage
 _START_BYTES = 4096
 #: First bytes of images that may look like text: PGM, TIFF, NumPy.
 _IMAGE_STARTS = (b"P2", b"P5", b"II*\0", b"MM\0*", b"\x93NUMPY")
+#: First line of the spec.toml of a data set.
+_SET_KIND = re.compile(rb'kind = "(sweep|stills)"')
 _EXPERIMENT_SECTIONS = ("[beam", "[crystal", "[detector", "[goniometer", "[sampling", "[structure_factors", "semantics")
 
 
@@ -61,6 +64,9 @@ def read(path: Path | str, *, number: int | None = None, wavelength_A: float | N
     if (start.startswith(_IMAGE_STARTS) or Path(path).suffix.lower() in FLOAT_ENDINGS
             or (b"\0" in start and not start.startswith(b"MTZ "))):
         return _image(path, "", number, wavelength_A, distance_mm)
+    if kind_of_set := _SET_KIND.match(start):
+        raise FormatError(f"{path}: is the specification of a data set; "
+                          f"{kind_of_set[1].decode().title()}.read(path) reads it")
     if Path(path).suffix.lower() == ".toml" or _looks_like_toml(start):
         try:
             return Experiment.from_toml(Path(path).read_text("utf-8"))

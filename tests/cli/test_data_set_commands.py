@@ -27,6 +27,11 @@ def spec(folder="run"):
     return tomllib.loads((Path(folder) / "spec.toml").read_text())
 
 
+def test_a_model_of_the_package_has_a_name(run):
+    assert run(f"stills helix_bundle.pdb {DETECTOR} -n 1 --dmin 4 -o run {ONE}").exit_code == 0
+    assert Path("run", spec()["model"]["file"]).resolve() == Path(MODEL)
+
+
 def test_stills_of_a_model_need_nothing_else(run):
     result = run(f"{STILLS} {ONE}")
     assert result.exit_code == 0

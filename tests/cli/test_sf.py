@@ -51,6 +51,15 @@ def test_the_list_is_the_one_of_the_function(run):
     np.testing.assert_allclose(listed.amplitudes, amplitudes, atol=6e-5)
 
 
+def test_a_model_of_the_package_is_found_by_its_name_unless_there_is_such_a_file(run):
+    result = run("sf quartz.cif -o Q.hkl --dmin 2")
+    assert (result.exit_code, QUARTZ in result.stderr) == (0, True)
+    refused(run("sf examples/quartz.cif -o Q.hkl --dmin 2"), 2, "MODEL", "examples/quartz.cif", "no such file")
+    Path("quartz.cif").write_text(Path(QUARTZ).read_text().replace("5.4054", "5.5"))
+    result = run("sf quartz.cif -o Q.hkl --dmin 2")
+    assert (result.exit_code, "-cell 4.916 4.916 5.5 90 90 120" in result.stderr) == (0, True)
+
+
 @pytest.mark.requirement("AT-STR-016")
 @pytest.mark.parametrize(("flags", "columns"), [
     ("--wavelength 1.5", "H K L F(+) PHI(+) F(-) PHI(-)"), ("--no-anomalous", "H K L FC PHIC")])

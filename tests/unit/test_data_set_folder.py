@@ -25,6 +25,7 @@ from cubragg.dataset.specification import read_specification
 from cubragg.dataset.verification import faults
 from cubragg.errors import ConfigError, CubraggError
 from support import write_stills
+from support.messages import refusal
 from support.write_stills import stills
 
 SCRIPT = Path(write_stills.__file__)
@@ -132,6 +133,18 @@ def test_a_specification_reproduces_the_set(finished, tmp_path):
     assert len(data) == 20
     data.write(tmp_path / "again", workers=1, **{name: getattr(settings, name) for name in vars(settings)})
     assert contents(tmp_path / "again") == contents(finished)
+
+
+def test_a_folder_is_read_again_as_what_was_written(finished):
+    for path in (finished, finished / "spec.toml"):
+        data = cb.Stills.read(path)
+        assert isinstance(data, cb.Stills)
+        with h5py.File(finished / "master.nxs") as file:
+            np.testing.assert_array_equal(data[3].counts, file["/entry/data/data"][3])
+    with refusal(ConfigError, str(finished), "stills", "Stills.read"):
+        cb.Sweep.read(finished)
+    with refusal(cb.FormatError, "spec.toml", "data set", "Stills.read"):
+        cb.read(finished / "spec.toml")
 
 
 def test_arrays_are_files_of_the_set(tmp_path):
