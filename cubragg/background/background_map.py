@@ -19,36 +19,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cubragg import units
-from cubragg.background.form_factor_table import AIR, WATER, FormFactor
-from cubragg.background.ice_rings import ice_intensity
-from cubragg.background.upsampling import coarse_places, upsampled
+from cubragg.background.coarse_map import coarse_map
+from cubragg.background.scattering_geometry import move_origin, rays_of, rendered_pixels
+from cubragg.background.scattering_parts import Part, parts_of
 from cubragg.errors import ConfigError
-from cubragg.experiment.background_settings import Background, Scatterer
+from cubragg.experiment.background_settings import Background
 from cubragg.experiment.sensor import Layers
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
 
-#: Points along a path of air, at which its scattering is computed with their own distance and angle.
-_AIR_POINTS = 3
 #: Sub-pixels of a pixel are at most so many times as wide as an ice ring (standard deviation).
 _RING_SAMPLING = 1.0
 _MOST_SUBPIXELS = 8
-#: With more sources than this, all their photons have the central wavelength and the mean direction.
-_MOST_SOURCES = 64
 _BLOCK_PIXELS = 16000
 _CACHED_MAPS = 4
 _CACHE: OrderedDict[bytes, np.ndarray] = OrderedDict()
-
-
-class Part(NamedTuple):
-    """A term of the background: a function of stol [1/A], s = 1/d [1/A] and azimuth [rad] that returns electron^2 times
-    molecules per m^2; and its distance from the crystal along the beam [m]."""
-
-    intensity: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
-    offset: float = 0.0
-    azimuth: bool = False
 
 
 def background_map(plan: Plan, background: Background, photons: float, oversample: int | None = None, *,
@@ -80,13 +67,12 @@ def background_map(plan: Plan, background: Background, photons: float, oversampl
         raise ConfigError("background.image", f"got an image of {fast} x {slow} pixels; the detector has "
                           f"{plan.shape[1]} x {plan.shape[0]}")
     if coarse and not background.ice_um:
-        image = _interpolated(plan, background)
-        image *= np.float32(photons)
+        image = coarse_map(plan, background, photons)
     else:
         image = _cached(plan, background, oversample) * np.float32(photons)
     given = background.constant if background.image is None else background.constant + background.image
     if background.constant or background.image is not None:
-        image += np.where(_rendered(plan), np.float32(1) * given, np.float32(0))
+        image += np.where(rendered_pixels(plan), np.float32(1) * given, np.float32(0))
     if background.radial is not None:
         image += _radial(plan, background.radial)
     return image
@@ -104,74 +90,18 @@ def _cached(plan: Plan, background: Background, oversample: int | None) -> np.nd
     return scattered
 
 
-def _interpolated(plan: Plan, background: Background) -> np.ndarray:
-    """Return scattered photons of a beam of one photon, interpolated between every eighth pixel."""
-    parts = tuple(_parts(background, units.angstrom_from_m(plan.wavelength)))
-    image = np.zeros(plan.shape, dtype=np.float32)
-    if not parts:
-        return image
-    fine, rays = dataclasses.replace(plan, oversample=1), _rays(plan)
-    for panel in plan.panels:
-        fast_min, fast_max, slow_min, slow_max = panel.roi
-        shape = slow_max - slow_min + 1, fast_max - fast_min + 1
-        slow, fast = (start + coarse_places(count) for start, count in zip((slow_min, fast_min), shape, strict=True))
-        grid = np.meshgrid(fast, slow)
-        block = Block(panel, grid[0].ravel(), grid[1].ravel(), panel.window)
-        coarse = _scattered_photons(fine, parts, rays, block).astype(np.float32).reshape(len(slow), len(fast))
-        rows, columns = panel.window
-        image[rows.start + slow_min:rows.start + slow_max + 1,
-              columns.start + fast_min:columns.start + fast_max + 1] = upsampled(coarse, shape)
-    _without_negative(image)
-    image[~_rendered(plan)] = 0.0
-    return image
-
-
 def _without_negative(image: np.ndarray) -> np.ndarray:
     """Replace photons below 0 by 0: a negative F takes photons away, but not more than there are."""
     return np.maximum(image, 0.0, out=image)
 
 
-def water_path(background: Background) -> Scatterer:
-    """Return the water of a background as a scatterer."""
-    return WATER.scatterer(background.water_um / 1000.0)
-
-
-def _parts(background: Background, wavelength_A: float) -> Iterator[Part]:
-    for scatterer in (*background.scatterers, *((water_path(background),) if background.water_um else ())):
-        yield _amorphous(scatterer)
-    before, after = background.air_mm
-    if before or after:
-        points, weights = np.polynomial.legendre.leggauss(_AIR_POINTS)
-        for length, sign in ((before, -1.0), (after, 1.0)):
-            for point, weight in zip(points, weights, strict=True):
-                if length:
-                    share = AIR.scatterer(length * weight / 2.0)
-                    yield _amorphous(share, offset=sign * units.m_from_mm(length) * (point + 1.0) / 2.0)
-    if background.ice_um:
-        # Photons per steradian of the ice per 1 / r_e^2 [1/m^2] and photon: path [A] times 1e20 A^2 / m^2.
-        factor = background.ice_um * 1e4 * 1e20
-
-        def ice(s: np.ndarray, azimuth: np.ndarray | None) -> np.ndarray:
-            return factor * ice_intensity(wavelength_A, s, azimuth, background.ice_fwhm_per_A, background.ice_grains,
-                                          background.ice_seed)
-
-        yield Part(ice, azimuth=background.ice_grains is not None)
-
-
-def _amorphous(scatterer: Scatterer, offset: float = 0.0) -> Part:
-    factor = FormFactor(scatterer.table)
-    molecules = (units.m_from_mm(scatterer.path_mm) * scatterer.density_g_cm3 * 1e6 * units.AVOGADRO_PER_MOL
-                 / scatterer.molecular_weight)
-    return Part(lambda s, _: molecules * factor.intensity(s / 2.0), offset)
-
-
 def _scattered(plan: Plan, background: Background, oversample: int | None) -> np.ndarray:
     """Return scattered photons of a beam of one photon, float32 [slow, fast]."""
-    parts = tuple(_parts(background, units.angstrom_from_m(plan.wavelength)))
+    parts = tuple(parts_of(background, units.angstrom_from_m(plan.wavelength)))
     if not parts:
         return np.zeros(plan.shape, dtype=np.float32)
     n = oversample or (_ring_subpixels(plan, background.ice_fwhm_per_A) if background.ice_um else 1)
-    fine, rays = dataclasses.replace(plan, oversample=n), _rays(plan)
+    fine, rays = dataclasses.replace(plan, oversample=n), rays_of(plan)
     return _without_negative(_filled(plan, lambda block: _scattered_photons(fine, parts, rays, block)))
 
 
@@ -205,18 +135,8 @@ def _filled(plan: Plan, values: Callable[[Block], np.ndarray]) -> np.ndarray:
         for block, pixels in zip(blocks, pool.map(values, blocks), strict=True):
             part = image[block.window]
             part[:] = pixels.reshape(part.shape)
-    image[~_rendered(plan)] = 0.0
+    image[~rendered_pixels(plan)] = 0.0
     return image
-
-
-def _rays(plan: Plan) -> list[tuple[Any, float, float]]:
-    """Return (direction, wavelength [m], fraction of the photons) of the sources."""
-    sources = plan.sources
-    weights = sources.weight / sources.weight.sum()
-    if len(weights) > _MOST_SOURCES:
-        return [(plan.geometry.beam, plan.wavelength, 1.0)]
-    return [(tuple(direction), wavelength, weight)
-            for direction, wavelength, weight in zip(sources.incident, sources.wavelength_m, weights, strict=True)]
 
 
 def _scattered_photons(plan: Plan, parts: tuple[Part, ...], rays: list[tuple[Any, float, float]], block: Block
@@ -229,7 +149,7 @@ def _scattered_photons(plan: Plan, parts: tuple[Part, ...], rays: list[tuple[Any
         for sub_fast in range(n):
             for offset in dict.fromkeys(part.offset for part in parts):
                 pixels = SubPixels(plan, panel, fast, slow, middle, sub_slow, sub_fast, work)
-                nearer = _move_origin(pixels, plan, panel, offset)
+                nearer = move_origin(pixels, plan, panel, offset)
                 weight = pixels.solid_angle() * nearer * _absorbed(pixels, panel.layers, panel.normal)
                 for direction, wavelength, fraction in rays:
                     q = pixels.scattering(direction, wavelength)
@@ -240,22 +160,6 @@ def _scattered_photons(plan: Plan, parts: tuple[Part, ...], rays: list[tuple[Any
                         intensity = intensity * pixels.polarization(direction)
                     total += fraction * weight * intensity
     return total * (units.THOMSON_CROSS_SECTION_M2 / (n * n))
-
-
-def _move_origin(pixels: SubPixels, plan: Plan, panel: PanelPlan, offset: float) -> float:
-    """Count positions from a point on the beam, ``offset`` behind the crystal [m].
-
-    Returns the distance of the panel's plane from there over that from the crystal: a factor on solid angles.
-    """
-    if not offset:
-        return 1.0
-    beam = np.array(plan.geometry.beam)
-    pixels.position = pixels.position - beam[:, None] * offset
-    pixels.path = np.sqrt((pixels.position**2).sum(axis=0))
-    pixels.direction = pixels.position / pixels.path
-    if plan.point_pixel:
-        return 1.0
-    return 1.0 - offset * float(beam @ np.array(panel.normal)) / panel.close_distance
 
 
 def _absorbed(pixels: SubPixels, layers: Layers, normal: Any) -> Any:
@@ -293,18 +197,6 @@ def _radial(plan: Plan, table: np.ndarray) -> np.ndarray:
         return np.interp(stol, table[:, 0], table[:, 1])
 
     return _filled(plan, profile)
-
-
-def _rendered(plan: Plan) -> np.ndarray:
-    """Return the pixels to render, bool [slow, fast]."""
-    rendered = np.zeros(plan.shape, dtype=bool)
-    for panel in plan.panels:
-        rows, columns = panel.window
-        fast_min, fast_max, slow_min, slow_max = panel.roi
-        window = (slice(rows.start + slow_min, rows.start + slow_max + 1),
-                  slice(columns.start + fast_min, columns.start + fast_max + 1))
-        rendered[window] = True if panel.mask is None else panel.mask[slow_min:slow_max + 1, fast_min:fast_max + 1]
-    return rendered
 
 
 def _key(plan: Plan, background: Background, oversample: int | None) -> bytes:

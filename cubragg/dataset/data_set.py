@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,8 @@ MAX_SHOTS = 2**32 - 1
 #: Largest number of crystals in a shot.
 MAX_CRYSTALS = 1000
 _CRYSTALS, _BLANK = "crystals", "blank"
+#: Shots that are drawn at once: a single one takes as long.
+_DRAWN_AT_ONCE = 32
 
 
 class DataSet(ABC, Sequence[Shot]):
@@ -60,6 +62,7 @@ class DataSet(ABC, Sequence[Shot]):
         #: Where structure factors came from, for the specification: file, SHA-256, resolution.
         self.source: dict[str, Any] = {}
         self._range = range(shots)
+        self._drawn: dict[tuple[str, int], tuple[int, list[Any]]] = {}
         self.check()
 
     #: Name of the number of shots in messages.
@@ -112,9 +115,8 @@ class DataSet(ABC, Sequence[Shot]):
 
     def shot(self, number: int, rendering: Rendering | None = None) -> Shot:
         """Shot number ``number``, also beyond the last one."""
-        shots = np.array([number], dtype=np.uint32)
         base = self.experiment_at(number)
-        count = self._counts(shots)[0]
+        count = self._drawn_at(number, _CRYSTALS, 0, self._counts)
         parameters: dict[str, Any] = {}
         if not (isinstance(self.crystals, Constant) and not self.blank):
             parameters[_CRYSTALS] = count
@@ -122,12 +124,11 @@ class DataSet(ABC, Sequence[Shot]):
         for crystal in range(max(count, 1)):
             values = {}
             for parameter in self.parameters:
-                draws = parameter.draws(self.seed, shots, crystal)
-                values[parameter.name] = parameter.values(self.experiment, draws)[0]
+                value = values[parameter.name] = self._value_at(number, parameter, crystal)
                 if count and (crystal == 0 or parameter.of_crystal):
-                    parameters[draws.name] = values[parameter.name]
+                    parameters[parameter.name_of(crystal)] = value
                 elif not count and not parameter.of_crystal:
-                    parameters[parameter.name] = values[parameter.name]
+                    parameters[parameter.name] = value
             try:
                 crystals.append(with_values(base, values))
             except ConfigError as error:
@@ -189,6 +190,22 @@ class DataSet(ABC, Sequence[Shot]):
         found = copy.copy(self)
         found.rendering = rendering
         return found
+
+    def _value_at(self, number: int, parameter: Parameter, crystal: int) -> Any:
+        """The value of a parameter in a shot."""
+        return self._drawn_at(number, parameter.name, crystal, lambda shots: parameter.values(
+            self.experiment, parameter.draws(self.seed, shots, crystal)))
+
+    def _drawn_at(self, number: int, name: str, crystal: int, draw: Callable[[np.ndarray], list[Any]]) -> Any:
+        """What is drawn for a shot, from a block of shots around it that is kept until another one is needed."""
+        first = number - number % _DRAWN_AT_ONCE
+        block, values = self._drawn.get((name, crystal), (-1, []))
+        if block != first or number - first >= len(values):
+            # A table has no rows, and a formula perhaps no value, beyond the last shot.
+            stop = min(first + _DRAWN_AT_ONCE, max(len(self), number + 1))
+            values = draw(np.arange(first, stop, dtype=np.uint32))
+            self._drawn[name, crystal] = first, values
+        return values[number - first]
 
     def _counts(self, shots: np.ndarray) -> list[int]:
         """The number of crystals in each shot [n]."""

@@ -67,10 +67,14 @@ class Parameter:
         return section in ("detector", "background") or (
             section == "beam" and field not in ("flux", "fluence", "exposure_s"))
 
+    def name_of(self, crystal: int) -> str:
+        """The name of the value of crystal number ``crystal``: with its number, if it has a value of its own."""
+        return f"{self.name}#{crystal}" if crystal and self.of_crystal else self.name
+
     def draws(self, seed: int, shots: Any, crystal: int = 0) -> Draws:
         """The random numbers of the parameter for crystal number ``crystal`` of the shots."""
-        name = f"{self.name}#{crystal}" if crystal and self.of_crystal else self.name
-        return Draws(seed, shots, name, Effect.ORIENTATION if self.name == ORIENTATION else Effect.PARAMETERS)
+        return Draws(seed, shots, self.name_of(crystal),
+                     Effect.ORIENTATION if self.name == ORIENTATION else Effect.PARAMETERS)
 
     def values(self, experiment: Experiment, draws: Draws) -> list[Any]:
         """The value in each shot [n].

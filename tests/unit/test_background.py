@@ -14,6 +14,7 @@ from cubragg.background.background_map import background_map
 from cubragg.background.form_factor_table import AIR, WATER, FormFactor
 from cubragg.background.ice_rings import A, C, ice_rings
 from cubragg.background.radial_factor import radial_factor
+from cubragg.background.upsampling import coarse_places, upsample, upsample_in_numpy
 from cubragg.plan.plan import make_plan
 from support.command import invoke
 
@@ -254,12 +255,34 @@ def test_stol_is_material_in_physical_semantics_only(tmp_path):
     cb.Detector(distance_mm=60.0, pixel_size_mm=0.1, fast_pixels=203, slow_pixels=190, twotheta_deg=20.0),
     cb.Detector.named("pilatus300k", distance_mm=100.0)])
 def test_a_coarse_map_is_the_map(detector):
+    """Also at another wavelength and distance, for which parts of the map before are used again."""
     background = cb.Background(water_um=50.0, air_mm=(10.0, 20.0), constant=1.5)
-    experiment = cb.Experiment(cb.Crystal(cell=(50, 60, 70, 90, 90, 90)), cb.StructureFactors(1.0), cb.Beam(), detector,
-                               sampling=cb.Sampling(roi=(3, 150, 5, 171)))
-    plan = make_plan(experiment)
-    exact, coarse = (background_map(plan, background, 1e10, coarse=coarse) for coarse in (False, True))
-    assert np.array_equal(coarse == 0.0, exact == 0.0)
-    error = np.abs(coarse[exact > 0.0] / exact[exact > 0.0] - 1.0)
-    assert error.max() < 1e-2
-    assert np.median(error) < 1e-4
+    for wavelength, moved in ((1.0, 0.0), (1.1, 0.0), (1.1, 3.0)):
+        place = replace(detector, distance_mm=detector.distance_mm + moved)
+        experiment = cb.Experiment(cb.Crystal(cell=(50, 60, 70, 90, 90, 90)), cb.StructureFactors(1.0),
+                                   cb.Beam(wavelength_A=wavelength), place, sampling=cb.Sampling(roi=(3, 150, 5, 171)))
+        plan = make_plan(experiment)
+        exact, coarse = (background_map(plan, background, 1e10, coarse=coarse) for coarse in (False, True))
+        assert np.array_equal(coarse == 0.0, exact == 0.0)
+        error = np.abs(coarse[exact > 0.0] / exact[exact > 0.0] - 1.0)
+        assert error.max() < 1e-2
+        assert np.median(error) < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (37, 1203)])
+def test_maps_are_interpolated_with_the_same_bits_with_and_without_a_compiler(shape):
+    points = [len(coarse_places(count)) for count in shape]
+    coarse = np.random.default_rng(1).normal(1.0, 1.0, points).astype(np.float32)
+    compiled, plain = np.full((2, shape[0], shape[1] + 3), -1.0, dtype=np.float32)[:, :, :-3]
+    upsample(coarse, compiled)
+    upsample_in_numpy(coarse, plain)
+    assert np.array_equal(compiled, plain)
+    assert np.array_equal(plain[::8, ::8], np.maximum(coarse[1:-2, 1:-2], 0.0))
+
+
+def test_a_cubic_polynomial_is_interpolated_exactly():
+    x, y = np.meshgrid(*(coarse_places(count) / 50.0 for count in (40, 29)))
+    image = np.empty((29, 40), dtype=np.float32)
+    upsample((5.0 + x**3 - 2.0 * x * y**2 + y).astype(np.float32), image)
+    x, y = np.meshgrid(np.arange(40) / 50.0, np.arange(29) / 50.0)
+    np.testing.assert_allclose(image, 5.0 + x**3 - 2.0 * x * y**2 + y, rtol=1e-6)
