@@ -10,8 +10,6 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 _USED = re.compile(r"Compiling entry function '(?P<entry>\w+)'.*?(?P<stores>\d+) bytes spill stores, "
                    r"(?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers", re.DOTALL)
 
@@ -92,6 +90,8 @@ class Nvrtc:
 
 def installed() -> Nvrtc:
     """NVRTC; without it the test is skipped."""
+    import pytest  # here, so that scripts run without it
+
     path = library_path()
     if path is None:
         pytest.skip("NVRTC is not installed; pip install 'cubragg[ci-nvrtc]'")
