@@ -63,6 +63,12 @@ _CRYSTAL = (
             default="box", c_program=_BLOCKS),
     _vector("--crystal-offset", "mm", "its centre from the spindle axis and the beam, at phi = 0", "crystal.offset_mm",
             default="0 0 0", c_program=_BLOCKS),
+    _vector("--crystal-wobble", "mm", "amplitude of its displacement by the spindle, which does not turn with it",
+            "crystal.wobble_mm", default="0 0 0", c_program=_BLOCKS),
+    _count("--crystal-wobble-cycles", "cycles of the wobble in a turn of the spindle", "crystal.wobble_cycles",
+           default="2", c_program=_BLOCKS),
+    _number("--crystal-wobble-phase", "deg", "phase of the wobble at phi = 0", "crystal.wobble_phase_deg", default="0",
+            c_program=_BLOCKS),
     _number("--block-size", "um", "coherent block, one number or along a, b, c, instead of -N or -xtalsize",
             "crystal.block_size_um", most=3, metavar="<um>", c_program="-N"),
     _number("--mosaicity", "deg", "sigma of the blocks' rotation, one number or about a, b, c*; "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from cubragg import checks, units
-from cubragg.bounds import CELL_EDGE_A, Range
+from cubragg.bounds import ANGLE_DEG, CELL_EDGE_A, Range
 from cubragg.crystallography.cell import cell_of_axes, dual_axes
 from cubragg.crystallography.shapes import DEFAULT_SHAPE, SETTINGS
 from cubragg.crystallography.vectors import Matrix, Vector, cross, dot, norm, rescale, rotate_xyz, scale, unit
@@ -26,6 +26,8 @@ Habit = Literal["box", "sphere", "cylinder"]
 HABITS: tuple[Habit, ...] = get_args(Habit)
 #: Largest relative spread of cell lengths; beyond, a spread given in percent is more likely.
 _MAX_STRAIN = 0.1
+#: Largest number of cycles of a wobble in a turn; faster motion than one of a degree is a vibration.
+_MAX_CYCLES = 360
 #: Lengths of reciprocal axes [1/A], also of a matrix whose cell is given, and the volume that three unit vectors span.
 _RECIPROCAL, _FLAT = Range(1e-8, 1e8), 1e-7
 _IDENTITY: Matrix = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -92,6 +94,10 @@ class Crystal:
         of a ``cylinder`` along c*; one number: all three. ``None``: the crystal is a single coherent block.
     offset_mm
         Its centre relative to the spindle axis and the beam [mm], in the laboratory at phi = 0; it turns with phi.
+    wobble_mm, wobble_cycles, wobble_phase_deg
+        Displacement of the crystal by an imperfect spindle, which does not turn with it: ``wobble_mm`` times
+        cos(``wobble_cycles`` phi + ``wobble_phase_deg``), in the laboratory [mm]. Oval bearings make two cycles in a
+        turn.
     shape, fudge
         ``square`` (parallelepiped), ``round``, ``gauss``, ``tophat``, in physical semantics also ``gauss_star``; and
         the factor on the spot radius squared. `specs/core-physics.md` has the formulas.
@@ -121,6 +127,9 @@ class Crystal:
     size_mm: float | Vector | None = None
     habit: Habit = "box"
     offset_mm: Vector = (0.0, 0.0, 0.0)
+    wobble_mm: Vector = (0.0, 0.0, 0.0)
+    wobble_cycles: int = 2
+    wobble_phase_deg: float = 0.0
     mosaicity_deg: float | Vector | None = None
     strain: float = 0.0
 
@@ -167,6 +176,11 @@ class Crystal:
         checked("crystal.size_mm", "the crystal size", self.size_mm, "mm", above=0.0)
         checks.choice("crystal.habit", "the habit", self.habit, HABITS)
         checks.vector("crystal.offset_mm", "the offset", self.offset_mm, "mm")
+        checks.vector("crystal.wobble_mm", "the wobble", self.wobble_mm, "mm")
+        checks.integer("crystal.wobble_cycles", "the number of cycles", self.wobble_cycles, at_least=1,
+                       at_most=_MAX_CYCLES)
+        checks.number("crystal.wobble_phase_deg", "the phase of the wobble", self.wobble_phase_deg, "deg",
+                      within=ANGLE_DEG)
         checked("crystal.mosaicity_deg", "the mosaicity", self.mosaicity_deg, "deg", at_least=0.0)
         if self.mosaicity_deg is not None and self.mosaic_spread_deg:
             raise ConfigError("crystal.mosaicity_deg", f"got {self.mosaicity_deg} deg and a mosaic spread of "

@@ -10,7 +10,8 @@ from cubragg.experiment.background_settings import Background
 
 #: Fields that nanobragg semantics refuses unless they have their defaults, by section.
 PHYSICAL_ONLY = {
-    "crystal": ("size_mm", "habit", "offset_mm", "block_size_um", "mosaicity_deg", "strain"),
+    "crystal": ("size_mm", "habit", "offset_mm", "wobble_mm", "wobble_cycles", "wobble_phase_deg", "block_size_um",
+                "mosaicity_deg", "strain"),
     "beam": ("profile", "size_mm", "divergence_mrad", "bandwidth", "spectrum", "direct_fraction"),
     "structure_factors": ("F000",),
 }

@@ -6,14 +6,18 @@ import math
 from typing import TYPE_CHECKING
 
 from cubragg import units
+from cubragg.plan.illumination import path_m
 from cubragg.plan.spreads import CAP_SIGMA
 
 if TYPE_CHECKING:
+    from cubragg.experiment.crystal import Crystal
     from cubragg.experiment.experiment import Experiment
     from cubragg.plan.plan import Plan
 
 #: Standard deviation of a flat range relative to its width, and of an ellipse relative to its width along an axis.
 RANGE_SIGMA, ELLIPSE_SIGMA = 1.0 / math.sqrt(12.0), 0.25
+#: Motion of the crystal within an image above which there is a warning [pixel].
+_MOVED_PX = 0.5
 #: Shapes whose squared amplitude has fringes.
 _FRINGED = ("square", "round")
 
@@ -26,9 +30,14 @@ def divergence_sigmas(plan: Plan) -> tuple[float, float]:
     return widths[0] * per_width, widths[1] * per_width
 
 
-def analytic_warnings(plan: Plan) -> list[str]:
+def analytic_warnings(crystal: Crystal, plan: Plan) -> list[str]:
     """Return the warnings, a sentence each."""
     found = []
+    pixel = min(min(panel.pixel_mm) for panel in plan.detector_panels)
+    moved = path_m(crystal, plan.phi.width) / units.m_from_mm(pixel)
+    if moved > _MOVED_PX:
+        found.append(f"the centre of the crystal moves by up to {moved:.2g} pixels within the image, and is rendered "
+                     "where it is in the middle of the rotation range; narrower images or --method sampled follow it")
     if plan.crystal_shape in _FRINGED:
         found.append(f"the fringes of {plan.crystal_shape} blocks are left out: a spot is the Gaussian with their "
                      "height and integral; --crystal-shape gauss is a Gaussian itself")

@@ -46,7 +46,7 @@ def plan_warnings(experiment: Experiment, plan: Plan) -> list[str]:
     found += _overlap_warnings(plan)
     found += _beam_warnings(experiment, plan)
     if plan.method == "analytic":
-        return found + analytic_warnings(plan)
+        return found + analytic_warnings(experiment.crystal, plan)
     found += filter(None, [SHAPES[plan.crystal_shape].warning(plan.block)])
     return found + ([] if plan.rules.per_sample else _nanobragg_warnings(experiment, plan))
 

@@ -18,7 +18,7 @@ from cubragg.errors import ConfigError
 from cubragg.experiment.beam import Beam, SourceTable
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.goniometer import Goniometer
-from cubragg.plan.illumination import Illumination, illuminated_points, illumination_of
+from cubragg.plan.illumination import Illumination, illuminated_points, illumination_of, path_m
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.sample_choice import choose_samples
 from cubragg.plan.sample_points import Domains, draw_domains, with_moments
@@ -41,7 +41,7 @@ def with_samples(crystal: Crystal, goniometer: Goniometer, beam: Beam, plan: Pla
     if goniometer.osc_deg is None and plan.phi.count == 1:
         plan = replace(plan, phi=replace(plan.phi, width=0.0))
     count = choose_samples(crystal, goniometer, plan)
-    chunks = _chunks(plan, count.phi_steps)
+    chunks = _chunks(crystal, plan, count.phi_steps)
     domains = draw_domains(count.domains, count.parts, plan.spreads)
     if crystal.mosaic_domains and crystal.mosaic_spread_deg:
         domains = domains._replace(rotation=np.resize(_listed(crystal), (count.domains, 3)))
@@ -52,8 +52,9 @@ def with_samples(crystal: Crystal, goniometer: Goniometer, beam: Beam, plan: Pla
     if count.parts == chunks == 1 and not any(plan.illumination.position):
         return plan
     if plan.curved:
-        where = "crystal.size_mm" if crystal.size_mm is not None else "crystal.offset_mm"
-        placed = any(plan.illumination.position) or plan.illumination.covariance.any()
+        where = ("crystal.size_mm" if crystal.size_mm is not None else
+                 "crystal.offset_mm" if any(crystal.offset_mm) else "crystal.wobble_mm")
+        placed = any(plan.illumination.position) or chunks > 1 or plan.illumination.covariance.any()
         raise ConfigError(where if placed else "detector.curved", "got a curved detector together with a crystal of "
                           "several places or a beam of several rays; a curved detector renders one of each")
     return replace(plan, parts=tuple(_parts(crystal, beam, plan, count.parts, chunks)))
@@ -115,11 +116,10 @@ def _turned(axes: np.ndarray, spindle: Vector, angle: np.ndarray) -> np.ndarray:
     return along + cosine * (axes - along) + sine * np.cross(np.array(spindle), axes)
 
 
-def _chunks(plan: Plan, phi_steps: int) -> int:
+def _chunks(crystal: Crystal, plan: Plan, phi_steps: int) -> int:
     """Return the number of parts of the rotation range, at each of which the crystal has one place."""
-    offset, edge = math.hypot(*plan.illumination.position), min(
-        units.m_from_mm(min(panel.pixel_mm)) for panel in plan.detector_panels)
-    wanted = plan.phi.width * offset / (_SHIFT_PX * edge)
+    edge = min(units.m_from_mm(min(panel.pixel_mm)) for panel in plan.detector_panels)
+    wanted = path_m(crystal, plan.phi.width) / (_SHIFT_PX * edge)
     if plan.illumination.fraction < 1.0:
         wanted = max(wanted, plan.phi.width / _TURN)
     return next(number for number in range(min(max(math.ceil(wanted), 1), phi_steps), phi_steps + 1)

@@ -20,10 +20,12 @@ def experiment_of(line: str):
 
 def test_flags_become_fields(inputs):
     experiment = experiment_of(CRYSTAL + "--crystal-size 0.05 --crystal-habit sphere --crystal-offset 0.01 0 -0.02 "
+                               "--crystal-wobble 0.002 0 0.001 --crystal-wobble-cycles 3 --crystal-wobble-phase 45 "
                                "--mosaicity 0.1 0.2 0.3 --strain 0.001 --beam-profile gaussian --beam-size 0.02 0.01 "
                                "--beam-divergence 0.5 --spectrum s.spec")
     crystal, beam = experiment.crystal, experiment.beam
     assert (crystal.size_mm, crystal.habit, crystal.offset_mm) == (0.05, "sphere", (0.01, 0.0, -0.02))
+    assert (crystal.wobble_mm, crystal.wobble_cycles, crystal.wobble_phase_deg) == ((0.002, 0.0, 0.001), 3, 45.0)
     assert (crystal.mosaicity_deg, crystal.strain) == ((0.1, 0.2, 0.3), 0.001)
     assert (beam.profile, beam.size_mm, beam.divergence_mrad) == ("gaussian", (0.02, 0.01), 0.5)
     assert [(channel.wavelength_A, channel.weight) for channel in beam.spectrum] == [(6.1, 1.0), (6.2, 3.0), (6.3, 1.0)]

@@ -36,7 +36,8 @@ LINES = """
 --truth t.csv|--truth-min 5|--overwrite|--crystal-shape round|--background water=10,air=5:10|--response ideal
 --F000 500|--direct-beam 1e-6|--beamstop 2|--beamstop 2 1|--beamstop-distance 40|--beamstop-offset 0.1 0
 --beamstop-arm 0.3|--beamstop-arm-angle 45
---crystal-size 0.05|--crystal-size 0.1 0.2 0.3|--crystal-habit sphere|--crystal-offset 0.01 0 -0.02|--block-size 1
+--crystal-size 0.05|--crystal-size 0.1 0.2 0.3|--crystal-habit sphere|--crystal-offset 0.01 0 -0.02
+--crystal-wobble 0.002 0 0.001|--crystal-wobble-cycles 3|--crystal-wobble-phase 45|--block-size 1
 --block-size 1 2 3|--mosaicity 0.1|--strain 0.001|--beam-profile flat|--beam-size 0.1
 --beam-size 0.1 0.05|--beam-divergence 0.5|--beam-divergence 0.5 0.1|--bandwidth 0.001|--spectrum s.spec
 """

@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.spatial import ConvexHull, HalfspaceIntersection
+from scipy.special import dawsn
 
 from cubragg import Beam, ConfigError, Crystal, Detector, Experiment, Goniometer, StructureFactors
 from cubragg.plan.plan import Plan, make_plan
@@ -99,7 +102,88 @@ def test_the_crystal_turns_with_the_spindle():
     np.testing.assert_allclose(edge.illumination.position, (0.0, -2e-5, 0.0), atol=1e-15)
 
 
+def corners_inside(planes: np.ndarray, inside: np.ndarray) -> ConvexHull:
+    """The convex body of half-spaces a x + b <= 0 [n, 4]."""
+    return ConvexHull(HalfspaceIntersection(planes, inside).intersections)
+
+
+@pytest.mark.parametrize("edges_um", [(100.0, 70.0, 130.0), (300.0, 30.0, 200.0), (40.0, 400.0, 60.0)])
+@pytest.mark.parametrize("misset", [(10.0, 20.0, 30.0), (45.0, 0.0, 0.0), (70.0, -40.0, 110.0)])
+def test_a_turned_box_in_a_flat_beam_is_a_polyhedron(edges_um, misset):
+    """Cut out by Qhull: six faces of the crystal and four of the beam."""
+    plan = plan_of({"size_mm": tuple(1e-3 * edge for edge in edges_um), "misset_deg": misset,
+                    "offset_mm": (0.01, -0.005, 0.0)}, {"size_mm": (0.1, 0.06)})
+    centre = np.array([10.0, -5.0, 0.0])
+    geometry, axes = plan.geometry, plan.spreads.frame
+    planes = []
+    for axis, edge in zip(axes.T, edges_um, strict=True):
+        planes += [[*(sign * axis), -sign * float(axis @ centre) - edge / 2.0] for sign in (1.0, -1.0)]
+    for axis, edge in ((geometry.polar, 100.0), (geometry.vert, 60.0)):
+        planes += [[*(sign * np.array(axis)), -edge / 2.0] for sign in (1.0, -1.0)]
+    body = corners_inside(np.array(planes), centre * 0.5)
+    assert plan.illumination.volume * 1e18 == pytest.approx(body.volume, rel=2e-4)
+    simplices = body.points[body.simplices]  # the body as tetrahedra from one corner
+    apex = body.points.mean(axis=0)
+    sixth = np.abs(np.linalg.det(simplices - apex)) / 6.0
+    mean = (sixth[:, None] * (simplices.sum(axis=1) + apex) / 4.0).sum(axis=0) / sixth.sum()
+    np.testing.assert_allclose(np.array(plan.illumination.position) * 1e6, mean, atol=2e-4 * max(edges_um))
+
+
+@pytest.mark.parametrize(("height_um", "offset_um"), [(30.0, 0.0), (60.0, 20.0), (30.0, 45.0)])
+def test_a_sphere_and_a_cylinder_in_a_flat_beam(height_um, offset_um):
+    """Sphere of 100 um: integrated by QUADPACK. Cylinder across the beam and along the slit: 2 sqrt(R^2 - y^2) L."""
+    low, high = offset_um - height_um / 2.0, min(offset_um + height_um / 2.0, 50.0)
+    beam = {"size_mm": (0.06, 1e-3 * height_um)}
+    offset = (0.0, -1e-3 * offset_um, 0.0)
+
+    def area(y: float) -> float:
+        """Of the section of the sphere at y, a disc cut at x = +-30 um."""
+        radius = math.sqrt(max(2500.0 - y * y, 0.0))
+        half = min(30.0, radius)
+        return 2.0 * (half * math.sqrt(radius**2 - half**2) + radius**2 * math.asin(half / radius) if radius else 0.0)
+
+    sphere = plan_of({"size_mm": 0.1, "habit": "sphere", "offset_mm": offset}, beam)
+    assert sphere.illumination.volume * 1e18 == pytest.approx(quad(area, low, high, points=[-40.0, 40.0])[0], rel=2e-4)
+    lying = {"size_mm": (0.1, 0.1, 0.3), "habit": "cylinder", "offset_mm": offset, "misset_deg": (0.0, 90.0, 0.0)}
+    section = [y * math.sqrt(2500.0 - y * y) + 2500.0 * math.asin(y / 50.0) for y in (low, high)]
+    assert plan_of(lying, beam).illumination.volume * 1e18 == pytest.approx(60.0 * (section[1] - section[0]), rel=2e-4)
+
+
+@pytest.mark.parametrize("misset", [(0.0, 0.0, 0.0), (30.0, 50.0, 10.0)])
+def test_a_sphere_in_a_gaussian_beam_is_dawsons(misset):
+    """Integral over a ball of exp(-(x^2 + y^2) / 2 s^2): 4 pi s^2 (R - sqrt(2) s D(R / sqrt(2) s))."""
+    s = 40.0 / 2.3548200450309493
+    for radius in (10.0, 50.0, 150.0):
+        plan = plan_of({"size_mm": 2e-3 * radius, "habit": "sphere", "misset_deg": misset},
+                       {"profile": "gaussian", "size_mm": 0.04})
+        exact = 4.0 * math.pi * s * s * (radius - math.sqrt(2.0) * s * dawsn(radius / (math.sqrt(2.0) * s)))
+        assert plan.illumination.volume * 1e18 == pytest.approx(exact, rel=2e-4)
+
+
+def test_a_wobble_moves_the_centre_and_does_not_turn_with_the_crystal():
+    """offset turned about x, and 2 um cos(3 phi + 30 deg) along z."""
+    crystal = {"size_mm": 0.02, "offset_mm": (0.0, 0.01, 0.0), "wobble_mm": (0.001, 0.0, 0.002), "wobble_cycles": 3,
+               "wobble_phase_deg": 30.0}
+    for phi in (0.0, 20.0, 95.0):
+        position = np.array(plan_of(crystal, {}, Goniometer(phi_deg=phi)).illumination.position) * 1e6
+        wobble = math.cos(math.radians(3.0 * phi + 30.0))
+        turned = 10.0 * np.array([0.0, math.cos(math.radians(phi)), math.sin(math.radians(phi))])
+        np.testing.assert_allclose(position, turned + wobble * np.array([1.0, 0.0, 2.0]), atol=1e-9)
+
+
+@pytest.mark.parametrize(("phi", "volume_um3"), [
+    (0.0, 20.0 * 20.0 * 3.0),  # of the cube, from y = 2 to 22 um, 3 um are in the beam
+    (90.0, 20.0 * 20.0 * 3.0),  # the same on the other side
+    (45.0, 20.0 * (200.0 * math.sqrt(2.0) - 50.0))])  # in the middle, on its edge: the square less two triangles
+def test_a_wobble_takes_the_crystal_out_of_the_beam(phi, volume_um3):
+    """A cube of 20 um in a beam of 10 um, 12 um cos 2 phi off."""
+    plan = plan_of({"size_mm": 0.02, "wobble_mm": (0.0, 0.012, 0.0)}, {"size_mm": (1.0, 0.01)},
+                   Goniometer(phi_deg=phi))
+    assert plan.illumination.volume * 1e18 == pytest.approx(volume_um3, rel=1e-4)
+
+
 @pytest.mark.parametrize(("owner", "settings", "where"), [
+    (Crystal, {"wobble_cycles": 0}, "crystal.wobble_cycles"), (Crystal, {"wobble_mm": (1.0,)}, "crystal.wobble_mm"),
     (Crystal, {"size_mm": 0.0}, "crystal.size_mm"), (Crystal, {"size_mm": (0.1, 0.2)}, "crystal.size_mm"),
     (Crystal, {"habit": "needle"}, "crystal.habit"), (Crystal, {"strain": 0.2}, "crystal.strain"),
     (Crystal, {"mosaicity_deg": -1.0}, "crystal.mosaicity_deg"),

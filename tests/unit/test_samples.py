@@ -137,6 +137,30 @@ def test_a_crystal_off_the_spindle_shifts_its_spots():
     assert float(moved.photons.sum()) == pytest.approx(float(centred.photons.sum()), rel=0.01)
 
 
+@pytest.mark.parametrize("method", ["sampled", "analytic"])
+def test_a_wobble_shifts_spots_as_an_offset_does(method):
+    """Its displacement of phi = 0, where the image is."""
+    crystal = {"shape": "gauss", "size_mm": 0.05}
+    wobbling, shifted = (simulate(scene({**crystal, **place}, pixels=64, pixel_mm=0.02), method=method)
+                         for place in ({"wobble_mm": (0.2, 0.0, 0.4), "wobble_phase_deg": 60.0, "wobble_cycles": 2},
+                                       {"offset_mm": (0.1, 0.0, 0.2)}))
+    shift = moments(wobbling.photons)[0] - moments(shifted.photons)[0]
+    assert shift == pytest.approx([0.0, 0.0], abs=0.02)
+    assert moments(wobbling.photons)[0][0] == pytest.approx(31.5 + 0.1 / 0.02, abs=0.1)  # ORGX 32
+
+
+def test_a_fast_wobble_is_followed_within_an_image():
+    """The reflection is in the image from -0.1 to 0.1 deg; 90 cycles a turn make a quarter of one in 1 deg."""
+    places = []
+    for centre in (-0.4, 0.0, 0.4):  # of the image, which has the reflection off its middle
+        experiment = scene({"shape": "gauss", "cells": (60, 60, 60), "wobble_mm": (0.2, 0.0, 0.0), "wobble_cycles": 90},
+                           pixels=64, pixel_mm=0.02)
+        experiment = dataclasses.replace(experiment, goniometer=Goniometer(centre - 0.5, 1.0))
+        places.append(moments(simulate(experiment).photons)[0][0])
+    assert places == pytest.approx([31.5 + 0.2 / 0.02] * 3, abs=0.1)  # cos(90 x 0 deg), not cos(90 x 0.4 deg) = 0.81
+    assert any("moves by up to" in text for text in make_plan(experiment, "analytic").warnings)
+
+
 @pytest.mark.parametrize("beam", [{"divergence_mrad": 0.5}, {"bandwidth": 5e-4}])
 def test_divergence_and_bandwidth_keep_the_photons(beam):
     plain, spread = (simulate(scene({"shape": "gauss"}, extra)) for extra in ({}, beam))
