@@ -7,7 +7,7 @@ from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, Cubrag
 TYPE_CHECKING = False  #: As in typing, whose import takes longer than all else here.
 if TYPE_CHECKING:
     from cubragg.crystallography.orientations import random_orientations
-    from cubragg.dataset.data_set import Stills, Sweep
+    from cubragg.dataset.data_set import Stills
     from cubragg.dataset.distribution_functions import (
         choice,
         constant,
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         table,
         uniform,
     )
+    from cubragg.dataset.rotation_series import Sweep
+    from cubragg.dataset.wedges import Wedge
     from cubragg.experiment import (
         Background,
         Beam,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         Experiment,
         ExperimentParts,
         Goniometer,
+        GoniometerAxis,
         Panel,
         Response,
         Sampling,
@@ -64,6 +67,7 @@ __all__ = [
     "FileImage",
     "FormatError",
     "Goniometer",
+    "GoniometerAxis",
     "Image",
     "Panel",
     "ReflectionTable",
@@ -75,6 +79,7 @@ __all__ = [
     "Stills",
     "StructureFactors",
     "Sweep",
+    "Wedge",
     "choice",
     "constant",
     "gamma",
@@ -99,7 +104,8 @@ _MODULES = {"FileImage": "cubragg.run.file_image", "Image": "cubragg.run.image",
           "predict": "cubragg.run.predicted_reflections", "random_orientations": "cubragg.crystallography.orientations",
           "read": "cubragg.run.read_file",
           "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render",
-          **dict.fromkeys(("Stills", "Sweep"), "cubragg.dataset.data_set"),
+          "Stills": "cubragg.dataset.data_set", "Sweep": "cubragg.dataset.rotation_series",
+          "Wedge": "cubragg.dataset.wedges",
           **dict.fromkeys(("choice", "constant", "gamma", "lognormal", "near", "normal", "of_shot", "poisson", "table",
                            "uniform"), "cubragg.dataset.distribution_functions")}
 

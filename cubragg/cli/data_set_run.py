@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 #: Parameters of the data sets, and the options that set them.
 _FLAGS = {"n": "-n", "images": "--images", "osc_deg": "--osc", "start_deg": "--start", "seed": "--seed",
+          "inverse_beam_deg": "--inverse-beam", "goniometer.axes": "--goniometer-axis",
+          "goniometer.scan_axis": "--sweep", "wedges.start_deg": "--sweep", "wedges.images": "--sweep",
+          "wedges.osc_deg": "--sweep",
           "crystals": "--crystals", "blank": "--blank", "dmin": "--dmin", "write.shard": "--shard",
           "write.truth": "--truth", "write.labels": "--labels", "workers": "--workers", "devices": "--devices"}
 

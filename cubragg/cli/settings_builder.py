@@ -38,6 +38,7 @@ _RIVALS = {
     "crystal.mosaicity_deg": ("crystal.mosaic_spread_deg",),
     "crystal.mosaic_spread_deg": ("crystal.mosaicity_deg",),
     "crystal.sample_size_mm": ("crystal.block_size_um",),
+    "goniometer.axis": ("goniometer.axes", "goniometer.scan_axis"),
     "input.hkl": ("run.column", "run.space_group", "run.hkl_sha256"),
     "input.matrix": ("crystal.cell", "crystal.a_matrix"),
     "input.spectrum": ("beam.spectrum", "beam.bandwidth"),

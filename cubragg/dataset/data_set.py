@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
@@ -36,7 +35,7 @@ _DRAWN_AT_ONCE = 32
 
 
 class DataSet(ABC, Sequence[Shot]):
-    """A sequence of shots, each rendered when it is asked for; see `Sweep` and `Stills`.
+    """A sequence of shots, each rendered when it is asked for; see `rotation_series.Sweep` and `Stills`.
 
     A shot is a function of the data set's seed and of its number: neither the number of shots, nor other parameters
     that vary, nor the order in which shots are rendered change it.
@@ -89,9 +88,26 @@ class DataSet(ABC, Sequence[Shot]):
             raise ConfigError(str(path), f"got a data set of {data.kind}; {type(data).__name__}.read() reads it")
         return data
 
-    @abstractmethod
     def experiment_at(self, shot: int) -> Experiment:
         """The experiment of a shot before its parameters vary."""
+        return self._mounted(shot, self._rotated(shot))
+
+    def _rotated(self, shot: int) -> Experiment:
+        """The experiment with the rotation range of a shot."""
+        return self.experiment
+
+    def _mounted(self, shot: int, experiment: Experiment) -> Experiment:
+        """The experiment of a shot with the crystal as the goniometer holds it."""
+        return experiment
+
+    @property
+    def series(self) -> list[range]:
+        """Numbers of the shots that belong together in files: those of a wedge of a sweep; of stills all."""
+        return [self._range]
+
+    def series_at(self, shot: int) -> int:
+        """Number of the element of `series` of a shot."""
+        return 0
 
     def __len__(self) -> int:
         return len(self._range)
@@ -115,7 +131,7 @@ class DataSet(ABC, Sequence[Shot]):
 
     def shot(self, number: int, rendering: Rendering | None = None) -> Shot:
         """Shot number ``number``, also beyond the last one."""
-        base = self.experiment_at(number)
+        base = self._rotated(number)
         count = self._drawn_at(number, _CRYSTALS, 0, self._counts)
         parameters: dict[str, Any] = {}
         if not (isinstance(self.crystals, Constant) and not self.blank):
@@ -130,7 +146,8 @@ class DataSet(ABC, Sequence[Shot]):
                 elif not count and not parameter.of_crystal:
                     parameters[parameter.name] = value
             try:
-                crystals.append(with_values(base, values))
+                crystal_shot = with_values(base, values)
+                crystals.append(crystal_shot._replace(experiment=self._mounted(number, crystal_shot.experiment)))
             except ConfigError as error:
                 raise ConfigError(f"shot {number}, {error.where}", error.what) from None
         blank_base = crystals[0].experiment
@@ -247,7 +264,7 @@ class DataSet(ABC, Sequence[Shot]):
         values = parameter.values(self.experiment, parameter.draws(self.seed, shots, crystal))
         for number in _extremes(values):
             try:
-                with_values(self.experiment_at(number), {parameter.name: values[number]})
+                with_values(self._rotated(number), {parameter.name: values[number]})
             except (ConfigError, TypeError) as error:
                 what = error.what if isinstance(error, ConfigError) else f"got {values[number]!r}; a number is accepted"
                 raise ConfigError(f"vary {parameter.name}, shot {number}", what) from None
@@ -323,56 +340,3 @@ class Stills(DataSet):
             vary[ORIENTATION] = uniform()
         super().__init__(experiment, n, seed, vary, crystals, blank,
                          Rendering(backend, precision, device, threads, method, cull))
-
-    def experiment_at(self, shot: int) -> Experiment:
-        """The experiment, the same for all shots."""
-        return self.experiment
-
-
-class Sweep(DataSet):
-    """A rotation series: image i covers the spindle angles from ``start_deg`` + i ``osc_deg`` on.
-
-    Parameters
-    ----------
-    experiment
-        The experiment, in physical semantics; its rotation range is replaced.
-    images
-        Number of images.
-    osc_deg
-        Rotation range of an image [deg].
-    start_deg
-        Spindle angle at the start of the first image [deg]; ``None``: that of the experiment.
-    seed
-        Seed of everything that is random, 0 to 2^64 - 1.
-    vary
-        Distributions by name of what differs from image to image; see `Stills`.
-    backend, precision, device, threads, method, cull
-        As for `cubragg.simulate`.
-
-    Raises
-    ------
-    ConfigError
-        If the specification cannot be rendered, in whichever image.
-    """
-
-    kind = "sweep"
-    _count_name = "images"
-
-    def __init__(self, experiment: Experiment, images: int, osc_deg: float, *, start_deg: float | None = None,
-                 seed: int = 0, vary: Mapping[str, Distribution] | None = None, backend: Backend = "auto",
-                 precision: Precision = "auto", device: int = 0, threads: int | None = None, method: Method = METHOD,
-                 cull: float | None = 0.0) -> None:
-        checks.number("osc_deg", "the rotation range of an image", osc_deg, "deg", above=0.0)
-        start = experiment.goniometer.phi_deg if start_deg is None else start_deg
-        checks.number("start_deg", "the start of the series", start, "deg")
-        self.osc_deg, self.start_deg = float(osc_deg), float(start)
-        super().__init__(experiment, images, seed, vary, 1, 0.0,
-                         Rendering(backend, precision, device, threads, method, cull))
-
-    def experiment_at(self, shot: int) -> Experiment:
-        """The experiment with the spindle angles of an image."""
-        goniometer = replace(self.experiment.goniometer, phi_deg=self.start_deg + shot * self.osc_deg,
-                             osc_deg=self.osc_deg, phi_step_deg=None)
-        return replace(self.experiment, goniometer=goniometer)
-
-

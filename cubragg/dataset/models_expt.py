@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cubragg.crystallography.cell import dual_axes
 from cubragg.crystallography.frames import to_frame
@@ -18,15 +18,21 @@ from cubragg.io.geometry.experiment_models import models_of
 from cubragg.io.geometry.expt_out import crystal_entry, expt_document
 
 
-def write_models(path: Path, data: DataSet, shots: list[int], images: Path, highest: float) -> None:
+class ImagePart(NamedTuple):
+    """A master file, and the numbers of the shots of its images."""
+
+    images: Path
+    shots: list[int]
+
+
+def write_models(path: Path, data: DataSet, parts: Sequence[ImagePart], highest: float) -> None:
     """Write the experiment list of the shots of a data set.
 
     Parameters
     ----------
-    shots
-        The shots that are complete; imageset i of stills is image i of ``images``.
-    images
-        The master file.
+    parts
+        Master files with the shots that are complete: of stills one, whose image i is imageset i; of a sweep one for
+        each wedge, which is an experiment.
     highest
         Largest count of a pixel.
 
@@ -35,7 +41,11 @@ def write_models(path: Path, data: DataSet, shots: list[int], images: Path, high
     OSError
         If the file cannot be written.
     """
-    document = (_sweep if data.kind == "sweep" else _stills)(str(path), data, shots, images, highest)
+    if data.kind == "sweep":
+        document = _sweep(str(path), data, parts, highest)
+    else:
+        (part,) = parts
+        document = _stills(str(path), data, part.shots, part.images, highest)
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for place, (name, entries) in enumerate(document.items()):
             file.write(f"{'{' if place == 0 else ','}\n  {json.dumps(name)}: ")
@@ -54,11 +64,21 @@ def _write_entries(file: Any, entries: Any) -> None:
     file.write("]")
 
 
-def _sweep(where: str, data: DataSet, shots: list[int], images: Path, highest: float) -> dict[str, Any]:
-    models = models_of(data.shot(shots[0]).crystals[0].experiment)
-    assert models.scan is not None
-    models = replace(models, scan=replace(models.scan, images=len(shots)))
-    return expt_document(where, models, image=str(images), trusted=(-1.0, highest))
+def _sweep(where: str, data: DataSet, parts: Sequence[ImagePart], highest: float) -> dict[str, Any]:
+    """The experiment list of a sweep: one for each wedge, with the beam, detector and crystal that they share."""
+    shared = ("beam", "detector", "goniometer", "crystal")
+    tables = {kind: _Distinct(rounded=kind in shared) for kind in (*shared, "imageset", "scan")}
+    experiments = []
+    for part, shots in zip(parts, data.series, strict=True):
+        first = part.shots[0] if part.shots else shots.start
+        models = models_of(data.shot(first).crystals[0].experiment)
+        assert models.scan is not None
+        models = replace(models, scan=replace(models.scan, images=len(part.shots or shots)))
+        document = expt_document(where, models, image=str(part.images), trusted=(-1.0, highest))
+        experiments.append({**document["experiment"][0],
+                            **{kind: table.place(document[kind][0]) for kind, table in tables.items()}})
+    return {"__id__": "ExperimentList", "experiment": experiments,
+            **{kind: table.entries for kind, table in tables.items()}, "profile": [], "scaling_model": []}
 
 
 def _stills(where: str, data: DataSet, shots: list[int], images: Path, highest: float) -> dict[str, Any]:
@@ -79,16 +99,24 @@ def _stills(where: str, data: DataSet, shots: list[int], images: Path, highest: 
             "goniometer": [], "scan": [], "crystal": crystals, "profile": [], "scaling_model": []}
 
 
-class _Distinct:
-    """A list without repetitions."""
+def _rounded(text: str) -> float:
+    return round(float(text), 9) + 0.0
 
-    def __init__(self) -> None:
+
+class _Distinct:
+    """A list without repetitions, of entries whose numbers differ by more than rounding errors if ``rounded``."""
+
+    def __init__(self, rounded: bool = False) -> None:
+        self._parse_float = _rounded if rounded else float
         self.entries: list[dict[str, Any]] = []
         self._places: dict[str, int] = {}
 
     def place(self, entry: dict[str, Any]) -> int:
         """The place of an entry, which is appended if it is new."""
-        place = self._places.setdefault(json.dumps(entry), len(self.entries))
+        key = json.dumps(entry)
+        if self._parse_float is not float:
+            key = json.dumps(json.loads(key, parse_float=self._parse_float))
+        place = self._places.setdefault(key, len(self.entries))
         if place == len(self.entries):
             self.entries.append(entry)
         return place

@@ -19,7 +19,7 @@ from cubragg.dataset.dask_pool import DaskPool
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.pool import Failure, Pool
 from cubragg.dataset.run_folder import DERIVED, FAILED, RunFolder, opened
-from cubragg.dataset.set_files import write_set_files
+from cubragg.dataset.set_files import masters, write_set_files
 from cubragg.dataset.shard import Work
 from cubragg.dataset.specification import specification_of
 from cubragg.dataset.write_settings import WriteSettings
@@ -103,7 +103,7 @@ def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, 
     """Write the shards of a data set that its folder lacks, and return its summary; see `DataSet.write`."""
     folder_path = Path(path)
     gpus = _devices(devices)
-    shards = settings.shards(len(data))
+    shards = settings.shards(data.series)
     checks.integer("workers", "the number of processes", workers, optional=True, at_least=1, at_most=1024)
     count = len(gpus) if gpus is not None else workers or available_cores()
     if settings.labels and data.rendering.method != "analytic":
@@ -114,7 +114,7 @@ def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, 
               "rendered by": _renderer(data)}
     with opened(folder_path, specification, header, resume=resume, overwrite=overwrite) as folder:
         missing = [number for number in range(len(shards)) if number not in folder.records]
-        if not missing and all((folder_path / name).is_file() for name in DERIVED):
+        if not missing and all((folder_path / name).is_file() for name in (*DERIVED, *masters(data))):
             summary: dict[str, Any] = json.loads((folder_path / "summary.json").read_bytes())
             return summary
         work = Work(data, settings, folder_path.absolute())

@@ -20,9 +20,10 @@ from cubragg.io.files.atomic import write_bytes
 MANIFEST, LOCK, FAILED = "manifest.jsonl", ".lock", "failed"
 #: Folders in which a shard is being written.
 PARTIAL = ".partial-"
-#: Files of the shards and of the specification, and those that are made of them at the end.
-SHARD_FILES = ("shard-*.nxs", "truth-*.refl", "truth-*.h5", "vary-*.npy", "structure_factors.npz")
-DERIVED = ("master.nxs", "models.expt", "summary.json", "contact.png")
+#: Files of the shards and of the specification, and those that are made of them at the end, of which masters have names
+#: of their own (`set_files.masters`).
+SET_FILES = ("shard-*.nxs", "truth-*.refl", "truth-*.h5", "vary-*.npy", "structure_factors.npz", "master*.nxs")
+DERIVED = ("models.expt", "summary.json", "contact.png")
 
 
 class FolderRefused(CubraggError):
@@ -111,7 +112,7 @@ class RunFolder:
         """Remove the files of the data set in the folder, and no others."""
         self.read()
         names = {name for record in self.records.values() for name in record["files"]}
-        for pattern in SHARD_FILES:
+        for pattern in SET_FILES:
             names |= {path.name for path in self.path.glob(pattern)}
         for name in sorted({*names, *DERIVED, SPEC}):
             (self.path / name).unlink(missing_ok=True)

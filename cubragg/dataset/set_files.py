@@ -13,7 +13,7 @@ import numpy as np
 
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.digests import PARAMETERS
-from cubragg.dataset.models_expt import write_models
+from cubragg.dataset.models_expt import ImagePart, write_models
 from cubragg.dataset.run_folder import RunFolder
 from cubragg.dataset.shard import image_time, write_shots
 from cubragg.dataset.write_settings import WriteSettings
@@ -39,20 +39,38 @@ def write_set_files(data: DataSet, settings: WriteSettings, folder: RunFolder) -
     records = [folder.records[number] for number in sorted(folder.records)]
     summary = _summary(data, folder, records)
     if records:
-        parts = [(_image_file(record), record["count"]) for record in records]
-        shots = [shot for record in records for shot in range(record["first"], record["first"] + record["count"])]
-        experiment = data.experiment_at(shots[0])
-        scene = replace(scene_of(experiment, make_plan(experiment, data.rendering.method)), timestamp=image_time())
-        wavelengths, parameters = _shots_of(folder.path, [name for name, _ in parts])
-        master = folder.path / "master.nxs"
-        write_master(master, scene, settings.dtype, parts,
-                     lambda file, _: write_shots(file, wavelengths, parameters))
+        parts = [ImagePart(folder.path / name, []) for name in masters(data)]
+        for number, part in enumerate(parts):
+            inside = [record for record in records if data.series_at(record["first"]) == number]
+            if inside:
+                live = _write_part(data, settings, folder.path, part, inside)
         if not data.experiment.detector.curved:
-            write_models(folder.path / "models.expt", data, shots, master, TYPES[settings.dtype].highest)
+            write_models(folder.path / "models.expt", data, parts, TYPES[settings.dtype].highest)
+        files = [(_image_file(record), record["count"]) for record in records]
         with atomic_path(folder.path / "contact.png") as temporary:
-            temporary.write_bytes(png_bytes(_sheet(folder.path, parts, scene.live)))
+            temporary.write_bytes(png_bytes(_sheet(folder.path, files, live)))
     write_bytes(folder.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     return summary
+
+
+def masters(data: DataSet) -> list[str]:
+    """The names of the master files: one, or one for each wedge of a sweep."""
+    count = len(data.series)
+    width = len(str(count))
+    return ["master.nxs"] if count == 1 else [f"master-{number:0{width}}.nxs" for number in range(1, count + 1)]
+
+
+def _write_part(data: DataSet, settings: WriteSettings, folder: Path, part: ImagePart, records: list[dict[str, Any]]
+                ) -> np.ndarray:
+    """Write the master file of shards, add their shots to ``part``, and return which pixels are live [slow, fast]."""
+    files = [(_image_file(record), record["count"]) for record in records]
+    part.shots.extend(shot for record in records
+                      for shot in range(record["first"], record["first"] + record["count"]))
+    experiment = data.experiment_at(part.shots[0])
+    scene = replace(scene_of(experiment, make_plan(experiment, data.rendering.method)), timestamp=image_time())
+    wavelengths, parameters = _shots_of(folder, [name for name, _ in files])
+    write_master(part.images, scene, settings.dtype, files, lambda file, _: write_shots(file, wavelengths, parameters))
+    return scene.live
 
 
 def _image_file(record: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ class Work:
             If a file cannot be written; the folder has none of the shard's then.
         """
         start, cpu = time.perf_counter(), time.process_time()
-        shots = self.settings.shards(len(self.data))[number]
+        shots = self.settings.shards(self.data.series)[number]
         with _partial_folder(self.folder, number) as partial:
             shard = _Shard(self, number, shots, partial)
             shard.run()
@@ -89,7 +89,7 @@ class _Shard:
         self._pixels = PixelDigest()
         self._parameters: list[dict[str, Any]] = []
         self._wavelengths: list[float] = []
-        self._truth = ShardTruth(work.data.experiments_before(shots.start)) if work.settings.truth else None
+        self._truth = ShardTruth(*_first(work.data, shots.start)) if work.settings.truth else None
         self.contents: dict[str, str] = {}
         self.stages = {"render": 0.0, "response": 0.0, "truth": 0.0, "write": 0.0}
         self.figures: dict[str, Any] = {"photons": 0.0, "brightest": 0, "saturated": 0, "blank": 0}
@@ -174,6 +174,14 @@ class _Shard:
     def _truth_h5(self, path: Path) -> None:
         assert self._truth is not None
         self._truth.write_h5(path, self._parameters, self._work.settings.labels, self._work.settings.compression)
+
+
+def _first(data: DataSet, shot: int) -> tuple[int, range | None]:
+    """Number in ``models.expt`` of the first experiment of a shard that begins with a shot, and the images of its scan
+    (``None``: stills)."""
+    before = data.experiments_before(shot)
+    number = data.series_at(shot)
+    return (number, data.series[number]) if before is None else (before, None)
 
 
 def write_shots(file: h5py.File, wavelengths_A: list[float], parameters: list[dict[str, Any]]) -> None:

@@ -55,8 +55,9 @@ class ShardTruth:
     Parameters
     ----------
     first_experiment
-        Number in ``models.expt`` of the first crystal of the shard, each of which is an experiment; ``None``: all shots
-        are images of the first experiment.
+        Number in ``models.expt`` of the first crystal of the shard.
+    scan
+        Numbers of the shots that are images of this experiment; ``None``: each crystal is an experiment.
 
     Attributes
     ----------
@@ -64,8 +65,8 @@ class ShardTruth:
         Number of reflections so far.
     """
 
-    def __init__(self, first_experiment: int | None) -> None:
-        self._next = first_experiment
+    def __init__(self, first_experiment: int, scan: range | None) -> None:
+        self._next, self._scan = first_experiment, scan
         self._columns: list[dict[str, np.ndarray]] = []
         self._tables: list[tuple[ReflectionTable, int, int, int]] = []
         self._crystals: list[dict[str, Any]] = []
@@ -81,12 +82,12 @@ class ShardTruth:
         self._columns.append({"shot": np.full(len(columns["crystal"]), shot.number, dtype=np.int64), **columns})
         for crystal, one in enumerate(table.tables):
             rotation = one.plan.geometry.dials_rotation()
-            experiment = self._next or 0
+            experiment = self._next
             matrix = [to_frame(rotation, tuple(star)) for star in one.orientation.A.T.tolist()]
             self._crystals.append({"shot": shot.number, "crystal": crystal, "experiment": experiment,
                                    "A_dials": np.array(matrix).T, "cell": np.array(one.orientation.cell)})
-            if self._next is None:  # images of one scan
-                self._tables.append((one, shot.number, 0, 0))
+            if self._scan is not None:  # images of one scan
+                self._tables.append((one, shot.number - self._scan.start, experiment, experiment))
             else:  # a still has an imageset of its own
                 self._tables.append((one, 0, experiment, shot.number))
                 self._next += 1

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from cubragg.dataset.data_set import DataSet, Stills, Sweep
+from cubragg.dataset.data_set import DataSet, Stills
 from cubragg.dataset.distribution_tables import distribution_of
 from cubragg.dataset.distributions import Constant, Distribution, Table
+from cubragg.dataset.rotation_series import Sweep
+from cubragg.dataset.wedges import Wedge
 from cubragg.dataset.write_settings import WriteSettings
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.experiment import Experiment
@@ -65,7 +67,7 @@ def specification_of(data: DataSet, settings: WriteSettings, folder: Path) -> Sp
     files: dict[str, bytes] = {}
     document: dict[str, Any] = {"kind": data.kind, "shots": len(data), "seed": data.seed}
     if isinstance(data, Sweep):
-        document |= {"osc_deg": data.osc_deg, "start_deg": data.start_deg}
+        document["wedges"] = [wedge.to_dict() for wedge in data.wedges]
     rendering = {name: getattr(data.rendering, name) for name in _RENDERING}
     document["rendering"] = {name: value for name, value in rendering.items() if value is not None}
     vary = {parameter.name: _table_of(parameter.name, parameter.distribution, folder, files)
@@ -177,13 +179,21 @@ def read_specification(path: Path | str) -> tuple[DataSet, WriteSettings]:
     settings = WriteSettings(**document.get("write", {}))
     rendering = document.get("rendering", {})
     if document["kind"] == "sweep":
-        return Sweep(experiment, document["shots"], document["osc_deg"], start_deg=document["start_deg"],
-                     seed=document["seed"], vary=vary, **rendering), settings
+        return Sweep(experiment, wedges=_wedges(path, document), seed=document["seed"], vary=vary,
+                     **rendering), settings
     crystals = document.get("crystals", {})
     count = crystals.get("count", 1)
     return Stills(experiment, document["shots"], seed=document["seed"], vary=vary, blank=crystals.get("blank", 0.0),
                   crystals=count if isinstance(count, int) else distribution_of("crystals.count", count),
                   **rendering), settings
+
+
+def _wedges(path: Path, document: Mapping[str, Any]) -> list[Wedge]:
+    try:
+        return [Wedge(**table) for table in document["wedges"]]
+    except (KeyError, TypeError):
+        raise ConfigError(f"{path}: wedges", "got a sweep without a list of wedges, each with start_deg, images and "
+                          "osc_deg; the spec.toml of a data set is accepted") from None
 
 
 def _read_distribution(path: Path, name: str, table: Mapping[str, Any]) -> Distribution:

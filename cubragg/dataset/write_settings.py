@@ -63,7 +63,12 @@ class WriteSettings:
         """The number of shots in each file but perhaps the last."""
         return self.shard or min(MOST_SHOTS, max(1, -(-shots // 10)))
 
-    def shards(self, shots: int) -> list[range]:
-        """The numbers of the shots in each shard."""
-        size = self.shots_in_shard(shots)
-        return [range(first, min(first + size, shots)) for first in range(0, shots, size)]
+    def shards(self, series: Sequence[range]) -> list[range]:
+        """The numbers of the shots in each shard, none of which has shots of two `DataSet.series`."""
+        return shards_of(series, self.shots_in_shard(series[-1].stop))
+
+
+def shards_of(series: Sequence[range], size: int) -> list[range]:
+    """The numbers of the shots in shards of ``size`` shots, or fewer at the end of one of the series."""
+    return [range(first, min(first + size, part.stop)) for part in series
+            for first in range(part.start, part.stop, size)]

@@ -8,6 +8,7 @@ from cubragg.experiment.detector import Detector
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.experiment_parts import ExperimentParts
 from cubragg.experiment.goniometer import Goniometer
+from cubragg.experiment.goniometer_axes import GoniometerAxis
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.response_settings import Response
 from cubragg.experiment.sampling import Sampling
@@ -23,6 +24,7 @@ __all__ = [
     "Experiment",
     "ExperimentParts",
     "Goniometer",
+    "GoniometerAxis",
     "Panel",
     "Response",
     "Sampling",

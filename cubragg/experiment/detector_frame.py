@@ -27,7 +27,8 @@ class DetectorFrame(NamedTuple):
     ``fclose``, ``sclose`` are the positions of the direct beam and of the nearest
     point, from that corner along fast and slow. ``xbeam``, ``ybeam`` are the beam
     centre as given or by default, in the convention's own sense. ``pixel_size`` is
-    the edge along fast.
+    the edge along fast. ``outermost`` is the outermost axis of a goniometer of several, which no
+    other axis moves (``None``: the spindle).
     """
 
     convention: str
@@ -58,6 +59,7 @@ class DetectorFrame(NamedTuple):
     sclose: float
     detsize_fast: float
     detsize_slow: float
+    outermost: Vector | None = None
 
     @property
     def orgx(self) -> float:
@@ -77,7 +79,8 @@ class DetectorFrame(NamedTuple):
 
     def dials_rotation(self) -> Matrix:
         """Return the proper rotation from this laboratory into the frame of DIALS; see `frames.dials_rotation`."""
-        return dials_rotation(self.beam, self.spindle, self.polar, self.fast, self.slow)
+        # Not by a spindle that other axes move: frames of sweeps at their different angles are the same.
+        return dials_rotation(self.beam, self.outermost or self.spindle, self.polar, self.fast, self.slow)
 
     @property
     def beam_in_detector(self) -> Vector:

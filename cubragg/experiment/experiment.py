@@ -15,6 +15,7 @@ import numpy as np
 
 from cubragg import checks, units
 from cubragg.crystallography.shapes import resolve_shape
+from cubragg.crystallography.vectors import unit
 from cubragg.documents import toml_document
 from cubragg.errors import ConfigError
 from cubragg.experiment.background_settings import Background, Scatterer
@@ -24,6 +25,7 @@ from cubragg.experiment.conventions import Directions
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector, Placed
 from cubragg.experiment.goniometer import Goniometer
+from cubragg.experiment.goniometer_axes import GoniometerAxis
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.physical_only import refuse_physical_settings
 from cubragg.experiment.response_presets import preset
@@ -94,7 +96,12 @@ class Experiment:
             As `Detector.placed`.
         """
         given = Directions(self.beam.direction, self.beam.polarization_axis, self.goniometer.axis)
-        return self.detector.placed(given, self.semantics)
+        placed = self.detector.placed(given, self.semantics)
+        goniometer = self.goniometer
+        if not goniometer.axes or goniometer.axis is None:
+            return placed
+        return placed._replace(frame=placed.frame._replace(
+            spindle=unit(goniometer.axis), outermost=unit(goniometer.axes[-1].direction)))
 
     def detector_response(self) -> Response:
         """Return the response in force: the given one, that of a named detector, or the ideal one."""
@@ -191,8 +198,8 @@ def _plain(value: Any) -> Any:
         position = [float("nan") if component is None else component for component in value.position]
         rest = {key: item for key, item in vars(value).items() if key != "position" and item is not None}
         return {"position": position, **rest}
-    if isinstance(value, Channel):
-        return dict(vars(value))
+    if isinstance(value, Channel | GoniometerAxis):
+        return {key: _plain(item) for key, item in vars(value).items()}
     if isinstance(value, Scatterer):
         return {key: _plain(item) for key, item in vars(value).items()}
     if isinstance(value, Panel):
@@ -210,6 +217,8 @@ def _typed(where: str, value: Any, hint: str) -> Any:
         return tuple(_source(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
     if where == "beam.spectrum":
         return tuple(_channel(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
+    if where == "goniometer.axes":
+        return tuple(_goniometer_axis(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
     if where == "detector.panels":
         return panels_of(where, value)
     if where == "background.scatterers":
@@ -248,6 +257,19 @@ def _channel(where: str, table: dict[str, Any]) -> Channel:
     if "wavelength_A" not in table:
         raise ConfigError(where, "got a channel without wavelength_A; a channel needs it")
     return Channel(**{key: _typed(f"{where}.{key}", value, "float") for key, value in table.items()})
+
+
+def _goniometer_axis(where: str, table: Any) -> GoniometerAxis:
+    if isinstance(table, GoniometerAxis):
+        return table
+    if not isinstance(table, dict):
+        raise ConfigError(where, f"got {table!r:.60}; it must be a table of settings")
+    _known(table, [part.name for part in dataclasses.fields(GoniometerAxis)], f"{where}.")
+    missing = [name for name in ("name", "direction") if name not in table]
+    if missing:
+        raise ConfigError(where, f"got an axis without {', '.join(missing)}; it needs name and direction")
+    return GoniometerAxis(**{key: _typed(f"{where}.{key}", value, "str" if key == "name" else "float")
+                             for key, value in table.items()})
 
 
 def panels_of(where: str, value: Any) -> tuple[Panel, ...]:

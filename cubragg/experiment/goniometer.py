@@ -8,6 +8,7 @@ from cubragg import checks, units
 from cubragg.bounds import ANGLE_DEG
 from cubragg.crystallography.vectors import Vector
 from cubragg.errors import ConfigError
+from cubragg.experiment.goniometer_axes import GoniometerAxis, place_of, spindle_of
 from cubragg.nanobragg.fill_range import MAX_STEPS, Sweep, fill_phi
 
 
@@ -25,6 +26,13 @@ class Goniometer:
         the middle, and a range without step and number gets as many as spots need.
     axis
         Rotation axis for the CUSTOM convention and for placed panels; the other conventions define their own.
+    axes
+        Axes of a goniometer that has several, from the crystal outwards, at the angles at which the orientation of the
+        crystal is given: it is that in the laboratory at spindle angle 0, so that they do not turn it again. `Sweep`
+        turns it to other angles.
+    scan_axis
+        Name of the one of them that turns during an image; ``None``: the outermost. It is ``axis`` where that is
+        ``None``.
     """
 
     phi_deg: float = 0.0
@@ -32,6 +40,8 @@ class Goniometer:
     phi_step_deg: float | None = None
     phi_steps: int | None = None
     axis: Vector | None = None
+    axes: tuple[GoniometerAxis, ...] = ()
+    scan_axis: str | None = None
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
@@ -43,6 +53,7 @@ class Goniometer:
         checks.integer("goniometer.phi_steps", "the number of phi steps", self.phi_steps,
                        optional=True, at_least=0, at_most=MAX_STEPS)
         checks.vector("goniometer.axis", "the spindle axis", self.axis, optional=True, nonzero=True)
+        self._check_axes()
         if self.sweep().count < 1:
             raise ConfigError("goniometer.osc_deg", "got 0 deg with a phi step and no number of steps, so that "
                               "there is nothing to render; give -phisteps or a range > 0 deg")
@@ -50,6 +61,14 @@ class Goniometer:
         if self.sweep().count > MAX_STEPS:
             raise ConfigError("goniometer.phi_step_deg", f"got {self.phi_step_deg:g} deg for a range of "
                               f"{self.osc_deg:g} deg; at most {MAX_STEPS} steps are accepted")
+
+    def _check_axes(self) -> None:
+        if not all(isinstance(axis, GoniometerAxis) for axis in self.axes):
+            raise ConfigError("goniometer.axes", f"got {self.axes!r:.60}; GoniometerAxis objects are accepted")
+        if self.axes or self.scan_axis is not None:
+            place_of(self.axes, self.scan_axis)
+            if self.axis is None:
+                object.__setattr__(self, "axis", spindle_of(self.axes, self.scan_axis))
 
     def sweep(self) -> Sweep:
         """Return the rotation range, step [rad] and number of steps, with missing ones filled in."""

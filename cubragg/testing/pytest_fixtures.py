@@ -13,7 +13,8 @@ import pytest
 
 TYPE_CHECKING = False  #: As in typing, whose import pytest would pay for at every start.
 if TYPE_CHECKING:
-    from cubragg.dataset.data_set import DataSet, Stills, Sweep
+    from cubragg.dataset.data_set import DataSet, Stills
+    from cubragg.dataset.rotation_series import Sweep
     from cubragg.experiment.experiment import Experiment
     from cubragg.run.simulated_image import SimulatedImage
 

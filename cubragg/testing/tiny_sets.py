@@ -4,7 +4,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  #: As in typing, whose import pytest would pay for at every start.
 if TYPE_CHECKING:
-    from cubragg.dataset.data_set import Stills, Sweep
+    from cubragg.dataset.data_set import Stills
+    from cubragg.dataset.rotation_series import Sweep
     from cubragg.experiment.experiment import Experiment, Semantics
     from cubragg.run.simulated_image import SimulatedImage
 
@@ -56,7 +57,7 @@ def image() -> SimulatedImage:
 
 def sweep() -> Sweep:
     """Return a rotation series of 5 images of 1 deg, in physical semantics."""
-    from cubragg.dataset.data_set import Sweep
+    from cubragg.dataset.rotation_series import Sweep
 
     return Sweep(experiment("physical"), images=5, osc_deg=1.0, seed=1, backend="numpy", precision="double")
 

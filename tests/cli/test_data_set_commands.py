@@ -58,7 +58,8 @@ def test_a_sweep_of_a_model_needs_nothing_else(run):
     result = run(f"{SWEEP} {ONE} --start 30")
     assert result.exit_code == 0
     document = spec()
-    assert (document["start_deg"], document["osc_deg"]) == (30.0, 0.2)
+    (wedge,) = document["wedges"]
+    assert (wedge["start_deg"], wedge["osc_deg"]) == (30.0, 0.2)
     angles = document["experiment"]["crystal"]["misset_deg"]
     assert f"crystal.misset_deg = {' '.join(f'{angle:.2f}' for angle in angles)}" in result.stderr
     with h5py.File("run/master.nxs") as file:
@@ -68,6 +69,19 @@ def test_a_sweep_of_a_model_needs_nothing_else(run):
     scan = json.loads(Path("run/models.expt").read_text())["scan"][0]
     assert scan["oscillation"] == pytest.approx([30.0, 0.2])
     assert scan["image_range"] == [1, 3]
+
+
+def test_a_sweep_has_wedges_and_a_goniometer(run):
+    line = (f"sweep {MODEL} {DETECTOR} --osc 0.2 --sweep 0:2 --sweep 10:1:kappa=30 --goniometer-axis "
+            f"kappa=0.3,0.2,0.9 --goniometer-axis omega=0,0,1 --inverse-beam 0.2 -o run")
+    result = run(line)
+    assert result.exit_code == 0
+    document = spec()
+    assert [wedge["start_deg"] for wedge in document["wedges"]] == pytest.approx([0, 180, 0.2, 180.2, 10, 190])
+    assert document["wedges"][5]["angles_deg"] == {"kappa": 30.0}
+    assert [axis["name"] for axis in document["experiment"]["goniometer"]["axes"]] == ["kappa", "omega"]
+    assert len(list(Path("run").glob("master-*.nxs"))) == 6
+    assert list(faults("run")) == []
 
 
 def test_flags_replace_defaults_and_are_in_physical_semantics(run):
@@ -154,6 +168,12 @@ def test_another_set_is_refused_with_the_difference(run):
     (f"sweep {MODEL} {DETECTOR} --osc 1 -o run", ("--images", "", "--osc")),
     (f"sweep {MODEL} {DETECTOR} --images 2 -o run", ("--osc", "", "--images")),
     (f"sweep {MODEL} {DETECTOR} --images 2 --osc 0 -o run", ("--osc", "0", "deg")),
+    (f"sweep {MODEL} {DETECTOR} --osc 1 --sweep 3 -o run", ("--sweep", "'3'", "START:IMAGES")),
+    (f"sweep {MODEL} {DETECTOR} --osc 1 --sweep 3:2:kappa=a -o run", ("--sweep", "kappa=a", "START:IMAGES")),
+    (f"sweep {MODEL} {DETECTOR} --osc 1 --sweep 3:2:kappa=1 -o run", ("--goniometer-axis", "kappa", "axes")),
+    (f"{SWEEP} --sweep 3:2", ("--images", "wedges", "leave")),
+    (f"{SWEEP} --inverse-beam 0.3", ("--inverse-beam", "0.3", "whole")),
+    (f"{SWEEP} --goniometer-axis kappa=1,2", ("--goniometer-axis", "kappa=1,2", "X,Y,Z")),
     (f"{STILLS} -osc 1", ("-osc", "", "stills", "sweep")),
     (f"{STILLS} -floatfile a.bin", ("-floatfile", "", "folder")),
     (f"{STILLS} --semantics nanobragg", ("--semantics", "nanobragg", "physical")),

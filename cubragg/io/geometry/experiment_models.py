@@ -18,6 +18,7 @@ from cubragg.crystallography.vectors import Matrix, Vector, rotate_axis
 from cubragg.errors import ConfigError
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.experiment import Experiment
+from cubragg.experiment.goniometer_axes import GoniometerAxis
 from cubragg.experiment.panel import Panel, check_panels, image_shape
 from cubragg.experiment.sensor import sensor_of
 
@@ -84,6 +85,8 @@ class ExperimentModels:
         If there is no wavelength, the reason.
     missing_distance
         If the distance of the panels is a nominal one, the reason.
+    axes, scan_axis
+        Axes of a goniometer that has several, from the crystal outwards, and the name of the one that turns.
     """
 
     beam: BeamModel | None = None
@@ -94,12 +97,16 @@ class ExperimentModels:
     warnings: tuple[str, ...] = ()
     missing_wavelength: str = ""
     missing_distance: str = ""
+    axes: tuple[GoniometerAxis, ...] = ()
+    scan_axis: str | None = None
 
     def over(self, other: ExperimentModels) -> ExperimentModels:
         """Return these models, with missing ones, and missing values of the beam, from ``other``."""
         mine = {name: value for name, value in vars(self).items() if value}
         merged = {**vars(other), **mine, "warnings": (*other.warnings, *self.warnings),
                   "missing_distance": (self if self.panels else other).missing_distance}
+        if self.spindle:
+            merged |= {"axes": self.axes, "scan_axis": self.scan_axis}
         if self.beam and other.beam:
             known = {name: value for name, value in vars(self.beam).items() if value is not None}
             merged["beam"] = dataclasses.replace(other.beam, **known)
@@ -169,7 +176,9 @@ def models_of(experiment: Experiment) -> ExperimentModels:
         BeamModel(to_frame(rotation, geometry.beam), beam.wavelength_A, (1.0 + kahn) / 2.0,
                   to_frame(rotation, geometry.vert)),
         tuple(panels), to_frame(rotation, geometry.spindle), ScanModel(goniometer.phi_deg, osc, beam.exposure_s),
-        CrystalModel(tuple(axis[i] for i in range(3) for axis in axes)))  # type: ignore[arg-type]
+        CrystalModel(tuple(axis[i] for i in range(3) for axis in axes)),  # type: ignore[arg-type]
+        axes=tuple(dataclasses.replace(axis, direction=to_frame(rotation, axis.direction)) for axis in goniometer.axes),
+        scan_axis=goniometer.scan_axis)
 
 
 def _panel(rotation: Matrix, panel: Panel) -> Panel:

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from cubragg.crystallography.cell import dual_axes
 from cubragg.crystallography.vectors import Vector, apply_matrix, combine, cross, dot, norm, rotate_axis, scale, unit
 from cubragg.documents import json_document
 from cubragg.errors import FormatError
+from cubragg.experiment.goniometer_axes import GoniometerAxis, fixed_axes, spindle_of
 from cubragg.experiment.panel import Panel
 from cubragg.io.files.text import read_text
 from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, ExperimentModels, ScanModel, check_pixels
@@ -30,6 +31,21 @@ _LABORATORY: Frame = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0
 _UNTURNED: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _PARALLAX = "ParallaxCorrectedPxMmStrategy"
 _OFFSET_PARALLAX = "OffsetParallaxCorrectedPxMmStrategy"
+
+
+class _Goniometer(NamedTuple):
+    """Spindle in the laboratory, and the axes of a goniometer of several with the name of the one that turns."""
+
+    spindle: Vector | None
+    axes: tuple[GoniometerAxis, ...] = ()
+    scan_axis: str | None = None
+
+    def reversed(self) -> _Goniometer:
+        """The same with positive rotation in the opposite sense."""
+        assert self.spindle is not None
+        axes = tuple(dataclasses.replace(axis, direction=scale(axis.direction, -1.0)) if axis.name == self.scan_axis
+                     else axis for axis in self.axes)
+        return _Goniometer(scale(self.spindle, -1.0), axes, self.scan_axis)
 
 
 class _Node:
@@ -104,7 +120,8 @@ def read_expt(path: Path | str, number: int | None = None, crystal: int | None =
     """Return the experiment models of one experiment of a list.
 
     It is experiment ``number``, counted from 0, or the first one of crystal ``crystal``, counted from 1, or else the
-    first one. Fixed and setting rotation of the goniometer are applied to spindle and A matrix. If beam or crystal
+    first one. Fixed and setting rotation of the goniometer are applied to spindle and A matrix; its axes, where the
+    file names them, are kept. If beam or crystal
     vary over the scan, their first models are used.
 
     Raises
@@ -144,11 +161,12 @@ def read_expt(path: Path | str, number: int | None = None, crystal: int | None =
     if beam is None or detector is None:
         raise FormatError(f"{path}: experiment {number or 0} has no {'detector' if beam else 'beam'}; "
                           "both beam and detector are needed")
-    spindle, rotation = _goniometer(model("goniometer"))
-    scan, spindle = _scan(model("scan"), spindle)
+    goniometer, rotations = _goniometer(model("goniometer"))
+    scan, goniometer = _scan(model("scan"), goniometer)
     selected_crystal = model("crystal")
-    found = ExperimentModels(_beam(beam, warnings), tuple(_panels(detector, warnings)), spindle, scan,
-                   None if selected_crystal is None else _crystal(selected_crystal, rotation, warnings))
+    found = ExperimentModels(_beam(beam, warnings), tuple(_panels(detector, warnings)), goniometer.spindle, scan,
+                             None if selected_crystal is None else _crystal(selected_crystal, rotations, warnings),
+                             axes=goniometer.axes, scan_axis=goniometer.scan_axis)
     return dataclasses.replace(found, warnings=tuple(warnings))
 
 
@@ -190,44 +208,54 @@ def _beam(beam: _Node, warnings: list[str]) -> BeamModel:
     return BeamModel((0.0 - x, 0.0 - y, 0.0 - z), wavelength, fraction, unit(normal) if normal else None)
 
 
-def _goniometer(goniometer: _Node | None) -> tuple[Vector | None, list[tuple[float, ...]]]:
-    """Return the spindle in the laboratory, and the rotations of the crystal into the laboratory at scan angle 0."""
+def _goniometer(goniometer: _Node | None) -> tuple[_Goniometer, list[tuple[float, ...]]]:
+    """Return the goniometer, and the rotations of the crystal into the laboratory at scan angle 0."""
     if goniometer is None:
-        return None, []
+        return _Goniometer(None), []
     if "axes" not in goniometer:
         # Files of DIALS before 1.1 have no setting rotation.
         fixed = goniometer.numbers("fixed_rotation", 9)
         setting = goniometer.numbers("setting_rotation", 9) if "setting_rotation" in goniometer else _UNTURNED
-        return unit(apply_matrix(setting, goniometer.vector("rotation_axis"))), [fixed, setting]  # type: ignore[arg-type]
-    axes = goniometer.rows("axes", 3)
-    angles = [units.rad_from_deg(angle) for angle in goniometer.numbers("angles", len(axes))]
+        spindle = unit(apply_matrix(setting, goniometer.vector("rotation_axis")))  # type: ignore[arg-type]
+        return _Goniometer(spindle), [fixed, setting]
+    directions = goniometer.rows("axes", 3)
+    angles = goniometer.numbers("angles", len(directions))
     scanned = int(goniometer.number("scan_axis"))
-    if not 0 <= scanned < len(axes):
-        raise FormatError(f"{goniometer.where}.scan_axis: got {scanned}; the goniometer has {len(axes)} axes")
-    spindle = unit(axes[scanned])  # type: ignore[arg-type]
+    if not 0 <= scanned < len(directions):
+        raise FormatError(f"{goniometer.where}.scan_axis: got {scanned}; the goniometer has {len(directions)} axes")
+    names = _names(goniometer, len(directions))
+    axes = tuple(GoniometerAxis(name, direction, angle)  # type: ignore[arg-type]
+                 for name, direction, angle in zip(names, directions, angles, strict=True))
     rotations = []
-    for number, (axis, angle) in enumerate(zip(axes, angles, strict=True)):
-        if number == scanned:
-            continue
-        rotated = [rotate_axis(column, unit(axis), angle) for column in _LABORATORY[:3]]  # type: ignore[arg-type]
+    for axis in fixed_axes(axes, names[scanned]):
+        rotated = [rotate_axis(column, unit(axis.direction), units.rad_from_deg(axis.angle_deg))
+                   for column in _LABORATORY[:3]]
         rotations.append(tuple(column[i] for i in range(3) for column in rotated))
-        if number > scanned:
-            spindle = rotate_axis(spindle, unit(axis), angle)  # type: ignore[arg-type]
-    return spindle, rotations
+    return _Goniometer(spindle_of(axes, names[scanned]), axes, names[scanned]), rotations
 
 
-def _scan(scan: _Node | None, spindle: Vector | None) -> tuple[ScanModel | None, Vector | None]:
-    """Return the scan and the spindle; a negative width is replaced by a positive one about the opposite axis."""
+def _names(goniometer: _Node, count: int) -> list[str]:
+    """The names of the axes, made different where they are not."""
+    given = []
+    if "names" in goniometer:
+        given = [str(name) for name in _listed(goniometer.where, "names", goniometer.get("names"))]
+    if len(set(given)) == count:
+        return given
+    return [f"axis{number}" for number in range(count)]
+
+
+def _scan(scan: _Node | None, goniometer: _Goniometer) -> tuple[ScanModel | None, _Goniometer]:
+    """Return the scan and the goniometer; a negative width is replaced by a positive one about the opposite axis."""
     if scan is None:
-        return None, spindle
+        return None, goniometer
     start, width = _oscillation(scan)
     times = scan.node("properties") if "properties" in scan else scan
     exposure = times.numbers("exposure_time")[:1] if "exposure_time" in times else ()
-    if width < 0.0 and spindle is not None:
-        start, width, spindle = -start, -width, scale(spindle, -1.0)
+    if width < 0.0 and goniometer.spindle is not None:
+        start, width, goniometer = -start, -width, goniometer.reversed()
     first, last = scan.numbers("image_range", 2)
     return ScanModel(start, width, exposure[0] if exposure and exposure[0] > 0.0 else None,
-                     max(int(last - first) + 1, 1)), spindle
+                     max(int(last - first) + 1, 1)), goniometer
 
 
 def _oscillation(scan: _Node) -> tuple[float, float]:

@@ -8,8 +8,9 @@ import re
 from typing import Any
 
 from cubragg.crystallography.cell import dual_axes
-from cubragg.crystallography.vectors import Matrix
+from cubragg.crystallography.vectors import Matrix, Vector, unit
 from cubragg.errors import FormatError
+from cubragg.experiment.goniometer_axes import fixed_axes, place_of, turned
 from cubragg.experiment.panel import Panel
 from cubragg.io.files.names import is_utf8
 from cubragg.io.geometry.experiment_models import ExperimentModels, ScanModel, crystal_at, rectangles
@@ -58,10 +59,11 @@ def expt_document(where: str, models: ExperimentModels, image: str | None, trust
             "flux": 0.0, "transmission": 1.0},
         "detector": {"panels": [_panel(number, panel, trusted) for number, panel in enumerate(panels)]}}
     if rotating and scan is not None and models.spindle is not None:
-        tables["goniometer"] = {"rotation_axis": [*models.spindle], "fixed_rotation": _IDENTITY,
-                                "setting_rotation": _IDENTITY}
+        tables["goniometer"] = _goniometer(models.spindle, models)
         tables["scan"] = _scan(scan)
     a_matrix = crystal_at(models, 0.0 if rotating or scan is None else scan.phi_deg)
+    if rotating and a_matrix is not None:
+        a_matrix = _dismounted(a_matrix, models)
     if a_matrix is not None:
         tables["crystal"] = crystal_entry(a_matrix)
     if image is not None:
@@ -71,6 +73,23 @@ def expt_document(where: str, models: ExperimentModels, image: str | None, trust
     return {"__id__": "ExperimentList",
             "experiment": [{"__id__": "Experiment", "identifier": "", **dict.fromkeys(tables, 0)}],
             **{kind: [tables[kind]] if kind in tables else [] for kind in kinds}}
+
+
+def _goniometer(spindle: Vector, models: ExperimentModels) -> dict[str, Any]:
+    if not models.axes:
+        return {"rotation_axis": [*spindle], "fixed_rotation": _IDENTITY, "setting_rotation": _IDENTITY}
+    return {"axes": [[*unit(axis.direction)] for axis in models.axes],
+            "angles": [axis.angle_deg for axis in models.axes], "names": [axis.name for axis in models.axes],
+            "scan_axis": place_of(models.axes, models.scan_axis)}
+
+
+def _dismounted(m: Matrix, models: ExperimentModels) -> Matrix:
+    """The A matrix with all angles of the goniometer at 0, from that in the laboratory at a scan angle of 0."""
+    if not models.axes:
+        return m
+    fixed = fixed_axes(models.axes, models.scan_axis)
+    columns = [turned((m[i], m[3 + i], m[6 + i]), fixed, -1.0) for i in range(3)]
+    return tuple(column[i] for i in range(3) for column in columns)  # type: ignore[return-value]
 
 
 def _check_name(where: str, image: str) -> None:

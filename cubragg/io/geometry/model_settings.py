@@ -22,7 +22,8 @@ from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels
 #: Settings of the panel geometry and of directions; a detector from a file replaces all of them.
 PLACES = (*(f"detector.{name}" for name in (
     *CONVENTION_ONLY, "convention", "distance_mm", "close_distance_mm", "pivot", "curved", "panels", "beam_centre_mm",
-    "shift_mm", "rotation_deg")), "beam.direction", "beam.polarization_axis", "goniometer.axis")
+    "shift_mm", "rotation_deg")), "beam.direction", "beam.polarization_axis", "goniometer.axis", "goniometer.axes",
+          "goniometer.scan_axis")
 #: Spindle if the file does not specify one, in the frame of DIALS.
 _SPINDLE: Vector = (1.0, 0.0, 0.0)
 #: A polarization normal with a smaller component across the beam is refused as parallel to it.
@@ -51,6 +52,8 @@ def settings_of(models: ExperimentModels) -> dict[str, Any]:
         directions = _directions(models, beam)
         settings["beam.direction"], settings["beam.polarization_axis"] = directions.beam, directions.polar
         settings["goniometer.axis"] = directions.spindle
+        if models.axes:
+            settings |= {"goniometer.axes": models.axes, "goniometer.scan_axis": models.scan_axis}
         spot = panel_in_beam(models.panels, beam.direction).spot(beam.direction)
         settings["detector.pivot"] = "beam" if spot is not None and spot.distance_mm > 0.0 else "sample"
     if models.scan is not None:

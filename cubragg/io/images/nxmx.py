@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from cubragg.crystallography.frames import to_frame
-from cubragg.crystallography.vectors import Vector, dot, norm, scale
+from cubragg.crystallography.vectors import Vector, dot, norm, scale, unit
 from cubragg.detect.stored_pixels import PixelType
 from cubragg.errors import FormatError
 from cubragg.experiment.detector_frame import DetectorFrame
+from cubragg.experiment.goniometer_axes import GoniometerAxis, place_of
 from cubragg.experiment.panel import Panel, panel_in_beam
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import atomic_path
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     import h5py
 
 _DETECTOR = "/entry/instrument/detector"
-_OMEGA = "/entry/sample/transformations/omega"
+_SAMPLE_AXES = "/entry/sample/transformations"
 _DETECTOR_Z = f"{_DETECTOR}/transformations/detector_z"
 #: sensor_thickness of files without rendered sensor layers [m]. dxtbx always corrects for the depth of absorption and
 #: refuses a thickness of 0; with this one its correction is negligible.
@@ -262,7 +263,6 @@ class _Frame:
 
     def __init__(self, frame: DetectorFrame) -> None:
         self._rotation = frame.dials_rotation()
-        self.spindle = self(frame.spindle)
         self.polar = self(frame.polar)
 
     def __call__(self, vector: Vector) -> Vector:
@@ -314,13 +314,23 @@ def _sample(sample: h5py.Group, scene: Scene, images: int, frame: _Frame) -> Non
     if not scene.range_deg > 0.0:
         sample["depends_on"] = "."
         return
-    sample["depends_on"] = _OMEGA
     axes = _group(sample, "transformations", "NXtransformations")
+    # Of several axes each turns the ones before it in the list. In one image none changes, so that readers would not
+    # know which one turns: it has the spindle in the laboratory only.
+    several = scene.axes if images > 1 else ()
+    chain = several or (GoniometerAxis("omega", scene.frame.spindle),)
+    scanned = place_of(several, scene.scan_axis) if several else 0
+    paths = [*(f"{_SAMPLE_AXES}/{axis.name}" for axis in chain), "."]
+    sample["depends_on"] = paths[0]
     starts = scene.start_deg + scene.range_deg * np.arange(images)
-    _axis(axes, "omega", starts, "rotation", frame.spindle, ".")
-    _field(axes, "omega_end", starts + scene.range_deg, "deg")
-    _field(axes, "omega_increment_set", np.full(images, scene.range_deg), "deg")
-    _field(_group(sample, "goniometer", "NXcollection"), "omega_range_average", scene.range_deg, "deg")
+    for place, axis in enumerate(chain):
+        angles = starts if place == scanned else np.array([axis.angle_deg])
+        _axis(axes, axis.name, angles, "rotation", frame(unit(axis.direction) if several else axis.direction),
+              paths[place + 1])
+    name = chain[scanned].name
+    _field(axes, f"{name}_end", starts + scene.range_deg, "deg")
+    _field(axes, f"{name}_increment_set", np.full(images, scene.range_deg), "deg")
+    _field(_group(sample, "goniometer", "NXcollection"), f"{name}_range_average", scene.range_deg, "deg")
 
 
 def _detector(detector: h5py.Group, scene: Scene, images: int, type_name: str, frame: _Frame) -> None:

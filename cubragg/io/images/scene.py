@@ -9,6 +9,7 @@ import numpy as np
 
 from cubragg.errors import FormatError
 from cubragg.experiment.detector_frame import DetectorFrame
+from cubragg.experiment.goniometer_axes import GoniometerAxis
 from cubragg.experiment.panel import Panel
 from cubragg.io.images.image_panels import facing_frame
 
@@ -41,6 +42,8 @@ class Scene:
         Lowest and highest trusted count; ``None``: the range of the type of pixels.
     curved
         Whether the detector is curved.
+    axes, scan_axis
+        Axes of a goniometer that has several, from the crystal outwards, and the name of the one that turns.
     """
 
     panels: tuple[Panel, ...]
@@ -57,6 +60,8 @@ class Scene:
     counts_per_photon: float = 1.0
     trusted: tuple[float, float] | None = None
     curved: bool = False
+    axes: tuple[GoniometerAxis, ...] = ()
+    scan_axis: str | None = None
 
     def facing(self) -> DetectorFrame:
         """Return the geometry of the detector as one flat image that faces the beam.
