@@ -34,6 +34,8 @@ from cubragg.plan.workspace import Workspace
 _RING_SAMPLING = 1.0
 _MOST_SUBPIXELS = 8
 _BLOCK_PIXELS = 16000
+#: Pixels that are scaled at once: 512 kB.
+_BAND_PIXELS = 2**17
 _CACHED_MAPS = 4
 _CACHE: OrderedDict[bytes, np.ndarray] = OrderedDict()
 
@@ -76,6 +78,25 @@ def background_map(plan: Plan, background: Background, photons: float, oversampl
     if background.radial is not None:
         image += _radial(plan, background.radial)
     return image
+
+
+def add_background(image: np.ndarray, plan: Plan, background: Background, photons: float, *, coarse: bool = False
+                   ) -> None:
+    """Add the expected background photons to a float32 image [slow, fast]; arguments as for `background_map`.
+
+    A map that only scattering makes is scaled and added a band of rows at a time, which stays in the cache: map and
+    image pass through memory once. The bits are those of ``image += background_map(...)``.
+    """
+    given = background.constant or background.image is not None or background.radial is not None
+    if given or (coarse and not background.ice_um):
+        image += background_map(plan, background, photons, coarse=coarse)
+        return
+    scattered, scale = _cached(plan, background, None), np.float32(photons)
+    rows = max(1, _BAND_PIXELS // image.shape[1])
+    scaled = np.empty((rows, image.shape[1]), dtype=np.float32)
+    for first in range(0, len(image), rows):
+        band = image[first:first + rows]
+        band += np.multiply(scattered[first:first + rows], scale, out=scaled[:len(band)])
 
 
 def _cached(plan: Plan, background: Background, oversample: int | None) -> np.ndarray:
@@ -205,7 +226,7 @@ def _key(plan: Plan, background: Background, oversample: int | None) -> bytes:
     for panel in plan.panels:
         plain = panel._replace(mask=None)
         digest.update(repr(plain).encode())
-        digest.update(b"" if panel.mask is None else panel.mask.tobytes())
+        digest.update(b"" if panel.mask is None else np.packbits(panel.mask))
     sources = plan.sources
     for array in (sources.incident, sources.wavelength_m, sources.weight,
                   *(scatterer.table for scatterer in background.scatterers)):

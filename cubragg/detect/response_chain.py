@@ -59,7 +59,8 @@ def detected_counts(photons: np.ndarray, response: Response, exposure: Exposure)
         if step.applies(response):
             image = step(image, response, exposure)
     if exposure.live is not None:
-        image = np.where(exposure.live, image, np.zeros((), dtype=image.dtype))
+        # In place, as the cutoff: photons are drawn into a new image.
+        np.copyto(image, 0, where=~exposure.live)
     if image.dtype == np.int32:
         return image
     whole = np.trunc(image) if response.order == "noisify" else np.rint(image)
@@ -264,7 +265,7 @@ class Cutoff:
         # Frames summed to 32 bits have a larger cutoff than an int32 image can reach.
         if image.dtype == np.int32 and response.count_cutoff is not None and response.count_cutoff > _MAX_INT32:
             return image
-        return np.minimum(image, np.asarray(response.count_cutoff, dtype=image.dtype))
+        return np.minimum(image, np.asarray(response.count_cutoff, dtype=image.dtype), out=image)
 
 
 #: The steps of each chain, in their order.

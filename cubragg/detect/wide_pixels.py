@@ -23,7 +23,7 @@ def divide_wide_pixels(image: np.ndarray, chips: tuple[tuple[int, int], tuple[in
     Parameters
     ----------
     image
-        Counts or signals [slow, fast], as if all pixels had the same size.
+        Counts or signals [slow, fast], as if all pixels had the same size. Small counts of int32 are changed in place.
     chips
         (fast, slow) pixels of a chip, and (fast, slow) virtual pixels between chips.
     panels, live
@@ -32,7 +32,7 @@ def divide_wide_pixels(image: np.ndarray, chips: tuple[tuple[int, int], tuple[in
         Draws how many of a pixel's counts belong to the first of two physical pixels that it is part of.
     """
     counted = image.dtype.kind == "i" and int(image.max(initial=0)) < _SMALL
-    result = np.array(image) if counted else np.array(image, dtype=np.float64)
+    result = image if counted else np.array(image, dtype=np.float64)
     whole = counted or bool((result == np.floor(result)).all())
     modules, flat = list(_modules(panels, live)), result.reshape(-1)
     for axis, (size, gap) in enumerate(zip(*chips, strict=True)):  # fast first

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -82,25 +81,23 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
 def with_background(experiment: Experiment, plan: Plan, photons: np.ndarray, *, coarse: bool = False) -> np.ndarray:
     """Photons, in host memory or on a GPU, with background and direct beam, behind the beam stop; changed in place.
     ``coarse`` as for `background_map`."""
-    for added in _added(experiment, plan, coarse):
-        photons += _beside(photons, added)
+    if not experiment.background.empty:
+        from cubragg.background.background_map import add_background, background_map
+
+        scattered = plan, experiment.background, experiment.beam.photons()
+        if isinstance(photons, np.ndarray):
+            add_background(photons, *scattered, coarse=coarse)
+        else:
+            photons += _beside(photons, background_map(*scattered, coarse=coarse))
+    if experiment.beam.direct_fraction > 0.0:
+        from cubragg.plan.shadow import direct_beam
+
+        photons += _beside(photons, direct_beam(plan, experiment.beam))
     if plan.beam_stop is not None:
         from cubragg.plan.shadow import shadow_map
 
         photons *= _beside(photons, shadow_map(plan, plan.beam_stop))
     return photons
-
-
-def _added(experiment: Experiment, plan: Plan, coarse: bool) -> Iterator[np.ndarray]:
-    """Maps of photons that do not depend on the crystal."""
-    if not experiment.background.empty:
-        from cubragg.background.background_map import background_map
-
-        yield background_map(plan, experiment.background, experiment.beam.photons(), coarse=coarse)
-    if experiment.beam.direct_fraction > 0.0:
-        from cubragg.plan.shadow import direct_beam
-
-        yield direct_beam(plan, experiment.beam)
 
 
 def _beside(photons: np.ndarray, image: np.ndarray) -> Any:
