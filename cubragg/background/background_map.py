@@ -226,7 +226,7 @@ def _key(plan: Plan, background: Background, oversample: int | None) -> bytes:
     for panel in plan.panels:
         plain = panel._replace(mask=None)
         digest.update(repr(plain).encode())
-        digest.update(b"" if panel.mask is None else np.packbits(panel.mask))
+        digest.update(b"" if panel.mask is None else np.packbits(panel.mask).data)
     sources = plan.sources
     for array in (sources.incident, sources.wavelength_m, sources.weight,
                   *(scatterer.table for scatterer in background.scatterers)):

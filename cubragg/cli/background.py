@@ -34,7 +34,7 @@ class Options(NamedTuple):
     path_mm: float
     density: float
     weight: float
-    offset: float
+    offset: float | None
     bins: int
 
 
@@ -54,7 +54,7 @@ def background(path: str, options: Options) -> None:
             raise ConfigError("-o", f"got {options.output!r}, which is an input; every file needs its own name")
     image = _image(path, options)
     plan, exposure = _plan(image, options)
-    counts = image.drawn_counts(0) - options.offset
+    counts = image.drawn_counts(0) + (0.0 if options.offset is None else image.pedestal - options.offset)
     stol, per_F2 = _maps(plan, options, options.flux * exposure)
     found = radial_factor(counts, stol, per_F2, per_F2 > 0.0, bins=options.bins)
     if not len(found.stol):
@@ -163,8 +163,8 @@ Exit status: 0, 1 if the run failed or a file cannot be read, 2 for an error in 
 @click.option("-density", cls=FlagOption, type=_POSITIVE, default=1.0, metavar="<g/cm^3>", help="Its density.  [1]")
 @click.option("-MW", "weight", cls=FlagOption, type=_POSITIVE, default=18.0, metavar="<g/mol>",
               help="Weight of a molecule.  [18]")
-@click.option("-adc", "offset", cls=FlagOption, type=float, default=0.0, metavar="<counts>",
-              help="Offset of the pixels.  [0]")
+@click.option("-adc", "offset", cls=FlagOption, type=float, metavar="<counts>",
+              help="Offset of the pixels.  [that of the header, else 0]")
 @click.option("--bins", cls=FlagOption, type=click.IntRange(min=2), default=200, metavar="<n>",
               help="Number of rings.  [200]")
 def command(image: str, **options: Any) -> None:

@@ -25,7 +25,7 @@ class FileImage(Image):
     Attributes
     ----------
     photons
-        Pixels, float32 [slow, fast]; 0 in pixels that the file marks as not measured.
+        Pixels less ``pedestal``, float32 [slow, fast]; 0 in pixels that the file marks as not measured.
     experiment
         What the header of the file describes.
     path, form
@@ -36,6 +36,9 @@ class FileImage(Image):
         Measured pixels, bool [slow, fast]; ``None``: all.
     read_warnings
         Warnings about the file.
+    pedestal
+        What was added to each pixel, by the header of an SMV file (IMAGE_PEDESTAL). nanoBragg's headers, which do not
+        have this key, leave it 0.
     """
 
     photons: np.ndarray
@@ -45,6 +48,7 @@ class FileImage(Image):
     pixels: np.ndarray
     mask: np.ndarray | None = None
     read_warnings: tuple[str, ...] = ()
+    pedestal: float = 0.0
 
     def reflections(self, min_photons: float = 1.0) -> ReflectionTable:
         """Raise `ConfigError`: the file has no structure factors."""
@@ -71,11 +75,12 @@ class FileImage(Image):
             trusted=trusted_of(placed.panels))
 
     def drawn_counts(self, seed: int) -> np.ndarray:
-        """Pixels of a file with integers, or else counts with Poisson noise around them [slow, fast]."""
+        """Pixels of a file with integers less the pedestal, or else counts with Poisson noise around them."""
         from cubragg.detect.noise import noise_counts
 
         if self.pixels.dtype.kind in "iu":
-            return self.pixels if self.mask is None else np.where(self.mask, self.pixels, 0)
+            pixels = self.pixels - np.int32(round(self.pedestal)) if self.pedestal else self.pixels
+            return pixels if self.mask is None else np.where(self.mask, pixels, 0)
         slow, fast = self.photons.shape
         return noise_counts(self.photons, (0, fast - 1, 0, slow - 1), seed)
 

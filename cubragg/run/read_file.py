@@ -17,6 +17,7 @@ from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels
 from cubragg.io.geometry.model_settings import parts_of
 from cubragg.io.geometry.sniff import geometry_kind, read_models
 from cubragg.io.images.read_image import FLOAT_ENDINGS, read_image
+from cubragg.io.images.smv import pedestal_of
 from cubragg.run.file_image import FileImage
 
 _START_BYTES = 4096
@@ -99,7 +100,9 @@ def _image(path: Path | str, kind: str, number: int | None, wavelength_A: float 
            ) -> FileImage:
     image = read_image(path, number=1 if number is None else number)
     pixels = image.pixels.astype(image.stored)
+    pedestal = pedestal_of(image.header or {}) if kind == "smv" else 0.0
     photons = (image.pixels if image.mask is None else np.where(image.mask, image.pixels, 0.0)).astype(np.float32)
+    photons -= np.float32(pedestal)
     parts, warnings = ExperimentParts(), []
     if kind:
         try:
@@ -114,4 +117,4 @@ def _image(path: Path | str, kind: str, number: int | None, wavelength_A: float 
         warnings.append(f"the geometry of the image is not known: the detector of {path} has {fast} x {slow} pixels, "
                         f"the image {photons.shape[1]} x {photons.shape[0]}")
         parts = ExperimentParts()
-    return FileImage(photons, parts, str(path), image.form, pixels, image.mask, tuple(warnings))
+    return FileImage(photons, parts, str(path), image.form, pixels, image.mask, tuple(warnings), pedestal)

@@ -93,6 +93,28 @@ def test_saved_counts_are_read_back(image, name, tmp_path):
     np.testing.assert_array_equal(pixels, image.counts(seed=5))
 
 
+def test_the_offset_of_an_smv_file_is_subtracted(image, tmp_path):
+    """IMAGE_PEDESTAL of its header; nanoBragg's header has none, so that its pixels are taken as they are."""
+    from cubragg import read
+    from cubragg.io.images.smv import read_smv, write_smv
+
+    image.save(tmp_path / "a.img", seed=5)
+    found = read(tmp_path / "a.img")
+    assert found.pedestal == 40.0
+    assert found.counts().dtype == np.int32
+    np.testing.assert_array_equal(found.counts(), image.counts(seed=5))
+    np.testing.assert_array_equal(found.photons, image.counts(seed=5))
+    assert found.pixels.min() >= 40
+    found.save(tmp_path / "b.img")
+    np.testing.assert_array_equal(read(tmp_path / "b.img").counts(), found.counts())
+    smv = read_smv(tmp_path / "a.img")
+    for value in (None, "NaN", "1e9"):
+        header = {**{key: text for key, text in smv.header.items() if key != "IMAGE_PEDESTAL"},
+                  **({} if value is None else {"IMAGE_PEDESTAL": value})}
+        write_smv(tmp_path / "c.img", smv.pixels, header)
+        np.testing.assert_array_equal(read(tmp_path / "c.img").counts(), smv.pixels)
+
+
 @pytest.mark.parametrize("name", ["a.nxs", "a.tif", "a.npy", "a.bin"])
 def test_saved_photons_are_read_back(image, name, tmp_path):
     from cubragg.io.images.read_image import read_image

@@ -68,6 +68,12 @@ def header_value(text: str, key: str) -> float | None:
     return None if math.isnan(value) else value
 
 
+def pedestal_of(header: Mapping[str, str]) -> float:
+    """Return the number that was added to each pixel by the header, IMAGE_PEDESTAL of ADSC detectors; 0 without it."""
+    value = header_value(f"IMAGE_PEDESTAL={header.get('IMAGE_PEDESTAL', '')}", "IMAGE_PEDESTAL")
+    return value if value is not None and abs(value) <= 65535.0 else 0.0
+
+
 def smv_header(geometry: DetectorFrame, *, wavelength_A: float, phi_deg: float, osc_deg: float,
                twotheta_deg: float) -> dict[str, str]:
     """Return the header of nanoBragg.c: its keys in its order, values to 6 digits, lengths in mm.
