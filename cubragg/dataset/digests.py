@@ -13,8 +13,8 @@ from cubragg.io.images.nxmx_master import DATA
 if TYPE_CHECKING:
     import h5py
 
-#: The group with the values of the parameters in an image file.
-PARAMETERS = "/entry/parameters"
+#: The groups with the values of the parameters, and with the crystals, in an image file.
+PARAMETERS, CRYSTALS = "/entry/parameters", "/entry/crystals"
 
 
 class PixelDigest:
@@ -74,7 +74,7 @@ def content_of(path: Path) -> str:
 
 
 def image_digest(pixels: PixelDigest, file: h5py.File) -> str:
-    """The checksum of an image file: its pixels, and the wavelengths and parameters of its shots."""
+    """The checksum of an image file: its pixels, and wavelengths, parameters and crystals of its shots."""
     wavelengths = np.asarray(file["/entry/instrument/beam/incident_wavelength"][()], dtype="<f8").tobytes()
-    return hashlib.sha256(f"{pixels.hexdigest()} {wavelengths.hex()} {tables_digest(file[PARAMETERS])}".encode()
-                          ).hexdigest()
+    tables = " ".join(tables_digest(file[group]) for group in (PARAMETERS, CRYSTALS))
+    return hashlib.sha256(f"{pixels.hexdigest()} {wavelengths.hex()} {tables}".encode()).hexdigest()

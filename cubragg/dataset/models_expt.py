@@ -9,20 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cubragg.crystallography.cell import dual_axes
-from cubragg.crystallography.frames import to_frame
 from cubragg.dataset.data_set import DataSet
-from cubragg.dataset.parameters import CrystalShot
+from cubragg.dataset.shot_tables import ShotTables
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.geometry.experiment_models import models_of
 from cubragg.io.geometry.expt_out import crystal_entry, expt_document
 
 
 class ImagePart(NamedTuple):
-    """A master file, and the numbers of the shots of its images."""
+    """A master file, the numbers of the shots of its images, and their tables; ``None`` without an image."""
 
     images: Path
     shots: list[int]
+    tables: ShotTables | None = None
 
 
 def write_models(path: Path, data: DataSet, parts: Sequence[ImagePart], highest: float) -> None:
@@ -45,7 +44,7 @@ def write_models(path: Path, data: DataSet, parts: Sequence[ImagePart], highest:
         document = _sweep(str(path), data, parts, highest)
     else:
         (part,) = parts
-        document = _stills(str(path), data, part.shots, part.images, highest)
+        document = _stills(str(path), data, part, highest)
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for place, (name, entries) in enumerate(document.items()):
             file.write(f"{'{' if place == 0 else ','}\n  {json.dumps(name)}: ")
@@ -81,22 +80,26 @@ def _sweep(where: str, data: DataSet, parts: Sequence[ImagePart], highest: float
             **{kind: table.entries for kind, table in tables.items()}, "profile": [], "scaling_model": []}
 
 
-def _stills(where: str, data: DataSet, shots: list[int], images: Path, highest: float) -> dict[str, Any]:
+def _stills(where: str, data: DataSet, part: ImagePart, highest: float) -> dict[str, Any]:
+    images, shots, tables = part
+    assert tables is not None, "stills have one master file"
     base = expt_document(where, models_of(data.experiment_at(0)), image=str(images), trusted=(-1.0, highest))
-    tables = {kind: _Distinct() for kind in ("beam", "detector")}
-    experiments: list[dict[str, Any]] = []
-    crystals: list[dict[str, Any]] = []
-    for place, number in enumerate(shots):
-        for crystal in data.shot(number).crystals:
-            models = _varied(where, data, crystal, base, highest)
-            experiments.append({"__id__": "Experiment", "identifier": "", "imageset": place, "crystal": len(crystals),
-                                **{kind: tables[kind].place(models[kind][0]) for kind in tables}})
-            crystals.append(crystal_entry(_a_matrix(crystal)))
+    models = _Models(where, data, base, highest)
+    places = {number: place for place, number in enumerate(shots)}
+
+    def experiments() -> Iterator[dict[str, Any]]:
+        for crystal, number in enumerate(tables.shot.tolist()):
+            beam, detector = models.places(number, float(tables.wavelengths_A[places[number]]))
+            yield {"__id__": "Experiment", "identifier": "", "imageset": places[number], "crystal": crystal,
+                   "beam": beam, "detector": detector}
+
     still = {**base["imageset"][0], "images": [os.path.abspath(images)]}
-    return {"__id__": "ExperimentList", "experiment": experiments,
+    # The lists of beams and detectors are complete when the experiments are written, before them.
+    return {"__id__": "ExperimentList", "experiment": experiments(),
             "imageset": ({**still, "single_file_indices": [place]} for place in range(len(shots))),
-            **{kind: table.entries for kind, table in tables.items()},
-            "goniometer": [], "scan": [], "crystal": crystals, "profile": [], "scaling_model": []}
+            "beam": models.beams, "detector": models.detectors, "goniometer": [], "scan": [],
+            "crystal": (crystal_entry(tuple(matrix)) for matrix in tables.A_dials.reshape(-1, 9).tolist()),
+            "profile": [], "scaling_model": []}
 
 
 def _rounded(text: str) -> float:
@@ -122,21 +125,32 @@ class _Distinct:
         return place
 
 
-def _varied(where: str, data: DataSet, crystal: CrystalShot, base: dict[str, Any], highest: float) -> dict[str, Any]:
-    """The experiment list with beam and detector of a shot: that of the data set, if they do not vary."""
-    experiment = crystal.experiment
-    if (experiment.beam.wavelength_A, experiment.detector) == (data.experiment.beam.wavelength_A,
-                                                               data.experiment.detector):
-        return base
-    if experiment.detector == data.experiment.detector:
-        return {**base, "beam": [{**base["beam"][0], "wavelength": experiment.beam.wavelength_A}]}
-    return expt_document(where, models_of(experiment), image=None, trusted=(-1.0, highest))
+class _Models:
+    """Lists of beams and detectors without repetitions."""
 
+    def __init__(self, where: str, data: DataSet, base: dict[str, Any], highest: float) -> None:
+        self._where, self._data, self._highest = where, data, highest
+        self._moves = any(parameter.name.startswith("detector.") for parameter in data.parameters)
+        self._base = base
+        self.beams: list[dict[str, Any]] = []
+        self.detectors: list[dict[str, Any]] = []
+        self._beam_of: dict[float, int] = {}
+        self._detector_of: dict[str, int] = {}
 
-def _a_matrix(crystal: CrystalShot) -> Any:
-    """The A matrix [1/A] in the frame of DIALS, by rows."""
-    experiment = crystal.experiment
-    lattice = experiment.crystal.lattice(experiment.semantics)
-    rotation = experiment.placed().frame.dials_rotation()
-    axes = [to_frame(rotation, axis) for axis in dual_axes(lattice.a, lattice.b, lattice.c)]
-    return tuple(axis[row] for row in range(3) for axis in axes)
+    def places(self, shot: int, wavelength_A: float) -> tuple[int, int]:
+        """The places of beam and detector of a shot, which are appended if they are new."""
+        beam = self._beam_of.setdefault(wavelength_A, len(self.beams))
+        if beam == len(self.beams):
+            self.beams.append({**self._base["beam"][0], "wavelength": wavelength_A})
+        if not self._moves:
+            self.detectors[:] = self._base["detector"]
+            return beam, 0
+        return beam, self._detector(shot)
+
+    def _detector(self, shot: int) -> int:
+        models = models_of(self._data.shot(shot).crystals[0].experiment)
+        entry = expt_document(self._where, models, image=None, trusted=(-1.0, self._highest))["detector"][0]
+        place = self._detector_of.setdefault(json.dumps(entry), len(self.detectors))
+        if place == len(self.detectors):
+            self.detectors.append(entry)
+        return place

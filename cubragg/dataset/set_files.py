@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from cubragg.dataset.data_set import DataSet
-from cubragg.dataset.digests import PARAMETERS
 from cubragg.dataset.models_expt import ImagePart, write_models
 from cubragg.dataset.run_folder import RunFolder
-from cubragg.dataset.shard import image_time, write_shots
+from cubragg.dataset.shard import image_time
+from cubragg.dataset.shot_tables import read_shot_tables, write_shot_tables
 from cubragg.dataset.write_settings import WriteSettings
 from cubragg.io.files.atomic import atomic_path, write_bytes
 from cubragg.io.images.nxmx import TYPES
@@ -43,7 +43,7 @@ def write_set_files(data: DataSet, settings: WriteSettings, folder: RunFolder) -
         for number, part in enumerate(parts):
             inside = [record for record in records if data.series_at(record["first"]) == number]
             if inside:
-                live = _write_part(data, settings, folder.path, part, inside)
+                parts[number], live = _written_part(data, settings, part.images, inside)
         if not data.experiment.detector.curved:
             write_models(folder.path / "models.expt", data, parts, TYPES[settings.dtype].highest)
         files = [(_image_file(record), record["count"]) for record in records]
@@ -60,17 +60,16 @@ def masters(data: DataSet) -> list[str]:
     return ["master.nxs"] if count == 1 else [f"master-{number:0{width}}.nxs" for number in range(1, count + 1)]
 
 
-def _write_part(data: DataSet, settings: WriteSettings, folder: Path, part: ImagePart, records: list[dict[str, Any]]
-                ) -> np.ndarray:
-    """Write the master file of shards, add their shots to ``part``, and return which pixels are live [slow, fast]."""
+def _written_part(data: DataSet, settings: WriteSettings, master: Path, records: list[dict[str, Any]]
+                  ) -> tuple[ImagePart, np.ndarray]:
+    """Write the master file of shards, and return its shots, and which pixels are live [slow, fast]."""
     files = [(_image_file(record), record["count"]) for record in records]
-    part.shots.extend(shot for record in records
-                      for shot in range(record["first"], record["first"] + record["count"]))
-    experiment = data.experiment_at(part.shots[0])
+    shots = [shot for record in records for shot in range(record["first"], record["first"] + record["count"])]
+    experiment = data.experiment_at(shots[0])
     scene = replace(scene_of(experiment, make_plan(experiment, data.rendering.method)), timestamp=image_time())
-    wavelengths, parameters = _shots_of(folder, [name for name, _ in files])
-    write_master(part.images, scene, settings.dtype, files, lambda file, _: write_shots(file, wavelengths, parameters))
-    return scene.live
+    tables = read_shot_tables(master.parent, files)
+    write_master(master, scene, settings.dtype, files, lambda file, _: write_shot_tables(file, tables))
+    return ImagePart(master, shots, tables), scene.live
 
 
 def _image_file(record: dict[str, Any]) -> str:
@@ -88,31 +87,6 @@ def _summary(data: DataSet, folder: RunFolder, records: list[dict[str, Any]]) ->
             "brightest_pixel": max((record["brightest"] for record in records), default=0),
             "bytes": sum(file["bytes"] for record in records for file in record["files"].values()),
             "seconds_of_workers": round(sum(record["seconds"] for record in records), 3), **folder.header}
-
-
-def _shots_of(folder: Path, names: list[str]) -> tuple[list[float], list[dict[str, Any]]]:
-    """Wavelengths [A] and parameters of all shots, from the files of the shards."""
-    import h5py
-
-    wavelengths: list[float] = []
-    parameters: list[dict[str, Any]] = []
-    for name in names:
-        with h5py.File(folder / name, "r") as file:
-            count = len(file[DATA])
-            given = np.asarray(file["/entry/instrument/beam/incident_wavelength"][()], dtype=float).reshape(-1)
-            wavelengths += (given if len(given) == count else np.full(count, given[0])).tolist()
-            arrays = {key: node.asstr()[()] if node.dtype.kind == "O" else node[()]
-                      for key, node in file[PARAMETERS].items()}
-            parameters += [{key: _given(array[place]) for key, array in arrays.items()} for place in range(count)]
-    return wavelengths, parameters
-
-
-def _given(value: Any) -> Any:
-    """A value of a shot; ``None`` where it has none."""
-    if isinstance(value, str):
-        return value or None
-    array = np.asarray(value)
-    return None if np.isnan(array).all() else value
 
 
 def _sheet(folder: Path, parts: list[tuple[str, int]], live: np.ndarray) -> np.ndarray:

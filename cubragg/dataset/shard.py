@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cubragg.crystallography.vectors import Matrix
 from cubragg.dataset.data_set import DataSet
-from cubragg.dataset.digests import PARAMETERS, PixelDigest, content_of, image_digest
+from cubragg.dataset.digests import PixelDigest, content_of, image_digest
 from cubragg.dataset.run_folder import PARTIAL, fsync
-from cubragg.dataset.shard_truth import ShardTruth, parameter_arrays, write_arrays
+from cubragg.dataset.shard_truth import ShardTruth
 from cubragg.dataset.shot import Shot
+from cubragg.dataset.shot_tables import ShotTables, dials_matrix, parameter_arrays, write_shot_tables
 from cubragg.dataset.write_settings import WriteSettings
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.io.images.nxmx import TYPES, NxmxWriter
@@ -89,6 +91,7 @@ class _Shard:
         self._pixels = PixelDigest()
         self._parameters: list[dict[str, Any]] = []
         self._wavelengths: list[float] = []
+        self._matrices: list[tuple[int, Matrix]] = []
         self._truth = ShardTruth(*_first(work.data, shots.start)) if work.settings.truth else None
         self.contents: dict[str, str] = {}
         self.stages = {"render": 0.0, "response": 0.0, "truth": 0.0, "write": 0.0}
@@ -142,6 +145,7 @@ class _Shard:
         figures["blank"] += not shot.crystals
         self._parameters.append(shot.parameters)
         self._wavelengths.append(image.experiment.beam.wavelength_A)
+        self._matrices += [(shot.number, dials_matrix(plan)) for plan in shot.plans]
         if self._truth is not None:
             with self._timed("truth"):
                 settings = self._work.settings
@@ -155,8 +159,11 @@ class _Shard:
             file.append(pixels)
 
     def _describe(self, file: h5py.File, images: int) -> None:
-        """Write wavelengths and parameters of the shots, and take the checksum."""
-        write_shots(file, self._wavelengths, self._parameters)
+        """Write what is kept of the shots, and take the checksum."""
+        write_shot_tables(file, ShotTables(
+            np.array(self._wavelengths), parameter_arrays(self._parameters),
+            np.array([number for number, _ in self._matrices], dtype=np.int64),
+            np.array([matrix for _, matrix in self._matrices]).reshape(-1, 3, 3)))
         self._image_content = image_digest(self._pixels, file)
 
     def _write_truth(self) -> None:
@@ -182,18 +189,6 @@ def _first(data: DataSet, shot: int) -> tuple[int, range | None]:
     before = data.experiments_before(shot)
     number = data.series_at(shot)
     return (number, data.series[number]) if before is None else (before, None)
-
-
-def write_shots(file: h5py.File, wavelengths_A: list[float], parameters: list[dict[str, Any]]) -> None:
-    """Write the wavelengths of the shots, if they differ, and all parameters into an NXmx file."""
-    if len(set(wavelengths_A)) > 1:
-        beam = file["/entry/instrument/beam"]
-        del beam["incident_wavelength"]
-        beam["incident_wavelength"] = np.array(wavelengths_A)
-        beam["incident_wavelength"].attrs["units"] = "angstrom"
-    group = file.create_group(PARAMETERS)
-    group.attrs["NX_class"] = "NXcollection"
-    write_arrays(group, parameter_arrays(parameters))
 
 
 def image_time() -> datetime:

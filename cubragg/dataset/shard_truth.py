@@ -11,6 +11,7 @@ import numpy as np
 
 from cubragg.crystallography.frames import to_frame
 from cubragg.dataset.shot import Shot, ShotReflections
+from cubragg.dataset.shot_tables import parameter_arrays, write_arrays
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.files.hdf5_sink import Sink
 from cubragg.io.images.nxmx import filters_of
@@ -21,32 +22,6 @@ if TYPE_CHECKING:
     import h5py
 
     from cubragg.reflections.reflection_table import ReflectionTable
-
-
-def parameter_arrays(parameters: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """The parameters of shots as arrays [n, ...] by name; NaN, or an empty text, where a shot has none."""
-    names = dict.fromkeys(name for one in parameters for name in one)
-    found: dict[str, np.ndarray] = {}
-    for name in names:
-        values = [one.get(name) for one in parameters]
-        example = next(value for value in values if value is not None)
-        if isinstance(example, str):
-            found[name] = np.array([value or "" for value in values], dtype=object)
-            continue
-        shape = np.shape(example)
-        rows = [np.full(shape, np.nan) if value is None or np.shape(value) != shape else np.asarray(value, float)
-                for value in values]
-        found[name] = np.array(rows)
-    return found
-
-
-def write_arrays(group: h5py.Group, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as data sets of a group; # in a name, which separates crystals, stays."""
-    import h5py
-
-    for name, array in arrays.items():
-        kind = h5py.string_dtype() if array.dtype.kind == "O" else None
-        group.create_dataset(name.replace("/", "_"), data=array, dtype=kind)
 
 
 class ShardTruth:

@@ -171,6 +171,11 @@ class Shot:
         crystals = self.crystals or (CrystalShot(self._base, 0.0, 0.0),)
         return tuple(self._rendering.alone(crystal) for crystal in crystals)
 
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """The plan of each crystal; none of a blank shot."""
+        return tuple(image.plan for image in self._alone) if self.crystals else ()
+
     @cached_property
     def image(self) -> SimulatedImage:
         """The image of expected photons, with the experiment of the first crystal."""

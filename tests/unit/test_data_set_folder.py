@@ -100,6 +100,13 @@ def test_images_and_parameters_are_those_of_the_shots(finished):
                 np.testing.assert_array_equal(file["/entry/parameters"][name][number], value)
 
 
+def test_crystals_are_those_of_the_truth(finished):
+    with h5py.File(finished / "master.nxs") as file, h5py.File(finished / "truth-00003.h5") as truth:
+        chosen = np.isin(file["/entry/crystals/shot"][()], truth["/crystals/shot"][()])
+        assert np.array_equal(file["/entry/crystals/shot"][chosen], truth["/crystals/shot"][()])
+        np.testing.assert_allclose(file["/entry/crystals/A_dials"][chosen], truth["/crystals/A_dials"][()], atol=1e-12)
+
+
 def test_the_truth_is_that_of_the_shots(finished):
     with h5py.File(finished / "truth-00003.h5") as file:
         table = {name: column[()] for name, column in file["reflections"].items()}

@@ -1,0 +1,113 @@
+"""Tables of the shots that image files hold: wavelengths, parameters and crystals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cubragg.crystallography.cell import dual_axes
+from cubragg.crystallography.frames import to_frame
+from cubragg.crystallography.vectors import Matrix
+from cubragg.dataset.digests import CRYSTALS, PARAMETERS
+from cubragg.plan.plan import Plan
+
+if TYPE_CHECKING:
+    import h5py
+
+
+class ShotTables(NamedTuple):
+    """What image files hold of their n shots with m crystals.
+
+    Attributes
+    ----------
+    wavelengths_A
+        float64 [n] [A].
+    parameters
+        Values [n, ...] by name; NaN, or an empty text, where a shot has none.
+    shot, A_dials
+        Shot of each crystal, int64 [m], and its A matrix in the frame of DIALS [m, 3, 3] [1/A].
+    """
+
+    wavelengths_A: np.ndarray
+    parameters: Mapping[str, np.ndarray]
+    shot: np.ndarray
+    A_dials: np.ndarray
+
+
+def dials_matrix(plan: Plan) -> Matrix:
+    """The A matrix [1/A] of the crystal of a still in the frame of DIALS, by rows."""
+    rotation = plan.geometry.dials_rotation()
+    axes = [to_frame(rotation, axis) for axis in dual_axes(plan.lattice.a, plan.lattice.b, plan.lattice.c)]
+    return tuple(axis[row] for row in range(3) for axis in axes)  # type: ignore[return-value]
+
+
+def parameter_arrays(parameters: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """The parameters of shots as arrays [n, ...] by name; NaN, or an empty text, where a shot has none."""
+    names = dict.fromkeys(name for one in parameters for name in one)
+    found: dict[str, np.ndarray] = {}
+    for name in names:
+        values = [one.get(name) for one in parameters]
+        example = next(value for value in values if value is not None)
+        if isinstance(example, str):
+            found[name] = np.array([value or "" for value in values], dtype=object)
+            continue
+        shape = np.shape(example)
+        rows = [np.full(shape, np.nan) if value is None or np.shape(value) != shape else np.asarray(value, float)
+                for value in values]
+        found[name] = np.array(rows)
+    return found
+
+
+def write_arrays(group: h5py.Group, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as data sets of a group; # in a name, which separates crystals, stays."""
+    import h5py
+
+    for name, array in arrays.items():
+        kind = h5py.string_dtype() if array.dtype.kind == "O" else None
+        group.create_dataset(name.replace("/", "_"), data=array, dtype=kind)
+
+
+def write_shot_tables(file: h5py.File, tables: ShotTables) -> None:
+    """Write the wavelengths of the shots, if they differ, and all parameters and crystals into an NXmx file."""
+    if len(np.unique(tables.wavelengths_A)) > 1:
+        beam = file["/entry/instrument/beam"]
+        del beam["incident_wavelength"]
+        beam["incident_wavelength"] = tables.wavelengths_A
+        beam["incident_wavelength"].attrs["units"] = "angstrom"
+    for name, arrays in ((PARAMETERS, tables.parameters), (CRYSTALS, {"shot": tables.shot, "A_dials": tables.A_dials})):
+        group = file.create_group(name)
+        group.attrs["NX_class"] = "NXcollection"
+        write_arrays(group, arrays)
+
+
+def read_shot_tables(folder: Path, parts: Sequence[tuple[str, int]]) -> ShotTables:
+    """The tables of all shots of files, each given by its name and its number of shots."""
+    import h5py
+
+    wavelengths, shots, matrices = [], [], []
+    parameters: list[dict[str, np.ndarray]] = []
+    for name, count in parts:
+        with h5py.File(folder / name, "r") as file:
+            given = np.asarray(file["/entry/instrument/beam/incident_wavelength"][()], dtype=float).reshape(-1)
+            wavelengths.append(given if len(given) == count else np.full(count, given[0]))
+            parameters.append({key: node.asstr()[()] if node.dtype.kind == "O" else node[()]
+                               for key, node in file[PARAMETERS].items()})
+            shots.append(file[CRYSTALS]["shot"][()])
+            matrices.append(file[CRYSTALS]["A_dials"][()])
+    return ShotTables(np.concatenate(wavelengths), _joined(parameters, [count for _, count in parts]),
+                      np.concatenate(shots), np.concatenate(matrices))
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]], counts: Sequence[int]) -> dict[str, np.ndarray]:
+    """Parameters of all shots; those that a part does not have are NaN, or empty texts."""
+    found = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        example = next(part[name] for part in parts if name in part)
+        missing = "" if example.dtype.kind == "O" else np.nan
+        found[name] = np.concatenate([
+            part[name] if name in part else np.full((count, *example.shape[1:]), missing, dtype=example.dtype)
+            for part, count in zip(parts, counts, strict=True)])
+    return found
