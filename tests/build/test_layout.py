@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "cubragg"
 
 #: Rooms from the one that may import every other to those that import none. The order has no ties.
-ORDER = ("cli", "testing", "dataset", "parity", "run", "compare", "view", "io", "reflections", "engine", "detect",
-         "background", "plan", "device", "experiment", "nanobragg", "crystallography", "philox", "units", "version",
-         "errors")
+ORDER = ("cli", "testing", "torch", "dataset", "parity", "run", "compare", "view", "io", "reflections", "engine",
+         "detect", "background", "plan", "device", "experiment", "nanobragg", "crystallography", "philox", "units",
+         "version", "errors")
 HEIGHT = {room: len(ORDER) - place for place, room in enumerate(ORDER)}
 
 
