@@ -35,7 +35,7 @@ DEVICE Overlap overlap_of(const Spot &spot, int first_fast, int first_slow)
 // Whole quotient of numbers below 2^22; in single precision, because vectors have no integer division.
 DEVICE int whole_quotient(int number, float inverse) { return (int)((number + 0.5f) * inverse); }
 
-template <bool BENT, int PATH>
+template <int ORDER, int PATH>
 DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part, int first_fast, int first_slow,
                      REAL *values, REAL *factors, ACC *sums)
 {
@@ -55,10 +55,11 @@ DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part,
             const float per_across = 1.0f / across, per_width = 1.0f / width;
             FOR_COUNT(i, across * down)
             {
+                READ_AGAIN();
                 const int row = whole_quotient(i, per_across), column = i - row * across;
-                REAL mean, square;
-                values[i] = profile<BENT, PATH>(spot, (fast_first + column + REAL(0.5)) * edge - spot.offset[0],
-                                                  (slow_first + row + REAL(0.5)) * edge - spot.offset[1], mean, square);
+                Moments angle;
+                values[i] = profile<ORDER, PATH>(spot, (fast_first + column + REAL(0.5)) * edge - spot.offset[0],
+                                                  (slow_first + row + REAL(0.5)) * edge - spot.offset[1], angle);
             }
             SYNC();
             FOR_COUNT(pixel, width * height)
@@ -85,16 +86,16 @@ DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part,
     }
 }
 
-template <bool BENT>
+template <int ORDER>
 DEVICE void add_path(const SpotParams &p, const Spot &spot, const Overlap &part, int first_fast, int first_slow,
                      REAL *values, REAL *factors, ACC *sums)
 {
-    if (spot.path == NONE) add_spot<BENT, NONE>(p, spot, part, first_fast, first_slow, values, factors, sums);
-    else if (spot.path == SHORT) add_spot<BENT, SHORT>(p, spot, part, first_fast, first_slow, values, factors, sums);
-    else add_spot<BENT, LONG>(p, spot, part, first_fast, first_slow, values, factors, sums);
+    if (spot.path == NONE) add_spot<ORDER, NONE>(p, spot, part, first_fast, first_slow, values, factors, sums);
+    else if (spot.path == SHORT) add_spot<ORDER, SHORT>(p, spot, part, first_fast, first_slow, values, factors, sums);
+    else add_spot<ORDER, LONG>(p, spot, part, first_fast, first_slow, values, factors, sums);
 }
 
-ENTRY(render_spots)(const SpotParams p, const Spot *RESTRICT spots, const int *RESTRICT first, const int *RESTRICT order,
+ENTRY(render_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT first, const int *RESTRICT order,
                     const unsigned char *RESTRICT mask, float *RESTRICT image)
 {
     const int columns = (p.fast_max - p.fast_min) / TILE_FAST + 1;
@@ -111,8 +112,11 @@ ENTRY(render_spots)(const SpotParams p, const Spot *RESTRICT spots, const int *R
     for (int number = begin; number < end; ++number) {
         LOCAL(Spot) spot = spots[order[number]];
         const Overlap part = overlap_of(spot, first_fast, first_slow);
-        if (spot.bent) add_path<true>(p, spot, part, first_fast, first_slow, values, factors, sums);
-        else add_path<false>(p, spot, part, first_fast, first_slow, values, factors, sums);
+        // Only a long path has an approximation for small changes.
+        if (spot.bent == STRAIGHT) add_path<STRAIGHT>(p, spot, part, first_fast, first_slow, values, factors, sums);
+        else if (spot.bent == BENT && spot.path == LONG)
+            add_spot<BENT, LONG>(p, spot, part, first_fast, first_slow, values, factors, sums);
+        else add_path<STRONGLY_BENT>(p, spot, part, first_fast, first_slow, values, factors, sums);
     }
     FOR_COUNT(i, BLOCK)
     {

@@ -65,6 +65,8 @@ typedef int FLAG;
 #define ANY(name) (__syncthreads_or(name) != 0)
 #define RESTRICT __restrict__
 #define LOCAL(type) const type &
+// Memory is read after this again: numbers that are the same in all passes of a loop do not fill the registers.
+#define READ_AGAIN() asm volatile("" ::: "memory")
 #define UNROLL _Pragma("unroll")
 
 DEVICE double fma_(double a, double b, double c) { return __fma_rn(a, b, c); }
@@ -142,6 +144,7 @@ DEVICE float quotient(float above, float below) { return __fdividef(above, below
 #define ANY(name) any_lane(name)
 #define RESTRICT __restrict__
 #define LOCAL(type) const type
+#define READ_AGAIN()
 #define UNROLL
 
 // On CPUs without the instruction a fused multiply-add would be a call of the C library.

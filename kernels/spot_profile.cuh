@@ -3,8 +3,8 @@
 //
 //   f, s    position of the sample from the ray [pixel];   rho = |X| / |X0|
 //   x, y    conditional wavelength deviation, and standardized deviations of delta, then of D
-//   profile = (1 + x) exp(-(y1^2 + y2^2) / 2) * { exp(-y3^2 / 2) in a still; the probability of the segment's ends less
-//             y3 in a rotation image }
+//   profile = |dD / d(delta)| exp(-(y1^2 + y2^2) / 2) * { exp(-y3^2 / 2) in a still; the probability of the segment's
+//             ends less y3 in a rotation image }
 #ifndef CUBRAGG_SPOT_PROFILE_CUH
 #define CUBRAGG_SPOT_PROFILE_CUH
 
@@ -17,6 +17,10 @@
 #define NONE 0
 #define SHORT 1
 #define LONG 2
+// Second-order terms (`Spot::bent`): left out; they change y3 by little; by more.
+#define STRAIGHT 0
+#define BENT 1
+#define STRONGLY_BENT 2
 // Least probability from which moments of the angle are computed.
 #define LEAST_PROBABILITY (PRECISION == DOUBLE ? REAL(1e-10) : REAL(1e-5))
 
@@ -33,27 +37,36 @@ DEVICE REAL distance_beyond(const Spot &spot, REAL f, REAL s)
     return squared / (sqrt_(REAL(1) + squared) + REAL(1));
 }
 
-// Mean and mean square of the angle, times the pace and its square, of a sample at y.
-template <int PATH> DEVICE void moments(const Spot &spot, REAL y, REAL &mean, REAL &square)
+// Mean, variance and third central moment of the angle of a sample, times powers of the pace; 0 in a still. The
+// probability of a LONG segment.
+struct Moments { REAL mean, variance, third, probability; };
+
+template <int PATH> DEVICE Moments moments(const Spot &spot, REAL y)
 {
-    mean = square = REAL(0);
+    Moments result = {REAL(0), REAL(0), REAL(0), REAL(0)};
     const REAL start = spot.ends[0], end = spot.ends[1];
     if (PATH == SHORT) {
-        const REAL middle = REAL(0.5) * (start + end), variance = (end - start) * (end - start) * REAL(1.0 / 12.0);
-        mean = middle - (middle - y) * variance;
-        square = mean * mean + variance;
+        const REAL middle = REAL(0.5) * (start + end);
+        result.variance = (end - start) * (end - start) * REAL(1.0 / 12.0);
+        result.mean = middle - (middle - y) * result.variance;
     }
     if (PATH == LONG) {
-        const REAL at_low = density(start - y), at_high = density(end - y);
-        const REAL Z = between(start - y, end - y, at_low, at_high);
+        const REAL low = start - y, high = end - y, at_low = density(low), at_high = density(high);
+        const REAL Z = between(low, high, at_low, at_high);
         const bool known = Z > LEAST_PROBABILITY;
         const REAL inverse = REAL(1) / (known ? Z : REAL(1));
         const REAL above = y < start ? start : y, nearest = above > end ? end : above;
-        const REAL inside = y + (at_low - at_high) * inverse;
-        const REAL inside_square = y * y + REAL(1) + ((y + start) * at_low - (y + end) * at_high) * inverse;
-        mean = known ? inside : nearest;
-        square = known ? inside_square : nearest * nearest;
+        // About y, then about the mean.
+        const REAL first = (at_low - at_high) * inverse;
+        const REAL square = REAL(1) + (low * at_low - high * at_high) * inverse;
+        const REAL cube = REAL(2) * first + (low * low * at_low - high * high * at_high) * inverse;
+        const REAL variance = square - first * first;
+        result.probability = Z;
+        result.mean = known ? y + first : nearest;
+        result.variance = known & (variance > REAL(0)) ? variance : REAL(0);
+        result.third = known ? cube - REAL(3) * first * square + REAL(2) * first * first * first : REAL(0);
     }
+    return result;
 }
 
 // The part of the profile along y3.
@@ -68,30 +81,64 @@ template <int PATH> DEVICE REAL along_path(const Spot &spot, REAL y)
            * (REAL(1) + w * REAL(1.0 / 24.0) * (m - REAL(1) + w * REAL(1.0 / 80.0) * (m * m - REAL(6) * m + REAL(3))));
 }
 
-// The profile of a sample; `mean` and `square` are set to the moments of the angle.
-template <bool BENT, int PATH> DEVICE REAL profile(const Spot &spot, REAL f, REAL s, REAL &mean, REAL &square)
+// Values of the monomials, but for the constant: without p, and with it.
+struct Monomials { REAL still[6], moving[5]; };
+
+// A second-order term. Written out, because compilers do not vectorise around a loop of this size.
+template <bool MOVING> DEVICE REAL term(const REAL (&c)[MONOMIALS], const Monomials &m)
+{
+    REAL total = fma_(c[0], m.still[0], fma_(c[1], m.still[1], fma_(c[2], m.still[2], c[11])));
+    total = fma_(c[3], m.still[3], fma_(c[4], m.still[4], fma_(c[5], m.still[5], total)));
+    if (MOVING) {
+        total = fma_(c[6], m.moving[0], fma_(c[7], m.moving[1], fma_(c[8], m.moving[2], total)));
+        total = fma_(c[9], m.moving[3], fma_(c[10], m.moving[4], total));
+    }
+    return total;
+}
+
+// Replace the standardized deviations of delta by those of D; returns the determinant of its derivative.
+template <bool MOVING> DEVICE REAL correct(const Spot &spot, REAL (&y)[3], const Moments &angle)
+{
+    const REAL E = angle.mean, V = angle.variance, z = y[2] - E, rest = REAL(1) - V;
+    const Monomials monomials = {{y[0] * y[0], y[0] * y[1], y[1] * y[1], y[0] * z, y[1] * z, z * z},
+                                 {E * y[0], E * y[1], E * z, E * E, V}};
+    const REAL *a = spot.wavelength, *g = spot.radial, *d = spot.divergence;
+    const REAL x = a[0] * y[0] + a[1] * y[1] + a[2] * z, shrink = REAL(1) / (REAL(1) + x);
+    const REAL slope = a[0] * g[0] + a[1] * g[1] + a[2] * g[2] * rest;
+    const REAL stretch = REAL(1) + REAL(2) * x * slope
+                         - shrink * (a[0] * y[0] + a[1] * y[1] + a[2] * y[2] * rest + x * x * slope);
+    REAL divergence = d[0] * y[0] + d[1] * y[1] + d[2] * z;
+    if (MOVING) {
+        divergence += d[3] * E + V * (d[4] * y[0] + d[5] * y[1] + d[6] * z + d[7] * E) + angle.third * d[8];
+    }
+    // |G| - sqrt(|G|^2 - T): how far a node that is turned by sqrt(T) / |G| falls short of the tangent plane.
+    const REAL u = term<MOVING>(spot.sag, monomials), sag = REAL(2) * u * (REAL(1) + u);
+    y[0] = (y[0] + x * x * g[0]) * shrink + sag * g[0] - term<MOVING>(spot.bend[0], monomials);
+    y[1] = (y[1] + x * x * g[1]) * shrink + sag * g[1] - term<MOVING>(spot.bend[1], monomials);
+    y[2] = (y[2] + x * x * g[2]) * shrink + sag * g[2] - term<MOVING>(spot.bend[2], monomials);
+    const REAL determinant = stretch - divergence;
+    return determinant > REAL(0) ? determinant : REAL(0);
+}
+
+// The profile of a sample, and the moments of its angle.
+template <int ORDER, int PATH> DEVICE REAL profile(const Spot &spot, REAL f, REAL s, Moments &angle)
 {
     const REAL beyond = distance_beyond(spot, f, s), inverse = REAL(1) / (REAL(1) + beyond);
-    REAL y[4];
+    REAL y[3], weight = REAL(1);
     UNROLL
-    for (int i = 0; i < 4; ++i) y[i] = functional(spot.rows[ROW_WAVELENGTH + i], f, s, beyond, inverse);
-    moments<PATH>(spot, y[3], mean, square);
-    if (BENT) {
-        const REAL radial = functional(spot.rows[ROW_RADIAL], f, s, beyond, inverse);
-        const REAL first = functional(spot.rows[ROW_TANGENT_1], f, s, beyond, inverse);
-        const REAL second = functional(spot.rows[ROW_TANGENT_2], f, s, beyond, inverse);
-        const REAL T = first * first + second * second + REAL(2) * mean * first * spot.drift
-                       + square * spot.drift * spot.drift + spot.trace;
-        // |G| - sqrt(|G|^2 - T): how far a node that is turned by sqrt(T) / |G| falls short of the tangent plane.
-        const REAL sag = T * spot.half_inverse * (REAL(1) + T * spot.half_inverse * spot.half_inverse);
-        const REAL x = y[0], bend = (REAL(1) + x) * sag, shrink = REAL(1) / (REAL(1) + x);
-        UNROLL
-        for (int i = 0; i < 4; ++i) {
-            y[i] = (y[i] + x * radial * spot.correction[i]) * shrink + bend * spot.correction[i]
-                   - square * spot.curvature[i];
-        }
+    for (int i = 0; i < 3; ++i) y[i] = functional(spot.rows[i], f, s, beyond, inverse);
+    angle = moments<PATH>(spot, y[2]);
+    const REAL before = y[2];
+    if (ORDER != STRAIGHT) weight = correct<PATH != NONE>(spot, y, angle);
+    REAL exponent = REAL(-0.5) * (y[0] * y[0] + y[1] * y[1]);
+    if (PATH != LONG || ORDER == STRONGLY_BENT) return weight * exponential(exponent) * along_path<PATH>(spot, y[2]);
+    // The probability at y3 + d, over that at y3, from the cumulants of the angle.
+    const REAL d = y[2] - before;
+    if (ORDER == BENT) {
+        exponent += d * (angle.mean - before
+                         + d * (REAL(0.5) * (angle.variance - REAL(1)) + d * angle.third * REAL(1.0 / 6.0)));
     }
-    return (REAL(1) + y[0]) * exponential(REAL(-0.5) * (y[1] * y[1] + y[2] * y[2])) * along_path<PATH>(spot, y[3]);
+    return weight * exponential(exponent) * angle.probability;
 }
 
 // Polarization x solid angle x capture at a position.

@@ -4,8 +4,9 @@
 //          mean and mean square of the angle, times the pace and its square; fast, slow of the pixel's centre; pixel on
 //          an edge; fraction of other photons in the pixel)
 //
-// Mapping: block x is a spot; its pixels are summed row after row. Arrays: spots [n]; mask and edge uint8, photons float
-// [slow, fast] of the panel; sums double [n, COLUMNS].
+// Mapping: block x is a spot. Its box is summed in blocks of pixels with at most SAMPLES sub-pixels, whose values are
+// computed together. Arrays: spots [n]; mask and edge uint8, photons float [slow, fast] of the panel; sums double
+// [n, COLUMNS].
 #include "portable.cuh"
 #include "params.cuh"
 #include "spot.cuh"
@@ -14,89 +15,119 @@
 #include <algorithm>
 
 #define COLUMNS 11
-#define PRODUCTS 7
-// Samples of a pixel, at most.
+// Sub-pixels of a block of pixels; at least the most sub-pixels of a pixel.
 #define SAMPLES 1024
 
-// Sub-pixels of a pixel that are in the box of a spot: the first, from the pixel's corner, and their numbers.
-struct Part { int fast, slow, width, height; };
+struct Panel {
+    const unsigned char *mask, *edge;
+    const float *photons;
+};
 
-// The part of the pixel at `fast`, `slow` of the box.
-static Part part_of(const Spot &spot, int fast, int slow)
-{
-    const int n = spot.subpixels;
-    const int left = std::max(spot.fast_first - fast * n, 0), top = std::max(spot.slow_first - slow * n, 0);
-    return {left, top, std::min(spot.fast_last - fast * n, n - 1) - left + 1,
-            std::min(spot.slow_last - slow * n, n - 1) - top + 1};
-}
+// A block of pixels of the box: its first pixel, and its size.
+struct Block { int fast, slow, width, height; };
 
-template <bool BENT, int PATH>
-static void pixel_products(const Spot &spot, const Part &part, REAL f, REAL s, double *products)
+// Factors of the pixels of a block [photons per value of the profile]; 0 where the mask is.
+static void factors_of(const SpotParams &p, const Spot &spot, const Block &block, const Panel &panel, double *factors)
 {
-    alignas(64) REAL values[PRODUCTS][SAMPLES];
-    const int count = part.width * part.height;
-    const float per_width = 1.0f / part.width;
-    const REAL edge = REAL(1) / spot.subpixels;
+    const float per_width = 1.0f / block.width;
+    const double scale = spot.amplitude / (spot.subpixels * spot.subpixels);
     const Spot local = spot;
-    FOR_COUNT(i, count)
+    FOR_COUNT(pixel, block.width * block.height)
     {
-        const int row = (int)((i + 0.5f) * per_width), column = i - row * part.width;
-        const REAL fast = (part.fast + column + REAL(0.5)) * edge, slow = (part.slow + row + REAL(0.5)) * edge;
-        REAL mean, square;
-        const REAL value = profile<BENT, PATH>(local, f + fast, s + slow, mean, square);
-        values[0][i] = value;
-        values[1][i] = value * fast;
-        values[2][i] = value * slow;
-        values[3][i] = value * fast * fast;
-        values[4][i] = value * slow * slow;
-        values[5][i] = value * mean;
-        values[6][i] = value * square;
+        const int row = (int)((pixel + 0.5f) * per_width), column = pixel - row * block.width;
+        factors[pixel] = scale * pixel_factor(p, local, block.fast + column + REAL(0.5) - local.offset[0],
+                                              block.slow + row + REAL(0.5) - local.offset[1]);
     }
-    // All products of a sample together: their additions do not wait for one another.
-    double total[PRODUCTS] = {};
-    for (int i = 0; i < count; ++i) {
-        for (int product = 0; product < PRODUCTS; ++product) total[product] += values[product][i];
+    if (!p.masked) return;
+    for (int row = 0; row < block.height; ++row) {
+        const long long first = (long long)(block.slow + row + spot.slow_min) * p.fast_pixels + block.fast + spot.fast_min;
+        for (int column = 0; column < block.width; ++column) {
+            if (panel.mask[first + column] == 0) factors[row * block.width + column] = 0.0;
+        }
     }
-    std::copy(total, total + PRODUCTS, products);
 }
 
-template <bool BENT> static void products_on_path(const Spot &spot, const Part &part, REAL f, REAL s, double *products)
+template <int ORDER, int PATH>
+static void add_block(const SpotParams &p, const Spot &spot, const Block &block, const Panel &panel, double *sums)
 {
-    if (spot.path == NONE) pixel_products<BENT, NONE>(spot, part, f, s, products);
-    else if (spot.path == SHORT) pixel_products<BENT, SHORT>(spot, part, f, s, products);
-    else pixel_products<BENT, LONG>(spot, part, f, s, products);
+    alignas(64) double factors[SAMPLES], photons[SAMPLES];
+    factors_of(p, spot, block, panel, factors);
+    const int n = spot.subpixels;
+    // The sub-pixels of these pixels that are in the box of the spot.
+    const int left = std::max(spot.fast_first, block.fast * n), top = std::max(spot.slow_first, block.slow * n);
+    const int across = std::min(spot.fast_last, (block.fast + block.width) * n - 1) - left + 1;
+    const int down = std::min(spot.slow_last, (block.slow + block.height) * n - 1) - top + 1;
+    const float per_across = 1.0f / across, per_pixel = 1.0f / n;
+    const REAL edge = REAL(1) / n;
+    const Spot local = spot;
+    double total[7] = {};
+    double &sum = total[0], &fast_sum = total[1], &slow_sum = total[2], &fast_square = total[3], &slow_square = total[4];
+    double &angle_sum = total[5], &angle_square = total[6];
+    _Pragma("omp simd reduction(+ : sum, fast_sum, slow_sum, fast_square, slow_square, angle_sum, angle_square)")
+    for (int i = 0; i < across * down; ++i) {
+        const int row = (int)((i + 0.5f) * per_across), column = i - row * across;
+        const int in_fast = left + column, in_slow = top + row;
+        const int pixel = (int)((in_slow - block.slow * n + 0.5f) * per_pixel) * block.width
+                          + (int)((in_fast - block.fast * n + 0.5f) * per_pixel);
+        const REAL fast = (in_fast + REAL(0.5)) * edge, slow = (in_slow + REAL(0.5)) * edge;
+        Moments angle;
+        const double value = factors[pixel] * profile<ORDER, PATH>(local, fast - local.offset[0], slow - local.offset[1],
+                                                                  angle);
+        photons[i] = value;
+        sum += value;
+        fast_sum += value * fast;
+        slow_sum += value * slow;
+        fast_square += value * fast * fast;
+        slow_square += value * slow * slow;
+        angle_sum += value * angle.mean;
+        angle_square += value * (angle.mean * angle.mean + angle.variance);
+    }
+    for (int i = 0; i < 7; ++i) sums[i] += total[i];
+    for (int row = 0; row < block.height; ++row) {
+        const int begin = std::max((block.slow + row) * n, top) - top;
+        const int end = std::min((block.slow + row + 1) * n - 1, top + down - 1) - top;
+        // Sums of columns of sub-pixels, in place: those of the first row of the pixels.
+        double *of_column = photons + begin * across;
+        for (int y = begin + 1; y <= end; ++y) {
+            FOR_COUNT(x, across) { of_column[x] += photons[y * across + x]; }
+        }
+        const long long first = (long long)(block.slow + row + spot.slow_min) * p.fast_pixels + block.fast + spot.fast_min;
+        for (int column = 0; column < block.width; ++column) {
+            const int stop = std::min((block.fast + column + 1) * n - left, across);
+            double value = 0.0;
+            for (int x = std::max((block.fast + column) * n - left, 0); x < stop; ++x) value += of_column[x];
+            const double in_pixel = panel.photons[first + column];
+            sums[7] += (block.fast + column + 0.5) * value;
+            sums[8] += (block.slow + row + 0.5) * value;
+            if (panel.edge[first + column]) sums[9] += value;
+            if (in_pixel > value) sums[10] += (1.0 - value / in_pixel) * value;
+        }
+    }
+}
+
+template <int ORDER>
+static void add_on_path(const SpotParams &p, const Spot &spot, const Block &block, const Panel &panel, double *sums)
+{
+    if (spot.path == NONE) add_block<ORDER, NONE>(p, spot, block, panel, sums);
+    else if (spot.path == SHORT) add_block<ORDER, SHORT>(p, spot, block, panel, sums);
+    else add_block<ORDER, LONG>(p, spot, block, panel, sums);
 }
 
 ENTRY(sum_spots)(const SpotParams p, const Spot *RESTRICT spots, const unsigned char *RESTRICT mask,
                  const unsigned char *RESTRICT on_edge, const float *RESTRICT photons, double *RESTRICT sums)
 {
     const Spot &spot = spots[blockIdx.x];
+    const Panel panel = {mask, on_edge, photons};
     double *total = sums + (long long)blockIdx.x * COLUMNS;
-    for (int slow = spot.slow_min; slow <= spot.slow_max; ++slow) {
-        for (int fast = spot.fast_min; fast <= spot.fast_max; ++fast) {
-            const long long pixel = (long long)slow * p.fast_pixels + fast;
-            if (p.masked && mask[pixel] == 0) continue;
-            const REAL f = fast - spot.fast_min - spot.offset[0], s = slow - spot.slow_min - spot.offset[1];
-            double m[PRODUCTS];
-            const Part part = part_of(spot, fast - spot.fast_min, slow - spot.slow_min);
-            if (spot.bent) products_on_path<true>(spot, part, f, s, m);
-            else products_on_path<false>(spot, part, f, s, m);
-            const double factor = pixel_factor(p, spot, f + REAL(0.5), s + REAL(0.5));
-            const double scale = spot.amplitude * factor / (spot.subpixels * spot.subpixels);
-            for (int product = 0; product < PRODUCTS; ++product) m[product] *= scale;
-            const double x = fast - spot.fast_min, y = slow - spot.slow_min;
-            const double others = photons[pixel] > m[0] ? 1.0 - m[0] / photons[pixel] : 0.0;
-            total[0] += m[0];
-            total[1] += x * m[0] + m[1];
-            total[2] += y * m[0] + m[2];
-            total[3] += x * x * m[0] + 2.0 * x * m[1] + m[3];
-            total[4] += y * y * m[0] + 2.0 * y * m[2] + m[4];
-            total[5] += m[5];
-            total[6] += m[6];
-            total[7] += (x + 0.5) * m[0];
-            total[8] += (y + 0.5) * m[0];
-            total[9] += on_edge[pixel] ? m[0] : 0.0;
-            total[10] += others * m[0];
+    const int width = spot.fast_max - spot.fast_min + 1, height = spot.slow_max - spot.slow_min + 1;
+    const int at_once = SAMPLES / (spot.subpixels * spot.subpixels);
+    const int columns = std::min(width, at_once), rows = at_once / columns;
+    for (int slow = 0; slow < height; slow += rows) {
+        for (int fast = 0; fast < width; fast += columns) {
+            const Block block = {fast, slow, std::min(columns, width - fast), std::min(rows, height - slow)};
+            if (spot.bent == STRAIGHT) add_on_path<STRAIGHT>(p, spot, block, panel, total);
+            else if (spot.bent == BENT && spot.path == LONG) add_block<BENT, LONG>(p, spot, block, panel, total);
+            else add_on_path<STRONGLY_BENT>(p, spot, block, panel, total);
         }
     }
 }

@@ -6,7 +6,7 @@ import numpy as np
 
 from cubragg.engine.analytic import rotation_segments, spots
 from cubragg.engine.analytic.profile import profile
-from cubragg.engine.analytic.spot_constants import perpendicular, record
+from cubragg.engine.analytic.spot_constants import BENT, perpendicular, record
 from cubragg.engine.analytic.spot_geometry import Rays
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
 from cubragg.units import THOMSON_CROSS_SECTION_M2
@@ -15,19 +15,19 @@ from cubragg.units import THOMSON_CROSS_SECTION_M2
 _STEP = 1e-4
 
 
-def one_node(G: np.ndarray, spindle: np.ndarray, *, sigma: float, eta: float, bandwidth: float, divergence: float,
-             start: float, width: float, incident: np.ndarray, wavelength: float = 1.0) -> SpotModel:
-    """A crystal whose node 1 0 0 is ``G`` at phi = 0, with a round block and isotropic mosaicity [1/A, rad]."""
+def one_node(G: np.ndarray, spindle: np.ndarray, *, block: np.ndarray, mosaicity: np.ndarray, bandwidth: float,
+             divergence: tuple[float, float], start: float, width: float, strain: float = 0.0) -> SpotModel:
+    """A crystal whose node 1 0 0 is ``G`` at phi = 0, at a wavelength of 1 A of a beam along z.
+
+    ``block`` and ``mosaicity`` are covariances [3, 3] [1/A^2, rad^2], ``divergence`` is along x and y [rad].
+    """
     across = np.cross(G, [0.3, 1.0, 0.2])
     across /= np.linalg.norm(across)
     third = np.cross(G, across)
-    covariance = np.zeros((4, 4))
-    covariance[0, 0] = bandwidth**2
-    covariance[1:, 1:] = divergence**2 * (np.eye(3) - np.outer(incident, incident))
-    channel = Channel(wavelength, incident, 1.0, covariance)
+    channel = Channel(1.0, np.array([0.0, 0.0, 1.0]), 1.0, np.diag(np.square([bandwidth, *divergence, 0.0])))
     stars = np.array([G, 10.0 * across, 10.0 * third / np.linalg.norm(third)])
-    return SpotModel(stars, sigma**2 * np.eye(3), 1.0, eta**2 * np.eye(3), 0.0, np.zeros(3), np.zeros((3, 3)),
-                     (channel,), spindle, start, width)
+    return SpotModel(stars, block, 1.0, mosaicity, strain, np.zeros(3), np.zeros((3, 3)), (channel,), spindle, start,
+                     width)
 
 
 def density_at(model: SpotModel, directions: np.ndarray) -> np.ndarray:
@@ -50,9 +50,10 @@ def _density_of(model: SpotModel, node: spots.Nodes, directions: np.ndarray) -> 
     rays = Rays(np.array([True]), np.zeros(1), np.zeros(1), np.ones(1), np.stack([first, second], axis=1)[None] * _STEP,
                 np.stack([first, second])[None] / _STEP)
     spot = np.zeros(1, dtype=record("f8"))
-    spots.fill_profile(spot, model, node, rays, node.covariance)
-    spot["bent"] = 1
+    spots.fill_profile(spot, model, node, rays, node.spread.covariance)
     flat = directions.reshape(-1, 3)
     on_plane = flat / (flat @ k)[:, None] - k
-    values, _ = profile(np.repeat(spot, len(flat)), on_plane @ first / _STEP, on_plane @ second / _STEP)
+    place = np.stack([on_plane @ first, on_plane @ second], axis=1) / _STEP
+    spot["bent"] = np.maximum(spots.bending_of(spot, place.min(axis=0)[None], place.max(axis=0)[None]), BENT)
+    values, _ = profile(np.repeat(spot, len(flat)), *place.T)
     return (values * spot["amplitude"] / THOMSON_CROSS_SECTION_M2).reshape(directions.shape[:-1])

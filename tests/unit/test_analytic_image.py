@@ -28,10 +28,12 @@ from cubragg import (
 from cubragg.engine.analytic.analytic_engine import AnalyticEngine
 from cubragg.engine.analytic.covariances import rotations
 from cubragg.engine.analytic.model_of_plan import model_of
+from cubragg.engine.analytic.spot_geometry import rays_on
 from cubragg.engine.analytic.spot_list import SpotList
 from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.errors import ConfigError
+from cubragg.plan.pixel_factors import on_cylinder
 from cubragg.plan.plan import make_plan
 from cubragg.reflections.reflection_sums import edge_pixels
 from cubragg.reflections.spot_sums import spot_sums
@@ -78,6 +80,7 @@ VARIANTS = {
     "spectrum": {"beam": {"spectrum": (Channel(0.98, 2.0, 0.003), Channel(1.02, 1.0, 0.0))}},
     "sensor": {"detector": {"thickness_um": 450.0, "attenuation_um": 300.0, "thick_steps": 3, "rotx_deg": 20.0}},
     "plain factors": {"beam": {"polarized": False}, "detector": {"point_pixel": True}},
+    "curved": {"detector": {"curved": True}},
     "whole crystal": {"crystal": {"size_mm": 0.1, "offset_mm": (0.02, -0.01, 0.03), "strain": 0.001}},
 }
 
@@ -169,6 +172,44 @@ def test_without_mosaicity_a_still_is_the_bare_block():
     image = analytic(bare)
     assert np.abs(image - sampled).max() < 3e-3 * sampled.max()
     assert image.sum() == pytest.approx(sampled.sum(), rel=2e-3)
+
+
+@pytest.mark.requirement("AT-ANA-005")
+@pytest.mark.parametrize("tilt", [{}, {"rotx_deg": 15.0, "roty_deg": 10.0}], ids=["straight", "tilted"])
+def test_a_curved_detector_has_the_image_of_the_sampled_method(tilt):
+    bare = experiment(crystal={"mosaicity_deg": None, "cells": (6, 5, 4)}, sampling={"oversample": 12}, **STILL,
+                      detector={"curved": True, "distance_mm": 25.0, "pixel_size_mm": 0.1, **tilt})
+    sampled = np.asarray(simulate(bare, backend="cpu"), dtype=np.float64)
+    image = analytic(bare)
+    assert np.abs(image - sampled).max() < 3e-3 * sampled.max()
+    assert image.sum() == pytest.approx(sampled.sum(), rel=1e-3)
+    flat = analytic(dataclasses.replace(bare, detector=dataclasses.replace(bare.detector, curved=False)))
+    assert np.abs(image - flat).max() > 0.2 * sampled.max()
+
+
+@pytest.mark.requirement("AT-ANA-005")
+@pytest.mark.parametrize("tilt", [{}, {"twotheta_deg": 25.0, "rotz_deg": 8.0}], ids=["straight", "tilted"])
+def test_rays_meet_a_curved_detector_at_its_pixels(tilt):
+    plan = make_plan(experiment(detector={"curved": True, "distance_mm": 30.0, **tilt}), "analytic")
+    panel, = plan.panels
+
+    def positions(fast: np.ndarray, slow: np.ndarray) -> np.ndarray:
+        flat = (np.array(panel.origin)[:, None] + np.array(panel.fast)[:, None] * fast * panel.edges[0]
+                + np.array(panel.slow)[:, None] * slow * panel.edges[1])
+        return on_cylinder(panel, plan.geometry.beam, flat).T
+
+    rng = np.random.default_rng(4)
+    fast, slow = rng.uniform(0.0, 100.0, 50), rng.uniform(0.0, 90.0, 50)
+    place = positions(fast, slow)
+    k = place / np.linalg.norm(place, axis=1)[:, None]
+    rays = rays_on(panel, k, 0.0, np.zeros(3), plan.geometry.beam)
+    assert rays.meets.all()
+    assert rays.fast == pytest.approx(fast, abs=1e-8)
+    assert rays.slow == pytest.approx(slow, abs=1e-8)
+    assert rays.distance == pytest.approx(np.linalg.norm(place, axis=1), rel=1e-12)
+    steps = [(positions(fast + h, slow + v) - positions(fast - h, slow - v)) / 0.02
+             for h, v in ((0.01, 0.0), (0.0, 0.01))]
+    assert rays.steps == pytest.approx(np.stack(steps, axis=2), abs=1e-10)
 
 
 @pytest.mark.requirement("AT-ANA-004")
@@ -352,7 +393,7 @@ def test_steps_and_domains_change_nothing():
 @pytest.mark.parametrize(("changes", "where", "word"), [
     ({"crystal": {"shape": "tophat"}}, "crystal.shape", "gauss"),
     ({"crystal": {"cells": (20, 2, 15)}}, "crystal.cells", "20 x 2 x 15"),
-    ({"detector": {"curved": True}}, "detector.curved", "sampled"),
+    ({"detector": {"curved": True, "convention": "xds"}}, "detector.curved", "-mosflm"),
     ({"beam": {"dispersion_percent": 9.0}}, "beam.dispersion_percent", "spectrum"),
 ])
 def test_what_the_method_cannot_render_is_refused_by_name(changes, where, word):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,46 +19,27 @@ from cubragg.engine.analytic.spot_model import (
     channel_of,
     mosaic_covariance,
 )
-from support.analytic_model import density_at, one_node
+from support.analytic_cases import exact_cases, sampled_cases
+from support.analytic_model import one_node
 from support.marks import slow_after
-
-DATA = Path(__file__).parents[1] / "data" / "analytic"
-#: Pixel of the centroids' limit, in lengths of the ray.
-PIXEL = 0.172 / 150
-VECTORS = np.load(DATA / "exact.npz")
-CASES = json.loads((DATA / "exact.json").read_text())
-
-
-def exact(case: dict):
-    """Directions of the window of an exact integration, the analytic photons there, and both coordinates."""
-    def axis(name: str) -> np.ndarray:
-        low, high, count = case[name]
-        return np.linspace(low, high, count)
-
-    first, second = axis("first"), axis("second")
-    kh, u, w = (np.array(case[name]) for name in ("ray", "first_axis", "second_axis"))
-    on_plane = kh + first[:, None, None] * u + second[None, :, None] * w
-    distance = np.linalg.norm(on_plane, axis=-1)
-    solid_angle = (first[1] - first[0]) * (second[1] - second[0]) / distance**3
-    model = one_node(np.array(case["G"]), np.array(case["spindle"]), sigma=0.3989422804 / case["block_A"],
-                     eta=math.radians(case["eta_deg"]), bandwidth=case["bandwidth"],
-                     divergence=math.radians(case["divergence_deg"]), start=case["start"], width=case["width"],
-                     incident=np.array([0.0, 0.0, 1.0]))
-    return density_at(model, on_plane / distance[..., None]) * solid_angle, first, second
 
 
 @pytest.mark.requirement("AT-ANA-003")
-@pytest.mark.parametrize("case", slow_after(11, CASES), ids=lambda case: case["name"])
+@pytest.mark.parametrize("case", slow_after(11, exact_cases()), ids=repr)
 def test_spots_are_those_of_an_exact_integration(case):
-    photons, first, second = exact(case)
-    total = photons.sum()
-    assert total == pytest.approx(case["sum"], rel=1e-3)
-    profile = VECTORS[case["name"]].astype(np.float64)
-    own = photons[::case["every"][0], ::case["every"][1]]
-    assert 1.0 - np.corrcoef(own.ravel(), profile.ravel())[0, 1] < 1e-5
-    centroid = photons.sum(1) @ first / total, photons.sum(0) @ second / total
-    for own_centre, centre, sigma in zip(centroid, case["centroid"], case["sigma"], strict=True):
-        assert abs(own_centre - centre) < max(0.002 * PIXEL, 0.002 * sigma)
+    errors = case.errors()
+    assert abs(errors.sum) < 1e-3
+    assert errors.profile < 1e-5
+    assert errors.centroid < 0.002
+
+
+@pytest.mark.requirement("AT-ANA-003")
+@pytest.mark.parametrize("case", slow_after(9, sampled_cases()), ids=repr)
+def test_spots_of_any_block_and_mosaicity_are_those_of_quasi_random_sampling(case):
+    errors, noise = case.errors(), case.noise
+    assert abs(errors.sum) < 1e-3 + 3.0 * noise.sum
+    assert errors.profile < 1e-5 + 4.0 * noise.profile
+    assert errors.centroid < 0.002 + 3.0 * noise.centroid
 
 
 @pytest.mark.requirement("AT-ANA-001")
@@ -161,8 +140,8 @@ def test_segments_hold_one_crossing_each(seed):
     incident = np.array([0.0, 0.0, 1.0])
     spindle = rng.normal(size=3)
     spindle /= np.linalg.norm(spindle)
-    model = one_node(np.array([0.3, 0.2, -0.1]), spindle, sigma=1e-3, eta=0.01, bandwidth=0.0, divergence=0.0,
-                     start=0.2, width=0.0, incident=incident)
+    model = one_node(np.array([0.3, 0.2, -0.1]), spindle, block=1e-6 * np.eye(3), mosaicity=1e-4 * np.eye(3),
+                     bandwidth=0.0, divergence=(0.0, 0.0), start=0.2, width=0.0)
     channel = Channel(1.0, incident, 1.0, np.zeros((4, 4)))
     hkl = np.array([[1, 0, 0]])
     start, end = 0.2, 0.2 + 2.9 * math.pi / 3.0

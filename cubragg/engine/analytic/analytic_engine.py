@@ -121,7 +121,7 @@ def pixel_sums(plan: Plan, box: np.ndarray, fast: np.ndarray, slow: np.ndarray, 
     products = [values]
     if moments:
         products += [values * weight for weight in (sub_fast, sub_slow, np.square(sub_fast), np.square(sub_slow),
-                                                    *angle)]
+                                                    angle.mean, np.square(angle.mean) + angle.variance)]
     return np.array([scale * np.add.reduceat(product, start) if len(start) else product for product in products])
 
 

@@ -5,6 +5,8 @@ Arrays are over reflections: vectors float64 [n, 3] [1/A], covariances float64 [
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
@@ -67,14 +69,42 @@ def footprint_part(k: np.ndarray, distance: np.ndarray, position: np.ndarray, wa
     return projection @ position @ projection / np.square(wavelength_A * distance)[:, None, None]
 
 
-def intrinsic(model: SpotModel, channel: Channel, G: np.ndarray, phi: np.ndarray
-              ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return S + M + B + E, M, and Cov(x, G x + di / lambda) [n, 3] of nodes at ``G`` at spindle angles ``phi`` [n]."""
+class Spread(NamedTuple):
+    """Distributions of nodes, turned to the laboratory.
+
+    Attributes
+    ----------
+    covariance
+        float64 [n, 3, 3], block + mosaicity + beam + strain [1/A^2].
+    block, rotation
+        float64 [n, 3, 3]: covariances of the block's deviations [1/A^2] and of mosaic rotations [rad^2].
+    mixed
+        Cov(x, G x + di / lambda) [n, 3], x the relative wavelength deviation.
+    strain_sqr, channel
+        Variance of the relative change of the cell, and the channel of the beam.
+    """
+
+    covariance: np.ndarray
+    block: np.ndarray
+    rotation: np.ndarray
+    mixed: np.ndarray
+    strain_sqr: float
+    channel: Channel
+
+    def where(self, chosen: np.ndarray) -> Spread:
+        """Return some of the nodes."""
+        return Spread(self.covariance[chosen], self.block[chosen], self.rotation[chosen], self.mixed[chosen],
+                      self.strain_sqr, self.channel)
+
+
+def spread_of(model: SpotModel, channel: Channel, G: np.ndarray, phi: np.ndarray) -> Spread:
+    """Return the distributions of nodes at ``G`` [n, 3] at spindle angles ``phi`` [n]."""
     matrices = rotations(model.spindle, phi)
-    M = mosaic_part(G, turned(model.mosaicity, matrices))
+    block, rotation = turned(model.block, matrices), turned(model.mosaicity, matrices)
     B, mixed = beam_part(G, channel)
-    strain = model.strain * model.strain * G[:, :, None] * G[:, None, :]
-    return turned(model.block, matrices) + M + B + strain, M, mixed
+    strain_sqr = model.strain * model.strain
+    covariance = block + mosaic_part(G, rotation) + B + strain_sqr * G[:, :, None] * G[:, None, :]
+    return Spread(covariance, block, rotation, mixed, strain_sqr, channel)
 
 
 def along(vectors: np.ndarray, covariance: np.ndarray) -> np.ndarray:

@@ -22,6 +22,8 @@ from cubragg.plan.plan import Plan
 
 #: Largest standard deviation of the relative wavelength of a channel for which the method holds its limits.
 MOST_BANDWIDTH = 0.02
+#: Least area in y and z of the square between the axes of a curved detector.
+_LEAST_AREA = 0.01
 #: Shapes with a Gaussian of their height and integral.
 _SHAPES = ("gauss", "gauss_star", "square", "round")
 
@@ -32,7 +34,8 @@ def require_analytic(plan: Plan) -> None:
     Raises
     ------
     ConfigError
-        For nanobragg semantics, a shape without a Gaussian, too few cells, and a curved detector.
+        For nanobragg semantics, a shape without a Gaussian, too few cells, and a curved detector with its pixels on a
+        line.
     """
     if not plan.rules.per_sample:
         raise ConfigError("method", "got analytic in nanobragg semantics; --method analytic needs --semantics physical")
@@ -44,9 +47,10 @@ def require_analytic(plan: Plan) -> None:
         raise ConfigError("crystal.cells", f"got {cells} cells with the method analytic, which needs at least "
                           f"{LEAST_CELLS} along each axis, because neighbouring spots overlap; give more (-N), or "
                           "--method sampled")
-    if plan.curved:
-        raise ConfigError("detector.curved", "got a curved detector with the method analytic, which renders flat "
-                          "panels only; give flat panels, or --method sampled")
+    if plan.curved and any(abs(panel.fast[1] * panel.slow[2] - panel.fast[2] * panel.slow[1]) < _LEAST_AREA
+                           for panel in plan.panels):
+        raise ConfigError("detector.curved", "got a curved detector with a beam that is not along x, whose pixels are "
+                          "on a line; the method analytic needs an area; give -mosflm, or flat panels")
 
 
 def model_of(plan: Plan) -> SpotModel:

@@ -7,17 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg.engine.analytic.normal_functions import between, density
-from cubragg.engine.analytic.spot_constants import (
-    ALONG,
-    FIRST,
-    NO_PATH,
-    RADIAL,
-    SECOND,
-    SHORTEST,
-    TANGENT_1,
-    TANGENT_2,
-    WAVELENGTH,
-)
+from cubragg.engine.analytic.spot_constants import BENT, LONG_PATH, NO_PATH, SHORTEST, STRAIGHT
 from cubragg.plan.plan import Plan
 
 #: Least probability from which moments of the angle are computed; below it the angle is the nearest in the segment.
@@ -26,10 +16,11 @@ ROOT_TWO_PI = np.sqrt(2.0 * np.pi)
 
 
 class Moments(NamedTuple):
-    """Mean and mean square [n] of the angle at which a sample is lit, times the pace and its square."""
+    """Mean, variance and third central moment [n] of the angle at which a sample is lit, times powers of the pace."""
 
     mean: np.ndarray
-    square: np.ndarray
+    variance: np.ndarray
+    third: np.ndarray
 
 
 def functional(row: np.ndarray, f: np.ndarray, s: np.ndarray, rho: np.ndarray) -> np.ndarray:
@@ -53,27 +44,31 @@ def moments(y: np.ndarray, ends: np.ndarray) -> Moments:
     Z = between(low, high, at_low, at_high)
     known = Z > LEAST_PROBABILITY
     Z = np.where(known, Z, 1.0)
-    nearest = np.clip(y, start, end)
-    mean = np.where(known, y + (at_low - at_high) / Z, nearest)
-    square = np.where(known, y * y + 1.0 + ((y + start) * at_low - (y + end) * at_high) / Z, nearest * nearest)
+    # About y, then about the mean.
+    first = (at_low - at_high) / Z
+    square = 1.0 + (low * at_low - high * at_high) / Z
+    cube = 2.0 * first + (low * low * at_low - high * high * at_high) / Z
+    variance = np.maximum(square - first * first, 0.0)
+    third = cube - 3.0 * first * square + 2.0 * first * first * first
     middle, length = 0.5 * (start + end), end - start
     short = length < SHORTEST
-    variance = length * length / 12.0
-    at_middle = middle - (middle - y) * variance
-    return Moments(np.where(short, at_middle, mean), np.where(short, at_middle * at_middle + variance, square))
+    of_short = length * length / 12.0
+    mean = np.where(known, y + first, np.clip(y, start, end))
+    return Moments(np.where(short, middle - (middle - y) * of_short, mean),
+                   np.where(short, of_short, np.where(known, variance, 0.0)), np.where(short | ~known, 0.0, third))
 
 
 def angle_moments(spot: np.ndarray, y: np.ndarray) -> Moments:
     """Return the moments of the angle of samples; 0 in stills."""
     moving = spot["path"] != NO_PATH
     if not moving.any():
-        return Moments(np.zeros(len(y)), np.zeros(len(y)))
+        return Moments(*(np.zeros(len(y)) for _ in range(3)))
     return Moments(*(np.where(moving, part, 0.0) for part in moments(y, spot["ends"])))
 
 
 def deviations(spot: np.ndarray, f: np.ndarray, s: np.ndarray, rho: np.ndarray) -> list[np.ndarray]:
-    """Return the conditional wavelength deviation and the three standardized deviations [n] of delta."""
-    return [functional(spot["rows"][:, number], f, s, rho) for number in (WAVELENGTH, FIRST, SECOND, ALONG)]
+    """Return the three standardized deviations [n] of delta."""
+    return [functional(spot["rows"][:, number], f, s, rho) for number in range(3)]
 
 
 def profile(spot: np.ndarray, f: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, Moments]:
@@ -86,18 +81,26 @@ def profile(spot: np.ndarray, f: np.ndarray, s: np.ndarray) -> tuple[np.ndarray,
     f, s
         Position from the ray [n] [pixel].
     """
-    rho = distance_ratio(spot, f, s)
-    moving = spot["path"] != NO_PATH
-    x, y1, y2, y3 = deviations(spot, f, s, rho)
-    angle = angle_moments(spot, y3)
-    bent = np.flatnonzero(spot["bent"])
+    y = deviations(spot, f, s, distance_ratio(spot, f, s))
+    angle = angle_moments(spot, y[2])
+    weight = np.ones(len(spot))
+    before = y[2].copy()
+    bent = np.flatnonzero(spot["bent"] != STRAIGHT)
     if len(bent):
-        values = corrected(spot[bent], f[bent], s[bent], rho[bent], [v[bent] for v in (x, y1, y2, y3)],
-                           Moments(*(part[bent] for part in angle)))
-        for old, new in zip((x, y1, y2, y3), values, strict=True):
+        values, weight[bent] = corrected(spot[bent], [value[bent] for value in y],
+                                         Moments(*(part[bent] for part in angle)))
+        for old, new in zip(y, values, strict=True):
             old[bent] = new
-    weight = np.exp(-0.5 * (y1 * y1 + y2 * y2)) * (1.0 + x)
-    return weight * np.where(moving, _along_path(y3, spot["ends"]), np.exp(-0.5 * y3 * y3)), angle
+    y1, y2, y3 = y
+    exponent = -0.5 * (y1 * y1 + y2 * y2)
+    # The probability at y3 + d, over that at y3, from the cumulants of the angle.
+    d = y3 - before
+    little = (spot["bent"] == BENT) & (spot["path"] == LONG_PATH)
+    exponent += np.where(little, d * (angle.mean - before + d * (0.5 * (angle.variance - 1.0) + d * angle.third / 6.0)),
+                         0.0)
+    along = np.where(spot["path"] != NO_PATH, _along_path(np.where(little, before, y3), spot["ends"]),
+                     np.exp(-0.5 * y3 * y3))
+    return weight * np.exp(exponent) * along, angle
 
 
 def _along_path(y: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -109,19 +112,35 @@ def _along_path(y: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.where(length < SHORTEST, at_middle, between(low, high, density(low), density(high)))
 
 
-def corrected(spot: np.ndarray, f: np.ndarray, s: np.ndarray, rho: np.ndarray, values: list[np.ndarray],
-              angle: Moments) -> list[np.ndarray]:
-    """Return the functionals of D in place of delta."""
-    radial, first, second = (functional(spot["rows"][:, number], f, s, rho)
-                             for number in (RADIAL, TANGENT_1, TANGENT_2))
-    x, drift = values[0], spot["drift"]
-    T = (first * first + second * second + 2.0 * angle.mean * first * drift + angle.square * drift * drift
-         + spot["trace"])
+def corrected(spot: np.ndarray, y: list[np.ndarray], angle: Moments) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the standardized deviations of D in place of delta, and the determinant of its derivative [n]."""
+    (y1, y2, y3), (mean, variance, third) = y, angle
+    z = y3 - mean
+    monomials = (y1 * y1, y1 * y2, y2 * y2, y1 * z, y2 * z, z * z, mean * y1, mean * y2, mean * z, mean * mean,
+                 variance)
+    a, g = spot["wavelength"], spot["radial"]
+    x = a[:, 0] * y1 + a[:, 1] * y2 + a[:, 2] * z
+    shrink = 1.0 / (1.0 + x)
     # |G| - sqrt(|G|^2 - T): how far a node that is turned by sqrt(T) / |G| falls short of the tangent plane.
-    bend = (1.0 + x) * T * spot["half_inverse"] * (1.0 + T * np.square(spot["half_inverse"]))
-    return [(value + x * radial * spot["correction"][:, number]) / (1.0 + x)
-            + bend * spot["correction"][:, number] - angle.square * spot["curvature"][:, number]
-            for number, value in enumerate(values)]
+    u = _polynomial(spot["sag"], monomials)
+    sag = 2.0 * u * (1.0 + u)
+    values = [(value + x * x * g[:, number]) * shrink + sag * g[:, number]
+              - _polynomial(spot["bend"][:, number], monomials) for number, value in enumerate(y)]
+    rest = 1.0 - variance
+    slope = a[:, 0] * g[:, 0] + a[:, 1] * g[:, 1] + a[:, 2] * g[:, 2] * rest
+    stretch = 1.0 + 2.0 * x * slope - shrink * (a[:, 0] * y1 + a[:, 1] * y2 + a[:, 2] * y3 * rest + x * x * slope)
+    d = spot["divergence"]
+    divergence = (d[:, 0] * y1 + d[:, 1] * y2 + d[:, 2] * z + d[:, 3] * mean
+                  + variance * (d[:, 4] * y1 + d[:, 5] * y2 + d[:, 6] * z + d[:, 7] * mean) + third * d[:, 8])
+    return values, np.maximum(stretch - divergence, 0.0)
+
+
+def _polynomial(coefficients: np.ndarray, monomials: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Return the sum [n] of coefficients [n, m + 1] times monomials, m of [n]; the last one is the constant."""
+    total = coefficients[:, -1].copy()
+    for number, monomial in enumerate(monomials):
+        total += coefficients[:, number] * monomial
+    return total
 
 
 def pixel_factor(plan: Plan, spot: np.ndarray, f: np.ndarray, s: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Numbers of each spot that its pixels are computed from: the record `Spot` of `kernels/spot.cuh`.
 
-`specs/analytic.md`, sections 2 and 3. A functional w of the deviation delta = q - G is linear in the position of a
-sample, f and s pixels from the ray, but for the curvature of the sphere:
+`specs/analytic.md`, sections 2 and 3. The standardized deviations w.delta, delta = q - G, are linear in the position of
+a sample, f and s pixels from the ray, but for the curvature of the sphere:
 
     w.delta = (w_f f + w_s s - w_k (rho - 1)) / rho - w_0,    rho = |X| / |X0|
 """
@@ -12,23 +12,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: Functionals of delta: radial component, conditional wavelength deviation, the three standardized deviations (the
-#: third along the path), and the two tangential components of the conditional mosaic rotation.
-RADIAL, WAVELENGTH, FIRST, SECOND, ALONG, TANGENT_1, TANGENT_2 = range(7)
-FUNCTIONALS = 7
-#: Columns of `correction` and `curvature`: WAVELENGTH, FIRST, SECOND, ALONG.
-CORRECTED = 4
+from cubragg.engine.analytic.second_order import DIVERGENCE, MONOMIALS
+
 #: Least speed of a node per |G|; slower ones (on the spindle) count as moving this fast across it.
 _LEAST_SPEED = 1e-9
 #: Path of a node: none in a still; a segment shorter than `SHORTEST` deviations, evaluated at its middle; longer.
 NO_PATH, SHORT_PATH, LONG_PATH = range(3)
 SHORTEST = 0.25
+#: Second-order terms: left out; they change the deviation along the path by little; by more than `STRONG`.
+STRAIGHT, BENT, STRONGLY_BENT = range(3)
+STRONG = 0.25
 
 _FIRST = [("amplitude", "f8"), ("fast_min", "i4"), ("fast_max", "i4"), ("slow_min", "i4"), ("slow_max", "i4"),
           ("subpixels", "i4"), ("fast_first", "i4"), ("fast_last", "i4"), ("slow_first", "i4"), ("slow_last", "i4"),
           ("bent", "i4"), ("path", "i4"), ("padding", "i4")]
-_NUMBERS = [("offset", 2), ("towards", 2), ("square", 3), ("rows", (FUNCTIONALS, 4)), ("correction", CORRECTED),
-            ("curvature", CORRECTED), ("drift", 1), ("trace", 1), ("half_inverse", 1), ("ends", 2),
+_NUMBERS = [("offset", 2), ("towards", 2), ("square", 3), ("rows", (3, 4)), ("wavelength", 3), ("radial", 3),
+            ("sag", MONOMIALS), ("bend", (3, MONOMIALS)), ("divergence", DIVERGENCE), ("ends", 2),
             ("direction", (3, 3)), ("solid_angle", 1), ("depths", 2)]
 
 
@@ -88,66 +87,3 @@ def frames_of(covariance: np.ndarray, velocity: np.ndarray, length: np.ndarray) 
     inverse[:, 2, 1] = -l32 / (d2 * d3)
     inverse[:, 2, 0] = (l21 * l32 - l31 * d2) / (d1 * d2 * d3)
     return Frames(inverse @ axes, d1 * d2 * d3, np.maximum(speed, least) / d3)
-
-
-class SecondOrder(NamedTuple):
-    """What replaces delta by D: `specs/analytic.md`, section 3.
-
-    Attributes
-    ----------
-    rows
-        float64 [n, FUNCTIONALS, 3], the functionals of delta.
-    correction
-        float64 [n, CORRECTED], radial components of wavelength and standardized functionals.
-    curvature
-        The same of half the curvature of the path, over the squared pace.
-    drift, trace
-        Tangential velocity of the conditional rotation over the pace, and variance tau of its tangential part [n].
-    """
-
-    rows: np.ndarray
-    correction: np.ndarray
-    curvature: np.ndarray
-    drift: np.ndarray
-    trace: np.ndarray
-
-
-def second_order(G: np.ndarray, M: np.ndarray, mixed: np.ndarray, frames: Frames, velocity: np.ndarray,
-                 spindle: np.ndarray) -> SecondOrder:
-    """Return the second-order terms.
-
-    Parameters
-    ----------
-    G, M, mixed
-        Nodes [n, 3], mosaic part of the covariance [n, 3, 3], and Cov(x, G x + di / lambda) [n, 3].
-    frames
-        The factored covariance.
-    velocity
-        e x G [n, 3]; 0 in a still.
-    spindle
-        The axis e [3]; 0 in a still.
-    """
-    radial = G / np.linalg.norm(G, axis=1)[:, None]
-    W = frames.standard.transpose(0, 2, 1) @ frames.standard
-    mean = M @ W  # conditional mean of the node's displacement, given delta
-    rest = M - mean @ M
-    trace = np.trace(rest, axis1=1, axis2=2) - np.einsum("ni,nij,nj->n", radial, rest, radial)
-    drift = _across(velocity - np.einsum("nij,nj->ni", mean, velocity), radial)
-    size = np.linalg.norm(drift, axis=1)
-    first, second = perpendicular(radial)
-    turning = size > 0.0
-    first = np.where(turning[:, None], drift / np.where(turning, size, 1.0)[:, None], first)
-    second = np.cross(radial, first)
-    # Cov W is small where there is no spread of wavelengths; h = P M W delta in the tangential axes.
-    rows = np.stack([radial, np.einsum("nij,nj->ni", W, mixed), frames.standard[:, 0], frames.standard[:, 1],
-                     frames.standard[:, 2], np.einsum("nji,nj->ni", mean, first),
-                     np.einsum("nji,nj->ni", mean, second)], axis=1)
-    corrected = rows[:, WAVELENGTH:WAVELENGTH + CORRECTED]
-    curvature = (G @ spindle)[:, None] * _across(np.broadcast_to(spindle, G.shape), radial)
-    path = np.einsum("nri,ni->nr", corrected, curvature) / (2.0 * np.square(frames.pace))[:, None]
-    return SecondOrder(rows, np.einsum("nri,ni->nr", corrected, radial), path, size / frames.pace,
-                       np.maximum(trace, 0.0))
-
-
-def _across(vectors: np.ndarray, radial: np.ndarray) -> np.ndarray:
-    return vectors - np.einsum("ni,ni->n", vectors, radial)[:, None] * radial

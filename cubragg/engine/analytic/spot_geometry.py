@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cubragg.crystallography.vectors import Vector
 from cubragg.plan.panel_plan import PanelPlan
 
+#: Steps of Newton's method; four are enough for a detector that is tilted by 40 deg.
+_NEWTON_STEPS = 8
 #: Rays whose cosine with the normal of a panel is smaller than this do not meet it.
 GRAZING = 1e-3
 
@@ -40,22 +43,83 @@ class Rays(NamedTuple):
     pixel_of: np.ndarray
 
 
-def rays_on(panel: PanelPlan, k: np.ndarray, depth: float, centre: np.ndarray) -> Rays:
-    """Return the rays from ``centre`` [3] [m] on a flat panel, ``depth`` [m] behind its front."""
+def rays_on(panel: PanelPlan, k: np.ndarray, depth: float, centre: np.ndarray, curved_about: Vector | None = None
+            ) -> Rays:
+    """Return the rays from ``centre`` [3] [m] on a panel, ``depth`` [m] behind its front.
+
+    ``curved_about`` is the beam of a curved detector, and ``None`` for a flat one.
+    """
+    if curved_about is not None:
+        return _curved_rays(panel, np.array(curved_about), k, depth, centre)
     normal = np.array(panel.normal)
     steps = np.array([panel.fast, panel.slow]).T * panel.edges  # [3, 2]
-    duals = np.linalg.inv(np.column_stack([steps, normal]))[:2]
     corner = np.array(panel.origin) + depth * normal - centre
     cosine = k @ normal
     meets = cosine > GRAZING
-    cosine = np.where(meets, cosine, 1.0)
-    distance = (corner @ normal) / cosine
-    from_corner = distance[:, None] * k - corner
-    fast, slow = (from_corner @ duals.T - panel.first_pixel).T
+    distance = (corner @ normal) / np.where(meets, cosine, 1.0)
+    duals = np.linalg.inv(np.column_stack([steps, normal]))[:2]
+    fast, slow = ((distance[:, None] * k - corner) @ duals.T - panel.first_pixel).T
+    count = len(k)
+    return _on_planes(meets & (distance > 0.0), fast, slow, distance, np.broadcast_to(steps, (count, 3, 2)),
+                      np.broadcast_to(normal, (count, 3)), k)
+
+
+def _on_planes(meets: np.ndarray, fast: np.ndarray, slow: np.ndarray, distance: np.ndarray, steps: np.ndarray,
+               normal: np.ndarray, k: np.ndarray) -> Rays:
+    """Return rays on planes with ``normal`` [n, 3] and ``steps`` [n, 3, 2]."""
+    duals = np.linalg.inv(np.concatenate([steps, normal[:, :, None]], axis=2))[:, :2]
+    cosine = np.where(meets, np.einsum("ni,ni->n", k, normal), 1.0)
     # A change of the direction moves the ray across k and then along it back into the plane.
-    into_plane = np.eye(3) - k[:, :, None] * normal / cosine[:, None, None]
-    pixel_of = distance[:, None, None] * (duals @ into_plane)
-    return Rays(meets & (distance > 0.0), fast, slow, distance, np.broadcast_to(steps, (len(k), 3, 2)), pixel_of)
+    into_plane = np.eye(3) - k[:, :, None] * normal[:, None, :] / cosine[:, None, None]
+    return Rays(meets, fast, slow, distance, steps, distance[:, None, None] * (duals @ into_plane))
+
+
+def pixels_of_angles(panel: PanelPlan) -> np.ndarray:
+    """Return fast and slow pixels per radian about the slow and fast axes of a curved detector, float64 [2, 2].
+
+    The angles are the y and z of flat positions over the radius: `plan.pixel_factors.on_cylinder`.
+    """
+    steps = np.array([panel.fast, panel.slow]).T * panel.edges
+    return panel.distance * np.linalg.inv(steps[1:])
+
+
+def _curved_rays(panel: PanelPlan, beam: np.ndarray, k: np.ndarray, depth: float, centre: np.ndarray) -> Rays:
+    """Return the rays on a curved detector, with its tangent plane at each of them.
+
+    Its pixels are at r R(fast, b) R(slow, a) i, where r is the radius, i the beam, and a and b are proportional to y
+    and z of flat pixels.
+    """
+    radius, fast_axis, slow_axis = panel.distance, np.array(panel.fast), np.array(panel.slow)
+    along_ray = k @ centre
+    distance = np.sqrt(np.square(along_ray) + radius * radius - centre @ centre) - along_ray
+    place = (centre + distance[:, None] * k) / radius
+    # Right for axes across the beam; Newton's method for others.
+    a = np.arcsin(np.clip(place @ np.cross(slow_axis, beam), -1.0, 1.0))
+    b = np.arctan2(place @ np.cross(fast_axis, beam), place @ beam)
+    for _ in range(_NEWTON_STEPS):
+        on_meridian = _turned(slow_axis, a, np.broadcast_to(beam, k.shape))
+        point = _turned(fast_axis, b, on_meridian)
+        by_a = _turned(fast_axis, b, np.cross(slow_axis, on_meridian))
+        by_b = np.cross(fast_axis, point)
+        short = place - point
+        aa, ab, bb = (np.einsum("ni,ni->n", *pair) for pair in ((by_a, by_a), (by_a, by_b), (by_b, by_b)))
+        to_a, to_b = (np.einsum("ni,ni->n", axis, short) for axis in (by_a, by_b))
+        determinant = np.maximum(aa * bb - ab * ab, 1e-12)
+        a, b = a + (bb * to_a - ab * to_b) / determinant, b + (aa * to_b - ab * to_a) / determinant
+    meets = (np.linalg.norm(short, axis=1) < 1e-9) & (determinant > GRAZING)
+    per_pixel = np.linalg.inv(pixels_of_angles(panel))
+    corner = np.array(panel.origin) + depth * np.array(panel.normal)
+    fast, slow = ((np.stack([a, b], axis=1) - corner[1:] / radius) @ pixels_of_angles(panel).T - panel.first_pixel).T
+    steps = radius * np.stack([by_a, by_b], axis=2) @ per_pixel
+    steps = np.where(meets[:, None, None], steps, np.eye(3)[:, 1:])
+    normal = np.where(meets[:, None], place, (1.0, 0.0, 0.0))
+    return _on_planes(meets, fast, slow, distance, steps, normal, k)
+
+
+def _turned(axis: np.ndarray, angle: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return vectors [n, 3] turned about a unit axis by angles [n] [rad]."""
+    s, c = np.sin(angle)[:, None], np.cos(angle)[:, None]
+    return vectors * c + np.cross(axis, vectors) * s + (1.0 - c) * (vectors @ axis)[:, None] * axis
 
 
 def reciprocal_steps(k: np.ndarray, rays: Rays, wavelength_A: float) -> np.ndarray:

@@ -14,6 +14,7 @@ from cubragg.engine.analytic.rotation_segments import segments_of
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
 from cubragg.engine.analytic.spots import Nodes, nodes_of, spots_on
 from cubragg.plan.panel_plan import PanelPlan
+from cubragg.plan.pixel_factors import on_cylinder
 from cubragg.plan.plan import Plan
 
 #: Spots are left out beyond the largest scattering vector of the panels by this factor.
@@ -127,6 +128,8 @@ def longest_vector(plan: Plan, channel: Channel) -> float:
         slow = (np.linspace(slow_min, slow_max + 1, _POINTS) + panel.first_pixel[1]) * panel.edges[1]
         corners = (np.array(panel.origin) + fast[:, None, None] * np.array(panel.fast)
                    + slow[None, :, None] * np.array(panel.slow))
+        if plan.curved:
+            corners = on_cylinder(panel, plan.geometry.beam, corners.reshape(-1, 3).T).T
         cosines = corners @ channel.incident / np.linalg.norm(corners, axis=-1)
         least = min(least, float(cosines.min()))
     return _MARGIN * math.sqrt(max(2.0 - 2.0 * least, 0.0)) / channel.wavelength_A

@@ -13,10 +13,11 @@ import numpy as np
 
 from cubragg import units
 from cubragg.engine.analytic import spot_boxes, spot_constants
-from cubragg.engine.analytic.covariances import footprint_part, intrinsic
+from cubragg.engine.analytic.covariances import Spread, footprint_part, spread_of
 from cubragg.engine.analytic.profile import ROOT_TWO_PI, angle_moments, corrected, deviations, distance_ratio
 from cubragg.engine.analytic.rotation_segments import REACH_SIGMAS, Segments, nodes_at
-from cubragg.engine.analytic.spot_geometry import Rays, rays_on, reciprocal_steps
+from cubragg.engine.analytic.second_order import Linear, second_order
+from cubragg.engine.analytic.spot_geometry import GRAZING, Rays, rays_on, reciprocal_steps
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
@@ -44,8 +45,8 @@ class Nodes:
         Nodes at the segments' phi [n, 3] [1/A], and their change per angle [1/A/rad] (0 in a still).
     k, s
         Directions of the diffracted rays [n, 3], and excitation errors [n] [1/A].
-    covariance, M, mixed
-        As `covariances.intrinsic` returns them.
+    spread
+        Their distributions.
     """
 
     channel: Channel
@@ -55,30 +56,28 @@ class Nodes:
     velocity: np.ndarray
     k: np.ndarray
     s: np.ndarray
-    covariance: np.ndarray
-    M: np.ndarray
-    mixed: np.ndarray
+    spread: Spread
 
     def __len__(self) -> int:
         return len(self.F)
 
     def where(self, chosen: np.ndarray) -> Nodes:
         """Return some of the segments."""
-        arrays = {name: value[chosen] for name, value in vars(self).items() if name not in ("channel", "segments")}
-        return Nodes(channel=self.channel, segments=Segments(*(part[chosen] for part in self.segments)), **arrays)
+        return Nodes(self.channel, Segments(*(part[chosen] for part in self.segments)), self.F[chosen], self.G[chosen],
+                     self.velocity[chosen], self.k[chosen], self.s[chosen], self.spread.where(chosen))
 
 
 def nodes_of(model: SpotModel, channel: Channel, segments: Segments, F: np.ndarray) -> Nodes:
     """Return the nodes of segments with structure factors F [n]."""
     G = nodes_at(model, segments.hkl @ model.stars, segments.phi)
-    covariance, M, mixed = intrinsic(model, channel, G, segments.phi)
     velocity = np.cross(model.spindle, G) if model.width > 0.0 else np.zeros_like(G)
     beam = channel.k0 + G
     length = np.linalg.norm(beam, axis=1)
     # |k0 + G| - |k0| without cancellation.
     k0 = 1.0 / channel.wavelength_A
     s = np.einsum("ni,ni->n", G, G + 2.0 * channel.k0) / (length + k0)
-    return Nodes(channel, segments, F, G, velocity, beam / length[:, None], s, covariance, M, mixed)
+    return Nodes(channel, segments, F, G, velocity, beam / length[:, None], s,
+                 spread_of(model, channel, G, segments.phi))
 
 
 class LayerSpots(NamedTuple):
@@ -92,12 +91,13 @@ class LayerSpots(NamedTuple):
 def spots_on(plan: Plan, panel: PanelPlan, layer: int, model: SpotModel, nodes: Nodes) -> LayerSpots:
     """Return the spots on the region of a panel in one layer."""
     tail = plan.tail_sigmas
-    rays = rays_on(panel, nodes.k, panel.layers.depth_m(layer), model.centre)
+    rays = rays_on(panel, nodes.k, panel.layers.depth_m(layer), model.centre,
+                   plan.geometry.beam if plan.curved else None)
     index = np.flatnonzero(_near_region(panel, nodes, rays, tail))
     nodes, rays = nodes.where(index), Rays(*(part[index] for part in rays))
     wavelength = nodes.channel.wavelength_A
     J = reciprocal_steps(nodes.k, rays, wavelength)
-    covariance = nodes.covariance
+    covariance = nodes.spread.covariance
     if model.position.any():
         covariance = covariance + footprint_part(nodes.k, rays.distance, model.position, wavelength)
     speed = np.einsum("ni,ni->n", nodes.k, nodes.velocity)
@@ -126,14 +126,14 @@ def spots_on(plan: Plan, panel: PanelPlan, layer: int, model: SpotModel, nodes: 
     records["subpixels"] = count[seen]
     pace = fill_profile(records, model, nodes, rays, covariance[seen])
     _fill_factors(records, plan, panel, layer, nodes, rays)
-    records["bent"] = _bent(records, lower[seen], upper[seen])
+    records["bent"] = bending_of(records, lower[seen], upper[seen])
     return LayerSpots(records, index[seen], pace)
 
 
 def _near_region(panel: PanelPlan, nodes: Nodes, rays: Rays, tail: float) -> np.ndarray:
     """Return whether spots can reach the region of a panel [n], by a bound of their size that is quickly computed."""
     pixels_of_q = np.linalg.norm(rays.pixel_of, axis=(1, 2)) * nodes.channel.wavelength_A
-    widest = np.sqrt(np.trace(nodes.covariance, axis1=1, axis2=2))
+    widest = np.sqrt(np.trace(nodes.spread.covariance, axis1=1, axis2=2))
     moved = np.linalg.norm(nodes.velocity, axis=1) * (nodes.segments.end - nodes.segments.start)
     reach = _SIZE_MARGIN * pixels_of_q * ((tail + REACH_SIGMAS) * widest + moved) + _LEAST_MARGIN
     fast_min, fast_max, slow_min, slow_max = panel.roi
@@ -169,18 +169,18 @@ def fill_profile(records: np.ndarray, model: SpotModel, nodes: Nodes, rays: Rays
     records["towards"] = np.einsum("ni,nij->nj", k, steps)
     gram = steps.transpose(0, 2, 1) @ steps
     records["square"] = np.stack([gram[:, 0, 0], gram[:, 0, 1], gram[:, 1, 1]], axis=1)
-    length = np.linalg.norm(nodes.G, axis=1)
-    frames = spot_constants.frames_of(covariance, nodes.velocity, length)
+    frames = spot_constants.frames_of(covariance, nodes.velocity, np.linalg.norm(nodes.G, axis=1))
     moving = model.width > 0.0
-    second = spot_constants.second_order(nodes.G, nodes.M, nodes.mixed, frames, nodes.velocity,
-                                         model.spindle if moving else np.zeros(3))
+    second = second_order(Linear(frames.standard, frames.pace, nodes.G, nodes.velocity,
+                                 model.spindle if moving else np.zeros(3), nodes.spread,
+                                 covariance - nodes.spread.covariance))
     inverse = 1.0 / nodes.channel.wavelength_A
     rows = records["rows"]
-    rows[:, :, :2] = second.rows @ steps * inverse
-    towards = np.einsum("nri,ni->nr", second.rows, k)
+    rows[:, :, :2] = frames.standard @ steps * inverse
+    towards = np.einsum("nri,ni->nr", frames.standard, k)
     rows[:, :, 2], rows[:, :, 3] = towards * inverse, towards * nodes.s[:, None]
-    records["correction"], records["curvature"] = second.correction, second.curvature
-    records["drift"], records["trace"], records["half_inverse"] = second.drift, second.trace, 0.5 / length
+    for name, values in second._asdict().items():
+        records[name] = values
     peak = (units.THOMSON_CROSS_SECTION_M2 * nodes.channel.weight * np.square(nodes.F) * model.integral
             * (2.0 * math.pi) ** -1.5 / frames.determinant)
     if moving:
@@ -212,22 +212,25 @@ def _fill_factors(records: np.ndarray, plan: Plan, panel: PanelPlan, layer: int,
     layers = panel.layers
     records["depths"] = 0.0, _OPAQUE
     if layers.thickness_m > 0.0:
-        per_depth = layers.mu_per_m * distance / (panel.close_distance + layers.depth_m(layer))
+        per_depth = layers.mu_per_m / np.maximum(nodes.k @ np.array(panel.normal), GRAZING)
         records["depths"] = np.outer(per_depth, layers.edges_m(layer))
 
 
-def _bent(records: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Return whether second-order terms matter [n], from the corners, edges and middle of each spot.
+def bending_of(records: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """Return how much second-order terms matter [n], from the corners, edges and middle of each spot.
 
     ``lower`` and ``upper`` [n, 2] are its bounds, also where it extends beyond the region: no bit depends on that.
     """
-    bent = np.zeros(len(records), dtype=bool)
+    bent = np.full(len(records), spot_constants.STRAIGHT)
     for fast in (0.0, 0.5, 1.0):
         for slow in (0.0, 0.5, 1.0):
             f, s = (lower + (upper - lower) * (fast, slow)).T
-            rho = distance_ratio(records, f, s)
-            values = deviations(records, f, s, rho)
-            changed = corrected(records, f, s, rho, values, angle_moments(records, values[3]))
-            for old, new in zip(values[1:], changed[1:], strict=True):
-                bent |= np.abs(new - old) > NEGLIGIBLE
+            y = deviations(records, f, s, distance_ratio(records, f, s))
+            angle = angle_moments(records, y[2])
+            changed, weight = corrected(records, y, angle)
+            most = np.abs(weight - 1.0)
+            for old, new in zip(y, changed, strict=True):
+                most = np.maximum(most, np.abs(new - old))
+            strong = np.abs(changed[2] - y[2]) > spot_constants.STRONG
+            bent = np.maximum(bent, np.where(strong, spot_constants.STRONGLY_BENT, most > NEGLIGIBLE))
     return bent
