@@ -266,6 +266,38 @@ def test_noisifys_order():
     assert found.var() == pytest.approx(16.0 * (1000.0 + 1000.0**2 * (0.02**2 + 0.03**2) + 9.0), rel=0.02)
 
 
+#: Expected photons, and mean, variance and excess kurtosis of 512 x 512 pixels of noisify (bl831/nanoBragg, 2026-07),
+#: with -adc 40 but in the first.
+NOISIFY = {
+    "counting": ({}, [
+        (0.1, 0.1, 0.100376, 10.0), (5.0, 4.9989, 4.96723, 0.2), (13.0, 13.0014, 12.9979, 0.08),
+        (300.0, 300.0096, 301.24, 0.0), (2e5, 200000.77, 200352.0, 0.0)]),
+    "flicker": ({"flicker": 0.02, "pedestal": 40.0}, [
+        (0.1, 40.0995, 0.0998282, 10.1), (5.0, 44.9954, 5.00466, 0.2), (13.0, 53.0099, 13.1038, 0.08),
+        (300.0, 340.0001, 337.135, 0.0), (2e5, 200054.4779, 16131900.0, 0.0)]),
+    "calibration": ({"flat_field_sigma": 0.03, "pedestal": 40.0}, [
+        (0.1, 40.0997, 0.0994759, 9.9), (5.0, 45.0016, 5.04202, 0.2), (13.0, 52.9951, 13.1521, 0.07),
+        (300.0, 339.9822, 379.582, 0.0), (2e5, 200031.0773, 36098300.0, 0.0)]),
+    "gain and 3 counts of read-out noise": ({"gain": 2.5, "readout_sigma": 3.0 / 2.5, "pedestal": 40.0}, [
+        (0.1, 39.7435, 9.76153, 0.05), (5.0, 51.997, 40.1773, 0.14), (13.0, 72.0003, 90.3175, 0.07),
+        (300.0, 789.5266, 1891.83, 0.0), (2e5, 500041.4325, 1252240.0, 0.0)]),
+    "all": ({"flicker": 0.02, "flat_field_sigma": 0.03, "gain": 2.5, "readout_sigma": 3.0 / 2.5, "pedestal": 40.0}, [
+        (0.1, 39.7488, 9.69422, 0.05), (5.0, 52.0042, 40.368, 0.13), (13.0, 72.0035, 91.7867, 0.06),
+        (300.0, 789.5101, 2626.32, 0.0), (2e5, 500021.512, 324963000.0, 0.0)]),
+}
+
+
+@pytest.mark.parametrize("name", NOISIFY)
+def test_noisifys_statistics(name):
+    """Mean and variance of each level within four standard deviations of the difference of two such images."""
+    settings, levels = NOISIFY[name]
+    pixels = 512 * 512
+    for number, (expected, mean, variance, kurtosis) in enumerate(levels):
+        found = detected(flat(expected, 512), cb.Response(order="noisify", **settings), seed=number + 1).astype(float)
+        assert abs(found.mean() - mean) < 4.0 * math.sqrt(2.0 * variance / pixels)
+        assert abs(found.var() / variance - 1.0) < 4.0 * math.sqrt(2.0 * (2.0 + kurtosis) / pixels)
+
+
 # Every effect
 
 
