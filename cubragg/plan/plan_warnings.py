@@ -10,9 +10,10 @@ import numpy as np
 from cubragg import units
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.experiment.beam import DEFAULT_FLUENCE
+from cubragg.experiment.catalog import find
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panel import overlaps_in_space
-from cubragg.experiment.sensor import Sensor, sensor_of
+from cubragg.experiment.sensor import Sensor, attenuation_um, sensor_of
 from cubragg.nanobragg.phi_zero import carried_rotations
 from cubragg.plan.analytic_warnings import analytic_warnings
 
@@ -107,6 +108,21 @@ def _sensor_warnings(plan: Plan) -> list[str]:
             "by its absorption" for layers, factor in factors.items() if abs(factor - 1.0) > _SENSOR_ERROR]
 
 
+def _named_sensor_warnings(experiment: Experiment) -> list[str]:
+    """Return a warning about the sensor of a named detector, which only settings of the sensor model."""
+    detector = experiment.detector
+    module = find("detector.model", detector.model).module if detector.model else None
+    if module is None or module.sensor_um is None or detector.thickness_um > 0.0:
+        return []
+    depth = attenuation_um(module.material, experiment.beam.wavelength_A)
+    if depth is None or not math.isfinite(depth):
+        return []
+    factor = -1.0 / math.expm1(-module.sensor_um / depth)
+    return [f"the sensor of {detector.model}, {module.sensor_um:g} um of {module.material}, is not modelled: photons "
+            f"are {factor:.3g} times those that it absorbs; --semantics physical -detector_thick {module.sensor_um:g} "
+            f"-detector_abs {depth:.4g} models it"]
+
+
 def _nanobragg_warnings(experiment: Experiment, plan: Plan) -> list[str]:
     """Return the warnings about deviations of nanoBragg.c from the textbook that affect this image."""
     crystal, detector, sampling = experiment.crystal, experiment.detector, experiment.sampling
@@ -143,7 +159,7 @@ def _nanobragg_warnings(experiment: Experiment, plan: Plan) -> list[str]:
                      + f" and divided by the number of samples, {plan.samples}: it is {too_much:.3g} times that of "
                      "the water; --semantics physical scales it correctly")
     sensors = _sensors(plan)
-    found += _sensor_warnings(plan)
+    found += _sensor_warnings(plan) + _named_sensor_warnings(experiment)
     if sampling.oversample_thick and any(sensor.thickness_m == 0.0 for sensor in sensors):
         found.append("oversample_thick without a sensor thickness multiplies by 0: the image will be zero")
     if sampling.oversample_polar and not experiment.beam.polarized:

@@ -114,6 +114,16 @@ def test_another_detector_replaces_the_panels_of_a_file(run):
     assert (taken.model, taken.panels) == ("pilatus300k", ())
 
 
+def test_nanobragg_semantics_gives_the_factor_of_a_sensor_that_is_not_modelled(run):
+    """320 um of silicon at 10 keV: 33.9 cm^2/g (NIST) times 2.33 g/cm^3 absorb 92 %, by photoelectric absorption alone 91 %."""
+    line = LINE.replace("--quiet", "") + "-roi 0 9 0 9 --detector pilatus300k -energy 10000 -floatfile a.bin"
+    (warning,) = [row for row in run(line).stderr.splitlines() if "pilatus300k, 320 um of Si" in row]
+    assert "1.1 times" in warning
+    assert "--semantics physical -detector_thick 320 -detector_abs 13" in warning
+    assert "not modelled: photons" not in run(f"{line} -detector_thick 320 -detector_abs 128").stderr
+    assert "not modelled: photons" not in run(f"{line} --semantics physical").stderr
+
+
 def test_the_summary_lists_panels(run):
     result = run(LINE.replace("--quiet", "") + "-roi 0 9 0 9 --detector jungfrau4m -floatfile a.bin")
     assert "  panels            8, 1 rendered, in an image of 2068 x 2164 pixels" in result.stderr
