@@ -115,7 +115,7 @@ def test_another_detector_replaces_the_panels_of_a_file(run):
 
 
 def test_nanobragg_semantics_gives_the_factor_of_a_sensor_that_is_not_modelled(run):
-    """320 um of silicon at 10 keV: 33.9 cm^2/g (NIST) times 2.33 g/cm^3 absorb 92 %, by photoelectric absorption alone 91 %."""
+    """320 um of silicon at 10 keV: 33.9 cm^2/g (NIST) times 2.33 g/cm^3 absorb 92 %, photoelectrically 91 %."""
     line = LINE.replace("--quiet", "") + "-roi 0 9 0 9 --detector pilatus300k -energy 10000 -floatfile a.bin"
     (warning,) = [row for row in run(line).stderr.splitlines() if "pilatus300k, 320 um of Si" in row]
     assert "1.1 times" in warning
