@@ -86,6 +86,7 @@ LEFT_OUT = {
     "--mosaicity": "physical semantics", "--strain": "physical semantics",
     "--beam-profile": "physical semantics", "--beam-size": "physical semantics",
     "--beam-divergence": "physical semantics", "--bandwidth": "physical semantics",
+    "--beam-divergence-deg": "physical semantics", "--bandwidth-fwhm": "physical semantics",
     "--spectrum": "physical semantics",
     "--space-group": "of files that the C program cannot read",
 }

@@ -163,7 +163,7 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg",
     imported = Imported()
     imported.read([given for given in line if "input.models" in given.flag.fields], replay,
                   next((given for given in reversed(line) if given.flag.name == "--crystal"), None))
-    imported.lay_over(replay)
+    imported.lay_over(replay, semantics)
     for given in line:
         replay.take_flag(given)
         if given.spelling not in SPELLINGS:

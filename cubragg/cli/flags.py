@@ -144,7 +144,11 @@ _SOURCES = (
     _count("-dispsteps", "wavelengths over that width", "beam.dispersion_steps", default="2 with a width"),
     _number("--beam-divergence", "mrad", "sigma of the beam's direction: one number, or along and across the "
             "polarization", "beam.divergence_mrad", most=2, metavar="<mrad>", c_program="-divergence"),
+    _number("--beam-divergence-deg", "deg", "the same in degrees", "beam.divergence_deg", most=2, metavar="<deg>",
+            c_program="-divergence"),
     _number("--bandwidth", "", "sigma of the relative wavelength", "beam.bandwidth", default="0",
+            c_program="-dispersion"),
+    _number("--bandwidth-fwhm", "", "instead, its full width at half maximum", "beam.bandwidth_fwhm",
             c_program="-dispersion"),
     _file("--spectrum", "channels: lines of wavelength [A] or energy [eV], weight and perhaps bandwidth",
           "input.spectrum", c_program="-sourcefile"),

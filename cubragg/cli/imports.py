@@ -10,11 +10,14 @@ from cubragg.cli.parser import Given
 from cubragg.cli.settings_builder import Replay
 from cubragg.errors import ConfigError, FormatError
 from cubragg.io.geometry.experiment_models import CrystalModel, ExperimentModels, cell_of
-from cubragg.io.geometry.model_settings import PLACES, settings_of
+from cubragg.io.geometry.model_settings import PLACES, settings_of, spread_of_profile
 
 #: With fewer phi steps a warning gives the offset of the mean spindle angle.
 _FEW_STEPS = 5
 _ROTATION = ("phi_deg", "osc_deg", "phi_step_deg")
+#: Settings that those of a profile model replace.
+_SPREAD = {"crystal.mosaicity_deg": ("crystal.mosaic_spread_deg",),
+           "beam.divergence_deg": ("beam.divergence_mrad", "beam.hdiv_range_mrad", "beam.vdiv_range_mrad")}
 _ORIENTATION = ("cell", "a_matrix", "misset_deg", "misset_seed")
 
 
@@ -55,15 +58,18 @@ class Imported:
             found_list |= is_list
             replay.provenance_lines.append(f"from {given.values[0]}: {', '.join(_described(models)) or 'nothing'}")
             self.models = models.over(self.models)
-            for part in ("beam", "panels", "spindle", "scan", "crystal"):
+            for part in ("beam", "panels", "spindle", "scan", "crystal", "profile"):
                 if getattr(models, part):
                     self._names[part] = path
         if crystal is not None and not found_list:
             raise ConfigError(crystal.spelling, f"got {wanted}, but there is no experiment list with crystals; give "
                               "--from FILE.expt")
 
-    def lay_over(self, replay: Replay) -> None:
-        """Convert the models to settings, which replace those of an experiment file or a header for the same parts."""
+    def lay_over(self, replay: Replay, semantics: str) -> None:
+        """Convert the models to settings, which replace those of an experiment file or a header for the same parts.
+
+        ``semantics`` are those of the command, if neither a flag nor a file gives them.
+        """
         if not self._names:
             return
         try:
@@ -88,6 +94,20 @@ class Imported:
             replay.set("run.semantics", "physical", f"--semantics, for the sensor of {self._names['panels']}")
             replay.provenance_lines.append("semantics physical, in which each sensor layer has its own absorption; "
                                 "--semantics nanobragg selects nanoBragg's rules")
+        if models.profile is not None and (replay.get("run.semantics") or semantics) == "physical":
+            self._lay_profile_over(replay)
+
+    def _lay_profile_over(self, replay: Replay) -> None:
+        """Set mosaicity and divergence by the profile model."""
+        spread, profile = spread_of_profile(self.models), self.models.profile
+        assert profile is not None
+        gone = [setting for part in spread for setting in _SPREAD[part]]
+        replay.take_models(gone, {setting: (value, f"{self._names['profile']}: profile") for setting, value in
+                                  spread.items()})
+        divergence = spread.get("beam.divergence_deg")
+        rest = (f"divergence {divergence:.4g} deg; --mosaicity and --beam-divergence override them"
+                if divergence is not None else "no divergence, because sigma_b is larger; --mosaicity overrides it")
+        replay.provenance_lines.append(f"mosaicity {spread['crystal.mosaicity_deg']:.4g} deg and {rest}")
 
     def check(self, replay: Replay) -> None:
         """Check the models against the flags, once all flags are applied.
@@ -177,6 +197,8 @@ def _described(models: ExperimentModels) -> Iterator[str]:
             yield f"exposure {scan.exposure_s:g} s"
     if models.crystal is not None:
         yield _crystal(models.crystal)
+    if models.profile is not None:
+        yield f"profile of sigma_b {models.profile.sigma_b_deg:.4g} deg, sigma_m {models.profile.sigma_m_deg:.4g} deg"
 
 
 def _detector(models: ExperimentModels) -> str:

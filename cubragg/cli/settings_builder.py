@@ -34,6 +34,12 @@ _RIVALS = {
     "detector.model": ("detector.panels",),
     "detector.fast_size_mm": ("detector.fast_pixels",),
     "detector.slow_size_mm": ("detector.slow_pixels",),
+    "beam.bandwidth": ("beam.bandwidth_fwhm",),
+    "beam.bandwidth_fwhm": ("beam.bandwidth",),
+    "beam.divergence_deg": ("beam.divergence_mrad",),
+    "beam.divergence_mrad": ("beam.divergence_deg",),
+    "beam.hdiv_range_mrad": ("beam.divergence_deg",),
+    "beam.vdiv_range_mrad": ("beam.divergence_deg",),
     "crystal.block_size_um": ("crystal.cells", "crystal.sample_size_mm"),
     "crystal.mosaicity_deg": ("crystal.mosaic_spread_deg",),
     "crystal.mosaic_spread_deg": ("crystal.mosaicity_deg",),
@@ -41,7 +47,8 @@ _RIVALS = {
     "goniometer.axis": ("goniometer.axes", "goniometer.scan_axis"),
     "input.hkl": ("run.column", "run.space_group", "run.hkl_sha256"),
     "input.matrix": ("crystal.cell", "crystal.a_matrix"),
-    "input.spectrum": ("beam.spectrum", "beam.bandwidth"),
+    "input.sources": ("beam.divergence_deg",),
+    "input.spectrum": ("beam.spectrum", "beam.bandwidth", "beam.bandwidth_fwhm"),
 }
 
 #: (overruled setting, the setting that overrules it), in either order on the line.

@@ -26,6 +26,8 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 #: Kahn factor of each semantics where none is given. 0.998 is the polarization fraction of 0.999 that dxtbx assumes for
 #: files that do not give one.
 KAHN_FACTORS = {"nanobragg": 0.0, "physical": 0.998}
+#: Standard deviation of a Gaussian relative to its full width at half maximum.
+SIGMA_OF_FWHM = 1.0 / math.sqrt(8.0 * math.log(2.0))
 #: Largest standard deviation of the relative wavelength; beyond, wavelengths of 0 come into reach.
 _MAX_BANDWIDTH = 0.2
 _WAVELENGTH_M = Range(*(units.m_from_angstrom(limit) for limit in WAVELENGTH_A))
@@ -112,12 +114,12 @@ class Beam:
         ``flat``: a rectangle of ``size_mm``, along the polarization axis and across it, one number for both. ``None``:
         the edge of ``beamsize_mm`` with a flux, larger than any crystal without. ``gaussian``: ``size_mm`` is the full
         width at half maximum, and ``fluence`` that of the centre. Physical semantics only, as the next three.
-    divergence_mrad
-        Standard deviation of the direction [mrad], along the polarization axis and across it.
-    bandwidth
-        Standard deviation of the relative wavelength.
+    divergence_mrad, divergence_deg
+        Standard deviation of the direction [mrad] or [deg], along the polarization axis and across it.
+    bandwidth, bandwidth_fwhm
+        Standard deviation of the relative wavelength, or its full width at half maximum.
     spectrum
-        Channels in place of ``bandwidth``.
+        Channels in place of a bandwidth.
     direct_fraction
         Fraction of the beam's photons that reach the detector around its centre, unless a beam stop hides them.
     kahn_factor
@@ -163,6 +165,8 @@ class Beam:
     bandwidth: float = 0.0
     spectrum: tuple[Channel, ...] = ()
     direct_fraction: float = 0.0
+    divergence_deg: float | tuple[float, float] | None = None
+    bandwidth_fwhm: float = 0.0
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
@@ -209,7 +213,14 @@ class Beam:
     def _check_spread(self) -> None:
         """Check divergence, bandwidth and spectrum, of which nanoBragg's grids and lists are alternatives."""
         checked("beam.divergence_mrad", "the divergence", self.divergence_mrad, "mrad", length=2, at_least=0.0)
+        checked("beam.divergence_deg", "the divergence", self.divergence_deg, "deg", length=2, at_least=0.0)
         checks.number("beam.bandwidth", "the bandwidth", self.bandwidth, at_least=0.0, below=_MAX_BANDWIDTH)
+        checks.number("beam.bandwidth_fwhm", "the bandwidth", self.bandwidth_fwhm, at_least=0.0,
+                      below=_MAX_BANDWIDTH / SIGMA_OF_FWHM)
+        for name, other, value in (("divergence_deg", "divergence_mrad", self.divergence_deg),
+                                   ("bandwidth_fwhm", "bandwidth", self.bandwidth_fwhm)):
+            if value and getattr(self, other):
+                raise ConfigError(f"beam.{name}", f"got {value} and a {other}; give one of them")
         for number, channel in enumerate(self.spectrum, start=1):
             where = f"beam.spectrum[{number}]"
             checks.number(where, "the wavelength of a channel", channel.wavelength_A, "A", above=0.0,
@@ -218,8 +229,9 @@ class Beam:
             checks.number(where, "the bandwidth of a channel", channel.bandwidth, at_least=0.0, below=_MAX_BANDWIDTH)
         if self.spectrum and not any(channel.weight for channel in self.spectrum):
             raise ConfigError("beam.spectrum", "got weights of 0 only; at least one must be > 0")
-        if self.spectrum and self.bandwidth:
-            raise ConfigError("beam.bandwidth", f"got {self.bandwidth:g} and a spectrum; give one of them")
+        for name in ("bandwidth", "bandwidth_fwhm"):
+            if self.spectrum and getattr(self, name):
+                raise ConfigError(f"beam.{name}", f"got {getattr(self, name):g} and a spectrum; give one of them")
         self._check_alternatives()
         if self.spectrum:
             least, most = (of(channel.wavelength_A for channel in self.spectrum) for of in (min, max))
@@ -233,7 +245,8 @@ class Beam:
         angular = (self.hdiv_range_mrad, self.hdiv_step_mrad, self.hdiv_steps, self.vdiv_range_mrad,
                    self.vdiv_step_mrad, self.vdiv_steps)
         spectral = (self.dispersion_percent, self.dispersion_steps)
-        for name, grid in (("divergence_mrad", angular), ("bandwidth", spectral), ("spectrum", spectral)):
+        for name, grid in (("divergence_mrad", angular), ("divergence_deg", angular), ("bandwidth", spectral),
+                           ("bandwidth_fwhm", spectral), ("spectrum", spectral)):
             if not getattr(self, name):
                 continue
             if any(grid):
@@ -281,7 +294,15 @@ class Beam:
 
     def channels(self) -> tuple[Channel, ...]:
         """Return the spectrum, or the single channel of wavelength and bandwidth."""
-        return self.spectrum or (Channel(self.wavelength_A, 1.0, self.bandwidth),)
+        bandwidth = self.bandwidth or SIGMA_OF_FWHM * self.bandwidth_fwhm
+        return self.spectrum or (Channel(self.wavelength_A, 1.0, bandwidth),)
+
+    def divergence_rad(self) -> tuple[float, float]:
+        """Return the standard deviations of the direction along the polarization axis and across [rad]."""
+        in_deg, in_mrad = several(self.divergence_deg or 0.0, 2), several(self.divergence_mrad or 0.0, 2)
+        along, across = (units.rad_from_deg(deg) + units.rad_from_mrad(mrad)
+                         for deg, mrad in zip(in_deg, in_mrad, strict=True))
+        return along, across
 
     def photons(self) -> float:
         """Return the photons in the beam during the exposure: flux * exposure, or `fluence` times its cross-section."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cubragg.errors import ConfigError
@@ -52,6 +52,11 @@ class ExperimentParts:
         known = {name: value for name, value in vars(self).items() if name != "warnings" and value is not None}
         if crystal is not None:
             known["crystal"] = crystal
+        elif parts.get("semantics") == "nanobragg" and self.crystal is not None:
+            # Of the profile that another program fitted, which nanobragg semantics has not.
+            known["crystal"] = replace(self.crystal, mosaicity_deg=None)
+        if parts.get("semantics") == "nanobragg" and self.beam is not None:
+            known["beam"] = replace(self.beam, divergence_deg=None)
         if "crystal" not in known:
             raise ConfigError("crystal", "got parts without a crystal; give a Crystal")
         return Experiment(structure_factors=structure_factors, **{**known, **parts})

@@ -12,7 +12,8 @@ from cubragg.experiment.background_settings import Background
 PHYSICAL_ONLY = {
     "crystal": ("size_mm", "habit", "offset_mm", "wobble_mm", "wobble_cycles", "wobble_phase_deg", "block_size_um",
                 "mosaicity_deg", "strain"),
-    "beam": ("profile", "size_mm", "divergence_mrad", "bandwidth", "spectrum", "direct_fraction"),
+    "beam": ("profile", "size_mm", "divergence_mrad", "divergence_deg", "bandwidth", "bandwidth_fwhm",
+             "spectrum", "direct_fraction"),
     "structure_factors": ("F000",),
 }
 

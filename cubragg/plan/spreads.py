@@ -72,11 +72,10 @@ def spreads_of(crystal: Crystal, beam: Beam, lattice: Lattice) -> Spreads:
     about_x, about_y, about_z = map(units.rad_from_deg, several(crystal.mosaicity_deg or 0.0))
     if cap > 0.0:
         about_x = about_y = about_z = CAP_SIGMA * cap
-    horizontal, vertical = several(beam.divergence_mrad or 0.0, 2)
     channels = [channel for channel in beam.channels() if channel.weight > 0.0]
     total = math.fsum(channel.weight for channel in channels)
     return Spreads(
         (about_x, about_y, about_z), cap, crystal_frame(lattice), crystal.strain,
-        (units.rad_from_mrad(horizontal), units.rad_from_mrad(vertical)),
+        beam.divergence_rad(),
         tuple(SpectralLine(units.m_from_angstrom(channel.wavelength_A), channel.weight / total, channel.bandwidth)
               for channel in channels))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cubragg import StructureFactors, read
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.errors import FormatError
@@ -336,3 +337,58 @@ def test_descriptions_go_with_any_images(run, folder):
     assert run(SCENE + "-phi 1 -osc 1 --expt b.expt -cbffile x_0001.cbf -intfile i.img --quiet").exit_code == 0
     image, = json.loads(Path("b.expt").read_text())["imageset"]
     assert image["template"] == str(folder / "x_0001.cbf")
+
+
+def with_profile(path: Path, **profile) -> None:
+    """Add a profile model to an experiment list, as `to_dict` of DIALS's gaussian_rs writes it."""
+    document = json.loads(path.read_text())
+    document["profile"] = [{"__id__": "gaussian_rs", "n_sigma": 3.0, **profile}]
+    document["experiment"][0]["profile"] = 0
+    path.write_text(json.dumps(document))
+
+
+SIGMAS = {"sigma_b": 0.03, "sigma_m": 0.05}
+
+
+@pytest.mark.requirement("AT-FROM-084")
+@pytest.mark.parametrize(("flags", "mosaicity", "divergence"), [
+    ("", 0.04, 0.03),
+    ("--mosaicity 0.2", 0.2, 0.03),
+    ("--beam-divergence-deg 0.01", 0.04, 0.01),
+    ("-divergence 2", 0.04, None),
+    ("-mosaic 0.3 -mosaic_domains 2 --beam-divergence 0.4 0.2", None, None),
+    ("--semantics nanobragg", None, None),
+])
+def test_the_profile_of_an_integration_gives_mosaicity_and_divergence(described, flags, mosaicity, divergence):
+    with_profile(Path("a.expt"), **SIGMAS)
+    found = experiment(f"--semantics physical --from a.expt -default_F 1 -N 5 {flags}")
+    assert found.crystal.mosaicity_deg == (None if mosaicity is None else pytest.approx(mosaicity, rel=1e-12))
+    assert found.beam.divergence_deg == divergence
+
+
+@pytest.mark.requirement("AT-FROM-084")
+def test_profiles_that_vary_and_others(run, described):
+    plain = Path("a.expt").read_text()
+    with_profile(Path("a.expt"), sigma_b=[0.02, 0.04], sigma_m=[0.05, 0.05])
+    line = "--semantics physical --method analytic --from a.expt -default_F 1 -N 5 "
+    assert experiment(line).beam.divergence_deg == pytest.approx(0.03)
+    models, spread, *_ = run(line + "-floatfile b.bin").stderr.splitlines()
+    states(models, "a.expt", "", "sigma_b 0.03", "sigma_m 0.05")
+    states(spread, "", "", "mosaicity 0.04 deg", "divergence 0.03 deg", "--mosaicity", "--beam-divergence")
+    parts = read("a.expt")
+    assert (parts.crystal.mosaicity_deg, parts.beam.divergence_deg) == (pytest.approx(0.04), pytest.approx(0.03))
+    assert parts.complete(StructureFactors(1.0), semantics="nanobragg").beam.divergence_deg is None
+    # Spots wider than the rocking curve are those of a large crystal, not of a divergence.
+    Path("a.expt").write_text(plain)
+    with_profile(Path("a.expt"), sigma_b=0.05, sigma_m=0.02)
+    found = experiment(line)
+    assert (found.crystal.mosaicity_deg, found.beam.divergence_deg) == (0.02, None)
+    for profile in ({"__id__": "ellipsoid", "parameterisation": "simple6"}, {"__id__": "gaussian_rs", "n_sigma": 3.0,
+                                                                             "sigma_b": -1.0, "sigma_m": 0.1}):
+        Path("a.expt").write_text(plain)
+        with_profile(Path("a.expt"), **profile)
+        if profile["__id__"] == "ellipsoid":
+            assert experiment(line).crystal.mosaicity_deg is None
+        else:
+            with refusal(FormatError, "a.expt.profile[0].sigma_b", "-1", "10"):
+                experiment(line)

@@ -39,6 +39,7 @@ LINES = """
 --crystal-size 0.05|--crystal-size 0.1 0.2 0.3|--crystal-habit sphere|--crystal-offset 0.01 0 -0.02
 --crystal-wobble 0.002 0 0.001|--crystal-wobble-cycles 3|--crystal-wobble-phase 45|--block-size 1
 --block-size 1 2 3|--mosaicity 0.1|--strain 0.001|--beam-profile flat|--beam-size 0.1
---beam-size 0.1 0.05|--beam-divergence 0.5|--beam-divergence 0.5 0.1|--bandwidth 0.001|--spectrum s.spec
+--beam-size 0.1 0.05|--beam-divergence 0.5|--beam-divergence 0.5 0.1|--bandwidth 0.001|--beam-divergence-deg 0.03
+--bandwidth-fwhm 0.002|--spectrum s.spec
 """
 HANDWRITTEN = [line for row in LINES.strip().splitlines() for line in row.split("|")]

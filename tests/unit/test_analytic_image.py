@@ -381,6 +381,18 @@ def test_ranges_of_nanobragg_are_gaussians_of_their_second_moments():
     assert "2 sources" in " ".join(make_plan(listed, "analytic").warnings)
 
 
+@pytest.mark.requirement("AT-ANA-002")
+@pytest.mark.parametrize(("given", "same"), [
+    ({"bandwidth_fwhm": 0.01}, {"bandwidth": 0.01 / 2.3548200450309493}),
+    ({"divergence_deg": (0.1, 0.2)}, {"divergence_mrad": (1e3 * math.radians(0.1), 1e3 * math.radians(0.2))}),
+])
+def test_units_of_bandwidth_and_divergence(given, same):
+    image = analytic(experiment(beam=same))
+    assert analytic(experiment(beam=given)) == pytest.approx(image, rel=1e-6, abs=1e-9 * image.max())
+    with refusal(ConfigError, f"beam.{next(iter(given))}", "", "one of them"):
+        Beam(**given, **same)
+
+
 def test_steps_and_domains_change_nothing():
     few = experiment(crystal={"mosaicity_deg": None, "mosaic_spread_deg": 0.6, "mosaic_domains": 1})
     spread = {"mosaicity_deg": None, "mosaic_spread_deg": 0.6}

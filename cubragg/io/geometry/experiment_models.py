@@ -6,7 +6,9 @@ Readers of geometry files return `ExperimentModels`, writers take them. `specs/f
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -67,6 +69,22 @@ class CrystalModel:
     cell: Cell | None = None
 
 
+class ProfileModel(NamedTuple):
+    """Standard deviations of the spots that DIALS integrated, of `gaussian_rs`: across the ray, and rocking [deg]."""
+
+    sigma_b_deg: float
+    sigma_m_deg: float
+
+    def spread(self) -> tuple[float, float | None]:
+        """Return the mosaicity and the divergence [deg] that have these; ``None`` for no divergence.
+
+        A divergence widens spots to sigma_b and adds to the rocking width. Where sigma_b is the larger one, it is due
+        to the size of crystal or pixels.
+        """
+        b, m = self
+        return (math.sqrt(m * m - b * b), b) if b < m else (m, None)
+
+
 @dataclass(frozen=True)
 class ExperimentModels:
     """What files of other programs describe of an experiment; ``None`` or empty if they do not describe a part.
@@ -85,6 +103,8 @@ class ExperimentModels:
         If there is no wavelength, the reason.
     missing_distance
         If the distance of the panels is a nominal one, the reason.
+    profile
+        Profile model of the integration.
     axes, scan_axis
         Axes of a goniometer that has several, from the crystal outwards, and the name of the one that turns.
     """
@@ -99,6 +119,7 @@ class ExperimentModels:
     missing_distance: str = ""
     axes: tuple[GoniometerAxis, ...] = ()
     scan_axis: str | None = None
+    profile: ProfileModel | None = None
 
     def over(self, other: ExperimentModels) -> ExperimentModels:
         """Return these models, with missing ones, and missing values of the beam, from ``other``."""

@@ -23,13 +23,22 @@ from cubragg.errors import FormatError
 from cubragg.experiment.goniometer_axes import GoniometerAxis, fixed_axes, spindle_of
 from cubragg.experiment.panel import Panel
 from cubragg.io.files.text import read_text
-from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, ExperimentModels, ScanModel, check_pixels
+from cubragg.io.geometry.experiment_models import (
+    BeamModel,
+    CrystalModel,
+    ExperimentModels,
+    ProfileModel,
+    ScanModel,
+    check_pixels,
+)
 from cubragg.io.geometry.plausible import plausible
 
 Frame = tuple[Vector, Vector, Vector, Vector]  #: fast, slow, normal, origin [mm]
 _LABORATORY: Frame = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
 _UNTURNED: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _PARALLAX = "ParallaxCorrectedPxMmStrategy"
+#: Largest standard deviation of a profile.
+_MOST_SIGMA_DEG = 10.0
 _OFFSET_PARALLAX = "OffsetParallaxCorrectedPxMmStrategy"
 
 
@@ -167,7 +176,21 @@ def read_expt(path: Path | str, number: int | None = None, crystal: int | None =
     found = ExperimentModels(_beam(beam, warnings), tuple(_panels(detector, warnings)), goniometer.spindle, scan,
                              None if selected_crystal is None else _crystal(selected_crystal, rotations, warnings),
                              axes=goniometer.axes, scan_axis=goniometer.scan_axis)
-    return dataclasses.replace(found, warnings=tuple(warnings))
+    return dataclasses.replace(found, profile=_profile(model("profile")), warnings=tuple(warnings))
+
+
+def _profile(profile: _Node | None) -> ProfileModel | None:
+    """Return the mean over the scan of a Gaussian profile model; ``None`` for another one."""
+    if profile is None or profile.text("__id__") != "gaussian_rs":
+        return None
+    sigmas = []
+    for name in ("sigma_b", "sigma_m"):
+        values = profile.numbers(name) if isinstance(profile.get(name), list) else (profile.number(name),)
+        mean = math.fsum(values) / max(len(values), 1)
+        if not 0.0 <= mean < _MOST_SIGMA_DEG or min(values, default=0.0) < 0.0:
+            raise FormatError(f"{profile.where}.{name}: got {mean:g} deg; it must be 0 to {_MOST_SIGMA_DEG:g} deg")
+        sigmas.append(mean)
+    return ProfileModel(*sigmas)
 
 
 def _of_crystal(path: Path | str, document: _Node, experiments: Sequence[_Node], crystal: int) -> int:

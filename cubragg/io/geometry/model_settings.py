@@ -67,6 +67,14 @@ def settings_of(models: ExperimentModels) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
+def spread_of_profile(models: ExperimentModels) -> dict[str, Any]:
+    """Return mosaicity and divergence of the profile model of an integration; empty without one."""
+    if models.profile is None:
+        return {}
+    mosaicity, divergence = models.profile.spread()
+    return {"crystal.mosaicity_deg": mosaicity} | ({} if divergence is None else {"beam.divergence_deg": divergence})
+
+
 def parts_of(models: ExperimentModels) -> ExperimentParts:
     """Return the parts of an experiment.
 
@@ -81,7 +89,10 @@ def parts_of(models: ExperimentModels) -> ExperimentParts:
         raise ConfigError("distance_mm", f"{models.missing_distance}; give distance_mm, the distance of the panel "
                           "that the beam hits")
     sections: dict[str, dict[str, Any]] = {}
-    for name, value in settings_of(models).items():
+    settings = settings_of(models)
+    settings |= {name: value for name, value in spread_of_profile(models).items()
+                 if models.crystal is not None or not name.startswith("crystal")}
+    for name, value in settings.items():
         section, _, field = name.partition(".")
         sections.setdefault(section, {})[field] = value
     if models.crystal is not None and models.crystal.a_matrix is not None:
