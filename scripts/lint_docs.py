@@ -11,8 +11,8 @@ first. Checked are:
 - every comparison test has cases in tests/parity_cases.yaml, no case belongs to no id, golden images exist, and limits
   in the text and in the YAML are the same;
 - specs/parity-matrix.md is the current one;
-- files, commands and golden images that the fix plan names exist, and so do links between documents and the
-  documents that the code names;
+- files, commands and golden images that the fix plan names exist, and so do links between documents, their anchors,
+  and the documents that the code names;
 - an open failure in the fix plan says how to see it, where it starts, what was tried and when it is done;
 - the help of each command is stored under specs/help/ and current.
 """
@@ -39,6 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "scripts"))  # last: its module profile is not the standard library's
 
 from parity_matrix import CASES, MATRIX, TITLES, cases, limits_of, markers, matrix, requirements, titles  # noqa: E402
+from run_page import blocks  # noqa: E402
 
 PLAN, COMPARISONS = "specs/fix-plan.md", "specs/parallel.md"
 #: Parts of the description of every open failure.
@@ -47,7 +48,7 @@ HELP_WIDTH = 100
 
 _SPAN = re.compile(r"`([^`]+)`")
 _LIMIT = re.compile(r"([a-z_]+) = ([-+.0-9e]+)")
-_LINK = re.compile(r"\]\(([^)#:]+)\)")
+_LINK = re.compile(r"\]\(([^)#:\s]*)(#[^)\s]+)?\)")
 _FAILURE = re.compile(r"^### (F-\d{3})\b(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 _PATH = re.compile(r"(?:cubragg|kernels|reports|scripts|specs|tests)/[\w./-]*")
 _GOLDEN = re.compile(r"(?:p\d{3}|f)-[\w.-]+")
@@ -193,17 +194,29 @@ def _command_problem(root: Path, words: list[str]) -> str:
 
 
 def _links(root: Path) -> Iterator[str]:
-    """Links between documents, and documents that the code names."""
-    for path in sorted((root / "specs").rglob("*.md")):
-        for target in _LINK.findall(path.read_text()):
-            if not (path.parent / target).exists():
-                yield f"{path.relative_to(root)}: a link to {target}, which does not exist"
+    """Links between documents, their anchors, and documents that the code names."""
+    for path in sorted([*root.glob("*.md"), *(root / "specs").rglob("*.md")]):
+        text = path.read_text()
+        made = [block.code for block in blocks(text)]
+        for target, anchor in _LINK.findall(text):
+            linked = path.parent / target if target else path
+            if not linked.exists():
+                if not any(target in code for code in made):  # a picture that the code of the page makes
+                    yield f"{path.relative_to(root)}: a link to {target}, which does not exist"
+            elif anchor and anchor[1:] not in anchors(linked.read_text()):
+                yield f"{path.relative_to(root)}: a link to {target}{anchor}, which is no heading there"
     for folder in ("cubragg", "kernels"):
         for path in sorted((root / folder).rglob("*")):
             if path.suffix in (".py", ".cu", ".cuh"):
                 for named in _NAMED_DOCUMENT.findall(path.read_text()):
                     if not (root / named).exists():
                         yield f"{path.relative_to(root)}: names {named}, which does not exist"
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub and MkDocs give the headings of a document."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", _LINK.sub("]", title)).strip().lower().replace(" ", "-") for title in titles}
 
 
 # Help texts

@@ -187,18 +187,19 @@ def _check_same(folder: RunFolder, specification: Specification, header: Mapping
 
     if not resume:
         raise FolderRefused(f"{folder.path}: got a folder with a data set of {len(folder.records)} complete shards; "
-                            "resume continues it, overwrite removes it first, or name another folder")
+                            "resume=True continues it, --overwrite (overwrite=True) removes it first, or name "
+                            "another folder")
     spec = folder.path / SPEC
     if not spec.is_file():
-        raise FolderRefused(f"{spec}: got a folder with a manifest and without its specification; overwrite removes "
-                            "the set, or name another folder")
+        raise FolderRefused(f"{spec}: got a folder with a manifest and without its specification; --overwrite "
+                            "(overwrite=True) removes the set, or name another folder")
     changed = differences(tomllib.loads(spec.read_text(encoding="utf-8")), specification.document)
     changed += differences(folder.header, header) if not changed else []
     if changed:
         more = f" and {len(changed) - 10} more" if len(changed) > 10 else ""
         raise FolderRefused(f"{folder.path}: got a folder with another data set ({'; '.join(changed[:10])}{more}); "
-                            "the same specification and version continue it, overwrite removes it first, or name "
-                            "another folder")
+                            "the same specification and version continue it, --overwrite (overwrite=True) removes it "
+                            "first, or name another folder")
 
 
 @contextmanager

@@ -118,7 +118,7 @@ class StructureFactors:
         return cls(float(default_F), grid, (int(low[0]), int(low[1]), int(low[2])))
 
     def at(self, hkl: np.ndarray) -> np.ndarray:
-        """Return the amplitudes [n] of integer indices [n, 3] [electrons]."""
+        """Return the amplitudes [n], in electrons, of integer indices [n, 3]."""
         amplitudes = np.full(len(hkl), self.default_F)
         if self.grid is not None:
             point = hkl - np.array(self.origin)

@@ -42,7 +42,7 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
     experiment
         The experiment; its misset is replaced.
     orientations
-        Misset angles about x, then y, then z [n, 3] [deg], rotation matrices [n, 3, 3], unit quaternions x, y, z, w
+        Misset angles about x, then y, then z, [n, 3] in deg, rotation matrices [n, 3, 3], unit quaternions x, y, z, w
         [n, 4] or SciPy's Rotation, relative to the crystal's orientation without a misset. All forms are converted
         to angles. See `random_orientations`.
     backend, precision, device, cull

@@ -31,7 +31,7 @@ class Image(ABC):
     Attributes
     ----------
     photons
-        Expected photons, or pixels of a file, float32 [slow, fast] [photons/pixel]; 0 in pixels without a value.
+        Expected photons, or pixels of a file, float32 [slow, fast], in photons per pixel; 0 in pixels without a value.
     experiment
         The experiment of the image, or the parts of it that are known.
     """

@@ -44,8 +44,8 @@ class SimulatedImage(Image):
     Attributes
     ----------
     photons
-        Expected photons, float32 [slow, fast] [photons/pixel]; 0 outside the region, in masked pixels and between
-        panels. A CuPy array if it was left on the GPU.
+        Expected photons, float32 [slow, fast], in photons per pixel; 0 outside the region, in masked pixels and
+        between panels. A CuPy array if it was left on the GPU.
     experiment, plan
         The experiment, and the numbers that were derived from it.
     backend, precision, seconds

@@ -23,7 +23,11 @@ def tree(tmp_path_factory):
     """A copy of the documents and tests, with the rest of the project behind links."""
     tmp_path = tmp_path_factory.mktemp("tree")
     shutil.copytree(ROOT / "specs", tmp_path / "specs")
-    shutil.copyfile(ROOT / "CHANGELOG.md", tmp_path / "CHANGELOG.md")
+    for path in ROOT.glob("*.md"):
+        shutil.copyfile(path, tmp_path / path.name)
+    (tmp_path / ".ci").symlink_to(ROOT / ".ci")
+    for name in ("LICENSE", "CITATION.cff"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
     for folder in ("scripts", "kernels"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     shutil.copytree(ROOT / "cubragg", tmp_path / "cubragg", ignore=shutil.ignore_patterns("__pycache__"))
@@ -134,6 +138,12 @@ FAULTS = {
     "a command without its script": (
         PLAN, r"^## Explained", "Run `python scripts/nothing.py --all`.\n\n## Explained",
         f"{PLAN}: python scripts/nothing.py --all: there is no file scripts/nothing.py"),
+    "a link to no heading": (
+        "README.md", r"\(#how-to-cite\)", "(#how-to-site)",
+        "README.md: a link to #how-to-site, which is no heading there"),
+    "a picture that no code makes": (
+        "specs/guide/gallery.md", r"\(fire\.png\)", "(water.png)",
+        "specs/guide/gallery.md: a link to water.png, which does not exist"),
     "a link to nowhere": (
         "specs/README.md", r"\]\(noise.md\)", "](noises.md)",
         "specs/README.md: a link to noises.md, which does not exist"),
