@@ -26,7 +26,8 @@ SHORT = {"orientation": ORIENTATION, "cell": CELL, "decay": DECAY, "dose_MGy": D
          "distance_mm": "detector.distance_mm", "wavelength_A": "beam.wavelength_A"}
 #: Parameters that are no field of the experiment.
 _DERIVED = (ORIENTATION, DECAY, DOSE)
-_SECTIONS = ("crystal", "beam", "detector", "goniometer", "sampling", "background", "structure_factors")
+_SECTIONS = ("crystal", "beam", "detector", "goniometer", "sampling", "background", "structure_factors", "response",
+             "beamstop")
 _INDEXED = re.compile(r"(\w+)\.(\w+)\[(\d+)\]")
 #: What the type of a field must name for it to vary.
 _TYPES = ("float", "int", "str", "bool", "Vector", "Literal", "Habit", "Profile")
@@ -136,6 +137,8 @@ def _check_name(experiment: Experiment, given: str, name: str) -> None:
     field, _ = _split(name)
     section, _, key = field.partition(".")
     names = [*_names(experiment)]
+    if section in _SECTIONS and getattr(experiment, section) is None:
+        raise ConfigError(f"vary {given}", f"the experiment has no {section}; give it one, whose fields can vary")
     if field not in names:
         near = difflib.get_close_matches(given, [*names, *_DERIVED, *SHORT], n=1)
         raise ConfigError(f"vary {given}", "no such parameter; "
@@ -147,8 +150,9 @@ def _check_name(experiment: Experiment, given: str, name: str) -> None:
 
 def _names(experiment: Experiment) -> Iterator[str]:
     for section in _SECTIONS:
-        for part in fields(getattr(experiment, section)):
-            yield f"{section}.{part.name}"
+        part = getattr(experiment, section)  # None without a beam stop or a response of its own
+        for field in () if part is None else fields(part):
+            yield f"{section}.{field.name}"
 
 
 def _is_whole(experiment: Experiment, name: str) -> bool:

@@ -56,6 +56,23 @@ def test_a_shot_is_the_image_of_its_parameters():
     assert np.array_equal(shot.image.photons, cb.simulate(experiment, method="analytic").photons)
 
 
+def test_response_beam_stop_and_wobble_vary():
+    base = dataclasses.replace(BASE, response=cb.Response(gain=2.0), beamstop=cb.BeamStop(1.0, 30.0),
+                               background=cb.Background(constant=100.0))
+    vary = {"response.gain": cb.choice([2.0, 3.0]), "beamstop.size_mm": cb.uniform(1.0, 4.0),
+            "crystal.wobble_mm[1]": cb.uniform(0.0, 0.05), "crystal.wobble_phase_deg": cb.uniform(0.0, 360.0)}
+    for shot in cb.Stills(base, n=4, seed=7, vary=vary):
+        experiment = shot.image.experiment
+        assert experiment.response.gain == shot.parameters["response.gain"]
+        assert np.all(shot.counts % round(experiment.response.gain) == 0)
+        assert experiment.beamstop.size_mm == shot.parameters["beamstop.size_mm"]
+        phase, wobble = (shot.parameters[f"crystal.wobble_{name}"] for name in ("phase_deg", "mm[1]"))
+        assert shot.image.plan.illumination.position[1] == pytest.approx(
+            1e-3 * wobble * math.cos(math.radians(phase)), abs=1e-12)
+    with pytest.raises(ConfigError, match="no response"):
+        stills(vary={"response.gain": cb.uniform(1.0, 3.0)})
+
+
 def test_a_shot_does_not_depend_on_number_order_or_other_parameters():
     few, many = stills(3), stills(1000)
     for number in (2, 0):
