@@ -31,6 +31,7 @@ class Options(NamedTuple):
     overwrite: bool
     verify: str | None
     log_json: str | None
+    report: bool
     quiet: bool
 
 
@@ -108,6 +109,8 @@ shared_options = _options(
     click.option("--verify", cls=FlagOption, metavar="<folder>",
                  help="Compare a set with the checksums of its manifest, and do nothing else."),
     click.option("--log-json", cls=FlagOption, metavar="<file>|-", help="Append a line of JSON for each shard."),
+    click.option("--report", cls=FlagOption, is_flag=True,
+                 help="Write report.html, a page about the set, at the end."),
     click.option("--quiet", cls=FlagOption, is_flag=True, help="Print errors only."),
 )
 

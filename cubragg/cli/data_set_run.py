@@ -195,6 +195,12 @@ def _write(data: DataSet, settings: WriteSettings, options: Options) -> None:
                                      overwrite=options.overwrite, report=progress.report)
     except Stopped as stop:
         raise Interrupted(Signalled(stop.number), f"{stop.outcome}.") from None
+    if options.report:
+        from cubragg.dataset.set_report import write_report
+
+        page = write_report(options.output)
+        if not options.quiet:
+            click.echo(f"report: {page}", err=True)
     if not options.quiet:
         for text in summary_lines(summary, options.output):
             click.echo(text, err=True)

@@ -143,6 +143,16 @@ def test_a_log_has_a_line_for_each_shard(run):
     assert set(lines[-1]["stages"]) == {"render", "response", "truth", "write"}
 
 
+def test_a_page_about_the_set(run):
+    """Also of a set that is complete."""
+    assert run(f"{STILLS} {ONE} --quiet").exit_code == 0
+    assert not Path("run/report.html").exists()
+    result = run(f"{STILLS} {ONE} --report")
+    assert result.exit_code == 0
+    assert "run/report.html" in result.stderr
+    assert "stills: 3 shots" in Path("run/report.html").read_text()
+
+
 def test_a_set_is_verified(run):
     assert run(f"{STILLS} {ONE} --quiet").exit_code == 0
     assert run("stills --verify run").exit_code == 0
