@@ -17,10 +17,13 @@
 
 // An orientation: cell axes, and in single precision the indices of the tile's centre, split into a fraction (start)
 // and a whole number, which is subtracted from `low`, the index of the padded grid's first point.
-struct Orientation {
+struct alignas(16) Orientation {
     FINE_INDEX ax, ay, az, bx, by, bz, cx, cy, cz;
     FINE_INDEX start_h, start_k, start_l;
     INDEX low_h, low_k, low_l;
+#if PRECISION == SINGLE
+    float unused;  // fills the last of the words of 16 bytes in which shared memory is read
+#endif
 };
 
 #if PRECISION == SINGLE
@@ -50,6 +53,7 @@ DEVICE Orientation orientation_at(const Params &p, const double *v, Vector q, do
     split(v[0] * q.x + v[1] * q.y + v[2] * q.z, p.grid_origin[0], o.start_h, o.low_h);
     split(v[3] * q.x + v[4] * q.y + v[5] * q.z, p.grid_origin[1], o.start_k, o.low_k);
     split(v[6] * q.x + v[7] * q.y + v[8] * q.z, p.grid_origin[2], o.start_l, o.low_l);
+    o.unused = 0.0f;
     return o;
 }
 
@@ -139,19 +143,24 @@ DEVICE REAL volume(const Params &p)
 DEVICE REAL index_radius_sqr(const Params &p, REAL h, REAL k, REAL l)
 {
     const REAL na = (REAL)p.cells[0], nb = (REAL)p.cells[1], nc = (REAL)p.cells[2];
+#if PRECISION == DOUBLE
     return h * h * na * na + k * k * nb * nb + l * l * nc * nc;
+#else
+    const REAL x = h * na, y = k * nb, z = l * nc;
+    return sum_of_products(x, x, y, y, z, z);
+#endif
 }
 
 // |dh a* + dk b* + dl c*|^2 length^2; length [A]
 DEVICE REAL star_radius_sqr(const Params &p, REAL h, REAL k, REAL l, REAL length)
 {
-    const REAL x = h * ((REAL)p.reciprocal[0][0] * length) + k * ((REAL)p.reciprocal[1][0] * length)
-                   + l * ((REAL)p.reciprocal[2][0] * length);
-    const REAL y = h * ((REAL)p.reciprocal[0][1] * length) + k * ((REAL)p.reciprocal[1][1] * length)
-                   + l * ((REAL)p.reciprocal[2][1] * length);
-    const REAL z = h * ((REAL)p.reciprocal[0][2] * length) + k * ((REAL)p.reciprocal[1][2] * length)
-                   + l * ((REAL)p.reciprocal[2][2] * length);
-    return x * x + y * y + z * z;
+    REAL r[3];
+    UNROLL
+    for (int axis = 0; axis < 3; ++axis) {
+        r[axis] = sum_of_products(h, (REAL)p.reciprocal[0][axis] * length, k, (REAL)p.reciprocal[1][axis] * length,
+                                  l, (REAL)p.reciprocal[2][axis] * length);
+    }
+    return sum_of_products(r[0], r[0], r[1], r[1], r[2], r[2]);
 }
 
 // |dh a* + dk b* + dl c*|^2 (Na Nb Nc)^2: the squared radius that nanoBragg uses since December 2023.
@@ -172,7 +181,7 @@ DEVICE REAL nanobragg_radius_sqr(const Params &p, REAL h, REAL k, REAL l)
 // Na Nb Nc exp(-exponent)
 DEVICE Amplitude falling_exponential(const Params &p, REAL exponent)
 {
-    const REAL value = volume(p) * exponential(-exponent);
+    const REAL value = volume(p) * exponential_of_term(-exponent);
     // For larger exponents the C program's amplitude underflows to 0.
     return {value, exponent < REAL(745.1332191019412)};
 }

@@ -1,15 +1,19 @@
 // Elementary functions in both precisions, with the same operations in every compiler. No branches, so that
 // the CPU can evaluate them on vectors.
 //
-//   sinpi_(x)         sin(pi x) for |x| <= 1/2; relative error 4.5e-16 and 1.7e-7
-//   sine_cosine      of a reduced angle |z| <= pi/4 in quadrant n
-//   exponential(x)   exp(x) with gradual underflow; 0 below the smallest number, inf above the largest
+//   sinpi_(x)          sin(pi x) for |x| <= 1/2; relative error 4.5e-16 and 1.7e-7
+//   sine_cosine        of a reduced angle |z| <= pi/4 in quadrant n
+//   exponential(x)     exp(x) with gradual underflow; 0 below the smallest number, inf above the largest
+//   by_constant(x, c)  x / c of a constant c; in single precision x times its reciprocal
 #ifndef CUBRAGG_MATHEMATICS_CUH
 #define CUBRAGG_MATHEMATICS_CUH
 
 #include "portable.cuh"
 
 #define PI 3.141592653589793
+
+DEVICE double by_constant(double x, double constant) { return x / constant; }
+DEVICE float by_constant(float x, double constant) { return x * (float)(1.0 / constant); }
 
 // x P(x^2); 8 terms of a Chebyshev fit in double, 5 of a minimax fit in single.
 DEVICE double sinpi_(double x)
@@ -140,6 +144,23 @@ DEVICE float exponential(float x)
     e = fma_(r, e, 0.5f);
     e = fma_(r * r, e, r);
     return times_power_of_two(1.0f + e, n);
+}
+
+// exp(x) of x <= 0, for the terms of a sum: in single precision on a GPU with a relative error of 2e-7 - 1e-7 x.
+DEVICE double exponential_of_term(double x) { return exponential(x); }
+#if defined(__CUDACC__)
+DEVICE float exponential_of_term(float x) { return power_of_two(x * 1.44269504f); }
+#else
+DEVICE float exponential_of_term(float x) { return exponential(x); }
+#endif
+
+// sum + a x: in double NumPy's operations, in single precision fused.
+DEVICE double plus_product(double sum, double a, double x) { return sum + a * x; }
+DEVICE float plus_product(float sum, float a, float x) { return fma_(a, x, sum); }
+// a x + b y + c z likewise.
+template <typename T> DEVICE T sum_of_products(T a, T x, T b, T y, T c, T z)
+{
+    return plus_product(plus_product(a * x, b, y), c, z);
 }
 
 #endif

@@ -32,12 +32,9 @@ typedef int FLAG;
 
 #if defined(__CUDACC__)
 
-// Minimum number of resident blocks per multiprocessor: limits a thread to 64 registers, or 128 in double precision and
-// with culling.
+// Minimum number of resident blocks per multiprocessor: limits a thread to 64 registers, or 128 in double precision.
 #ifndef MIN_BLOCKS
-#ifndef MIN_BLOCKS
-#define MIN_BLOCKS ((PRECISION == DOUBLE || CULLED ? 512 : 1024) / BLOCK)
-#endif
+#define MIN_BLOCKS ((PRECISION == DOUBLE ? 512 : 1024) / BLOCK)
 #endif
 
 #define DEVICE __device__ __forceinline__
@@ -68,11 +65,13 @@ typedef int FLAG;
 // Memory is read after this again: numbers that are the same in all passes of a loop do not fill the registers.
 #define READ_AGAIN() asm volatile("" ::: "memory")
 #define UNROLL _Pragma("unroll")
+#define UNROLL_TWICE _Pragma("unroll 2")
 
 DEVICE double fma_(double a, double b, double c) { return __fma_rn(a, b, c); }
 DEVICE float fma_(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 DEVICE float product_error(float a, float b, float product) { return __fmaf_rn(a, b, -product); }
 DEVICE double sqrt_(double x) { return __dsqrt_rn(x); }
+DEVICE double root(double x) { return sqrt_(x); }
 DEVICE float sqrt_(float x) { return __fsqrt_rn(x); }
 DEVICE double ceil_(double x) { return ::ceil(x); }
 DEVICE float ceil_(float x) { return ::ceilf(x); }
@@ -114,6 +113,24 @@ DEVICE double quotient(double above, double below)
 }
 DEVICE float quotient(float above, float below) { return __fdividef(above, below); }
 
+// Square root accurate to one unit in the last place, of 0 or more and below 1e37, without the branch of the IEEE one.
+DEVICE float root(float x)
+{
+    float inverse;
+    const float above = x + 1e-37f;  // 0 has no reciprocal root
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(above));
+    const float y = above * inverse;
+    return fma_(fma_(-y, y, above), 0.5f * inverse, y);
+}
+
+// 2^x with a relative error of 2e-7; 0 below the smallest normal number.
+DEVICE float power_of_two(float x)
+{
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+    return power;
+}
+
 #else
 
 #define DEVICE static inline __attribute__((always_inline))
@@ -146,6 +163,7 @@ DEVICE float quotient(float above, float below) { return __fdividef(above, below
 #define LOCAL(type) const type
 #define READ_AGAIN()
 #define UNROLL
+#define UNROLL_TWICE
 
 // On CPUs without the instruction a fused multiply-add would be a call of the C library.
 #if defined(__FMA__) || defined(__FP_FAST_FMA) || defined(__aarch64__)
@@ -158,6 +176,7 @@ DEVICE float fma_(float a, float b, float c) { return a * b + c; }
 DEVICE float product_error(float a, float b, float product) { return (float)((double)a * b - product); }
 #endif
 DEVICE double sqrt_(double x) { return __builtin_sqrt(x); }
+DEVICE double root(double x) { return sqrt_(x); }
 DEVICE float sqrt_(float x) { return __builtin_sqrtf(x); }
 DEVICE double ceil_(double x) { return __builtin_ceil(x); }
 DEVICE float ceil_(float x) { return __builtin_ceilf(x); }
@@ -187,6 +206,7 @@ DEVICE long long bits_of_double(double x)
 }
 DEVICE double quotient(double above, double below) { return above / below; }
 DEVICE float quotient(float above, float below) { return above / below; }
+DEVICE float root(float x) { return sqrt_(x); }
 
 DEVICE unsigned ballot(const FLAG *votes)
 {

@@ -36,6 +36,7 @@ DEVICE void add_orientations(const Params &p, const Inputs &in, const Tile &tile
         const int count = select_chunk(p, in, selection, at.number, start);
         prepare_chunk(p, in, selection, origin, at.sub, start, count);
         start_chunk(sum);
+        UNROLL_TWICE
         for (int i = 0; i < count; ++i) {
             add_terms(p, in, tile, factors, selected_orientation(p, in, selection, start, i),
                       selected(selection, start, i), sum);

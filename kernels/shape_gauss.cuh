@@ -10,7 +10,7 @@
 // Lattice amplitude at fractions dh, dk, dl of Miller indices.
 DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
 {
-    return falling_exponential(p, index_radius_sqr(p, h, k, l) / REAL(GAUSS_WIDTH) * (REAL)p.fudge);
+    return falling_exponential(p, by_constant(index_radius_sqr(p, h, k, l), GAUSS_WIDTH) * (REAL)p.fudge);
 }
 
 // Whether a term of orientation i can exceed the floor on a tile; true if any number is NaN.

@@ -17,16 +17,17 @@ DEVICE Amplitude amplitude_of(const Params &p, REAL y, REAL quarters, REAL reduc
     const REAL x = REAL(PI) * y;
     REAL sine, cosine;
     sine_cosine(quarters == REAL(0) ? x : REAL(PI) * reduced, quarters, sine, cosine);
-    const bool at_node = x == REAL(0);
-    const REAL safe = at_node ? REAL(1) : x;
-    const REAL closed = REAL(3) * (sine / safe - cosine) / (safe * safe);
 #if PRECISION == DOUBLE
+    const bool at_node = x == 0.0;
+    const double safe = at_node ? 1.0 : x;
+    const double closed = 3.0 * (sine / safe - cosine) / (safe * safe);
     const double sinc3 = at_node ? 1.0 : closed;
     const double value = volume(p) * ROUND_PEAK * sinc3;
     return {value, value != 0.0};
 #else
     // Near a node sin x / x - cos x cancels: its series, sum of (-1)^k 6 (k + 1) / (2 k + 3)! x^(2k).
-    const float u = x * x;
+    const float u = x * x, safe = u < 2.25f ? 1.0f : x;
+    const float closed = quotient(3.0f * fma_(-safe, cosine, sine), safe * safe * safe);
     float series = fma_(u, -1.0f / 172972800.0f, 1.0f / 1330560.0f);
     series = fma_(u, series, -1.0f / 15120.0f);
     series = fma_(u, series, 1.0f / 280.0f);
@@ -39,7 +40,7 @@ DEVICE Amplitude amplitude_of(const Params &p, REAL y, REAL quarters, REAL reduc
 // Lattice amplitude at offsets dh, dk, dl of Miller indices.
 DEVICE Amplitude lattice_amplitude(const Params &p, REAL h, REAL k, REAL l)
 {
-    const REAL y = sqrt_(index_radius_sqr(p, h, k, l) * (REAL)p.fudge);
+    const REAL y = root(index_radius_sqr(p, h, k, l) * (REAL)p.fudge);
     const REAL quarters = rint_(REAL(2) * y);
     return amplitude_of(p, y, quarters, y - REAL(0.5) * quarters);
 }
@@ -58,10 +59,10 @@ DEVICE Amplitude lattice_amplitude(const Params &p, Pair h, Pair k, Pair l)
     const Pair sum = sum_of(sum_of(squared_turns(h, (float)p.cells[0]), squared_turns(k, (float)p.cells[1])),
                             squared_turns(l, (float)p.cells[2]));
     const Pair square = product_of(sum, pair_of(p.fudge));
-    const float y = sqrt_(square.value), quarters = rint_(2.0f * y);
+    const float y = root(square.value), quarters = rint_(2.0f * y);
     const Pair back = product_of(y, y);
     const float missing = ((square.value - back.value) - back.rest) + square.rest;
-    const float rest = y > 0.0f ? missing / (2.0f * y) : 0.0f;
+    const float rest = quotient(missing, 2.0f * y + 1e-30f);
     return amplitude_of(p, y, quarters, y - 0.5f * quarters + rest);
 }
 

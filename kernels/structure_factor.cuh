@@ -8,6 +8,7 @@
 
 #include "portable.cuh"
 #include "params.cuh"
+#include "mathematics.cuh"
 
 #if FACTORS != CONSTANT
 
@@ -49,7 +50,8 @@ struct Weights { REAL w[4]; };
 DEVICE Weights lagrange(REAL x)
 {
     const REAL a = x + REAL(1), b = x, c = x - REAL(1), d = x - REAL(2);
-    return {{b * c * d / REAL(-6), a * c * d / REAL(2), a * b * d / REAL(-2), a * b * c / REAL(6)}};
+    return {{by_constant(b * c * d, -6.0), by_constant(a * c * d, 2.0), by_constant(a * b * d, -2.0),
+             by_constant(a * b * c, 6.0)}};
 }
 
 // The whole number below an index, and the distance from it.
@@ -73,32 +75,28 @@ DEVICE Cell cell_of(INDEX index)
 }
 #endif
 
-// F at fractional indices. Outside the grid the corner is clamped, and the value is meaningless.
+// F at fractional indices, on a grid of 4 points or more along each axis. Outside the grid the corner is clamped, and
+// the value is meaningless.
 DEVICE REAL interpolated(const Params &p, const REAL *RESTRICT f_grid, Cell h, Cell k, Cell l,
                          INDEX low_h, INDEX low_k, INDEX low_l)
 {
     const Weights along_h = lagrange(h.fraction), along_k = lagrange(k.fraction), along_l = lagrange(l.fraction);
     const GRID_INDEX row = p.grid_size[2], sheet = row * p.grid_size[1];
-    const int last_h = p.grid_size[0] > 4 ? p.grid_size[0] - 4 : 0;
-    const int last_k = p.grid_size[1] > 4 ? p.grid_size[1] - 4 : 0;
-    const int last_l = p.grid_size[2] > 4 ? p.grid_size[2] - 4 : 0;
-    const REAL *corner = f_grid + clamped(h.floor - low_h - INDEX(1), last_h) * sheet
-                         + clamped(k.floor - low_k - INDEX(1), last_k) * row
-                         + clamped(l.floor - low_l - INDEX(1), last_l);
-    // On a grid of fewer than four points no index interpolates; a step of 0 avoids reading beyond its end.
-    const int step_h = p.grid_size[0] >= 4, step_k = p.grid_size[1] >= 4, step_l = p.grid_size[2] >= 4;
+    const REAL *corner = f_grid + clamped(h.floor - low_h - INDEX(1), p.grid_size[0] - 4) * sheet
+                         + clamped(k.floor - low_k - INDEX(1), p.grid_size[1] - 4) * row
+                         + clamped(l.floor - low_l - INDEX(1), p.grid_size[2] - 4);
     REAL sum_h = REAL(0);
     UNROLL
     for (int i = 0; i < 4; ++i) {
         REAL sum_k = REAL(0);
         UNROLL
         for (int j = 0; j < 4; ++j) {
-            const REAL *line = corner + (i * step_h) * sheet + (j * step_k) * row;
-            const REAL sum_l = along_l.w[0] * line[0] + along_l.w[1] * line[step_l] + along_l.w[2] * line[2 * step_l]
-                               + along_l.w[3] * line[3 * step_l];
-            sum_k += along_k.w[j] * sum_l;
+            const REAL *line = corner + i * sheet + j * row;
+            const REAL sum_l = plus_product(sum_of_products(along_l.w[0], line[0], along_l.w[1], line[1], along_l.w[2],
+                                                            line[2]), along_l.w[3], line[3]);
+            sum_k = plus_product(sum_k, along_k.w[j], sum_l);
         }
-        sum_h += along_h.w[i] * sum_k;
+        sum_h = plus_product(sum_h, along_h.w[i], sum_k);
     }
     return sum_h;
 }

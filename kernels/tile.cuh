@@ -70,7 +70,12 @@ DEVICE bool apply_mask(const Params &p, const unsigned char *RESTRICT mask, Tile
 DEVICE void set_interpolation(const Params &p, Tile &tile)
 {
 #if FACTORS == TRICUBIC
-    FOR_T L(tile.interpolates) = PHYSICAL || roi_index(p, L(tile.fast), L(tile.slow)) < p.interpolated_to;
+    // On a smaller grid every sample with an amplitude is outside.
+    const bool fits = p.grid_size[0] >= 4 && p.grid_size[1] >= 4 && p.grid_size[2] >= 4;
+    FOR_T
+    {
+        L(tile.interpolates) = fits && (PHYSICAL || roi_index(p, L(tile.fast), L(tile.slow)) < p.interpolated_to);
+    }
     tile.any_interpolates = ANY(tile.interpolates);
 #else
     (void)p;

@@ -166,6 +166,9 @@ static inline f64 reciprocal(f64 x)
 }
 // div.approx.ftz.f32: within two units of the last place.
 static inline f32 quotient(f32 a, f32 b) { return flushed(a * flushed((f32)(1.0 / (f64)b))); }
+// rsqrt.approx.ftz.f32 and ex2.approx.ftz.f32: within two units of the last place.
+static inline f32 inverse_root(f32 x) { return (f32)(1.0 / std::sqrt((f64)flushed(x))); }
+static inline f32 power_of_two(f32 x) { return flushed((f32)std::exp2((f64)flushed(x))); }
 template <typename T> static T shift_left(T x, u32 n) { return n < 8 * sizeof(T) ? x << n : T(0); }
 template <typename T> static T shift_right(T x, u32 n)
 {

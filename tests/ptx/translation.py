@@ -275,6 +275,8 @@ def _float_expression(whole: str, kind: str, exact: bool, x: Callable[..., str])
     """Return the value of an instruction on floats, or ``None``; only those that round to nearest are exact."""
     if whole == "div.approx.ftz.f32":
         return f"quotient({x(0)}, {x(1)})"
+    if whole in ("rsqrt.approx.ftz.f32", "ex2.approx.ftz.f32"):
+        return f"{'inverse_root' if kind == 'rsqrt' else 'power_of_two'}({x(0)})"
     if whole == "rcp.approx.ftz.f64":
         return f"reciprocal({x(0)})"
     if kind in ("add", "sub", "mul", "div") and exact:
