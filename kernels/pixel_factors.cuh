@@ -159,23 +159,42 @@ DEVICE void set_missing_polarization(const Params &p, const Centre &centre, cons
 #endif
 }
 
-// Set the scattering vectors for a source; returns the origin that they are measured from.
-DEVICE Origin set_scattering(const Centre &centre, const double *source, PixelFactors &s)
+// Set the centre of the tile for a layer. Reads of the one before must have ended: see sample_loop.cuh.
+DEVICE void set_centre(const Params &p, const Tile &tile, int layer, Centre &centre)
 {
+#if PRECISION == SINGLE
+    ONE_THREAD centre = tile_centre(p, tile.first_fast, tile.first_slow, layer);
+    SYNC();
+#else
+    centre = tile_centre(p, tile.first_fast, tile.first_slow, layer);
+#endif
+}
+
+// Set the scattering vectors for a source, and the origin that they are measured from, likewise.
+DEVICE void set_scattering(const Centre &centre, const double *source, PixelFactors &s, Origin &origin)
+{
+#if PRECISION == SINGLE
+    ONE_THREAD
+    {
+        const double wavelength = source[WAVELENGTH];
+        origin.q = {(centre.direction.x - source[INCIDENT]) / wavelength,
+                    (centre.direction.y - source[INCIDENT + 1]) / wavelength,
+                    (centre.direction.z - source[INCIDENT + 2]) / wavelength};
+        origin.unit = 1.0 / wavelength;
+    }
+    SYNC();
+    FOR_T L3(s.q, 0) = L3(s.d, 0), L3(s.q, 1) = L3(s.d, 1), L3(s.q, 2) = L3(s.d, 2);
+#else
     const double wavelength = source[WAVELENGTH];
     const Vector outside = {centre.direction.x - source[INCIDENT], centre.direction.y - source[INCIDENT + 1],
                             centre.direction.z - source[INCIDENT + 2]};
-#if PRECISION == SINGLE
-    FOR_T L3(s.q, 0) = L3(s.d, 0), L3(s.q, 1) = L3(s.d, 1), L3(s.q, 2) = L3(s.d, 2);
-    return {{outside.x / wavelength, outside.y / wavelength, outside.z / wavelength}, 1.0 / wavelength};
-#else
     FOR_T
     {
         L3(s.q, 0) = (L3(s.d, 0) + outside.x) / wavelength;
         L3(s.q, 1) = (L3(s.d, 1) + outside.y) / wavelength;
         L3(s.q, 2) = (L3(s.d, 2) + outside.z) / wavelength;
     }
-    return {{0.0, 0.0, 0.0}, 1.0};
+    origin = {{0.0, 0.0, 0.0}, 1.0};
 #endif
 }
 

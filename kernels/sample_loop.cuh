@@ -50,8 +50,19 @@ template <typename Sum>
 DEVICE void add_samples(const Params &p, const Inputs &in, const Tile &tile, Selection &selection,
                         PixelFactors &factors, Sum &sum)
 {
+    // In single precision one thread computes what a tile has once, in double. Threads read it before a barrier that all
+    // reach before the next time: of `prepare_chunk`, or of the cut by dmin.
+#if PRECISION == SINGLE
+    SHARED(Centre, centres, 1);
+    SHARED(Origin, origins, 1);
+#else
+    Centre centres[1];
+    Origin origins[1];
+#endif
+    Centre &centre = centres[0];
+    Origin &origin = origins[0];
     for (int layer = 0; layer < p.layers; ++layer) {
-        const Centre centre = tile_centre(p, tile.first_fast, tile.first_slow, layer);
+        set_centre(p, tile, layer, centre);
         for (int sub = 0; sub < p.oversample * p.oversample; ++sub) {
             const int sub_slow = sub / p.oversample, sub_fast = sub % p.oversample;
             start_sub_pixel(selection);
@@ -62,7 +73,7 @@ DEVICE void add_samples(const Params &p, const Inputs &in, const Tile &tile, Sel
                 const SampleIndex at = {layer, sub, sub_fast, sub_slow, number, source};
                 if (PHYSICAL) set_polarization(p, centre, source, factors);
                 start_source(p, at, factors, sum);
-                const Origin origin = set_scattering(centre, source, factors);
+                set_scattering(centre, source, factors, origin);
                 if (!within_resolution(p, origin, factors)) continue;
                 if (!PHYSICAL) set_missing_polarization(p, centre, source, factors);
                 add_orientations(p, in, tile, at, origin, factors, selection, sum);

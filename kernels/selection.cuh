@@ -48,6 +48,7 @@ struct Selection {
 #if CULLED
     int source_words;  // words of votes per source
     bool remembered;   // the votes of all sources are kept in the workspace
+    int region_of;     // where they are not: the source of `region`, -1 before the first
 #if PRECISION == SINGLE
     bool stays;  // prepared orientations of a layer are reused for all its sub-pixels
     int next;    // index of the next chunk's prepared orientations
@@ -74,6 +75,7 @@ DEVICE bool vote(const Params &p, const Inputs &in, const Tile &tile, Selection 
     ONE_THREAD work.directions = tile_directions(p, tile.first_fast, tile.first_slow);
     s.source_words = (p.orientations + CHUNK - 1) / CHUNK * CHUNK_WORDS;
     s.remembered = p.sources <= VOTE_WORDS / s.source_words;
+    s.region_of = -1;
     for (int number = 0; s.remembered && number < p.sources; ++number) {
         SYNC();
         ONE_THREAD s.region = tile_scattering(p, work.directions, in.sources + number * SOURCE_COLUMNS);
@@ -130,8 +132,11 @@ DEVICE int select_chunk(const Params &p, const Inputs &in, Selection &s, int num
     if (s.remembered) {
         words += number * s.source_words + start / CHUNK * CHUNK_WORDS;
     } else {
-        ONE_THREAD s.region = tile_scattering(p, work.directions, in.sources + number * SOURCE_COLUMNS);
-        SYNC();
+        if (s.region_of != number) {
+            ONE_THREAD s.region = tile_scattering(p, work.directions, in.sources + number * SOURCE_COLUMNS);
+            s.region_of = number;
+            SYNC();
+        }
         vote_chunk(p, in, s.region, start, words);
         SYNC();
     }
