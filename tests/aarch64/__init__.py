@@ -1,0 +1,1 @@
+"""Runs the kernels as compiled for aarch64, without such a machine."""
