@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,15 +29,15 @@ class StreamBuffers:
     cell_axes, cull_axes, image, mask
         Device buffers; ``image`` and ``mask`` have the size of a row band. ``image`` is ``None`` where a kernel writes
         into the whole image on the device.
-    host, host_cell_axes, host_cull_axes
-        Pinned host buffers, which are copied while kernels run. ``host`` is ``None`` for images that stay on the
-        device.
+    host_cell_axes, host_cull_axes
+        Pinned host buffers, which are copied while kernels run.
     number, band
         The image whose cell axes are in ``cell_axes``, and the row band whose mask is in ``mask``.
     """
 
-    def __init__(self, cupy: Any, orientations: int, axes: tuple[int, ...], pixels: int, *, image: bool, host: bool,
-                 masked: bool) -> None:
+    def __init__(self, cupy: Any, orientations: int, axes: tuple[int, ...], pixels: int, *, image: bool, masked: bool
+                 ) -> None:
+        self._cupy, self._pixels = cupy, pixels
         self.stream = cupy.cuda.Stream(non_blocking=True)
         # The memory is allocated on the caller's stream, on which work that was queued before it was freed may still
         # use it.
@@ -47,10 +48,14 @@ class StreamBuffers:
         self.cull_axes = cupy.empty(axes, dtype=np.float32)
         self.host_cull_axes = _pinned(cupy, axes, np.float32)
         self.image: Any = cupy.empty((pixels,), dtype=np.float32) if image else None
-        self.host: Any = _pinned(cupy, (pixels,), np.float32) if host else None
         self.mask = cupy.empty((pixels if masked else 1,), dtype=np.uint8)
         self.number: int | None = None
         self.band: RowBand | None = None
+
+    @functools.cached_property
+    def host(self) -> np.ndarray:
+        """Pinned host buffer for the pixels of a row band, of images that a GPU does not copy to their place."""
+        return _pinned(self._cupy, (self._pixels,), np.float32)
 
 
 def _pinned(cupy: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

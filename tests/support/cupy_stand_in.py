@@ -93,7 +93,7 @@ class Array(np.ndarray):
         assert array.shape == self.shape
         assert array.dtype == self.dtype
         # Page-locked memory is read when the copy runs, other memory at once.
-        source = array if _is_pinned(array) else array.copy()
+        source = array if is_pinned(array) else array.copy()
         (stream or Stream.current[-1]).queue.append(lambda: np.copyto(self, source))
 
     def get(self, stream: Stream | None = None, out: np.ndarray | None = None, blocking: bool = True) -> np.ndarray:
@@ -119,12 +119,16 @@ class Array(np.ndarray):
 
 
 class Pinned(bytearray):
-    """Page-locked memory."""
+    """Page-locked memory, with arbitrary bytes."""
 
     ptr = 0
 
+    def __init__(self, size: int) -> None:
+        super().__init__(b"\xa5" * size)
 
-def _is_pinned(array: np.ndarray) -> bool:
+
+def is_pinned(array: np.ndarray) -> bool:
+    """Return whether an array or what it is a view of is in page-locked memory."""
     base = array
     while isinstance(base, np.ndarray):
         base = base.base

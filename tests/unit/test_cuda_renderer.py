@@ -41,6 +41,7 @@ from support.cupy_stand_in import (
     Kernel,
     OutOfMemoryError,
     Stream,
+    is_pinned,
 )
 from support.experiments import Hung, hung, random_grid, small_experiment
 from support.marks import slow_after
@@ -445,6 +446,37 @@ def test_batches(running_cupy, monkeypatch, name, on_device, memory_bytes):
         crystal = dataclasses.replace(experiment.crystal, misset_deg=misset)
         plan = make_plan(dataclasses.replace(experiment, crystal=crystal))
         np.testing.assert_array_equal(np.asarray(image).view(np.uint32), HostEngine(plan).render().view(np.uint32))
+
+
+def test_images_in_page_locked_memory(running_cupy):
+    """A few are; a view keeps its image, and what is dropped is given to later images. Rows outside are 0."""
+    plan = make_plan(small_experiment(sampling={"roi": (3, 20, 6, 15)}))
+    engine, expected = CudaEngine(plan, "double"), HostEngine(plan).render()
+    images = [engine.render() for _ in range(6)]
+    assert [is_pinned(image) for image in images] == [True] * 4 + [False] * 2
+    for image in images:
+        np.testing.assert_array_equal(image.view(np.uint32), expected.view(np.uint32))
+    kept = images[0][5:, 2:].T
+    images.clear()
+    del image
+    assert [is_pinned(image) for image in [engine.render() for _ in range(4)]] == [True] * 3 + [False]
+    np.testing.assert_array_equal(kept, expected[5:, 2:].T)
+
+
+def test_no_page_locked_memory_for_an_image(running_cupy):
+    plan = make_plan(small_experiment())
+    engine, expected = CudaEngine(plan, "double"), HostEngine(plan).render()
+    allocate, size = running_cupy.cuda.alloc_pinned_memory, expected.nbytes
+
+    def fail_once(count):
+        if count == size:
+            running_cupy.cuda.alloc_pinned_memory = allocate
+            raise CUDARuntimeError(2, "cudaErrorMemoryAllocation: out of memory")
+        return allocate(count)
+    running_cupy.cuda.alloc_pinned_memory = fail_once
+    image = engine.render()
+    assert not is_pinned(image)
+    np.testing.assert_array_equal(image.view(np.uint32), expected.view(np.uint32))
 
 
 def test_a_batch_is_one_image_ahead_and_uploads_once(cupy, monkeypatch):

@@ -1,10 +1,10 @@
 """Engine of the backend ``cuda``: the kernels of `kernels/`, compiled by NVRTC and launched through CuPy.
 
 An image is rendered in row bands, whole rows of tiles of a panel, which bounds the size of buffers for any image. Two
-sets of stream buffers (a stream, device buffers and a pinned host buffer each) are used in turn: one row band is copied
-to the host while the next is computed, also from image to image of a batch. An F2 grid that does not fit into device
-memory stays in pinned host memory, which the kernels read across the bus (zero-copy, unified addressing): rendering is
-slower, but possible.
+sets of stream buffers (a stream and device buffers each) are used in turn: one row band is copied to the host while the
+next is computed, also from image to image of a batch; into the image itself if that is in page-locked memory. An F2
+grid that does not fit into device memory stays in pinned host memory, which the kernels read across the bus (zero-copy,
+unified addressing): rendering is slower, but possible.
 
 CuPy compiles with ``-ftz=true``: single-precision numbers below 1.2e-38 are flushed to 0.
 """
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from cubragg.device.cuda_device import checked_device, current_device, kernel_module, one_line
+from cubragg.device.pinned_images import PinnedImages
 from cubragg.device.stream_buffers import RowBand, StreamBuffers, rows_of
 from cubragg.engine import kernel_params
 from cubragg.engine.accuracy import needs_two_floats
@@ -86,6 +87,7 @@ class CudaEngine:
         if precision not in PRECISIONS:
             raise ConfigError("precision", f"got {precision!r}; accepted are {', '.join(PRECISIONS)}")
         self._cupy = checked_device(device)
+        self._pinned = PinnedImages(self._cupy)
         self._plan, self._precision, self._device = plan, precision, device
         f2_bounds = functools.cache(partial(f2_bounds_of, plan))
         self.culling = culling or select_culling(plan, "cuda", precision, cull, f2_bounds)
@@ -228,15 +230,21 @@ class CudaEngine:
         pixels = max((band.end_row - band.first_row) * panel.shape[1]
                      for panel, bands in zip(plan.panels, self._bands, strict=True) for band in bands)
         return StreamBuffers(self._cupy, plan.orientations, self._cull_axes(plan).shape, pixels,
-                    image=not on_device or not whole_image(plan), host=not on_device, masked=_masked(plan))
+                            image=not on_device or not whole_image(plan), masked=_masked(plan))
 
     def _target(self, plan: Plan, number: int, on_device: bool) -> Target:
         """Return the state of a new image, filled with 0."""
         total = sum(panel.pixel_count for panel in plan.panels)
         values = struct_values(plan, self._precision, self.culling) if self.culling.culled else {}
         if not on_device:
-            return Target(number, plan, np.zeros(plan.shape, dtype=np.float32), None, total, self._sources_of(plan),
-                           values)
+            with current_device(self._cupy, self._device):
+                image = self._pinned.empty(plan.shape) if whole_image(plan) else None
+            if image is None:
+                return Target(number, plan, np.zeros(plan.shape, dtype=np.float32), None, total, self._sources_of(plan),
+                              values)
+            slow_min, slow_max = plan.panels[0].roi[2:]
+            image[:slow_min], image[slow_max + 1:] = 0.0, 0.0  # rows that are not copied
+            return Target(number, plan, image, None, total, self._sources_of(plan), values, pinned=True)
         with current_device(self._cupy, self._device):
             # On the caller's stream: memory that the caller has freed may still be read there.
             image = self._cupy.zeros(plan.shape, dtype=np.float32)
@@ -293,7 +301,8 @@ class CudaEngine:
                 if progress is not None:
                     progress(job.before + min(done * per_row, panel.pixel_count), target.total)
             if target.ready is None:
-                image.get(stream=buffers.stream, out=rows_of(buffers.host, band, panel.shape[1]), blocking=False)
+                place = job.rows(band) if target.pinned else rows_of(buffers.host, band, panel.shape[1])
+                image.get(stream=buffers.stream, out=place, blocking=False)
             elif not job.direct:
                 job.rows(band)[:] = image
             buffers.done.record(buffers.stream)
@@ -347,7 +356,7 @@ class CudaEngine:
         complete = job.completes and band == job.last
         with current_device(self._cupy, self._device):
             buffers.done.synchronize()
-            if target.ready is None:
+            if target.ready is None and not target.pinned:
                 job.rows(band)[:] = rows_of(buffers.host, band, job.panel.shape[1])
             if band == job.last:
                 self._patch(job, buffers)

@@ -48,6 +48,8 @@ class Target:
         Index of the image in the batch, and its plan.
     pixels, ready
         NumPy array and ``None``; or, for an image that stays on the device, CuPy array and the event of its clearing.
+    pinned
+        Whether ``pixels`` are in page-locked memory, into which row bands are copied from the device.
     sources
         The table of sources on the device.
     cull_values
@@ -67,6 +69,7 @@ class Target:
     total: int
     sources: Any
     cull_values: dict[str, Any]
+    pinned: bool = False
     done: int = 0
     stopped_at: tuple[int, int] | None = None
     timed: list[tuple[Any, Any]] = field(default_factory=list)
