@@ -115,9 +115,14 @@ def _described(device: int) -> DeviceDescription:
                              int(properties["totalGlobalMem"]), capability, int(ratio))
 
 
+def single_to_double(device: int) -> int:
+    """Ratio of the throughput of a device in single precision to that in double precision."""
+    return _described(device).single_to_double
+
+
 def auto_precision(device: int = 0) -> str:
     """``mixed`` on a device with a double:single ratio of 1:2, ``single`` elsewhere."""
-    return "mixed" if _described(device).single_to_double <= _FAST_DOUBLE_RATIO else "single"
+    return "mixed" if single_to_double(device) <= _FAST_DOUBLE_RATIO else "single"
 
 
 def one_line(error: BaseException) -> str:

@@ -1,13 +1,16 @@
 """Cost model of culling: selects whether terms are culled, and the tile size.
 
 The fraction of terms kept with each tile size is estimated on a sample of tiles, orientations and sources. Nothing is
-timed, so the result depends on plan, backend, precision and tolerance only.
+timed, so the result depends on plan, backend, precision, tolerance and, on a GPU, its throughput in double precision:
+an image has the same bits on every run. Costs are times of a CPU, or machine instructions of a GPU, as
+`scripts/sass_report.py` counts them; only their ratios matter.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,10 +23,15 @@ from cubragg.plan.workspace import Workspace
 
 #: Tile sizes (fast, slow) for culling [pixel]. On a GPU a tile is a block of threads, of at least two warps.
 TILES = {"cpu": ((4, 4), (8, 4), (8, 8), (16, 8)), "cuda": ((8, 8), (16, 8))}
-#: Additional cost of an interpolated term, beside `CrystalShape.term_ns` [ns].
-_INTERPOLATION = 15.0
-#: Cost of testing one orientation, and overhead of a tile [ns].
-_TEST, _TILE = 7.0, 700.0
+#: On a CPU: additional time of an interpolated term, beside `CrystalShape.term_ns`; of testing one orientation; of a
+#: tile [ns].
+_INTERPOLATION_NS, _TEST_NS, _TILE_NS = 15.0, 7.0, 700.0
+#: On a GPU: instructions, and those of them in double precision, of an interpolated term beside
+#: `CrystalShape.term_instructions`, by precision.
+_INTERPOLATION_INSTRUCTIONS = {"double": (476, 262), "mixed": (302, 27), "single": (300, 0)}
+#: Instructions of testing one orientation, by one thread; and in double precision of a tile, by one thread, while the
+#: others of its warp wait.
+_TEST_INSTRUCTIONS, _TILE_INSTRUCTIONS, _WARP = 300, 400, 32
 #: Fewest terms in total, and per point of the F2 grid, for which culling is considered: computing the F2 upper bound
 #: takes time per point, in which a GPU evaluates more terms than a CPU.
 _TERMS, _TERMS_OF_POINT = {"cpu": 3e6, "cuda": 2e7}, {"cpu": 15, "cuda": 50}
@@ -37,8 +45,16 @@ _WORTH = 0.9
 _SAMPLE_TILES, _SAMPLE_ORIENTATIONS, _SAMPLE_SOURCES, _SAMPLE_PANELS = 384, 12, 3, 8
 
 
+class Costs(NamedTuple):
+    """Costs of a term, of the test of an orientation on a tile, and of a tile, in one unit."""
+
+    term: float
+    test: float
+    tile: float
+
+
 def select_culling(plan: Plan, backend: str, precision: str, tolerance: float | None = 0.0,
-                   f2_bounds: Callable[[], np.ndarray] | None = None) -> Culling:
+                   f2_bounds: Callable[[], np.ndarray] | None = None, single_to_double: int = 2) -> Culling:
     """Select culling of a plan's terms, for all its panels, on the backend ``cpu`` or ``cuda``.
 
     Parameters
@@ -47,6 +63,8 @@ def select_culling(plan: Plan, backend: str, precision: str, tolerance: float | 
         See `Culling`; ``None``: no term is skipped.
     f2_bounds
         Returns `culling.f2_bounds_of` the plan, for a caller that caches it.
+    single_to_double
+        Of a GPU: ratio of its throughput in single to that in double precision.
     """
     if tolerance is None:
         return Culling(why="culling is off")
@@ -56,10 +74,11 @@ def select_culling(plan: Plan, backend: str, precision: str, tolerance: float | 
     arrays = f2_bounds() if f2_bounds else f2_bounds_of(plan), cull_axes_of(plan)
     values = struct_values(plan, precision, Culling(tolerance=tolerance))
     panels = [plan.panels[number] for number in _spread(len(plan.panels), _SAMPLE_PANELS)]
-    plain = sum(_term_cost(plan, precision) * _terms(plan, panel) for panel in panels)
+    each = _costs(plan, backend, precision, single_to_double)
+    plain = sum(each.term * _terms(plan, panel) for panel in panels)
     costs = {}
     for tile in TILES[backend]:
-        costs[tile] = _cost(plan, panels, precision, tile,
+        costs[tile] = _cost(plan, panels, each, tile,
                             [kept_fraction(plan, panel, tile, *arrays, values) for panel in panels])
         if costs[tile][1] > _WORTH:  # larger tiles keep more
             break
@@ -96,19 +115,27 @@ def _terms(plan: Plan, panel: PanelPlan) -> float:
     return _terms_of_pixel(plan, panel) * panel.pixel_count
 
 
-def _term_cost(plan: Plan, precision: str) -> float:
-    return SHAPES[plan.crystal_shape].term_ns[precision] + _INTERPOLATION * plan.interpolate
+def _costs(plan: Plan, backend: str, precision: str, single_to_double: int) -> Costs:
+    shape = SHAPES[plan.crystal_shape]
+    if backend == "cpu":
+        return Costs(shape.term_ns[precision] + _INTERPOLATION_NS * plan.interpolate, _TEST_NS, _TILE_NS)
+    counts = np.array(shape.term_instructions[precision])
+    if plan.interpolate:
+        counts += _INTERPOLATION_INSTRUCTIONS[precision]
+    # One of both limits a multiprocessor: issuing instructions, or its units for double precision.
+    return Costs(float(max(counts[0], counts[1] * single_to_double)), _TEST_INSTRUCTIONS,
+                 _TILE_INSTRUCTIONS * _WARP * single_to_double)
 
 
-def _cost(plan: Plan, panels: list[PanelPlan], precision: str, tile: tuple[int, int], kept_fractions: list[float]
+def _cost(plan: Plan, panels: list[PanelPlan], each: Costs, tile: tuple[int, int], kept_fractions: list[float]
           ) -> tuple[float, float]:
-    """Return the cost of the panels [ns], and the fraction of their terms that is kept."""
+    """Return the cost of the panels, and the fraction of their terms that is kept."""
     cost = evaluated = total = 0.0
     for panel, kept in zip(panels, kept_fractions, strict=True):
         terms = _terms(plan, panel)
         tests = plan.orientations * len(plan.sources.wavelength_m)
-        cost += (kept * terms * _term_cost(plan, precision)
-                 + (_TILE + tests * _TEST) * panel.pixel_count / (tile[0] * tile[1]))
+        cost += (kept * terms * each.term
+                 + (each.tile + tests * each.test) * panel.pixel_count / (tile[0] * tile[1]))
         evaluated += kept * terms
         total += terms
     return cost, evaluated / total

@@ -178,6 +178,7 @@ class Cupy(types.ModuleType):
     """
 
     kernel: Callable[..., Kernel] = Kernel
+    __version__ = "0"
 
     def __init__(self, runs: bool) -> None:
         super().__init__("cupy")
@@ -200,8 +201,9 @@ class Cupy(types.ModuleType):
                 CUDARuntimeError=CUDARuntimeError, cudaDevAttrSingleToDoublePrecisionPerfRatio=87,
                 getDeviceCount=lambda: self.devices, memGetInfo=lambda: (self.free, 2 * 10**9),
                 getDeviceProperties=lambda number: {"name": b"Stand-in", "totalGlobalMem": 2 * 10**9, "major": 9,
-                                                    "minor": 0},
-                deviceGetAttribute=lambda attribute, number: self.ratio if attribute == 87 else None))
+                                                    "minor": 0, "multiProcessorCount": 1},
+                cudaDevAttrClockRate=13, runtimeGetVersion=lambda: 12000, driverGetVersion=lambda: 12000,
+                deviceGetAttribute=lambda attribute, number: {87: self.ratio, 13: 1_000_000}.get(attribute)))
 
     @staticmethod
     def get_default_memory_pool():

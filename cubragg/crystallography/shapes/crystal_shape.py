@@ -84,7 +84,10 @@ class CrystalShape(ABC):
     compact
         In floating point the amplitude is 0 beyond a radius.
     term_ns
-        Precision -> cost of a term on the CPU [ns] (Zen 4, one thread).
+        Precision -> time of a term on the CPU [ns] (Zen 4, one thread).
+    term_instructions
+        Precision -> instructions of a term on a GPU, and those of them in double precision (sm_90,
+        `scripts/sass_report.py`).
     """
 
     name: ClassVar[str]
@@ -96,6 +99,7 @@ class CrystalShape(ABC):
     fringes: ClassVar[bool] = False
     compact: ClassVar[bool] = False
     term_ns: ClassVar[Mapping[str, float]]
+    term_instructions: ClassVar[Mapping[str, tuple[int, int]]]
 
     @abstractmethod
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:

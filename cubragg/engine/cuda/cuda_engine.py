@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from cubragg.device.cuda_device import checked_device, current_device, kernel_module, one_line
+from cubragg.device.cuda_device import checked_device, current_device, kernel_module, one_line, single_to_double
 from cubragg.device.pinned_images import PinnedImages
 from cubragg.device.stream_buffers import RowBand, StreamBuffers, rows_of
 from cubragg.engine import kernel_params
@@ -55,7 +55,8 @@ class CudaEngine:
     """Renders a plan on a GPU; implements `select.Engine`.
 
     After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel at which interpolation stopped, or ``None``,
-    and ``kernel_seconds`` the time of the kernels measured with CUDA events [s]. ``f2_grid_on_host`` is true if the F2
+    and ``kernel_seconds`` the time of the kernels measured with CUDA events [s]. ``variant`` are the options with which
+    they are compiled. ``f2_grid_on_host`` is true if the F2
     grid stays in host memory, because it does not fit into device memory.
 
     Parameters
@@ -90,15 +91,16 @@ class CudaEngine:
         self._pinned = PinnedImages(self._cupy)
         self._plan, self._precision, self._device = plan, precision, device
         f2_bounds = functools.cache(partial(f2_bounds_of, plan))
-        self.culling = culling or select_culling(plan, "cuda", precision, cull, f2_bounds)
-        self._variant = replace(cuda_variant(plan, precision), tile=self.culling.tile, culled=self.culling.culled,
+        self.culling = culling or select_culling(plan, "cuda", precision, cull, f2_bounds,
+                                                 single_to_double(device))
+        self.variant = replace(cuda_variant(plan, precision), tile=self.culling.tile, culled=self.culling.culled,
                                 two_floats=needs_two_floats(plan, precision, self.culling.tile))
-        row_samples = plan.samples * self._variant.tile[1] * max((panel.width for panel in plan.panels), default=0)
+        row_samples = plan.samples * self.variant.tile[1] * max((panel.width for panel in plan.panels), default=0)
         self._pace, self._search_pace = Pace.for_samples(row_samples), Pace.for_samples(row_samples)
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.kernel_seconds = 0.0
         with current_device(self._cupy, device):
-            self._kernel = kernel_module(self._variant.shape, self._variant.defines(), device).get_function("render")
+            self._kernel = kernel_module(self.variant.shape, self.variant.defines(), device).get_function("render")
             self._bands = self._upload(memory_bytes, f2_bounds)
 
     def _upload(self, memory_bytes: int | None, f2_bounds_of_plan: Callable[[], np.ndarray]) -> list[list[RowBand]]:
@@ -111,7 +113,7 @@ class CudaEngine:
         f2_bounds = f2_bounds_of_plan() if self.culling.culled else np.zeros(1, dtype=np.float32)
         budget -= sources.nbytes + f2_bounds.nbytes
         budget -= 2 * (kernel_params.cell_axes_of(plan).nbytes + self._cull_axes(plan).nbytes)
-        pixel_bytes = self._variant.tile[1] * (np.dtype(np.float32).itemsize + _masked(plan))
+        pixel_bytes = self.variant.tile[1] * (np.dtype(np.float32).itemsize + _masked(plan))
         row_bytes = pixel_bytes * max((panel.shape[1] for panel in plan.panels), default=0)
         self.f2_grid_on_host = f2_grid.nbytes > budget - 2 * row_bytes
         self._f2_grid = self._mapped(f2_grid) if self.f2_grid_on_host else self._uploaded(f2_grid)
@@ -126,7 +128,7 @@ class CudaEngine:
 
     def _cut(self, number: int, panel: PanelPlan, rows: int) -> list[RowBand]:
         """Return the row bands of a panel, of ``rows`` rows of tiles each."""
-        height, tile_rows = self._variant.tile[1], kernel_params.grid_of(panel, self._variant.tile)[1]
+        height, tile_rows = self.variant.tile[1], kernel_params.grid_of(panel, self.variant.tile)[1]
         slow_min, slow_max = panel.roi[2:]
         bands = []
         for first in range(0, tile_rows, rows):
@@ -280,7 +282,7 @@ class CudaEngine:
         """Queue a row band on the stream of its buffers: uploads, kernels, and the copy to the image."""
         panel, target = job.panel, job.target
         job.params["first_row"] = band.first_row
-        per_row = self._variant.tile[1] * panel.width
+        per_row = self.variant.tile[1] * panel.width
         with buffers.stream:
             mask = self._prepare(buffers, target, panel, band)
             if target.ready is not None:
@@ -308,7 +310,7 @@ class CudaEngine:
             buffers.done.record(buffers.stream)
 
     def _columns(self, panel: PanelPlan) -> int:
-        return kernel_params.grid_of(panel, self._variant.tile)[0]
+        return kernel_params.grid_of(panel, self.variant.tile)[0]
 
     def _prepare(self, buffers: StreamBuffers, target: Target, panel: PanelPlan, band: RowBand) -> Any:
         """Queue the uploads of cell axes and mask unless the buffers hold them already; return the mask."""
@@ -328,8 +330,8 @@ class CudaEngine:
 
     def _launch(self, kernel: Any, entry: str, precision: str, grid: tuple[int, int], args: tuple[Any, ...]) -> None:
         """Launch a kernel on the current stream, with the struct by value and arrays by pointer."""
-        kernel_params.check_arguments(entry, self._variant.tile, precision, grid, args, self._variant.bound_pad)
-        kernel(grid, (self._variant.block,), args)
+        kernel_params.check_arguments(entry, self.variant.tile, precision, grid, args, self.variant.bound_pad)
+        kernel(grid, (self.variant.block,), args)
 
     def _launches(self, band: RowBand, params: np.ndarray, launch: Callable[[int], None],
                   timed: list[tuple[Any, Any]]) -> Iterator[int]:
@@ -389,11 +391,11 @@ class CudaEngine:
             return None
         if first is not None and stops_interpolation(plan, panel, first):
             return first
-        variant = replace(self._variant, precision="double", culled=False, two_floats=False)
+        variant = replace(self.variant, precision="double", culled=False, two_floats=False)
         kernel = kernel_module(variant.shape, variant.defines(), self._device).get_function("find_outside")
         params = kernel_params.params_of(plan, panel, "double")
         params["skipped_index"] = -1 if first is None else first
-        per_row = self._variant.tile[1] * panel.width
+        per_row = self.variant.tile[1] * panel.width
         with buffers.stream:
             for band in self._bands[number]:
                 mask = self._prepare(buffers, target, panel, band)
