@@ -1,0 +1,212 @@
+"""Checks of the CUDA backend: images and counts of a GPU against the C program's and the CPU's.
+
+Each returns a list of rows with the key ``right``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import cubragg as cb
+from benchmarks.machine import ROOT
+from cubragg.cli.build import build
+from cubragg.cli.parser import parse
+from cubragg.detect.counting import draw_counts
+from cubragg.engine.accuracy import error_bound
+from cubragg.engine.cuda.analytic_cuda_engine import AnalyticCudaEngine
+from cubragg.engine.cuda.cuda_engine import CudaEngine
+from cubragg.engine.cull_cost_model import TILES
+from cubragg.engine.culling import Culling, obstacle
+from cubragg.engine.select import select_backend
+from cubragg.engine.variant import PRECISIONS, TILE
+from cubragg.errors import BackendUnavailable
+from cubragg.plan.plan import Plan, make_plan
+from cubragg.run.batch import render_many
+from support.experiments import Hung, hang, random_experiment, small_experiment
+from support.golden_set import arguments, cases, reference
+
+#: Bounds as fractions of the image's maximum, up to 200 cells along an axis.
+BOUNDS = {"double": 2e-7, "mixed": 5e-6, "single": 5e-5}
+Rows = list[dict[str, Any]]
+
+
+def of_maximum(got: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference over the largest value; NaN where only one of them is finite."""
+    finite = np.isfinite(expected)
+    if not np.array_equal(got[~finite], expected[~finite], equal_nan=True):
+        return float("nan")
+    difference = np.abs(got[finite].astype(np.float64) - expected[finite])
+    return float(difference.max(initial=0.0) / (np.abs(expected[finite]).max(initial=0.0) or 1.0))
+
+
+def on_cpu(plan: Plan) -> np.ndarray:
+    """The image in double precision of the kernels on the CPU, or without a C++ compiler of NumPy."""
+    try:
+        return select_backend(plan, "cpu", "double").engine.render()
+    except BackendUnavailable:
+        return select_backend(plan, "numpy", "double").engine.render()
+
+
+def _row(what: str, precision: str, errors: list[float], bound: float, **more: Any) -> dict[str, Any]:
+    worst = max(errors, key=lambda error: np.inf if np.isnan(error) else error)
+    return {"what": what, "precision": precision, "images": len(errors), "worst": worst, "bound": bound, **more,
+            "right": worst <= bound}
+
+
+def golden(device: int) -> Rows:
+    """The golden set, every image in three precisions."""
+    errors: dict[str, dict[str, float]] = {precision: {} for precision in PRECISIONS}
+    for case_id, case in cases().items():
+        plan = make_plan(build(parse(arguments(case))).experiment)
+        places, expected = reference(case_id)
+        for precision in PRECISIONS:
+            image = CudaEngine(plan, precision, device).render()
+            errors[precision][case_id] = of_maximum(image.ravel()[places], expected)
+    return [_row("golden set", precision, list(found.values()), BOUNDS[precision],
+                 which=max(found, key=found.__getitem__)) for precision, found in errors.items()]
+
+
+def forced_culling(device: int) -> Rows:
+    """Golden images with every tile selecting its orientations, against those without."""
+    chosen = ("f-hkl-mat", "f-round_xtal", "f-gauss_xtal", "f-tophat_spots", "f-mosaic-phi", "f-div-range", "f-curved",
+              "f-thick-steps1", "f-interpolate-inrange", "p020-comprehensive")
+    errors: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+    for case_id in chosen:
+        plan = make_plan(build(parse(arguments(cases()[case_id]))).experiment)
+        assert not obstacle(plan)
+        for precision in PRECISIONS:
+            plain, culled = (CudaEngine(plan, precision, device, culling=Culling(on, TILES["cuda"][0])).render()
+                             for on in (False, True))
+            errors[precision].append(of_maximum(culled, plain))
+    return [_row("every tile culls", precision, found, 0.0 if precision == "double" else BOUNDS[precision])
+            for precision, found in errors.items()]
+
+
+def panels(device: int) -> Rows:
+    """Detectors of several panels, masked and tilted, also in row bands of a few kB."""
+    mask = np.random.default_rng(2).random((30, 40)) < 0.7
+    placed = (Hung(40, 30, 0.2, 0.2, (0.03, 0.0, 1.0), (1.0, 0.05, 0.02), (-0.05, 1.0, 0.0), mask=mask),
+              Hung(50, 60, 0.2, 0.1, (10.0, 0.0, 0.0), offset=(45, 0)))
+    rows = []
+    for semantics in ("nanobragg", "physical"):
+        plan = make_plan(hang(small_experiment(semantics=semantics), placed))
+        expected = on_cpu(plan)
+        for precision in PRECISIONS:
+            whole = CudaEngine(plan, precision, device).render()
+            bands = CudaEngine(plan, precision, device, memory_bytes=4000).render()
+            rows.append(_row(f"panels, {semantics}", precision, [of_maximum(whole, expected)], BOUNDS[precision],
+                             bands_equal=bands.tobytes() == whole.tobytes()))
+            rows[-1]["right"] &= rows[-1]["bands_equal"]
+    return rows
+
+
+def batches(device: int) -> Rows:
+    """Batches to the host and on the device, to the bit of single images; and two renders of one engine."""
+    experiment = small_experiment(semantics="physical")
+    angles = [(10.0 * number, -5.0, 3.0 + number) for number in range(6)]
+    rows = []
+    for precision in PRECISIONS:
+        alone = [cb.simulate(dataclasses.replace(experiment, crystal=dataclasses.replace(
+            experiment.crystal, misset_deg=misset)), backend="cuda", precision=precision, device=device).photons
+            for misset in angles]
+        for on_device in (False, True):
+            images = render_many(experiment, angles, backend="cuda", precision=precision, device=device,
+                                 on_device=on_device)
+            equal = [np.asarray(image).tobytes() == single.tobytes()
+                     for image, single in zip(images, alone, strict=True)]
+            rows.append({"what": f"batch{' on the device' * on_device}", "precision": precision, "images": len(equal),
+                         "equal": sum(equal), "right": all(equal)})
+    return rows
+
+
+def physical(device: int, count: int = 24) -> Rows:
+    """Random experiments in physical semantics against the CPU, within the bound of each."""
+    fractions: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+    for seed in range(count):
+        experiment = random_experiment(seed, "physical")
+        plan = make_plan(experiment)
+        expected = on_cpu(plan)
+        # Samples on an edge, of a flat spot or at dmin, may fall on its other side in less than double precision.
+        edges = plan.dmin > 0.0 or plan.interpolate or plan.crystal_shape == "tophat"
+        for precision in PRECISIONS[:1] if edges else PRECISIONS:
+            image = cb.simulate(experiment, backend="cuda", precision=precision, device=device).photons
+            bound = BOUNDS["double"] if precision == "double" else error_bound(plan, precision, TILE)
+            fractions[precision].append(of_maximum(image, expected) / bound)
+    return [_row("random, physical: of the bound", precision, found, 1.0) for precision, found in fractions.items()]
+
+
+def analytic(device: int) -> Rows:
+    """Spots in closed form against the CPU."""
+    experiment = small_experiment(crystal={"shape": "gauss", "mosaicity_deg": 0.2}, goniometer={"osc_deg": 0.5},
+                                  semantics="physical")
+    plan = make_plan(experiment, "analytic")
+    try:
+        expected = select_backend(plan, "cpu", "double").engine.render()
+    except BackendUnavailable:
+        expected = select_backend(plan, "numpy", "double").engine.render()
+    return [_row("spots in closed form", precision, [of_maximum(AnalyticCudaEngine(plan, precision, device).render(),
+                                                                expected)], BOUNDS[precision])
+            for precision in ("double", "single")]
+
+
+def response(device: int) -> Rows:
+    """Counts drawn on the GPU, which are the CPU's to the bit, from arrays of both precisions."""
+    import cupy
+
+    means = np.random.default_rng(1).gamma(0.3, 200.0, (300, 400))
+    rows = []
+    for dtype in (np.float32, np.float64):
+        given = means.astype(dtype)
+        with cupy.cuda.Device(device):
+            drawn = draw_counts(cupy.asarray(given), seed=5).get()
+        equal = np.array_equal(drawn, draw_counts(given, seed=5, backend="numpy"))
+        rows.append({"what": "counts", "precision": np.dtype(dtype).name, "images": 1, "equal": int(equal),
+                     "right": equal})
+    return rows
+
+
+def gpu_tests(device: int) -> Rows:
+    """`pytest tests/gpu`, where pytest is installed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", str(ROOT / "tests" / "gpu")]
+    return [_process("pytest tests/gpu", command, "pytest: not installed", "No module named")]
+
+
+def sanitizer(device: int) -> Rows:
+    """A small image of each precision under compute-sanitizer, where it is installed."""
+    program = shutil.which("compute-sanitizer")
+    if program is None:
+        return [{"what": "compute-sanitizer", "note": "not installed", "right": True}]
+    code = ("from support.experiments import small_experiment; from cubragg import simulate\n"
+            "for precision in ('double', 'mixed', 'single'):\n"
+            f"    simulate(small_experiment(), backend='cuda', precision=precision, device={device})")
+    return [_process(f"compute-sanitizer {tool}", [program, "--tool", tool, "--error-exitcode", "3", sys.executable,
+                                                   "-c", code]) for tool in ("memcheck", "racecheck", "initcheck")]
+
+
+def _process(what: str, command: list[str], note: str = "", missing: str = "") -> dict[str, Any]:
+    """The end of a process as a row; with ``missing`` in its output it cannot run here."""
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    said = (ended.stdout + ended.stderr).strip().splitlines() or [""]
+    if missing and missing in said[-1]:
+        return {"what": what, "note": note, "right": True}
+    return {"what": what, "note": said[-1], "right": ended.returncode == 0}
+
+
+#: Stages of the check, in order.
+STAGES: dict[str, Callable[[int], Rows]] = {
+    "golden": golden, "culling": forced_culling, "panels": panels, "batches": batches, "physical": physical,
+    "analytic": analytic, "response": response, "tests": gpu_tests, "sanitizer": sanitizer}
+
+
+def wrong(results: dict[str, Any]) -> Iterator[str]:
+    """What is outside its bounds, of the results of stages."""
+    for stage, rows in results.items():
+        yield from (f"{stage}: {row['what']} {row.get('precision', '')}".rstrip() for row in rows
+                    if not row.get("right", True))
