@@ -51,6 +51,9 @@ class StructureFactors:
     def __post_init__(self) -> None:
         checks.plain_fields(self, ("grid", "file"))
         checks.number("structure_factors.default_F", "default_F", self.default_F, "electrons")
+        checks.vector("structure_factors.origin", "h, k, l", self.origin)
+        for index in self.origin:
+            checks.integer("structure_factors.origin", "h, k, l", index)
         checks.number("structure_factors.F000", "F000", self.F000, "electrons", optional=True)
         if self.grid is not None:
             # A read-only view: the grid can be too large to copy.

@@ -16,6 +16,7 @@ from cubragg.crystallography.shapes import SHAPES
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.goniometer import Goniometer
 from cubragg.plan.quasi_random import uniform_points
+from cubragg.plan.spreads import SpectralLine
 from cubragg.plan.sum_error import REFLECTIONS, Setting, has_domains, passage, sum_error
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ TARGET, ACCEPTED = 0.005, 0.01
 _STEPS, _STEPS_OF_DOMAINS = 1.4, 0.7
 #: Numbers of domains that are tried, and largest number of orientations that is chosen.
 _LEAST_DOMAINS, _MOST_ORIENTATIONS = 8, 2**14
+#: Largest number of channels of a spectrum whose error is estimated; of more, neighbours are grouped.
+_MOST_CHANNELS = 32
 #: Largest number of rays of the beam, each of which renders part of the domains.
 _MOST_RAYS = 256
 #: Places in the crystal: fewest and most, and pixels from one to the next.
@@ -141,7 +144,22 @@ def setting_of(plan: Plan) -> Setting:
         _directions(plan), geometry.beam, geometry.spindle, (geometry.polar, geometry.vert),
         _rounded(plan.wavelength), _rounded(plan.phi.width), _rounded(float(edges.max()) * units.ANGSTROM_M),
         SHAPES[plan.crystal_shape].name != "square", _rounded(max(spreads.mosaicity)), _rounded(spreads.strain),
-        (_rounded(spreads.divergence[0]), _rounded(spreads.divergence[1])), spreads.channels)
+        (_rounded(spreads.divergence[0]), _rounded(spreads.divergence[1])), _grouped(spreads.channels))
+
+
+def _grouped(channels: tuple[SpectralLine, ...]) -> tuple[SpectralLine, ...]:
+    """Return a spectrum of few channels with the same mean and variance: measured ones have thousands."""
+    if len(channels) <= _MOST_CHANNELS:
+        return channels
+    wavelength, fraction, bandwidth = np.array(sorted(channels)).T
+    group = np.minimum((np.cumsum(fraction) - 0.5 * fraction) * _MOST_CHANNELS, _MOST_CHANNELS - 1).astype(np.intp)
+    whole, first, second = (np.bincount(group, fraction * power) for power in (
+        np.ones_like(wavelength), wavelength, wavelength**2 * (1.0 + bandwidth**2)))
+    used = whole > 0.0
+    mean, square = first[used] / whole[used], second[used] / whole[used]
+    sigma = np.sqrt(np.maximum(square / mean**2 - 1.0, 0.0))
+    return tuple(SpectralLine(*values) for values in zip(mean.tolist(), whole[used].tolist(), sigma.tolist(),
+                                                         strict=True))
 
 
 def _rounded(value: float) -> float:

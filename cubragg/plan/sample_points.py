@@ -44,13 +44,14 @@ def draw_domains(count: int, ray_count: int, spreads: Spreads) -> Domains:
     channels = spreads.channels
     one = len(channels) == 1
     sigmas = [*spreads.mosaicity, spreads.strain, *spreads.divergence, channels[0].bandwidth if one else 0.0]
+    active = sum(sigma > 0.0 for sigma in sigmas)
     block, beam = _scaled(count, sigmas, not one)[:, :4], _scaled(ray_count, sigmas, not one)[:, 4:]
     if one:
         wavelength = channels[0].wavelength * (1.0 + beam[:, 2])
     else:
-        wavelength = _of_spectrum(channels, uniform_points(ray_count, 1 + sum(sigma > 0.0 for sigma in sigmas))[:, -1])
+        wavelength = _of_spectrum(channels, uniform_points(ray_count, active + 1)[:, -1])
     rotation = capped(block[:, :3]) * spreads.cap if spreads.cap else block[:, :3]
-    return Domains(rotation, block[:, 3], _phases(count, sigmas), beam[:, :2], wavelength)
+    return Domains(rotation, block[:, 3], _phases(count, active + (not one)), beam[:, :2], wavelength)
 
 
 def _scaled(count: int, sigmas: list[float], spectrum: bool) -> np.ndarray:
@@ -63,11 +64,11 @@ def _scaled(count: int, sigmas: list[float], spectrum: bool) -> np.ndarray:
     return points * sigmas
 
 
-def _phases(count: int, sigmas: list[float]) -> np.ndarray:
-    """Return numbers of mean 1/2 in the unit interval [count], from a coordinate that nothing else takes."""
+def _phases(count: int, taken: int) -> np.ndarray:
+    """Return numbers of mean 1/2 in the unit interval [count], from the coordinate after those that are taken."""
     if count == 1:
         return np.full(1, 0.5)
-    return uniform_points(count, 1 + sum(sigma > 0.0 for sigma in sigmas))[:, -1]
+    return uniform_points(count, taken + 1)[:, -1]
 
 
 @functools.lru_cache(maxsize=32)

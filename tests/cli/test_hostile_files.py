@@ -185,6 +185,19 @@ def test_images_that_take_gigabytes_or_other_files(run, folder, kind, settings, 
     assert_refused(run, folder, kind, "f.h5", "f.h5: /entry/data/data", *says)
 
 
+@pytest.mark.parametrize("kind", ["view", "from"])
+def test_a_heap_of_texts_in_which_hdf5_searches_for_ever(run, folder, kind):
+    """The free space at the end of the heap has a size of 0 bytes."""
+    with h5py.File("f.nxs", "w") as file:
+        file.create_group("entry").attrs["NX_class"] = "NXentry"
+    data = Path("f.nxs").read_bytes()
+    text = data.index(b"NXentry", data.index(b"GCOL"))
+    free = text + 8
+    assert struct.unpack_from("<HHIQ", data, free)[0] == 0
+    Path("f.nxs").write_bytes(data[:free] + bytes(16) + data[free + 16:])
+    assert_refused(run, folder, kind, "f.nxs", "f.nxs", "heap of texts", "damaged")
+
+
 def test_compressed_images_of_many_pixels(run, folder):
     """40 kB of gzip are an SMV image of 25 million pixels."""
     edge = 5001

@@ -9,9 +9,22 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from cubragg import Beam, ConfigError, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, simulate
+from cubragg import (
+    Beam,
+    Channel,
+    ConfigError,
+    Crystal,
+    Detector,
+    Experiment,
+    Goniometer,
+    Sampling,
+    StructureFactors,
+    simulate,
+)
 from cubragg.plan.plan import Plan, make_plan
 from cubragg.plan.quasi_random import normal_points, uniform_points
+from cubragg.plan.sample_choice import setting_of
+from cubragg.plan.sum_error import sum_error
 from cubragg.units import ANGSTROM_M, THOMSON_CROSS_SECTION_M2
 
 #: A crystal whose reflection 0 -12 0 passes through the sphere in the middle of 1 deg about x, near the vertical.
@@ -211,6 +224,21 @@ def test_samples_that_are_too_coarse_have_a_warning_with_figures(crystal, osc, s
                 if "too coarse: spot sums" in warning)
     assert words in warning
     assert "%" in warning
+
+
+def test_a_spectrum_of_many_channels_has_the_samples_of_its_bandwidth():
+    """Measured spectra have thousands of channels; this one is a normal distribution of 1 %."""
+    wavelength = np.linspace(0.96, 1.04, 2001)
+    channels = tuple(Channel(one, weight) for one, weight in zip(
+        wavelength.tolist(), np.exp(-0.5 * ((wavelength - 1.0) / 0.01) ** 2).tolist(), strict=True))
+    of_channels = setting_of(make_plan(scene(beam={"spectrum": channels}, steps=4)))
+    of_bandwidth = setting_of(make_plan(scene(beam={"bandwidth": 0.01}, steps=4)))
+    mean, fraction, sigma = np.array(of_channels.channels).T
+    assert len(mean) <= 32
+    assert fraction.sum() == pytest.approx(1.0)
+    assert fraction @ mean == pytest.approx(1e-10, rel=1e-6)
+    assert fraction @ ((mean - 1e-10) ** 2 + (mean * sigma) ** 2) == pytest.approx(1e-24, rel=0.01)
+    assert sum_error(of_channels, 4, 64, 64) == pytest.approx(sum_error(of_bandwidth, 4, 64, 64), rel=0.5)
 
 
 def test_a_region_has_the_samples_of_the_whole():

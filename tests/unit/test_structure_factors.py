@@ -84,3 +84,10 @@ def test_where_interpolation_ends(index, leaves):
 def test_bad_lists(hkl, amplitudes, says):
     with refusal(ConfigError, *says):
         StructureFactors.from_list(hkl, amplitudes)
+
+
+@pytest.mark.parametrize("origin", [(0, 0), (0, 0, 1.5), (0, 0, ()), 5])
+def test_an_origin_is_three_indices(origin):
+    with pytest.raises(ConfigError, match="h, k, l") as error:
+        StructureFactors(10.0, origin=origin)
+    assert error.value.where == "structure_factors.origin"

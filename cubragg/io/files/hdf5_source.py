@@ -4,11 +4,13 @@ that are named by an absolute path or as raw storage."""
 from __future__ import annotations
 
 import math
+import mmap
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from cubragg.errors import CubraggError, FormatError
 _SURELY_ACCEPTED, _PIXELS_A_BYTE = 24_000_000, 24
 #: Largest number of values of anything that is not an image, such as the spindle angles of a series.
 _MOST_VALUES = 10**7
+#: Bytes at the start of a file in which heaps of text are checked, and the start of a heap (HDF5 format, III.E).
+_CHECKED_BYTES, _HEAP = 2**26, b"GCOL\x01\0\0\0"
 
 
 def most_pixels(path: Path | str) -> int:
@@ -40,8 +44,8 @@ def hdf5_file(path: Path | str) -> Iterator[Any]:
     import h5py
     import hdf5plugin  # noqa: F401  (registers filters)
 
-    with open(path, "rb"):
-        pass  # so that a file that cannot be opened raises OSError with the reason
+    with open(path, "rb") as opened:  # a file that cannot be opened raises OSError with the reason
+        _check_heaps(path, opened)
     try:
         with h5py.File(path, "r") as file:
             _check_links(path, file)
@@ -51,6 +55,29 @@ def hdf5_file(path: Path | str) -> Iterator[Any]:
     except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
         raise FormatError(f"{path}: got a file that h5py cannot read ({error}); an undamaged NXmx file is accepted"
                           ) from None
+
+
+def _check_heaps(path: Path | str, opened: BinaryIO) -> None:
+    """Refuse text heaps with free space of 0 bytes, in which HDF5 2.0 searches for ever."""
+    length = min(os.fstat(opened.fileno()).st_size, _CHECKED_BYTES)
+    if length < 16:
+        return
+    with mmap.mmap(opened.fileno(), length, access=mmap.ACCESS_READ) as data:
+        # The size of lengths in the file, in bytes, is in its superblock, of which versions 0 and 1 are another layout.
+        if data[14 if data[8] < 2 else 10] != 8:
+            return
+        start = data.find(_HEAP)
+        while start >= 0:
+            size, = struct.unpack_from("<Q", data, start + 8) if start + 16 <= length else (0,)
+            position, end = start + 16, min(start + size, length)
+            while end - position >= 16:
+                index, _, _, count = struct.unpack_from("<HHIQ", data, position)
+                taken = count if index == 0 else 16 + (count + 7) // 8 * 8
+                if taken < 16:
+                    raise FormatError(f"{path}: got a damaged heap of texts at byte {start}; an undamaged HDF5 file is "
+                                      "accepted")
+                position += taken
+            start = data.find(_HEAP, start + 8)
 
 
 def _check_links(path: Path | str, file: Any) -> None:
