@@ -8,6 +8,7 @@ Blocks of a page share a folder, and its Python blocks their names. By their lan
 - ``sh``: bash; every command must succeed
 - ``console``: after each ``$ command`` lines of its output, which it must print in this order among others; it may fail
 - ``python``: statements
+- ``py``: an excerpt of a script beside the page, which has a test of its own; it must be there word for word
 - ``pycon``: statements after ``>>>``, and exactly what they print
 - ``text`` and no language: no code
 
@@ -91,6 +92,9 @@ def run_page(path: Path, report: bool = False) -> None:
                 exec(compile(padded, path, "exec"), names)
             elif block.language == "pycon":
                 _run_prompts(block, names, where)
+            elif block.language == "py":
+                if not any(block.code in script.read_text(encoding="utf-8") for script in path.parent.glob("*.py")):
+                    raise PageError(f"{where}: no script beside the page has these lines")
             elif block.language == "sh":
                 _shell(block.code, environment, where)
             elif block.language == "console":

@@ -30,6 +30,15 @@ def _script(name: str) -> ModuleType:
     return module
 
 
+def on_config(config: Any) -> Any:
+    """List the pages of the guide that the navigation does not name, at the end of the tutorials."""
+    text = Path(config["config_file_path"]).read_text(encoding="utf-8")
+    others = sorted(path.name for path in (ROOT / "specs/guide").glob("*.md") if f"guide/{path.name}" not in text)
+    tutorials = next(part["Tutorials"] for part in config["nav"] if "Tutorials" in part)
+    tutorials += [f"guide/{name}" for name in others]
+    return config
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Make the guide's first page that of the site, and add the pictures that pages make."""
     files.get_file_from_path(HOME).dest_uri = "index.html"
