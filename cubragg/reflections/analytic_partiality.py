@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cubragg.engine.analytic.covariances import along, spread_of
+from cubragg.engine.analytic.covariances import excitation_variance
 from cubragg.engine.analytic.rotation_segments import excitation, nodes_at
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
 
@@ -45,7 +45,7 @@ def _sigma(model: SpotModel, channel: Channel, g: np.ndarray, phi: np.ndarray) -
     """Return the standard deviation of the excitation error [n]."""
     G = nodes_at(model, g, phi)
     k = channel.k0 + G
-    return np.sqrt(along(k / np.linalg.norm(k, axis=1)[:, None], spread_of(model, channel, G, phi).covariance))
+    return np.sqrt(excitation_variance(model, channel, G, k / np.linalg.norm(k, axis=1)[:, None], phi))
 
 
 @functools.cache

@@ -1,14 +1,20 @@
-"""Spots of the method analytic on free directions, without pixels: what exact integrations are compared with."""
+"""Spots of the method analytic on free directions, without pixels, and sampled images of the same distributions."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
+from cubragg import Experiment
 from cubragg.engine.analytic import rotation_segments, spots
+from cubragg.engine.analytic.covariances import rotations
+from cubragg.engine.analytic.model_of_plan import model_of
 from cubragg.engine.analytic.profile import profile
 from cubragg.engine.analytic.spot_constants import BENT, perpendicular, record
 from cubragg.engine.analytic.spot_geometry import Rays
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
+from cubragg.plan.plan import Plan, make_plan
 from cubragg.units import THOMSON_CROSS_SECTION_M2
 
 #: Step along the axes across the ray, in lengths of it, in place of a pixel.
@@ -57,3 +63,17 @@ def _density_of(model: SpotModel, node: spots.Nodes, directions: np.ndarray) -> 
     spot["bent"] = np.maximum(spots.bending_of(spot, place.min(axis=0)[None], place.max(axis=0)[None]), BENT)
     values, _ = profile(np.repeat(spot, len(flat)), *place.T)
     return (values * spot["amplitude"] / THOMSON_CROSS_SECTION_M2).reshape(directions.shape[:-1])
+
+
+def gaussian_domains(changed: Experiment, count: int, seed: int) -> Plan:
+    """The sampled plan of an experiment with Gaussian rotations and random spindle angles, one of each for a domain."""
+    model = model_of(make_plan(changed, "analytic"))
+    rng = np.random.default_rng(seed)
+    phi = model.start + model.width * rng.random(count)
+    turns = rng.normal(size=(count, 3)) @ np.linalg.cholesky(model.mosaicity).T
+    angle = np.linalg.norm(turns, axis=1)
+    own = np.array([rotations(turn / size, np.array([size]))[0] for turn, size in zip(turns, angle, strict=True)])
+    cell = np.linalg.inv(model.stars).T * 1e-10
+    axes = np.einsum("nij,kj->nki", rotations(model.spindle, phi) @ own, cell)
+    plain = dataclasses.replace(changed, crystal=dataclasses.replace(changed.crystal, mosaicity_deg=None))
+    return dataclasses.replace(make_plan(plain), cell_axes=np.ascontiguousarray(axes[None]), phi_angles=[0.0])

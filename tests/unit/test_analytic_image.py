@@ -38,6 +38,7 @@ from cubragg.plan.plan import make_plan
 from cubragg.reflections.reflection_sums import edge_pixels
 from cubragg.reflections.spot_sums import spot_sums
 from cubragg.units import THOMSON_CROSS_SECTION_M2
+from support.analytic_model import gaussian_domains
 from support.experiments import Hung, hang
 from support.messages import refusal
 
@@ -134,20 +135,6 @@ def test_an_image_and_its_truth_have_the_same_spots_which_go_with_the_plan():
     del engine, plan
     gc.collect()
     assert spots() is None
-
-
-def gaussian_domains(changed: Experiment, count: int, seed: int):
-    """The sampled plan with Gaussian rotations and random spindle angles, one of each for a domain."""
-    model = model_of(make_plan(changed, "analytic"))
-    rng = np.random.default_rng(seed)
-    phi = model.start + model.width * rng.random(count)
-    turns = rng.normal(size=(count, 3)) @ np.linalg.cholesky(model.mosaicity).T
-    angle = np.linalg.norm(turns, axis=1)
-    own = np.array([rotations(turn / size, np.array([size]))[0] for turn, size in zip(turns, angle, strict=True)])
-    cell = np.linalg.inv(model.stars).T * 1e-10
-    axes = np.einsum("nij,kj->nki", rotations(model.spindle, phi) @ own, cell)
-    plain = dataclasses.replace(changed, crystal=dataclasses.replace(changed.crystal, mosaicity_deg=None))
-    return dataclasses.replace(make_plan(plain), cell_axes=np.ascontiguousarray(axes[None]), phi_angles=[0.0])
 
 
 @pytest.mark.slow

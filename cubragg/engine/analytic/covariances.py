@@ -107,6 +107,26 @@ def spread_of(model: SpotModel, channel: Channel, G: np.ndarray, phi: np.ndarray
     return Spread(covariance, block, rotation, mixed, strain_sqr, channel)
 
 
-def along(vectors: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Return the variances v^T C v [n] along vectors [n, 3]."""
-    return np.einsum("ni,nij,nj->n", vectors, covariance, vectors)
+def excitation_variance(model: SpotModel, channel: Channel, G: np.ndarray, k: np.ndarray, phi: np.ndarray
+                        ) -> np.ndarray:
+    """Return k^T C k [n] of the covariances C of nodes, along unit vectors k [n, 3], without the covariances."""
+    inverse = 1.0 / channel.wavelength_A
+    # In the crystal's axes, from which block and mosaicity are turned.
+    in_crystal, across = (turned_back(model.spindle, phi, vectors) for vectors in (k, np.cross(G, k)))
+    radial, beam = np.einsum("ni,ni->n", G, k), channel.covariance
+    return (_along(in_crystal, model.block)
+            + _along(across, model.mosaicity)
+            + (beam[0, 0] + model.strain * model.strain) * radial * radial
+            + 2.0 * inverse * radial * (k @ beam[0, 1:])
+            + inverse * inverse * _along(k, beam[1:, 1:]))
+
+
+def turned_back(axis: np.ndarray, angle: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return vectors [n, 3] turned about a unit axis by the negative of angles [n] [rad]."""
+    s, c = np.sin(angle)[:, None], np.cos(angle)[:, None]
+    return vectors * c - np.cross(axis, vectors) * s + (1.0 - c) * (vectors @ axis)[:, None] * axis
+
+
+def _along(vectors: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return v^T C v [n] of vectors [n, 3] and a covariance [3, 3]."""
+    return np.einsum("ni,ni->n", vectors @ covariance, vectors)

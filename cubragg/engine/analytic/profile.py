@@ -62,7 +62,7 @@ def angle_moments(spot: np.ndarray, y: np.ndarray) -> Moments:
     """Return the moments of the angle of samples; 0 in stills."""
     moving = spot["path"] != NO_PATH
     if not moving.any():
-        return Moments(*(np.zeros(len(y)) for _ in range(3)))
+        return Moments(*(np.zeros_like(y) for _ in range(3)))
     return Moments(*(np.where(moving, part, 0.0) for part in moments(y, spot["ends"])))
 
 
@@ -137,10 +137,10 @@ def corrected(spot: np.ndarray, y: list[np.ndarray], angle: Moments) -> tuple[li
 
 def _polynomial(coefficients: np.ndarray, monomials: tuple[np.ndarray, ...]) -> np.ndarray:
     """Return the sum [n] of coefficients [n, m + 1] times monomials, m of [n]; the last one is the constant."""
-    total = coefficients[:, -1].copy()
-    for number, monomial in enumerate(monomials):
+    total = coefficients[:, 0] * monomials[0]
+    for number, monomial in enumerate(monomials[1:], start=1):
         total += coefficients[:, number] * monomial
-    return total
+    return total + coefficients[:, -1]
 
 
 def pixel_factor(plan: Plan, spot: np.ndarray, f: np.ndarray, s: np.ndarray) -> np.ndarray:

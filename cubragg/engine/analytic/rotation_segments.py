@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cubragg.engine.analytic.covariances import along, rotations, spread_of
+from cubragg.engine.analytic.covariances import excitation_variance, rotations
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
 
 #: Segments of a rotation range begin at multiples of this angle.
@@ -76,7 +76,7 @@ def kept(model: SpotModel, channel: Channel, segments: Segments) -> Segments:
     G = nodes_at(model, segments.hkl @ model.stars, segments.phi)
     k = channel.k0 + G
     length = np.linalg.norm(k, axis=1)
-    sigma_sqr = along(k / length[:, None], spread_of(model, channel, G, segments.phi).covariance)
+    sigma_sqr = excitation_variance(model, channel, G, k / length[:, None], segments.phi)
     near = np.square(length - 1.0 / channel.wavelength_A) < REACH_SIGMAS**2 * sigma_sqr
     return Segments(*(part[near] for part in segments))
 

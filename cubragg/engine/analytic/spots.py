@@ -221,16 +221,11 @@ def bending_of(records: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.
 
     ``lower`` and ``upper`` [n, 2] are its bounds, also where it extends beyond the region: no bit depends on that.
     """
-    bent = np.full(len(records), spot_constants.STRAIGHT)
-    for fast in (0.0, 0.5, 1.0):
-        for slow in (0.0, 0.5, 1.0):
-            f, s = (lower + (upper - lower) * (fast, slow)).T
-            y = deviations(records, f, s, distance_ratio(records, f, s))
-            angle = angle_moments(records, y[2])
-            changed, weight = corrected(records, y, angle)
-            most = np.abs(weight - 1.0)
-            for old, new in zip(y, changed, strict=True):
-                most = np.maximum(most, np.abs(new - old))
-            strong = np.abs(changed[2] - y[2]) > spot_constants.STRONG
-            bent = np.maximum(bent, np.where(strong, spot_constants.STRONGLY_BENT, most > NEGLIGIBLE))
-    return bent
+    places = np.array([(fast, slow) for fast in (0.0, 0.5, 1.0) for slow in (0.0, 0.5, 1.0)])[:, None]
+    f, s = np.moveaxis(lower + (upper - lower) * places, 2, 0)  # [9, n]
+    y = deviations(records, f, s, distance_ratio(records, f, s))
+    changed, weight = corrected(records, y, angle_moments(records, y[2]))
+    changes = [np.abs(new - old).max(axis=0) for new, old in zip(changed, y, strict=True)]
+    most = np.maximum.reduce([*changes, np.abs(weight - 1.0).max(axis=0)])
+    bent = np.where(most > NEGLIGIBLE, spot_constants.BENT, spot_constants.STRAIGHT)
+    return np.where(changes[2] > spot_constants.STRONG, spot_constants.STRONGLY_BENT, bent)
