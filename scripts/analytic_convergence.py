@@ -2,7 +2,7 @@
 
 Images of 60 x 50 pixels of a Gaussian block with Gaussian mosaicity are sampled with 25 to 12,800 domains, each at a
 spindle angle of its own, four times each. The difference is the root of the sum of squares over pixels, relative to
-that of the image. Prints differences and fitted slopes; 1 / sqrt(domains) is a slope of -0.5. Needs matplotlib (`plot`).
+that of the image. Prints differences and fitted slopes; 1 / sqrt(domains) is a slope of -0.5. Needs matplotlib.
 """
 
 from __future__ import annotations

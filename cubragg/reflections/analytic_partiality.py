@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg.engine.analytic.covariances import excitation_variance
-from cubragg.engine.analytic.rotation_segments import excitation, nodes_at
+from cubragg.engine.analytic.rotation_segments import Swing, excitation, nodes_at, swing_of
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
 
 #: Gauss-Legendre nodes of each integral; over 3 * `_REACH` rocking widths of a Gaussian they are right to 1e-14.
@@ -32,7 +32,7 @@ def partiality(model: SpotModel, channel: Channel, hkl: np.ndarray, phi: np.ndar
     if model.width == 0.0:
         s, sigma = excitation(model, channel, g, phi), _sigma(model, channel, g, phi)
         return np.exp(-0.5 * np.square(s / sigma))
-    swing = _swing(model, channel, g)
+    swing = swing_of(model, channel, g)
     low, high = _passage(model, channel, g, swing, phi, entering)
     width = _width(model, channel, g, low, high)
     whole = _integral(swing, width, low, high)
@@ -55,33 +55,7 @@ def _nodes() -> list[tuple[float, float]]:
     return list(zip(places.tolist(), weights.tolist(), strict=True))
 
 
-class _Swing(NamedTuple):
-    """How the distance of nodes from the sphere swings as the spindle turns.
-
-    |k0 + g|^2 = 1/lambda^2 + g^2 + 2 (level + radius cos(phi - furthest)); columns [n]; ``inverse`` is 1/lambda.
-    """
-
-    square: np.ndarray
-    level: np.ndarray
-    radius: np.ndarray
-    furthest: np.ndarray
-    inverse: float
-
-    def excitation(self, phi: np.ndarray) -> np.ndarray:
-        """Return the distance from the sphere [n]."""
-        beyond = self.square + 2.0 * (self.level + self.radius * np.cos(phi - self.furthest))
-        return beyond / (np.sqrt(self.inverse * self.inverse + beyond) + self.inverse)
-
-
-def _swing(model: SpotModel, channel: Channel, g: np.ndarray) -> _Swing:
-    e = model.spindle
-    even = (g - (g @ e)[:, None] * e) @ channel.k0
-    odd = np.cross(e, g) @ channel.k0
-    return _Swing(np.einsum("ij,ij->i", g, g), (g @ e) * (e @ channel.k0), np.hypot(even, odd), np.arctan2(odd, even),
-                  1.0 / channel.wavelength_A)
-
-
-def _passage(model: SpotModel, channel: Channel, g: np.ndarray, swing: _Swing, phi: np.ndarray, entering: np.ndarray
+def _passage(model: SpotModel, channel: Channel, g: np.ndarray, swing: Swing, phi: np.ndarray, entering: np.ndarray
              ) -> tuple[np.ndarray, np.ndarray]:
     """Return the range of angles [n] of a passage, as far as the density matters."""
     furthest, half_turn = swing.furthest, math.pi
@@ -123,7 +97,7 @@ def _width(model: SpotModel, channel: Channel, g: np.ndarray, low: np.ndarray, h
     return _Width(middle, at, 0.5 * (after - before) / half, (0.5 * (before + after) - at) / half / half)
 
 
-def _integral(swing: _Swing, width: _Width, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _integral(swing: Swing, width: _Width, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Return the integral of the density of the excitation error over angles [n]."""
     middle, half = 0.5 * (low + high), 0.5 * (high - low)
     total = np.zeros(len(low))

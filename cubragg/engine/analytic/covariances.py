@@ -112,7 +112,7 @@ def excitation_variance(model: SpotModel, channel: Channel, G: np.ndarray, k: np
     """Return k^T C k [n] of the covariances C of nodes, along unit vectors k [n, 3], without the covariances."""
     inverse = 1.0 / channel.wavelength_A
     # In the crystal's axes, from which block and mosaicity are turned.
-    in_crystal, across = (turned_back(model.spindle, phi, vectors) for vectors in (k, np.cross(G, k)))
+    in_crystal, across = (turned_about(model.spindle, -phi, vectors) for vectors in (k, np.cross(G, k)))
     radial, beam = np.einsum("ni,ni->n", G, k), channel.covariance
     return (_along(in_crystal, model.block)
             + _along(across, model.mosaicity)
@@ -121,10 +121,11 @@ def excitation_variance(model: SpotModel, channel: Channel, G: np.ndarray, k: np
             + inverse * inverse * _along(k, beam[1:, 1:]))
 
 
-def turned_back(axis: np.ndarray, angle: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Return vectors [n, 3] turned about a unit axis by the negative of angles [n] [rad]."""
+def turned_about(axis: np.ndarray, angle: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return vectors [n, 3] turned about a unit axis by angles [n] [rad]."""
     s, c = np.sin(angle)[:, None], np.cos(angle)[:, None]
-    return vectors * c - np.cross(axis, vectors) * s + (1.0 - c) * (vectors @ axis)[:, None] * axis
+    cross = vectors @ cross_matrices(axis[None])[0].T
+    return vectors * c + cross * s + (1.0 - c) * (vectors @ axis)[:, None] * axis
 
 
 def _along(vectors: np.ndarray, covariance: np.ndarray) -> np.ndarray:

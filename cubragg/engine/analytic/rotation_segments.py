@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cubragg.engine.analytic.covariances import excitation_variance, rotations
+from cubragg.engine.analytic.covariances import excitation_variance, rotations, turned_about
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
 
 #: Segments of a rotation range begin at multiples of this angle.
@@ -37,6 +37,37 @@ class Segments(NamedTuple):
     phi: np.ndarray
     start: np.ndarray
     end: np.ndarray
+
+
+class Swing(NamedTuple):
+    """How the distance of nodes from the sphere swings as the spindle turns.
+
+    |k0 + g|^2 = 1/lambda^2 + g^2 + 2 (level + radius cos(phi - furthest)); columns [n]; ``inverse`` is 1/lambda.
+    """
+
+    square: np.ndarray
+    level: np.ndarray
+    radius: np.ndarray
+    furthest: np.ndarray
+    inverse: float
+
+    def excitation(self, phi: np.ndarray) -> np.ndarray:
+        """Return the distance from the sphere [n]."""
+        beyond = self.square + 2.0 * (self.level + self.radius * np.cos(phi - self.furthest))
+        return beyond / (np.sqrt(self.inverse * self.inverse + beyond) + self.inverse)
+
+    def where(self, chosen: np.ndarray) -> Swing:
+        """Return some of the nodes."""
+        return Swing(self.square[chosen], self.level[chosen], self.radius[chosen], self.furthest[chosen], self.inverse)
+
+
+def swing_of(model: SpotModel, channel: Channel, g: np.ndarray) -> Swing:
+    """Return the swing of nodes that are at ``g`` [n, 3] [1/A] at phi = 0."""
+    e, k0 = model.spindle, channel.k0
+    along = g @ e
+    even, odd = g @ (k0 - (k0 @ e) * e), g @ np.cross(k0, e)
+    return Swing(np.einsum("ij,ij->i", g, g), along * (e @ k0), np.hypot(even, odd), np.arctan2(odd, even),
+                 1.0 / channel.wavelength_A)
 
 
 def cells_of(start: float, width: float) -> list[tuple[float, float]]:
@@ -66,8 +97,8 @@ def _cell_segments(model: SpotModel, channel: Channel, longest: float, cell: tup
     reach = REACH_SIGMAS * sigma_bound(model, channel, longest)
     # An angle moves a node by at most its distance from the spindle, so by less than |G| times the angle.
     hkl = nodes_near_sphere(model.stars @ middle.T, channel.k0, longest, reach + longest * half)
-    segments = split_at_extremes(model, channel, hkl, cell)
-    near = np.abs(excitation(model, channel, segments.hkl @ model.stars, segments.phi)) < reach
+    segments, s = _split(swing_of(model, channel, hkl @ model.stars), hkl, cell)
+    near = np.abs(s) < reach
     return kept(model, channel, Segments(*(part[near] for part in segments)))
 
 
@@ -140,35 +171,35 @@ def _interval(base: np.ndarray, step: np.ndarray, radius: float) -> tuple[np.nda
 
 
 def split_at_extremes(model: SpotModel, channel: Channel, hkl: np.ndarray, cell: tuple[float, float]) -> Segments:
-    """Return the segments of reflections in one part of the range, cut where the distance from the sphere is extremal.
+    """Return the segments of reflections in a part of the range, cut where the distance from the sphere is extremal.
 
     In each segment the distance is monotonic. Its phi is that of the crossing, or without one the end nearest to it.
     """
+    return _split(swing_of(model, channel, hkl @ model.stars), hkl, cell)[0]
+
+
+def _split(swing: Swing, hkl: np.ndarray, cell: tuple[float, float]) -> tuple[Segments, np.ndarray]:
+    """Return the segments of `split_at_extremes`, and their distance from the sphere at phi [n]."""
     start, end = cell
     if start == end:
-        zero = np.zeros(len(hkl))
-        return Segments(hkl, np.full(len(hkl), start), zero, zero)
-    g = hkl @ model.stars
-    along_spindle = g @ model.spindle
-    flat = g - along_spindle[:, None] * model.spindle
-    even, odd = flat @ channel.k0, np.cross(model.spindle, g) @ channel.k0
-    swing, extreme = np.hypot(even, odd), np.arctan2(odd, even)
-    # |k0 + g| = 1/lambda where k0.g = -g^2 / 2: cos(phi - extreme) = level.
-    constant = along_spindle * (model.spindle @ channel.k0)
+        phi, zero = np.full(len(hkl), start), np.zeros(len(hkl))
+        return Segments(hkl, phi, zero, zero), swing.excitation(phi)
+    # |k0 + g| = 1/lambda where k0.g = -g^2 / 2: cos(phi - furthest) = level.
     with np.errstate(divide="ignore", invalid="ignore"):
-        level = (-0.5 * np.einsum("ij,ij->i", g, g) - constant) / swing
-    cut = start + np.mod(extreme - start, math.pi)
+        level = (-0.5 * swing.square - swing.level) / swing.radius
+    cut = start + np.mod(swing.furthest - start, math.pi)
     halved = (cut < end) & (cut > start)
     low = np.concatenate([np.full(len(hkl), start), cut[halved]])
     high = np.concatenate([np.where(halved, cut, end), np.full(int(halved.sum()), end)])
     index = np.concatenate([np.arange(len(hkl)), np.flatnonzero(halved)])
     order = np.lexsort((low, index))
     low, high, index = low[order], high[order], index[order]
-    phi = _nearest_crossing(low, high, extreme[index], level[index])
+    swing = swing.where(index)
+    phi = _nearest_crossing(low, high, swing.furthest, level[index])
     without = np.isnan(phi)
-    ends = np.abs(excitation(model, channel, g[index], low)) <= np.abs(excitation(model, channel, g[index], high))
+    ends = np.abs(swing.excitation(low)) <= np.abs(swing.excitation(high))
     phi = np.where(without, np.where(ends, low, high), phi)
-    return Segments(hkl[index], phi, low - phi, high - phi)
+    return Segments(hkl[index], phi, low - phi, high - phi), swing.excitation(phi)
 
 
 def _nearest_crossing(low: np.ndarray, high: np.ndarray, extreme: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -184,11 +215,9 @@ def _nearest_crossing(low: np.ndarray, high: np.ndarray, extreme: np.ndarray, le
 
 def nodes_at(model: SpotModel, g: np.ndarray, phi: np.ndarray) -> np.ndarray:
     """Return nodes [n, 3] turned about the spindle to ``phi`` [n]."""
-    e = model.spindle
-    s, c = np.sin(phi)[:, None], np.cos(phi)[:, None]
-    return g * c + np.cross(e, g) * s + (1.0 - c) * (g @ e)[:, None] * e
+    return turned_about(model.spindle, phi, g)
 
 
 def excitation(model: SpotModel, channel: Channel, g: np.ndarray, phi: np.ndarray) -> np.ndarray:
     """Return the distance [n] of turned nodes from the sphere, positive outside."""
-    return np.linalg.norm(channel.k0 + nodes_at(model, g, phi), axis=1) - 1.0 / channel.wavelength_A
+    return swing_of(model, channel, g).excitation(phi)

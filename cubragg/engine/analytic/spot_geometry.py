@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg.crystallography.vectors import Vector
+from cubragg.engine.analytic.covariances import turned_about
 from cubragg.plan.panel_plan import PanelPlan
 
 #: Steps of Newton's method; four are enough for a detector that is tilted by 40 deg.
@@ -97,9 +98,9 @@ def _curved_rays(panel: PanelPlan, beam: np.ndarray, k: np.ndarray, depth: float
     a = np.arcsin(np.clip(place @ np.cross(slow_axis, beam), -1.0, 1.0))
     b = np.arctan2(place @ np.cross(fast_axis, beam), place @ beam)
     for _ in range(_NEWTON_STEPS):
-        on_meridian = _turned(slow_axis, a, np.broadcast_to(beam, k.shape))
-        point = _turned(fast_axis, b, on_meridian)
-        by_a = _turned(fast_axis, b, np.cross(slow_axis, on_meridian))
+        on_meridian = turned_about(slow_axis, a, np.broadcast_to(beam, k.shape))
+        point = turned_about(fast_axis, b, on_meridian)
+        by_a = turned_about(fast_axis, b, np.cross(slow_axis, on_meridian))
         by_b = np.cross(fast_axis, point)
         short = place - point
         aa, ab, bb = (np.einsum("ni,ni->n", *pair) for pair in ((by_a, by_a), (by_a, by_b), (by_b, by_b)))
@@ -114,12 +115,6 @@ def _curved_rays(panel: PanelPlan, beam: np.ndarray, k: np.ndarray, depth: float
     steps = np.where(meets[:, None, None], steps, np.eye(3)[:, 1:])
     normal = np.where(meets[:, None], place, (1.0, 0.0, 0.0))
     return _on_planes(meets, fast, slow, distance, steps, normal, k)
-
-
-def _turned(axis: np.ndarray, angle: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Return vectors [n, 3] turned about a unit axis by angles [n] [rad]."""
-    s, c = np.sin(angle)[:, None], np.cos(angle)[:, None]
-    return vectors * c + np.cross(axis, vectors) * s + (1.0 - c) * (vectors @ axis)[:, None] * axis
 
 
 def reciprocal_steps(k: np.ndarray, rays: Rays, wavelength_A: float) -> np.ndarray:
