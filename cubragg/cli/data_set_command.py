@@ -22,7 +22,8 @@ class Options(NamedTuple):
     dmin: float | None
     shard: int | None
     dtype: str | None
-    compression: str
+    compression: str | None
+    file_format: str
     truth: str
     labels: str | None
     workers: int | None
@@ -92,10 +93,12 @@ shared_options = _options(
                  help="Shots in a file.  [a tenth of them, at most 100]"),
     click.option("--dtype", cls=FlagOption, type=click.Choice(["uint32", "int32", "uint16", "float32"]),
                  metavar="uint32|int32|uint16|float32",
-                 help="Pixels; float32: expected photons.  [uint32, int32 for detectors that integrate]"),
-    click.option("--compression", cls=FlagOption, type=click.Choice(["bslz4", "gzip", "none"]), default="bslz4",
-                 metavar="bslz4|gzip|none",
-                 show_default=True, help="Compression of pixels."),
+                 help="Pixels in NXmx; float32: expected photons.  [uint32, int32 for detectors that integrate]"),
+    click.option("--compression", cls=FlagOption, type=click.Choice(["bslz4", "gzip", "none"]),
+                 metavar="bslz4|gzip|none", help="Compression of pixels in NXmx.  [bslz4]"),
+    click.option("--format", "file_format", cls=FlagOption, type=click.Choice(["nxmx", "cbf", "smv"]), default="nxmx",
+                 metavar="nxmx|cbf|smv", show_default=True,
+                 help="Files of images; cbf (miniCBF) and smv: one for each image."),
     click.option("--truth", cls=FlagOption, default="refl,h5", show_default=True, metavar="refl,h5|none",
                  help="Reflection tables of the shots."),
     click.option("--labels", cls=FlagOption, metavar="boxes,mask,heat",

@@ -32,6 +32,7 @@ _FLAGS = {"n": "-n", "images": "--images", "osc_deg": "--osc", "start_deg": "--s
           "goniometer.scan_axis": "--sweep", "wedges.start_deg": "--sweep", "wedges.images": "--sweep",
           "wedges.osc_deg": "--sweep",
           "crystals": "--crystals", "blank": "--blank", "dmin": "--dmin", "write.shard": "--shard",
+          "write.format": "--format", "write.dtype": "--dtype", "write.compression": "--compression",
           "write.truth": "--truth", "write.labels": "--labels", "workers": "--workers", "devices": "--devices"}
 
 
@@ -110,8 +111,10 @@ def _data_set(kind: str, model: str, line: Sequence[Given], options: Options, ma
     data.source = source
     truth = () if options.truth == "none" else tuple(options.truth.split(","))
     integrates = experiment.detector_response().kind == "integrating"
-    settings = WriteSettings(options.dtype or ("int32" if integrates else "uint32"), options.compression, options.shard,
-                             truth, labels=tuple(options.labels.split(",")) if options.labels else ())
+    integer = "int32" if integrates and options.file_format == "nxmx" else ""
+    settings = WriteSettings(options.dtype or integer, options.compression or "", options.shard, truth,
+                             labels=tuple(options.labels.split(",")) if options.labels else (),
+                             format=options.file_format)
     if not options.quiet:
         _print_notes(kind, job, data, notes)
     return data, settings

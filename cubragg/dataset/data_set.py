@@ -179,7 +179,7 @@ class DataSet(ABC, Sequence[Shot]):
         report
             Called with the `production.State` after each shard, and now and then in between.
         settings
-            Fields of `WriteSettings`: ``dtype, compression, shard, truth, truth_min, labels, label_min``.
+            Fields of `WriteSettings`: ``format, dtype, compression, shard, truth, truth_min, labels, label_min``.
 
         Returns
         -------

@@ -13,6 +13,8 @@ from cubragg.io.images.nxmx_master import DATA
 if TYPE_CHECKING:
     import h5py
 
+#: Suffixes of files of one image, and what their headers have of the time.
+_SINGLE, _TIMES = (".cbf", ".img"), ("timestamp", "DATE")
 #: The groups with the values of the parameters, and with the crystals, in an image file.
 PARAMETERS, CRYSTALS = "/entry/parameters", "/entry/crystals"
 
@@ -62,6 +64,8 @@ def content_of(path: Path) -> str:
     import h5py
     import hdf5plugin  # noqa: F401 - registers the filters
 
+    if path.suffix in _SINGLE:
+        return single_image_digest(path, pixels_of(path))
     if path.suffix not in (".nxs", ".h5"):
         return hashlib.sha256(path.read_bytes()).hexdigest()
     with h5py.File(path, "r") as file:
@@ -71,6 +75,37 @@ def content_of(path: Path) -> str:
         for number in range(len(file[DATA])):
             pixels.add(file[DATA][number])
         return image_digest(pixels, file)
+
+
+def single_image_digest(path: Path, pixels: np.ndarray) -> str:
+    """The checksum of a file of one image: its pixels [slow, fast], and its header without the time.
+
+    Raises
+    ------
+    FormatError
+        If it has no such header.
+    OSError
+        If it cannot be read.
+    """
+    found = PixelDigest()
+    found.add(pixels)
+    header = sorted((name, value) for name, value in _header_of(path).items() if name not in _TIMES)
+    return hashlib.sha256(f"{found.hexdigest()} {header}".encode()).hexdigest()
+
+
+def _header_of(path: Path) -> dict[str, str]:
+    from cubragg.io.images.cbf_parts import split_cbf
+    from cubragg.io.images.smv import read_smv_header
+
+    return split_cbf(path).lines if path.suffix == ".cbf" else read_smv_header(path).header
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    """The pixels of a file of one image [slow, fast], as they are stored."""
+    from cubragg.io.images.cbf import read_cbf
+    from cubragg.io.images.smv import read_smv
+
+    return read_cbf(path)[0] if path.suffix == ".cbf" else read_smv(path).pixels
 
 
 def image_digest(pixels: PixelDigest, file: h5py.File) -> str:

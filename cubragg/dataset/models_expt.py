@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +17,18 @@ from cubragg.io.geometry.expt_out import crystal_entry, expt_document
 
 
 class ImagePart(NamedTuple):
-    """A master file, the numbers of the shots of its images, and their tables; ``None`` without an image."""
+    """Images that belong together: the master file (``None``: ``files`` has that of each shot by its number), the
+    numbers of the shots in their order, and their tables (``None``: no shot is complete)."""
 
-    images: Path
+    master: Path | None
     shots: list[int]
+    files: Mapping[int, Path]
     tables: ShotTables | None = None
+
+    @property
+    def first(self) -> str:
+        """The master file, or the file of the first image."""
+        return str(self.master or self.files[self.shots[0]])
 
 
 def write_models(path: Path, data: DataSet, parts: Sequence[ImagePart], highest: float) -> None:
@@ -30,8 +37,8 @@ def write_models(path: Path, data: DataSet, parts: Sequence[ImagePart], highest:
     Parameters
     ----------
     parts
-        Master files with the shots that are complete: of stills one, whose image i is imageset i; of a sweep one for
-        each wedge, which is an experiment.
+        Images of the shots that are complete: of stills all, each an imageset; of a sweep those of each wedge, which
+        is an experiment.
     highest
         Largest count of a pixel.
 
@@ -73,7 +80,7 @@ def _sweep(where: str, data: DataSet, parts: Sequence[ImagePart], highest: float
         models = models_of(data.shot(first).crystals[0].experiment)
         assert models.scan is not None
         models = replace(models, scan=replace(models.scan, images=len(part.shots or shots)))
-        document = expt_document(where, models, image=str(part.images), trusted=(-1.0, highest))
+        document = expt_document(where, models, image=part.first, trusted=(-1.0, highest))
         experiments.append({**document["experiment"][0],
                             **{kind: table.place(document[kind][0]) for kind, table in tables.items()}})
     return {"__id__": "ExperimentList", "experiment": experiments,
@@ -81,9 +88,9 @@ def _sweep(where: str, data: DataSet, parts: Sequence[ImagePart], highest: float
 
 
 def _stills(where: str, data: DataSet, part: ImagePart, highest: float) -> dict[str, Any]:
-    images, shots, tables = part
-    assert tables is not None, "stills have one master file"
-    base = expt_document(where, models_of(data.experiment_at(0)), image=str(images), trusted=(-1.0, highest))
+    shots, tables = part.shots, part.tables
+    assert tables is not None, "no list is written without a shot"
+    base = expt_document(where, models_of(data.experiment_at(0)), image=part.first, trusted=(-1.0, highest))
     models = _Models(where, data, base, highest)
     places = {number: place for place, number in enumerate(shots)}
 
@@ -93,13 +100,19 @@ def _stills(where: str, data: DataSet, part: ImagePart, highest: float) -> dict[
             yield {"__id__": "Experiment", "identifier": "", "imageset": places[number], "crystal": crystal,
                    "beam": beam, "detector": detector}
 
-    still = {**base["imageset"][0], "images": [os.path.abspath(images)]}
     # The lists of beams and detectors are complete when the experiments are written, before them.
     return {"__id__": "ExperimentList", "experiment": experiments(),
-            "imageset": ({**still, "single_file_indices": [place]} for place in range(len(shots))),
+            "imageset": (_imageset(base["imageset"][0], part, place) for place in range(len(shots))),
             "beam": models.beams, "detector": models.detectors, "goniometer": [], "scan": [],
             "crystal": (crystal_entry(tuple(matrix)) for matrix in tables.A_dials.reshape(-1, 9).tolist()),
             "profile": [], "scaling_model": []}
+
+
+def _imageset(still: dict[str, Any], part: ImagePart, place: int) -> dict[str, Any]:
+    """The imageset of the shot at a place."""
+    if part.master is None:
+        return {**still, "images": [os.path.abspath(part.files[part.shots[place]])]}
+    return {**still, "images": [os.path.abspath(part.master)], "single_file_indices": [place]}
 
 
 def _rounded(text: str) -> float:

@@ -18,9 +18,10 @@ from cubragg import checks
 from cubragg.dataset.dask_pool import DaskPool
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.pool import Failure, Pool
-from cubragg.dataset.run_folder import DERIVED, FAILED, RunFolder, opened
+from cubragg.dataset.run_folder import DERIVED, FAILED, REPORT, RunFolder, opened
 from cubragg.dataset.set_files import masters, write_set_files
 from cubragg.dataset.shard import Work
+from cubragg.dataset.shard_images import check_images
 from cubragg.dataset.specification import specification_of
 from cubragg.dataset.write_settings import WriteSettings
 from cubragg.device.host_build import available_cores
@@ -109,12 +110,14 @@ def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, 
     if settings.labels and data.rendering.method != "analytic":
         raise ConfigError("write.labels", f"got the method {data.rendering.method}, which has no photons of single "
                           "reflections in pixels; analytic is accepted")
+    check_images(data, settings)
     specification = specification_of(data, settings, folder_path)
     header = {"cubragg": _version(), "kernels": kernels_digest(), "specification": specification.sha256,
               "rendered by": _renderer(data)}
     with opened(folder_path, specification, header, resume=resume, overwrite=overwrite) as folder:
         missing = [number for number in range(len(shards)) if number not in folder.records]
-        if not missing and all((folder_path / name).is_file() for name in (*DERIVED, *masters(data))):
+        if not missing and all((folder_path / name).is_file() for name in (*DERIVED, *masters(data, settings))
+                               if name != REPORT):
             summary: dict[str, Any] = json.loads((folder_path / "summary.json").read_bytes())
             return summary
         work = Work(data, settings, folder_path.absolute())

@@ -22,7 +22,8 @@ MANIFEST, LOCK, FAILED = "manifest.jsonl", ".lock", "failed"
 PARTIAL = ".partial-"
 #: Files of the shards and of the specification, and those that are made of them at the end, of which masters have names
 #: of their own (`set_files.masters`).
-SET_FILES = ("shard-*.nxs", "truth-*.refl", "truth-*.h5", "vary-*.npy", "structure_factors.npz", "master*.nxs")
+SET_FILES = ("shard-*.nxs", "truth-*.refl", "truth-*.h5", "vary-*.npy", "structure_factors.npz", "master*.nxs",
+             "image*_*.cbf", "image*_*.img", "shots-*.h5")
 REPORT = "report.html"
 DERIVED = ("models.expt", "summary.json", "contact.png", REPORT)
 

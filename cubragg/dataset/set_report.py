@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cubragg.dataset.run_folder import REPORT, SPEC, RunFolder
-from cubragg.dataset.shot_tables import read_shot_tables
+from cubragg.dataset.shot_tables import read_shot_tables, tables_file
 from cubragg.errors import CubraggError
 from cubragg.io.files.atomic import write_bytes
 from cubragg.view.bar_charts import bars, histogram
@@ -109,7 +109,8 @@ def _stages(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def _resolution(run: RunFolder, records: list[dict[str, Any]]) -> Iterator[str]:
     """Charts of photons and number of the reflections in shells."""
-    found = [run.path / name for record in records for name in record["files"] if name.endswith(".h5")]
+    found = [run.path / name for record in records for name in record["files"]
+             if name.startswith("truth-") and name.endswith(".h5")]
     highest = max((float(per_d2.max(initial=0.0)) for per_d2, _ in map(_reflections, found)), default=0.0)
     if not highest > 0.0:
         yield "<p class='note'>The set has no reflections in HDF5 (--truth h5).</p>"
@@ -140,7 +141,7 @@ def _reflections(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _parameters(run: RunFolder, records: list[dict[str, Any]]) -> Iterator[str]:
     """A chart for each number that varies."""
-    parts = [(next(name for name in record["files"] if name.endswith(".nxs")), record["count"]) for record in records]
+    parts = [(tables_file(record), record["count"]) for record in records]
     charts = []
     for name, values in sorted(read_shot_tables(run.path, parts).parameters.items()):
         if values.dtype.kind in "OUT":

@@ -10,28 +10,19 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from cubragg.crystallography.vectors import Matrix
 from cubragg.dataset.data_set import DataSet
-from cubragg.dataset.digests import PixelDigest, content_of, image_digest
+from cubragg.dataset.digests import content_of
 from cubragg.dataset.run_folder import PARTIAL, fsync
+from cubragg.dataset.shard_images import ShardImages, shard_images
 from cubragg.dataset.shard_truth import ShardTruth
 from cubragg.dataset.shot import Shot
-from cubragg.dataset.shot_tables import ShotTables, dials_matrix, parameter_arrays, write_shot_tables
 from cubragg.dataset.write_settings import WriteSettings
-from cubragg.detect.stored_pixels import stored_pixels
-from cubragg.io.images.nxmx import TYPES, NxmxWriter
-from cubragg.io.images.scene import Scene
-from cubragg.run.image_scene import scene_of
-
-if TYPE_CHECKING:
-    import h5py
 
 #: Rendered shots that wait to be written.
 _WAITING = 2
@@ -86,12 +77,7 @@ class _Shard:
 
     def __init__(self, work: Work, number: int, shots: range, partial: Path) -> None:
         self._work, self._shots, self._partial, self._number = work, shots, partial, number
-        # An overload ends no run: brighter pixels are stored as the highest value.
-        self._kind = TYPES[work.settings.dtype]._replace(saturates=True)
-        self._pixels = PixelDigest()
         self._parameters: list[dict[str, Any]] = []
-        self._wavelengths: list[float] = []
-        self._matrices: list[tuple[int, Matrix]] = []
         self._truth = ShardTruth(*_first(work.data, shots.start)) if work.settings.truth else None
         self.contents: dict[str, str] = {}
         self.stages = {"render": 0.0, "response": 0.0, "truth": 0.0, "write": 0.0}
@@ -99,29 +85,18 @@ class _Shard:
 
     def run(self) -> None:
         """Render all shots and write the files."""
-        scene = self._scene()
-        name = f"shard-{self._number:05d}.nxs"
         waiting: deque[Future[None]] = deque()
-        with (NxmxWriter(self._partial / name, scene, len(self._shots), self._kind.name,
-                         compression=self._work.settings.compression, more=self._describe) as file,
+        work = self._work
+        with (shard_images(work.data, work.settings, self._number, self._shots, self._partial) as images,
               ThreadPoolExecutor(1) as writer):
             for number in self._shots:
-                pixels = self._render(self._work.data.shot(number), scene)
-                waiting.append(writer.submit(self._write, file, pixels))
+                waiting.append(writer.submit(self._write, self._render(work.data.shot(number), images)))
                 while len(waiting) > _WAITING:
                     waiting.popleft().result()
             for last in waiting:
                 last.result()
-        self.contents[name] = self._image_content
+        self.contents |= images.contents
         self._write_truth()
-
-    def _scene(self) -> Scene:
-        """The experiment that the file describes: that of the data set at the first shot."""
-        from cubragg.plan.plan import make_plan
-
-        experiment = self._work.data.experiment_at(self._shots.start)
-        scene = scene_of(experiment, make_plan(experiment, self._work.data.rendering.method))
-        return replace(scene, timestamp=image_time())
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -129,42 +104,31 @@ class _Shard:
         yield
         self.stages[stage] += time.perf_counter() - start
 
-    def _render(self, shot: Shot, scene: Scene) -> np.ndarray:
-        """The pixels of a shot, as they are stored."""
+    def _render(self, shot: Shot, images: ShardImages) -> Callable[[], None]:
+        """Render a shot, and return what writes its image."""
         with self._timed("render"):
             image = shot.image
         with self._timed("response"):
-            values = image.on_host if self._kind.name == "float32" else shot.drawn_counts()
-            pixels = stored_pixels(values, self._kind, scene.live, where=f"shot {shot.number}")
-        figures, highest = self.figures, min(self._kind.highest, scene.trusted[1] if scene.trusted else np.inf)
+            values = image.on_host if self._work.settings.dtype == "float32" else shot.drawn_counts()
+            write = images.prepared(values, shot)
+        figures = self.figures
         brightest = values.max(initial=0).item()
         figures["photons"] += float(values.sum(dtype=np.float64))
         figures["brightest"] = max(figures["brightest"], brightest)
-        if brightest >= highest:
-            figures["saturated"] += int(np.count_nonzero(values >= highest))
+        if brightest >= images.highest:
+            figures["saturated"] += int(np.count_nonzero(values >= images.highest))
         figures["blank"] += not shot.crystals
         self._parameters.append(shot.parameters)
-        self._wavelengths.append(image.experiment.beam.wavelength_A)
-        self._matrices += [(shot.number, dials_matrix(plan)) for plan in shot.plans]
         if self._truth is not None:
             with self._timed("truth"):
                 settings = self._work.settings
                 self._truth.add(shot, shot.reflections_above(settings.truth_min),
                                 settings.label_min if settings.labels else None)
-        return pixels
+        return write
 
-    def _write(self, file: NxmxWriter, pixels: np.ndarray) -> None:
+    def _write(self, write: Callable[[], None]) -> None:
         with self._timed("write"):
-            self._pixels.add(pixels)
-            file.append(pixels)
-
-    def _describe(self, file: h5py.File, images: int) -> None:
-        """Write what is kept of the shots, and take the checksum."""
-        write_shot_tables(file, ShotTables(
-            np.array(self._wavelengths), parameter_arrays(self._parameters),
-            np.array([number for number, _ in self._matrices], dtype=np.int64),
-            np.array([matrix for _, matrix in self._matrices]).reshape(-1, 3, 3)))
-        self._image_content = image_digest(self._pixels, file)
+            write()
 
     def _write_truth(self) -> None:
         if self._truth is None:
@@ -180,7 +144,7 @@ class _Shard:
 
     def _truth_h5(self, path: Path) -> None:
         assert self._truth is not None
-        self._truth.write_h5(path, self._parameters, self._work.settings.labels, self._work.settings.compression)
+        self._truth.write_h5(path, self._parameters, self._work.settings.labels, self._work.settings.label_compression)
 
 
 def _first(data: DataSet, shot: int) -> tuple[int, range | None]:
@@ -189,9 +153,3 @@ def _first(data: DataSet, shot: int) -> tuple[int, range | None]:
     before = data.experiments_before(shot)
     number = data.series_at(shot)
     return (number, data.series[number]) if before is None else (before, None)
-
-
-def image_time() -> datetime:
-    """The time of the first image: now, or that of the environment variable SOURCE_DATE_EPOCH."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now()

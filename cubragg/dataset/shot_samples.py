@@ -14,6 +14,7 @@ import numpy as np
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.digests import PARAMETERS
 from cubragg.dataset.run_folder import RunFolder
+from cubragg.dataset.shot_tables import tables_file
 from cubragg.errors import ConfigError, CubraggError
 from cubragg.io.images.nxmx_master import DATA
 from cubragg.plan.plan import make_plan
@@ -113,6 +114,9 @@ class StoredShots:
             raise CubraggError(f"{folder}: got a data set with {ends[-1]} complete shots, which is not finished; the "
                                "command that began it continues it")
         self._folder, self._first = run.path, ends - [record["count"] for record in records]
+        if not all(tables_file(record).endswith(".nxs") for record in records):
+            raise CubraggError(f"{folder}: got a data set with a file for each image; one of NXmx is accepted "
+                               "(--format nxmx)")
         self._images = [next(name for name in record["files"] if name.endswith(".nxs")) for record in records]
         self._truths = [next((name for name in record["files"] if name.endswith(".h5")), None) for record in records]
         self._count = int(ends[-1])

@@ -83,6 +83,11 @@ def write_shot_tables(file: h5py.File, tables: ShotTables) -> None:
         write_arrays(group, arrays)
 
 
+def tables_file(record: Mapping[str, Any]) -> str:
+    """The file of a shard, given by its line of the manifest, that has the tables of its shots."""
+    return next(name for name in record["files"] if name.endswith(".nxs") or name.startswith("shots-"))
+
+
 def read_shot_tables(folder: Path, parts: Sequence[tuple[str, int]]) -> ShotTables:
     """The tables of all shots of files, each given by its name and its number of shots."""
     import h5py

@@ -9,10 +9,16 @@ from cubragg import checks
 from cubragg.errors import ConfigError
 from cubragg.io.images.nxmx import COMPRESSIONS, TYPES
 
+#: Formats of the images, and the suffix of a file for each image.
+FORMATS = ("nxmx", "cbf", "smv")
+ENDINGS = {"cbf": ".cbf", "smv": ".img"}
 TRUTHS = ("refl", "h5")
 LABELS = ("boxes", "mask", "heat")
 #: Shots of a shard where none are given: a tenth of the set, at most this many.
 MOST_SHOTS = 100
+#: Types of pixels and compressions of each format, the default first.
+_PIXELS = {"nxmx": (tuple(TYPES), COMPRESSIONS), "cbf": (("int32",), ("byte-offset",)),
+           "smv": (("uint16",), ("none",))}
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,12 @@ class WriteSettings:
 
     Attributes
     ----------
+    format
+        ``nxmx``: a file for each shard. ``cbf`` (miniCBF), ``smv``: a file for each image.
     dtype, compression
-        Pixels in NXmx: a key of `nxmx.TYPES`, and one of `nxmx.COMPRESSIONS`. Brighter pixels than the type holds are
-        written as its highest value; float32: expected photons without noise.
+        Pixels in NXmx: a key of `nxmx.TYPES`, and one of `nxmx.COMPRESSIONS`; empty: uint32, bslz4. Brighter pixels
+        than the type holds are written as its highest value; float32: expected photons without noise. miniCBF has
+        int32 with byte-offset compression, SMV uint16 without.
     shard
         Shots of a file; ``None``: a tenth of the set, at most `MOST_SHOTS`.
     truth
@@ -35,17 +44,22 @@ class WriteSettings:
         ``label_min`` expected photons.
     """
 
-    dtype: str = "uint32"
-    compression: str = "bslz4"
+    dtype: str = ""
+    compression: str = ""
     shard: int | None = None
     truth: Sequence[str] = TRUTHS
     truth_min: float = 1.0
     labels: Sequence[str] = ()
     label_min: float = 10.0
+    format: str = "nxmx"
 
     def __post_init__(self) -> None:
-        checks.choice("write.dtype", "the type of pixels", self.dtype, tuple(TYPES))
-        checks.choice("write.compression", "the compression", self.compression, COMPRESSIONS)
+        checks.choice("write.format", "the format of images", self.format, FORMATS)
+        types, compressions = _PIXELS[self.format]
+        object.__setattr__(self, "dtype", self.dtype or types[0])
+        object.__setattr__(self, "compression", self.compression or compressions[0])
+        checks.choice("write.dtype", f"the type of pixels of {self.format}", self.dtype, types)
+        checks.choice("write.compression", f"the compression of {self.format}", self.compression, compressions)
         checks.integer("write.shard", "the number of shots in a file", self.shard, optional=True, at_least=1)
         object.__setattr__(self, "truth", tuple(self.truth))
         for name in self.truth:
@@ -58,6 +72,11 @@ class WriteSettings:
                               "part; add h5 to the truth")
         checks.number("write.label_min", "the number of photons", self.label_min, "photons", at_least=0.0)
         checks.number("write.truth_min", "the number of photons", self.truth_min, "photons", at_least=0.0)
+
+    @property
+    def label_compression(self) -> str:
+        """Compression of images of labels, a key of `nxmx.COMPRESSIONS`."""
+        return self.compression if self.format == "nxmx" else "bslz4"
 
     def shots_in_shard(self, shots: int) -> int:
         """The number of shots in each file but perhaps the last."""

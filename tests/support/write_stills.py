@@ -1,4 +1,5 @@
-"""Writes stills to a folder: ``write_stills.py FOLDER [--workers N] [--shots N] [--seed N] [--slow] [--failing]``."""
+"""Writes stills to a folder: ``write_stills.py FOLDER [--workers N] [--shots N] [--seed N] [--slow] [--failing]
+[--format FORMAT] [--truth KIND,...]``."""
 
 from __future__ import annotations
 
@@ -43,11 +44,14 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     for name in ("slow", "failing", "overwrite", "new"):
         parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("--format", default="nxmx")
+    parser.add_argument("--truth", default="refl,h5")
     given = parser.parse_args()
     data = stills(given.shots, given.seed, given.slow, given.failing)
     print("ready", flush=True)
     try:
-        summary = data.write(given.folder, workers=given.workers, shard=given.shard, overwrite=given.overwrite,
+        summary = data.write(given.folder, workers=given.workers, shard=given.shard, format=given.format,
+                             truth=given.truth.split(","), overwrite=given.overwrite,
                              resume=not given.new, report=lambda state: print(f"done {state.done}", flush=True))
     except Stopped as stop:
         print(f"stopped: {stop.outcome}", flush=True)

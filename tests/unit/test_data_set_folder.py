@@ -23,6 +23,7 @@ import cubragg as cb
 from cubragg.dataset.run_folder import RunFolder
 from cubragg.dataset.specification import read_specification
 from cubragg.dataset.verification import faults
+from cubragg.dataset.write_settings import ENDINGS
 from cubragg.errors import ConfigError, CubraggError
 from support import write_stills
 from support.messages import refusal
@@ -71,6 +72,21 @@ def finished(tmp_path_factory):
     """The folder of a set that was written without a fault."""
     folder = tmp_path_factory.mktemp("data") / "set"
     stills(20).write(folder, workers=1, shard=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished_as(tmp_path_factory, finished):
+    """The folder of such a set in a format of images and of the truth."""
+    found = {("nxmx", "refl,h5"): finished}
+
+    def folder(image_format, truth):
+        key = (image_format, truth)
+        if key not in found:
+            found[key] = tmp_path_factory.mktemp("data") / "set"
+            stills(20).write(found[key], workers=1, shard=2, format=image_format, truth=truth.split(","))
+        return found[key]
+
     return folder
 
 
@@ -199,6 +215,54 @@ def test_bytes_are_the_same_with_a_source_date(tmp_path, monkeypatch):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
+@pytest.mark.parametrize(("image_format", "truth"), [("cbf", "h5"), ("smv", "refl")])
+def test_files_of_single_images(finished_as, image_format, truth):
+    folder = finished_as(image_format, truth)
+    ending = ENDINGS[image_format]
+    names = {path.name for path in folder.glob("image*")}
+    assert names == {f"image_{number:05d}{ending}" for number in range(1, 21)}
+    assert not [*folder.glob("*.nxs")]
+    data = stills(20)
+    image = cb.read(folder / f"image_00008{ending}")
+    assert np.array_equal(np.asarray(image), data[7].counts)  # SMV: without the pedestal
+    assert image.experiment.beam.wavelength_A == pytest.approx(data[7].parameters["beam.wavelength_A"], abs=1e-6)
+    document = json.loads((folder / "models.expt").read_text())
+    assert document["imageset"][7]["images"] == [str(folder / f"image_00008{ending}")]
+
+
+def test_wedges_of_single_images(tmp_path):
+    data = cb.Sweep(write_stills.BASE, osc_deg=1.0, wedges=[cb.Wedge(0.0, 2), cb.Wedge(180.0, 3)])
+    data.write(tmp_path / "set", workers=1, format="cbf", truth=())
+    names = sorted(path.name for path in (tmp_path / "set").glob("image*"))
+    assert names == [f"image-1_{number:05d}.cbf" for number in (1, 2)] + [
+        f"image-2_{number:05d}.cbf" for number in (1, 2, 3)]
+    document = json.loads((tmp_path / "set" / "models.expt").read_text())
+    assert [Path(one["template"]).name for one in document["imageset"]] == ["image-1_#####.cbf", "image-2_#####.cbf"]
+    assert list(faults(tmp_path / "set")) == []
+
+
+@pytest.mark.parametrize(("settings", "where"), [
+    ({"format": "tiff"}, "write.format"), ({"format": "cbf", "dtype": "uint16"}, "write.dtype"),
+    ({"format": "smv", "compression": "bslz4"}, "write.compression")])
+def test_formats_refuse_what_they_cannot_hold(tmp_path, settings, where):
+    with pytest.raises(ConfigError) as error:
+        stills(2).write(tmp_path / "set", workers=1, **settings)
+    assert error.value.where == where
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_geometry_that_a_format_cannot_describe_is_refused(tmp_path):
+    import dataclasses
+
+    tilted = dataclasses.replace(write_stills.BASE, detector=dataclasses.replace(
+        write_stills.BASE.detector, roty_deg=10.0))
+    axes = (cb.GoniometerAxis("kappa", (0.3, 0.2, 0.9)), cb.GoniometerAxis("omega", (0.0, 0.0, 1.0)))
+    kappa = dataclasses.replace(write_stills.BASE, goniometer=cb.Goniometer(axes=axes))
+    for data in (cb.Stills(tilted, 2), cb.Sweep(kappa, wedges=[cb.Wedge(0.0, 2, 1.0, {"kappa": 10.0})])):
+        with pytest.raises(ConfigError, match=r"write\.format.*nxmx"):
+            data.write(tmp_path / "set", workers=1, format="cbf")
+
+
 # Faults
 
 @pytest.mark.slow
@@ -207,13 +271,20 @@ def test_workers_give_the_same_set(finished, tmp_path):
     assert complete(tmp_path / "set") == complete(finished)
 
 
-@pytest.mark.parametrize(("kills", "workers"), [(2, 1), pytest.param(20, 1, marks=pytest.mark.slow),
-                                                pytest.param(20, 2, marks=pytest.mark.slow)])
-def test_a_killed_set_is_continued(finished, tmp_path, kills, workers):
+#: Formats of images and of the truth, and the number of files of a shard of two shots.
+FORMATS = [("nxmx", "refl,h5", 3), ("cbf", "h5", 4), ("smv", "refl", 4)]
+
+
+@pytest.mark.parametrize(("kills", "workers", "image_format", "truth", "files"), [
+    (2, 1, *FORMATS[0]), *(pytest.param(2, 1, *one, marks=pytest.mark.slow) for one in FORMATS[1:]),
+    *(pytest.param(20, workers, *one, marks=pytest.mark.slow) for one in FORMATS for workers in (1, 2))])
+def test_a_killed_set_is_continued(finished_as, tmp_path, kills, workers, image_format, truth, files):
+    finished = finished_as(image_format, truth)
     folder, rng = tmp_path / "set", random.Random(kills)
     unfinished = 0
+    arguments = ("--workers", str(workers), "--format", image_format, "--truth", truth)
     for kill in range(kills):
-        process = begun(folder, "--workers", str(workers))
+        process = begun(folder, *arguments)
         if kill % 2 == 0:
             process.stdout.readline()  # of the first shard, or of the end
         time.sleep(rng.uniform(0.0, 0.05 if kill % 2 == 0 else 0.3))
@@ -222,9 +293,9 @@ def test_a_killed_set_is_continued(finished, tmp_path, kills, workers):
         if (folder / "manifest.jsonl").exists():
             done = contents(folder)
             assert all((folder / name).is_file() for name in done)
-            unfinished += len(done) < 30
+            unfinished += len(done) < 10 * files
     assert unfinished
-    assert ran(folder, "--workers", str(workers))[0] == 0
+    assert ran(folder, *arguments)[0] == 0
     assert complete(folder) == complete(finished)
     assert not [path for path in folder.iterdir() if path.name.startswith((".partial", ".cubragg"))]
 
