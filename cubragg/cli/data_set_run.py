@@ -12,7 +12,7 @@ import click
 from cubragg.cli import named_detectors
 from cubragg.cli.build import Job, build
 from cubragg.cli.data_set_command import Options
-from cubragg.cli.data_set_defaults import defaults_of, used
+from cubragg.cli.data_set_defaults import defaults_of, used, with_catalog_sensor
 from cubragg.cli.ending_signals import Signalled
 from cubragg.cli.exit_errors import Interrupted, RunError
 from cubragg.cli.factors import FileCell, cell_warnings
@@ -140,6 +140,7 @@ def _experiment(kind: str, model: str, line: Sequence[Given], options: Options
             raise ConfigError(given.spelling, f"got {given.values[0]}; data sets are rendered in physical semantics")
     job = build([*parse(["--semantics", "physical"]), *line], "physical", defaults)
     _check_flags(kind, job)
+    job = job._replace(experiment=with_catalog_sensor(job.experiment, job.replay))
     if not atoms:
         return job, job.experiment, {}, job.warnings
     with job.replay.naming():
@@ -176,7 +177,7 @@ def _print_notes(kind: str, job: Job, data: DataSet, warnings: Sequence[str]) ->
 
     for provenance in job.provenance_lines:
         click.echo(provenance, err=True)
-    for text in used(kind, job.replay):
+    for text in used(kind, job.replay, data.experiment):
         click.echo(f"default: {text}", err=True)
     for name, value in data.source.items():
         if name == "dmin_A":

@@ -43,7 +43,8 @@ def preset(name: str, energy_eV: float | None) -> Response:
             raise ConfigError("response", f"got {name!r} without the photon energy, in which its noise is measured; "
                               "give energy_eV")
         noise_eV, largest_eV = _NOISE_EV[plain]
-        return Response("integrating", gain_stages=((largest_eV / energy_eV, noise_eV / energy_eV),))
+        largest = largest_eV / energy_eV
+        return Response("integrating", gain_stages=((largest, noise_eV / energy_eV),), count_cutoff=int(largest))
     detector = find("response", name)
     highest = detector.module.highest
     if detector.name.startswith("pilatus"):

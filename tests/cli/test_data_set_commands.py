@@ -37,8 +37,8 @@ def test_stills_of_a_model_need_nothing_else(run):
     assert result.exit_code == 0
     assert list(faults("run")) == []
     defaults = [line for line in result.stderr.splitlines() if line.startswith("default: ")]
-    for setting in ("beam.wavelength_A = 1 A", "crystal.block_size_um = 0.5 um", "crystal.size_mm = 0.02 mm",
-                    "crystal.mosaicity_deg = 0.05 deg", "beam.flux = 1e+12", "beam.exposure_s = 0.01",
+    for setting in ("beam.wavelength_A = 1 A", "crystal.block_size_um = 1 um", "crystal.size_mm = 0.02 mm",
+                    "crystal.mosaicity_deg = 0.1 deg", "beam.flux = 1e+13", "beam.exposure_s = 0.01",
                     "background.water_um = 20 um", "background.air_mm = 5 20 mm"):
         assert any(setting in line for line in defaults), setting
     document = spec()
@@ -91,6 +91,8 @@ def test_flags_replace_defaults_and_are_in_physical_semantics(run):
     result = run(line)
     assert result.exit_code == 0
     assert [line for line in result.stderr.splitlines() if line.startswith("default: ")] == [
+        "default: detector.thickness_um = 320 um, attenuation depth 146 um, layers 1 (-detector_thick, "
+        "-detector_abs, -detector_thicksteps)",
         "default: crystal.shape = gauss (--crystal-shape)"]
     document = spec()
     assert document["experiment"]["crystal"]["mosaicity_deg"] == 0.2
@@ -104,6 +106,22 @@ def test_flags_replace_defaults_and_are_in_physical_semantics(run):
     assert {name: document["write"][name] for name in ("dtype", "compression", "shard", "truth")} == {
         "dtype": "uint16", "compression": "none", "shard": 2, "truth": []}
     assert not list(Path("run").glob("truth*"))
+
+
+def test_a_detector_of_the_catalog_has_its_sensor(run):
+    """Files describe the sensor, by whose absorption programs correct intensities and positions."""
+    assert run(f"{SWEEP} {ONE} --quiet").exit_code == 0
+    detector = spec()["experiment"]["detector"]
+    assert (detector["thickness_um"], detector["thick_steps"]) == (320.0, 1)
+    # dxtbx: 4.208 / mm at 1 A, with what silicon scatters.
+    assert detector["attenuation_um"] == pytest.approx(1000.0 / 4.208, rel=0.07)
+    with h5py.File("run/master.nxs") as file:
+        assert file["/entry/instrument/detector/sensor_thickness"][()] == pytest.approx(320e-6)
+    assert run(f"{SWEEP} {ONE} -detector_thick 0 --overwrite --quiet").exit_code == 0
+    assert spec()["experiment"]["detector"]["thickness_um"] == 0.0
+    assert run(f"{SWEEP} {ONE} -detector_abs 200 --overwrite --quiet").exit_code == 0
+    assert spec()["experiment"]["detector"]["attenuation_um"] == 200.0
+    assert spec()["experiment"]["detector"]["thickness_um"] == 320.0
 
 
 def test_a_specification_is_a_model(run):

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import cubragg
 from support.command import simulated
+from support.scripts import script
 
 PROGRAM = shutil.which("adjust_detector")
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="CrystFEL 0.11 or later is not installed: no adjust_detector")
@@ -65,3 +67,17 @@ def test_crystfel_refuses_what_it_cannot_use():
     status, error = adjusted("b.geom")
     assert status != 0
     assert "m3" in error
+
+
+@pytest.mark.slow
+def test_indexamajig_indexes_stills_by_our_geometry(tmp_path):
+    report = script("crystfel_report")
+    model = Path(cubragg.__file__).parent / "examples" / "helix_bundle.pdb"
+    status, error = simulated(f"stills {model} --detector eiger2-1m --distance 80 -n 4 --seed 7 -o run --quiet")
+    assert status == 0, error
+    out = tmp_path / "crystfel"
+    report.report(Path("run"), out)
+    stills = report.crystfel_route.stills_result(Path("run"), out / report.crystfel_route.STREAM)
+    assert [one.shot for one in stills] == [0, 1, 2, 3]
+    assert all(one.lattice is not None and one.lattice.same for one in stills)
+    assert max(one.lattice.orientation_deg for one in stills) < 0.1

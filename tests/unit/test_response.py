@@ -331,8 +331,10 @@ def test_presets():
     assert cb.Response.preset("pilatus6m").count_cutoff == 2**20 - 1
     assert cb.Response.preset("eiger4m").chips == ((256, 256), (2, 2))
     assert cb.Response.preset("jungfrau4m") == cb.Response("integrating", chips=((256, 256), (2, 2)))
-    (largest, noise), = cb.Response.preset("agipd", energy_eV=12000.0).gain_stages
+    agipd = cb.Response.preset("agipd", energy_eV=12000.0)
+    (largest, noise), = agipd.gain_stages
     assert (largest, noise) == (pytest.approx(1e4), pytest.approx(1.0 / 12.0))
+    assert agipd.count_cutoff == 10000  # so that files and programs know which pixels are full
     assert cb.Response.preset("epix10k", 8000.0).gain_stages[0] == pytest.approx((11000.0, 245 / 8000))
     with pytest.raises(cb.ConfigError, match="energy"):
         cb.Response.preset("agipd")

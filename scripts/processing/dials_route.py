@@ -1,0 +1,85 @@
+"""DIALS's programs with their defaults, run on a data set in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import msgpack
+import numpy as np
+
+
+class DialsError(Exception):
+    """A program of DIALS that is not installed, or that failed."""
+
+
+def dials_environment() -> dict[str, str]:
+    """The environment without our Python, and with the HDF5 filter that NXmx files need."""
+    import hdf5plugin
+
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return {**kept, "HDF5_PLUGIN_PATH": hdf5plugin.PLUGINS_PATH}
+
+
+def run(folder: Path, *command: str, modules: Path | None = None) -> str:
+    """Run a program in a folder, with a folder of Python modules for it, and return what it prints.
+
+    Raises
+    ------
+    DialsError
+        If it is not installed or fails.
+    """
+    if shutil.which(command[0]) is None:
+        raise DialsError(f"{command[0]} is not installed (apt-get install dials python3-dials)")
+    environment = dials_environment()
+    if modules is not None:
+        environment["PYTHONPATH"] = str(modules.resolve())
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DialsError(f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def process_sweep(images: Path, folder: Path, *, scale: bool, processes: int = 1) -> None:
+    """Import, index without a cell, refine and integrate a sweep, and with ``scale`` scale and merge it."""
+    each = f"nproc={processes}"
+    run(folder, "dials.import", str(images))
+    run(folder, "dials.find_spots", "imported.expt", each)
+    run(folder, "dials.index", "imported.expt", "strong.refl", each)
+    run(folder, "dials.refine", "indexed.expt", "indexed.refl", each)
+    run(folder, "dials.integrate", "refined.expt", "refined.refl", each)
+    if scale:
+        run(folder, "dials.symmetry", "integrated.expt", "integrated.refl")
+        run(folder, "dials.scale", "symmetrized.expt", "symmetrized.refl", each)
+        run(folder, "dials.merge", "scaled.expt", "scaled.refl")
+
+
+def process_stills(images: Path, folder: Path, *, processes: int = 1) -> None:
+    """Import stills and index each one alone, without a cell.
+
+    Debian's package lacks xfel_mono_sim_ext, an extension that the indexer of stills imports and does not use: without
+    it every refinement fails, and no still is indexed. An empty module takes its place.
+    """
+    each = f"nproc={processes}"
+    run(folder, "dials.import", str(images))
+    run(folder, "dials.find_spots", "imported.expt", each)
+    modules = folder / "modules"
+    modules.mkdir(exist_ok=True)
+    (modules / "xfel_mono_sim_ext.py").write_text('"""In place of an extension that is imported and not used."""\n')
+    run(folder, "dials.index", "imported.expt", "strong.refl", f"indexing.{each}", "joint=False", modules=modules)
+
+
+def table_columns(path: Path) -> dict[str, np.ndarray]:
+    """The columns of numbers of a reflection table [n] or [n, 3], by name."""
+    _, _, body = msgpack.unpackb(path.read_bytes(), strict_map_key=False)
+    types = {"int": ("<i4", 1), "std::size_t": ("<u8", 1), "double": ("<f8", 1), "vec3<double>": ("<f8", 3),
+             "cctbx::miller::index<>": ("<i4", 3)}
+    found = {}
+    for name, (kind, (_, data)) in body["data"].items():
+        if kind in types:
+            dtype, width = types[kind]
+            column = np.frombuffer(data, dtype=dtype)
+            found[name] = column if width == 1 else column.reshape(-1, width)
+    return found
