@@ -31,11 +31,13 @@ def _script(name: str) -> ModuleType:
 
 
 def on_config(config: Any) -> Any:
-    """List the pages of the guide that the navigation does not name, at the end of the tutorials."""
+    """List pages that the navigation does not name at the end of the tutorials and of the specification."""
     text = Path(config["config_file_path"]).read_text(encoding="utf-8")
-    others = sorted(path.name for path in (ROOT / "specs/guide").glob("*.md") if f"guide/{path.name}" not in text)
-    tutorials = next(part["Tutorials"] for part in config["nav"] if "Tutorials" in part)
-    tutorials += [f"guide/{name}" for name in others]
+    pages = sorted(path.relative_to(ROOT / "specs").as_posix() for path in (ROOT / "specs").rglob("*.md"))
+    for page in pages:
+        if not re.search(rf"[\s\[]{re.escape(page)}[\s,\]]", text):
+            title = "Tutorials" if page.startswith("guide/") else "Specification"
+            next(part[title] for part in config["nav"] if title in part).append(page)
     return config
 
 

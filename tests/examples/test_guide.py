@@ -57,13 +57,12 @@ def test_a_fault_in_a_page_is_found(tmp_path, block, fault):
     assert re.search(r"page\.md.*line 7|page\.md\", line 8", done.stderr)
 
 
-def test_the_site_has_every_page():
+def test_the_site_lists_pages_that_exist():
     text = (ROOT / ".ci/site/mkdocs.yml").read_text()
     listed = re.findall(r"[\w/.-]+\.md", text.partition("\nnav:")[2])
     pages = {path.relative_to(ROOT / "specs").as_posix() for path in (ROOT / "specs").rglob("*.md")}
     assert sorted(set(listed)) == sorted(listed)
-    # The hooks add the other pages of the guide.
-    assert {page for page in pages if not page.startswith("guide/")} <= set(listed) <= pages
+    assert set(listed) <= pages  # the hooks add the others
 
 
 def test_the_reference_has_every_command_and_every_name():
