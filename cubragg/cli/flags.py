@@ -307,8 +307,9 @@ _OUTPUT = (
 )
 
 _PICTURES = (
-    _choice("--png-colors --png-colours", "inverted|grey|sea|fire", "colours of --png; inverted: dark spots on white",
-            "picture.colours", default="inverted"),
+    _choice("--png-colors --png-colours", "inverted|grey|sea|fire|gray|gray_r|viridis|magma|inferno|cividis",
+            "colours of --png; inverted: dark spots on white", "picture.colours", default="inverted",
+            metavar="<name>"),
     _choice("--png-scale", "linear|sqrt|log", "scale from values to lightness", "picture.scale", default="sqrt"),
     _number("--png-range", "%", "percentiles of the pixels > 0 at the ends of the scale", "picture.percentiles",
             least=2, most=2, metavar="<low high>", default="automatic"),

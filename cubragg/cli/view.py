@@ -310,8 +310,11 @@ replace them. Without --png, a window opens if there is a display; else the pict
 @click.command("view", cls=BaseCommand, short_help="Make a picture of an image file, or show it.", epilog=_NOTES)
 @click.argument("file")
 @click.option("-o", "--png", "output", metavar="<file>", help="Write the picture to this file.")
-@click.option("--png-colors", "--png-colours", "colours", type=click.Choice(["inverted", "grey", "sea", "fire"]),
-              default="inverted", help="Colours; inverted: dark spots on white.  [inverted]")
+@click.option("--png-colors", "--png-colours", "colours", default="inverted", metavar="<name>",
+              type=click.Choice(["inverted", "grey", "sea", "fire", "gray", "gray_r", "viridis", "magma", "inferno",
+                                 "cividis"]),
+              help="Colours: inverted (dark spots on white), grey, sea, fire, gray, gray_r, viridis, magma, inferno, "
+                   "cividis.  [inverted]")
 @click.option("--png-scale", "scale", type=click.Choice(["linear", "sqrt", "log"]), default="sqrt",
               help="Scale from values to lightness.  [sqrt]")
 @click.option("--png-range", "percentiles", type=float, nargs=2, metavar="<low high>",

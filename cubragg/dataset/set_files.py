@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,13 @@ from cubragg.dataset.write_settings import WriteSettings
 from cubragg.io.files.atomic import atomic_path, write_bytes
 from cubragg.io.images.nxmx import TYPES
 from cubragg.io.images.nxmx_master import DATA, write_master
+from cubragg.io.images.scene import Scene
+from cubragg.view.contact_sheet import TILE_EDGE, contact_sheet
+from cubragg.view.picture_notes import notes_for
 from cubragg.view.png import picture, png_bytes
 
-#: Shots on the contact sheet, its columns, and the edge of each [pixel].
-_SHEET, _COLUMNS, _EDGE = 16, 4, 320
+#: Shots on the contact sheet.
+_SHEET = 16
 
 
 def write_set_files(data: DataSet, settings: WriteSettings, folder: RunFolder) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def write_set_files(data: DataSet, settings: WriteSettings, folder: RunFolder) -
             write_models(folder.path / "models.expt", data, parts, TYPES[settings.dtype].highest)
         shots = [shot for part in parts for shot in part.shots]
         with atomic_path(folder.path / "contact.png") as temporary:
-            temporary.write_bytes(png_bytes(_sheet(shots, parts, scene_at(data, shots[0]).live)))
+            temporary.write_bytes(png_bytes(_sheet(shots, parts, scene_at(data, shots[0]))))
     write_bytes(folder.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     return summary
 
@@ -86,17 +88,13 @@ def _summary(data: DataSet, folder: RunFolder, records: list[dict[str, Any]]) ->
             "seconds_of_workers": round(sum(record["seconds"] for record in records), 3), **folder.header}
 
 
-def _sheet(shots: list[int], parts: list[ImagePart], live: np.ndarray) -> np.ndarray:
+def _sheet(shots: list[int], parts: list[ImagePart], scene: Scene) -> np.ndarray:
     """Colours uint8 [slow, fast, 3] of shots spread over the set, side by side."""
     chosen = sorted({int(place) for place in np.linspace(0, len(shots) - 1, min(_SHEET, len(shots)))})
-    tiles = [picture(image, mask=live, longest_edge=_EDGE) for image in _images(parts, {shots[one] for one in chosen})]
-    height, width = (max(tile.shape[axis] for tile in tiles) + 4 for axis in range(2))
-    columns = min(_COLUMNS, len(tiles))
-    sheet = np.full((math.ceil(len(tiles) / columns) * height, columns * width, 3), 255, dtype=np.uint8)
-    for place, tile in enumerate(tiles):
-        row, column = divmod(place, columns)
-        sheet[row * height:row * height + tile.shape[0], column * width:column * width + tile.shape[1]] = tile
-    return sheet
+    notes = notes_for((), scene.panels, scene.frame, scene.wavelength_A, curved=scene.curved, title="")
+    return contact_sheet([
+        picture(image, mask=scene.live, longest_edge=TILE_EDGE, assembly=notes.assembly,
+                beam=notes.near_beam(image.shape)) for image in _images(parts, {shots[one] for one in chosen})])
 
 
 def _images(parts: list[ImagePart], chosen: set[int]) -> Iterator[np.ndarray]:

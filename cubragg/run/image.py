@@ -156,7 +156,8 @@ class Image(ABC):
         rings, spots, zoom
             Draw rings of resolution; mark the reflections of the image; enlarge the brightest spot.
         colours, scale
-            Colour map (inverted, grey, sea, fire) and scale (linear, sqrt, log).
+            Colour map (inverted, grey, viridis, ...: `cubragg.view.colours.COLOUR_MAPS`) and scale (linear, sqrt,
+            log).
 
         Returns
         -------
@@ -177,9 +178,9 @@ class Image(ABC):
 
     def _repr_png_(self) -> bytes:
         """PNG for notebooks: dark spots on white, on a square-root scale."""
-        from cubragg.view.png import picture, png_bytes
+        from cubragg.run.plot import notebook_png
 
-        return png_bytes(picture(self.on_host, mask=self.live, longest_edge=_NOTEBOOK_EDGE))
+        return notebook_png(self, _NOTEBOOK_EDGE)
 
     @abstractmethod
     def drawn_counts(self, seed: int) -> np.ndarray:

@@ -1,19 +1,36 @@
-"""Draws an image with matplotlib."""
+"""Draws an image: with matplotlib, and for notebooks without."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cubragg.view.colours import Style
 from cubragg.view.figure import Notes, draw
 from cubragg.view.picture_notes import notes_for, spots_of
+from cubragg.view.png import picture, png_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cubragg.reflections.reflection_table import ReflectionTable
     from cubragg.run.image import Image
+
+
+def notes_of(image: Image, marks: Sequence[str] = ()) -> Notes:
+    """Return the notes of a picture of an image, with rings and a close-up as ``marks`` lists."""
+    scene = image.scene()
+    if scene is None:
+        return Notes(title=image.title, zoom="zoom" in marks)
+    return notes_for(marks, scene.panels, scene.frame, scene.wavelength_A, curved=scene.curved, title=image.title)
+
+
+def notebook_png(image: Image, longest_edge: int) -> bytes:
+    """Return the picture of an image as PNG; see `Image._repr_png_`."""
+    notes = notes_of(image)
+    return png_bytes(picture(image.on_host, mask=image.live, longest_edge=longest_edge, assembly=notes.assembly,
+                             beam=notes.near_beam(image.photons.shape)))
 
 
 def plot_image(image: Image, *, figure: Figure | None, style: Style, rings: bool, zoom: bool,
@@ -23,10 +40,7 @@ def plot_image(image: Image, *, figure: Figure | None, style: Style, rings: bool
         from matplotlib import pyplot
 
         figure = pyplot.figure()
-    marks = [name for name, shown in (("rings", rings), ("zoom", zoom)) if shown]
-    scene = image.scene()
-    notes = (Notes(title=image.title, zoom=zoom) if scene is None else notes_for(
-        marks, scene.panels, scene.frame, scene.wavelength_A, curved=scene.curved, title=image.title))
+    notes = notes_of(image, [name for name, shown in (("rings", rings), ("zoom", zoom)) if shown])
     if table is not None:
         notes = replace(notes, spots=spots_of(table))
     draw(figure, image.on_host, style, notes, image.live)

@@ -20,9 +20,11 @@ def save_image(image: Image, path: Path | str, seed: int, what: What) -> None:
     if what not in ("counts", "photons"):
         raise FormatError(f"what: got {what!r}; counts and photons are accepted")
     if Path(path).suffix.lower() == ".png":
-        from cubragg.view.png import write_png
+        from cubragg.run.plot import notes_of
+        from cubragg.view.colours import Style
+        from cubragg.view.figure import write_picture
 
-        write_png(path, image.on_host, mask=image.live)
+        write_picture(path, image.on_host, Style(), notes_of(image), image.live)
         return
     scene = image.scene()
     if scene is None:

@@ -98,6 +98,23 @@ class Paper:
                 self.axes.plot(*zip(*ends, strict=True), color=self.ink.beam, linewidth=1.8,
                                path_effects=self._halo(3.6), scalex=False, scaley=False)
 
+    def scale_bar(self, pixel_mm: float) -> None:
+        """Draw a bar of a round length [mm], about a sixth of the width, in the lower left corner if that is free."""
+        most = self.shape_px[0] * pixel_mm / 6.0
+        power = 10.0 ** math.floor(math.log10(most))
+        length_mm = max(number * power for number in (1.0, 2.0, 5.0) if number * power <= most)
+        text = f"{length_mm:g} mm"
+        width = length_mm / pixel_mm * self._per_pixel[0]
+        half, low = max(width / 2.0, 5.0 * len(text)), self.size_px[1] - 14.0
+        if not self._claim(Box(10.0, low - 28.0, 22.0 + 2.0 * half, low + 10.0)):
+            return
+        middle = 16.0 + half
+        ends = [(middle + side * width / 2.0) / self._per_pixel[0] for side in (-1.0, 1.0)]
+        self.axes.plot(ends, [low / self._per_pixel[1]] * 2, color=self.ink.frame, linewidth=3.0,
+                       path_effects=self._halo(6.0), scalex=False, scaley=False, solid_capstyle="butt")
+        self._text(middle / self._per_pixel[0], (low - 14.0) / self._per_pixel[1], text, self.ink.frame, 11,
+                   ha="center", va="center")
+
     def rings(self, resolution_A: np.ndarray, beam_px: tuple[float, float] | None) -> None:
         """Draw lines of equal d with labels, at about equal distances from the centre to the corners."""
         step = -(-max(resolution_A.shape) // _TRACED)
@@ -147,7 +164,7 @@ class Paper:
                                self.ink.spot, 8, ha="center", va="center")
                     break
 
-    def emptiest_corner(self, width: float, height: float, small: np.ndarray, position: tuple[int, int]) -> Box:
+    def emptiest_corner(self, width: float, height: float, small: np.ndarray, position: tuple[float, float]) -> Box:
         """Return a box of this size in the corner nearest to ``position`` (fast, slow) that hides little signal."""
         across, down = self.size_px
         gap, text = 12.0, 24.0
@@ -168,7 +185,7 @@ class Paper:
         most_covered = _MOST_COVERED * min(signal for _, signal, _, _ in open_corners)
         return min((corner for corner in open_corners if corner[1] <= most_covered), key=lambda corner: corner[2])[3]
 
-    def frame(self, inset: Axes, box: Box, part: tuple[int, int, int, int], text: str) -> None:
+    def frame(self, inset: Axes, box: Box, part: tuple[float, float, float, float], text: str) -> None:
         """Draw the border of a close-up, a rectangle around ``part`` (fast, slow, width, height) and a line between."""
         from matplotlib.patches import Rectangle
 

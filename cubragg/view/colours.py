@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg.errors import ConfigError
+from cubragg.view.colour_tables import TABLES
 
 SCALES = ("linear", "sqrt", "log")
 #: Automatic upper limit: this percentile of the positive pixels, because the few brightest would leave all others pale,
@@ -30,6 +31,7 @@ class ColourMap(NamedTuple):
 
 
 #: The luminance of each map is monotonic (falling for ``inverted``), so that no map shows edges that the image lacks.
+#: ``gray`` and ``gray_r`` are matplotlib's names of ``grey`` and ``inverted``.
 #: ``sea`` and ``fire`` are paths of equal lightness steps in OKLCH, from purple to yellow through green and red.
 COLOUR_MAPS: Mapping[str, ColourMap] = MappingProxyType({
     "inverted": ColourMap(("ffffff", "000000"), "b9cbe2", True),
@@ -38,6 +40,10 @@ COLOUR_MAPS: Mapping[str, ColourMap] = MappingProxyType({
                      "808080", False),
     "fire": ColourMap(("000000", "0b001c", "340147", "6f0559", "b40643", "de4e20", "fa8812", "ffc865", "fffdd4"),
                       "5b6670", False),
+    "gray": ColourMap(("000000", "ffffff"), "3a5678", False),
+    "gray_r": ColourMap(("ffffff", "000000"), "b9cbe2", True),
+    **{name: ColourMap(TABLES[name], "808080", False) for name in ("viridis", "magma", "inferno")},
+    "cividis": ColourMap(TABLES["cividis"], "f2f2f2", False),
 })
 
 
@@ -146,3 +152,10 @@ def shrunk(image: np.ndarray, longest_edge: int,
 def without_masked(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """Return ``image`` with NaN where the bool ``mask`` is False."""
     return image if mask is None or mask.all() else np.where(mask, image, np.nan)
+
+
+def without_beam(values: np.ndarray, beam: np.ndarray | None) -> np.ndarray:
+    """Return ``values`` without the pixels where the bool ``beam`` is True, unless those are all."""
+    if beam is None or not beam.any() or beam.all():
+        return values
+    return values[~beam]

@@ -12,6 +12,7 @@ from cubragg.crystallography.vectors import dot
 from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.panel import Panel, panel_in_beam
 from cubragg.reflections.reflection_table import Flags, ReflectionTable
+from cubragg.view.assembly import assembly_of
 from cubragg.view.figure import Notes, Spots
 from cubragg.view.resolution import beam_spot, image_resolution
 
@@ -25,10 +26,12 @@ def notes_for(marks: Container[str], panels: Sequence[Panel], frame: DetectorFra
               curved: bool = False, title: str, unit: str = "photons/pixel") -> Notes:
     """The notes of an image of placed panels, with rings and a close-up as ``marks`` says."""
     spot = beam_spot(panels, frame)
+    assembly = assembly_of(panels, frame.beam, curved=curved)
     return Notes(
         title=title, facts=facts(panels, frame, wavelength_A), unit=unit,
         resolution_A=image_resolution(panels, frame, wavelength_A, curved=curved) if "rings" in marks else None,
-        beam_px=(spot.fast_px, spot.slow_px) if spot else None, zoom="zoom" in marks)
+        beam_px=(spot.fast_px, spot.slow_px) if spot else None, zoom="zoom" in marks,
+        assembly=assembly, panels=tuple(panels), pixel_mm=min(min(panel.pixel_mm) for panel in panels))
 
 
 def spots_of(table: ReflectionTable) -> Spots:

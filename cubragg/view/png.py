@@ -1,4 +1,4 @@
-"""Write PNG pictures of images, one pixel per pixel."""
+"""Write PNG pictures of images: a pixel for each pixel, or panels as they lie in space."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from cubragg.errors import ConfigError
 from cubragg.io.files.atomic import atomic_path
-from cubragg.view.colours import Style, levels, limits, paint, shrunk, without_masked
+from cubragg.view.assembly import Assembly
+from cubragg.view.colours import Style, levels, limits, paint, shrunk, without_beam, without_masked
 
 #: Images with a longer edge [pixel] are shrunk; a Pilatus 6M fits.
 LONGEST_EDGE = 3000
@@ -28,15 +29,18 @@ def check_name(path: Path | str) -> None:
 
 
 def picture(image: np.ndarray, style: Style | None = None, mask: np.ndarray | None = None,
-            longest_edge: int = LONGEST_EDGE) -> np.ndarray:
-    """Return colours uint8 [slow, fast, 3] of an image [slow, fast].
+            longest_edge: int = LONGEST_EDGE, *, assembly: Assembly | None = None,
+            beam: np.ndarray | None = None) -> np.ndarray:
+    """Return colours uint8 [slow, fast, 3] of an image [slow, fast], assembled in space with ``assembly``.
 
-    Pixels where ``mask`` is False, and NaN, have a colour that no value has. inf has the colour of the upper end of
-    the scale, negative pixels that of the lower end.
+    The pixels where ``beam`` is True do not influence the scale. Pixels where ``mask`` is False, and NaN, have a colour
+    that no value has. inf has the colour of the upper end of the scale, negative pixels that of the lower end.
     """
     style = style or Style()
     values = without_masked(image, mask)
-    return paint(levels(shrunk(values, longest_edge)[0], limits(values, style), style.scale), style.colours)
+    ends = limits(without_beam(values, beam), style)
+    small = shrunk(values, longest_edge)[0] if assembly is None else assembly.shown(values, longest_edge)
+    return paint(levels(small, ends, style.scale), style.colours)
 
 
 def png_bytes(colours: np.ndarray) -> bytes:
@@ -50,7 +54,8 @@ def png_bytes(colours: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def write_png(path: Path | str, image: np.ndarray, style: Style | None = None, mask: np.ndarray | None = None) -> None:
+def write_png(path: Path | str, image: np.ndarray, style: Style | None = None, mask: np.ndarray | None = None, *,
+              assembly: Assembly | None = None, beam: np.ndarray | None = None) -> None:
     """Write the `picture` of an image [slow, fast].
 
     Raises
@@ -59,4 +64,4 @@ def write_png(path: Path | str, image: np.ndarray, style: Style | None = None, m
         If the file cannot be written.
     """
     with atomic_path(path) as temporary:
-        temporary.write_bytes(png_bytes(picture(image, style, mask)))
+        temporary.write_bytes(png_bytes(picture(image, style, mask, assembly=assembly, beam=beam)))

@@ -235,6 +235,26 @@ def test_panels_of_a_file(run, folder, monkeypatch):
         assert resolution[slow, 16 + fast] == pytest.approx(12398.42 / 9000.0 / (2.0 * np.sin(theta)), rel=1e-12)
 
 
+@pytest.mark.requirement("AT-PIC-011")
+def test_every_picture_shows_panels_in_space(run, folder):
+    """From -5 to 7 and from 18 to 18 + 12 cos(30 deg) pixels along x: 34 pixels, not 28 as in the file."""
+    import cubragg as cb
+
+    (folder / "two.geom").write_text(TWO_PANELS)
+    line = "--from two.geom -cell 50 -default_F 100 -N 3 -oversample 1 --quiet --nxmx a.h5 -seed 1 --png s.png"
+    assert run(line).exit_code == 0
+    rows(run("view a.h5 -o v.png"))
+    image = cb.read("a.h5")
+    image.save("i.png")
+    (folder / "n.png").write_bytes(image._repr_png_())
+    for name in "svin":
+        with Image.open(f"{name}.png") as picture:
+            assert picture.size == (34, 10), name
+    axes = image.plot().axes[0]
+    assert axes.images[0].get_array().shape[:2] == (10, 34)
+    assert "[mm]" in axes.get_xlabel()
+
+
 @pytest.mark.requirement("AT-PIC-010")
 def test_numbers_over_a_file(run, folder):
     (folder / "two.geom").write_text(TWO_PANELS)

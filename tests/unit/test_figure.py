@@ -14,7 +14,9 @@ from PIL import Image
 
 from cubragg.errors import ConfigError
 from cubragg.experiment import Detector
+from cubragg.experiment.panel import Panel
 from cubragg.view.annotations import ring_resolutions
+from cubragg.view.assembly import assembly_of
 from cubragg.view.colours import COLOUR_MAPS, Style
 from cubragg.view.figure import Notes, Spots, draw, require_matplotlib, write_picture
 from cubragg.view.resolution import beam_spot, image_resolution
@@ -93,6 +95,49 @@ def test_the_close_up_is_of_the_brightest_spot_away_from_the_beam():
     image[70, 90], image[71, 90] = 50.0, 25.0
     titles = [axes.get_title() for axes in drawn(image, noted(placed, zoom=True)).axes]
     assert [title for title in titles if title] == ["50 at 90, 70"]
+
+
+@pytest.mark.requirement("AT-PIC-012")
+@pytest.mark.parametrize("colours", ["grey", "viridis"])
+def test_the_direct_beam_does_not_change_the_picture_of_the_rest(tmp_path, colours):
+    placed = placed_detector()
+    notes = Notes(beam_px=(placed.frame.fbeam / 2e-4, placed.frame.sbeam / 2e-4))
+    image = spotted((300, 400))
+    beam = (slice(147, 153), slice(197, 203))
+    pictures = []
+    for photons in (3.0, 1e9):
+        image[beam] = photons
+        write_picture(tmp_path / "a.png", image, Style(colours, percentiles=(0.0, 100.0)), notes)
+        with Image.open(tmp_path / "a.png") as picture:
+            pictures.append(np.array(picture))
+        pictures[-1][beam] = 0
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_the_scale_bar_has_its_length():
+    notes = Notes(beam_px=(200.0, 150.0), pixel_mm=0.2)
+    axes = drawn(spotted((300, 400)), notes).axes[0]
+    text, = axes.texts
+    bar, = [line for line in axes.lines if line.get_linewidth() == 3.0]
+    assert text.get_text() == "10 mm"
+    assert np.ptp(bar.get_xdata()) == pytest.approx(50.0)
+
+
+def test_spots_of_an_assembled_image_are_on_their_pixels():
+    """The brightest pixel of each of two panels that are turned by 90 degrees, found again in the drawn picture."""
+    panels = (Panel(40, 30, (2.0, 1.0, 100.0), (0.2, 0.0, 0.0), (0.0, 0.2, 0.0)),
+              Panel(40, 30, (-2.0, -1.0, 100.0), (0.0, -0.2, 0.0), (-0.2, 0.0, 0.0), offset=(0, 30)))
+    image = np.zeros((60, 40), np.float32)
+    image[7, 30] = image[48, 11] = 100.0
+    spots = Spots(np.array([30.5, 11.5]), np.array([7.5, 48.5]), np.array([[1, 2, 3], [4, 5, 6]]))
+    assembly = assembly_of(panels, (0.0, 0.0, 1.0))
+    axes = drawn(image, Notes(spots=spots, assembly=assembly, panels=panels, pixel_mm=0.2, zoom=True)).axes[0]
+    dark = np.asarray(axes.images[0].get_array()).max(axis=-1) < 10
+    slow, fast = np.nonzero(dark)
+    circles = axes.collections[0].get_offsets()
+    assert len(circles) == 2
+    for place in circles:
+        assert np.hypot(fast + 0.5 - place[0], slow + 0.5 - place[1]).min() < 1.0
 
 
 IMAGES = {
