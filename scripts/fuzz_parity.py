@@ -63,6 +63,7 @@ LEFT_OUT = {
     "--cell-file": "not the C program's", "--xds-inp": "not the C program's",
     "--png": "not the C program's", "--png-colors": "not the C program's", "--png-scale": "not the C program's",
     "--png-range": "not the C program's", "--png-rings": "not the C program's", "--png-zoom": "not the C program's",
+    "--png-counts": "not the C program's", "--png-dpi": "not the C program's",
     "--png-spots": "not the C program's", "--truth": "not the C program's", "--truth-min": "not the C program's",
     "--all-outputs": "not the C program's", "--overwrite": "not the C program's", "--noise-rng": "always reference",
     "--semantics": "not the C program's", "--backend": "not the C program's", "--threads": "not the C program's",

@@ -31,8 +31,13 @@ from cubragg.view.colours import Style
 
 #: Largest number of images of a series, whose file names are all checked before the first is rendered.
 MAX_IMAGES = 100_000
-#: Picture settings that need matplotlib.
-MARKS = ("rings", "spots", "zoom")
+#: Largest number of spots that can be marked in a picture.
+MAX_SPOTS = 1_000_000
+#: Marks of pictures and the number of dots, which need matplotlib; and picture settings that are no `Style`.
+MARKS = ("rings", "spots", "zoom", "dpi")
+NO_STYLE = ("rings", "spots", "zoom", "counts")
+#: Largest number of spots marked in a picture, the brightest ones, if no other is given.
+_MOST_SPOTS = 1000
 _CENTRES = ("xbeam_mm", "ybeam_mm", "xclose_mm", "yclose_mm", "orgx", "orgy")
 
 
@@ -72,6 +77,8 @@ class Settings:
         Number of images; more than one is a rotation series. Whether it may replace files with more images.
     style, picture
         Colours of the PNG picture; and the flag that made each picture setting (``rings``).
+    spots
+        Largest number of spots marked in it.
     printout, pixels
         Print traces: of these pixels (flag, fast, slow), or of all rendered pixels if the list is empty.
     crystal
@@ -111,6 +118,7 @@ class Settings:
     printout: bool = False
     style: Style = field(default_factory=Style)
     picture: Mapping[str, str] = field(default_factory=dict)
+    spots: int = _MOST_SPOTS
     pixels: tuple[tuple[str, int, int], ...] = ()
     crystal: int = 1
     column: str | None = None
@@ -213,9 +221,11 @@ def _settings(replay: Replay) -> Settings:
     inputs = tuple(InputFile(path, replay.provenance[f"input.{kind}"])
                    for kind, path in replay.sections["input"].items())
     with replay.naming():
-        style = Style(**{name: value for name, value in replay.sections["picture"].items() if name not in MARKS})
+        style = Style(**{name: value for name, value in replay.sections["picture"].items() if name not in NO_STYLE})
+        spots = next(iter(replay.get("picture.spots", ())), _MOST_SPOTS)
+        checks.integer("picture.spots", "the number of spots", spots, at_least=1, at_most=MAX_SPOTS)
     picture = {name: replay.provenance[f"picture.{name}"] for name in replay.sections["picture"]}
-    return Settings(outputs, inputs, style=style, picture=picture, pixels=tuple(traced), **known)
+    return Settings(outputs, inputs, style=style, picture=picture, spots=spots, pixels=tuple(traced), **known)
 
 
 def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, FileCell | None]:

@@ -314,7 +314,11 @@ _PICTURES = (
     _number("--png-range", "%", "percentiles of the pixels > 0 at the ends of the scale", "picture.percentiles",
             least=2, most=2, metavar="<low high>", default="automatic"),
     _switch("--png-rings", "resolution rings, beam centre, axes, colour bar", "picture.rings"),
-    _switch("--png-spots", "predicted spots with their indices", "picture.spots"),
+    _count("--png-spots", "predicted spots with their indices; n: the brightest n, without it 1000", "picture.spots",
+           least=0, metavar="[<n>]"),
+    _switch("--png-counts", "counts with noise, as image files have them, instead of expected photons",
+            "picture.counts"),
+    _number("--png-dpi", "1/inch", "a figure with this resolution in place of 100", "picture.dpi"),
     _switch("--png-zoom", "the brightest spot enlarged", "picture.zoom"),
 )
 

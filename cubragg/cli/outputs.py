@@ -43,8 +43,6 @@ _AFFECTS = {
 _NUMBERED = re.compile(r"(.*_)(\d{4,})(\.[^./]*)?")
 #: Largest number of files that one error lists.
 _MOST_PROBLEMS = 5
-#: Largest number of spots marked in a picture, the brightest ones.
-_MOST_SPOTS = 1000
 
 
 def select_outputs(job: Job) -> dict[str, Output]:
@@ -140,9 +138,13 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
         raise ConfigError(targets["config"].provenance, "got structure factors of a file whose name is not UTF-8; "
                           "TOML, which names it, needs a name in UTF-8")
     if "png" in targets:
-        from cubragg.view.png import check_name
+        from cubragg.view.png import check_name, is_vector
 
         check_name(targets["png"].path)
+        if is_vector(targets["png"].path):
+            from cubragg.view.figure import require_matplotlib
+
+            require_matplotlib(targets["png"].provenance)
     for setting, flag in settings.picture.items():
         if "png" not in targets:
             raise ConfigError(flag, "got no --png, the picture that it affects; give --png FILE")
@@ -174,6 +176,8 @@ def warnings(targets: dict[str, Output], job: Job) -> Iterator[str]:
     affects = dict(_AFFECTS)
     if "spots" not in settings.picture:
         affects["truth_min"] = ("truth",)
+    if "counts" in settings.picture:
+        affects["noise_rng"] = (*affects["noise_rng"], "png")
     for setting, kinds in affects.items():
         if f"run.{setting}" in replay.flagged and not targets.keys() & set(kinds):
             files = ", ".join(str(flag_for_field(f"output.{kind}")) for kind in kinds)
@@ -370,5 +374,8 @@ class ImageFiles:
         notes = notes_for(self.job.settings.picture, self.image.plan.detector_panels, self.image.geometry,
                           experiment.beam.wavelength_A, curved=experiment.detector.curved, title=display_name(path))
         if "spots" in self.job.settings.picture:
-            notes = replace(notes, spots=spots_of(self._truth))
-        write_picture(path, self.image.photons, self.job.settings.style, notes, self.image.plan.mask)
+            notes = replace(notes, spots=spots_of(self._truth, self.job.settings.spots))
+        pixels = self.image.photons
+        if "counts" in self.job.settings.picture:
+            pixels, notes = self._noisy, replace(notes, unit="counts")
+        write_picture(path, pixels, self.job.settings.style, notes, self.image.plan.mask)

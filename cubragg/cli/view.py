@@ -74,14 +74,16 @@ def view(file: str, output: str | None, style: Style, marks: list[str], given: G
     from cubragg.io.images.read_image import read_image
     from cubragg.view.figure import Notes, require_matplotlib, write_picture
     from cubragg.view.picture_notes import notes_for
-    from cubragg.view.png import check_name
+    from cubragg.view.png import check_name, is_vector
 
-    if marks:
-        require_matplotlib(f"--png-{marks[0]}")
+    if marks or style.dpi is not None:
+        require_matplotlib(f"--png-{[*marks, 'dpi'][0]}")
     if output is not None:
         if os.path.realpath(output) == os.path.realpath(file):
             raise ConfigError("--png", f"got {output!r}, which is the image itself; another name is accepted")
         check_name(output)
+        if is_vector(output):
+            require_matplotlib("--png")
     with reading(InputFile(file, "FILE")):
         image = read_image(file, (shape[1], shape[0]) if shape else None, number)
     found = _scene(file, image.pixels.shape, given, needed="--png-rings" if "rings" in marks else given.flags)
@@ -309,7 +311,8 @@ replace them. Without --png, a window opens if there is a display; else the pict
 
 @click.command("view", cls=BaseCommand, short_help="Make a picture of an image file, or show it.", epilog=_NOTES)
 @click.argument("file")
-@click.option("-o", "--png", "output", metavar="<file>", help="Write the picture to this file.")
+@click.option("-o", "--png", "output", metavar="<file>",
+              help="Write the picture to this file: .png, or .svg or .pdf with matplotlib.")
 @click.option("--png-colors", "--png-colours", "colours", default="inverted", metavar="<name>",
               type=click.Choice(["inverted", "grey", "sea", "fire", "gray", "gray_r", "viridis", "magma", "inferno",
                                  "cividis"]),
@@ -321,6 +324,8 @@ replace them. Without --png, a window opens if there is a display; else the pict
               help="Percentiles of the pixels > 0 at the ends of the scale.  [automatic]")
 @click.option("--png-rings", "rings", is_flag=True, help="Resolution rings, beam centre, axes, colour bar.")
 @click.option("--png-zoom", "zoom", is_flag=True, help="The brightest spot enlarged.")
+@click.option("--png-dpi", "dpi", type=click.FloatRange(10.0, 1200.0), metavar="<1/inch>",
+              help="A figure with this resolution.  [100]")
 @click.option("-from", "--from", "described", metavar="<file>",
               help="Take the detector from an .expt, .geom, NXmx file or another image.")
 @click.option("--config", metavar="<file>", help="Or from an experiment in TOML, as simulate --save-config writes it.")
@@ -334,7 +339,8 @@ replace them. Without --png, a window opens if there is a display; else the pict
 @click.option("--number", type=click.IntRange(1), default=1, metavar="<n>",
               help="Which image of a file with several, from 1.  [1]")
 def command(file: str, output: str | None, colours: str, scale: str, percentiles: tuple[float, float] | None,
-            rings: bool, zoom: bool, shape: tuple[int, int] | None, number: int, **geometry: Any) -> None:
+            rings: bool, zoom: bool, dpi: float | None, shape: tuple[int, int] | None, number: int,
+            **geometry: Any) -> None:
     """Make a picture of an image: SMV, CBF, TIFF, EDF, HDF5 and other formats that fabio reads, or floats (.bin)."""
     from cubragg.view.colours import Style
 
@@ -344,7 +350,7 @@ def command(file: str, output: str | None, colours: str, scale: str, percentiles
         if value is not None and not 0.0 < value < float("inf"):
             raise ConfigError(_FLAGS[name], f"got {value:g} {name.rpartition('_')[2]}; a value > 0 is accepted")
     try:
-        style = Style(colours, scale, percentiles)
+        style = Style(colours, scale, percentiles, dpi)
     except ConfigError as error:
         raise ConfigError("--png-range", error.what) from None
     marks = [name for name, enabled in (("rings", rings), ("zoom", zoom)) if enabled]

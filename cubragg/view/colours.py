@@ -57,16 +57,21 @@ class Style:
         A key of `COLOUR_MAPS`; one of `SCALES`.
     percentiles
         Of the positive pixels, at the two ends of the scale; ``None``: automatic, shows both spots and background.
+    dpi
+        Dots per inch of a figure; ``None``: 100.
     """
 
     colours: str = "inverted"
     scale: str = "sqrt"
     percentiles: tuple[float, float] | None = None
+    dpi: float | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (("colours", self.colours, tuple(COLOUR_MAPS)), ("scale", self.scale, SCALES)):
             if value not in known:
                 raise ConfigError(f"picture.{name}", f"got {value!r}; {', '.join(known)} are accepted")
+        if self.dpi is not None and not 10.0 <= self.dpi <= 1200.0:
+            raise ConfigError("picture.dpi", f"got {self.dpi:g} dots per inch; 10 to 1200 are accepted")
         if self.percentiles is None:
             return
         low, high = self.percentiles

@@ -18,7 +18,7 @@ from cubragg.io.files.atomic import atomic_path
 from cubragg.view import annotations as marks
 from cubragg.view.assembly import Assembly, panel_at
 from cubragg.view.colours import COLOUR_MAPS, Limits, Style, levels, limits, paint, shrunk, without_beam, without_masked
-from cubragg.view.png import write_png
+from cubragg.view.png import is_vector, write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,14 +111,16 @@ def require_matplotlib(provenance: str) -> None:
 
 def write_picture(path: Path | str, image: np.ndarray, style: Style, notes: Notes,
                   mask: np.ndarray | None = None) -> None:
-    """Write an image [slow, fast] as a PNG file: a figure, or the pixels only if ``notes`` has no marks.
+    """Write an image [slow, fast] as a PNG, SVG or PDF file, by the ending of the name.
+
+    A PNG file has the pixels only if ``notes`` has no marks and ``style`` no resolution in dots per inch.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    if notes.marked:
+    if notes.marked or style.dpi is not None or is_vector(path):
         write_figure(path, image, style, notes, mask)
     else:
         write_png(path, image, style, mask, assembly=notes.assembly, beam=notes.near_beam(image.shape))
@@ -126,7 +128,7 @@ def write_picture(path: Path | str, image: np.ndarray, style: Style, notes: Note
 
 def write_figure(path: Path | str, image: np.ndarray, style: Style, notes: Notes,
                  mask: np.ndarray | None = None) -> None:
-    """Write the figure of an image [slow, fast] as a PNG file (see `draw`).
+    """Write the figure of an image [slow, fast] as a PNG, SVG or PDF file (see `draw`).
 
     Raises
     ------
@@ -138,7 +140,8 @@ def write_figure(path: Path | str, image: np.ndarray, style: Style, notes: Notes
     figure = Figure()
     draw(figure, image, style, notes, mask)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DPI)
+        figure.savefig(temporary, format=Path(path).suffix.lower()[1:] if is_vector(path) else "png",
+                       dpi=style.dpi or _DPI)
 
 
 def draw(figure: Figure, image: np.ndarray, style: Style, notes: Notes, mask: np.ndarray | None = None) -> None:

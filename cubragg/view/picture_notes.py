@@ -18,8 +18,6 @@ from cubragg.view.resolution import beam_spot, image_resolution
 
 #: Detectors that lean less than this are not said to lean [deg].
 _UPRIGHT_DEG = 0.005
-#: At most so many spots are marked, the brightest ones.
-_MOST_SPOTS = 1000
 
 
 def notes_for(marks: Container[str], panels: Sequence[Panel], frame: DetectorFrame, wavelength_A: float, *,
@@ -34,9 +32,9 @@ def notes_for(marks: Container[str], panels: Sequence[Panel], frame: DetectorFra
         assembly=assembly, panels=tuple(panels), pixel_mm=min(min(panel.pixel_mm) for panel in panels))
 
 
-def spots_of(table: ReflectionTable) -> Spots:
-    """The brightest reflections of a table as spots for a picture, without the direct beam."""
-    shown = np.flatnonzero((table.flags & Flags.DIRECT_BEAM) == 0)[:_MOST_SPOTS]
+def spots_of(table: ReflectionTable, most: int = 1000) -> Spots:
+    """The brightest reflections of a table, at most ``most``, as spots for a picture, without the direct beam."""
+    shown = np.flatnonzero((table.flags & Flags.DIRECT_BEAM) == 0)[:most]
     fast, slow = table.image_px
     return Spots(fast[shown], slow[shown], table.hkl[shown])
 

@@ -16,16 +16,26 @@ from cubragg.view.colours import Style, levels, limits, paint, shrunk, without_b
 LONGEST_EDGE = 3000
 
 
+#: Endings of pictures that matplotlib draws with lines and text instead of pixels.
+_VECTOR = (".svg", ".pdf")
+
+
+def is_vector(path: Path | str) -> bool:
+    """Return whether a picture of this name is SVG or PDF."""
+    return Path(path).suffix.lower() in _VECTOR
+
+
 def check_name(path: Path | str) -> None:
-    """Refuse a name with the ending of another format; names without an ending, such as devices, are accepted.
+    """Refuse a name with the ending of another format; names without an ending, such as devices, are PNG files.
 
     Raises
     ------
     ConfigError
         Naming ``--png``.
     """
-    if Path(path).suffix.lower() not in ("", ".png"):
-        raise ConfigError("--png", f"got {str(path)!r}; pictures are PNG files, a name that ends in .png is accepted")
+    if Path(path).suffix.lower() not in ("", ".png", *_VECTOR):
+        raise ConfigError("--png", f"got {str(path)!r}; pictures are PNG, SVG or PDF files, a name that ends in .png, "
+                          ".svg or .pdf is accepted")
 
 
 def picture(image: np.ndarray, style: Style | None = None, mask: np.ndarray | None = None,

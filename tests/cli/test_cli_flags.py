@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cubragg.cli.build import MARKS, Settings, build
+from cubragg.cli.build import NO_STYLE, Settings, build
 from cubragg.cli.flags import FLAGS, NO_EFFECT, SPELLINGS
 from cubragg.cli.parser import parse
 from cubragg.experiment import (
@@ -68,7 +68,7 @@ def test_settings_exist():
     known["run"] = {*Settings.__dataclass_fields__, "semantics", "misset_seed", "printout_pixel", "trace_pixel",
                     "background", "response"}
     known["amorphous"] = AMORPHOUS
-    known["picture"] = {*Style.__dataclass_fields__, *MARKS}
+    known["picture"] = {*Style.__dataclass_fields__, *NO_STYLE}
     for flag in FLAGS:
         for path in [*flag.fields, *(path for path, _ in flag.also)]:
             section, _, name = path.partition("[")[0].partition(".")

@@ -94,8 +94,7 @@ def test_spots_of_the_picture_are_the_truth(run, folder, monkeypatch):
 
     monkeypatch.setattr("cubragg.view.figure.write_picture", remember)
     monkeypatch.setattr("cubragg.reflections.predict.reflection_table", count)
-    monkeypatch.setattr("cubragg.view.picture_notes._MOST_SPOTS", 20)
-    assert run(LINE + "--png p.png --png-spots --truth t.csv --truth-min 20").exit_code == 0
+    assert run(LINE + "--png p.png --png-spots 20 --truth t.csv --truth-min 20").exit_code == 0
     assert len(predicted) == 1
     _, table = read_csv(folder / "t.csv")
     shown = np.flatnonzero(table["direct_beam"] == 0)[:20]

@@ -333,7 +333,32 @@ def test_pictures_of_simulate(run, folder):
         assert min(full.size) > 900
 
 
+@pytest.mark.requirement("AT-PIC-004")
+def test_counts_in_a_picture_are_those_of_the_files(run, folder):
+    """Levels of the grey picture on a linear scale, against the counts that fabio reads from the CBF file."""
+    line = f"{SMALL} --quiet --png p.png --png-colors grey --png-scale linear --png-range 0 100 --cbffile c.cbf"
+    assert run(f"{line} --png-counts").exit_code == 0
+    counts = fabio.open("c.cbf").data.astype(float)
+    low, high = counts[counts > 0].min(), counts.max()
+    with Image.open("p.png") as picture:
+        np.testing.assert_allclose(np.asarray(picture), 255.0 * np.clip((counts - low) / (high - low), 0, 1), atol=0.51)
+
+
+@pytest.mark.requirement("AT-PIC-003")
+def test_figures_of_other_sizes_and_kinds(run, files):
+    run("view a.cbf -o one.png --png-dpi 100")
+    run("view a.cbf -o two.png --png-dpi 200")
+    with Image.open("one.png") as one, Image.open("two.png") as two:
+        assert two.size == (2 * one.size[0], 2 * one.size[1])
+    run("view a.cbf -o a.svg --png-rings")
+    run("view a.cbf -o a.pdf")
+    assert b"<svg" in (files / "a.svg").read_bytes()
+    assert (files / "a.pdf").read_bytes().startswith(b"%PDF")
+
+
 @pytest.mark.parametrize(("line", "says"), [
+    ("--png p.png --png-spots 0", ("--png-spots", "0", "1")),
+    ("--png p.png --png-dpi 5", ("--png-dpi", "5", "1200")),
     ("--png-zoom", ("--png-zoom", "--png", "picture")),
     ("--png p.png --png-range 9 9", ("--png-range", "9 9", "percentile", "100", "lower")),
     ("--png p.png --png-scale cubic", ("--png-scale", "cubic", "linear", "sqrt", "log")),

@@ -33,6 +33,7 @@ LINES = """
 --config exp.toml|--save-config exp2.toml|--noise-rng philox|--noise-rng reference|--png p.png|--quiet|--all-outputs
 --cull 1e-8|-v|--verbose|--log summary|--log nanobragg
 --png-colors grey|--png-colours sea|--png-scale log|--png-range 1 99|--png-rings|--png-zoom|--png-spots
+--png-spots 5|--png-counts|--png-dpi 200
 --truth t.csv|--truth-min 5|--overwrite|--crystal-shape round|--background water=10,air=5:10|--response ideal
 --F000 500|--direct-beam 1e-6|--beamstop 2|--beamstop 2 1|--beamstop-distance 40|--beamstop-offset 0.1 0
 --beamstop-arm 0.3|--beamstop-arm-angle 45
