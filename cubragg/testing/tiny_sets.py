@@ -17,8 +17,8 @@ FINGERPRINTS = {
         "counts": ("3f4508953252ddac",),
     },
     "sweep": {
-        "photons": ("77a0efabcffc43e1", "8817526111f5729b", "3bc2d7009bddcf7e", "3a91f1333776d5f7", "2c49c8080309adb1"),
-        "counts": ("28a8289f84dc4bb9", "8413281b9cd5f6b6", "ece795bb87b68975", "b868d007ecc8ccb5", "33686f584c65c8f1"),
+        "photons": ("ee47eaef220b8e17", "2feba27ae93135b3", "0b78e81d16da63e2", "c2cba99a3e990bb0", "e8296e5f6f883cbf"),
+        "counts": ("aa69d580524ea7d2", "06fe3b4c9ac3844d", "02f04d2319bad776", "3403a72d7a948367", "e3c2475216f36901"),
     },
     "stills": {
         "photons": ("6018452f42450076", "fa736ed1959aa11c", "fc3d9fed53464f22", "0da2bda3c46b7f75"),

@@ -52,7 +52,7 @@ WHOLE_WORDS = ("-N", "-MW")
 #: The C program reads it and computes the first pixel from distance and beam centre all the same.
 READ_WITHOUT_EFFECT = {"-pix0_vector"}
 #: cubragg's, although the C program would find one of its options in them.
-OF_CUBRAGG = {"--beam-divergence", "--beamstop-distance"}
+OF_CUBRAGG = {"--beam-divergence", "--beam-divergence-deg", "--beamstop-distance"}
 LIST = "0 0 1 5\n1 0 0 7\n-1 -1 -1 3.5\n"
 
 

@@ -158,7 +158,7 @@ def test_compiler_that_does_not_run(tmp_path, monkeypatch):
 @pytest.mark.requirement("AT-BAK-005")
 def test_error_in_a_header_names_file_and_line(cache, tmp_path):
     source = kernel_folder().joinpath("lattice.cuh").read_text().splitlines()
-    line = next(number for number, text in enumerate(source) if text.startswith("struct Orientation"))
+    line = next(number for number, text in enumerate(source) if re.match(r"struct .*Orientation \{", text))
     source.insert(line, "int planted = missing;")
     (tmp_path / "lattice.cuh").write_text("\n".join(source))
     text = inlined("render.cu", [tmp_path, kernel_folder()], "square")

@@ -10,7 +10,8 @@ import pytest
 
 import cubragg
 from support.command import invoke
-from support.dials import dials_python, ran, table_columns
+from support.dials import dials_python, ran
+from support.scripts import script
 
 pytestmark = [pytest.mark.dials, pytest.mark.slow]
 
@@ -49,6 +50,7 @@ def test_dials_predicts_the_truth_of_each_sweep(tmp_path):
     assert invoke(f"{line} --inverse-beam 1 -o {tmp_path / 'run'}").exit_code == 0
     imported(tmp_path, 12)
     ran("dials.predict", "run/models.expt", "force_static=True", folder=tmp_path)
+    table_columns = script("dials_report").dials_route.table_columns
     predicted = table_columns(tmp_path / "predicted.refl")
     places: dict[tuple[int, ...], list[list[float]]] = {}
     for number, hkl, xyz in zip(*(predicted[name].tolist() for name in ("id", "miller_index", "xyzcal.px")),

@@ -27,10 +27,10 @@ def test_image(cubragg_image, cubragg_experiment):
     with pytest.raises(ValueError, match="read-only"):
         cubragg_image.photons[0, 0] = 1
 
-@pytest.mark.parametrize(("suffix", "offset"), [(".cbf", 0), (".img", 40), (".nxs", 0), (".npy", 0), (".tif", 0)])
-def test_file(cubragg_image_file, cubragg_image, suffix, offset):
+@pytest.mark.parametrize("suffix", [".cbf", ".img", ".nxs", ".npy", ".tif"])
+def test_file(cubragg_image_file, cubragg_image, suffix):
     image = cubragg.read(cubragg_image_file(suffix))
-    np.testing.assert_array_equal(image.counts(), cubragg_image.counts(seed=0) + offset)
+    np.testing.assert_array_equal(image.counts(), cubragg_image.counts(seed=0))
     assert cubragg_image_file(suffix) == cubragg_image_file(suffix)
 
 @pytest.mark.parametrize(("kind", "shots", "crystals"), [("sweep", 5, 1), ("stills", 4, 4)])
