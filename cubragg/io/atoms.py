@@ -103,7 +103,9 @@ def _structure(path: Path | str, named: str | None) -> tuple[gemmi.Structure, bo
     try:
         # By content, since coordinate files have many suffixes.
         if not (lines and lines[0].lower().startswith(b"data_")):
-            return gemmi.read_pdb_string(data, max_line_length=_line_length(lines)), True
+            # One byte a character, because columns are fixed: gemmi would cut others in two.
+            columns = data.decode().encode("ascii", "replace")
+            return gemmi.read_pdb_string(columns, max_line_length=_line_length(lines)), True
         document = read_document(path)
         small = next((block for block in document if block.find_values("_atom_site_fract_x")), None)
         if small is not None:

@@ -185,6 +185,16 @@ def test_images_that_take_gigabytes_or_other_files(run, folder, kind, settings, 
     assert_refused(run, folder, kind, "f.h5", "f.h5: /entry/data/data", *says)
 
 
+def test_a_character_of_two_bytes_where_a_column_of_a_pdb_file_ends(run, folder):
+    """gemmi had the second half of it in the name of the space group, which was then no text."""
+    cell = "CRYST1   20.000   20.000   20.000  90.00  90.00  90.00\N{LATIN SMALL LETTER O WITH DIAERESIS}P 21 21 2"
+    atom = "ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00 20.00           C"
+    Path("f.pdb").write_text(f"{cell}\n{atom}\nEND\n", encoding="utf-8")
+    result = run(lines_of("sf").replace("F", "f.pdb"))
+    assert result.exit_code == 0, result.stderr
+    assert gemmi.read_mtz_file("out.mtz").spacegroup.hm == "P 21 21 2"
+
+
 @pytest.mark.parametrize("kind", ["view", "from"])
 def test_a_heap_of_texts_in_which_hdf5_searches_for_ever(run, folder, kind):
     """The free space at the end of the heap has a size of 0 bytes."""

@@ -16,8 +16,8 @@ from support.scripts import script
 pytestmark = [pytest.mark.dials, pytest.mark.slow]
 
 MODEL = Path(cubragg.__file__).parent / "examples" / "helix_bundle.pdb"
-# Without a sensor: dxtbx corrects positions for the mean depth of absorption per photon that falls on the sensor (134 um of
-# 450 um of silicon), where photons that are absorbed have 161 um, 0.1 pixels away at the corners.
+# Without a sensor: dxtbx corrects for the mean depth of absorption per photon that falls on the sensor (134 um
+# of 450 um of silicon); photons that are absorbed have 161 um, which is 0.1 pixels away at the corners.
 LINE = f"sweep {MODEL} --detector eiger2-1m --distance 100 --osc 0.5 --quiet --seed 3 -detector_thick 0"
 KAPPA = "--goniometer-axis phi=0,0,1 --goniometer-axis kappa=0.3,0.2,0.9 --goniometer-axis omega=0,0,1"
 
