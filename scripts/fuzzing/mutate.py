@@ -120,8 +120,9 @@ def _odd_value(rng: random.Random, old: Any) -> Any:
     """A value in place of ``old``."""
     kind = rng.randrange(10)
     if kind < 5 and isinstance(old, int | float):
+        less = old // 1000 if isinstance(old, int) else old / 1000  # an integer can be larger than any float
         return rng.choice((0, -1, 1, 0.0, -0.0, 1e300, -1e300, 1e-320, math.nan, math.inf, -math.inf, 2**31, -2**31,
-                           2**63 - 1, -2**63, 10**9, 65536, 0.5, 1e5, -old, old * 1000, old / 1000))
+                           2**63 - 1, -2**63, 10**9, 65536, 0.5, 1e5, -old, old * 1000, less))
     if kind < 8:
         return rng.choice((None, "", "a", "\0", "\u00e9", "\n", True, False, [], {}, [[]], [0], [math.nan] * 3,
                            [0.0] * 3, [1e300] * 3, [0.0] * 9, {"a": 1}, ["a"], [True] * 3, 10**19, 10**400))

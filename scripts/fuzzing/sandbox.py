@@ -70,6 +70,8 @@ def _child(case: Case, prepare: Callable[[Path], None]) -> None:
         status = _command(case.line)
         sys.stdout.flush()
         sys.stderr.flush()
+    except BaseException:
+        traceback.print_exc()  # of the mutation, which is no fault of a reader
     finally:
         os._exit(status)
 
