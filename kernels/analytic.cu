@@ -52,7 +52,7 @@ DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part,
             const int fast_last = smaller(spot.fast_last, (fast + width) * n - 1);
             const int slow_last = smaller(spot.slow_last, (slow + height) * n - 1);
             const int across = fast_last - fast_first + 1, down = slow_last - slow_first + 1;
-            const float per_across = 1.0f / across, per_width = 1.0f / width;
+            const float per_across = 1.0f / across;
             FOR_COUNT(i, across * down)
             {
                 READ_AGAIN();
@@ -62,6 +62,7 @@ DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part,
                                                   (slow_first + row + REAL(0.5)) * edge - spot.offset[1], angle);
             }
             SYNC();
+            const float per_width = 1.0f / width;
             FOR_COUNT(pixel, width * height)
             {
                 const int row = whole_quotient(pixel, per_width), column = pixel - row * width;

@@ -20,7 +20,7 @@ import numpy as np
 
 from cubragg import units
 from cubragg.background.coarse_map import coarse_map
-from cubragg.background.scattering_geometry import move_origin, rays_of, rendered_pixels
+from cubragg.background.scattering_geometry import absorbed, move_origin, rays_of, rendered_pixels
 from cubragg.background.scattering_parts import Part, parts_of
 from cubragg.errors import ConfigError
 from cubragg.experiment.background_settings import Background
@@ -187,9 +187,7 @@ def _absorbed(pixels: SubPixels, layers: Layers, normal: Any) -> Any:
     """Return the fraction of the photons that the whole sensor absorbs; 1 without a sensor."""
     if not layers.mu_per_m > 0.0:
         return 1.0
-    front, back = layers.edges_m(0)[0], layers.edges_m(layers.count - 1)[1]
-    parallax = np.abs(np.tensordot(np.array(normal), pixels.direction, axes=1))
-    return np.exp(-front * layers.mu_per_m / parallax) - np.exp(-back * layers.mu_per_m / parallax)
+    return absorbed(layers, np.abs(np.tensordot(np.array(normal), pixels.direction, axes=1)))
 
 
 def _azimuth(direction: np.ndarray, plan: Plan) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg import units
-from cubragg.background.scattering_geometry import move_origin, rays_of, rendered_pixels
+from cubragg.background.scattering_geometry import absorbed, move_origin, rays_of, rendered_pixels
 from cubragg.background.scattering_parts import parts_of
 from cubragg.background.upsampling import coarse_places, upsample
 from cubragg.crystallography.vectors import Vector
@@ -96,16 +96,9 @@ def _scattered(plan: Plan, panel: PanelPlan, tables: dict[float, Table], photons
             scattered = table.photons[index.astype(np.int32)]
             scattered *= points.weight
             if panel.layers.mu_per_m > 0.0:
-                scattered *= _absorbed(panel.layers, points.parallax)
+                scattered *= absorbed(panel.layers, points.parallax)
             total += np.float32(photons * fraction) * scattered
     return total.reshape(len(slow), len(fast))
-
-
-def _absorbed(layers: Layers, parallax: np.ndarray) -> np.ndarray:
-    """Return the fraction of the photons that the whole sensor absorbs [n]."""
-    front, back = layers.edges_m(0)[0], layers.edges_m(layers.count - 1)[1]
-    reached, left = (np.exp(np.float32(-depth * layers.mu_per_m) / parallax) for depth in (front, back))
-    return np.subtract(reached, left, out=reached)
 
 
 def _points(plan: Plan, panel: PanelPlan, offset: float, direction: Vector, places: tuple[np.ndarray, np.ndarray]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cubragg.experiment.sensor import Layers
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
@@ -38,6 +39,13 @@ def move_origin(pixels: SubPixels, plan: Plan, panel: PanelPlan, offset: float) 
     if plan.point_pixel:
         return 1.0
     return 1.0 - offset * float(beam @ np.array(panel.normal)) / panel.close_distance
+
+
+def absorbed(layers: Layers, parallax: np.ndarray) -> np.ndarray:
+    """Return the fraction of the photons that a whole sensor absorbs, [n] like the cosines with its normal."""
+    front, back = (np.asarray(-depth * layers.mu_per_m, parallax.dtype) for depth in (
+        layers.edges_m(0)[0], layers.edges_m(layers.count - 1)[1]))
+    return np.exp(front / parallax) - np.exp(back / parallax)
 
 
 def rendered_pixels(plan: Plan) -> np.ndarray:

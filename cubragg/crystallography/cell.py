@@ -43,7 +43,10 @@ def checked_cell(where: Path | str, cell: gemmi.UnitCell | Sequence[float]) -> C
     """
     if not isinstance(cell, Sequence) and not cell.is_crystal():
         raise FormatError(f"{where}: contains no unit cell")
-    a, b, c, alpha, beta, gamma = (float(x) for x in (cell if isinstance(cell, Sequence) else cell.parameters))
+    numbers = [float(x) for x in (cell if isinstance(cell, Sequence) else cell.parameters)]
+    if len(numbers) != 6:
+        raise FormatError(f"{where}: got a cell of {len(numbers)} numbers; three edges and three angles are accepted")
+    a, b, c, alpha, beta, gamma = numbers
     cosines = [math.cos(units.rad_from_deg(angle)) if angle in CELL_ANGLE_DEG else math.nan
                for angle in (alpha, beta, gamma)]
     volume_squared = 1.0 - sum(x * x for x in cosines) + 2.0 * math.prod(cosines)  # of edges of length 1

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cubragg.dataset.write_settings import SINGLE_ENDINGS
 from cubragg.io.images.nxmx_master import DATA
 
 if TYPE_CHECKING:
     import h5py
 
-#: Suffixes of files of one image, and what their headers have of the time.
-_SINGLE, _TIMES = (".cbf", ".img"), ("timestamp", "DATE")
+#: What headers of files of one image have of the time.
+_TIMES = ("timestamp", "DATE")
 #: The groups with the values of the parameters, and with the crystals, in an image file.
 PARAMETERS, CRYSTALS = "/entry/parameters", "/entry/crystals"
 
@@ -64,7 +65,7 @@ def content_of(path: Path) -> str:
     import h5py
     import hdf5plugin  # noqa: F401 - registers the filters
 
-    if path.suffix in _SINGLE:
+    if path.suffix in SINGLE_ENDINGS:
         return single_image_digest(path, pixels_of(path))
     if path.suffix not in (".nxs", ".h5"):
         return hashlib.sha256(path.read_bytes()).hexdigest()

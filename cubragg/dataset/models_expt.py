@@ -103,7 +103,7 @@ def _stills(where: str, data: DataSet, part: ImagePart, highest: float) -> dict[
     # The lists of beams and detectors are complete when the experiments are written, before them.
     return {"__id__": "ExperimentList", "experiment": experiments(),
             "imageset": (_imageset(base["imageset"][0], part, place) for place in range(len(shots))),
-            "beam": models.beams, "detector": models.detectors, "goniometer": [], "scan": [],
+            "beam": models.beams.entries, "detector": models.detectors.entries, "goniometer": [], "scan": [],
             "crystal": (crystal_entry(tuple(matrix)) for matrix in tables.A_dials.reshape(-1, 9).tolist()),
             "profile": [], "scaling_model": []}
 
@@ -143,27 +143,16 @@ class _Models:
 
     def __init__(self, where: str, data: DataSet, base: dict[str, Any], highest: float) -> None:
         self._where, self._data, self._highest = where, data, highest
-        self._moves = any(parameter.name.startswith("detector.") for parameter in data.parameters)
-        self._base = base
-        self.beams: list[dict[str, Any]] = []
-        self.detectors: list[dict[str, Any]] = []
-        self._beam_of: dict[float, int] = {}
-        self._detector_of: dict[str, int] = {}
+        self._beam = base["beam"][0]
+        self.beams, self.detectors = _Distinct(), _Distinct()
+        moves = any(parameter.name.startswith("detector.") for parameter in data.parameters)
+        self._unmoved = None if moves else self.detectors.place(base["detector"][0])
 
     def places(self, shot: int, wavelength_A: float) -> tuple[int, int]:
         """The places of beam and detector of a shot, which are appended if they are new."""
-        beam = self._beam_of.setdefault(wavelength_A, len(self.beams))
-        if beam == len(self.beams):
-            self.beams.append({**self._base["beam"][0], "wavelength": wavelength_A})
-        if not self._moves:
-            self.detectors[:] = self._base["detector"]
-            return beam, 0
-        return beam, self._detector(shot)
-
-    def _detector(self, shot: int) -> int:
+        beam = self.beams.place({**self._beam, "wavelength": wavelength_A})
+        if self._unmoved is not None:
+            return beam, self._unmoved
         models = models_of(self._data.shot(shot).crystals[0].experiment)
-        entry = expt_document(self._where, models, image=None, trusted=(-1.0, self._highest))["detector"][0]
-        place = self._detector_of.setdefault(json.dumps(entry), len(self.detectors))
-        if place == len(self.detectors):
-            self.detectors.append(entry)
-        return place
+        document = expt_document(self._where, models, image=None, trusted=(-1.0, self._highest))
+        return beam, self.detectors.place(document["detector"][0])

@@ -5,13 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from cubragg import checks
 from cubragg.dataset.data_set import MAX_SHOTS, DataSet
 from cubragg.dataset.distributions import Distribution
 from cubragg.dataset.shot import METHOD, Rendering
-from cubragg.dataset.wedges import Wedge, inverse_beam, mounted, starts_of
+from cubragg.dataset.wedges import Wedge, inverse_beam, mounted, series_of
 from cubragg.engine.select import Backend, Method, Precision
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
@@ -66,24 +65,24 @@ class Sweep(DataSet):
         start = experiment.goniometer.phi_deg if start_deg is None else start_deg
         given = _wedges_of(images, osc_deg, start, start_deg is not None, wedges)
         self.wedges = given if inverse_beam_deg is None else tuple(inverse_beam(given, inverse_beam_deg))
-        self._starts = starts_of(self.wedges)
-        super().__init__(experiment, self._starts[-1], seed, vary, 1, 0.0,
+        self._series = series_of(wedge.images for wedge in self.wedges)
+        super().__init__(experiment, self._series[-1].stop, seed, vary, 1, 0.0,
                          Rendering(backend, precision, device, threads, method, cull))
 
     @property
     def series(self) -> list[range]:
         """Numbers of the images of each wedge."""
-        return [range(first, end) for first, end in pairwise(self._starts)]
+        return self._series
 
     def series_at(self, shot: int) -> int:
         """Number of the wedge of an image; beyond the last image the last wedge."""
-        return min(bisect_right(self._starts, shot), len(self.wedges)) - 1
+        return min(bisect_right(self._series, shot, key=lambda part: part.start), len(self._series)) - 1
 
     def _rotated(self, shot: int) -> Experiment:
         """The experiment with the spindle angles of an image."""
         number = self.series_at(shot)
         wedge = self.wedges[number]
-        start = wedge.start_deg + (shot - self._starts[number]) * wedge.range_deg
+        start = wedge.start_deg + (shot - self._series[number].start) * wedge.range_deg
         return replace(self.experiment, goniometer=replace(
             self.experiment.goniometer, phi_deg=start, osc_deg=wedge.range_deg, phi_step_deg=None))
 
@@ -93,8 +92,8 @@ class Sweep(DataSet):
 
     def check(self) -> None:
         """Check the goniometer of each wedge as well."""
-        for first in self._starts[:-1]:
-            self.experiment_at(first)
+        for part in self._series:
+            self.experiment_at(part.start)
         super().check()
 
 

@@ -51,7 +51,7 @@ def write_set_files(data: DataSet, settings: WriteSettings, folder: RunFolder) -
 
 def masters(data: DataSet, settings: WriteSettings) -> list[str]:
     """The names of the master files: one, or one for each wedge of a sweep; none of formats with single images."""
-    if settings.format != "nxmx":
+    if settings.ending:
         return []
     count = len(data.series)
     width = len(str(count))
@@ -63,8 +63,8 @@ def _part(data: DataSet, settings: WriteSettings, folder: Path, number: int, rec
     """The images of element ``number`` of `DataSet.series`, whose master file is written."""
     inside = [record for record in records if data.series_at(record["first"]) == number]
     shots = [shot for record in inside for shot in range(record["first"], record["first"] + record["count"])]
-    names = {shot: folder / image_name(data, settings, shot) for shot in shots} if settings.format != "nxmx" else {}
-    master = folder / masters(data, settings)[number] if settings.format == "nxmx" else None
+    names = {shot: folder / image_name(data, settings, shot) for shot in shots} if settings.ending else {}
+    master = None if settings.ending else folder / masters(data, settings)[number]
     if not inside:
         return ImagePart(master, shots, names)
     files = [(tables_file(record), record["count"]) for record in inside]

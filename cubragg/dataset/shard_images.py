@@ -18,7 +18,7 @@ from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.digests import PixelDigest, image_digest, single_image_digest, tables_digest
 from cubragg.dataset.shot import Shot
 from cubragg.dataset.shot_tables import ShotTables, dials_matrix, parameter_arrays, write_shot_tables
-from cubragg.dataset.write_settings import ENDINGS, WriteSettings
+from cubragg.dataset.write_settings import WriteSettings
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.goniometer_axes import fixed_axes
@@ -61,16 +61,16 @@ class ShardImages(Protocol):
 
 def shard_images(data: DataSet, settings: WriteSettings, number: int, shots: range, folder: Path) -> ShardImages:
     """The image files of shard ``number`` in a folder."""
-    if settings.format == "nxmx":
-        return _NxmxFile(data, settings, folder / f"shard-{number:05d}.nxs", shots)
-    return _SingleImages(data, settings, folder, f"shots-{number:05d}.h5")
+    if settings.ending:
+        return _SingleImages(data, settings, folder, f"shots-{number:05d}.h5")
+    return _NxmxFile(data, settings, folder / f"shard-{number:05d}.nxs", shots)
 
 
 def image_name(data: DataSet, settings: WriteSettings, shot: int) -> str:
     """The name of the file of a shot, in a format with a file for each image: numbers in a wedge begin with 1."""
     number = data.series_at(shot)
     wedge = f"-{number + 1:0{len(str(len(data.series)))}}" if len(data.series) > 1 else ""
-    return f"image{wedge}_{shot - data.series[number].start + 1:0{_DIGITS}}{ENDINGS[settings.format]}"
+    return f"image{wedge}_{shot - data.series[number].start + 1:0{_DIGITS}}{settings.ending}"
 
 
 def check_images(data: DataSet, settings: WriteSettings) -> None:
@@ -81,11 +81,11 @@ def check_images(data: DataSet, settings: WriteSettings) -> None:
     ConfigError
         If it cannot; the message has the reason.
     """
-    if settings.format == "nxmx":
+    if not settings.ending:
         return
     accepted = "nxmx is accepted"
     scene = scene_at(data, 0)
-    writer = writer_of(ENDINGS[settings.format])(scene)
+    writer = writer_of(settings.ending)(scene)
     try:
         writer.check()
     except FormatError as error:
@@ -182,7 +182,7 @@ class _SingleImages:
         self._time = image_time()
         self.contents: dict[str, str] = {}
         scene = scene_at(data, 0)
-        writer = writer_of(ENDINGS[settings.format])(scene)
+        writer = writer_of(settings.ending)(scene)
         kind, trusted = writer.pixel_type("counts"), scene.trusted
         self.highest = min(kind.highest - writer.offset, trusted[1] if trusted else np.inf)
 
@@ -208,7 +208,7 @@ class _SingleImages:
     def prepared(self, values: np.ndarray, shot: Shot) -> Callable[[], None]:
         """Convert the values to pixels, and return what writes their file."""
         scene = replace(scene_of(shot.image.experiment, shot.image.plan), timestamp=self._time)
-        writer = writer_of(ENDINGS[self._settings.format])(scene)
+        writer = writer_of(self._settings.ending)(scene)
         kind = writer.pixel_type("counts")._replace(saturates=True)
         pixels = stored_pixels(values, kind, writer.live, offset=writer.offset, where=f"shot {shot.number}")
         name = image_name(self._data, self._settings, shot.number)

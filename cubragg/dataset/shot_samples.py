@@ -7,14 +7,15 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.digests import PARAMETERS
 from cubragg.dataset.run_folder import RunFolder
-from cubragg.dataset.shot_tables import tables_file
+from cubragg.dataset.shot_tables import read_arrays, tables_file
+from cubragg.dataset.write_settings import LABELS, Label
 from cubragg.errors import ConfigError, CubraggError
 from cubragg.io.images.nxmx_master import DATA
 from cubragg.plan.plan import make_plan
@@ -22,8 +23,6 @@ from cubragg.plan.plan import make_plan
 if TYPE_CHECKING:
     import h5py
 
-Label = Literal["boxes", "mask", "heat"]
-LABELS: tuple[Label, ...] = ("boxes", "mask", "heat")
 #: Shards whose files a process keeps open.
 _OPEN_SHARDS = 4
 
@@ -114,10 +113,10 @@ class StoredShots:
             raise CubraggError(f"{folder}: got a data set with {ends[-1]} complete shots, which is not finished; the "
                                "command that began it continues it")
         self._folder, self._first = run.path, ends - [record["count"] for record in records]
-        if not all(tables_file(record).endswith(".nxs") for record in records):
+        self._images = [tables_file(record) for record in records]
+        if not all(name.endswith(".nxs") for name in self._images):
             raise CubraggError(f"{folder}: got a data set with a file for each image; one of NXmx is accepted "
                                "(--format nxmx)")
-        self._images = [next(name for name in record["files"] if name.endswith(".nxs")) for record in records]
         self._truths = [next((name for name in record["files"] if name.endswith(".h5")), None) for record in records]
         self._count = int(ends[-1])
         self._opened: OrderedDict[int, _Shard] = OrderedDict()
@@ -164,8 +163,7 @@ class _Shard:
         self._truth = None if truth is None else h5py.File(truth, "r")
         group: Mapping[str, Any] = {} if self._truth is None else self._truth.get("labels", {})
         self.labels: tuple[Label, ...] = tuple(name for name in LABELS if name in group)
-        self._parameters = {name: _texts(node) if node.dtype.kind == "O" else node[()]
-                            for name, node in self._images[PARAMETERS].items()}
+        self._parameters = read_arrays(self._images[PARAMETERS])
         self._dead = self._images["/entry/instrument/detector/detectorSpecific/pixel_mask"][()] != 0
         self._reflection_shot = np.zeros(0) if self._truth is None else self._truth["reflections/shot"][()]
 
@@ -191,10 +189,6 @@ class _Shard:
         start, end = np.searchsorted(self._reflection_shot, [shot, shot + 1])
         return corners(np.stack([boxes[name][start:end] for name in ("fast_min", "fast_max", "slow_min", "slow_max")],
                                 axis=1))
-
-
-def _texts(node: h5py.Dataset) -> np.ndarray:
-    return np.asarray(node.asstr()[()])
 
 
 def _given(parameters: Mapping[str, Any]) -> dict[str, np.ndarray | str]:

@@ -70,6 +70,11 @@ def write_arrays(group: h5py.Group, arrays: Mapping[str, np.ndarray]) -> None:
         group.create_dataset(name.replace("/", "_"), data=array, dtype=kind)
 
 
+def read_arrays(group: h5py.Group) -> dict[str, np.ndarray]:
+    """Read the data sets of a group that `write_arrays` wrote."""
+    return {name: np.asarray(node.asstr()[()] if node.dtype.kind == "O" else node[()]) for name, node in group.items()}
+
+
 def write_shot_tables(file: h5py.File, tables: ShotTables) -> None:
     """Write the wavelengths of the shots, if they differ, and all parameters and crystals into an NXmx file."""
     if len(np.unique(tables.wavelengths_A)) > 1:
@@ -98,10 +103,10 @@ def read_shot_tables(folder: Path, parts: Sequence[tuple[str, int]]) -> ShotTabl
         with h5py.File(folder / name, "r") as file:
             given = np.asarray(file["/entry/instrument/beam/incident_wavelength"][()], dtype=float).reshape(-1)
             wavelengths.append(given if len(given) == count else np.full(count, given[0]))
-            parameters.append({key: node.asstr()[()] if node.dtype.kind == "O" else node[()]
-                               for key, node in file[PARAMETERS].items()})
-            shots.append(file[CRYSTALS]["shot"][()])
-            matrices.append(file[CRYSTALS]["A_dials"][()])
+            parameters.append(read_arrays(file[PARAMETERS]))
+            crystals = read_arrays(file[CRYSTALS])
+            shots.append(crystals["shot"])
+            matrices.append(crystals["A_dials"])
     return ShotTables(np.concatenate(wavelengths), _joined(parameters, [count for _, count in parts]),
                       np.concatenate(shots), np.concatenate(matrices))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from cubragg.dataset.digests import content_of
 from cubragg.dataset.run_folder import SPEC, RunFolder
 from cubragg.dataset.specification import digest_of
+from cubragg.dataset.wedges import series_of
 from cubragg.dataset.write_settings import shards_of
 from cubragg.errors import CubraggError
 
@@ -30,8 +30,7 @@ def faults(path: Path | str) -> Iterator[str]:
     document = tomllib.loads(spec.read_text(encoding="utf-8"))
     if digest_of(document) != folder.header["specification"]:
         yield f"{spec}: changed since the data set was begun"
-    starts = [0, *itertools.accumulate(wedge["images"] for wedge in document.get("wedges", ()))]
-    series = [range(first, end) for first, end in itertools.pairwise(starts)] or [range(document["shots"])]
+    series = series_of(wedge["images"] for wedge in document.get("wedges", ())) or [range(document["shots"])]
     for number in range(len(shards_of(series, document["write"]["shard"]))):
         if number not in folder.records:
             yield f"{folder.path}: shard-{number:05d} is not complete"

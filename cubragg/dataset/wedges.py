@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from typing import Any
-
-import numpy as np
 
 from cubragg import checks
 from cubragg.bounds import ANGLE_DEG
@@ -83,9 +82,9 @@ def inverse_beam(wedges: Sequence[Wedge], width_deg: float) -> Iterator[Wedge]:
             yield replace(direct, start_deg=direct.start_deg + 180.0)
 
 
-def starts_of(wedges: Sequence[Wedge]) -> list[int]:
-    """The number of the first image of each wedge, and the number of images in all."""
-    return [0, *np.cumsum([wedge.images for wedge in wedges]).tolist()]
+def series_of(images: Iterable[int]) -> list[range]:
+    """The numbers of the images of each wedge, given how many each has; they go on from wedge to wedge."""
+    return [range(first, end) for first, end in pairwise(accumulate(images, initial=0))]
 
 
 def mounted(experiment: Experiment, wedge: Wedge) -> Experiment:

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from cubragg import checks
 from cubragg.errors import ConfigError
 from cubragg.io.images.nxmx import COMPRESSIONS, TYPES
 
-#: Formats of the images, and the suffix of a file for each image.
-FORMATS = ("nxmx", "cbf", "smv")
-ENDINGS = {"cbf": ".cbf", "smv": ".img"}
 TRUTHS = ("refl", "h5")
-LABELS = ("boxes", "mask", "heat")
+Label = Literal["boxes", "mask", "heat"]
+LABELS: tuple[Label, ...] = ("boxes", "mask", "heat")
 #: Shots of a shard where none are given: a tenth of the set, at most this many.
 MOST_SHOTS = 100
-#: Types of pixels and compressions of each format, the default first.
-_PIXELS = {"nxmx": (tuple(TYPES), COMPRESSIONS), "cbf": (("int32",), ("byte-offset",)),
-           "smv": (("uint16",), ("none",))}
+
+
+class ImageFormat(NamedTuple):
+    """A format of images: the ending of the file of each image, empty where a shard is one file, and types of pixels
+    and compressions, the default first."""
+
+    ending: str
+    types: tuple[str, ...]
+    compressions: tuple[str, ...]
+
+
+FORMATS = {
+    "nxmx": ImageFormat("", tuple(TYPES), COMPRESSIONS),
+    "cbf": ImageFormat(".cbf", ("int32",), ("byte-offset",)),
+    "smv": ImageFormat(".img", ("uint16",), ("none",)),
+}
+#: Endings of files of one image.
+SINGLE_ENDINGS = tuple(form.ending for form in FORMATS.values() if form.ending)
 
 
 @dataclass(frozen=True)
@@ -54,8 +68,8 @@ class WriteSettings:
     format: str = "nxmx"
 
     def __post_init__(self) -> None:
-        checks.choice("write.format", "the format of images", self.format, FORMATS)
-        types, compressions = _PIXELS[self.format]
+        checks.choice("write.format", "the format of images", self.format, tuple(FORMATS))
+        _, types, compressions = FORMATS[self.format]
         object.__setattr__(self, "dtype", self.dtype or types[0])
         object.__setattr__(self, "compression", self.compression or compressions[0])
         checks.choice("write.dtype", f"the type of pixels of {self.format}", self.dtype, types)
@@ -74,9 +88,14 @@ class WriteSettings:
         checks.number("write.truth_min", "the number of photons", self.truth_min, "photons", at_least=0.0)
 
     @property
+    def ending(self) -> str:
+        """Ending of the file of each image; empty where a shard is one file."""
+        return FORMATS[self.format].ending
+
+    @property
     def label_compression(self) -> str:
         """Compression of images of labels, a key of `nxmx.COMPRESSIONS`."""
-        return self.compression if self.format == "nxmx" else "bslz4"
+        return "bslz4" if self.ending else self.compression
 
     def shots_in_shard(self, shots: int) -> int:
         """The number of shots in each file but perhaps the last."""

@@ -13,6 +13,7 @@ from cubragg.crystallography.structure import AtomicModel
 from cubragg.crystallography.symmetry import named_group
 from cubragg.errors import FormatError
 from cubragg.io.files.compression import unpacked
+from cubragg.io.files.gemmi_errors import GEMMI_ERRORS
 from cubragg.io.files.text import as_utf8
 from cubragg.io.reflections.cif import cell_and_symmetry, read_document
 
@@ -116,7 +117,7 @@ def _structure(path: Path | str, named: str | None) -> tuple[gemmi.Structure, bo
             # gemmi reads the symbol only, not the number of a space group.
             structure.spacegroup_hm = cell_and_symmetry(path, block)[1].name
         return structure, True
-    except (RuntimeError, ValueError, IndexError) as error:
+    except GEMMI_ERRORS as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{path}: not a PDB, mmCIF or CIF file: {error}") from None

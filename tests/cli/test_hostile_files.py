@@ -233,6 +233,21 @@ def test_files_that_decompress_to_gigabytes(run, folder, name, pack):
     assert_refused(run, folder, "text", "f.hkl", "f.hkl", name, "67108864", "decompress it first")
 
 
+def test_a_scalepack_cell_of_numbers_without_space(run, folder):
+    Path("f.sca").write_text("    1\n -987\n    20.00024.000    30.000    90.000    90.000    90.000 p212121\n"
+                             "   0   0   2    36.2     0.5\n")
+    assert_refused(run, folder, "hkl", "f.sca", "f.sca:3", "5 numbers", "cell")
+
+
+def test_a_reflection_loop_with_a_tag_that_is_too_short(run, folder):
+    cell = "".join(f"_cell.{name} {value}\n" for name, value in (
+        ("length_a", 20), ("length_b", 24), ("length_c", 30), ("angle_alpha", 90), ("angle_beta", 90),
+        ("angle_gamma", 90)))
+    Path("f.cif").write_text(f"data_x\n{cell}_symmetry.Int_Tables_number 19\nloop_\n_refln.index_h\n_refln.index_k\n"
+                             "_refln.index_l\n_refln.F_meas\n_cell. 0 0 2 5 1\n")
+    assert_refused(run, folder, "hkl", "f.cif", "f.cif", "", "reflections cannot be read")
+
+
 @pytest.mark.requirement("AT-IO-011")
 @pytest.mark.parametrize(("rows", "points"), [([(0, 0, 0), (511, 511, 512)], "h 0 to 511, k 0 to 511, l 0 to 512"),
                                               ([(0, 0, 0), (2**30, 2**30, 2**30)], "500000000 points")])
@@ -301,10 +316,10 @@ def test_a_sensor_at_a_wavelength_without_absorption(run, folder):
 
 
 def test_text_that_is_not_utf8(run, folder):
-    """A space group in another encoding is an unknown one."""
+    """A space group in another encoding is an unknown one; in the columns of a PDB file a character is one byte."""
     atoms = (DATA / "sf_inf_occupancy.pdb").read_bytes().replace(b" inf ", b"1.00 ")
     Path("f.pdb").write_bytes(atoms.replace(b"P 21 21 21", b"P 21 21 2\xe9"))
-    assert_refused(run, folder, "sf", "f.pdb", "f.pdb", "'P 21 21 2\u00e9'", "space group")
+    assert_refused(run, folder, "sf", "f.pdb", "f.pdb", "'P 21 21 2?'", "space group")
     reflections = (DATA / "sfcif_huge_index.cif").read_bytes()
     assert b"'P 21 21 21'" in reflections
     Path("f.cif").write_bytes(reflections.replace(b"'P 21 21 21'", b"'P 21 21 2\xe9'"))

@@ -126,9 +126,7 @@ def test_counts(nvrtc, arch, mean, count):
     assert compiled.status == 0, compiled.log
     assert "warning" not in compiled.log, compiled.log
     usage, = compiled.usage().values()
-    # With its second-order terms the kernel needs one register more than NVRTC gives it on sm_120 in single precision.
-    spilled = 4 if (arch, precision) == (120, "single") else 0
-    assert (usage.stores, usage.loads) == (spilled, spilled)
+    assert (usage.stores, usage.loads) == (0, 0)
     assert usage.registers * 1024 <= 65536
 
 

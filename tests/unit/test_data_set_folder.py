@@ -23,7 +23,7 @@ import cubragg as cb
 from cubragg.dataset.run_folder import RunFolder
 from cubragg.dataset.specification import read_specification
 from cubragg.dataset.verification import faults
-from cubragg.dataset.write_settings import ENDINGS
+from cubragg.dataset.write_settings import FORMATS
 from cubragg.errors import ConfigError, CubraggError
 from support import write_stills
 from support.messages import refusal
@@ -218,7 +218,7 @@ def test_bytes_are_the_same_with_a_source_date(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("image_format", "truth"), [("cbf", "h5"), ("smv", "refl")])
 def test_files_of_single_images(finished_as, image_format, truth):
     folder = finished_as(image_format, truth)
-    ending = ENDINGS[image_format]
+    ending = FORMATS[image_format].ending
     names = {path.name for path in folder.glob("image*")}
     assert names == {f"image_{number:05d}{ending}" for number in range(1, 21)}
     assert not [*folder.glob("*.nxs")]
@@ -272,12 +272,12 @@ def test_workers_give_the_same_set(finished, tmp_path):
 
 
 #: Formats of images and of the truth, and the number of files of a shard of two shots.
-FORMATS = [("nxmx", "refl,h5", 3), ("cbf", "h5", 4), ("smv", "refl", 4)]
+WRITTEN = [("nxmx", "refl,h5", 3), ("cbf", "h5", 4), ("smv", "refl", 4)]
 
 
 @pytest.mark.parametrize(("kills", "workers", "image_format", "truth", "files"), [
-    (2, 1, *FORMATS[0]), *(pytest.param(2, 1, *one, marks=pytest.mark.slow) for one in FORMATS[1:]),
-    *(pytest.param(20, workers, *one, marks=pytest.mark.slow) for one in FORMATS for workers in (1, 2))])
+    (2, 1, *WRITTEN[0]), *(pytest.param(2, 1, *one, marks=pytest.mark.slow) for one in WRITTEN[1:]),
+    *(pytest.param(20, workers, *one, marks=pytest.mark.slow) for one in WRITTEN for workers in (1, 2))])
 def test_a_killed_set_is_continued(finished_as, tmp_path, kills, workers, image_format, truth, files):
     finished = finished_as(image_format, truth)
     folder, rng = tmp_path / "set", random.Random(kills)

@@ -17,6 +17,7 @@ import gemmi
 from cubragg.crystallography.vectors import Vector, combine, norm, rotate_axis, scale, unit
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel
+from cubragg.io.files.gemmi_errors import GEMMI_ERRORS
 from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels, ScanModel
 from cubragg.io.geometry.expt import stacked
 from cubragg.io.geometry.plausible import plausible
@@ -74,7 +75,7 @@ class _Reader:
         text = text.removesuffix(";").rstrip() + "\n?\n"
         try:
             self.block = gemmi.cif.read_string(text)[0]
-        except (ValueError, RuntimeError, IndexError) as error:
+        except GEMMI_ERRORS as error:
             raise FormatError(f"{path}: not CIF: {str(error).removeprefix('string:')}") from None
         self.axes = {row["id"]: self._axis(row) for row in self._rows("axis")}
         self.start, self.increment = self._settings()
@@ -82,7 +83,7 @@ class _Reader:
     def _rows(self, category: str) -> list[dict[str, str]]:
         try:
             table = self.block.find_mmcif_category(f"_{category}.")
-        except RuntimeError as error:  # tags of several categories in one loop
+        except GEMMI_ERRORS as error:  # tags of several categories in one loop
             raise FormatError(f"{self.path}: not imgCIF: {error}") from None
         names = [tag.partition(".")[2].lower() for tag in table.tags]
         key = "id" if category == "axis" else "axis_id"

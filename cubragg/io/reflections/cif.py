@@ -14,6 +14,7 @@ from cubragg.crystallography.cell import Cell, checked_cell
 from cubragg.crystallography.symmetry import Symmetry, check_operations, group_name, named_group
 from cubragg.errors import ConfigError, FormatError
 from cubragg.io.files.compression import unpacked
+from cubragg.io.files.gemmi_errors import GEMMI_ERRORS
 from cubragg.io.files.text import as_utf8
 from cubragg.io.reflections.columns import (
     NEGATIVE_SIGMA,
@@ -63,7 +64,7 @@ def read_document(path: Path | str) -> gemmi.cif.Document:
     data = as_utf8(unpacked(path))
     try:
         return gemmi.cif.read_string(data)
-    except (ValueError, RuntimeError) as error:
+    except GEMMI_ERRORS as error:
         raise FormatError(f"{path}: not CIF: {str(error).removeprefix('data:')}") from None
 
 
@@ -128,7 +129,7 @@ def _table(path: Path | str, document: gemmi.cif.Document, block: gemmi.cif.Bloc
                   for name in names]
         return (table.make_miller_array(), [table.make_float_array(name) for name in names],
                 [None if tag is None else table.make_float_array(tag) for tag in sigmas])
-    except (RuntimeError, ValueError) as error:
+    except GEMMI_ERRORS as error:
         raise FormatError(f"{path}: the reflections cannot be read: {error}") from None
 
 
@@ -166,7 +167,7 @@ def cell_and_symmetry(path: Path | str, block: gemmi.cif.Block, named: str | Non
             group_ops = gemmi.symops_from_hall(hall)
         else:
             group_ops = _from_names(path, (name, number), cell).operations
-    except (RuntimeError, ValueError) as error:
+    except GEMMI_ERRORS as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{path}: got invalid {'symmetry operations, the first is' if operations else 'Hall symbol'} "

@@ -14,6 +14,7 @@ from cubragg.crystallography.symmetry import Symmetry, named_group
 from cubragg.errors import CubraggError, FormatError
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.compression import unpacked
+from cubragg.io.files.gemmi_errors import GEMMI_ERRORS
 from cubragg.io.files.names import utf8_path
 from cubragg.io.reflections.columns import (
     NEGATIVE_SIGMA,
@@ -59,7 +60,7 @@ def read_mtz(path: Path | str, column: str | None = None, group: str | None = No
             return _listed(path, gemmi.read_mtz_file(name), column, group)
     except CubraggError:
         raise
-    except (RuntimeError, ValueError, IndexError, MemoryError):
+    except (*GEMMI_ERRORS, MemoryError):
         # A column of a data set that is missing, labels that are not UTF-8, or 2 billion data sets that are declared.
         raise FormatError(damaged) from None
 

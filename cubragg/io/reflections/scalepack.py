@@ -49,7 +49,7 @@ def read_scalepack(path: Path | str, column: str | None = None, named: str | Non
         raise FormatError(f"{path}: got unmerged reflections of scalepack; a merged file is accepted (scale without "
                           "'no merge original index')")
     edges = [number(f"{path}:3", "a number of the cell", word.strip()) for word in re.findall(_EDGE, header[1])]
-    cell = checked_cell(path, edges)
+    cell = checked_cell(f"{path}:3", edges)
     try:
         symmetry = named_group(named or header[2], cell[3], cell[5])
     except ConfigError as error:

@@ -18,6 +18,7 @@ import numpy as np
 from cubragg.crystallography.cell import Cell, checked_cell
 from cubragg.crystallography.symmetry import Symmetry, check_operations, group_name, named_group
 from cubragg.errors import FormatError
+from cubragg.io.files.gemmi_errors import GEMMI_ERRORS
 from cubragg.io.files.text import read_text
 from cubragg.io.reflections.columns import Column
 from cubragg.io.reflections.reflection_lines import MAX_INDEX
@@ -165,7 +166,7 @@ def read_instructions(path: Path | str, named: str | None = None) -> Instruction
                 if not np.isfinite([scale, *matrix]).all() or len(matrix) not in (0, 9):
                     raise ValueError
                 break
-        except (RuntimeError, ValueError, KeyError, IndexError, TypeError):
+        except (*GEMMI_ERRORS, KeyError, TypeError):
             raise FormatError(f"{path}:{number}: got {line.strip()!r}, which is not a valid {word.upper()} "
                               "instruction") from None
     if kind not in (2, 3, 4):
@@ -180,7 +181,7 @@ def read_instructions(path: Path | str, named: str | None = None) -> Instruction
             group.add_inversion()
         group.add_missing_elements()
         check_operations(group)
-    except (RuntimeError, ValueError) as error:
+    except GEMMI_ERRORS as error:
         raise FormatError(f"{path}: got {len(operations)} SYMM instructions that form no space group: {error}"
                           ) from None
     return Instructions(checked, Symmetry(group_name(group) or "of SYMM", group), kind, scale, matrix or _IDENTITY)
