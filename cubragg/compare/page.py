@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cubragg.compare.peaks import Peak
+from cubragg.view.html_page import page, png_address, table
 from cubragg.view.png import png_bytes
 
 if TYPE_CHECKING:
@@ -23,21 +23,15 @@ PEAK_ROWS = 60
 DOTS = 2500
 
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1d2129; background: #fff; margin: 2rem auto; max-width: 1250px;
-       padding: 0 1.5rem; }
-h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .6rem; }
 .verdict { display: inline-block; padding: .35rem .8rem; border-radius: 4px; font-weight: 600; }
 .good { background: #e3f4e6; color: #14532d; } .bad { background: #fde8e8; color: #8b1a1a; }
 .panels { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 1rem; }
 figure { margin: 0; } figcaption { font-size: .85rem; color: #444; margin-top: .35rem; overflow-wrap: anywhere; }
 figure svg { width: 100%; height: auto; border: 1px solid #9aa0a6; display: block; }
 .pair { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 2rem; align-items: start; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th { white-space: nowrap; }
-th, td { padding: .2rem .7rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e4e6ea; }
 .peaks th, .peaks td { text-align: right; padding: .15rem .8rem; }
-.unmatched { color: #b00020; } .note, code { font-size: .85rem; } .note { color: #444; }
-code { overflow-wrap: anywhere; background: #f4f5f7; padding: .1rem .3rem; }
+.unmatched { color: #b00020; }
+code { font-size: .85rem; overflow-wrap: anywhere; background: #f4f5f7; padding: .1rem .3rem; }
 """
 
 
@@ -58,16 +52,14 @@ def html(comparison: Comparison, figures: Sequence[tuple[str, str]], images: Map
     when
         Date of the page.
     """
-    return "\n".join(_parts(comparison, figures, images, black, reach, when)) + "\n"
+    parts = _parts(comparison, figures, images, black, reach, when)
+    return page(f"cubragg compare {when:%Y-%m-%d %H:%M}", parts, _STYLE)
 
 
 def _parts(comparison: Comparison, figures: Sequence[tuple[str, str]], images: Mapping[str, np.ndarray],
            black: float, reach: float, when: datetime) -> Iterator[str]:
     metrics = comparison.metrics
     kind = "good" if comparison.passed else "bad"
-    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>cubragg compare {when:%Y-%m-%d %H:%M}</title>\n<style>{_STYLE}</style>\n</head>\n<body>"
     yield f"<h1>cubragg compare</h1>\n<p class='note'>{when:%Y-%m-%d %H:%M:%S}</p>"
     yield f"<p class='verdict {kind}'>{escape(comparison.verdict)}</p>"
     for note in comparison.notes:
@@ -83,19 +75,14 @@ def _parts(comparison: Comparison, figures: Sequence[tuple[str, str]], images: M
     meaning = "No difference." if reach == 0.0 else (
         f"A - B: red up to +{reach:.4g}, blue down to -{reach:.4g} photons, on a square-root scale.")
     yield _panel(images["difference"], comparison.a.pixels.shape, [], [], meaning)
-    yield "</div>\n<div class='pair'>\n<div><h2>Figures</h2>\n<table>"
-    for name, text in figures:
-        yield f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>"
-    for name, side in (("A", comparison.a), ("B", comparison.b)):
-        if side.seconds is not None:
-            yield f"<tr><th>time {name}</th><td>{side.seconds:.3g} s</td></tr>"
-    yield "</table>"
+    yield "</div>\n<div class='pair'>\n<div><h2>Figures</h2>"
+    yield table([*figures, *((f"time {name}", f"{side.seconds:.3g} s") for name, side in (
+        ("A", comparison.a), ("B", comparison.b)) if side.seconds is not None)])
     yield from _commands(comparison)
     yield "</div>\n<div><h2>Pixels of A against pixels of B</h2>"
     yield _scatter(comparison)
     yield "</div>\n</div>"
     yield from _peak_table(comparison, only_a, only_b)
-    yield "</body>\n</html>"
 
 
 def _unmatched(peaks: Sequence[Peak], paired: Sequence[Peak]) -> list[Peak]:
@@ -107,13 +94,12 @@ def _panel(image: np.ndarray, shape: tuple[int, ...], paired: Sequence[Peak], un
            ) -> str:
     """A figure of an image with circles around its peaks, in pixel coordinates."""
     slow, fast = shape
-    data = base64.b64encode(png_bytes(image)).decode("ascii")
     radius = max(fast, slow) / 60.0
     circles = "".join(
         f'<circle cx="{peak.fast + 0.5:.2f}" cy="{peak.slow + 0.5:.2f}" r="{radius:.2f}" stroke="{colour}"/>'
         for peaks, colour in ((paired, "#e08a00"), (unmatched, "#d4002a")) for peak in peaks[:PEAK_ROWS])
     return (f'<figure><svg viewBox="0 0 {fast} {slow}" role="img">'
-            f'<image href="data:image/png;base64,{data}" width="{fast}" height="{slow}" '
+            f'<image href="{png_address(png_bytes(image))}" width="{fast}" height="{slow}" '
             'preserveAspectRatio="none" style="image-rendering: pixelated"/>'
             f'<g fill="none" stroke-width="{radius / 6.0:.3f}">{circles}</g></svg>'
             f"<figcaption>{escape(caption)}</figcaption></figure>")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,21 +16,15 @@ from cubragg.dataset.shot_tables import read_shot_tables, tables_file
 from cubragg.errors import CubraggError
 from cubragg.io.files.atomic import write_bytes
 from cubragg.view.bar_charts import bars, histogram
+from cubragg.view.html_page import page, png_address, table
 
 #: Bins of the resolution, of equal widths in 1/d^2.
 _SHELLS = 20
 #: Charts of parameters.
 _MOST_CHARTS = 60
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1d2129; background: #fff; margin: 2rem auto; max-width: 1150px;
-       padding: 0 1.5rem; }
-h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .6rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); gap: 1rem; }
 .charts svg { width: 100%; height: auto; font: 10px system-ui, sans-serif; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem 1.2rem .2rem 0; text-align: left; border-bottom: 1px solid #e4e6ea; }
-img { max-width: 100%; } pre { background: #f4f5f7; padding: .8rem; overflow-x: auto; font-size: .85rem; }
-.note { color: #444; font-size: .9rem; }
 """
 
 
@@ -54,35 +47,26 @@ def write_report(folder: Path | str) -> Path:
     if not run.records or not summary.is_file():
         raise CubraggError(f"{folder}: got a folder without a finished data set; the command that began it "
                            "continues it")
-    page = "\n".join(_parts(run, json.loads(summary.read_text(encoding="utf-8")))) + "\n"
-    write_bytes(run.path / REPORT, page.encode())
+    figures = json.loads(summary.read_text(encoding="utf-8"))
+    title = f"cubragg {figures['kind']}: {figures['complete_shots']:,} shots"
+    write_bytes(run.path / REPORT, page(title, _parts(run, title, figures), _STYLE).encode())
     return run.path / REPORT
 
 
-def _parts(run: RunFolder, summary: Mapping[str, Any]) -> Iterator[str]:
+def _parts(run: RunFolder, title: str, summary: Mapping[str, Any]) -> Iterator[str]:
     records = [run.records[number] for number in sorted(run.records)]
-    title = f"{summary['kind']}: {summary['complete_shots']:,} shots"
-    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>cubragg {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>"
-    yield f"<h1>cubragg {escape(title)}</h1>\n<p class='note'>{escape(str(run.path.resolve()))}</p>"
-    sheet = base64.b64encode((run.path / "contact.png").read_bytes()).decode("ascii")
-    yield f'<img alt="16 shots of the set, side by side" src="data:image/png;base64,{sheet}">'
+    yield f"<h1>{escape(title)}</h1>\n<p class='note'>{escape(str(run.path.resolve()))}</p>"
+    sheet = png_address((run.path / "contact.png").read_bytes())
+    yield f'<img alt="16 shots of the set, side by side" src="{sheet}">'
     yield "<h2>Statistics</h2>"
-    yield _table([(name.replace("_", " "), _text(value)) for name, value in summary.items()])
+    yield table([(name.replace("_", " "), _text(value)) for name, value in summary.items()])
     yield "<h2>Time of the workers</h2>"
-    yield _table(_stages(records))
+    yield table(_stages(records))
     yield "<h2>Reflections by resolution</h2>"
     yield from _resolution(run, records)
     yield "<h2>Parameters</h2>"
     yield from _parameters(run, records)
     yield f"<h2>Specification</h2>\n<pre>{escape((run.path / SPEC).read_text(encoding='utf-8'))}</pre>"
-    yield "</body>\n</html>"
-
-
-def _table(rows: list[tuple[str, str]]) -> str:
-    return "<table>" + "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows
-                               ) + "</table>"
 
 
 def _text(value: Any) -> str:
@@ -133,10 +117,10 @@ def _reflections(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        table = file["reflections"]
-        if "d" not in table:
+        columns = file["reflections"]
+        if "d" not in columns:
             return np.zeros(0), np.zeros(0)
-        return table["d"][()] ** -2.0, table["photons"][()]
+        return columns["d"][()] ** -2.0, columns["photons"][()]
 
 
 def _parameters(run: RunFolder, records: list[dict[str, Any]]) -> Iterator[str]:
