@@ -233,6 +233,19 @@ def test_files_that_decompress_to_gigabytes(run, folder, name, pack):
     assert_refused(run, folder, "text", "f.hkl", "f.hkl", name, "67108864", "decompress it first")
 
 
+def test_an_mtz_header_beyond_the_file(run, folder):
+    """gemmi reads all that is before it: 2 GB, of a file of 0.3 kB."""
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup, mtz.cell = gemmi.SpaceGroup("P 1"), gemmi.UnitCell(20, 24, 30, 90, 90, 90)
+    mtz.add_column("F", "F")
+    mtz.set_data(np.array([[0, 0, 2, 5]], dtype=np.float32))
+    mtz.write_to_file("f.mtz")
+    data = Path("f.mtz").read_bytes()
+    for position in (struct.pack("<i", 500_000_000), struct.pack("<i", -1) + data[8:12] + struct.pack("<q", 2**40)):
+        Path("f.mtz").write_bytes(data[:4] + position + data[4 + len(position):])
+        assert_refused(run, folder, "hkl", "f.mtz", "f.mtz", "", "truncated", "header")
+
+
 def test_a_scalepack_cell_of_numbers_without_space(run, folder):
     Path("f.sca").write_text("    1\n -987\n    20.00024.000    30.000    90.000    90.000    90.000 p212121\n"
                              "   0   0   2    36.2     0.5\n")

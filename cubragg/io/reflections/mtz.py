@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -52,8 +53,8 @@ def read_mtz(path: Path | str, column: str | None = None, group: str | None = No
     if _END_RECORD not in data:
         raise FormatError(f"{path}: truncated MTZ file, the END record of the header is missing")
     damaged = f"{path}: damaged MTZ file, its reflections are truncated or its header is invalid"
-    # Before gemmi allocates what the header declares.
-    if any(4 * int(columns) * int(rows) > len(data) for columns, rows in _SIZE.findall(data)):
+    # Before gemmi allocates what the header declares, and all that is before it.
+    if _header_position(data) > len(data) or any(4 * int(columns) * int(rows) > len(data) for columns, rows in _SIZE.findall(data)):
         raise FormatError(damaged)
     try:
         with utf8_path(path) as name:
@@ -63,6 +64,15 @@ def read_mtz(path: Path | str, column: str | None = None, group: str | None = No
     except (*GEMMI_ERRORS, MemoryError):
         # A column of a data set that is missing, labels that are not UTF-8, or 2 billion data sets that are declared.
         raise FormatError(damaged) from None
+
+
+def _header_position(data: bytes) -> int:
+    """Return the first byte of the header, as the file gives it."""
+    order = "<" if data[9] & 0xf0 == 0x40 else ">"  # the machine stamp: format of integers
+    words, = struct.unpack_from(f"{order}i", data, 4)
+    if words == -1:  # files of more than 2^31 words
+        words, = struct.unpack_from(f"{order}q", data, 12)
+    return 4 * (int(words) - 1)
 
 
 def _listed(path: Path | str, mtz: gemmi.Mtz, column: str | None, group: str | None) -> Listed:
