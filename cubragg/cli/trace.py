@@ -15,7 +15,8 @@ from cubragg.errors import ConfigError
 
 if TYPE_CHECKING:
     from cubragg.cli.build import Job
-    from cubragg.parity.pixel_trace import PixelTrace, Step
+    from cubragg.parity.pixel_trace import PixelTrace
+    from cubragg.parity.plan_steps import Step
     from cubragg.parity.trace_compare import Divergence
     from cubragg.plan.plan import Plan
 

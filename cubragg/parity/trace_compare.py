@@ -14,7 +14,8 @@ from cubragg.crystallography.vectors import Vector, norm, unit
 from cubragg.documents import json_document
 from cubragg.errors import FormatError
 from cubragg.io.files.text import read_text
-from cubragg.parity.pixel_trace import PixelTrace, Step, format_trace, plan_steps
+from cubragg.parity.pixel_trace import PixelTrace, format_trace
+from cubragg.parity.plan_steps import Step, plan_steps
 from cubragg.plan.plan import Plan
 
 #: Relative difference above which two quantities differ: far above rounding, which grows with the number of

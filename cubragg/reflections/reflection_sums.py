@@ -15,7 +15,9 @@ from cubragg import units
 from cubragg.crystallography.vectors import cross
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.reference.lattice import nearest
-from cubragg.engine.reference.numpy_engine import BlockState, NumpyEngine, Pixels, Workers
+from cubragg.engine.reference.numpy_engine import NumpyEngine
+from cubragg.engine.reference.pixel_blocks import BlockState, Pixels
+from cubragg.engine.reference.workers import Workers
 from cubragg.nanobragg.phi_zero import carried_rotations
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels

@@ -12,7 +12,8 @@ import pytest
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.errors import ConfigError, FormatError
 from cubragg.parity import trace_compare as traces
-from cubragg.parity.pixel_trace import MAX_SAMPLES, PixelTrace, Step, format_trace, trace_pixel, trace_steps
+from cubragg.parity.pixel_trace import MAX_SAMPLES, PixelTrace, format_trace, trace_pixel, trace_steps
+from cubragg.parity.plan_steps import Step
 from cubragg.parity.trace_compare import first_divergence, format_steps, from_json, parse_printout, printout_divergence
 from cubragg.plan.plan import make_plan
 from support.experiments import random_experiment, small_experiment

@@ -12,7 +12,7 @@ from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
 from cubragg.engine.analytic.water_map import add_water
 from cubragg.engine.culling import Culling
 from cubragg.engine.panel_loop import Progress, render_panels
-from cubragg.engine.reference.numpy_engine import Workers
+from cubragg.engine.reference.workers import Workers
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from cubragg.device.cuda_device import checked_device, current_device, kernel_module, one_line, single_to_double
+from cubragg.device.cuda_device import checked_device, current_device, kernel_module, single_to_double
+from cubragg.device.device_memory import DeviceMemory
 from cubragg.device.pinned_images import PinnedImages
 from cubragg.device.stream_buffers import RowBand, StreamBuffers, rows_of
 from cubragg.engine import kernel_params
@@ -37,7 +38,7 @@ from cubragg.engine.culling import Culling, cull_axes_of, f2_bounds_of, struct_v
 from cubragg.engine.order_dependent import first_index, stops_interpolation
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.variant import PRECISIONS, cuda_variant
-from cubragg.errors import BackendUnavailable, ConfigError
+from cubragg.errors import ConfigError
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
@@ -88,7 +89,7 @@ class CudaEngine:
         if precision not in PRECISIONS:
             raise ConfigError("precision", f"got {precision!r}; accepted are {', '.join(PRECISIONS)}")
         self._cupy = checked_device(device)
-        self._pinned = PinnedImages(self._cupy)
+        self._pinned, self._memory = PinnedImages(self._cupy), DeviceMemory(self._cupy, device)
         self._plan, self._precision, self._device = plan, precision, device
         f2_bounds = functools.cache(partial(f2_bounds_of, plan))
         self.culling = culling or select_culling(plan, "cuda", precision, cull, f2_bounds,
@@ -109,15 +110,15 @@ class CudaEngine:
         f2_grid = kernel_params.f2_grid_of(plan, self._precision)
         self._table = plan.sources
         sources = kernel_params.sources_of(plan)
-        budget = int(_MEMORY_FRACTION * self._free_memory()) if memory_bytes is None else memory_bytes
+        budget = int(_MEMORY_FRACTION * self._memory.free_bytes()) if memory_bytes is None else memory_bytes
         f2_bounds = f2_bounds_of_plan() if self.culling.culled else np.zeros(1, dtype=np.float32)
         budget -= sources.nbytes + f2_bounds.nbytes
         budget -= 2 * (kernel_params.cell_axes_of(plan).nbytes + self._cull_axes(plan).nbytes)
         pixel_bytes = self.variant.tile[1] * (np.dtype(np.float32).itemsize + _masked(plan))
         row_bytes = pixel_bytes * max((panel.shape[1] for panel in plan.panels), default=0)
         self.f2_grid_on_host = f2_grid.nbytes > budget - 2 * row_bytes
-        self._f2_grid = self._mapped(f2_grid) if self.f2_grid_on_host else self._uploaded(f2_grid)
-        self._sources, self._f2_bounds = self._uploaded(sources), self._uploaded(f2_bounds)
+        self._f2_grid = self._memory.mapped(f2_grid) if self.f2_grid_on_host else self._memory.uploaded(f2_grid)
+        self._sources, self._f2_bounds = self._memory.uploaded(sources), self._memory.uploaded(f2_bounds)
         if not self.f2_grid_on_host:
             budget -= f2_grid.nbytes
         # The streams of the buffers do not wait for the current stream.
@@ -140,31 +141,6 @@ class CudaEngine:
     def _cull_axes(self, plan: Plan) -> np.ndarray:
         """Return the cell axes and duals for culling; [1, 1] without culling."""
         return cull_axes_of(plan) if self.culling.culled else np.zeros((1, 1), dtype=np.float32)
-
-    def _free_memory(self) -> int:
-        """Return the memory available from the driver and CuPy's pool [bytes]."""
-        pool = self._cupy.get_default_memory_pool()
-        free = self._cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()
-        return int(min(free, pool.get_limit() - pool.used_bytes()) if pool.get_limit() else free)
-
-    def _uploaded(self, array: np.ndarray) -> Any:
-        """Return a copy on the device, made without an intermediate copy in page-locked memory."""
-        copy = self._cupy.empty(array.shape, dtype=array.dtype)
-        copy.set(array)
-        return copy
-
-    def _mapped(self, array: np.ndarray) -> Any:
-        """Return a copy in page-locked host memory, as a device array. CuPy's pool would never free the memory."""
-        cuda = self._cupy.cuda
-        try:
-            memory = cuda.PinnedMemory(array.nbytes)
-        except cuda.runtime.CUDARuntimeError as error:
-            raise BackendUnavailable(f"backend cuda: structure factors of {array.nbytes / 1e9:.2f} GB fit neither into "
-                                     f"device {self._device} nor into page-locked host memory ({one_line(error)})"
-                                     ) from None
-        np.frombuffer(cuda.PinnedMemoryPointer(memory, 0), array.dtype, array.size)[:] = array.reshape(-1)
-        unowned = cuda.UnownedMemory(memory.ptr, array.nbytes, memory, self._device)
-        return self._cupy.ndarray(array.shape, array.dtype, cuda.MemoryPointer(unowned, 0))
 
     def set_plan(self, plan: Plan) -> None:
         """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
@@ -258,7 +234,7 @@ class CudaEngine:
         if plan.sources is self._table:
             return self._sources
         with current_device(self._cupy, self._device):
-            sources = self._uploaded(kernel_params.sources_of(plan))
+            sources = self._memory.uploaded(kernel_params.sources_of(plan))
             # The streams of the buffers do not wait for the current stream.
             self._cupy.cuda.get_current_stream().synchronize()
         return sources

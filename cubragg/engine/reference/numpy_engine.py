@@ -12,11 +12,8 @@ import contextlib
 import itertools
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,6 +23,8 @@ from cubragg.engine.culling import Culling
 from cubragg.engine.panel_loop import Progress, render_panels
 from cubragg.engine.reference import lattice
 from cubragg.engine.reference.factor_table import StructureFactorTable
+from cubragg.engine.reference.pixel_blocks import BlockState, Pixels
+from cubragg.engine.reference.workers import Workers
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels, resolution_cut
 from cubragg.plan.plan import Plan
@@ -34,46 +33,6 @@ from cubragg.plan.workspace import Workspace
 #: Pixels of a block: arrays fit roughly into the second-level cache, the overhead of NumPy calls is amortized, and a
 #: row of float64 is below the 128 KiB from which malloc maps new pages at every call.
 BLOCK_PIXELS = 16000
-
-A = TypeVar("A")
-R = TypeVar("R")
-
-
-@dataclass
-class BlockState:
-    """State of the order-dependent rules for a block of pixels; rendering an order-dependent pixel updates it."""
-
-    interpolate: bool
-    first_pass: bool = False
-    stop_when_outside: bool = False
-
-
-class Pixels:
-    """Consecutive pixels of the region of interest of a panel, without masked ones.
-
-    Attributes
-    ----------
-    index, flat
-        int64 [n]: roi index, and index in the flattened panel.
-    fast, slow
-        float64 [n]: pixel numbers, whole, in the dtype of the geometry.
-    """
-
-    def __init__(self, panel: PanelPlan, start: int, stop: int) -> None:
-        fast_min, _, slow_min, _ = panel.roi
-        self.index = np.arange(start, stop)
-        # A quotient of counts below 2^52 never rounds up to the next whole number.
-        rows = np.floor(self.index / panel.width)
-        self.slow = rows + slow_min
-        self.fast = self.index - rows * panel.width + fast_min
-        self.flat = (self.slow * panel.shape[1] + self.fast).astype(np.intp)
-        if panel.mask is not None:
-            keep = panel.mask.reshape(-1)[self.flat]
-            self.index, self.flat = self.index[keep], self.flat[keep]
-            self.slow, self.fast = self.slow[keep], self.fast[keep]
-
-    def __len__(self) -> int:
-        return len(self.index)
 
 
 class NumpyEngine:
@@ -403,34 +362,3 @@ def _renewed(old: np.ndarray, compute: Callable[[], np.ndarray], *, all_of_it: b
         return compute()
     missing = old == 0.0
     return np.where(missing, compute(), old) if missing.any() else old
-
-
-class Workers:
-    """A pool of threads for an image, which keep their workspaces from panel to panel; one thread is the caller's."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._pool = ThreadPoolExecutor(count) if count > 1 else None
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-
-    def in_order(self, function: Callable[[A], R], arguments: Iterable[A]) -> Generator[R, None, None]:
-        """Map a function over arguments, with results in order, a few calls ahead; cancels pending calls on close."""
-        if self._pool is None:
-            yield from map(function, arguments)
-            return
-        pending: deque[Future[R]] = deque()
-        try:
-            for argument in arguments:
-                pending.append(self._pool.submit(function, argument))
-                if len(pending) > 2 * self._count:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            wait([future for future in pending if not future.cancel()])

@@ -54,7 +54,8 @@ def read_mtz(path: Path | str, column: str | None = None, group: str | None = No
         raise FormatError(f"{path}: truncated MTZ file, the END record of the header is missing")
     damaged = f"{path}: damaged MTZ file, its reflections are truncated or its header is invalid"
     # Before gemmi allocates what the header declares, and all that is before it.
-    if _header_position(data) > len(data) or any(4 * int(columns) * int(rows) > len(data) for columns, rows in _SIZE.findall(data)):
+    needed = [_header_position(data), *(4 * int(columns) * int(rows) for columns, rows in _SIZE.findall(data))]
+    if max(needed) > len(data):
         raise FormatError(damaged)
     try:
         with utf8_path(path) as name:
