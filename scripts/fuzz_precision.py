@@ -21,8 +21,8 @@ from collections import defaultdict
 from pathlib import Path
 from unittest import mock
 
-import fuzz_parity
 import numpy as np
+from fuzzing import command_lines
 
 from cubragg import units
 from cubragg.cli.build import build
@@ -48,7 +48,7 @@ LEFT_OUT = ("-img", "-mask")
 
 def draw_words(rng: random.Random) -> list[str]:
     """Return a random command line, without a flag that reads an image."""
-    groups = [group for group in fuzz_parity.draw_line(rng) if group[0] not in (*LEFT_OUT, *_SIZES)]
+    groups = [group for group in command_lines.draw_line(rng) if group[0] not in (*LEFT_OUT, *_SIZES)]
     groups += _cells(rng)
     if rng.random() < 0.4:
         groups.append(("--semantics", "physical"))
@@ -151,7 +151,7 @@ def main() -> None:
     worst: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
     beyond = rendered = number = compared = double_alone = at_crests = 0
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
-        fuzz_parity.write_lists(Path(name))
+        command_lines.write_lists(Path(name))
         while rendered < options.count:
             number += 1
             rng = random.Random(f"{options.seed} {number}")
