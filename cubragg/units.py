@@ -21,6 +21,8 @@ WATER_DENSITY_G_PER_M3 = 1e6
 #: which differs in the last bits.
 ANGSTROM_M = 1e-10
 
+#: Full width at half maximum of a normal distribution, over its standard deviation.
+FWHM_PER_SIGMA = math.sqrt(8.0 * math.log(2.0))
 #: Degrees per radian, computed as in the C program: 180 * M_1_PI.
 DEG_PER_RAD = 180.0 * (1.0 / math.pi)
 

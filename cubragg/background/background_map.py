@@ -201,7 +201,8 @@ def _ring_subpixels(plan: Plan, fwhm_per_A: float) -> int:
     """Return the sub-pixels along an edge that resolve ice rings."""
     widest = max(max(panel.edges) / panel.close_distance for panel in plan.panels)
     pixel_per_A = widest / units.angstrom_from_m(plan.wavelength)
-    return int(np.clip(np.ceil(pixel_per_A / (_RING_SAMPLING * fwhm_per_A / 2.355)), 1, _MOST_SUBPIXELS))
+    sampled = _RING_SAMPLING * fwhm_per_A / units.FWHM_PER_SIGMA
+    return int(np.clip(np.ceil(pixel_per_A / sampled), 1, _MOST_SUBPIXELS))
 
 
 def _radial(plan: Plan, table: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cubragg import units
 from cubragg.philox import Effect, uniforms
 
 #: Cell of ice Ih near 100 K [A], and the isotropic B of its atoms [A^2].
@@ -23,7 +24,6 @@ A, C, B_ISO = 4.5, 7.33, 1.5
 ATOMS = (("O", 1 / 3, 2 / 3, 0.0622, 1.0), ("H", 1 / 3, 2 / 3, 0.197, 0.5), ("H", 0.455, 0.910, 0.018, 0.5))
 #: Smallest spacing of a ring [A], and rings fainter than this fraction of the strongest, which are left out.
 _FINEST, _FAINTEST = 0.9, 1e-3
-_SIGMA_PER_FWHM = 1.0 / math.sqrt(8.0 * math.log(2.0))
 _REACH = 5.0  # standard deviations
 
 
@@ -77,7 +77,7 @@ def ice_intensity(wavelength_A: float, s: np.ndarray, azimuth: np.ndarray | None
     seed
         Seed of the spots.
     """
-    sigma = fwhm_per_A * _SIGMA_PER_FWHM
+    sigma = fwhm_per_A / units.FWHM_PER_SIGMA
     found = np.zeros(s.shape)
     for number, ring in enumerate(ice_rings()):
         node = 1.0 / ring.d_A

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from cubragg import units
 from cubragg.detect.exposure import Exposure
 from cubragg.detect.normal_deviates import normals
 from cubragg.detect.point_spread import spread
@@ -15,7 +16,6 @@ from cubragg.philox import Effect, random_words
 
 #: Number of bits of a byte that are set.
 _BITS = np.array([bin(byte).count("1") for byte in range(256)])
-_FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
 
 class LostCharge:
@@ -74,7 +74,7 @@ class SharedCharge:
         return response.charge_cloud_um > 0.0
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        return _spread_panels(image, "gauss", response.charge_cloud_um * _FWHM_PER_SIGMA, exposure)
+        return _spread_panels(image, "gauss", response.charge_cloud_um * units.FWHM_PER_SIGMA, exposure)
 
 
 def _spread_panels(image: np.ndarray, psf: str, fwhm_um: float, exposure: Exposure) -> np.ndarray:

@@ -17,6 +17,8 @@ import math
 
 import numpy as np
 
+from cubragg import units
+
 _FIBER_SCALE = 0.652383013252053
 #: Reach of the weights: standard deviations of a Gaussian, pixels of a fiber.
 _GAUSS_REACH = 6.5
@@ -51,7 +53,7 @@ def spread(image: np.ndarray, psf: str, fwhm_px: tuple[float, float]) -> np.ndar
 def _gauss_weights(fwhm: float) -> np.ndarray:
     """Return the weights of a row of pixels, the middle one first in the middle; their sum is 1."""
     scale = 2.0 * math.sqrt(math.log(2.0)) / fwhm
-    reach = math.ceil(_GAUSS_REACH * fwhm / 2.355 + 0.5)
+    reach = math.ceil(_GAUSS_REACH * fwhm / units.FWHM_PER_SIGMA + 0.5)
     edges = np.array([math.erf(scale * (x - 0.5)) for x in range(-reach, reach + 2)])
     weights = np.diff(edges) / 2.0
     return weights / weights.sum()

@@ -26,8 +26,6 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 #: Kahn factor of each semantics where none is given. 0.998 is the polarization fraction of 0.999 that dxtbx assumes for
 #: files that do not give one.
 KAHN_FACTORS = {"nanobragg": 0.0, "physical": 0.998}
-#: Standard deviation of a Gaussian relative to its full width at half maximum.
-SIGMA_OF_FWHM = 1.0 / math.sqrt(8.0 * math.log(2.0))
 #: Largest standard deviation of the relative wavelength; beyond, wavelengths of 0 come into reach.
 _MAX_BANDWIDTH = 0.2
 _WAVELENGTH_M = Range(*(units.m_from_angstrom(limit) for limit in WAVELENGTH_A))
@@ -216,7 +214,7 @@ class Beam:
         checked("beam.divergence_deg", "the divergence", self.divergence_deg, "deg", length=2, at_least=0.0)
         checks.number("beam.bandwidth", "the bandwidth", self.bandwidth, at_least=0.0, below=_MAX_BANDWIDTH)
         checks.number("beam.bandwidth_fwhm", "the bandwidth", self.bandwidth_fwhm, at_least=0.0,
-                      below=_MAX_BANDWIDTH / SIGMA_OF_FWHM)
+                      below=_MAX_BANDWIDTH * units.FWHM_PER_SIGMA)
         for name, other, value in (("divergence_deg", "divergence_mrad", self.divergence_deg),
                                    ("bandwidth_fwhm", "bandwidth", self.bandwidth_fwhm)):
             if value and getattr(self, other):
@@ -294,7 +292,7 @@ class Beam:
 
     def channels(self) -> tuple[Channel, ...]:
         """Return the spectrum, or the single channel of wavelength and bandwidth."""
-        bandwidth = self.bandwidth or SIGMA_OF_FWHM * self.bandwidth_fwhm
+        bandwidth = self.bandwidth or self.bandwidth_fwhm / units.FWHM_PER_SIGMA
         return self.spectrum or (Channel(self.wavelength_A, 1.0, bandwidth),)
 
     def divergence_rad(self) -> tuple[float, float]:

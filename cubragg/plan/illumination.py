@@ -25,8 +25,6 @@ _RAYS = 48
 _GAUSSIAN_END = 5.0
 #: Largest number of points that are drawn for each one that is kept.
 _MOST_CANDIDATES = 256
-#: Full width at half maximum of a Gaussian over its standard deviation.
-FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
 
 class Illumination(NamedTuple):
@@ -202,7 +200,7 @@ def _window(body: Body, beam: Beam, section: tuple[float, float] | None, across:
         centre, extent = float(direction @ body.centre), body.extent(direction)
         reach = math.inf
         if section is not None:
-            reach = section[axis] * (0.5 if beam.profile == "flat" else _GAUSSIAN_END / FWHM_PER_SIGMA)
+            reach = section[axis] * (0.5 if beam.profile == "flat" else _GAUSSIAN_END / units.FWHM_PER_SIGMA)
         low.append(max(centre - extent, -reach))
         high.append(min(centre + extent, reach))
         covered &= low[-1] == centre - extent and high[-1] == centre + extent
