@@ -17,12 +17,12 @@ from support.nvrtc import Compiled
 pytestmark = pytest.mark.requirement("AT-BAK-012")
 
 
-def render(cupy, precision: str = "single") -> np.ndarray:
+def render(cupy, precision: str = "single", **sampling: float) -> np.ndarray:
     """Render a small image with culling; in double precision of two chunks of orientations."""
     plan = make_plan(small_experiment(
         crystal={"mosaic_spread_deg": 1.0, "mosaic_domains": 70 if precision == "double" else 3},
         beam={"dispersion_percent": 1.0, "dispersion_steps": 2},
-        detector={"fast_pixels": 11, "slow_pixels": 9}, sampling={"mask": np.ones((9, 11), dtype=bool)}))
+        detector={"fast_pixels": 11, "slow_pixels": 9}, sampling={"mask": np.ones((9, 11), dtype=bool), **sampling}))
     return CudaEngine(plan, precision, culling=Culling(True, (8, 8))).render()
 
 
@@ -34,24 +34,29 @@ def replaced(old: str, new: str) -> Change:
     return change
 
 
-def without_barrier(number: int) -> Change:
-    """A change that takes a barrier out of the kernels' source, numbered from 0."""
+def without_barrier(file: str, number: int) -> Change:
+    """A change that takes a barrier out of a file of the kernels, numbered from 0."""
     def change(text: str) -> str:
-        parts = text.split("    SYNC();")
-        return "    SYNC();".join(parts[:number + 1]) + "".join(parts[number + 1:number + 2]) + "".join(
+        before, start, after = text.partition(f'#line 1 "{file}"')
+        assert start
+        parts = after.split("    SYNC();")
+        return before + start + "    SYNC();".join(parts[:number + 1]) + parts[number + 1] + "".join(
             "    SYNC();" + part for part in parts[number + 2:])
     return change
 
 
-# The barriers of `kernels/selection.cuh`: regions and votes of culling (0 to 2), the list of selected orientations (3
-# and 6, which single precision does not need), orientations prepared in single precision (8).
+# Regions and votes of culling (selection.cuh 0 to 2), the list of selected orientations (3 and 6, which single
+# precision does not need), orientations prepared in single precision (8); centre and origin of a tile in single
+# precision, the latter with a cut by resolution, which reads it before the next barrier.
 @pytest.mark.parametrize("case", slow_after(1, [
-    (2, "single"), (0, "single"), (1, "single"), (8, "single"), (3, "double"), (6, "double")]))
+    ("selection.cuh", 2, "single", 0.0), ("selection.cuh", 0, "single", 0.0), ("selection.cuh", 1, "single", 0.0),
+    ("selection.cuh", 8, "single", 0.0), ("selection.cuh", 3, "double", 0.0), ("selection.cuh", 6, "double", 0.0),
+    ("pixel_factors.cuh", 0, "single", 0.0), ("pixel_factors.cuh", 1, "single", 1.0)]))
 def test_a_barrier_taken_out(cupy, case):
-    number, precision = case
-    cupy.change = without_barrier(number)
+    file, number, precision, dmin_A = case
+    cupy.change = without_barrier(file, number)
     with pytest.raises(PtxFault, match=r"race|without a value"):
-        render(cupy, precision)
+        render(cupy, precision, dmin_A=dmin_A)
 
 
 @pytest.mark.slow
