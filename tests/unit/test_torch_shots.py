@@ -129,6 +129,7 @@ def test_a_sample_is_tensors(library, folder):
 
 
 @pytest.mark.torch
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on a machine with one CPU
 @pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["rendered", "read"])
 def test_workers_give_the_same_batches(library, folder, kind, start):
