@@ -36,7 +36,7 @@ from cubragg.engine.analytic.spot_list import SpotList
 from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
 from cubragg.engine.select import select_backend
 from cubragg.experiment.experiment import Experiment
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.run.render import simulate
 
 RUNS = 7

@@ -38,7 +38,7 @@ from cubragg.errors import CubraggError
 from cubragg.io.images.pgm import read_pgm
 from cubragg.io.images.smv import smv_header
 from cubragg.io.reflections.fdump import write_fdump
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.run.render import simulate
 from cubragg.run.simulated_image import SimulatedImage
 from cubragg.units import deg_from_rad, rad_from_deg

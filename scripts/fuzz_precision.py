@@ -34,8 +34,9 @@ from cubragg.engine.culling import largest_factor
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.errors import CubraggError
+from cubragg.plan.make_plan import make_plan
 from cubragg.plan.pixel_factors import SubPixels
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
 
 MOST_SAMPLES = 3_000_000

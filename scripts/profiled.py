@@ -18,7 +18,7 @@ PARTS = {
     "cubragg.cli.inputs:load_config": "read config",
     "cubragg.io.*:read_*": "read",
     "cubragg.experiment.structure_factors:StructureFactors.from_list": "grid of structure factors",
-    "cubragg.plan.plan:make_plan": "plan",
+    "cubragg.plan.make_plan:make_plan": "plan",
     "cubragg.engine.select:select_backend": "choose and set up backend",
     "cubragg.engine.reference.factor_table:bordered": "table of structure factors",
     "cubragg.device.host_build:HostKernel.__init__": "kernels: compile or load",

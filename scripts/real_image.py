@@ -23,7 +23,7 @@ import cubragg
 from cubragg.background.background_map import background_map
 from cubragg.crystallography.atomic_factors import structure_factors
 from cubragg.io.atoms import read_model
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.view.colours import Style
 from cubragg.view.png import write_png
 from cubragg.view.resolution import beam_spot, image_resolution

@@ -19,7 +19,8 @@ import numpy as np
 
 import cubragg as cb
 from cubragg.crystallography.orientations import misset_angles, random_orientations
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 from cubragg.plan.sample_choice import setting_of
 from cubragg.plan.sum_error import sum_error
 from cubragg.reflections.predict import reflection_table

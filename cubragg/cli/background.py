@@ -87,7 +87,7 @@ def _plan(image: FileImage, options: Options) -> tuple[Plan, float]:
     from dataclasses import replace
 
     from cubragg.experiment import Crystal, ExperimentParts, Sampling, StructureFactors
-    from cubragg.plan.plan import make_plan
+    from cubragg.plan.make_plan import make_plan
     from cubragg.run.read_file import read
 
     parts: ExperimentParts | None = image.experiment

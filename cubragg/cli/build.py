@@ -374,7 +374,7 @@ def _centres_without_effect(replay: Replay, experiment: Experiment) -> Iterator[
             if f"detector.{name}" in replay.flagged
             and corner(replace(detector, **{name: getattr(detector, name) + 1.0})) == placed]
     if idle and placed is not None:
-        pivot = pivot_in_force(detector, semantics)
+        pivot = pivot_in_force(detector.convention, detector.pivot, semantics)
         takes = "-ORGX, -ORGY" if pivot == "sample" and detector.convention != "custom" else "-Xbeam, -Ybeam"
         if semantics == "physical" and detector.pix0_m is not None:
             takes = "-pix0_vector"

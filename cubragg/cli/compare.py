@@ -132,7 +132,7 @@ def _programs(line: list[parser.Given], arguments: tuple[str, ...], options: Opt
     from cubragg.compare.comparison import compare_sides
     from cubragg.parity.against_program import Rendering, image_sides
     from cubragg.parity.c_flags import typed
-    from cubragg.plan.plan import make_plan
+    from cubragg.plan.make_plan import make_plan
 
     assert options.program is not None
     c_line.check(line)

@@ -173,7 +173,7 @@ def _check_flags(kind: str, job: Job) -> None:
 
 def _print_notes(kind: str, job: Job, data: DataSet, warnings: Sequence[str]) -> None:
     """Print what was read, the defaults in force, and each warning once."""
-    from cubragg.plan.plan import make_plan
+    from cubragg.plan.make_plan import make_plan
 
     for provenance in job.provenance_lines:
         click.echo(provenance, err=True)

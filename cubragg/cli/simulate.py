@@ -17,7 +17,8 @@ from cubragg.cli.parser import Given
 from cubragg.cli.series import Series
 from cubragg.engine.select import require_method
 from cubragg.errors import ConfigError, CubraggError
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 from cubragg.run.render import simulate
 from cubragg.run.simulated_image import SimulatedImage
 

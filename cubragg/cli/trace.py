@@ -44,7 +44,7 @@ def trace(fast: int, slow: int, line: Sequence[parser.Given], options: Options) 
     from cubragg.io.files.atomic import write_bytes
     from cubragg.parity.pixel_trace import format_trace, trace_pixel, trace_steps
     from cubragg.parity.trace_compare import format_steps, is_trace, to_json
-    from cubragg.plan.plan import make_plan
+    from cubragg.plan.make_plan import make_plan
     from cubragg.version import version
 
     if options.last and (options.json or options.against):

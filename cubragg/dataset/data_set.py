@@ -20,7 +20,7 @@ from cubragg.engine.select import Backend, Method, Precision, check_method, chec
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.philox import key_of
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 
 if TYPE_CHECKING:
     from cubragg.dataset.production import Report

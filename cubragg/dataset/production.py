@@ -28,7 +28,7 @@ from cubragg.device.host_build import available_cores
 from cubragg.device.kernel_source import kernel_folder
 from cubragg.errors import ConfigError, CubraggError
 from cubragg.io.files.atomic import write_bytes
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 
 _STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 

@@ -99,7 +99,7 @@ def check_images(data: DataSet, settings: WriteSettings) -> None:
 
 def scene_at(data: DataSet, shot: int) -> Scene:
     """What a file describes besides the pixels: the experiment of the data set at a shot."""
-    from cubragg.plan.plan import make_plan
+    from cubragg.plan.make_plan import make_plan
 
     experiment = data.experiment_at(shot)
     return replace(scene_of(experiment, make_plan(experiment, data.rendering.method)), timestamp=image_time())

@@ -14,7 +14,8 @@ from cubragg.engine.select import Backend, Method, Precision
 from cubragg.experiment.background_settings import Background
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.structure_factors import StructureFactors
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 from cubragg.reflections.pixel_labels import Labels, labels_of
 from cubragg.reflections.predict import reflection_table
 from cubragg.run.detection import counts_of

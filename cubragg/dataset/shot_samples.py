@@ -18,7 +18,7 @@ from cubragg.dataset.shot_tables import read_arrays, tables_file
 from cubragg.dataset.write_settings import LABELS, Label
 from cubragg.errors import ConfigError, CubraggError
 from cubragg.io.images.nxmx_master import DATA
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 
 if TYPE_CHECKING:
     import h5py

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from cubragg import units
 from cubragg.crystallography.vectors import (
@@ -24,9 +24,6 @@ from cubragg.crystallography.vectors import (
 from cubragg.errors import ConfigError
 from cubragg.experiment.detector_frame import DetectorFrame, Laboratory
 from cubragg.experiment.panel import MadeBy, Panel
-
-if TYPE_CHECKING:
-    from cubragg.experiment.detector import Detector
 
 #: A plane closer to the crystal than this [m] contains it.
 ROUNDING_M = 1e-12
@@ -95,7 +92,35 @@ def laboratory_of(convention: str, given: Directions) -> Laboratory:
     return Laboratory(beam, unit(next(x for x in across if norm(x) > _ALONG_BEAM)), spindle)
 
 
-def convention_axes(detector: Detector, given: Directions) -> Axes:
+class FlatDetector(NamedTuple):
+    """The settings of `Detector` by which a convention places a flat detector, with its pixel [m], size [m] and shape
+    (slow, fast)."""
+
+    convention: str
+    pivot: str | None
+    distance_mm: float | None
+    close_distance_mm: float | None
+    xbeam_mm: float | None
+    ybeam_mm: float | None
+    xclose_mm: float | None
+    yclose_mm: float | None
+    orgx: float | None
+    orgy: float | None
+    rotx_deg: float
+    roty_deg: float
+    rotz_deg: float
+    twotheta_deg: float
+    fast_axis: Vector | None
+    slow_axis: Vector | None
+    normal_axis: Vector | None
+    twotheta_axis: Vector | None
+    pix0_m: Vector | None
+    pixel_m: float
+    size_m: tuple[float, float]
+    shape: tuple[int, int]
+
+
+def convention_axes(detector: FlatDetector, given: Directions) -> Axes:
     """Return the unit axes of the detector's convention; for CUSTOM, the given ones."""
     axes = CONVENTIONS[detector.convention]
     custom = detector.convention == "custom"
@@ -111,11 +136,11 @@ def convention_axes(detector: Detector, given: Directions) -> Axes:
     return axes
 
 
-def pivot_in_force(detector: Detector, semantics: str) -> str:
+def pivot_in_force(convention: str, pivot: str | None, semantics: str) -> str:
     """Return the pivot that is used: in nanobragg semantics a given one has an effect with CUSTOM only."""
-    if detector.pivot is not None and (detector.convention == "custom" or semantics == "physical"):
-        return detector.pivot
-    return _CONVENTION_PIVOT[detector.convention]
+    if pivot is not None and (convention == "custom" or semantics == "physical"):
+        return pivot
+    return _CONVENTION_PIVOT[convention]
 
 
 class _Centres(NamedTuple):
@@ -131,8 +156,8 @@ class _Centres(NamedTuple):
     sclose: float
 
 
-def _centres(detector: Detector, pixel: float) -> _Centres:
-    detsize_f, detsize_s = detector.sizes_m()
+def _centres(detector: FlatDetector, pixel: float) -> _Centres:
+    detsize_f, detsize_s = detector.size_m
     fclose = detsize_f / 2.0 if detector.orgx is None else (detector.orgx - 0.5) * pixel
     sclose = detsize_s / 2.0 if detector.orgy is None else (detector.orgy - 0.5) * pixel
     xclose = fclose if detector.xclose_mm is None else units.m_from_mm(detector.xclose_mm)
@@ -158,7 +183,7 @@ def _centres(detector: Detector, pixel: float) -> _Centres:
     return _Centres(xbeam, ybeam, xclose, yclose, fbeam, sbeam, fclose, sclose)
 
 
-def convention_frame(detector: Detector, given: Directions, semantics: str) -> DetectorFrame:
+def convention_frame(detector: FlatDetector, given: Directions, semantics: str) -> DetectorFrame:
     """Return the geometry of one flat detector placed by its convention.
 
     Raises
@@ -166,9 +191,9 @@ def convention_frame(detector: Detector, given: Directions, semantics: str) -> D
     ConfigError
         If the detector plane is at or behind the sample.
     """
-    pixel = units.m_from_mm(detector.pixel_mm())
-    detsize_f, detsize_s = detector.sizes_m()
-    slow_pixels, fast_pixels = detector.shape()
+    pixel = detector.pixel_m
+    detsize_f, detsize_s = detector.size_m
+    slow_pixels, fast_pixels = detector.shape
     axes = convention_axes(detector, given)
     rotations = tuple(units.rad_from_deg(angle) for angle in (detector.rotx_deg, detector.roty_deg, detector.rotz_deg))
     twotheta = units.rad_from_deg(detector.twotheta_deg)
@@ -192,7 +217,7 @@ def convention_frame(detector: Detector, given: Directions, semantics: str) -> D
 
     # 2. to 4. with pivot sample the origin is rotated too, with pivot beam it is computed from the beam spot
     fast, slow, normal = rotated(axes.fast), rotated(axes.slow), rotated(axes.normal)
-    pivot = pivot_in_force(detector, semantics)
+    pivot = pivot_in_force(detector.convention, detector.pivot, semantics)
     if semantics == "physical" and detector.pix0_m is not None:
         pix0 = detector.pix0_m
     elif pivot == "sample":

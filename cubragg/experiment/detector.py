@@ -17,6 +17,7 @@ from cubragg.experiment.conventions import (
     PIXEL_MM,
     SIZE_MM,
     Directions,
+    FlatDetector,
     convention_frame,
     cut_out,
     laboratory_of,
@@ -276,7 +277,7 @@ class Detector:
         if self.panels:
             laboratory, panels = laboratory_of(self.convention, given), self.panels
         else:
-            frame = convention_frame(self, given, semantics)
+            frame = convention_frame(self._flat(), given, semantics)
             laboratory, panels = frame.laboratory, self._cut_out(frame)
         motion = self._motion()
         if motion.moves:
@@ -285,6 +286,12 @@ class Detector:
         if self.panels or motion.moves:
             frame = self._image_frame(panels, laboratory)
         return Placed(tuple(map(self._with_sensor, panels)), frame)
+
+    def _flat(self) -> FlatDetector:
+        """Return what places the convention's frame."""
+        settings: dict[str, Any] = {name: getattr(self, name) for name in FlatDetector._fields if hasattr(self, name)}
+        settings["shape"] = self.shape()
+        return FlatDetector(**settings, pixel_m=units.m_from_mm(self.pixel_mm()), size_m=self.sizes_m())
 
     def _motion(self) -> Motion:
         """Return the motion of the panels; the distance of a convention's detector is not one, but places it."""

@@ -28,7 +28,6 @@ from cubragg.experiment.goniometer import Goniometer
 from cubragg.experiment.goniometer_axes import GoniometerAxis
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.physical_only import refuse_physical_settings
-from cubragg.experiment.response_presets import preset
 from cubragg.experiment.response_settings import Response
 from cubragg.experiment.sampling import Sampling
 from cubragg.experiment.structure_factors import StructureFactors
@@ -109,7 +108,7 @@ class Experiment:
             return self.response
         if self.semantics == "nanobragg" or self.detector.model is None:
             return Response()
-        return preset(self.detector.model, units.HC_EV_ANGSTROM / self.beam.wavelength_A)
+        return Response.preset(self.detector.model, units.HC_EV_ANGSTROM / self.beam.wavelength_A)
 
     def to_toml(self, folder: Path | str | None = None) -> str:
         """Return the experiment as self-contained TOML text; `from_toml` returns an equal experiment.

@@ -25,9 +25,10 @@ Rayonix, ADSC
 
 from __future__ import annotations
 
+from typing import Any
+
 from cubragg.errors import ConfigError
 from cubragg.experiment.catalog import find
-from cubragg.experiment.response_settings import Response
 
 _PILATUS_CHIPS = ((60, 97), (1, 1))
 _EIGER_CHIPS = ((256, 256), (2, 2))
@@ -35,8 +36,8 @@ _EIGER_CHIPS = ((256, 256), (2, 2))
 _NOISE_EV = {"epix10k": (245.0, 11000 * 8000.0), "agipd": (1000.0, 1e4 * 12000.0)}
 
 
-def preset(name: str, energy_eV: float | None) -> Response:
-    """Return the response of a detector; see `Response.preset`."""
+def preset_settings(name: str, energy_eV: float | None) -> dict[str, Any]:
+    """Return the settings of the `Response` of a detector; see `Response.preset`."""
     plain = name.lower().replace(" ", "")
     if plain in _NOISE_EV:
         if energy_eV is None:
@@ -44,15 +45,15 @@ def preset(name: str, energy_eV: float | None) -> Response:
                               "give energy_eV")
         noise_eV, largest_eV = _NOISE_EV[plain]
         largest = largest_eV / energy_eV
-        return Response("integrating", gain_stages=((largest, noise_eV / energy_eV),), count_cutoff=int(largest))
+        return {"kind": "integrating", "gain_stages": ((largest, noise_eV / energy_eV),), "count_cutoff": int(largest)}
     detector = find("response", name)
     highest = detector.module.highest
     if detector.name.startswith("pilatus"):
-        return Response(chips=_PILATUS_CHIPS, count_cutoff=highest)
+        return {"chips": _PILATUS_CHIPS, "count_cutoff": highest}
     if detector.name.startswith("eiger") and not detector.name.startswith("eiger2"):
-        return Response(chips=_EIGER_CHIPS, count_cutoff=highest)
+        return {"chips": _EIGER_CHIPS, "count_cutoff": highest}
     if detector.name.startswith("jungfrau"):
-        return Response("integrating", chips=_EIGER_CHIPS)
+        return {"kind": "integrating", "chips": _EIGER_CHIPS}
     if detector.name.startswith("eiger2"):
-        return Response(count_cutoff=highest)
-    return Response("integrating", count_cutoff=highest)
+        return {"count_cutoff": highest}
+    return {"kind": "integrating", "count_cutoff": highest}

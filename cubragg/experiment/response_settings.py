@@ -11,6 +11,7 @@ import numpy as np
 from cubragg import checks
 from cubragg.errors import ConfigError
 from cubragg.experiment.panel import same_arrays
+from cubragg.experiment.response_presets import preset_settings
 
 Kind = Literal["counting", "integrating"]
 Order = Literal["detector", "noisify"]
@@ -177,6 +178,4 @@ class Response:
         ConfigError
             If there is no detector of that name, or it needs the photon energy.
         """
-        from cubragg.experiment.response_presets import preset
-
-        return replace(preset(name, energy_eV), **overrides)
+        return cls(**{**preset_settings(name, energy_eV), **overrides})

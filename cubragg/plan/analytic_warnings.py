@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from cubragg import units
+from cubragg.experiment.crystal import Crystal
+from cubragg.experiment.experiment import Experiment
 from cubragg.plan.illumination import path_m
+from cubragg.plan.plan import Plan
 from cubragg.plan.spreads import CAP_SIGMA
-
-if TYPE_CHECKING:
-    from cubragg.experiment.crystal import Crystal
-    from cubragg.experiment.experiment import Experiment
-    from cubragg.plan.plan import Plan
 
 #: Standard deviation of a flat range relative to its width, and of an ellipse relative to its width along an axis.
 RANGE_SIGMA, ELLIPSE_SIGMA = 1.0 / math.sqrt(12.0), 0.25

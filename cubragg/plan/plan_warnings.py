@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +15,7 @@ from cubragg.experiment.panel import overlaps_in_space
 from cubragg.experiment.sensor import Sensor, attenuation_um, sensor_of
 from cubragg.nanobragg.phi_zero import carried_rotations
 from cubragg.plan.analytic_warnings import analytic_warnings
-
-if TYPE_CHECKING:
-    from cubragg.plan.plan import Plan
+from cubragg.plan.plan import Plan
 
 #: Error of a cell angle above which there is a warning.
 _ANGLE_ERROR_DEG = 1e-3

@@ -7,7 +7,7 @@ is larger than `ACCEPTED`. `specs/sampling.md`
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,12 +15,10 @@ from cubragg import units
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.goniometer import Goniometer
+from cubragg.plan.plan import Plan
 from cubragg.plan.quasi_random import uniform_points
 from cubragg.plan.spreads import SpectralLine
 from cubragg.plan.sum_error import REFLECTIONS, Setting, has_domains, passage, sum_error
-
-if TYPE_CHECKING:
-    from cubragg.plan.plan import Plan
 
 #: Largest error of spot sums of what is chosen, and of what is given without a warning.
 TARGET, ACCEPTED = 0.005, 0.01

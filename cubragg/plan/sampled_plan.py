@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,11 +19,9 @@ from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.goniometer import Goniometer
 from cubragg.plan.illumination import Illumination, illuminated_points, illumination_of, path_m
 from cubragg.plan.panel_plan import PanelPlan
+from cubragg.plan.plan import Plan
 from cubragg.plan.sample_choice import choose_samples
 from cubragg.plan.sample_points import Domains, draw_domains, with_moments
-
-if TYPE_CHECKING:
-    from cubragg.plan.plan import Plan
 
 #: Shift of the crystal during a part, in pixels, and rotation during a part of a crystal that is not bathed [rad].
 _SHIFT_PX, _TURN = 0.1, math.radians(5.0)

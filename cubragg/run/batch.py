@@ -17,7 +17,8 @@ from cubragg.engine.select import Backend, Method, Precision, Selection, check_m
 from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.sampling import PER_FRINGE
-from cubragg.plan.plan import Plan, make_plan, oriented_cells
+from cubragg.plan.make_plan import make_plan, oriented_cells
+from cubragg.plan.plan import Plan
 from cubragg.plan.sampled_plan import oriented
 from cubragg.plan.spreads import crystal_frame
 from cubragg.run.render import image_of

@@ -19,7 +19,8 @@ from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import CubraggError
 from cubragg.experiment import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 
 #: Largest accepted difference from numpy, relative to the image's maximum, for up to 200 cells along an axis
 #: (README, Precision). In double precision the kernels differ in the last bits of square root and sine.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cubragg import checks
+from cubragg.detect.quantize import quantize
+from cubragg.run.image_data import ImageData
+
 if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.figure import Figure
 
-    from cubragg.detect.stored_pixels import PixelType
     from cubragg.experiment.experiment import Experiment
     from cubragg.experiment.experiment_parts import ExperimentParts
-    from cubragg.io.images.scene import Scene
     from cubragg.io.images.writer import What
     from cubragg.reflections.reflection_table import ReflectionTable
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 _NOTEBOOK_EDGE = 800
 
 
-class Image(ABC):
+class Image(ImageData):
     """An image. `cubragg.simulate` returns a `SimulatedImage`, `cubragg.read` a `FileImage`.
 
     ``np.asarray(image)`` is its photons.
@@ -36,7 +38,6 @@ class Image(ABC):
         The experiment of the image, or the parts of it that are known.
     """
 
-    photons: np.ndarray
     experiment: Experiment | ExperimentParts
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
@@ -59,8 +60,6 @@ class Image(ABC):
         FormatError
             For more than 2^31 - 1 counts in a pixel.
         """
-        from cubragg.detect.quantize import quantize
-
         counts = self.drawn_counts(seed)
         return counts if counts.dtype == np.int32 else quantize(counts, np.int32)
 
@@ -86,7 +85,6 @@ class Image(ABC):
         FormatError
             For counts that are not finite, or above 2^62.
         """
-        from cubragg import checks
         from cubragg.run.fingerprints import fingerprint_of_counts, fingerprint_of_photons
 
         checks.choice("what", "the content of the fingerprint", what, ("photons", "counts"))
@@ -103,10 +101,6 @@ class Image(ABC):
         ConfigError
             For an image that was read from a file.
         """
-
-    @abstractmethod
-    def scene(self) -> Scene | None:
-        """Metadata of the image for file headers and pictures; ``None`` if the geometry is not known."""
 
     @property
     @abstractmethod
@@ -181,29 +175,6 @@ class Image(ABC):
         from cubragg.run.plot import notebook_png
 
         return notebook_png(self, _NOTEBOOK_EDGE)
-
-    @abstractmethod
-    def drawn_counts(self, seed: int) -> np.ndarray:
-        """Counts [slow, fast] of any real type, not limited to a type of integers."""
-
-    @property
-    def on_host(self) -> np.ndarray:
-        """The photons as a NumPy array."""
-        return self.photons if isinstance(self.photons, np.ndarray) else self.photons.get()
-
-    def stored_type(self, kind: PixelType) -> PixelType:
-        """Return the type of pixels of a format as it stores the counts of this image."""
-        return kind
-
-    @property
-    @abstractmethod
-    def live(self) -> np.ndarray | None:
-        """Pixels with a value, bool [slow, fast]; ``None``: all."""
-
-    @property
-    @abstractmethod
-    def title(self) -> str:
-        """First line of a plot."""
 
     @abstractmethod
     def _facts(self) -> str:

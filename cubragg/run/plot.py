@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cubragg.run.image_data import ImageData
 from cubragg.view.colours import Style
 from cubragg.view.figure import Notes, draw
 from cubragg.view.picture_notes import notes_for, spots_of
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cubragg.reflections.reflection_table import ReflectionTable
-    from cubragg.run.image import Image
 
 
-def notes_of(image: Image, marks: Sequence[str] = ()) -> Notes:
+def notes_of(image: ImageData, marks: Sequence[str] = ()) -> Notes:
     """Return the notes of a picture of an image, with rings and a close-up as ``marks`` lists."""
     scene = image.scene()
     if scene is None:
@@ -26,14 +26,14 @@ def notes_of(image: Image, marks: Sequence[str] = ()) -> Notes:
     return notes_for(marks, scene.panels, scene.frame, scene.wavelength_A, curved=scene.curved, title=image.title)
 
 
-def notebook_png(image: Image, longest_edge: int) -> bytes:
+def notebook_png(image: ImageData, longest_edge: int) -> bytes:
     """Return the picture of an image as PNG; see `Image._repr_png_`."""
     notes = notes_of(image)
     return png_bytes(picture(image.on_host, mask=image.live, longest_edge=longest_edge, assembly=notes.assembly,
                              beam=notes.near_beam(image.photons.shape)))
 
 
-def plot_image(image: Image, *, figure: Figure | None, style: Style, rings: bool, zoom: bool,
+def plot_image(image: ImageData, *, figure: Figure | None, style: Style, rings: bool, zoom: bool,
                table: ReflectionTable | None) -> Figure:
     """Draw an image into a figure; see `Image.plot`. Reflections of ``table`` are marked."""
     if figure is None:

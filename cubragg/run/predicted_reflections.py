@@ -6,7 +6,7 @@ from cubragg.engine.panel_loop import Progress
 from cubragg.engine.select import Backend, Method, Precision, check_method, check_threads
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.reflections.predict import MIN_PHOTONS, reflection_table
 from cubragg.reflections.reflection_table import ReflectionTable
 from cubragg.run.simulated_image import SimulatedImage

@@ -11,7 +11,8 @@ from cubragg.engine.panel_loop import Progress
 from cubragg.engine.part_sum import render_plan
 from cubragg.engine.select import Backend, Method, Precision, Selection, check_method, check_threads, select_backend
 from cubragg.experiment.experiment import Experiment
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 from cubragg.run.simulated_image import SimulatedImage
 from cubragg.run.visibility import is_absolute, visibility_warnings
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import CubraggWarning, FormatError
 from cubragg.io.images.writer import What, writer_class
 from cubragg.io.perpendicular import obliqueness
-
-if TYPE_CHECKING:
-    from cubragg.run.image import Image
+from cubragg.run.image_data import ImageData
 
 
-def save_image(image: Image, path: Path | str, seed: int, what: What) -> None:
+def save_image(image: ImageData, path: Path | str, seed: int, what: What) -> None:
     """Write an image to a file; see `Image.save`."""
     if what not in ("counts", "photons"):
         raise FormatError(f"what: got {what!r}; counts and photons are accepted")

@@ -27,7 +27,8 @@ from cubragg.engine.culling import Culling, obstacle
 from cubragg.engine.select import select_backend
 from cubragg.engine.variant import PRECISIONS, TILE
 from cubragg.errors import BackendUnavailable
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 from cubragg.run.batch import render_many
 from support.experiments import Hung, hang, random_experiment, small_experiment
 from support.golden_set import arguments, cases, reference

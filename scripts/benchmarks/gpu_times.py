@@ -22,7 +22,8 @@ from cubragg.device.cuda_device import auto_precision, kernel_module, single_to_
 from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.variant import PRECISIONS
 from cubragg.experiment.experiment import Experiment
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 from cubragg.run.batch import render_many, render_series
 
 Rows = list[dict[str, Any]]

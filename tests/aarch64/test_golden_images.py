@@ -12,7 +12,7 @@ from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.engine.host import panel_launches
 from cubragg.engine.host.host_engine import HostEngine
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.golden_set import arguments, cases, reference
 
 #: Largest difference as a fraction of the image's maximum: AT-BAK-001 and AT-BAK-002.

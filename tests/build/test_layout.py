@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,8 +24,8 @@ def room_of(path: Path) -> str | None:
     return parts[0] if parts[0] in HEIGHT else None
 
 
-def imported_rooms(path: Path) -> set[str]:
-    """Rooms that a module imports, at any depth of its code."""
+def imported_names(path: Path) -> set[str]:
+    """What a module imports, with dots, at any depth of its code and for types only as well."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -32,7 +33,12 @@ def imported_rooms(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.split(".")[1] for name in names if name.startswith("cubragg.")} & set(HEIGHT)
+    return names
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms that a module imports."""
+    return {name.split(".")[1] for name in imported_names(path) if name.startswith("cubragg.")} & set(HEIGHT)
 
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -57,6 +63,47 @@ def test_the_import_test_sees_an_upward_edge(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
     edge, = upward_imports(planted)
     assert edge.endswith("experiment imports cli")
+
+
+#: Imports of functions that take an object whose method they are for the user: `DataSet.write` and `DataSet.read`.
+METHODS = {("cubragg.dataset.data_set", "cubragg.dataset.production"),
+           ("cubragg.dataset.data_set", "cubragg.dataset.specification")}
+
+
+def imported_modules(folder: Path) -> dict[str, set[str]]:
+    """The modules below ``folder``/cubragg that each of them imports."""
+    files = {".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__"): path
+             for path in (folder / "cubragg").rglob("*.py")}
+    graph = {}
+    for module, path in files.items():
+        names = imported_names(path)
+        graph[module] = {name if name in files else name.rpartition(".")[0] for name in names} & set(files) - {module}
+    return graph
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules each of which is imported by the next, back to the first; empty if there is no circle."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_modules_import_each_other():
+    graph = imported_modules(ROOT)
+    assert all(other in graph[module] for module, other in METHODS)
+    assert circle({module: {other for other in others if (module, other) not in METHODS}
+                   for module, others in graph.items()}) == []
+
+
+def test_circles_are_found(tmp_path):
+    """One of three modules, closed by an import of a package inside a function."""
+    (tmp_path / "cubragg" / "room").mkdir(parents=True)
+    for name, text in (("room/__init__", "from cubragg.room.a import x"), ("room/a", "import cubragg.b"),
+                       ("b", "def f():\n    from cubragg.room import x"), ("c", "import cubragg.b")):
+        (tmp_path / "cubragg" / f"{name}.py").write_text(text)
+    assert set(circle(imported_modules(tmp_path))) == {"cubragg.room", "cubragg.room.a", "cubragg.b"}
 
 
 def test_one_module_imports_cupy():

@@ -25,7 +25,7 @@ from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import KernelBuildError
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.run.batch import render_many
 from support.experiments import Hung, hang, large, random_grid, small_experiment
 from support.golden_set import arguments, cases, reference

@@ -10,7 +10,7 @@ import pytest
 from cubragg import Experiment
 from cubragg.engine.culling import Culling
 from cubragg.engine.host import panel_launches
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.reflections import predict
 from cubragg.reflections.host_sums import HostSums
 from cubragg.reflections.reflection_sums import NumpySums, ReflectionSums

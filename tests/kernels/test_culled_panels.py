@@ -15,7 +15,8 @@ from cubragg.engine.cull_cost_model import select_culling
 from cubragg.engine.culling import Culling
 from cubragg.engine.host import panel_launches
 from cubragg.engine.host.host_engine import HostEngine
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 from cubragg.run.batch import render_many
 from support.experiments import Hung, hang, small_experiment
 from support.messages import states

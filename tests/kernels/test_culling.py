@@ -24,8 +24,9 @@ from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.reference import lattice
 from cubragg.engine.reference.factor_table import StructureFactorTable
 from cubragg.engine.variant import host_variant
+from cubragg.plan.make_plan import make_plan
 from cubragg.plan.pixel_factors import SubPixels
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.plan import Plan
 from cubragg.plan.workspace import Workspace
 from support.device_functions import call
 from support.experiments import random_experiment, small_experiment

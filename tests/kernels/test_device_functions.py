@@ -12,8 +12,8 @@ from cubragg.crystallography.shapes import SHAPES
 from cubragg.engine import kernel_params
 from cubragg.engine.reference.factor_table import StructureFactorTable
 from cubragg.engine.variant import Variant
+from cubragg.plan.make_plan import make_plan
 from cubragg.plan.pixel_factors import SubPixels
-from cubragg.plan.plan import make_plan
 from cubragg.plan.workspace import Workspace
 from support.device_functions import call
 from support.experiments import random_grid, small_experiment

@@ -19,7 +19,7 @@ from cubragg.device.kernel_source import inlined, kernel_folder, kernel_text
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.kernel_params import PARAMS
 from cubragg.errors import BackendUnavailable, KernelBuildError
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.experiments import small_experiment
 from support.messages import refusal
 

@@ -14,7 +14,7 @@ import cubragg
 from cubragg import predict, simulate
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.errors import ConfigError
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.experiments import large
 from support.messages import refusal
 

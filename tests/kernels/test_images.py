@@ -14,7 +14,7 @@ from cubragg.engine.host import panel_launches
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.host.launch import host_kernel
 from cubragg.engine.variant import host_variant
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.experiments import large, random_grid, small_experiment
 from support.image_bodies import *  # noqa: F403 - the tests of the shared bodies
 from support.image_bodies import OF_MAXIMUM_IN_LESS, precisions, share_of_maximum

@@ -19,7 +19,7 @@ from cubragg.device.kernel_source import kernel_folder, kernel_text
 from cubragg.engine.analytic import spot_kernel
 from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.variant import PRECISIONS, Variant, cuda_variant
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.experiments import random_grid, small_experiment
 from support.marks import slow_after
 from support.nvrtc import Compiled, Nvrtc, Usage, installed

@@ -15,7 +15,7 @@ from cubragg.engine.accuracy import double_only, error_bound, needs_two_floats
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.select import select_backend
 from cubragg.engine.variant import TILE, Variant
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.plan.workspace import Workspace
 from support.device_functions import call
 from support.experiments import small_experiment

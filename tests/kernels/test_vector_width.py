@@ -16,7 +16,7 @@ from cubragg.device.vector_width import OPTION, VectorWidth
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.variant import PRECISIONS
 from cubragg.errors import KernelBuildError
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.experiments import large
 
 MACROS = "#define __AVX512F__ 1\n"

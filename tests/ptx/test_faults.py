@@ -7,7 +7,7 @@ import pytest
 
 from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.culling import Culling
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from ptx.stand_in import Change, Machine, PtxFault
 from ptx.translation import UnknownPtxError, translate
 from support.experiments import small_experiment

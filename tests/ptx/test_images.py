@@ -14,7 +14,7 @@ from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.culling import Culling
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.variant import PRECISIONS
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.experiments import Hung, hang, random_grid, small_experiment
 from support.golden_set import arguments, cases, reference
 from support.image_bodies import OF_MAXIMUM_IN_LESS

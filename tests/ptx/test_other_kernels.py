@@ -13,7 +13,7 @@ from cubragg.detect.poisson import RandomStream
 from cubragg.device.kernel_source import kernel_text
 from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
 from cubragg.philox import Effect, key_of
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from ptx.stand_in import Machine
 from support.marks import slow_after
 

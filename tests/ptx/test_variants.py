@@ -14,7 +14,8 @@ from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.culling import Culling
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.variant import PRECISIONS
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 from support.experiments import random_grid, small_experiment
 
 pytestmark = pytest.mark.requirement("AT-BAK-012")

@@ -14,7 +14,7 @@ import pytest
 
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.command import simulated
 from support.dials import dials_python, ran
 

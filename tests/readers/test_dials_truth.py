@@ -12,7 +12,7 @@ import pytest
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors
 from cubragg.crystallography.frames import to_frame
 from cubragg.io.reflections.write_reflection_table import write_reflection_table
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.reflections.predict import reflection_table
 from cubragg.reflections.reflection_table import Flags
 from support.dials import dials_python

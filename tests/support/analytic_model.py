@@ -14,7 +14,8 @@ from cubragg.engine.analytic.profile import profile
 from cubragg.engine.analytic.spot_constants import BENT, perpendicular, record
 from cubragg.engine.analytic.spot_geometry import Rays
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 from cubragg.units import THOMSON_CROSS_SECTION_M2
 
 #: Step along the axes across the ray, in lengths of it, in place of a pixel.

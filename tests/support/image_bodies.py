@@ -13,7 +13,7 @@ import pytest
 
 from cubragg import ConfigError
 from cubragg.engine.reference.numpy_engine import NumpyEngine
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.experiments import large, random_experiment, random_grid
 from support.golden_set import arguments, cases, reference
 from support.marks import slow_after

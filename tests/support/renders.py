@@ -8,7 +8,7 @@ from functools import cache
 from cubragg.cli.build import Job, build
 from cubragg.cli.parser import parse
 from cubragg.errors import BackendUnavailable
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.run.render import simulate
 from cubragg.run.simulated_image import SimulatedImage
 from support.shared_run import once

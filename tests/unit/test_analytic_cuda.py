@@ -13,7 +13,7 @@ from cubragg.device.host_build import find_compiler
 from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
 from cubragg.engine.select import select_backend
 from cubragg.errors import ConfigError, CubraggError
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.cupy_stand_in import Cupy
 from support.experiments import Hung, hang
 

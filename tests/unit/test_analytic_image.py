@@ -33,8 +33,8 @@ from cubragg.engine.analytic.spot_list import SpotList
 from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.errors import ConfigError
+from cubragg.plan.make_plan import make_plan
 from cubragg.plan.pixel_factors import on_cylinder
-from cubragg.plan.plan import make_plan
 from cubragg.reflections.reflection_sums import edge_pixels
 from cubragg.reflections.spot_sums import spot_sums
 from cubragg.units import THOMSON_CROSS_SECTION_M2

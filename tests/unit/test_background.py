@@ -15,7 +15,7 @@ from cubragg.background.form_factor_table import AIR, WATER, FormFactor
 from cubragg.background.ice_rings import A, C, ice_rings
 from cubragg.background.radial_factor import radial_factor
 from cubragg.background.upsampling import coarse_places, upsample, upsample_in_numpy
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.command import invoke
 
 DATA = np.load(Path(__file__).parents[1] / "data" / "nonbragg.npz")

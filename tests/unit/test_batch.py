@@ -16,7 +16,7 @@ from cubragg.crystallography.vectors import rotate_xyz
 from cubragg.device.host_build import find_compiler
 from cubragg.engine import kernel_params
 from cubragg.engine.reference import factor_table as structure_factor
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.run import batch
 from cubragg.run.batch import render_many
 from cubragg.units import rad_from_deg

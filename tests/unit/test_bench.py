@@ -162,7 +162,7 @@ def test_sweeps_double():
 def test_every_line_is_understood(quick, tmp_path, monkeypatch):
     from cubragg.cli.build import build
     from cubragg.cli.parser import parse
-    from cubragg.plan.plan import make_plan
+    from cubragg.plan.make_plan import make_plan
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "random.hkl").write_text("1 0 0 1\n")

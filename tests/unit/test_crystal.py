@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cubragg import Beam, ConfigError, Crystal, Experiment, StructureFactors
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.messages import refusal, states
 
 LENGTHS, ANGLES = st.floats(3.0, 500.0), st.floats(40.0, 140.0)

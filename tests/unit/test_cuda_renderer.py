@@ -28,7 +28,7 @@ from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.select import select_backend
 from cubragg.engine.variant import TILE
 from cubragg.errors import KernelBuildError
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.run.batch import render_many
 from support.cupy_stand_in import (
     Array,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cubragg import ConfigError, Detector
 from cubragg.experiment.conventions import CONVENTIONS, Directions
 from cubragg.experiment.panel import MAX_PIXELS, panel_in_beam
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.experiments import small_experiment
 from support.messages import refusal, states
 

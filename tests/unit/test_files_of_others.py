@@ -17,7 +17,7 @@ from cubragg.io.geometry.experiment_models import ScanModel
 from cubragg.io.geometry.sniff import read_models
 from cubragg.io.reflections.read import list_kind, read_reflections
 from cubragg.io.reflections.xds_hkl import read_xds
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.experiments import small_experiment
 from support.messages import mentioned, refusal, states
 from support.nexus_file import write as write_nexus

@@ -11,7 +11,8 @@ from scipy.spatial import ConvexHull, HalfspaceIntersection
 from scipy.special import dawsn
 
 from cubragg import Beam, ConfigError, Crystal, Detector, Experiment, Goniometer, StructureFactors
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 
 #: a along x, c* along z, the beam of the convention xds: the length of a cylinder is along the beam.
 CELL = (79.0, 79.0, 38.0, 90.0, 90.0, 90.0)

@@ -28,8 +28,8 @@ from cubragg.experiment.catalog import CATALOG, CatalogDetector, Module
 from cubragg.experiment.panel import check_panels, live_pixels, overlaps_in_space
 from cubragg.io.geometry.crystfel import read_geom
 from cubragg.parity.pixel_trace import trace_pixel, trace_steps
+from cubragg.plan.make_plan import make_plan
 from cubragg.plan.pixel_factors import SubPixels
-from cubragg.plan.plan import make_plan
 from cubragg.plan.workspace import Workspace
 from cubragg.run.batch import render_many
 from support.experiments import Hung, hang, random_experiment, random_grid, small_experiment

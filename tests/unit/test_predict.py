@@ -14,7 +14,7 @@ from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Sampling, S
 from cubragg.crystallography.vectors import rotate_xyz
 from cubragg.errors import ConfigError
 from cubragg.parity.pixel_trace import trace_steps
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.reflections.predict import reflection_table
 from cubragg.reflections.reflection_table import Flags, ReflectionTable
 from cubragg.run.render import simulate

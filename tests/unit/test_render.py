@@ -26,7 +26,7 @@ from cubragg.crystallography.shapes import SHAPES
 from cubragg.crystallography.vectors import cross, norm, rotate_axis, unit
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.parity.pixel_trace import trace_pixel
-from cubragg.plan.plan import carried_rotations, make_plan
+from cubragg.plan.make_plan import carried_rotations, make_plan
 from support.experiments import random_experiment, random_grid, small_experiment
 from support.messages import mentioned, refusal
 

@@ -10,7 +10,7 @@ import pytest
 
 from cubragg import StructureFactors
 from cubragg.experiment import Detector
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.run.render import simulate
 from cubragg.view.resolution import beam_spot, image_resolution
 from support.experiments import random_experiment, small_experiment

@@ -21,7 +21,8 @@ from cubragg import (
     StructureFactors,
     simulate,
 )
-from cubragg.plan.plan import Plan, make_plan
+from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
 from cubragg.plan.quasi_random import normal_points, uniform_points
 from cubragg.plan.sample_choice import setting_of
 from cubragg.plan.sum_error import sum_error

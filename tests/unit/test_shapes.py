@@ -20,7 +20,7 @@ from cubragg.crystallography.shapes.shape_tophat import TOPHAT_RADIUS_SQR
 from cubragg.device.kernel_source import kernel_folder
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.reference.numpy_engine import NumpyEngine
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.run.render import simulate
 from support.experiments import random_experiment, small_experiment
 from support.messages import mentioned, refusal, states

@@ -6,7 +6,7 @@ import pytest
 
 from cubragg import Beam, Channel, ConfigError, Crystal, Experiment, FormatError, StructureFactors
 from cubragg.io.geometry.spectrum import read_spectrum
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 
 CHANNELS = (Channel(0.99, 1.0, 1e-3), Channel(1.0, 2.0), Channel(1.01, 1.0))
 

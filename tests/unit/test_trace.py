@@ -15,7 +15,7 @@ from cubragg.parity import trace_compare as traces
 from cubragg.parity.pixel_trace import MAX_SAMPLES, PixelTrace, format_trace, trace_pixel, trace_steps
 from cubragg.parity.plan_steps import Step
 from cubragg.parity.trace_compare import first_divergence, format_steps, from_json, parse_printout, printout_divergence
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from support.experiments import random_experiment, small_experiment
 from support.messages import refusal
 

@@ -10,7 +10,7 @@ import pytest
 
 from cubragg import Background, Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, simulate
 from cubragg.plan.brightest import brightest
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.run.visibility import background_at
 
 CELL = (60.0, 60.0, 60.0, 90.0, 90.0, 90.0)

@@ -19,7 +19,7 @@ from cubragg.io.geometry.experiment_models import models_of
 from cubragg.io.geometry.expt import read_expt
 from cubragg.io.geometry.expt_out import expt_text
 from cubragg.io.geometry.model_settings import parts_of
-from cubragg.plan.plan import make_plan
+from cubragg.plan.make_plan import make_plan
 from cubragg.reflections.predict import reflection_table
 from support.experiments import small_experiment
 
