@@ -208,6 +208,11 @@ class DataSet(ABC, Sequence[Shot]):
         found.rendering = rendering
         return found
 
+    def example_parameters(self) -> dict[str, Any]:
+        """A value of each parameter of a shot with one crystal, whether shot 0 has a crystal or not."""
+        counted = {} if isinstance(self.crystals, Constant) and not self.blank else {_CRYSTALS: 1}
+        return counted | {parameter.name: self._value_at(0, parameter, 0) for parameter in self.parameters}
+
     def _value_at(self, number: int, parameter: Parameter, crystal: int) -> Any:
         """The value of a parameter in a shot."""
         return self._drawn_at(number, parameter.name, crystal, lambda shots: parameter.values(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cubragg.dataset.write_settings import SINGLE_ENDINGS
+from cubragg.io.files.parquet_table import read_parquet
 from cubragg.io.images.nxmx_master import DATA
 
 if TYPE_CHECKING:
@@ -41,16 +43,23 @@ def tables_digest(group: h5py.Group) -> str:
     """SHA-256 of the names and numbers of all data sets in a group."""
     import h5py
 
-    found = hashlib.sha256()
+    columns: dict[str, np.ndarray] = {}
 
     def add(name: str, node: Any) -> None:
         if isinstance(node, h5py.Dataset):
-            array = np.asarray(node[()])
-            little = array if array.dtype.kind == "O" else np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            found.update(f"{name} {little.dtype.str} {little.shape} ".encode())
-            found.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else little.tobytes())
+            columns[name] = np.asarray(node[()])
 
     group.visititems(add)
+    return columns_digest(columns)
+
+
+def columns_digest(columns: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the names and numbers of arrays."""
+    found = hashlib.sha256()
+    for name, array in columns.items():
+        little = array if array.dtype.kind == "O" else np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        found.update(f"{name} {little.dtype.str} {little.shape} ".encode())
+        found.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else little.tobytes())
     return found.hexdigest()
 
 
@@ -67,6 +76,8 @@ def content_of(path: Path) -> str:
 
     if path.suffix in SINGLE_ENDINGS:
         return single_image_digest(path, pixels_of(path))
+    if path.suffix == ".parquet":
+        return columns_digest(read_parquet(path))
     if path.suffix not in (".nxs", ".h5"):
         return hashlib.sha256(path.read_bytes()).hexdigest()
     with h5py.File(path, "r") as file:

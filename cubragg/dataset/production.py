@@ -28,6 +28,7 @@ from cubragg.device.host_build import available_cores
 from cubragg.device.kernel_source import kernel_folder
 from cubragg.errors import ConfigError, CubraggError
 from cubragg.io.files.atomic import write_bytes
+from cubragg.io.files.parquet_table import check_pyarrow
 from cubragg.plan.make_plan import make_plan
 
 _STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -111,6 +112,8 @@ def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, 
         raise ConfigError("write.labels", f"got the method {data.rendering.method}, which has no photons of single "
                           "reflections in pixels; analytic is accepted")
     check_images(data, settings)
+    if "parquet" in settings.truth:
+        check_pyarrow("write.truth")
     specification = specification_of(data, settings, folder_path)
     header = {"cubragg": _version(), "kernels": kernels_digest(), "specification": specification.sha256,
               "rendered by": _renderer(data)}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cubragg.dataset.specification import SPEC, Specification, differences
-from cubragg.dataset.write_settings import SINGLE_ENDINGS
+from cubragg.dataset.write_settings import PARQUET_TABLES, SINGLE_ENDINGS
 from cubragg.errors import CubraggError
 from cubragg.io.files.atomic import write_bytes
 
@@ -24,7 +24,8 @@ PARTIAL = ".partial-"
 #: Files of the shards and of the specification, and those that are made of them at the end, of which masters have names
 #: of their own (`set_files.masters`).
 SET_FILES = ("shard-*.nxs", "truth-*.refl", "truth-*.h5", "vary-*.npy", "structure_factors.npz", "master*.nxs",
-             "shots-*.h5", *(f"image*_*{ending}" for ending in SINGLE_ENDINGS))
+             "shots-*.h5", *(f"{table}-*.parquet" for table in PARQUET_TABLES),
+             *(f"image*_*{ending}" for ending in SINGLE_ENDINGS))
 REPORT = "report.html"
 DERIVED = ("models.expt", "summary.json", "contact.png", REPORT)
 

@@ -134,17 +134,23 @@ class _Shard:
         if self._truth is None:
             return
         self.figures["reflections"] = self._truth.reflections
-        writers: dict[str, Callable[[Path], None]] = {
-            "refl": self._truth.write_refl, "h5": lambda path: self._truth_h5(path)}
         for kind in self._work.settings.truth:
-            name = f"truth-{self._number:05d}.{kind}"
             with self._timed("truth"):
-                writers[kind](self._partial / name)
-            self.contents[name] = content_of(self._partial / name)
+                names = self._write_truth_as(kind, self._truth)
+            self.contents |= {name: content_of(self._partial / name) for name in names}
 
-    def _truth_h5(self, path: Path) -> None:
-        assert self._truth is not None
-        self._truth.write_h5(path, self._parameters, self._work.settings.labels, self._work.settings.label_compression)
+    def _write_truth_as(self, kind: str, truth: ShardTruth) -> list[str]:
+        """Write the truth in a format, and return the names of its files."""
+        data, settings = self._work.data, self._work.settings
+        if kind == "parquet":
+            return truth.write_parquet(self._partial, self._number, [*zip(self._shots, self._parameters, strict=True)],
+                                       data.example_parameters(), data.rendering.method)
+        name = f"truth-{self._number:05d}.{kind}"
+        if kind == "refl":
+            truth.write_refl(self._partial / name)
+        else:
+            truth.write_h5(self._partial / name, self._parameters, settings.labels, settings.label_compression)
+        return [name]
 
 
 def _first(data: DataSet, shot: int) -> tuple[int, range | None]:

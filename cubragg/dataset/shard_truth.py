@@ -1,4 +1,4 @@
-"""The truth of a shard: parameters and reflections of its shots, in HDF5 and in tables of DIALS."""
+"""The truth of a shard: parameters and reflections of its shots, in HDF5, Parquet and tables of DIALS."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cubragg.crystallography.frames import to_frame
+from cubragg.dataset.parquet_truth import TABLE_UNITS, crystal_columns, parameter_columns, reflection_columns
 from cubragg.dataset.shot import Shot, ShotReflections
 from cubragg.dataset.shot_tables import parameter_arrays, write_arrays
+from cubragg.dataset.write_settings import PARQUET_TABLES
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.files.hdf5_sink import Sink
+from cubragg.io.files.parquet_table import write_parquet
 from cubragg.io.images.nxmx import filters_of
 from cubragg.io.reflections.refl import write_refl_tables
 from cubragg.reflections.pixel_labels import Labels, labels_of
@@ -70,6 +73,25 @@ class ShardTruth:
     def write_refl(self, path: Path) -> None:
         """Write the reflections as a table of DIALS, for the experiments of ``models.expt``."""
         write_refl_tables(path, self._tables)
+
+    def write_parquet(self, folder: Path, number: int, parameters: Sequence[tuple[int, Mapping[str, Any]]],
+                      example: Mapping[str, Any], method: str) -> list[str]:
+        """Write the tables of shard ``number``, and return the names of their files.
+
+        Parameters
+        ----------
+        parameters, example
+            Number and parameters of each shot, and a value of each parameter.
+        method
+            Method of the rendering.
+        """
+        tables = {"reflections": reflection_columns(self._columns, method),
+                  "crystals": crystal_columns(self._crystals, parameters, example),
+                  "parameters": parameter_columns(parameters, example)}
+        names = {table: f"{table}-{number:05d}.parquet" for table in PARQUET_TABLES}
+        for table, name in names.items():
+            write_parquet(folder / name, tables[table], TABLE_UNITS)
+        return [*names.values()]
 
     def write_h5(self, path: Path, parameters: Sequence[Mapping[str, Any]], labels: Sequence[str] = (),
                  compression: str = "bslz4") -> None:

@@ -10,7 +10,10 @@ from cubragg import checks
 from cubragg.errors import ConfigError
 from cubragg.io.images.nxmx import COMPRESSIONS, TYPES
 
-TRUTHS = ("refl", "h5")
+#: Formats of the truth, and those where none are given.
+TRUTHS, DEFAULT_TRUTHS = ("refl", "h5", "parquet"), ("refl", "h5")
+#: Tables of the truth in Parquet, a file each for a shard.
+PARQUET_TABLES = ("reflections", "crystals", "parameters")
 Label = Literal["boxes", "mask", "heat"]
 LABELS: tuple[Label, ...] = ("boxes", "mask", "heat")
 #: Shots of a shard where none are given: a tenth of the set, at most this many.
@@ -50,7 +53,8 @@ class WriteSettings:
     shard
         Shots of a file; ``None``: a tenth of the set, at most `MOST_SHOTS`.
     truth
-        Formats of the reflection tables of the shots: ``refl`` (DIALS), ``h5``.
+        Formats of the reflection tables of the shots: ``refl`` (DIALS), ``h5``, ``parquet`` (tables of reflections,
+        crystals and parameters).
     truth_min
         Reflections with fewer expected photons are left out.
     labels, label_min
@@ -61,7 +65,7 @@ class WriteSettings:
     dtype: str = ""
     compression: str = ""
     shard: int | None = None
-    truth: Sequence[str] = TRUTHS
+    truth: Sequence[str] = DEFAULT_TRUTHS
     truth_min: float = 1.0
     labels: Sequence[str] = ()
     label_min: float = 10.0

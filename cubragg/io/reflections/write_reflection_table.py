@@ -18,7 +18,7 @@ from cubragg.reflections.reflection_table import ReflectionTable
 from cubragg.version import version
 
 #: Column -> unit.
-_UNITS: Mapping[str, str] = MappingProxyType({
+UNITS: Mapping[str, str] = MappingProxyType({
     "h": "", "k": "", "l": "", "panel": "", "fast": "px", "slow": "px", "pixel_fast": "px", "pixel_slow": "px",
     "image_fast": "px", "image_slow": "px",
     "x": "mm", "y": "mm", "phi": "deg", "photons": "photons", "F": "electrons", "partiality": "", "d": "A",
@@ -102,7 +102,7 @@ def _write_csv(path: Path | str, table: ReflectionTable, image: int) -> None:
             text.write(f"# panel {number}: {panel.name}, at {panel.offset[0]} {panel.offset[1]} (fast slow) px\n")
     columns = table.as_dict()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([f"{name} [{_UNITS[name]}]" if _UNITS[name] else name for name in columns])
+    writer.writerow([f"{name} [{UNITS[name]}]" if UNITS[name] else name for name in columns])
     shown = []
     for column in columns.values():
         whole = column.dtype.kind in "ib"
@@ -118,7 +118,7 @@ def _write_hdf5(path: Path | str, table: ReflectionTable, image: int) -> None:
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         group = file.create_group("reflections")
         for name, column in table.as_dict().items():
-            group.create_dataset(name, data=column).attrs["units"] = _UNITS[name]
+            group.create_dataset(name, data=column).attrs["units"] = UNITS[name]
         settings = file.create_group("settings")
         for name, (value, unit) in _settings(table, image).items():
             settings.create_dataset(name, data=value).attrs["units"] = unit
