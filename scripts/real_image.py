@@ -90,8 +90,8 @@ def comparison(measured: cubragg.FileImage, given: argparse.Namespace) -> tuple[
     for place, mean in zip(shown, means, strict=True):
         ring = rings[place]
         real, ours = pixels[ring], counts[ring]
-        rows.append((f"{EDGES_A[place]:g} to {EDGES_A[place + 1]:g}", int(ring.sum()), f"{mean:.2f}",
-                     f"{without_spots(ours):.2f}", f"{np.var(real[real <= mean + SPOT * mean**0.5 + 1]) / mean:.2f}",
+        rows.append((f"{EDGES_A[place]:g} to {EDGES_A[place + 1]:g}", int(ring.sum()), f"{mean:.3g}",
+                     f"{without_spots(ours):.3g}", f"{np.var(real[real <= mean + SPOT * mean**0.5 + 1]) / mean:.2f}",
                      f"{np.var(ours[ours <= mean + SPOT * mean**0.5 + 1]) / without_spots(ours):.2f}",
                      f"{np.quantile(real, 0.999):.0f}", f"{np.quantile(ours, 0.999):.0f}"))
     inside = np.logical_or.reduce([rings[place] for place in shown])

@@ -8,6 +8,7 @@ import numpy as np
 
 from cubragg import units
 from cubragg.detect.exposure import Exposure
+from cubragg.detect.noisify_spread import noisify_spread
 from cubragg.detect.normal_deviates import normals
 from cubragg.detect.point_spread import spread
 from cubragg.detect.wide_pixels import divide_wide_pixels
@@ -65,6 +66,21 @@ class PointSpread:
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
         assert response.psf is not None
         return _spread_panels(image, response.psf, response.psf_fwhm_um, exposure)
+
+
+class NoisifyPointSpread:
+    """Point spread of drawn photons as noisify computes it, for the pixels along fast."""
+
+    def applies(self, response: Response) -> bool:
+        return response.psf is not None
+
+    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        assert response.psf is not None
+        result = np.array(image, dtype=np.float64)
+        for panel in exposure.panels:
+            result[panel.window] = noisify_spread(image[panel.window], response.psf,
+                                                  response.psf_fwhm_um / panel.pixel_um[0])
+        return result
 
 
 class SharedCharge:

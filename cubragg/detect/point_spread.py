@@ -19,7 +19,8 @@ import numpy as np
 
 from cubragg import units
 
-_FIBER_SCALE = 0.652383013252053
+#: Height of the point of light of a fiber, in full widths at half maximum.
+FIBER_SCALE = 0.652383013252053
 #: Reach of the weights: standard deviations of a Gaussian, pixels of a fiber.
 _GAUSS_REACH = 6.5
 _FIBER_REACH = 200
@@ -43,27 +44,31 @@ def spread(image: np.ndarray, psf: str, fwhm_px: tuple[float, float]) -> np.ndar
         fast, slow = (_gauss_weights(width) for width in fwhm_px)
         if max(len(fast), len(slow)) <= _MOST_TAPS:
             return _along(_along(image, fast, 1), slow, 0)
-        return _by_transforms(image, slow[:, None] * fast[None, :])
+        return convolved(image, slow[:, None] * fast[None, :])
     reach = min(_FIBER_REACH, max(image.shape))
-    weights = _fiber_weights(fwhm_px, reach)
+    weights = fiber_weights(fwhm_px, reach)
     rest = 1.0 - weights.sum()
-    return _by_transforms(image, weights) + rest * image.mean()
+    return convolved(image, weights) + rest * image.mean()
 
 
 def _gauss_weights(fwhm: float) -> np.ndarray:
-    """Return the weights of a row of pixels, the middle one first in the middle; their sum is 1."""
-    scale = 2.0 * math.sqrt(math.log(2.0)) / fwhm
-    reach = math.ceil(_GAUSS_REACH * fwhm / units.FWHM_PER_SIGMA + 0.5)
-    edges = np.array([math.erf(scale * (x - 0.5)) for x in range(-reach, reach + 2)])
-    weights = np.diff(edges) / 2.0
+    """Return the weights of a row of pixels, the middle one in the middle; their sum is 1."""
+    weights = gauss_weights(fwhm, math.ceil(_GAUSS_REACH * fwhm / units.FWHM_PER_SIGMA + 0.5))
     return weights / weights.sum()
 
 
-def _fiber_weights(fwhm: tuple[float, float], reach: int) -> np.ndarray:
+def gauss_weights(fwhm: float, reach: int) -> np.ndarray:
+    """Return the weights of the pixels of a row within a reach on both sides of the middle one."""
+    scale = 2.0 * math.sqrt(math.log(2.0)) / fwhm
+    edges = np.array([math.erf(scale * (x - 0.5)) for x in range(-reach, reach + 2)])
+    return np.diff(edges) / 2.0
+
+
+def fiber_weights(fwhm: tuple[float, float], reach: int) -> np.ndarray:
     """Return the weights [slow, fast] of the pixels within a circle."""
     edges = np.arange(-reach, reach + 2) - 0.5
     # In units of the parameter g along each axis, so that pixels need not be square.
-    x, y = np.meshgrid(edges / (_FIBER_SCALE * fwhm[0]), edges / (_FIBER_SCALE * fwhm[1]))
+    x, y = np.meshgrid(edges / (FIBER_SCALE * fwhm[0]), edges / (FIBER_SCALE * fwhm[1]))
     corner = np.arctan(x * y / np.sqrt(1.0 + x * x + y * y)) / (2.0 * math.pi)
     weights = np.diff(np.diff(corner, axis=0), axis=1)
     slow, fast = np.mgrid[-reach:reach + 1, -reach:reach + 1]
@@ -82,7 +87,7 @@ def _along(image: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
     return result
 
 
-def _by_transforms(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def convolved(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the convolution, by adding those of blocks (overlap-add)."""
     reach = [size // 2 for size in weights.shape]
     edge = [min(_FFT_EDGE, _fast_length(pixels + 2 * far)) for pixels, far in zip(image.shape, reach, strict=True)]

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cubragg.detect.charge_steps import LostCharge, PointSpread, SharedCharge, WidePixels
+from cubragg.detect.charge_steps import LostCharge, NoisifyPointSpread, PointSpread, SharedCharge, WidePixels
 from cubragg.detect.counting import draw_counts
 from cubragg.detect.exposure import Exposure
 from cubragg.detect.normal_deviates import normal_image, normals
@@ -274,5 +274,5 @@ CHAINS: dict[str, tuple[Any, ...]] = {
                  FlatField(), Scale(), BadPixels(), Cutoff()),
     "integrating": (Flicker(), Sensitivity(), Counting(), SignalSpread(), PointSpread(), SharedCharge(), WidePixels(),
                     ReadOut(), PedestalError(), FlatField(), Scale(), BadPixels(), Cutoff()),
-    "noisify": (PixelFlicker(), Calibration(), Counting(), PointSpread(), ReadOut(), Scale(), Cutoff()),
+    "noisify": (PixelFlicker(), Calibration(), Counting(), NoisifyPointSpread(), ReadOut(), Scale(), Cutoff()),
 }

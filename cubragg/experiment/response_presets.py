@@ -14,17 +14,25 @@ JUNGFRAU
     4 x 2 chips of 256 x 256 in a module: documentation of the JUNGFRAU at the European XFEL
     (rtd.xfel.eu/docs/jungfrau-detector-documentation); its dynamic range "of the order 110 dB" is no figure of noise or
     largest signal, of which none could be confirmed. Chips lie 258 pixels apart: github.com/slaclab/psgeom/issues/41.
+CSPAD
+    Noise of 1000 eV and 350 photons of 8 keV in high gain, 3500 eV and 2700 photons in low gain: LCLS
+    (lcls.slac.stanford.edu/detectors/cspad).
 ePix10k
     Noise of 245 eV, 11000 photons of 8 keV: G. Blaj et al., arXiv:1903.06805.
 AGIPD
     Noise below 1 keV (its upper bound is used), 10^4 photons of 12 keV: A. Allahgholi et al., J. Synchrotron Rad. 26
     (2019) 74.
-Rayonix, ADSC
-    16 bits; no figure of point spread or noise was found that names its conditions.
+ADSC
+    16 bits. The point spread of a CCD behind a fibre-optic taper is that of a point of light 27 um above the pixels:
+    J. M. Holton, C. Nielsen (ADSC) and K. A. Frankel, J. Synchrotron Rad. 19 (2012) 1006. Its width at half maximum is
+    2 sqrt(2^(2/3) - 1) times that height.
+Rayonix
+    16 bits; no figure of point spread or noise was found.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from cubragg.errors import ConfigError
@@ -33,7 +41,9 @@ from cubragg.experiment.catalog import find
 _PILATUS_CHIPS = ((60, 97), (1, 1))
 _EIGER_CHIPS = ((256, 256), (2, 2))
 #: Noise [eV] and largest signal [eV] of detectors that integrate charge.
-_NOISE_EV = {"epix10k": (245.0, 11000 * 8000.0), "agipd": (1000.0, 1e4 * 12000.0)}
+_NOISE_EV = {"epix10k": (245.0, 11000 * 8000.0), "agipd": (1000.0, 1e4 * 12000.0), "cspad": (1000.0, 350 * 8000.0),
+             "cspad-low": (3500.0, 2700 * 8000.0)}
+_TAPER_FWHM_UM = 27.0 * 2.0 * math.sqrt(2.0 ** (2.0 / 3.0) - 1.0)
 
 
 def preset_settings(name: str, energy_eV: float | None) -> dict[str, Any]:
@@ -56,4 +66,6 @@ def preset_settings(name: str, energy_eV: float | None) -> dict[str, Any]:
         return {"kind": "integrating", "chips": _EIGER_CHIPS}
     if detector.name.startswith("eiger2"):
         return {"count_cutoff": highest}
+    if detector.name.startswith("adsc"):
+        return {"kind": "integrating", "psf": "fiber", "psf_fwhm_um": _TAPER_FWHM_UM, "count_cutoff": highest}
     return {"kind": "integrating", "count_cutoff": highest}

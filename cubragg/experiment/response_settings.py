@@ -167,7 +167,7 @@ class Response:
         Parameters
         ----------
         name
-            A detector of the catalog, or ``epix10k`` or ``agipd``; others have the ideal response.
+            A detector of the catalog, ``agipd``, ``epix10k``, ``cspad`` (high gain) or ``cspad-low`` (low gain).
         energy_eV
             Photon energy, for noise that is published in electrons or eV.
         overrides

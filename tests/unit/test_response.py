@@ -13,6 +13,7 @@ from scipy import stats
 import cubragg as cb
 from cubragg.detect.charge_steps import counted_fraction
 from cubragg.detect.exposure import Exposure, PanelArea
+from cubragg.detect.noisify_spread import noisify_spread
 from cubragg.detect.normal_deviates import normal_image, normals
 from cubragg.detect.point_spread import spread
 from cubragg.detect.response_chain import bad_pixels, detected_counts, sensitivity
@@ -71,6 +72,14 @@ def test_noisifys_point_spread(psf, name, width):
     margin = 1e-5 if psf == "gauss" else 0.04
     assert excess.min() > -margin
     assert excess.max() < 1.0 + margin
+
+
+@pytest.mark.parametrize(("psf", "name", "width"), [("gauss", "gauss_80", 0.8), ("fiber", "fiber_60", 0.6)])
+def test_noisifys_point_spread_in_its_own_order_up_to_the_edges(psf, name, width):
+    """noisify truncates to whole counts, and adds in single precision."""
+    excess = noisify_spread(DATA["psf_input"].astype(float), psf, width) - DATA[name]
+    assert excess.min() > -2e-3
+    assert excess.max() < 1.0 + 2e-3
 
 
 @pytest.mark.parametrize("psf", ["gauss", "fiber"])
@@ -336,10 +345,26 @@ def test_presets():
     assert (largest, noise) == (pytest.approx(1e4), pytest.approx(1.0 / 12.0))
     assert agipd.count_cutoff == 10000  # so that files and programs know which pixels are full
     assert cb.Response.preset("epix10k", 8000.0).gain_stages[0] == pytest.approx((11000.0, 245 / 8000))
+    for name, largest, noise_eV in (("cspad", 350, 1000), ("CSPAD-low", 2700, 3500)):  # as LCLS lists them, for 8 keV
+        cspad = cb.Response.preset(name, 8000.0)
+        assert cspad.gain_stages == ((largest, noise_eV / 8000.0),)
+        assert cspad.count_cutoff == largest
     with pytest.raises(cb.ConfigError, match="energy"):
         cb.Response.preset("agipd")
     with pytest.raises(cb.ConfigError, match="nearest"):
         cb.Response.preset("pilatos6m")
+
+
+def test_the_taper_of_an_adsc_detector_falls_off_as_was_measured():
+    """Far away as 27 um / (2 pi r^3) per um^2 (Holton, Nielsen and Frankel 2012)."""
+    response = cb.Response.preset("adsc-q315")
+    pixel, image = 51.3, np.zeros((201, 201))
+    image[100, 100] = 1.0
+    spreads = spread(image, response.psf, (response.psf_fwhm_um / pixel,) * 2)
+    far = np.array([20, 40, 60])
+    expected = 27.0 / (2.0 * np.pi * (far * pixel) ** 3) * pixel**2
+    # Differences: what is further away than the weights reach is spread evenly.
+    assert np.diff(spreads[100, 100 + far]) == pytest.approx(np.diff(expected), rel=0.02)
 
 
 def named(**parts: object) -> cb.Experiment:
