@@ -3,8 +3,8 @@
 
     python scripts/crystfel_report.py FOLDER [--out FOLDER] [--processes N] [--again]
 
-FOLDER is what ``cubragg stills`` wrote. indexamajig of CrystFEL (0.11 and later) reads ``master.nxs`` by a geometry
-file that is written from ``models.expt``, finds peaks (peakfinder8) and indexes them (asdf) with the true cell, in
+FOLDER is what ``cubragg stills`` wrote. indexamajig of CrystFEL (0.11 and later) reads ``master.nxs`` by
+``models.geom``, finds peaks (peakfinder8) and indexes them (asdf) with the true cell, ``models.cell``, in
 FOLDER.crystfel or ``--out``. A stream that is there is used again, unless ``--again`` is given.
 """
 

@@ -97,16 +97,16 @@ def warnings(job: Job, targets: Mapping[str, Output]) -> Iterator[str]:
 
 
 def _text(kind: str, provenance: str, models: ExperimentModels, images: _Images) -> str:
-    from cubragg.io.geometry import crystfel, expt_out, xds_inp
+    from cubragg.io.geometry import crystfel_out, expt_out, xds_inp
     from cubragg.io.images.image_panels import trusted_of
 
     if kind == "expt":
         return expt_out.expt_text(provenance, models, image=images.path, trusted=(-1.0, float(images.highest)))
     if kind == "geom":
-        return crystfel.geom_text(provenance, models, data=crystfel.NXMX_DATA if images.whole else None)
+        return crystfel_out.geom_text(provenance, models, data=crystfel_out.NXMX_DATA if images.whole else None)
     if kind == "cell":
         assert models.crystal is not None
-        return crystfel.cell_text(cell_of(models.crystal))
+        return crystfel_out.cell_text(cell_of(models.crystal))
     trusted = trusted_of(models.panels)
     overload = images.highest if trusted is None else int(min(trusted[1], images.highest))
     return xds_inp.xds_inp_text(provenance, models,

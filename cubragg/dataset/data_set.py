@@ -208,6 +208,11 @@ class DataSet(ABC, Sequence[Shot]):
         found.rendering = rendering
         return found
 
+    @property
+    def detector_moves(self) -> bool:
+        """Whether the detector differs from shot to shot."""
+        return any(parameter.name.startswith("detector.") for parameter in self.parameters)
+
     def example_parameters(self) -> dict[str, Any]:
         """A value of each parameter of a shot with one crystal, whether shot 0 has a crystal or not."""
         counted = {} if isinstance(self.crystals, Constant) and not self.blank else {_CRYSTALS: 1}

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 #: What headers of files of one image have of the time.
 _TIMES = ("timestamp", "DATE")
-#: The groups with the values of the parameters, and with the crystals, in an image file.
-PARAMETERS, CRYSTALS = "/entry/parameters", "/entry/crystals"
+#: The groups with the values of the parameters, with the crystals, and with positions of a detector that moves, in an
+#: image file.
+PARAMETERS, CRYSTALS, POSITIONS = "/entry/parameters", "/entry/crystals", "/entry/crystfel"
 
 
 class PixelDigest:
@@ -123,5 +124,5 @@ def pixels_of(path: Path) -> np.ndarray:
 def image_digest(pixels: PixelDigest, file: h5py.File) -> str:
     """The checksum of an image file: its pixels, and wavelengths, parameters and crystals of its shots."""
     wavelengths = np.asarray(file["/entry/instrument/beam/incident_wavelength"][()], dtype="<f8").tobytes()
-    tables = " ".join(tables_digest(file[group]) for group in (PARAMETERS, CRYSTALS))
+    tables = " ".join(tables_digest(file[group]) for group in (PARAMETERS, CRYSTALS, POSITIONS) if group in file)
     return hashlib.sha256(f"{pixels.hexdigest()} {wavelengths.hex()} {tables}".encode()).hexdigest()

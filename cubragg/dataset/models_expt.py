@@ -145,8 +145,7 @@ class _Models:
         self._where, self._data, self._highest = where, data, highest
         self._beam = base["beam"][0]
         self.beams, self.detectors = _Distinct(), _Distinct()
-        moves = any(parameter.name.startswith("detector.") for parameter in data.parameters)
-        self._unmoved = None if moves else self.detectors.place(base["detector"][0])
+        self._unmoved = None if data.detector_moves else self.detectors.place(base["detector"][0])
 
     def places(self, shot: int, wavelength_A: float) -> tuple[int, int]:
         """The places of beam and detector of a shot, which are appended if they are new."""

@@ -15,11 +15,12 @@ from types import FrameType
 from typing import Any
 
 from cubragg import checks
+from cubragg.dataset.crystfel_files import check_stream
 from cubragg.dataset.dask_pool import DaskPool
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.pool import Failure, Pool
 from cubragg.dataset.run_folder import DERIVED, FAILED, REPORT, RunFolder, opened
-from cubragg.dataset.set_files import masters, write_set_files
+from cubragg.dataset.set_files import geometries, write_set_files
 from cubragg.dataset.shard import Work
 from cubragg.dataset.shard_images import check_images
 from cubragg.dataset.specification import specification_of
@@ -114,13 +115,15 @@ def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, 
     check_images(data, settings)
     if "parquet" in settings.truth:
         check_pyarrow("write.truth")
+    if "stream" in settings.truth:
+        check_stream(data, settings)
     specification = specification_of(data, settings, folder_path)
     header = {"cubragg": _version(), "kernels": kernels_digest(), "specification": specification.sha256,
               "rendered by": _renderer(data)}
     with opened(folder_path, specification, header, resume=resume, overwrite=overwrite) as folder:
         missing = [number for number in range(len(shards)) if number not in folder.records]
-        if not missing and all((folder_path / name).is_file() for name in (*DERIVED, *masters(data, settings))
-                               if name != REPORT):
+        made = (*DERIVED, *settings.masters(data.series), *geometries(data, settings))
+        if not missing and all((folder_path / name).is_file() for name in made if name != REPORT):
             summary: dict[str, Any] = json.loads((folder_path / "summary.json").read_bytes())
             return summary
         work = Work(data, settings, folder_path.absolute())

@@ -21,10 +21,11 @@ from cubragg.io.files.atomic import write_bytes
 MANIFEST, LOCK, FAILED = "manifest.jsonl", ".lock", "failed"
 #: Folders in which a shard is being written.
 PARTIAL = ".partial-"
-#: Files of the shards and of the specification, and those that are made of them at the end, of which masters have names
-#: of their own (`set_files.masters`).
-SET_FILES = ("shard-*.nxs", "truth-*.refl", "truth-*.h5", "vary-*.npy", "structure_factors.npz", "master*.nxs",
-             "shots-*.h5", *(f"{table}-*.parquet" for table in PARQUET_TABLES),
+#: Files of the shards and of the specification, and those that are made of them at the end, of which masters and
+#: those for CrystFEL have names of their own.
+SET_FILES = ("shard-*.nxs", "truth-*.refl", "truth-*.h5", "truth-*.stream", "vary-*.npy", "structure_factors.npz",
+             "master*.nxs", "models*.geom", "models*.cell", "shots-*.h5",
+             *(f"{table}-*.parquet" for table in PARQUET_TABLES),
              *(f"image*_*{ending}" for ending in SINGLE_ENDINGS))
 REPORT = "report.html"
 DERIVED = ("models.expt", "summary.json", "contact.png", REPORT)

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from cubragg.dataset.crystfel_files import set_geometry, what_geom_cannot_say
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.digests import pixels_of
 from cubragg.dataset.models_expt import ImagePart, write_models
 from cubragg.dataset.run_folder import RunFolder
 from cubragg.dataset.shard_images import image_name, scene_at
 from cubragg.dataset.shot_tables import read_shot_tables, tables_file, write_shot_tables
-from cubragg.dataset.write_settings import WriteSettings
+from cubragg.dataset.write_settings import WriteSettings, numbered
 from cubragg.io.files.atomic import atomic_path, write_bytes
 from cubragg.io.images.nxmx import TYPES
 from cubragg.io.images.nxmx_master import DATA, write_master
@@ -42,6 +43,10 @@ def write_set_files(data: DataSet, settings: WriteSettings, folder: RunFolder) -
         parts = [_part(data, settings, folder.path, number, records) for number in range(len(data.series))]
         if not data.experiment.detector.curved:
             write_models(folder.path / "models.expt", data, parts, TYPES[settings.dtype].highest)
+        for number, name in enumerate(geometries(data, settings)):
+            geometry = set_geometry(data, number)
+            write_bytes(folder.path / name, geometry.text.encode())
+            write_bytes((folder.path / name).with_suffix(".cell"), geometry.cell.encode())
         shots = [shot for part in parts for shot in part.shots]
         with atomic_path(folder.path / "contact.png") as temporary:
             temporary.write_bytes(png_bytes(_sheet(shots, parts, scene_at(data, shots[0]))))
@@ -49,13 +54,9 @@ def write_set_files(data: DataSet, settings: WriteSettings, folder: RunFolder) -
     return summary
 
 
-def masters(data: DataSet, settings: WriteSettings) -> list[str]:
-    """The names of the master files: one, or one for each wedge of a sweep; none of formats with single images."""
-    if settings.ending:
-        return []
-    count = len(data.series)
-    width = len(str(count))
-    return ["master.nxs"] if count == 1 else [f"master-{number:0{width}}.nxs" for number in range(1, count + 1)]
+def geometries(data: DataSet, settings: WriteSettings) -> list[str]:
+    """Names of the geometry files of CrystFEL: one, or one for each wedge; none of images that it cannot describe."""
+    return [] if what_geom_cannot_say(data, settings) else numbered("models", ".geom", len(data.series))
 
 
 def _part(data: DataSet, settings: WriteSettings, folder: Path, number: int, records: list[dict[str, Any]]
@@ -64,7 +65,7 @@ def _part(data: DataSet, settings: WriteSettings, folder: Path, number: int, rec
     inside = [record for record in records if data.series_at(record["first"]) == number]
     shots = [shot for record in inside for shot in range(record["first"], record["first"] + record["count"])]
     names = {shot: folder / image_name(data, settings, shot) for shot in shots} if settings.ending else {}
-    master = None if settings.ending else folder / masters(data, settings)[number]
+    master = None if settings.ending else folder / settings.masters(data.series)[number]
     if not inside:
         return ImagePart(master, shots, names)
     files = [(tables_file(record), record["count"]) for record in inside]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from cubragg.dataset.crystfel_files import StreamTruth
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.digests import content_of
 from cubragg.dataset.run_folder import PARTIAL, fsync
@@ -79,6 +80,7 @@ class _Shard:
         self._work, self._shots, self._partial, self._number = work, shots, partial, number
         self._parameters: list[dict[str, Any]] = []
         self._truth = ShardTruth(*_first(work.data, shots.start)) if work.settings.truth else None
+        self._stream = _stream(work, shots.start)
         self.contents: dict[str, str] = {}
         self.stages = {"render": 0.0, "response": 0.0, "truth": 0.0, "write": 0.0}
         self.figures: dict[str, Any] = {"photons": 0.0, "brightest": 0, "saturated": 0, "blank": 0}
@@ -122,8 +124,10 @@ class _Shard:
         if self._truth is not None:
             with self._timed("truth"):
                 settings = self._work.settings
-                self._truth.add(shot, shot.reflections_above(settings.truth_min),
-                                settings.label_min if settings.labels else None)
+                found = shot.reflections_above(settings.truth_min)
+                self._truth.add(shot, found, settings.label_min if settings.labels else None)
+                if self._stream is not None:
+                    self._stream.add(shot, found)
         return write
 
     def _write(self, write: Callable[[], None]) -> None:
@@ -148,9 +152,18 @@ class _Shard:
         name = f"truth-{self._number:05d}.{kind}"
         if kind == "refl":
             truth.write_refl(self._partial / name)
+        elif self._stream is not None and kind == "stream":
+            self._stream.write(self._partial / name)
         else:
             truth.write_h5(self._partial / name, self._parameters, settings.labels, settings.label_compression)
         return [name]
+
+
+def _stream(work: Work, first: int) -> StreamTruth | None:
+    """The stream of a shard that begins with a shot; ``None`` if none is written."""
+    if "stream" not in work.settings.truth:
+        return None
+    return StreamTruth(work.data, work.settings.masters(work.data.series)[work.data.series_at(first)], first)
 
 
 def _first(data: DataSet, shot: int) -> tuple[int, range | None]:

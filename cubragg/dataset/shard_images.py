@@ -15,6 +15,7 @@ import numpy as np
 
 from cubragg.crystallography.vectors import Matrix
 from cubragg.dataset.data_set import DataSet
+from cubragg.dataset.detector_positions import NAMES, DetectorPositions, positions_of
 from cubragg.dataset.digests import PixelDigest, image_digest, single_image_digest, tables_digest
 from cubragg.dataset.shot import Shot
 from cubragg.dataset.shot_tables import ShotTables, dials_matrix, parameter_arrays, write_shot_tables
@@ -114,7 +115,8 @@ def image_time() -> datetime:
 class _Shots:
     """What is kept of shots."""
 
-    def __init__(self) -> None:
+    def __init__(self, positions: DetectorPositions | None = None) -> None:
+        self._positions, self._found = positions, list[dict[str, float]]()
         self._wavelengths: list[float] = []
         self._parameters: list[Mapping[str, Any]] = []
         self._matrices: list[tuple[int, Matrix]] = []
@@ -124,13 +126,16 @@ class _Shots:
         self._parameters.append(shot.parameters)
         self._wavelengths.append(shot.image.experiment.beam.wavelength_A)
         self._matrices += [(shot.number, dials_matrix(plan)) for plan in shot.plans]
+        if self._positions is not None:
+            self._found.append(self._positions.of(shot))
 
     def tables(self) -> ShotTables:
         """The tables of all shots."""
         return ShotTables(
             np.array(self._wavelengths), parameter_arrays(self._parameters),
             np.array([number for number, _ in self._matrices], dtype=np.int64),
-            np.array([matrix for _, matrix in self._matrices]).reshape(-1, 3, 3))
+            np.array([matrix for _, matrix in self._matrices]).reshape(-1, 3, 3),
+            {name: np.array([one[name] for one in self._found]) for name in NAMES if self._found})
 
 
 class _NxmxFile:
@@ -141,7 +146,7 @@ class _NxmxFile:
         # An overload ends no run: brighter pixels are stored as the highest value.
         self._kind = TYPES[settings.dtype]._replace(saturates=True)
         self._pixels = PixelDigest()
-        self._shots = _Shots()
+        self._shots = _Shots(positions_of(data, shots.start))
         self._name = path.name
         self._file = NxmxWriter(path, self._scene, len(shots), self._kind.name, compression=settings.compression,
                                 more=self._describe)

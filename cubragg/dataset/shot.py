@@ -188,6 +188,15 @@ class Shot:
         return replace(first, experiment=experiment, shot=self.number, photons=with_background(
             experiment, first.plan, photons, coarse=self._coarse))
 
+    def photons_near(self, fast_px: np.ndarray, slow_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Expected photons [n] of the image, and of its background, in the pixels of positions in the image [pixel]."""
+        total = self.image.on_host
+        fast, slow = (np.clip(np.floor(places).astype(int), 0, edge - 1)
+                      for places, edge in zip((fast_px, slow_px), total.shape[::-1], strict=True))
+        crystals = sum((image.on_host[slow, fast].astype(np.float64) for image in self._alone), np.zeros(len(fast)))
+        peak = total[slow, fast].astype(np.float64)
+        return peak, np.maximum(peak - crystals, 0.0)
+
     def drawn_counts(self) -> np.ndarray:
         """Counts of the detector [slow, fast], int32, or float64 where they may exceed 2^31 - 1."""
         image = self.image

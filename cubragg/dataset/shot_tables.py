@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from cubragg.crystallography.cell import dual_axes
 from cubragg.crystallography.frames import to_frame
 from cubragg.crystallography.vectors import Matrix
-from cubragg.dataset.digests import CRYSTALS, PARAMETERS
+from cubragg.dataset.digests import CRYSTALS, PARAMETERS, POSITIONS
 from cubragg.plan.plan import Plan
 
 if TYPE_CHECKING:
@@ -29,12 +30,15 @@ class ShotTables(NamedTuple):
         Values [n, ...] by name; NaN, or an empty text, where a shot has none.
     shot, A_dials
         Shot of each crystal, int64 [m], and its A matrix in the frame of DIALS [m, 3, 3] [1/A].
+    positions
+        `DetectorPositions` of a detector that moves, float64 [n] by name [m]; empty of another one.
     """
 
     wavelengths_A: np.ndarray
     parameters: Mapping[str, np.ndarray]
     shot: np.ndarray
     A_dials: np.ndarray
+    positions: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 def dials_matrix(plan: Plan) -> Matrix:
@@ -82,10 +86,14 @@ def write_shot_tables(file: h5py.File, tables: ShotTables) -> None:
         del beam["incident_wavelength"]
         beam["incident_wavelength"] = tables.wavelengths_A
         beam["incident_wavelength"].attrs["units"] = "angstrom"
-    for name, arrays in ((PARAMETERS, tables.parameters), (CRYSTALS, {"shot": tables.shot, "A_dials": tables.A_dials})):
-        group = file.create_group(name)
-        group.attrs["NX_class"] = "NXcollection"
-        write_arrays(group, arrays)
+    crystals = {"shot": tables.shot, "A_dials": tables.A_dials}
+    for name, arrays in ((PARAMETERS, tables.parameters), (CRYSTALS, crystals), (POSITIONS, tables.positions)):
+        if arrays or name == PARAMETERS:
+            group = file.create_group(name)
+            group.attrs["NX_class"] = "NXcollection"
+            write_arrays(group, arrays)
+    for name in tables.positions:
+        file[POSITIONS][name].attrs["units"] = "m"
 
 
 def tables_file(record: Mapping[str, Any]) -> str:
@@ -99,16 +107,19 @@ def read_shot_tables(folder: Path, parts: Sequence[tuple[str, int]]) -> ShotTabl
 
     wavelengths, shots, matrices = [], [], []
     parameters: list[dict[str, np.ndarray]] = []
+    positions: list[dict[str, np.ndarray]] = []
     for name, count in parts:
         with h5py.File(folder / name, "r") as file:
             given = np.asarray(file["/entry/instrument/beam/incident_wavelength"][()], dtype=float).reshape(-1)
             wavelengths.append(given if len(given) == count else np.full(count, given[0]))
             parameters.append(read_arrays(file[PARAMETERS]))
+            positions.append(read_arrays(file[POSITIONS]) if POSITIONS in file else {})
             crystals = read_arrays(file[CRYSTALS])
             shots.append(crystals["shot"])
             matrices.append(crystals["A_dials"])
-    return ShotTables(np.concatenate(wavelengths), _joined(parameters, [count for _, count in parts]),
-                      np.concatenate(shots), np.concatenate(matrices))
+    counts = [count for _, count in parts]
+    return ShotTables(np.concatenate(wavelengths), _joined(parameters, counts), np.concatenate(shots),
+                      np.concatenate(matrices), _joined(positions, counts))
 
 
 def _joined(parts: Sequence[Mapping[str, np.ndarray]], counts: Sequence[int]) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from cubragg.errors import ConfigError
 from cubragg.io.images.nxmx import COMPRESSIONS, TYPES
 
 #: Formats of the truth, and those where none are given.
-TRUTHS, DEFAULT_TRUTHS = ("refl", "h5", "parquet"), ("refl", "h5")
+TRUTHS, DEFAULT_TRUTHS = ("refl", "h5", "parquet", "stream"), ("refl", "h5")
 #: Tables of the truth in Parquet, a file each for a shard.
 PARQUET_TABLES = ("reflections", "crystals", "parameters")
 Label = Literal["boxes", "mask", "heat"]
@@ -54,7 +54,7 @@ class WriteSettings:
         Shots of a file; ``None``: a tenth of the set, at most `MOST_SHOTS`.
     truth
         Formats of the reflection tables of the shots: ``refl`` (DIALS), ``h5``, ``parquet`` (tables of reflections,
-        crystals and parameters).
+        crystals and parameters), ``stream`` (CrystFEL).
     truth_min
         Reflections with fewer expected photons are left out.
     labels, label_min
@@ -101,6 +101,10 @@ class WriteSettings:
         """Compression of images of labels, a key of `nxmx.COMPRESSIONS`."""
         return "bslz4" if self.ending else self.compression
 
+    def masters(self, series: Sequence[range]) -> list[str]:
+        """Names of the master files of the images: one, or one for each `DataSet.series`; none with single images."""
+        return [] if self.ending else numbered("master", ".nxs", len(series))
+
     def shots_in_shard(self, shots: int) -> int:
         """The number of shots in each file but perhaps the last."""
         return self.shard or min(MOST_SHOTS, max(1, -(-shots // 10)))
@@ -108,6 +112,12 @@ class WriteSettings:
     def shards(self, series: Sequence[range]) -> list[range]:
         """The numbers of the shots in each shard, none of which has shots of two `DataSet.series`."""
         return shards_of(series, self.shots_in_shard(series[-1].stop))
+
+
+def numbered(stem: str, ending: str, count: int) -> list[str]:
+    """Names of files: one without a number, or several with numbers from 1."""
+    width = len(str(count))
+    return [stem + ending] if count == 1 else [f"{stem}-{number:0{width}}{ending}" for number in range(1, count + 1)]
 
 
 def shards_of(series: Sequence[range], size: int) -> list[range]:

@@ -295,6 +295,14 @@ class Beam:
         bandwidth = self.bandwidth or self.bandwidth_fwhm / units.FWHM_PER_SIGMA
         return self.spectrum or (Channel(self.wavelength_A, 1.0, bandwidth),)
 
+    def relative_bandwidth(self) -> float:
+        """Return the standard deviation of the wavelength over its mean, of all channels."""
+        channels = self.channels()
+        mean = mean_wavelength(channels)
+        squares = math.fsum(one.weight * ((one.wavelength_A - mean) ** 2 + (one.wavelength_A * one.bandwidth) ** 2)
+                            for one in channels)
+        return math.sqrt(squares / math.fsum(one.weight for one in channels)) / mean
+
     def divergence_rad(self) -> tuple[float, float]:
         """Return the standard deviations of the direction along the polarization axis and across [rad]."""
         in_deg, in_mrad = several(self.divergence_deg or 0.0, 2), several(self.divergence_mrad or 0.0, 2)

@@ -1,4 +1,4 @@
-"""CrystFEL's indexamajig, run on stills of ours with our geometry file."""
+"""CrystFEL's indexamajig, run on stills of ours with the geometry file of the data set."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from cubragg.io.geometry.crystfel import NXMX_DATA, cell_text, geom_text
-from cubragg.io.geometry.experiment_models import cell_of
-from cubragg.io.geometry.expt import read_expt
 from processing.dials_route import dials_environment
 from processing.stills_report import Still
 from processing.truth import compare_lattices, true_axes_of_shots
@@ -41,16 +37,10 @@ def index_stills(folder: Path, out: Path, *, processes: int = 1) -> None:
     program = shutil.which("indexamajig")
     if program is None:
         raise CrystfelError("indexamajig of CrystFEL is not installed")
-    models = read_expt(folder / "models.expt")
-    assert models.crystal is not None
-    (out / "stills.geom").write_text(geom_text(str(folder), models, data=NXMX_DATA))
-    (out / "stills.cell").write_text(cell_text(cell_of(models.crystal)))
-    images = (folder / "master.nxs").resolve()
-    with h5py.File(images) as file:
-        count = len(file[NXMX_DATA])
-    (out / "stills.lst").write_text("".join(f"{images} //{number}\n" for number in range(count)))
-    line = [program, "-g", "stills.geom", "-p", "stills.cell", "-i", "stills.lst", "-o", STREAM,
-            "--indexing=asdf", *PEAKS, f"-j{processes}"]
+    folder = folder.resolve()
+    (out / "stills.lst").write_text(f"{folder / 'master.nxs'}\n")
+    line = [program, "-g", str(folder / "models.geom"), "-p", str(folder / "models.cell"), "-i", "stills.lst",
+            "-o", STREAM, "--indexing=asdf", *PEAKS, f"-j{processes}"]
     done = subprocess.run(line, cwd=out, env=dials_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise CrystfelError(f"{' '.join(line)}\n{done.stderr[-3000:]}")

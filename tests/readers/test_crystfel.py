@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-import cubragg
 from support.command import simulated
 from support.scripts import script
 
@@ -69,11 +68,16 @@ def test_crystfel_refuses_what_it_cannot_use():
     assert "m3" in error
 
 
+#: Stills whose detector moves, so that camera length, shift and wavelength of each image are those of its file.
+MOVING = "--vary distance_mm=uniform:75,85 --vary beam_centre_mm=normal:0.5 --vary wavelength_A=normal:0.01"
+
+
 @pytest.mark.slow
-def test_indexamajig_indexes_stills_by_our_geometry(tmp_path):
+@pytest.mark.parametrize("vary", ["", MOVING])
+def test_indexamajig_indexes_stills_by_our_geometry(tmp_path, vary):
     report = script("crystfel_report")
-    model = Path(cubragg.__file__).parent / "examples" / "helix_bundle.pdb"
-    status, error = simulated(f"stills {model} --detector eiger2-1m --distance 80 -n 4 --seed 7 -o run --quiet")
+    status, error = simulated("stills helix_bundle.pdb --detector eiger2-1m --distance 80 -n 4 --seed 7 "
+                              f"-o run --quiet {vary}")
     assert status == 0, error
     out = tmp_path / "crystfel"
     report.report(Path("run"), out)
@@ -81,3 +85,34 @@ def test_indexamajig_indexes_stills_by_our_geometry(tmp_path):
     assert [one.shot for one in stills] == [0, 1, 2, 3]
     assert all(one.lattice is not None and one.lattice.same for one in stills)
     assert max(one.lattice.orientation_deg for one in stills) < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["process_hkl --polarisation=none", "partialator --model=xsphere --iterations=0"])
+def test_programs_of_crystfel_read_our_stream(program):
+    """Intensities of two shards, each with two shots and a known mean of reflections that both have."""
+    words = program.split()
+    if shutil.which(words[0]) is None:
+        pytest.skip(f"{words[0]} of CrystFEL is not installed")
+    status, error = simulated("stills helix_bundle.pdb --detector eiger2-1m --distance 80 -n 4 --seed 7 --shard 2 "
+                              "--truth stream --crystals 2 --blank 0.2 -o run --quiet")
+    assert status == 0, error
+    texts = [path.read_text() for path in sorted(Path("run").glob("truth-*.stream"))]
+    Path("all.stream").write_text("".join(texts))
+    done = subprocess.run([*words, "-i", "all.stream", "-o", "all.hkl", "-y", "1", "--min-measurements=1"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    merged = {tuple(map(int, line.split()[:3])): float(line.split()[3])
+              for line in Path("all.hkl").read_text().splitlines() if re.match(r"\s*-?\d+\s+-?\d+\s+-?\d+\s", line)}
+    measured: dict[tuple[int, ...], list[float]] = {}
+    for line in re.findall(r"^ *(-?\d+ +-?\d+ +-?\d+ +\S+) +\S+ +\S+ +\S+ +\S+ +\S+ eiger2_1m$", "".join(texts), re.M):
+        *hkl, intensity = line.split()
+        measured.setdefault(tuple(map(int, hkl)), []).append(float(intensity))
+    assert len(measured) > 500
+    if words[0] == "process_hkl":
+        assert merged.keys() == measured.keys()
+        for hkl, found in measured.items():
+            # CrystFEL reads single-precision numbers and writes two decimals.
+            assert merged[hkl] == pytest.approx(sum(found) / len(found), rel=1e-6, abs=0.01)
+    else:
+        assert len(merged) > 0.5 * len(measured)

@@ -94,7 +94,8 @@ def finished_as(tmp_path_factory, finished):
 
 def test_a_set_has_its_files(finished):
     names = {path.name for path in finished.iterdir()}
-    assert names == {".lock", "spec.toml", "manifest.jsonl", "master.nxs", "models.expt", "summary.json", "contact.png",
+    assert names == {".lock", "spec.toml", "manifest.jsonl", "master.nxs", "models.expt", "models.geom", "models.cell",
+                     "summary.json", "contact.png",
                      *(f"{kind}-{number:05d}.{end}" for number in range(10)
                        for kind, end in (("shard", "nxs"), ("truth", "h5"), ("truth", "refl")))}
     summary = json.loads((finished / "summary.json").read_text())

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, StructureFactors
 from cubragg.errors import FormatError
 from cubragg.experiment.sensor import attenuation_um
-from cubragg.io.geometry.crystfel import cell_text, geom_text
+from cubragg.io.geometry.crystfel_out import cell_text, geom_text
 from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, ExperimentModels, ScanModel, models_of
 from cubragg.io.geometry.sniff import read_models
 from cubragg.io.geometry.xds_inp import Data, xds_inp_text

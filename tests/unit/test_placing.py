@@ -16,7 +16,8 @@ from cubragg import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Samp
 from cubragg.crystallography.vectors import Vector, dot, norm, rotate_axis, rotate_xyz, scale, unit
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.panel import image_shape, live_pixels
-from cubragg.io.geometry.crystfel import geom_text, read_geom
+from cubragg.io.geometry.crystfel import read_geom
+from cubragg.io.geometry.crystfel_out import geom_text
 from cubragg.io.geometry.experiment_models import (
     BeamModel,
     CrystalModel,

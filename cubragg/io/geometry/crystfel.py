@@ -1,4 +1,4 @@
-"""Reader and writer of CrystFEL geometry files (``.geom``) and unit cell files (``.cell``).
+"""Reader of CrystFEL geometry files (``.geom``) and unit cell files (``.cell``).
 
 The laboratory of CrystFEL has z along the beam and y up; models are in the frame of DIALS, rotated by 180 deg about y.
 Source: the manual pages crystfel_geometry(5) and crystfel_unitcell(5) of CrystFEL 0.11.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,15 +18,13 @@ import numpy as np
 from cubragg import units
 from cubragg.crystallography.vectors import Vector, scale
 from cubragg.errors import FormatError
-from cubragg.experiment.panel import Panel, image_shape
+from cubragg.experiment.panel import Panel
 from cubragg.io.files.text import number, read_text
 from cubragg.io.geometry.experiment_models import (
     BeamModel,
-    Cell,
     CrystalModel,
     ExperimentModels,
     check_pixels,
-    rectangles,
 )
 from cubragg.io.geometry.plausible import plausible
 
@@ -43,8 +41,6 @@ _ENERGIES_EV = {"ev": 1.0, "kev": 1e3, "mev": 1e6}
 _NOMINAL_M = 0.1
 #: A smaller photon energy without a unit is one in keV [eV].
 _LEAST_ENERGY_EV = 100.0
-#: Path of the images in NXmx files of cubragg.
-NXMX_DATA = "/entry/data/data"
 
 
 @dataclass
@@ -324,71 +320,3 @@ def read_cell(path: Path | str) -> ExperimentModels:
             raise FormatError(f"{path}:{section.values[name][0]}: got {name} = {length:g}; it must be > 0")
         numbers.append(length)
     return ExperimentModels(crystal=CrystalModel(cell=tuple(numbers)))  # type: ignore[arg-type]
-
-
-def geom_text(where: str, models: ExperimentModels, *, data: str | None, adu_per_photon: float = 1.0) -> str:
-    """Return the geometry file of models in the frame of DIALS (`frames.dials_rotation`).
-
-    ``data`` is the path of the images in an HDF5 file; ``None``: the images are CBF files.
-
-    Raises
-    ------
-    FormatError
-        If the models have no detector or no wavelength; ``where`` begins the message.
-    """
-    beam = models.beam
-    if beam is None or beam.wavelength_A is None or not models.panels:
-        raise FormatError(f"{where}: got models without a wavelength or a detector; CrystFEL needs both")
-    # One camera length for all panels, so that a user can change it in one line.
-    clen_m = -sum(_centre_mm(panel)[2] for panel in models.panels) / len(models.panels) / 1000.0
-    height, width = image_shape(models.panels)
-    lines = [
-        f"; {width} x {height} pixels, simulated",
-        f"photon_energy = {units.HC_EV_ANGSTROM / beam.wavelength_A!r} eV  ; {beam.wavelength_A!r} A",
-        f"adu_per_photon = {adu_per_photon!r}",
-        f"clen = {clen_m!r} m"]
-    if data is not None:
-        lines += [f"data = {data}", "dim0 = %", "dim1 = ss", "dim2 = fs"]
-    for number_, panel in enumerate(models.panels):
-        lines += ["", *_panel_lines(_name(number_, panel), panel, clen_m)]
-    return "\n".join([*lines, ""])
-
-
-def _name(number_: int, panel: Panel) -> str:
-    plain = re.sub(r"[^A-Za-z0-9_]", "_", panel.name)
-    return plain if plain and not plain.startswith(("bad", "group", "rigid_group")) else f"p{number_}"
-
-
-def _centre_mm(panel: Panel) -> Vector:
-    corners = panel.corners_mm
-    return tuple(sum(corner[i] for corner in corners) / 4.0 for i in range(3))  # type: ignore[return-value]
-
-
-def _panel_lines(name: str, panel: Panel, clen_m: float) -> Iterable[str]:
-    x, y, z = panel.origin_mm
-    pixel_mm, _ = panel.pixel_mm  # fs and ss are multiples of it, whatever their lengths and angle
-    res = 1000.0 / pixel_mm
-    last_f, last_s = panel.offset[0] + panel.fast_pixels - 1, panel.offset[1] + panel.slow_pixels - 1
-    yield from (f"{name}/{key} = {value}" for key, value in (
-        ("min_fs", panel.offset[0]), ("max_fs", last_f), ("min_ss", panel.offset[1]), ("max_ss", last_s),
-        ("res", repr(res)), *((key, _written(scale(step_mm, 1.0 / pixel_mm))) for key, step_mm in (
-            ("fs", panel.fast_mm), ("ss", panel.slow_mm))),
-        ("corner_x", repr(-x / pixel_mm + 0.0)), ("corner_y", repr(y / pixel_mm)),
-        ("coffset", repr(-z / 1000.0 - clen_m))))
-    for count, (f0, f1, s0, s1) in enumerate([] if panel.mask is None else rectangles(~panel.mask)):
-        region = {"panel": name, "min_fs": panel.offset[0] + f0, "max_fs": panel.offset[0] + f1 - 1,
-                  "min_ss": panel.offset[1] + s0, "max_ss": panel.offset[1] + s1 - 1}
-        yield from (f"bad_{name}_{count}/{key} = {value}" for key, value in region.items())
-
-
-def _written(x: Vector) -> str:
-    return " ".join(f"{size:+.17g}{axis}" for size, axis in zip((-x[0] + 0.0, x[1] + 0.0, -x[2] + 0.0), "xyz",
-                                                                strict=True))
-
-
-def cell_text(cell: Cell) -> str:
-    """Return the cell file of a cell [A, deg], as triclinic and primitive: an experiment has no space group."""
-    lines = [f"{CELL_MAGIC} version 1.0", "", "lattice_type = triclinic", "centering = P", "",
-             *(f"{name} = {value!r} {unit}" for name, value, unit
-               in zip(("a", "b", "c", "al", "be", "ga"), cell, ("A",) * 3 + ("deg",) * 3, strict=True)), ""]
-    return "\n".join(lines)
