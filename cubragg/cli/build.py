@@ -19,7 +19,7 @@ from cubragg.cli.overrides import move_panels
 from cubragg.cli.parser import Given
 from cubragg.cli.settings_builder import Replay
 from cubragg.crystallography.vectors import Matrix, Vector, scale
-from cubragg.engine.select import MAX_THREADS, Backend, Precision
+from cubragg.engine.select import MAX_THREADS, Backend, Devices, Precision
 from cubragg.errors import ConfigError
 from cubragg.experiment import Background, Beam, Detector, Experiment, StructureFactors
 from cubragg.experiment.beam import mean_wavelength
@@ -67,7 +67,7 @@ class Settings:
         Reflections with fewer photons are left out of the truth.
     seed, seed_drawn, noise_rng
         Seed of the noise, whether it was drawn here, and the generator.
-    method, backend, precision, device, threads, cull, progress, quiet, verbose
+    method, backend, precision, device, devices, threads, cull, progress, quiet, verbose
         How to render and how much to print.
     log
         ``summary`` or ``nanobragg``; ``None``: by the name of the program.
@@ -103,6 +103,7 @@ class Settings:
     backend: Backend = "auto"
     precision: Precision = "auto"
     device: int = 0
+    devices: Devices | None = None
     threads: int | None = None
     cull: float = 0.0
     progress: bool = True
@@ -215,6 +216,8 @@ def _settings(replay: Replay) -> Settings:
                        at_most=MAX_IMAGES)
     traced = [(replay.provenance[f"run.{name}"], *run[name][::step])
               for name, step in (("printout_pixel", 1), ("trace_pixel", -1)) if name in run]
+    if "devices" in run:
+        run["devices"] = device_list(replay.provenance["run.devices"], run["devices"])
     known = {name: run[name] for name in Settings.__dataclass_fields__ if name in run}
     outputs = {kind: Output(path, replay.provenance[f"output.{kind}"])
                for kind, path in replay.sections["output"].items()}
@@ -226,6 +229,22 @@ def _settings(replay: Replay) -> Settings:
         checks.integer("picture.spots", "the number of spots", spots, at_least=1, at_most=MAX_SPOTS)
     picture = {name: replay.provenance[f"picture.{name}"] for name in replay.sections["picture"]}
     return Settings(outputs, inputs, style=style, picture=picture, spots=spots, pixels=tuple(traced), **known)
+
+
+def device_list(where: str, text: str) -> Devices:
+    """Return the numbers of GPUs in a text such as ``0,1``, or ``all``.
+
+    Raises
+    ------
+    ConfigError
+        For another text; ``where`` is the flag.
+    """
+    if text == "all":
+        return "all"
+    numbers = text.split(",")
+    if not all(number.isascii() and number.isdecimal() for number in numbers):
+        raise ConfigError(where, f"got {text!r}; all or numbers of GPUs such as 0,1 are accepted")
+    return [int(number) for number in numbers]
 
 
 def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, FileCell | None]:

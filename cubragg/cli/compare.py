@@ -145,7 +145,7 @@ def _programs(line: list[parser.Given], arguments: tuple[str, ...], options: Opt
         notes.append("cubragg renders in physical semantics, the C program with its quirks (specs/physical.md)")
     command = ("cubragg", *(word for given in line for word in typed(given.spelling, given.values)))
     rendering: Rendering = {"backend": settings.backend, "precision": settings.precision, "device": settings.device,
-                            "threads": settings.threads, "cull": settings.cull}
+                            "devices": settings.devices, "threads": settings.threads, "cull": settings.cull}
     ours, theirs, warnings = image_sides(job.experiment, plan, rendering, options.program,
                                         c_line.c_arguments(line, job), command=command, started=started)
     return compare_sides(ours, theirs, threshold=options.threshold, arguments=arguments, roi=options.roi,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cubragg.cli import named_detectors
-from cubragg.cli.build import Job, build
+from cubragg.cli.build import Job, build, device_list
 from cubragg.cli.data_set_command import Options
 from cubragg.cli.data_set_defaults import defaults_of, used, with_catalog_sensor
 from cubragg.cli.ending_signals import Signalled
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cubragg.dataset.data_set import DataSet
     from cubragg.dataset.distributions import Distribution
     from cubragg.dataset.write_settings import WriteSettings
+    from cubragg.engine.select import Devices
     from cubragg.experiment.experiment import Experiment
 
 #: Parameters of the data sets, and the options that set them.
@@ -60,13 +61,13 @@ def run(kind: str, model: str | None, line: Sequence[Given], options: Options, m
         raise ConfigError("-o", "got no folder for the data set; give -o FOLDER")
     assert model is not None
     model = model_path(model)
-    _devices(options.devices)
+    devices = None if options.devices is None else device_list("--devices", options.devices)
     with _naming():
         if Path(model).suffix.lower() == ".toml":
             data, settings = _specified(model, line)
         else:
             data, settings = _data_set(kind, model, line, options, make)
-        _write(data, settings, options)
+        _write(data, settings, options, devices)
 
 
 @contextmanager
@@ -187,7 +188,7 @@ def _print_notes(kind: str, job: Job, data: DataSet, warnings: Sequence[str]) ->
         click.echo(f"warning: {warning}", err=True)
 
 
-def _write(data: DataSet, settings: WriteSettings, options: Options) -> None:
+def _write(data: DataSet, settings: WriteSettings, options: Options, devices: Devices | None) -> None:
     from cubragg.cli.data_set_progress import Progress, summary_lines
     from cubragg.dataset.production import Stopped, write_data_set
 
@@ -195,7 +196,7 @@ def _write(data: DataSet, settings: WriteSettings, options: Options) -> None:
     try:
         with Progress(options.quiet, options.log_json) as progress:
             summary = write_data_set(data, options.output, settings, workers=options.workers,
-                                     devices=_devices(options.devices), scheduler=options.scheduler,
+                                     devices=devices, scheduler=options.scheduler,
                                      overwrite=options.overwrite, report=progress.report)
     except Stopped as stop:
         raise Interrupted(Signalled(stop.number), f"{stop.outcome}.") from None
@@ -208,15 +209,6 @@ def _write(data: DataSet, settings: WriteSettings, options: Options) -> None:
     if not options.quiet:
         for text in summary_lines(summary, options.output):
             click.echo(text, err=True)
-
-
-def _devices(text: str | None) -> list[int] | str | None:
-    if text is None or text == "all":
-        return text
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise ConfigError("--devices", f"got {text!r}; all or numbers of GPUs such as 0,1 are accepted") from None
 
 
 def _verify(folder: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cubragg.cli.flag_kinds import choice as _choice
 from cubragg.cli.flag_kinds import count as _count
 from cubragg.cli.flag_kinds import file as _file
+from cubragg.cli.flag_kinds import name as _name
 from cubragg.cli.flag_kinds import number as _number
 from cubragg.cli.flag_kinds import switch as _switch
 
@@ -83,6 +84,7 @@ PROGRAM = (
     _choice("--backend", "auto|cuda|cpu|numpy", "backend that renders (see Notes)", "run.backend", default="auto"),
     _choice("--precision", "auto|double|mixed|single", "of the kernels (see Notes)", "run.precision", default="auto"),
     _count("--device", "number of the GPU", "run.device", default="0"),
+    _name("--devices", "GPUs that share the images, or the rows of one", "run.devices", metavar="all|<n,n>"),
     _count("--threads", "CPU threads", "run.threads", default="all cores"),
     _number("--cull", "", "omit terms below this fraction of the peak (see Notes)", "run.cull", default="0",
             metavar="<fraction>"),

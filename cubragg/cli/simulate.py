@@ -103,12 +103,12 @@ def _images(job: Job, plan: Plan, progress: Progress | None) -> Iterable[Simulat
     if settings.images == 1:
         return (simulate(job.experiment, backend=settings.backend, precision=settings.precision,
                          device=settings.device, threads=settings.threads, method=settings.method, cull=settings.cull,
-                         progress=progress, plan=plan),)
+                         progress=progress, plan=plan, devices=settings.devices),)
     from cubragg.run.batch import render_series
 
     return render_series(job.experiment, settings.images, backend=settings.backend, precision=settings.precision,
                          device=settings.device, threads=settings.threads, method=settings.method, progress=progress,
-                         cull=settings.cull)
+                         cull=settings.cull, devices=settings.devices)
 
 
 def _warn(job: Job, shown: set[str], warnings: Iterable[str]) -> None:

@@ -25,6 +25,7 @@ from cubragg.dataset.shard import Work
 from cubragg.dataset.shard_images import check_images
 from cubragg.dataset.specification import specification_of
 from cubragg.dataset.write_settings import WriteSettings
+from cubragg.device.cuda_device import device_numbers
 from cubragg.device.host_build import available_cores
 from cubragg.device.kernel_source import kernel_folder
 from cubragg.errors import ConfigError, CubraggError
@@ -105,7 +106,7 @@ def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, 
                    overwrite: bool = False, report: Report | None = None) -> dict[str, Any]:
     """Write the shards of a data set that its folder lacks, and return its summary; see `DataSet.write`."""
     folder_path = Path(path)
-    gpus = _devices(devices)
+    gpus = None if devices is None else device_numbers(devices)
     shards = settings.shards(data.series)
     checks.integer("workers", "the number of processes", workers, optional=True, at_least=1, at_most=1024)
     count = len(gpus) if gpus is not None else workers or available_cores()
@@ -161,19 +162,6 @@ def _renderer(data: DataSet) -> str:
     plan = make_plan(data.experiment_at(0), way.method)
     selected = select_backend(plan, way.backend, way.precision, way.device, way.cull)
     return f"{selected.backend} in {selected.precision} precision"
-
-
-def _devices(devices: Sequence[int] | str | None) -> list[int] | None:
-    """The numbers of GPUs; ``None``: the CPU, or the device of the rendering."""
-    if devices is None:
-        return None
-    if devices == "all":
-        from cubragg.device.cuda_device import device_count
-
-        return [*range(device_count())]
-    if isinstance(devices, str) or not devices:
-        raise ConfigError("devices", f"got {devices!r}; all or numbers of GPUs are accepted")
-    return [int(device) for device in devices]
 
 
 def _done(folder: RunFolder) -> int:

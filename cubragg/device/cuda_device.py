@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any, NamedTuple
 
 from cubragg.device.kernel_source import kernel_text
@@ -79,6 +80,33 @@ def checked_device(device: int) -> Any:
         present = "device 0" if count == 1 else f"devices 0 to {count - 1}"
         raise BackendUnavailable(f"backend cuda: got device {device}; this machine has {present}")
     return import_cupy()
+
+
+def device_numbers(devices: Sequence[int] | str) -> list[int]:
+    """The numbers of the devices that a caller lists, or of ``all``.
+
+    Raises
+    ------
+    ConfigError
+        For something else than different whole numbers.
+    BackendUnavailable
+        For a device that this machine does not have.
+    """
+    if isinstance(devices, str):
+        if devices == "all":
+            return [*range(device_count())]
+        raise ConfigError("devices", f"got {devices!r}; all or numbers of GPUs are accepted")
+    if not devices or not all(isinstance(device, Integral) and not isinstance(device, bool) for device in devices):
+        raise ConfigError("devices", f"got {devices!r}; all or numbers of GPUs are accepted")
+    numbers = [int(device) for device in devices]
+    twice = next((device for device in numbers if numbers.count(device) > 1), None)
+    if twice is not None:
+        raise ConfigError("devices", f"got device {twice} twice; each can be listed once")
+    for device in numbers:
+        if device < 0:
+            raise ConfigError("devices", f"got {device}; devices are numbered from 0")
+        checked_device(device)
+    return numbers
 
 
 class DeviceDescription(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,14 @@ class PinnedImages:
     """
 
     def __init__(self, cupy: Any) -> None:
-        self._cupy, self._held = cupy, 0
+        self._cupy = cupy
+        # An element for each image that is held: unlike a number, its changes in several threads are atomic.
+        self._held: deque[None] = deque()
 
     def empty(self, shape: tuple[int, int]) -> np.ndarray | None:
         """Return a float32 image [slow, fast] of arbitrary values; ``None`` without page-locked memory for it."""
         pixels = shape[0] * shape[1]
-        if self._held >= _MOST or not 0 < 4 * pixels <= _MOST_BYTES:
+        if len(self._held) >= _MOST or not 0 < 4 * pixels <= _MOST_BYTES:
             return None
         try:
             memory = self._cupy.cuda.alloc_pinned_memory(4 * pixels)
@@ -31,9 +34,6 @@ class PinnedImages:
             return None
         # The image and all its views have this array as their base.
         owner = np.frombuffer(memory, np.float32, pixels)
-        self._held += 1
-        weakref.finalize(owner, self._dropped)
+        self._held.append(None)
+        weakref.finalize(owner, self._held.pop)
         return owner.reshape(shape)
-
-    def _dropped(self) -> None:
-        self._held -= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
@@ -22,6 +22,8 @@ from cubragg.plan.plan import Method, Plan
 
 Backend = Literal["auto", "cuda", "cpu", "numpy"]
 Precision = Literal["auto", "double", "mixed", "single"]
+#: Numbers of GPUs that share the work.
+Devices = Sequence[int] | Literal["all"]
 METHODS: tuple[Method, ...] = get_args(Method)
 #: In the order in which ``auto`` tries them.
 BACKENDS = ("cuda", "cpu", "numpy")
@@ -32,8 +34,11 @@ MAX_THREADS = 1024
 class Engine(Protocol):
     """Interface of the engines of all backends."""
 
-    interpolation_stopped_at: tuple[int, int] | None
     culling: Culling
+
+    @property
+    def interpolation_stopped_at(self) -> tuple[int, int] | None:
+        """The (fast, slow) pixel at which interpolation stopped in the image before, or ``None``."""
 
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """Render the image, float32 [slow, fast], in photons."""
@@ -140,6 +145,50 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
         except (BackendUnavailable, KernelBuildError) as error:
             failures.append(str(error))
     raise AssertionError("the NumPy backend can always run")
+
+
+def resolve_devices(backend: Backend, device: int, devices: Devices | None) -> tuple[Backend, list[int]]:
+    """Return the backend and the numbers of the GPUs to render on: those of ``devices``, or ``device`` alone.
+
+    Raises
+    ------
+    ConfigError
+        For ``devices`` that are no different numbers, together with ``device``, or with a backend that uses no GPU.
+    BackendUnavailable
+        For a GPU that this machine does not have.
+    """
+    if devices is None:
+        return backend, [device]
+    if backend not in ("auto", "cuda"):
+        raise ConfigError("devices", f"got GPUs with the backend {backend}, which uses none; omit one of them")
+    if device != 0:
+        raise ConfigError("devices", f"got GPUs beside device {device}; omit one of them")
+    from cubragg.device.cuda_device import device_numbers
+
+    return "cuda", device_numbers(devices)
+
+
+def select_split(plan: Plan, backend: str, precision: str, devices: Sequence[int], cull: float | None) -> Selection:
+    """Select and set up an engine that renders each image on all of some GPUs; with one GPU, as `select_backend`.
+
+    Raises
+    ------
+    ConfigError
+        As `select_backend`, and for several GPUs with the method analytic.
+    BackendUnavailable, KernelBuildError
+        As `select_backend`; with several GPUs there is no other backend.
+    """
+    if len(devices) == 1:
+        return select_backend(plan, backend, precision, devices[0], cull)
+    if plan.method == "analytic":
+        raise ConfigError("devices", f"got {len(devices)} GPUs for one image of the method analytic, whose spots are "
+                          "listed on the CPU; give one GPU, or several images")
+    from cubragg.device.cuda_device import auto_precision
+    from cubragg.engine.cuda.split_engine import SplitCudaEngine
+
+    selected, reason = _suited(plan, auto_precision(devices[0]) if precision == "auto" else precision)
+    engine = SplitCudaEngine(first_part(plan), selected, devices, cull)
+    return Selection(engine, "cuda", selected, double_because="" if precision == "auto" else reason)
 
 
 def _build_engine(plan: Plan, backend: str, precision: str, device: int, cull: float | None) -> Selection:

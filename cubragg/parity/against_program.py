@@ -9,7 +9,7 @@ from typing import TypedDict
 import numpy as np
 
 from cubragg.compare.comparison import Side
-from cubragg.engine.select import Backend, Precision
+from cubragg.engine.select import Backend, Devices, Precision
 from cubragg.errors import BackendUnavailable, KernelBuildError
 from cubragg.experiment.experiment import Experiment
 from cubragg.parity.pixel_trace import PixelTrace
@@ -25,6 +25,7 @@ class Rendering(TypedDict):
     backend: Backend
     precision: Precision
     device: int
+    devices: Devices | None
     threads: int | None
     cull: float
 

@@ -5,15 +5,27 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, NamedTuple
 
 from cubragg import units
 from cubragg.crystallography.orientations import Orientations, misset_angles
 from cubragg.crystallography.vectors import Vector
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.part_sum import render_plan, render_plans_on_gpu
-from cubragg.engine.select import Backend, Method, Precision, Selection, check_method, check_threads, select_backend
+from cubragg.engine.select import (
+    Backend,
+    Devices,
+    Method,
+    Precision,
+    Selection,
+    check_method,
+    check_threads,
+    resolve_devices,
+    select_backend,
+)
 from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.sampling import PER_FRINGE
@@ -24,14 +36,27 @@ from cubragg.plan.spreads import crystal_frame
 from cubragg.run.render import image_of
 from cubragg.run.simulated_image import SimulatedImage
 
-#: An experiment and its plan.
-Planned = tuple[Experiment, Plan]
+
+class Planned(NamedTuple):
+    """An image to render: its number, experiment and plan."""
+
+    shot: int
+    experiment: Experiment
+    plan: Plan
+
+
+class _Way(NamedTuple):
+    """How images are rendered; see `render_many`."""
+
+    cull: float | None
+    threads: int | None
+    on_device: bool
 
 
 def render_many(experiment: Experiment, orientations: Orientations, *, backend: Backend = "auto",
                 precision: Precision = "auto", device: int = 0, threads: int | None = None, method: Method = "sampled",
-                cull: float | None = 0.0, progress: Progress | None = None, on_device: bool = False
-                ) -> Iterator[SimulatedImage]:
+                cull: float | None = 0.0, progress: Progress | None = None, on_device: bool = False,
+                devices: Devices | None = None) -> Iterator[SimulatedImage]:
     """Render one image for each orientation of the crystal.
 
     Detector, sources, structure factors, compiled kernels and buffers are set up once for all
@@ -57,37 +82,34 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
     on_device
         Leave ``photons`` on the GPU, as CuPy arrays (with DLPack). They are complete when they are yielded, and are
         not overwritten by later images.
+    devices
+        Numbers of several GPUs, or ``all``, in place of ``device``: each renders whole images, in a thread of its own.
+        GPUs of one model render the same bits as one of them.
 
     Returns
     -------
     Iterator of images, in the order of the orientations. Each image is rendered when the iterator is advanced; a GPU
-    renders one image ahead.
+    renders one image ahead, each of several up to four.
 
     Raises
     ------
     ConfigError
         For invalid orientations, and as `make_plan`.
     BackendUnavailable, KernelBuildError
-        If the requested backend cannot run here, or for ``on_device`` with a backend other than cuda.
+        If the requested backend cannot run here, or for ``on_device`` with a backend other than cuda. An error while
+        images are rendered has the number of the GPU.
     """
     check_method(method)
     angles = misset_angles(orientations)
     check_threads(threads)
-    planned = _plans(experiment, angles, method)
-    first = next(planned, None)
-    if first is None:
-        return iter(())
-    # Here and not in the generator, so that a backend that cannot run raises before the first image.
-    selected = select_backend(first[1], backend, precision, device, cull)
-    if on_device and selected.backend != "cuda":
-        raise BackendUnavailable(f"on_device: got backend {selected.backend}, whose images are in host memory; "
-                                 "backend='cuda' is accepted")
-    return _images(selected, itertools.chain([first], planned), device, cull, threads, on_device, progress)
+    backend, gpus = resolve_devices(backend, device, devices)
+    return _started(_plans(experiment, angles, method), backend, precision, gpus, _Way(cull, threads, on_device),
+                    progress)
 
 
 def render_series(experiment: Experiment, images: int, *, backend: Backend = "auto", precision: Precision = "auto",
                   device: int = 0, threads: int | None = None, method: Method = "sampled", cull: float | None = 0.0,
-                  progress: Progress | None = None) -> Iterator[SimulatedImage]:
+                  progress: Progress | None = None, devices: Devices | None = None) -> Iterator[SimulatedImage]:
     """Render a rotation series: image i starts at phi + i * osc and covers the experiment's image width osc.
 
     With the backends numpy and cpu each image has the same bits as that of `simulate` with its phi.
@@ -99,12 +121,12 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
         The experiment of the first image.
     images
         Number of images.
-    backend, precision, device, threads, method, cull, progress
+    backend, precision, device, threads, method, cull, progress, devices
         As for `render_many`.
 
     Returns
     -------
-    Iterator of images, each rendered when the iterator is advanced; a GPU renders one image ahead.
+    Iterator of images, in order; as that of `render_many`.
 
     Raises
     ------
@@ -121,11 +143,10 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
     if images > 1 and not range_deg > 0.0:
         raise ConfigError("images", f"got {images} images with an oscillation range of 0 deg; a series needs "
                           "-osc > 0 deg")
+    backend, gpus = resolve_devices(backend, device, devices)
     rotated = (_rotated(experiment, number, range_deg) for number in range(images))
-    planned = ((shot, make_plan(shot, method)) for shot in rotated)
-    first = next(planned)
-    selected = select_backend(first[1], backend, precision, device, cull)
-    return _images(selected, itertools.chain([first], planned), device, cull, threads, False, progress)
+    planned = (Planned(number, shot, make_plan(shot, method)) for number, shot in enumerate(rotated))
+    return _started(planned, backend, precision, gpus, _Way(cull, threads, False), progress)
 
 
 def _rotated(experiment: Experiment, number: int, range_deg: float) -> Experiment:
@@ -137,13 +158,13 @@ def _rotated(experiment: Experiment, number: int, range_deg: float) -> Experimen
 
 
 def _plans(experiment: Experiment, angles: Iterable[Vector], method: Method) -> Iterator[Planned]:
-    """Experiment and plan of each orientation."""
+    """The image of each orientation."""
     plan: Plan | None = None
-    for misset in angles:
+    for number, misset in enumerate(angles):
         crystal = dataclasses.replace(experiment.crystal, misset_deg=misset, misset_seed=None)
         oriented = dataclasses.replace(experiment, crystal=crystal)
         plan = make_plan(oriented, method) if plan is None else _reoriented(plan, oriented)
-        yield oriented, plan
+        yield Planned(number, oriented, plan)
 
 
 def _reoriented(plan: Plan, experiment: Experiment) -> Plan:
@@ -166,31 +187,63 @@ def _reoriented(plan: Plan, experiment: Experiment) -> Plan:
     return dataclasses.replace(plan, lattice=lattice, cell_axes=axes, first_cell_axes=first)
 
 
-def _images(selected: Selection, planned: Iterable[Planned], device: int, cull: float | None, threads: int | None,
-            on_device: bool, progress: Progress | None) -> Iterator[SimulatedImage]:
+def _started(planned: Iterator[Planned], backend: Backend, precision: Precision, devices: Sequence[int], way: _Way,
+             progress: Progress | None) -> Iterator[SimulatedImage]:
+    """Set up an engine for each device, and return the iterator of the images.
+
+    A backend that cannot run raises here, before the first image.
+    """
+    first = next(planned, None)
+    if first is None:
+        return iter(())
+    selected = select_backend(first.plan, backend, precision, devices[0], way.cull)
+    if way.on_device and selected.backend != "cuda":
+        raise BackendUnavailable(f"on_device: got backend {selected.backend}, whose images are in host memory; "
+                                 "backend='cuda' is accepted")
+    planned = itertools.chain([first], planned)
+    if len(devices) == 1:
+        return _images(selected, devices[0], way, planned, progress)
+    from cubragg.engine.cuda.device_threads import in_order
+
+    others = (select_backend(first.plan, "cuda", selected.precision, device, way.cull) for device in devices[1:])
+    engines = [selected, *(selected._replace(engine=other.engine) for other in others)]
+    return in_order(planned, [partial(_images, engine, device, way)
+                              for engine, device in zip(engines, devices, strict=True)], progress)
+
+
+def _images(selected: Selection, device: int, way: _Way, planned: Iterable[Planned], progress: Progress | None
+            ) -> Generator[SimulatedImage, None, None]:
     """Render plans with one engine for each run of plans that differ only in orientation, usually a single one."""
-    shot = itertools.count()
-    runs = itertools.groupby(planned, key=lambda one: (one[1].cells, one[1].oversample, one[1].cell_axes.shape,
-                                                       len(one[1].parts)))
+    runs = itertools.groupby(planned, key=lambda one: (one.plan.cells, one.plan.oversample, one.plan.cell_axes.shape,
+                                                       len(one.plan.parts)))
     for number, (_, run) in enumerate(runs):
         same = iter(run)
         if number > 0:
             first = next(same)
-            selected = select_backend(first[1], selected.backend, selected.precision, device, cull)
+            selected = select_backend(first.plan, selected.backend, selected.precision, device, way.cull)
             same = itertools.chain([first], same)
-        experiments, plans = itertools.tee(same)
+        listed, plans = itertools.tee(same)
         start = time.perf_counter()
-        for (experiment, plan), photons in zip(experiments, _photons(selected, (one[1] for one in plans), threads,
-                                                                     on_device, progress), strict=True):
-            yield image_of(experiment, plan, selected, photons, time.perf_counter() - start, next(shot))
+        for one, photons in zip(listed, _photons(selected, (one.plan for one in plans), way, progress), strict=True):
+            with _place(selected, device):
+                image = image_of(one.experiment, one.plan, selected, photons, time.perf_counter() - start, one.shot)
+            yield image
             start = time.perf_counter()
 
 
-def _photons(selected: Selection, plans: Iterator[Plan], threads: int | None, on_device: bool,
-             progress: Progress | None) -> Iterator[Any]:
+def _place(selected: Selection, device: int) -> AbstractContextManager[None]:
+    """Make the device of images that stay on it the current one."""
+    if selected.backend != "cuda":
+        return nullcontext()
+    from cubragg.device.cuda_device import current_device, import_cupy
+
+    return current_device(import_cupy(), device)
+
+
+def _photons(selected: Selection, plans: Iterator[Plan], way: _Way, progress: Progress | None) -> Iterator[Any]:
     """Expected photons of plans that one engine can render."""
     if selected.backend == "cuda":
-        yield from render_plans_on_gpu(selected.engine, plans, on_device, progress)
+        yield from render_plans_on_gpu(selected.engine, plans, way.on_device, progress)
         return
     for plan in plans:
-        yield render_plan(selected.engine, plan, threads, progress)
+        yield render_plan(selected.engine, plan, way.threads, progress)

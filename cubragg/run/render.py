@@ -9,7 +9,17 @@ import numpy as np
 
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.part_sum import render_plan
-from cubragg.engine.select import Backend, Method, Precision, Selection, check_method, check_threads, select_backend
+from cubragg.engine.select import (
+    Backend,
+    Devices,
+    Method,
+    Precision,
+    Selection,
+    check_method,
+    check_threads,
+    resolve_devices,
+    select_split,
+)
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
@@ -19,7 +29,8 @@ from cubragg.run.visibility import is_absolute, visibility_warnings
 
 def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Precision = "auto", device: int = 0,
              threads: int | None = None, method: Method = "sampled", cull: float | None = 0.0,
-             progress: Progress | None = None, plan: Plan | None = None) -> SimulatedImage:
+             progress: Progress | None = None, plan: Plan | None = None, devices: Devices | None = None
+             ) -> SimulatedImage:
     """Simulate an experiment.
 
     Parameters
@@ -36,6 +47,9 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
         Called with (pixels done, pixels in all) now and then.
     plan
         The plan of the experiment from `make_plan`; ``None``: it is made here.
+    devices
+        Numbers of several GPUs, or ``all``, each of which renders rows of the image; in place of ``device``. GPUs of
+        one model render the same bits as one of them. By the method sampled only.
 
     Raises
     ------
@@ -47,7 +61,8 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     check_method(method)
     check_threads(threads)
     plan = make_plan(experiment, method) if plan is None else plan
-    selected = select_backend(plan, backend, precision, device, cull)
+    backend, gpus = resolve_devices(backend, device, devices)
+    selected = select_split(plan, backend, precision, gpus, cull)
     start = time.perf_counter()
     photons = render_plan(selected.engine, plan, threads, progress, prepared=True)
     return image_of(experiment, plan, selected, photons, time.perf_counter() - start)

@@ -12,7 +12,7 @@ import numpy as np
 from cubragg.device.cuda_device import NVRTC_OPTIONS
 from cubragg.device.host_build import load
 from ptx.translation import translate
-from support.cupy_stand_in import Cupy, Kernel
+from support.cupy_stand_in import Cupy, Kernel, bytes_of
 from support.nvrtc import Nvrtc
 
 #: CuPy adds this to the options of every module.
@@ -107,5 +107,5 @@ class PtxCupy(Cupy):
             tile = dict(option[2:].split("=") for option in self.options if option.startswith("-DTILE"))
             machine = Machine(cupy.nvrtc, cupy.change(self.code), self.options, self.entry, cupy.change_ptx)
             machine.run(grid, int(tile["TILE_FAST"]) * int(tile["TILE_SLOW"]),
-                        [args[0], *(array.view(np.ndarray) for array in args[1:])])
+                        [args[0], *map(bytes_of, args[1:])])
             cupy.executed.append((self.options, self.entry))

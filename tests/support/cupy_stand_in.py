@@ -1,12 +1,13 @@
 """A stand-in for cupy that runs kernels as the C++ compiler compiles them, but keeps CUDA's order.
 
 What is queued on a stream runs when it is waited for, new memory holds arbitrary bytes, and a launch takes its struct
-at once and its arrays later.
+at once and its arrays later. Each thread has its current device and streams; streams and arrays belong to a device, and
+are refused while another one is the current one.
 """
 
 from __future__ import annotations
 
-import contextlib
+import threading
 import types
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -42,20 +43,33 @@ class DynamicLibNotFoundError(RuntimeError):
     pass
 
 
-class Stream:
-    """A queue that runs when it is waited for."""
+class _Thread(threading.local):
+    """Of a thread: its current device, and the streams that it has entered."""
 
-    current: list[Stream]
+    def __init__(self) -> None:
+        self.device = 0
+        self.streams: list[Stream] = []
+
+
+_THREAD = _Thread()
+
+
+class Stream:
+    """A queue of a device that runs when it is waited for."""
+
+    _defaults: dict[int, Stream]
 
     def __init__(self, non_blocking: bool = False) -> None:
         self.queue: list = []
+        self.device = _THREAD.device
 
     def __enter__(self):
-        Stream.current.append(self)
+        assert self.device == _THREAD.device
+        _THREAD.streams.append(self)
         return self
 
     def __exit__(self, *_) -> None:
-        Stream.current.pop()
+        _THREAD.streams.pop()
 
     def synchronize(self) -> None:
         while self.queue:
@@ -70,12 +84,34 @@ class Stream:
         return event
 
 
+def current_stream() -> Stream:
+    """The stream of this thread on its current device."""
+    entered = [stream for stream in _THREAD.streams if stream.device == _THREAD.device]
+    return entered[-1] if entered else Stream._defaults.setdefault(_THREAD.device, Stream())
+
+
+class Device:
+    """A device, as a context manager: the current one of the thread."""
+
+    def __init__(self, number: int) -> None:
+        self.id, self.before = number, list[int]()
+
+    def __enter__(self):
+        self.before.append(_THREAD.device)
+        _THREAD.device = self.id
+        return self
+
+    def __exit__(self, *_) -> None:
+        _THREAD.device = self.before.pop()
+
+
 class Event:
     def __init__(self, disable_timing: bool = False) -> None:
         self.stream, self.done = None, True
 
     def record(self, stream: Stream | None = None) -> None:
-        self.stream, self.done = stream or Stream.current[-1], False
+        self.stream, self.done = stream or current_stream(), False
+        assert self.stream.device == _THREAD.device
         self.stream.queue.append(self._reached)
 
     def _reached(self) -> None:
@@ -86,36 +122,106 @@ class Event:
             self.stream.queue.pop(0)()
 
 
-class Array(np.ndarray):
-    """A device array: its bytes come and go through streams only."""
+class Array:
+    """An array of a device: its bytes come and go through streams of the device only. A view has the same bytes."""
+
+    def __init__(self, shape, dtype, memory: bytearray | None = None) -> None:
+        self.device = Device(_THREAD.device)
+        self._bytes = np.empty(shape, dtype)
+        if memory is None:
+            self._bytes.reshape(-1).view(np.uint8).fill(0xff)
+        else:
+            self._bytes = np.frombuffer(memory, dtype, int(np.prod(shape))).reshape(shape)
+
+    shape, dtype, ndim = (property(lambda self, name=name: getattr(self._bytes, name))
+                          for name in ("shape", "dtype", "ndim"))
+    size, nbytes, flags = (property(lambda self, name=name: getattr(self._bytes, name))
+                           for name in ("size", "nbytes", "flags"))
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def _view(self, view: np.ndarray) -> Array:
+        array = object.__new__(Array)
+        array.device, array._bytes = self.device, view
+        return array
+
+    def __getitem__(self, place) -> Array:
+        return self._view(self._bytes[place if isinstance(place, tuple) else (place, ...)])
+
+    def reshape(self, *shape) -> Array:
+        return self._view(self._bytes.reshape(*shape))
+
+    def __setitem__(self, place, values: Array) -> None:
+        self._into(self[place], np.copyto, values)
+
+    def __iadd__(self, other: Array) -> Array:
+        return self._into(self, lambda target, source: np.add(target, source, out=target), other)
+
+    def __imul__(self, other: Array) -> Array:
+        return self._into(self, lambda target, source: np.multiply(target, source, out=target), other)
+
+    def __add__(self, other: Array | float) -> Array:
+        result = Array(self.shape, np.result_type(self.dtype, np.float64))
+        return self._into(result, lambda target, one, two: np.add(one, two, out=target), self, other)
+
+    def astype(self, dtype) -> Array:
+        return self._into(Array(self.shape, dtype), lambda target, source: np.copyto(target, source, "unsafe"), self)
+
+    def argmax(self) -> Array:
+        return self._into(Array((), np.int64), lambda target, source: np.copyto(target, source.argmax()), self)
+
+    @staticmethod
+    def _into(target: Array, compute: Callable, *sources: Array | float) -> Array:
+        """Queue what a kernel of CuPy does, on the current stream; it refuses arrays of another device."""
+        assert {array.device.id for array in (target, *sources) if isinstance(array, Array)} == {_THREAD.device}
+        given = [source._bytes if isinstance(source, Array) else source for source in sources]
+        current_stream().queue.append(lambda: compute(target._bytes, *given))
+        return target
+
+    def __float__(self) -> float:
+        return float(self.get())
+
+    def __int__(self) -> int:
+        return int(self.get())
+
+    def _stream(self, stream: Stream | None) -> Stream:
+        """The stream, or the current one of the array's device."""
+        with self.device:
+            stream = stream or current_stream()
+        assert stream.device == self.device.id
+        return stream
 
     def set(self, array: np.ndarray, stream: Stream | None = None) -> None:
         assert array.shape == self.shape
         assert array.dtype == self.dtype
         # Page-locked memory is read when the copy runs, other memory at once.
         source = array if is_pinned(array) else array.copy()
-        (stream or Stream.current[-1]).queue.append(lambda: np.copyto(self, source))
+        self._stream(stream).queue.append(lambda: np.copyto(self._bytes, source))
 
     def get(self, stream: Stream | None = None, out: np.ndarray | None = None, blocking: bool = True) -> np.ndarray:
         out = np.empty(self.shape, self.dtype) if out is None else out
-        stream = stream or Stream.current[-1]
-        stream.queue.append(lambda: np.copyto(out, self.view(np.ndarray)))
+        stream = self._stream(stream)
+        stream.queue.append(lambda: np.copyto(out, self._bytes))
         if blocking:
             stream.synchronize()
         return out
-
-    def __setitem__(self, place, values) -> None:
-        # Between device arrays a copy runs on the current stream.
-        target, source = self.view(np.ndarray)[place], np.asarray(values)
-        assert isinstance(values, Array)
-        Stream.current[-1].queue.append(lambda: np.copyto(target, source))
 
     @property
     def data(self):
         def memset_async(value: int, count: int, stream: Stream) -> None:
             assert count == self.nbytes
-            stream.queue.append(lambda: self.view(np.ndarray).fill(value))
+            assert stream.device == self.device.id
+            stream.queue.append(lambda: self._bytes.fill(value))
         return types.SimpleNamespace(memset_async=memset_async)
+
+
+def bytes_of(array: Array) -> np.ndarray:
+    """The bytes of an array as a kernel reads and writes them."""
+    return array._bytes
 
 
 class Pinned(bytearray):
@@ -145,15 +251,23 @@ class Kernel:
         tile = dict(option[2:].split("=") for option in self.options if option.startswith("-DTILE"))
         assert block == (int(tile["TILE_FAST"]) * int(tile["TILE_SLOW"]),)
         struct = args[0].copy()
+        devices = [array.device.id for array in args[1:]]
+        assert devices == [_THREAD.device] * len(devices)
+        if _THREAD.device in self.cupy.failing:
+            raise CUDARuntimeError(700, "cudaErrorIllegalAddress: an illegal memory access was encountered")
         first = [int(struct[name]) if name in struct.dtype.names else 0 for name in ("first_tile_row", "first_row")]
         self.cupy.launches.append((self.entry, first[0], grid[1], first[1]))
+        self.cupy.launched_on.append(_THREAD.device)
         if self.cupy.at_launch is not None:
             self.cupy.at_launch(len(self.cupy.launches))
         if self.cupy.runs:
-            Stream.current[-1].queue.append(lambda: self.run(grid, (struct, *args[1:])))
+            current_stream().queue.append(lambda: self.run(grid, (struct, *args[1:])))
 
     def host_text(self) -> str:
         """The text of the same entry point for the CPU."""
+        if self.entry == "draw_counts":
+            assert self.code == kernel_text("", "counts.cu")
+            return host_text("counts_kernel.cu", Path(__file__).parent)
         if self.entry == "render_spots":
             assert self.code == kernel_text("gauss", "analytic.cu")
             return host_text("spot_entries.cpp", Path(cubragg.engine.host.__file__).parent, "gauss")
@@ -165,7 +279,7 @@ class Kernel:
         text = self.host_text()
         function = getattr(load(text, [option for option in self.options if option.startswith("-D")]),
                            f"host_{self.entry}")
-        call_host(function, grid, 2, [args[0], *(array.view(np.ndarray) for array in args[1:])])
+        call_host(function, grid, 2, [args[0], *map(bytes_of, args[1:])])
 
 
 class Cupy(types.ModuleType):
@@ -175,6 +289,10 @@ class Cupy(types.ModuleType):
     ----------
     kernel
         What an entry point of a module is, called with this module, code, options and the entry's name.
+    launches, launched_on
+        Entry, first row of tiles, rows of tiles and first row of pixels of each launch, and its device.
+    failing
+        Devices on which launches fail.
     """
 
     kernel: Callable[..., Kernel] = Kernel
@@ -184,13 +302,14 @@ class Cupy(types.ModuleType):
         super().__init__("cupy")
         self.__spec__ = ModuleSpec("cupy", None)
         self.launches: list[tuple[str, int, int, int]] = []
+        self.launched_on: list[int] = []
+        self.failing: set[int] = set()
         self.at_launch = None
         self.runs, self.ratio, self.devices, self.free = runs, 2, 2, 10**9
         self.milliseconds = 60.0
-        Stream.current = [Stream()]
+        Stream._defaults = {}
         self.cuda = types.SimpleNamespace(
-            Device=lambda number: contextlib.nullcontext(),
-            Stream=Stream, Event=Event, get_current_stream=lambda: Stream.current[-1],
+            Device=Device, Stream=Stream, Event=Event, get_current_stream=current_stream,
             get_elapsed_time=self._elapsed, alloc_pinned_memory=Pinned, PinnedMemory=Pinned,
             PinnedMemoryPointer=lambda memory, offset: memory,
             UnownedMemory=lambda ptr, size, owner, device: owner, MemoryPointer=lambda memory, offset: memory,
@@ -198,7 +317,8 @@ class Cupy(types.ModuleType):
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             driver=types.SimpleNamespace(CUDADriverError=CUDADriverError),
             runtime=types.SimpleNamespace(
-                CUDARuntimeError=CUDARuntimeError, cudaDevAttrSingleToDoublePrecisionPerfRatio=87,
+                CUDARuntimeError=CUDARuntimeError, getDevice=lambda: _THREAD.device,
+                cudaDevAttrSingleToDoublePrecisionPerfRatio=87,
                 getDeviceCount=lambda: self.devices, memGetInfo=lambda: (self.free, 2 * 10**9),
                 getDeviceProperties=lambda number: {"name": b"Stand-in", "totalGlobalMem": 2 * 10**9, "major": 9,
                                                     "minor": 0, "multiProcessorCount": 1},
@@ -214,20 +334,31 @@ class Cupy(types.ModuleType):
         assert stop.done
         return self.milliseconds
 
-    @staticmethod
-    def ndarray(shape, dtype, memory) -> Array:
-        return np.frombuffer(memory, dtype, int(np.prod(shape))).reshape(shape).view(Array)
+    ndarray = empty = Array
 
     @staticmethod
-    def empty(shape, dtype) -> Array:
-        array = np.empty(shape, dtype)
-        array.view(np.uint8).fill(0xff)
-        return array.view(Array)
+    def zeros(shape, dtype) -> Array:
+        array = Array(shape, dtype)
+        current_stream().queue.append(lambda: bytes_of(array).fill(0))
+        return array
 
-    @classmethod
-    def zeros(cls, shape, dtype) -> Array:
-        array = cls.empty(shape, dtype)
-        Stream.current[-1].queue.append(lambda: array.view(np.ndarray).fill(0))
+    @staticmethod
+    def asarray(given) -> Array:
+        if isinstance(given, Array):
+            assert given.device.id == _THREAD.device
+            return given
+        copy = Array(given.shape, given.dtype)
+        copy.set(given)
+        return copy
+
+    @staticmethod
+    def ascontiguousarray(array, dtype) -> Array:
+        assert array.flags.c_contiguous
+        assert array.dtype == dtype
+        return array
+
+    @staticmethod
+    def from_dlpack(array: Array) -> Array:
         return array
 
     def RawModule(self, code: str, options: tuple[str, ...]):  # noqa: N802

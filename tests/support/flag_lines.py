@@ -25,7 +25,7 @@ LINES = """
 --column FC|--space-group 19|-space-group P212121|--cbffile c.cbf|-cbffile c.cbf|--backend auto|--backend numpy
 --backend cpu|--backend cuda|--method sampled|--method analytic|--tail 6
 --precision auto|--precision double|--precision mixed
---precision single|--device 0|--semantics nanobragg|--semantics physical|--threads 1
+--precision single|--device 0|--devices all|--devices 0,1|--semantics nanobragg|--semantics physical|--threads 1
 --save a.npy|--nxmx a.h5|--nxmx-type uint32|--nxmx-type int32|--nxmx-type uint16|--nxmx-type float32|--tiff a.tif
 --tiff-type int32|--tiff-type uint16|--tiff-type float32|--cbf-convention auto|--cbf-convention generic
 --cbf-convention pilatus|--smv-flavor nanobragg|--smv-flavor adsc|--images 3

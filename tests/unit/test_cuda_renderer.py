@@ -15,7 +15,7 @@ import types
 import numpy as np
 import pytest
 
-from cubragg import BackendUnavailable, ConfigError, CubraggError, Goniometer, simulate
+from cubragg import BackendUnavailable, ConfigError, CubraggError, simulate
 from cubragg.device import cuda_device
 from cubragg.device.cuda_device import auto_precision, describe_devices, device_count
 from cubragg.device.host_build import find_compiler
@@ -30,6 +30,7 @@ from cubragg.engine.variant import TILE
 from cubragg.errors import KernelBuildError
 from cubragg.plan.make_plan import make_plan
 from cubragg.run.batch import render_many
+from support.cuda_experiments import experiments
 from support.cupy_stand_in import (
     Array,
     CompileException,
@@ -41,9 +42,10 @@ from support.cupy_stand_in import (
     Kernel,
     OutOfMemoryError,
     Stream,
+    current_stream,
     is_pinned,
 )
-from support.experiments import Hung, hung, random_grid, small_experiment
+from support.experiments import small_experiment
 from support.marks import slow_after
 from support.messages import refusal, states
 
@@ -264,9 +266,9 @@ def test_memory_is_used_after_the_work_of_the_caller(running_cupy, monkeypatch, 
 
     def observed(self, array, stream=None):
         upload(self, array, stream)
-        (stream or Stream.current[-1]).queue.append(lambda: order.append("upload"))
+        (stream or current_stream()).queue.append(lambda: order.append("upload"))
     monkeypatch.setattr(Array, "set", observed)
-    Stream.current[-1].queue.append(lambda: order.append("caller"))
+    current_stream().queue.append(lambda: order.append("caller"))
     list(engine.images([engine._plan], on_device=on_device))
     assert order[0] == "caller"
     assert {"upload", "kernel"} <= set(order)
@@ -274,12 +276,12 @@ def test_memory_is_used_after_the_work_of_the_caller(running_cupy, monkeypatch, 
 
 def test_arguments_are_checked_before_a_launch(cupy, monkeypatch):
     renderer = CudaEngine(make_plan(small_experiment()), "mixed")
-    renderer._f2_grid = renderer._f2_grid.astype(np.float64)
+    renderer._arrays.f2_grid = renderer._arrays.f2_grid.astype(np.float64)
     with pytest.raises(TypeError, match="f2_grid is float64; it must be float32"):
         renderer.render()
     assert not cupy.launches
     renderer = CudaEngine(make_plan(small_experiment()), "mixed")
-    renderer._sources = renderer._sources[:, :3]
+    renderer._arrays._sources = renderer._arrays._sources[:, :3]
     with pytest.raises(ValueError, match="sources"):
         renderer.render()
     assert not cupy.launches
@@ -315,40 +317,6 @@ def test_an_interrupt_waits_for_what_is_under_way(cupy):
 
 
 # The image
-
-
-def tilted(mask, gap=2):
-    """Three panels of different sizes, the first masked, and one that a region from row 2 on leaves out."""
-    tilt = {"fast": (1.0, 0.05, 0.02), "slow": (-0.05, 1.0, 0.0)}
-    return (Hung(16, 30, 1.0, 1.0, (0.3, 3.0, 1.0), offset=(0, 3), mask=None if mask is None else mask[20:50, :16],
-                  **tilt), Hung(19 - gap, 50, 1.0, 0.5, (16.5 + gap, 3.0, 0.0), offset=(16 + gap, 3), name="b"),
-            Hung(16, 20, 1.0, 1.0, (0.0, 33.0, 0.0), offset=(0, 33)),
-            Hung(30, 2, 1.0, 1.0, (0.0, -3.0, 0.0), offset=(0, 0)))
-
-
-def experiments():
-    """Every rule that the host side has a part in."""
-    rng = np.random.default_rng(3)
-    detector = {"fast_pixels": 37, "slow_pixels": 53, "pixel_size_mm": 1.0}
-    mask = rng.random((53, 37)) < 0.7
-    mask[:9] = False
-    zero_phi = Goniometer(0.0, 2.0, phi_steps=2)
-    base = small_experiment(detector=detector)
-    grid = dataclasses.replace(base, structure_factors=random_grid(rng, 3))
-    return {
-        "plain": base,
-        "region": small_experiment(detector=detector, sampling={"roi": (5, 30, 11, 47)}),
-        "mask and phi 0": dataclasses.replace(
-            base, goniometer=zero_phi, sampling=dataclasses.replace(base.sampling, mask=mask)),
-        "interpolation": dataclasses.replace(grid, goniometer=zero_phi, sampling=dataclasses.replace(
-            base.sampling, interpolate=True)),
-        "panels": dataclasses.replace(
-            grid, goniometer=zero_phi, detector=hung(base.detector, tilted(mask)),
-            sampling=dataclasses.replace(base.sampling, interpolate=True, roi=(0, 34, 2, 52))),
-        "panels without a mask": dataclasses.replace(
-            base, detector=hung(base.detector, tilted(None, gap=0))),
-        "nearest": dataclasses.replace(grid, sampling=dataclasses.replace(base.sampling, interpolate=False)),
-    }
 
 
 @pytest.mark.requirement("AT-BAK-003")
@@ -504,11 +472,14 @@ def test_the_stand_in_has_no_name_that_cupy_lacks():
                 check(value, getattr(theirs, name))
 
     check(Cupy(runs=False).cuda, real.cuda)
-    for name in ("ndarray", "empty", "zeros", "RawModule", "get_default_memory_pool"):
+    for name in ("ndarray", "empty", "zeros", "asarray", "ascontiguousarray", "from_dlpack", "RawModule",
+                 "get_default_memory_pool"):
         assert hasattr(real, name)
     for ours, theirs in ((Stream, real.cuda.Stream), (Event, real.cuda.Event), (Array, real.ndarray)):
         for name in vars(ours):
-            assert name.startswith("_") or hasattr(theirs, name) or name in ("current", "done"), name
+            assert name.startswith("_") or hasattr(theirs, name) or name == "done", name
+    for name in vars(Array(1, np.float32)):
+        assert name.startswith("_") or hasattr(real.ndarray, name), name
     assert real.cuda.runtime.cudaDevAttrSingleToDoublePrecisionPerfRatio == 87
     assert hasattr(real.cuda.MemoryPointer, "memset_async")
     assert {"free_bytes", "used_bytes", "get_limit"} <= set(dir(real.cuda.MemoryPool))

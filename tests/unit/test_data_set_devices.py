@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import defaultdict
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from cubragg.dataset import pool
-from cubragg.dataset.production import _devices
 from cubragg.dataset.shard import Work
 from cubragg.dataset.write_settings import WriteSettings
-from cubragg.errors import ConfigError
+from cubragg.device.cuda_device import device_numbers
+from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.testing import tiny_sets
+from support.cupy_stand_in import Cupy
 
 GPUS = 3
 
@@ -70,7 +72,7 @@ def started(monkeypatch):
 
 
 def test_each_gpu_has_a_process(started):
-    devices = _devices("all")
+    devices = device_numbers("all")
     assert devices == [0, 1, 2]
     work = Work(tiny_sets.stills(), WriteSettings(shard=1), Path("unused"))
     records = [found for found in pool.Pool(work, range(12), len(devices), devices).results() if found is not None]
@@ -86,9 +88,17 @@ def test_each_gpu_has_a_process(started):
     assert len(started) in (GPUS, GPUS + 1)
 
 
-def test_named_gpus():
-    assert _devices([2, 0]) == [2, 0]
-    assert _devices(None) is None
-    for wrong in ("0,1", []):
+def test_named_gpus(monkeypatch, tmp_path):
+    """A stand-in has two."""
+    monkeypatch.setitem(sys.modules, "cupy", Cupy(runs=False))
+    assert device_numbers([1, 0]) == [1, 0]
+    for wrong in ("0,1", [], [0.0], [True]):
         with pytest.raises(ConfigError, match="numbers of GPUs"):
-            _devices(wrong)
+            device_numbers(wrong)
+    with pytest.raises(ConfigError, match="device 1 twice"):
+        device_numbers([1, 0, 1])
+    with pytest.raises(ConfigError, match="numbered from 0"):
+        device_numbers([0, -1])
+    with pytest.raises(BackendUnavailable, match="device 9; this machine has devices 0 to 1"):
+        tiny_sets.stills().write(tmp_path / "set", devices=[0, 9])
+    assert not (tmp_path / "set").exists()

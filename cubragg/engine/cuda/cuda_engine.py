@@ -2,9 +2,7 @@
 
 An image is rendered in row bands, whole rows of tiles of a panel, which bounds the size of buffers for any image. Two
 sets of stream buffers (a stream and device buffers each) are used in turn: one row band is copied to the host while the
-next is computed, also from image to image of a batch; into the image itself if that is in page-locked memory. An F2
-grid that does not fit into device memory stays in pinned host memory, which the kernels read across the bus (zero-copy,
-unified addressing): rendering is slower, but possible.
+next is computed, also from image to image of a batch; into the image itself if that is in page-locked memory.
 
 CuPy compiles with ``-ftz=true``: single-precision numbers below 1.2e-38 are flushed to 0.
 """
@@ -13,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -28,13 +26,15 @@ from cubragg.engine import kernel_params
 from cubragg.engine.accuracy import needs_two_floats
 from cubragg.engine.cuda.launch_jobs import (
     Job,
-    Pace,
     Target,
     render_order_dependent_pixels,
     whole_image,
 )
+from cubragg.engine.cuda.launcher import Launcher, Search
+from cubragg.engine.cuda.plan_arrays import PlanArrays
+from cubragg.engine.cuda.row_bands import WHOLE, Share, bands_of, row_bands
 from cubragg.engine.cull_cost_model import select_culling
-from cubragg.engine.culling import Culling, cull_axes_of, f2_bounds_of, struct_values
+from cubragg.engine.culling import Culling, f2_bounds_of, struct_values
 from cubragg.engine.order_dependent import first_index, stops_interpolation
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.variant import PRECISIONS, cuda_variant
@@ -42,23 +42,13 @@ from cubragg.errors import ConfigError
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
-#: Fraction of the free device memory that is used, and largest size of the buffers of a row band [bytes].
-_MEMORY_FRACTION = 0.8
-_BAND_BYTES = 64 * 2**20
-
-
-def _masked(plan: Plan) -> bool:
-    """Return whether any panel has a mask."""
-    return any(panel.mask is not None for panel in plan.panels)
-
 
 class CudaEngine:
     """Renders a plan on a GPU; implements `select.Engine`.
 
-    After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel at which interpolation stopped, or ``None``,
-    and ``kernel_seconds`` the time of the kernels measured with CUDA events [s]. ``variant`` are the options with which
-    they are compiled. ``f2_grid_on_host`` is true if the F2
-    grid stays in host memory, because it does not fit into device memory.
+    After `render`, ``panel_stops`` has the (fast, slow) pixel of the image at which interpolation stopped on each
+    panel, by the panel's number, and ``kernel_seconds`` the time of the kernels measured with CUDA events [s].
+    ``variant`` are the options with which they are compiled.
 
     Parameters
     ----------
@@ -75,6 +65,8 @@ class CudaEngine:
         Fraction of the peak below which terms may be skipped (``None``: every term is evaluated); and a given
         culling, or ``None``: selected by `select_culling` for the first plan. The attribute ``culling`` is the one in
         use.
+    share
+        The row bands that are rendered here, if other devices render the others.
 
     Raises
     ------
@@ -84,71 +76,51 @@ class CudaEngine:
         If the kernels do not compile.
     """
 
-    def __init__(self, plan: Plan, precision: str = "mixed", device: int = 0,
-                 memory_bytes: int | None = None, cull: float | None = 0.0, culling: Culling | None = None) -> None:
+    def __init__(self, plan: Plan, precision: str = "mixed", device: int = 0, memory_bytes: int | None = None,
+                 cull: float | None = 0.0, culling: Culling | None = None, share: Share = WHOLE) -> None:
         if precision not in PRECISIONS:
             raise ConfigError("precision", f"got {precision!r}; accepted are {', '.join(PRECISIONS)}")
         self._cupy = checked_device(device)
-        self._pinned, self._memory = PinnedImages(self._cupy), DeviceMemory(self._cupy, device)
+        self._pinned = PinnedImages(self._cupy)
         self._plan, self._precision, self._device = plan, precision, device
         f2_bounds = functools.cache(partial(f2_bounds_of, plan))
         self.culling = culling or select_culling(plan, "cuda", precision, cull, f2_bounds,
                                                  single_to_double(device))
         self.variant = replace(cuda_variant(plan, precision), tile=self.culling.tile, culled=self.culling.culled,
-                                two_floats=needs_two_floats(plan, precision, self.culling.tile))
-        row_samples = plan.samples * self.variant.tile[1] * max((panel.width for panel in plan.panels), default=0)
-        self._pace, self._search_pace = Pace.for_samples(row_samples), Pace.for_samples(row_samples)
-        self.interpolation_stopped_at: tuple[int, int] | None = None
+                               two_floats=needs_two_floats(plan, precision, self.culling.tile))
+        self._row_samples = plan.samples * self.variant.tile[1] * max((panel.width for panel in plan.panels), default=0)
+        self.panel_stops: dict[int, tuple[int, int]] = {}
         self.kernel_seconds = 0.0
         with current_device(self._cupy, device):
-            self._kernel = kernel_module(self.variant.shape, self.variant.defines(), device).get_function("render")
-            self._bands = self._upload(memory_bytes, f2_bounds)
+            module = kernel_module(self.variant.shape, self.variant.defines(), device)
+            self._launcher = Launcher(self._cupy, module.get_function("render"), "render", self.variant,
+                                      self._row_samples)
+            self._arrays = PlanArrays(self._cupy, plan, self.variant, DeviceMemory(self._cupy, device), memory_bytes,
+                                      f2_bounds)
+        self._bands = row_bands(plan, self.variant.tile, self._arrays.most_rows, share)
+        self._own_bands = bands_of(share, self._bands)
 
-    def _upload(self, memory_bytes: int | None, f2_bounds_of_plan: Callable[[], np.ndarray]) -> list[list[RowBand]]:
-        """Upload the arrays common to all images; return the row bands of each panel, sized by the remaining memory."""
-        plan = self._plan
-        f2_grid = kernel_params.f2_grid_of(plan, self._precision)
-        self._table = plan.sources
-        sources = kernel_params.sources_of(plan)
-        budget = int(_MEMORY_FRACTION * self._memory.free_bytes()) if memory_bytes is None else memory_bytes
-        f2_bounds = f2_bounds_of_plan() if self.culling.culled else np.zeros(1, dtype=np.float32)
-        budget -= sources.nbytes + f2_bounds.nbytes
-        budget -= 2 * (kernel_params.cell_axes_of(plan).nbytes + self._cull_axes(plan).nbytes)
-        pixel_bytes = self.variant.tile[1] * (np.dtype(np.float32).itemsize + _masked(plan))
-        row_bytes = pixel_bytes * max((panel.shape[1] for panel in plan.panels), default=0)
-        self.f2_grid_on_host = f2_grid.nbytes > budget - 2 * row_bytes
-        self._f2_grid = self._memory.mapped(f2_grid) if self.f2_grid_on_host else self._memory.uploaded(f2_grid)
-        self._sources, self._f2_bounds = self._memory.uploaded(sources), self._memory.uploaded(f2_bounds)
-        if not self.f2_grid_on_host:
-            budget -= f2_grid.nbytes
-        # The streams of the buffers do not wait for the current stream.
-        self._cupy.cuda.get_current_stream().synchronize()
-        band_bytes = min(budget // 2, _BAND_BYTES)
-        return [self._cut(number, panel, max(1, band_bytes // (pixel_bytes * panel.shape[1])))
-                for number, panel in enumerate(plan.panels)]
+    @property
+    def f2_grid_on_host(self) -> bool:
+        """Whether the F2 grid stays in host memory, because it does not fit into device memory."""
+        return self._arrays.f2_grid_on_host
 
-    def _cut(self, number: int, panel: PanelPlan, rows: int) -> list[RowBand]:
-        """Return the row bands of a panel, of ``rows`` rows of tiles each."""
-        height, tile_rows = self.variant.tile[1], kernel_params.grid_of(panel, self.variant.tile)[1]
-        slow_min, slow_max = panel.roi[2:]
-        bands = []
-        for first in range(0, tile_rows, rows):
-            end = min(first + rows, tile_rows)
-            bands.append(RowBand(number, first, end, slow_min + first * height,
-                                 min(slow_min + end * height, slow_max + 1)))
-        return bands
-
-    def _cull_axes(self, plan: Plan) -> np.ndarray:
-        """Return the cell axes and duals for culling; [1, 1] without culling."""
-        return cull_axes_of(plan) if self.culling.culled else np.zeros((1, 1), dtype=np.float32)
+    @property
+    def interpolation_stopped_at(self) -> tuple[int, int] | None:
+        """The (fast, slow) pixel at which interpolation stopped on the first panel with one, or ``None``."""
+        return self.panel_stops[min(self.panel_stops)] if self.panel_stops else None
 
     def set_plan(self, plan: Plan) -> None:
         """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
         self._plan = plan
 
-    def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
-        """Render the image, float32 [slow, fast], in photons; ``threads`` is ignored."""
-        (image,) = self.images([self._plan], progress=progress)
+    def render(self, threads: int | None = None, progress: Progress | None = None, into: np.ndarray | None = None
+               ) -> np.ndarray:
+        """Render the image, float32 [slow, fast], in photons; ``threads`` is ignored.
+
+        With ``into``, an image of 0, only the rows of the engine's share are stored, into that.
+        """
+        (image,) = self._images([self._plan], False, progress, into)
         return image
 
     def images(self, plans: Iterable[Plan], *, on_device: bool = False, progress: Progress | None = None
@@ -170,13 +142,17 @@ class CudaEngine:
         ------
         float32 [slow, fast] in photons.
         """
+        return self._images(plans, on_device, progress, None)
+
+    def _images(self, plans: Iterable[Plan], on_device: bool, progress: Progress | None, into: np.ndarray | None
+                ) -> Iterator[Any]:
         buffer_sets: list[StreamBuffers] = []
         pending: deque[tuple[Job, RowBand, StreamBuffers]] = deque()
         started = 0
         try:
             for number, plan in enumerate(plans):
-                target = self._target(plan, number, on_device)
-                for panel, bands in zip(plan.panels, self._bands, strict=True):
+                target = self._target(plan, number, on_device, into)
+                for panel_number, bands in self._own_bands.items():
                     job: Job | None = None
                     for band in bands:
                         if len(pending) == 2:
@@ -185,13 +161,13 @@ class CudaEngine:
                             if started == len(buffer_sets) < 2:
                                 buffer_sets.append(self._new_buffers(on_device))
                             buffers = buffer_sets[started % 2]
-                            job = job or self._job(target, panel, bands[-1], buffers)
+                            job = job or self._job(target, panel_number, bands, buffers)
                             self._start(job, band, buffers, progress)
                         pending.append((job, band, buffers))
                         started += 1
-                    assert job is not None  # the region of interest is not empty
+                    assert job is not None  # no panel has an empty list
                     render_order_dependent_pixels(job)
-                if not self._bands:  # no panel to render
+                if not self._own_bands:
                     if target.ready is not None:
                         target.ready.synchronize()
                     yield target.pixels
@@ -205,60 +181,50 @@ class CudaEngine:
 
     def _new_buffers(self, on_device: bool) -> StreamBuffers:
         plan = self._plan
-        pixels = max((band.end_row - band.first_row) * panel.shape[1]
-                     for panel, bands in zip(plan.panels, self._bands, strict=True) for band in bands)
-        return StreamBuffers(self._cupy, plan.orientations, self._cull_axes(plan).shape, pixels,
-                            image=not on_device or not whole_image(plan), masked=_masked(plan))
+        pixels = max((band.end_row - band.first_row) * plan.panels[band.panel].shape[1]
+                     for bands in self._bands for band in bands)
+        return StreamBuffers(self._cupy, plan.orientations, self._arrays.cull_axes(plan).shape, pixels,
+                             image=not on_device or not whole_image(plan), masked=self._arrays.masked)
 
-    def _target(self, plan: Plan, number: int, on_device: bool) -> Target:
+    def _target(self, plan: Plan, number: int, on_device: bool, into: np.ndarray | None) -> Target:
         """Return the state of a new image, filled with 0."""
-        total = sum(panel.pixel_count for panel in plan.panels)
+        total = sum((band.end_row - band.first_row) * plan.panels[band.panel].width
+                    for bands in self._own_bands.values() for band in bands)
         values = struct_values(plan, self._precision, self.culling) if self.culling.culled else {}
-        if not on_device:
-            with current_device(self._cupy, self._device):
-                image = self._pinned.empty(plan.shape) if whole_image(plan) else None
-            if image is None:
-                return Target(number, plan, np.zeros(plan.shape, dtype=np.float32), None, total, self._sources_of(plan),
-                              values)
-            slow_min, slow_max = plan.panels[0].roi[2:]
-            image[:slow_min], image[slow_max + 1:] = 0.0, 0.0  # rows that are not copied
-            return Target(number, plan, image, None, total, self._sources_of(plan), values, pinned=True)
         with current_device(self._cupy, self._device):
-            # On the caller's stream: memory that the caller has freed may still be read there.
-            image = self._cupy.zeros(plan.shape, dtype=np.float32)
-            ready = self._cupy.cuda.get_current_stream().record()
-            return Target(number, plan, image, ready, total, self._sources_of(plan), values)
+            sources = self._arrays.sources_of(plan)
+            if on_device:
+                # On the caller's stream: memory that the caller has freed may still be read there.
+                image = self._cupy.zeros(plan.shape, dtype=np.float32)
+                ready = self._cupy.cuda.get_current_stream().record()
+                return Target(number, plan, image, ready, total, sources, values)
+            pinned = self._pinned.empty(plan.shape) if whole_image(plan) and into is None else None
+        if pinned is None:
+            image = np.zeros(plan.shape, dtype=np.float32) if into is None else into
+            return Target(number, plan, image, None, total, sources, values)
+        slow_min, slow_max = plan.panels[0].roi[2:]
+        pinned[:slow_min], pinned[slow_max + 1:] = 0.0, 0.0  # rows that are not copied
+        return Target(number, plan, pinned, None, total, sources, values, pinned=True)
 
-    def _sources_of(self, plan: Plan) -> Any:
-        """Return the table of sources on the device: that of the engine's plan, or a new one for other rays."""
-        if plan.sources is self._table:
-            return self._sources
-        with current_device(self._cupy, self._device):
-            sources = self._memory.uploaded(kernel_params.sources_of(plan))
-            # The streams of the buffers do not wait for the current stream.
-            self._cupy.cuda.get_current_stream().synchronize()
-        return sources
-
-    def _job(self, target: Target, panel: PanelPlan, last: RowBand, buffers: StreamBuffers) -> Job:
-        """Return the state of a new panel, with its order-dependent pixels."""
+    def _job(self, target: Target, number: int, bands: list[RowBand], buffers: StreamBuffers) -> Job:
+        """Return the state of a panel, with its order-dependent pixels; ``bands`` are those of this engine."""
         plan = target.plan
+        panel = plan.panels[number]
         first = first_index(plan, panel)
-        stop = self._stop_index(target, panel, last.panel, buffers, first)
+        stop = self._stop_index(target, number, buffers, first)
         params = kernel_params.params_of(plan, panel, self._precision)
         for name, value in target.cull_values.items():
             params[name] = value
         if stop is not None:
             params["interpolated_to"] = stop
-            target.stopped_at = target.stopped_at or panel.in_image(*panel.pixel_at(stop))
-        before = target.done
-        target.done += panel.pixel_count
-        return Job(target, panel, params, before, last, last.panel == len(self._bands) - 1, first, stop)
+            target.stops[number] = panel.in_image(*panel.pixel_at(stop))
+        return Job(target, panel, params, bands, number == next(reversed(self._own_bands)), first, stop)
 
     def _start(self, job: Job, band: RowBand, buffers: StreamBuffers, progress: Progress | None) -> None:
         """Queue a row band on the stream of its buffers: uploads, kernels, and the copy to the image."""
         panel, target = job.panel, job.target
         job.params["first_row"] = band.first_row
-        per_row = self.variant.tile[1] * panel.width
+        per_row, pixels = self.variant.tile[1] * panel.width, (band.end_row - band.first_row) * panel.width
         with buffers.stream:
             mask = self._prepare(buffers, target, panel, band)
             if target.ready is not None:
@@ -269,15 +235,12 @@ class CudaEngine:
                 image = rows_of(buffers.image, band, panel.shape[1])
                 # Kernels do not write pixels that are masked or outside the region of interest.
                 image.data.memset_async(0, image.nbytes, buffers.stream)
-            arrays = (self._f2_grid, buffers.cell_axes, target.sources, mask, self._f2_bounds, buffers.cull_axes, image)
-
-            def launch(count: int) -> None:
-                self._launch(self._kernel, "render", self._precision, (self._columns(panel), count),
-                             (job.params, *arrays))
-
-            for done in self._launches(band, job.params, launch, target.timed):
+            arrays = (self._arrays.f2_grid, buffers.cell_axes, target.sources, mask, self._arrays.f2_bounds,
+                      buffers.cull_axes, image)
+            for row in self._launcher.rows(band, job.params, self._columns(panel), arrays, target.timed):
                 if progress is not None:
-                    progress(job.before + min(done * per_row, panel.pixel_count), target.total)
+                    progress(target.done + min((row - band.first) * per_row, pixels), target.total)
+            target.done += pixels
             if target.ready is None:
                 place = job.rows(band) if target.pinned else rows_of(buffers.host, band, panel.shape[1])
                 image.get(stream=buffers.stream, out=place, blocking=False)
@@ -293,7 +256,7 @@ class CudaEngine:
         if buffers.number != target.number:
             buffers.host_cell_axes[:] = kernel_params.cell_axes_of(target.plan)
             buffers.cell_axes.set(buffers.host_cell_axes, stream=buffers.stream)
-            buffers.host_cull_axes[:] = self._cull_axes(target.plan)
+            buffers.host_cull_axes[:] = self._arrays.cull_axes(target.plan)
             buffers.cull_axes.set(buffers.host_cull_axes, stream=buffers.stream)
             buffers.number = target.number
         if panel.mask is None:
@@ -304,44 +267,20 @@ class CudaEngine:
             buffers.band = band
         return mask
 
-    def _launch(self, kernel: Any, entry: str, precision: str, grid: tuple[int, int], args: tuple[Any, ...]) -> None:
-        """Launch a kernel on the current stream, with the struct by value and arrays by pointer."""
-        kernel_params.check_arguments(entry, self.variant.tile, precision, grid, args, self.variant.bound_pad)
-        kernel(grid, (self.variant.block,), args)
-
-    def _launches(self, band: RowBand, params: np.ndarray, launch: Callable[[int], None],
-                  timed: list[tuple[Any, Any]]) -> Iterator[int]:
-        """Launch the rows of tiles of a band in order; wait for each launch but the last, and yield the row reached."""
-        cuda = self._cupy.cuda
-        row = band.first
-        while row < band.end:
-            rows = min(self._pace.rows, band.end - row)
-            params["first_tile_row"] = row
-            start, stop = cuda.Event(), cuda.Event()
-            start.record()
-            launch(rows)
-            stop.record()
-            timed.append((start, stop))
-            row += rows
-            if row < band.end:
-                stop.synchronize()
-                self._pace.measured(rows, cuda.get_elapsed_time(start, stop) / 1e3)
-                yield row
-
     def _finished(self, job: Job, band: RowBand, buffers: StreamBuffers, progress: Progress | None) -> Iterator[Any]:
         """Wait for a row band; yield the image if it is complete."""
         target = job.target
-        complete = job.completes and band == job.last
+        complete = job.completes and band == job.bands[-1]
         with current_device(self._cupy, self._device):
             buffers.done.synchronize()
             if target.ready is None and not target.pinned:
                 job.rows(band)[:] = rows_of(buffers.host, band, job.panel.shape[1])
-            if band == job.last:
+            if band == job.bands[-1]:
                 self._patch(job, buffers)
             if complete:
                 self.kernel_seconds = sum(self._cupy.cuda.get_elapsed_time(*events) for events in target.timed) / 1e3
         if complete:
-            self.interpolation_stopped_at = target.stopped_at
+            self.panel_stops = target.stops
             if progress is not None:
                 progress(target.total, target.total)
             yield target.pixels
@@ -356,19 +295,23 @@ class CudaEngine:
                 pixels[slow, fast:fast + 1].set(np.array([photons]), stream=buffers.stream)
                 buffers.stream.synchronize()
 
-    def _stop_index(self, target: Target, panel: PanelPlan, number: int, buffers: StreamBuffers, first: int | None
-                    ) -> int | None:
-        """Return the roi index of the pixel that stops interpolation, or ``None``.
+    @functools.cached_property
+    def _search(self) -> Search:
+        variant = replace(self.variant, precision="double", culled=False, two_floats=False)
+        module = kernel_module(variant.shape, variant.defines(), self._device)
+        return Search(self._cupy, module.get_function("find_outside"), "find_outside", variant, self._row_samples)
 
-        ``first`` is the roi index of the first pixel if that is order-dependent; it is examined separately.
+    def _stop_index(self, target: Target, number: int, buffers: StreamBuffers, first: int | None) -> int | None:
+        """Return the roi index of the pixel of a panel that stops interpolation, or ``None``.
+
+        ``first`` is the roi index of the first pixel if that is order-dependent; it is examined separately. All row
+        bands are searched, also those of other devices.
         """
-        plan = target.plan
+        plan, panel = target.plan, target.plan.panels[number]
         if not plan.interpolate or plan.rules.per_sample:
             return None
         if first is not None and stops_interpolation(plan, panel, first):
             return first
-        variant = replace(self.variant, precision="double", culled=False, two_floats=False)
-        kernel = kernel_module(variant.shape, variant.defines(), self._device).get_function("find_outside")
         params = kernel_params.params_of(plan, panel, "double")
         params["skipped_index"] = -1 if first is None else first
         per_row = self.variant.tile[1] * panel.width
@@ -376,26 +319,13 @@ class CudaEngine:
             for band in self._bands[number]:
                 mask = self._prepare(buffers, target, panel, band)
                 params["first_row"] = band.first_row
-                row = band.first
-                while row < band.end:
-                    part = band._replace(first=row, end=min(row + self._search_pace.rows, band.end))
-                    found = self._search(kernel, params, part, (buffers.cell_axes, target.sources, mask),
-                                         (self._columns(panel), part.end - part.first), per_row)
+                rest = band
+                while rest.first < band.end:
+                    part = self._search.part(rest)
+                    found = self._search.launch(part, params, self._columns(panel),
+                                                (buffers.cell_axes, target.sources, mask),
+                                                (part.end - part.first) * per_row)
                     if found.any():
                         return part.first * per_row + int(found.argmax())
-                    row = part.end
+                    rest = band._replace(first=part.end)
         return None
-
-    def _search(self, kernel: Any, params: np.ndarray, part: RowBand, arrays: tuple[Any, ...], grid: tuple[int, int],
-                per_row: int) -> np.ndarray:
-        """Launch the search over part of a row band; return uint8 [roi index], from the first pixel of the part."""
-        cuda, rows = self._cupy.cuda, grid[1]
-        found = self._cupy.zeros(rows * per_row, dtype=np.uint8)
-        params["first_tile_row"] = part.first
-        start, stop = cuda.Event(), cuda.Event()
-        start.record()
-        self._launch(kernel, "find_outside", "double", grid, (params, *arrays, found))
-        stop.record()
-        result = found.get()
-        self._search_pace.measured(rows, cuda.get_elapsed_time(start, stop) / 1e3)
-        return result

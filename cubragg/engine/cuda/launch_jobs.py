@@ -55,9 +55,9 @@ class Target:
     cull_values
         Fields of the kernels' struct for culling.
     done, total
-        Numbers of pixels of the panels queued so far, and of all panels.
-    stopped_at
-        The first pixel at which interpolation stopped, or ``None``.
+        Numbers of pixels of the row bands queued so far, and of all of them.
+    stops
+        The pixel at which interpolation stopped, by the number of the panel.
     timed
         Events before and after each launch.
     """
@@ -71,7 +71,7 @@ class Target:
     cull_values: dict[str, Any]
     pinned: bool = False
     done: int = 0
-    stopped_at: tuple[int, int] | None = None
+    stops: dict[int, tuple[int, int]] = field(default_factory=dict)
     timed: list[tuple[Any, Any]] = field(default_factory=list)
 
 
@@ -81,10 +81,8 @@ class Job:
 
     Attributes
     ----------
-    before
-        Number of pixels of the panels before it.
-    last
-        Its last row band.
+    bands
+        Its row bands that are rendered on this device.
     completes
         Whether it is the last panel of the image.
     first, stop
@@ -96,8 +94,7 @@ class Job:
     target: Target
     panel: PanelPlan
     params: np.ndarray
-    before: int
-    last: RowBand
+    bands: list[RowBand]
     completes: bool
     first: int | None
     stop: int | None
@@ -124,5 +121,7 @@ def render_order_dependent_pixels(job: Job) -> None:
     for index in {job.first, job.stop} - {None}:
         assert index is not None
         fast, slow = job.panel.pixel_at(index)
+        if not any(band.first_row <= slow < band.end_row for band in job.bands):
+            continue
         job.patches.append((slow, fast, pixel_photons(job.target.plan, job.panel, index,
                                                       first_pass=index == job.first)))
