@@ -14,10 +14,13 @@ from cubragg.cli.base_command import WORDS, BaseCommand, FiniteRange
 from cubragg.cli.exit_errors import OneLineError, unknown_option
 from cubragg.cli.flag_completion import FlagCommand
 from cubragg.cli.flags import SPELLINGS
+from cubragg.cli.picture_options import check_picture, picture_options, style_of
 from cubragg.errors import ConfigError, FormatError
 
 if TYPE_CHECKING:
-    from cubragg.compare.comparison import Comparison
+    from cubragg.compare.comparison import Comparison, Side
+    from cubragg.view.colours import Style
+    from cubragg.view.notes import Notes
 
 DEFAULT_THRESHOLD = 0.9999999
 
@@ -63,6 +66,10 @@ class Options(NamedTuple):
     out: str | None
     save_diff: bool
     black: float | None
+    picture: str | None
+    described: str | None
+    rings: bool
+    style: Style
 
     def check(self) -> None:
         """Refuse options that have no effect together.
@@ -72,14 +79,40 @@ class Options(NamedTuple):
         ConfigError
             Naming the option.
         """
-        if self.out is None:
-            for name, given in (("--save-diff", self.save_diff), ("--png-black", self.black is not None)):
-                if given:
-                    raise ConfigError(name, "got no --out; give --out FOLDER, where it is written")
+        if self.out is None and self.save_diff:
+            raise ConfigError("--save-diff", "got no --out; give --out FOLDER, where it is written")
+        if self.out is None and self.picture is None and self.black is not None:
+            raise ConfigError("--png-black", "got neither --png nor --out; give --png FILE or --out FOLDER")
+        if self.picture is None:
+            for name, given in (("--png-rings", self.rings), ("--png-scale", self.style.scale != "sqrt"),
+                                ("--png-colors", self.style.colours != "inverted"),
+                                ("--png-range", self.style.percentiles is not None),
+                                ("--png-dpi", self.style.dpi is not None)):
+                if given and self.program is None:
+                    raise ConfigError(name, "got no --png; give --png FILE, the picture")
         if self.program is not None:
-            for name, given in (("--shape", self.shape is not None), ("--resample", self.resample)):
+            for name, given in (("--shape", self.shape is not None), ("--resample", self.resample),
+                                ("--from", self.described is not None)):
                 if given:
                     raise ConfigError(name, "got --c-bin as well; it applies to two image files only")
+
+    def notes_of(self, file: str, other_file: str, side: Side, other: Side) -> Notes:
+        """What pictures show of the detector: by --from, else by the header of the first or second file."""
+        from cubragg.cli.picture_geometry import Given, Scene, scene_of
+        from cubragg.view.notes import Notes
+        from cubragg.view.picture_notes import notes_for
+
+        unit = "photons/pixel" if side.form == other.form == "float image" else "counts"
+        if self.out is None and self.picture is None:
+            return Notes(unit=unit)
+        given = Given(None, self.described, None, None, None, None)
+        found = scene_of(file, side.pixels.shape, given, needed="")
+        if not isinstance(found, Scene):
+            found = scene_of(other_file, side.pixels.shape, given, needed="--png-rings" if self.rings else "")
+        if not isinstance(found, Scene):
+            return Notes(unit=unit)
+        return notes_for(["rings"] if self.rings else (), *found.placed, found.wavelength_A, curved=found.curved,
+                         title="", unit=unit)
 
 
 @contextmanager
@@ -119,9 +152,11 @@ def _files(words: tuple[str, ...], arguments: tuple[str, ...], options: Options,
     from cubragg.compare.metrics import ShapesDiffer
 
     pair = read_pair(*words, shape=options.shape and options.shape[::-1], resample=options.resample)
+    if options.picture is not None:
+        check_picture(options.picture, "--png", words, figure="--png")
     try:
         return compare_sides(pair.a, pair.b, threshold=options.threshold, arguments=arguments, roi=options.roi,
-                             mask=pair.mask, notes=pair.notes)
+                             mask=pair.mask, notes=pair.notes, picture=options.notes_of(*words, pair.a, pair.b))
     except ShapesDiffer as error:
         raise DifferentShapes(f"{error} (--resample averages B onto the pixels of A)") from None
 
@@ -133,6 +168,7 @@ def _programs(line: list[parser.Given], arguments: tuple[str, ...], options: Opt
     from cubragg.parity.against_program import Rendering, image_sides
     from cubragg.parity.c_flags import typed
     from cubragg.plan.make_plan import make_plan
+    from cubragg.view.picture_notes import notes_for
 
     assert options.program is not None
     c_line.check(line)
@@ -148,17 +184,19 @@ def _programs(line: list[parser.Given], arguments: tuple[str, ...], options: Opt
                             "devices": settings.devices, "threads": settings.threads, "cull": settings.cull}
     ours, theirs, warnings = image_sides(job.experiment, plan, rendering, options.program,
                                         c_line.c_arguments(line, job), command=command, started=started)
+    picture = notes_for(["rings"] if options.rings else (), *job.experiment.placed(), job.experiment.beam.wavelength_A,
+                        curved=job.experiment.detector.curved, title="")
     return compare_sides(ours, theirs, threshold=options.threshold, arguments=arguments, roi=options.roi,
-                         notes=[*notes, *warnings])
+                         notes=[*notes, *warnings], picture=picture)
 
 
 def _report(comparison: Comparison, options: Options) -> None:
-    """Print the metrics and write the report.
+    """Print the metrics and write picture and report.
 
     Raises
     ------
     CompareError
-        If the folder cannot be written.
+        If a file or the folder cannot be written.
     BelowThreshold
         If the correlation is below the threshold, or a pixel is NaN in one image only.
     """
@@ -174,6 +212,14 @@ def _report(comparison: Comparison, options: Options) -> None:
     table += rows(comparison.metrics)
     table += [(f"time {name}", f"{side.seconds:.3g} s") for name, side in sides.items() if side.seconds is not None]
     click.echo("\n".join(f"{name:<18}{text}" for name, text in table))
+    if options.picture is not None:
+        from cubragg.view.side_by_side import write_pair
+
+        try:
+            write_pair(options.picture, comparison.pair, options.style, options.black)
+        except OSError as error:
+            raise CompareError(f"--png: cannot write {options.picture!r} ({error.strerror})") from None
+        click.echo(f"{'picture':<18}{options.picture}")
     if options.out is not None:
         try:
             folder = write_report(options.out, comparison, when=timestamp(), version=version(),
@@ -193,6 +239,7 @@ that change the experiment and that nanoBragg.c does not have are refused:
 {', '.join(flag.name for flag in c_line.REFUSED)}; so are files that it reads differently, such as an MTZ after -hkl.
 
 \b
+  cubragg compare measured.cbf simulated.cbf --threshold 0.9 --png both.png --png-rings
   cubragg compare out.cbf floatimage.bin --threshold 0.99 --out reports
   cubragg compare --c-bin ./nanoBragg -default_F 100 -cell 100 -lambda 1 -N 5 -detpixels 256
 
@@ -216,15 +263,22 @@ or a pixel is NaN in one image only, 4 if the shapes differ, 5 if a file cannot 
 @click.option("--out", metavar="<folder>",
               help="Write <date>-<hash>/ with summary.json, report.html and previews there.")
 @click.option("--save-diff", is_flag=True, help="Write A - B as floats as well (with --out).")
+@click.option("--png", "picture", metavar="<file>",
+              help="Write a picture of A, B and A - B side by side: .png, .svg or .pdf (needs matplotlib).")
+@click.option("--from", "described", metavar="<file>",
+              help="Detector of the pictures, from an .expt, .geom, NXmx file or image.  [header of A or B]")
+@picture_options
 @click.option("--png-black", "black", type=FiniteRange(0.0, min_open=True), metavar="<photons>",
-              help="Photons that previews show black (with --out).  [99.5th percentile of B]")
+              help="Upper end of the scale of A and B in picture and report.  [automatic]")
 @click.pass_context
-def command(ctx: click.Context, words: tuple[str, ...], **options: Any) -> None:
+def command(ctx: click.Context, words: tuple[str, ...], colours: str, scale: str,
+            percentiles: tuple[float, float] | None, dpi: float | None, **options: Any) -> None:
     """Compare two images (float, SMV, CBF, or what fabio reads), or cubragg and a program with nanoBragg's flags:
     correlation, differences, sums, SSIM and matched peaks. B is the reference."""
     assert isinstance(ctx.command, BaseCommand)
-    given, spellings, arguments = Options(**options), ctx.command.spellings(), ctx.meta[WORDS]
     with _statuses():
+        given = Options(style=style_of(colours, scale, percentiles, dpi), **options)
+        spellings, arguments = ctx.command.spellings(), ctx.meta[WORDS]
         given.check()
         if given.program is None:
             comparison = _files(words, arguments, given, spellings)

@@ -1,117 +1,220 @@
-"""``cubragg view``: make a picture of an image, as a file or in a window."""
+"""``cubragg view``: make a picture of an image, as a file or in a window, or a contact sheet of several."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from cubragg.cli.base_command import BaseCommand
-from cubragg.cli.inputs import InputFile, numbered, reading
-from cubragg.crystallography.vectors import Vector, combine, scale
-from cubragg.errors import ConfigError, CubraggError, FormatError
+from cubragg.cli.inputs import InputFile, reading
+from cubragg.cli.picture_geometry import FLAGS, Given, Scene, scene_of
+from cubragg.cli.picture_options import check_picture, picture_options, style_of
+from cubragg.errors import ConfigError, CubraggError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from cubragg.experiment.detector import Placed
-    from cubragg.experiment.panel import Panel
-    from cubragg.io.geometry.experiment_models import ExperimentModels
     from cubragg.io.images.read_image import ReadImage
     from cubragg.view.colours import Style
-    from cubragg.view.figure import Notes
+    from cubragg.view.notes import Notes
 
-#: Numbers that describe a detector perpendicular to the beam, and their flags.
-_FLAGS = {"wavelength_A": "-lambda", "distance_mm": "-distance", "pixel_size_mm": "-pixel", "beam_px": "--beam"}
-
-
-class Scene(NamedTuple):
-    """Detector and beam of an image, the file or flags that gave them, and warnings."""
-
-    placed: Placed
-    wavelength_A: float
-    source: str
-    warnings: tuple[str, ...] = ()
-    curved: bool = False
+#: Largest number of spots that can be marked, and images on a contact sheet if no other number is given.
+_MOST_SPOTS, _SHEET = 100_000, 16
 
 
-class Given(NamedTuple):
-    """Detector and beam on the command line: files, and numbers that override them."""
+class Shown(NamedTuple):
+    """An image of a file as pictures show it.
 
-    config: str | None
-    described: str | None
-    wavelength_A: float | None
-    distance_mm: float | None
-    pixel_size_mm: float | None
-    beam_px: tuple[float, float] | None
+    Attributes
+    ----------
+    image, mask
+        The image, and its measured pixels; ``None``: all.
+    notes
+        What the picture shows of detector and beam.
+    source
+        Lines about the geometry: names and texts.
+    """
+
+    image: ReadImage
+    mask: np.ndarray | None
+    notes: Notes
+    source: list[tuple[str, str]]
+
+
+class Options(NamedTuple):
+    """The options of ``view``, by the names of its parameters."""
+
+    output: str | None
+    contact: str | None
+    sheet: int | None
+    style: Style
+    rings: bool
+    zoom: bool
+    spots: int | None
+    truth: str | None
+    counts: bool
+    seed: int
+    given: Given
+    shape: tuple[int, int] | None
+    number: int | None
 
     @property
-    def flags(self) -> str:
-        """Flags of the numbers that were given."""
-        return ", ".join(flag for name, flag in _FLAGS.items() if getattr(self, name) is not None)
+    def figure(self) -> str | None:
+        """The flag that makes the picture a figure; ``None``: none does."""
+        flags = (("--png-rings", self.rings), ("--png-spots", self.spots is not None), ("--png-zoom", self.zoom),
+                 ("--png-dpi", self.style.dpi is not None))
+        return next((flag for flag, given in flags if given), None)
 
-    @property
-    def missing(self) -> str:
-        """Flags of the numbers that a detector without a file lacks."""
-        return ", ".join(flag for name, flag in _FLAGS.items() if getattr(self, name) is None)
+    def check(self, files: tuple[str, ...]) -> None:
+        """Refuse options that have no effect together, and names that cannot be written.
+
+        Raises
+        ------
+        ConfigError
+            Naming the option.
+        """
+        if self.contact is None:
+            if len(files) > 1:
+                raise ConfigError("FILE", f"got {len(files)} images; one is accepted, or --contact FILE for a sheet")
+            if self.sheet is not None:
+                raise ConfigError("--contact-images", "got no --contact; give --contact FILE, the sheet")
+        else:
+            for flag, given in (("--png", self.output is not None), ("--png-spots", self.spots is not None),
+                                ("--png-zoom", self.zoom), ("--png-rings", self.rings),
+                                ("--number", self.number is not None)):
+                if given:
+                    raise ConfigError(flag, "got --contact as well; it applies to the picture of one image")
+        if self.truth is not None and self.spots is None:
+            raise ConfigError("--truth", "got no --png-spots; give it, its spots are marked then")
+        for name, flag in ((self.output, "--png"), (self.contact, "--contact")):
+            if name is not None:
+                dpi = "--png-dpi" if self.style.dpi is not None else None
+                check_picture(name, flag, files, figure=dpi if flag == "--contact" else self.figure)
+        if self.output is None and self.figure is not None:
+            from cubragg.view.figure import require_matplotlib
+
+            require_matplotlib(self.figure)
 
 
-def view(file: str, output: str | None, style: Style, marks: list[str], given: Given, shape: tuple[int, int] | None,
-         number: int) -> None:
-    """Draw the picture and print a summary of the image.
+def view(file: str, options: Options) -> None:
+    """Draw the picture of one image and print a summary of it.
 
     Raises
     ------
     CubraggError
         See `cubragg.errors`.
     """
+    from cubragg.view.colours import without_masked
+    from cubragg.view.figure import write_picture
+
+    number = options.number or 1
+    shown = _read(file, number, options)
+    image, mask, notes = shown.image, shown.mask, shown.notes
+    lines = [*_summary(image, mask), *shown.source]
+    pixels = image.pixels
+    if options.counts:
+        pixels, notes = _counts(shown, options.seed)
+    if options.spots is not None:
+        from cubragg.cli.marked_spots import marked_spots
+
+        marked = marked_spots(file, number, options.truth, options.spots, without_masked(image.pixels, mask), notes)
+        notes = replace(notes, spots=marked.spots)
+        lines.append(("spots", marked.source))
+    for name, text in lines:
+        click.echo(f"{name:<18}{text}")
+    if options.output is None and _has_display():
+        _show(pixels, options.style, notes, mask)
+        return
+    target = options.output or f"{file}{f'.{number}' if image.frames > 1 else ''}.png"
+    with _writing("--png", target):
+        write_picture(target, pixels, options.style, notes, mask)
+    click.echo(f"{'written':<18}{target}" + (" (no display is available)" if options.output is None else ""))
+
+
+def contact(files: tuple[str, ...], options: Options) -> None:
+    """Draw a contact sheet of several files, or of images spread evenly over one.
+
+    Raises
+    ------
+    CubraggError
+        See `cubragg.errors`.
+    """
+    import numpy as np
+
+    from cubragg.io.files.names import display_name
+    from cubragg.view.contact_sheet import Tile, tile_of, write_sheet
+
+    assert options.contact is not None
+    most = options.sheet or _SHEET
+    if len(files) > 1:
+        spread = sorted({int(place) for place in np.linspace(0, len(files) - 1, min(most, len(files)))})
+        unique = len({os.path.basename(file) for file in files}) == len(files)
+        names = [os.path.basename(file) if unique else file for file in map(display_name, files)]
+        chosen = [(files[place], 1, names[place]) for place in spread]
+        total = len(files)
+    else:
+        total = _read(files[0], 1, options).image.frames
+        spread = sorted({int(place) for place in np.linspace(1, total, min(most, total))})
+        chosen = [(files[0], number, f"image {number}") for number in spread]
+    tiles = []
+    for file, number, name in chosen:
+        shown = _read(file, number, options)
+        pixels, notes = _counts(shown, options.seed) if options.counts else (shown.image.pixels, shown.notes)
+        tiles.append(Tile(tile_of(pixels, options.style, notes, shown.mask), name))
+    with _writing("--contact", options.contact):
+        write_sheet(options.contact, tiles, options.style.dpi)
+    click.echo(f"{'images':<18}{len(tiles)} of {total}{', spread evenly' if len(tiles) < total else ''}\n"
+               f"{'written':<18}{options.contact}")
+
+
+@contextmanager
+def _writing(flag: str, path: str) -> Iterator[None]:
+    """Convert an `OSError` into an error that names the flag and the file."""
+    try:
+        yield
+    except OSError as error:
+        raise CubraggError(f"{flag}: cannot write {path!r}: {error.strerror or error}") from error
+
+
+def _read(file: str, number: int, options: Options) -> Shown:
+    """Return an image of a file, with its detector and beam as far as they are known."""
     from cubragg.io.files.names import display_name
     from cubragg.io.images.read_image import read_image
-    from cubragg.view.figure import Notes, require_matplotlib, write_picture
+    from cubragg.view.notes import Notes
     from cubragg.view.picture_notes import notes_for
-    from cubragg.view.png import check_name, is_vector
 
-    if marks or style.dpi is not None:
-        require_matplotlib(f"--png-{[*marks, 'dpi'][0]}")
-    if output is not None:
-        if os.path.realpath(output) == os.path.realpath(file):
-            raise ConfigError("--png", f"got {output!r}, which is the image itself; another name is accepted")
-        check_name(output)
-        if is_vector(output):
-            require_matplotlib("--png")
+    shape, given = options.shape, options.given
     with reading(InputFile(file, "FILE")):
         image = read_image(file, (shape[1], shape[0]) if shape else None, number)
-    found = _scene(file, image.pixels.shape, given, needed="--png-rings" if "rings" in marks else given.flags)
-    scene = found if isinstance(found, Scene) else None
-    mask = _mask(image, scene)
+    found = scene_of(file, image.pixels.shape, given, needed="--png-rings" if options.rings else given.flags)
     unit = "photons/pixel" if image.form == "float image" else "counts"
     title = f"{display_name(file)}{f', image {number} of {image.frames}' if image.frames > 1 else ''}"
-    if scene is None:
-        notes = Notes(title=title, unit=unit, zoom="zoom" in marks)
-    else:
-        notes = notes_for(marks, *scene.placed, scene.wavelength_A, curved=scene.curved, title=title, unit=unit)
-    for name, text in _summary(image, mask):
-        click.echo(f"{name:<18}{text}")
-    if scene is None:
-        click.echo(f"{'geometry':<18}unknown: {found}")
-    else:
-        click.echo(f"{'geometry':<18}{notes.facts}\n{'taken from':<18}{scene.source}")
-        for warning in scene.warnings:
-            click.echo(f"{'note':<18}{warning}")
-    if output is None and _has_display():
-        _show(image, style, notes, mask)
-        return
-    target = output or f"{file}{f'.{number}' if image.frames > 1 else ''}.png"
-    try:
-        write_picture(target, image.pixels, style, notes, mask)
-    except OSError as error:
-        raise CubraggError(f"--png: cannot write {target!r}: {error.strerror or error}") from error
-    click.echo(f"{'written':<18}{target}" + (" (no display is available)" if output is None else ""))
+    marks = [name for name, wanted in (("rings", options.rings), ("zoom", options.zoom)) if wanted]
+    if not isinstance(found, Scene):
+        notes = Notes(title=title, unit=unit, zoom=options.zoom)
+        return Shown(image, _mask(image, None), notes, [("geometry", f"unknown: {found}")])
+    notes = notes_for(marks, *found.placed, found.wavelength_A, curved=found.curved, title=title, unit=unit)
+    return Shown(image, _mask(image, found), notes, [
+        ("geometry", notes.facts), ("taken from", found.source), *(("note", warning) for warning in found.warnings)])
+
+
+def _counts(shown: Shown, seed: int) -> tuple[np.ndarray, Notes]:
+    """Return counts of an image of expected photons; those of a file that holds counts are its pixels."""
+    from cubragg.detect.noise import noise_counts
+
+    pixels = shown.image.pixels
+    if shown.image.stored.kind != "f":
+        click.echo(f"{'note':<18}--png-counts changes nothing: the file holds counts ({shown.image.stored})")
+        return pixels, shown.notes
+    slow, fast = pixels.shape
+    return noise_counts(pixels, (0, fast - 1, 0, slow - 1), seed), replace(shown.notes, unit="counts")
 
 
 def _mask(image: ReadImage, scene: Scene | None) -> np.ndarray | None:
@@ -154,129 +257,6 @@ def _saturation(image: ReadImage) -> float:
     return float(cutoff[0]) if cutoff else largest - 1.0 if image.form == "Eiger" else largest
 
 
-def _scene(file: str, shape: tuple[int, ...], given: Given, *, needed: str) -> Scene | FormatError:
-    """Return detector and beam from files, the image's header or flags; else the error that says why not.
-
-    ``needed`` names the flags that require them, if any.
-    """
-    if given.config is not None:
-        scene = _from_config(given.config)
-        if given.described is None:
-            if given.flags:
-                raise ConfigError("--config", f"got {given.flags} as well; only --from is accepted beside it")
-            return _fitting(scene, "--config", shape)
-        return _fitting(_from_models(_models(given.described), given, given.described, scene.wavelength_A), "--from",
-                        shape)
-    if given.described is not None:
-        return _fitting(_from_models(_models(given.described), given, given.described, None), "--from", shape)
-    if not given.missing:
-        return _from_models(_facing(given, shape), given, "", None)
-    try:
-        models = _of_header(file)
-    except FormatError as error:
-        if needed:
-            raise ConfigError(needed, f"{error}; give {given.missing}, or --from or --config") from None
-        return error
-    return _fitting(_from_models(models, given, f"the header of {file}", None), "FILE", shape)
-
-
-def _models(described: str) -> ExperimentModels:
-    from cubragg.io.geometry.sniff import read_models
-
-    path, number = numbered(described)
-    with reading(InputFile(path, "--from")):
-        models = read_models(path, number)
-    if not models.panels:
-        raise FormatError(f"{described}: no detector in this file, give one that describes a detector")
-    return models
-
-
-def _of_header(file: str) -> ExperimentModels:
-    """Read the models of an image's header, without a mask: the pixels mark what was not measured.
-
-    Raises
-    ------
-    FormatError
-        If it does not give the position of the detector.
-    """
-    from cubragg.io.geometry.sniff import read_header
-
-    models = read_header(file)
-    return replace(models, panels=tuple(replace(panel, mask=None) for panel in models.panels))
-
-
-def _facing(given: Given, shape: tuple[int, ...]) -> ExperimentModels:
-    """Return a detector perpendicular to the beam, from the four numbers given."""
-    from cubragg.experiment.panel import Panel
-    from cubragg.io.geometry.experiment_models import BeamModel, ExperimentModels
-
-    pixel, beam = given.pixel_size_mm or 0.0, given.beam_px or (0.0, 0.0)
-    panel = Panel(shape[1], shape[0], (-beam[0] * pixel, beam[1] * pixel, -(given.distance_mm or 0.0)),
-                  (pixel, 0.0, 0.0), (0.0, -pixel, 0.0))
-    return ExperimentModels(BeamModel((0.0, 0.0, -1.0), given.wavelength_A), (panel,))
-
-
-def _from_models(models: ExperimentModels, given: Given, source: str, wavelength_A: float | None) -> Scene:
-    """Return the scene of models from ``source``, overridden by the given numbers.
-
-    ``wavelength_A`` is used for models without a wavelength.
-    """
-    from cubragg.experiment.panel import panel_in_beam
-    from cubragg.io.geometry.experiment_models import BeamModel
-    from cubragg.io.geometry.model_settings import placed_models
-
-    beam = models.beam or BeamModel((0.0, 0.0, -1.0))
-    wavelength = given.wavelength_A or beam.wavelength_A or wavelength_A
-    if wavelength is None:
-        raise FormatError(f"{models.missing_wavelength or f'{source}: no wavelength is given'}; give -lambda")
-    models = replace(models, beam=beam)
-    motion: dict[str, object] = {}
-    if source and given.pixel_size_mm is not None:
-        models = replace(models, panels=(_scaled(models.panels, beam.direction, given.pixel_size_mm, source),))
-    if source and given.distance_mm is not None:
-        motion["distance_mm"] = given.distance_mm
-    if source and given.beam_px is not None:
-        hit = panel_in_beam(models.panels, beam.direction)
-        motion["beam_centre_mm"] = tuple((position - before) * edge for position, before, edge in zip(
-            given.beam_px, hit.offset, hit.pixel_mm, strict=True))
-    named = f"{source}, but {given.flags}" if source and given.flags else source or given.flags
-    return Scene(placed_models(models, **motion), wavelength, named, models.warnings)
-
-
-def _scaled(panels: Sequence[Panel], beam: Vector, pixel_mm: float, source: str) -> Panel:
-    """Return the single panel with another pixel size; the beam hits the same pixel as before."""
-    if len(panels) > 1:
-        raise ConfigError("-pixel", f"got {pixel_mm:g} mm, but the panels of {source} have a pixel "
-                          "size of their own; leave it out")
-    panel = panels[0]
-    spot = panel.spot(beam)
-    held = (0.0, 0.0) if spot is None else (spot.fast_px, spot.slow_px)
-    fast, slow = scale(panel.fast, pixel_mm), scale(panel.slow, pixel_mm)
-    corner = combine((1.0, panel.place_mm(*held)), (-held[0], fast), (-held[1], slow))
-    return replace(panel, origin_mm=corner, fast_mm=fast, slow_mm=slow)
-
-
-def _from_config(config: str) -> Scene:
-    from cubragg.cli.build import build
-    from cubragg.cli.parser import parse
-
-    job = build(parse(["--config", config]), "physical")
-    experiment = job.experiment
-    with job.replay.naming():
-        placed = experiment.placed()
-    return Scene(placed, experiment.beam.wavelength_A, config, curved=experiment.detector.curved)
-
-
-def _fitting(scene: Scene, source: str, shape: tuple[int, ...]) -> Scene:
-    """Return the scene if its detector has as many pixels as the image."""
-    from cubragg.experiment.panel import image_shape
-
-    slow, fast = image_shape(scene.placed.panels)
-    if (slow, fast) != shape:
-        raise ConfigError(source, f"got a detector of {fast} x {slow} pixels; the image has {shape[1]} x {shape[0]}")
-    return scene
-
-
 def _has_display() -> bool:
     """Return whether a window can be shown: a display, and matplotlib with a window toolkit."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
@@ -288,44 +268,52 @@ def _has_display() -> bool:
     return pyplot.get_backend().lower() not in ("agg", "pdf", "ps", "svg", "cairo", "template")
 
 
-def _show(image: ReadImage, style: Style, notes: Notes, mask: np.ndarray | None) -> None:
+def _show(pixels: np.ndarray, style: Style, notes: Notes, mask: np.ndarray | None) -> None:
     from matplotlib import pyplot
 
     from cubragg.view.figure import draw
 
     figure = pyplot.figure()
-    draw(figure, image.pixels, style, notes, mask)
+    draw(figure, pixels, style, notes, mask)
     pyplot.show()
 
 
 _NOTES = """\b
-Rings require the detector geometry: from the header of SMV, miniCBF and NXmx images, or from --from
-or --config. -lambda, -distance, -pixel and --beam override header and --from; all four together
-replace them. Without --png, a window opens if there is a display; else the picture is FILE.png.
+Rings require the detector geometry: from the header of SMV, miniCBF and NXmx images, or
+from --from or --config. -lambda, -distance, -pixel and --beam override header and --from;
+all four together replace them. Without --png, a window opens if there is a display; else
+the picture is FILE.png.
+
+\b
+--png-spots marks the reflections of --truth or, in the folder of a data set, of its truth;
+elsewhere the spots that are found in the image.
 
 \b
   cubragg view out.img --png-rings --png-zoom
-  cubragg view series_master.h5 --number 12 --png-scale log -o frame.png
-  cubragg view run.h5 --from refined.expt --png-rings"""
+  cubragg view run/master.nxs --number 12 --png-spots 200 -o frame.png
+  cubragg view run.h5 --from refined.expt --png-rings --png-scale log -o frame.pdf
+  cubragg view run/master.nxs --contact sheet.png"""
 
 
 @click.command("view", cls=BaseCommand, short_help="Make a picture of an image file, or show it.", epilog=_NOTES)
-@click.argument("file")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("-o", "--png", "output", metavar="<file>",
               help="Write the picture to this file: .png, or .svg or .pdf with matplotlib.")
-@click.option("--png-colors", "--png-colours", "colours", default="inverted", metavar="<name>",
-              type=click.Choice(["inverted", "grey", "sea", "fire", "gray", "gray_r", "viridis", "magma", "inferno",
-                                 "cividis"]),
-              help="Colours: inverted (dark spots on white), grey, sea, fire, gray, gray_r, viridis, magma, inferno, "
-                   "cividis.  [inverted]")
-@click.option("--png-scale", "scale", type=click.Choice(["linear", "sqrt", "log"]), default="sqrt",
-              help="Scale from values to lightness.  [sqrt]")
-@click.option("--png-range", "percentiles", type=float, nargs=2, metavar="<low high>",
-              help="Percentiles of the pixels > 0 at the ends of the scale.  [automatic]")
-@click.option("--png-rings", "rings", is_flag=True, help="Resolution rings, beam centre, axes, colour bar.")
+@click.option("--contact", metavar="<file>",
+              help="Write one sheet with all files, or with images of a file that has several.")
+@click.option("--contact-images", "sheet", type=click.IntRange(1, 1000), metavar="<n>",
+              help=f"Images on the sheet, evenly spread.  [{_SHEET}]")
+@click.option("--number", type=click.IntRange(1), metavar="<n>",
+              help="Which image of a file with several, from 1.  [1]")
+@picture_options
 @click.option("--png-zoom", "zoom", is_flag=True, help="The brightest spot enlarged.")
-@click.option("--png-dpi", "dpi", type=click.FloatRange(10.0, 1200.0), metavar="<1/inch>",
-              help="A figure with this resolution.  [100]")
+@click.option("--png-spots", "spots", type=click.IntRange(1, _MOST_SPOTS), is_flag=False, flag_value="1000",
+              metavar="[<n>]", help="Circle spots: the brightest n, without it 1000.")
+@click.option("--truth", metavar="<file>", help="Reflection table of the image (.csv, .h5), for --png-spots.")
+@click.option("--png-counts", "counts", is_flag=True,
+              help="Counts with noise of an image of expected photons (.bin).")
+@click.option("-seed", "--seed", "seed", type=click.IntRange(0), default=0, metavar="<n>",
+              help="Seed of that noise.  [0]")
 @click.option("-from", "--from", "described", metavar="<file>",
               help="Take the detector from an .expt, .geom, NXmx file or another image.")
 @click.option("--config", metavar="<file>", help="Or from an experiment in TOML, as simulate --save-config writes it.")
@@ -336,22 +324,17 @@ replace them. Without --png, a window opens if there is a display; else the pict
               help="Beam centre [pixel], from the outer corner of the first pixel.")
 @click.option("--shape", type=click.IntRange(1), nargs=2, metavar="<fast slow>",
               help="Pixels of a float image (.bin) that is not square.")
-@click.option("--number", type=click.IntRange(1), default=1, metavar="<n>",
-              help="Which image of a file with several, from 1.  [1]")
-def command(file: str, output: str | None, colours: str, scale: str, percentiles: tuple[float, float] | None,
-            rings: bool, zoom: bool, dpi: float | None, shape: tuple[int, int] | None, number: int,
-            **geometry: Any) -> None:
+def command(files: tuple[str, ...], colours: str, scale: str, percentiles: tuple[float, float] | None,
+            dpi: float | None, **words: Any) -> None:
     """Make a picture of an image: SMV, CBF, TIFF, EDF, HDF5 and other formats that fabio reads, or floats (.bin)."""
-    from cubragg.view.colours import Style
-
-    given = Given(**geometry)
+    given = Given(**{name: words.pop(name) for name in Given._fields})
     for name in ("wavelength_A", "distance_mm", "pixel_size_mm"):
         value = getattr(given, name)
         if value is not None and not 0.0 < value < float("inf"):
-            raise ConfigError(_FLAGS[name], f"got {value:g} {name.rpartition('_')[2]}; a value > 0 is accepted")
-    try:
-        style = Style(colours, scale, percentiles, dpi)
-    except ConfigError as error:
-        raise ConfigError("--png-range", error.what) from None
-    marks = [name for name, enabled in (("rings", rings), ("zoom", zoom)) if enabled]
-    view(file, output, style, marks, given, shape, number)
+            raise ConfigError(FLAGS[name], f"got {value:g} {name.rpartition('_')[2]}; a value > 0 is accepted")
+    options = Options(style=style_of(colours, scale, percentiles, dpi), given=given, **words)
+    options.check(files)
+    if options.contact is not None:
+        contact(files, options)
+    else:
+        view(files[0], options)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from cubragg.compare.metrics import Metrics, compare_images
+from cubragg.experiment.panel import live_pixels
 from cubragg.experiment.sampling import ROI
+from cubragg.view.notes import Notes
+from cubragg.view.side_by_side import ImagePair
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,10 @@ class Comparison:
         (fast_min, fast_max, slow_min, slow_max) compared, or ``None`` for all.
     notes
         Warnings that are shown in the report.
+    mask
+        bool [slow, fast], False where pixels are left out; ``None``: nowhere.
+    picture
+        Where panels and beam are in pictures, and the unit of the pixels.
     """
 
     a: Side
@@ -70,6 +77,16 @@ class Comparison:
     arguments: tuple[str, ...]
     roi: ROI | None = None
     notes: tuple[str, ...] = ()
+    mask: np.ndarray | None = None
+    picture: Notes = field(default_factory=Notes)
+
+    @property
+    def pair(self) -> ImagePair:
+        """Both images, for pictures."""
+        masks = [mask for mask in (self.mask, live_pixels(self.picture.panels) if self.picture.panels else None)
+                 if mask is not None]
+        return ImagePair(self.a.pixels, self.b.pixels, (self.a.name, self.b.name),
+                         np.logical_and.reduce(masks) if masks else None, self.picture)
 
     @property
     def passed(self) -> bool:
@@ -89,7 +106,8 @@ class Comparison:
 
 
 def compare_sides(a: Side, b: Side, *, threshold: float, arguments: Sequence[str], roi: ROI | None = None,
-                  mask: np.ndarray | None = None, notes: Sequence[str] = ()) -> Comparison:
+                  mask: np.ndarray | None = None, notes: Sequence[str] = (), picture: Notes | None = None
+                  ) -> Comparison:
     """Compare two images where ``mask``, bool [slow, fast], is True; see `Comparison`.
 
     Raises
@@ -100,4 +118,4 @@ def compare_sides(a: Side, b: Side, *, threshold: float, arguments: Sequence[str
         If the shapes of the images differ.
     """
     return Comparison(a, b, compare_images(a.pixels, b.pixels, roi=roi, mask=mask), threshold, tuple(arguments), roi,
-                      tuple(notes))
+                      tuple(notes), mask, picture or Notes())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cubragg.compare.peaks import Peak
+from cubragg.compare.pictures import Previews
+from cubragg.view.drawn_view import DrawnView
 from cubragg.view.html_page import page, png_address, table
 from cubragg.view.png import png_bytes
 
@@ -35,8 +37,7 @@ code { font-size: .85rem; overflow-wrap: anywhere; background: #f4f5f7; padding:
 """
 
 
-def html(comparison: Comparison, figures: Sequence[tuple[str, str]], images: Mapping[str, np.ndarray], black: float,
-         reach: float, when: datetime) -> str:
+def html(comparison: Comparison, figures: Sequence[tuple[str, str]], drawn: Previews, when: datetime) -> str:
     """The page as HTML text.
 
     Parameters
@@ -45,19 +46,17 @@ def html(comparison: Comparison, figures: Sequence[tuple[str, str]], images: Map
         The comparison.
     figures
         Names and texts of the figures.
-    images
-        uint8 pictures ``a``, ``b`` and ``difference``.
-    black, reach
-        Photons that are shown black in the first two, and in full colour in the third.
+    drawn
+        Pictures of the images and of their difference.
     when
         Date of the page.
     """
-    parts = _parts(comparison, figures, images, black, reach, when)
+    parts = _parts(comparison, figures, drawn, when)
     return page(f"cubragg compare {when:%Y-%m-%d %H:%M}", parts, _STYLE)
 
 
-def _parts(comparison: Comparison, figures: Sequence[tuple[str, str]], images: Mapping[str, np.ndarray],
-           black: float, reach: float, when: datetime) -> Iterator[str]:
+def _parts(comparison: Comparison, figures: Sequence[tuple[str, str]], drawn: Previews, when: datetime
+           ) -> Iterator[str]:
     metrics = comparison.metrics
     kind = "good" if comparison.passed else "bad"
     yield f"<h1>cubragg compare</h1>\n<p class='note'>{when:%Y-%m-%d %H:%M:%S}</p>"
@@ -67,14 +66,15 @@ def _parts(comparison: Comparison, figures: Sequence[tuple[str, str]], images: M
     yield "<div class='panels'>"
     only_a, only_b = _unmatched(metrics.peaks_a, [pair.a for pair in metrics.pairs]), _unmatched(
         metrics.peaks_b, [pair.b for pair in metrics.pairs])
-    yield _panel(images["a"], comparison.a.pixels.shape, [pair.a for pair in metrics.pairs], only_a,
-                 f"A: {comparison.a.name}. White is 0, black {black:.4g} photons; circles mark the strongest "
+    unit = comparison.picture.unit.removesuffix("/pixel")
+    yield _panel(drawn.a, drawn.view, [pair.a for pair in metrics.pairs], only_a,
+                 f"A: {comparison.a.name}. White is 0, black {drawn.black:.4g} {unit}; circles mark the strongest "
                  "peaks, unmatched ones in red.")
-    yield _panel(images["b"], comparison.b.pixels.shape, [pair.b for pair in metrics.pairs], only_b,
+    yield _panel(drawn.b, drawn.view, [pair.b for pair in metrics.pairs], only_b,
                  f"B: {comparison.b.name}. Same scale.")
-    meaning = "No difference." if reach == 0.0 else (
-        f"A - B: red up to +{reach:.4g}, blue down to -{reach:.4g} photons, on a square-root scale.")
-    yield _panel(images["difference"], comparison.a.pixels.shape, [], [], meaning)
+    meaning = "No difference." if metrics.max_difference == 0.0 else (
+        f"A - B: red from +{drawn.reach:.4g}, blue from -{drawn.reach:.4g} {unit}, on a square-root scale.")
+    yield _panel(drawn.difference, drawn.view, [], [], meaning)
     yield "</div>\n<div class='pair'>\n<div><h2>Figures</h2>"
     yield table([*figures, *((f"time {name}", f"{side.seconds:.3g} s") for name, side in (
         ("A", comparison.a), ("B", comparison.b)) if side.seconds is not None)])
@@ -90,16 +90,17 @@ def _unmatched(peaks: Sequence[Peak], paired: Sequence[Peak]) -> list[Peak]:
     return [peak for peak in peaks if peak not in matched]
 
 
-def _panel(image: np.ndarray, shape: tuple[int, ...], paired: Sequence[Peak], unmatched: Sequence[Peak], caption: str
-           ) -> str:
-    """A figure of an image with circles around its peaks, in pixel coordinates."""
-    slow, fast = shape
-    radius = max(fast, slow) / 60.0
+def _panel(image: np.ndarray, view: DrawnView, paired: Sequence[Peak], unmatched: Sequence[Peak], caption: str) -> str:
+    """A figure of an image with circles around its peaks."""
+    down, right = view.size
+    radius = max(down, right) / 60.0
     circles = "".join(
-        f'<circle cx="{peak.fast + 0.5:.2f}" cy="{peak.slow + 0.5:.2f}" r="{radius:.2f}" stroke="{colour}"/>'
-        for peaks, colour in ((paired, "#e08a00"), (unmatched, "#d4002a")) for peak in peaks[:PEAK_ROWS])
-    return (f'<figure><svg viewBox="0 0 {fast} {slow}" role="img">'
-            f'<image href="{png_address(png_bytes(image))}" width="{fast}" height="{slow}" '
+        f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{radius:.2f}" stroke="{colour}"/>'
+        for peaks, colour in ((paired[:PEAK_ROWS], "#e08a00"), (unmatched[:PEAK_ROWS], "#d4002a"))
+        for x, y in zip(*view.positions(np.array([peak.fast + 0.5 for peak in peaks]),
+                                        np.array([peak.slow + 0.5 for peak in peaks])), strict=True))
+    return (f'<figure><svg viewBox="0 0 {right} {down}" role="img">'
+            f'<image href="{png_address(png_bytes(image))}" width="{right}" height="{down}" '
             'preserveAspectRatio="none" style="image-rendering: pixelated"/>'
             f'<g fill="none" stroke-width="{radius / 6.0:.3f}">{circles}</g></svg>'
             f"<figcaption>{escape(caption)}</figcaption></figure>")
@@ -150,8 +151,9 @@ def _scatter(comparison: Comparison) -> str:
     parts.append('<g fill="#2166ac" fill-opacity="0.45">' + "".join(
         f'<circle cx="{across(p):.1f}" cy="{up(q):.1f}" r="2"/>' for p, q in zip(x.tolist(), y.tolist(), strict=True))
         + "</g>")
-    parts.append(f'<text x="{left + size / 2}" y="{size + 44}" text-anchor="middle">B [photons]</text>'
-                 f'<text transform="translate(13 {8 + size / 2}) rotate(-90)" text-anchor="middle">A [photons]</text>')
+    unit = comparison.picture.unit.removesuffix("/pixel")
+    parts.append(f'<text x="{left + size / 2}" y="{size + 44}" text-anchor="middle">B [{unit}]</text>'
+                 f'<text transform="translate(13 {8 + size / 2}) rotate(-90)" text-anchor="middle">A [{unit}]</text>')
     return "".join(parts) + (f"</svg><p class='note'>{len(x)} pixels above 0 in both images: the strongest, and others "
                              "evenly spaced in rank. The line is A = B.</p>")
 

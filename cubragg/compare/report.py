@@ -18,7 +18,6 @@ from cubragg.compare.comparison import Comparison
 from cubragg.compare.metrics import Metrics
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.images.raw import write_float
-from cubragg.view.colours import Style, limits
 from cubragg.view.png import png_bytes
 
 
@@ -72,7 +71,7 @@ def write_report(out: Path | str, comparison: Comparison, *, when: datetime, ver
     version
         Version of cubragg, for the summary.
     black
-        Photons that are black in the previews; ``None``: the 99.5th percentile of the positive pixels of B.
+        Value that is black in the previews; ``None``: chosen for both images as `cubragg view` does for one.
     save_diff
         Write the difference.
 
@@ -96,17 +95,13 @@ def write_report(out: Path | str, comparison: Comparison, *, when: datetime, ver
 def _fill(folder: Path, comparison: Comparison, when: datetime, version: str, black: float | None,
           save_diff: bool) -> None:
     sides = {"a": comparison.a, "b": comparison.b}
-    if black is None:
-        black = limits(comparison.b.pixels, Style()).high
-    with np.errstate(invalid="ignore"):  # inf - inf
-        difference = comparison.a.pixels - comparison.b.pixels
-    images = {name: pictures.gray(side.pixels, black) for name, side in sides.items()}
-    images["difference"], reach = pictures.signed(difference)
-    for name, image in images.items():
-        write_bytes(folder / f"{name}.png", png_bytes(image))
+    drawn = pictures.previews(comparison.pair, black)
+    for name in (*sides, "difference"):
+        write_bytes(folder / f"{name}.png", png_bytes(getattr(drawn, name)))
     floats = {name: side.pixels for name, side in sides.items() if side.command}
     if save_diff:
-        floats["difference"] = difference
+        with np.errstate(invalid="ignore"):  # inf - inf
+            floats["difference"] = comparison.a.pixels - comparison.b.pixels
     for name, pixels in floats.items():
         with np.errstate(over="ignore"):  # large numbers become inf in single precision
             write_float(folder / f"{name}.bin", pixels.astype(np.float32))
@@ -117,7 +112,7 @@ def _fill(folder: Path, comparison: Comparison, when: datetime, version: str, bl
         "notes": list(comparison.notes), "metrics": comparison.metrics.to_dict(),
     }
     write_bytes(folder / "summary.json", (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
-    html = page.html(comparison, rows(comparison.metrics), images, black, reach, when)
+    html = page.html(comparison, rows(comparison.metrics), drawn, when)
     write_bytes(folder / "report.html", html.encode())
 
 

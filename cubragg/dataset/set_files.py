@@ -21,9 +21,10 @@ from cubragg.io.files.atomic import atomic_path, write_bytes
 from cubragg.io.images.nxmx import TYPES
 from cubragg.io.images.nxmx_master import DATA, write_master
 from cubragg.io.images.scene import Scene
-from cubragg.view.contact_sheet import TILE_EDGE, contact_sheet
+from cubragg.view.colours import Style
+from cubragg.view.contact_sheet import Tile, contact_sheet, tile_of
 from cubragg.view.picture_notes import notes_for
-from cubragg.view.png import picture, png_bytes
+from cubragg.view.png import png_bytes
 
 #: Shots on the contact sheet.
 _SHEET = 16
@@ -93,9 +94,9 @@ def _sheet(shots: list[int], parts: list[ImagePart], scene: Scene) -> np.ndarray
     """Colours uint8 [slow, fast, 3] of shots spread over the set, side by side."""
     chosen = sorted({int(place) for place in np.linspace(0, len(shots) - 1, min(_SHEET, len(shots)))})
     notes = notes_for((), scene.panels, scene.frame, scene.wavelength_A, curved=scene.curved, title="")
-    return contact_sheet([
-        picture(image, mask=scene.live, longest_edge=TILE_EDGE, assembly=notes.assembly,
-                beam=notes.near_beam(image.shape)) for image in _images(parts, {shots[one] for one in chosen})])
+    wanted = [shots[one] for one in chosen]
+    return contact_sheet([Tile(tile_of(image, Style(), notes, scene.live), f"shot {shot}")
+                          for shot, image in zip(wanted, _images(parts, set(wanted)), strict=True)])
 
 
 def _images(parts: list[ImagePart], chosen: set[int]) -> Iterator[np.ndarray]:

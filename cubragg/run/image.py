@@ -139,19 +139,22 @@ class Image(ImageData):
 
         save_image(self, path, seed, what)
 
-    def plot(self, figure: Figure | None = None, *, rings: bool = True, spots: bool = False, zoom: bool = False,
-             colours: str = "inverted", scale: str = "sqrt") -> Figure:
-        """Draw the expected photons with matplotlib.
+    def plot(self, figure: Figure | None = None, *, rings: bool = True, spots: bool | int = False, zoom: bool = False,
+             colours: str = "inverted", scale: str = "sqrt", counts: bool = False, seed: int = 0) -> Figure:
+        """Draw the expected photons, or counts, with matplotlib.
 
         Parameters
         ----------
         figure
             An empty figure, whose size is set; ``None``: a new one of pyplot.
         rings, spots, zoom
-            Draw rings of resolution; mark the reflections of the image; enlarge the brightest spot.
+            Draw rings of resolution; mark the reflections of the image (a number: the brightest ones); enlarge the
+            brightest spot.
         colours, scale
             Colour map (inverted, grey, viridis, ...: `cubragg.view.colours.COLOUR_MAPS`) and scale (linear, sqrt,
             log).
+        counts, seed
+            Draw `counts` of this seed.
 
         Returns
         -------
@@ -168,7 +171,7 @@ class Image(ImageData):
         from cubragg.view.colours import Style
 
         return plot_image(self, figure=figure, style=Style(colours, scale), rings=rings, zoom=zoom,
-                          table=self.reflections() if spots else None)
+                          table=self.reflections() if spots else None, spots=spots, seed=seed if counts else None)
 
     def _repr_png_(self) -> bytes:
         """PNG for notebooks: dark spots on white, on a square-root scale."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from cubragg.run.image_data import ImageData
 from cubragg.view.colours import Style
-from cubragg.view.figure import Notes, draw
+from cubragg.view.figure import draw
+from cubragg.view.notes import Notes
 from cubragg.view.picture_notes import notes_for, spots_of
 from cubragg.view.png import picture, png_bytes
 
@@ -34,14 +35,17 @@ def notebook_png(image: ImageData, longest_edge: int) -> bytes:
 
 
 def plot_image(image: ImageData, *, figure: Figure | None, style: Style, rings: bool, zoom: bool,
-               table: ReflectionTable | None) -> Figure:
-    """Draw an image into a figure; see `Image.plot`. Reflections of ``table`` are marked."""
+               table: ReflectionTable | None, spots: bool | int, seed: int | None) -> Figure:
+    """Draw an image into a figure, or its counts of a seed; see `Image.plot`. ``spots`` of ``table`` are marked."""
     if figure is None:
         from matplotlib import pyplot
 
         figure = pyplot.figure()
     notes = notes_of(image, [name for name, shown in (("rings", rings), ("zoom", zoom)) if shown])
     if table is not None:
-        notes = replace(notes, spots=spots_of(table))
-    draw(figure, image.on_host, style, notes, image.live)
+        notes = replace(notes, spots=spots_of(table) if spots is True else spots_of(table, spots))
+    pixels = image.on_host
+    if seed is not None:
+        pixels, notes = image.drawn_counts(seed), replace(notes, unit="counts")
+    draw(figure, pixels, style, notes, image.live)
     return figure

@@ -143,18 +143,20 @@ class Paper:
                 self._text(fast, slow, text, self.ink.ring, 12, ha="center", va="center")
                 return
 
-    def spots(self, fast_px: np.ndarray, slow_px: np.ndarray, hkl: np.ndarray) -> None:
-        """Draw circles around predicted spots and, where there is room, their indices."""
+    def spots(self, fast_px: np.ndarray, slow_px: np.ndarray, hkl: np.ndarray | None) -> None:
+        """Draw circles around spots and, where they are known and there is room, their indices."""
         fast_px, slow_px = np.asarray(fast_px, dtype=np.float64), np.asarray(slow_px, dtype=np.float64)
         inside = ((fast_px >= 0.0) & (fast_px <= self.shape_px[0]) & (slow_px >= 0.0) & (slow_px <= self.shape_px[1]))
-        fast_px, slow_px, hkl = fast_px[inside], slow_px[inside], np.asarray(hkl)[inside]
+        fast_px, slow_px = fast_px[inside], slow_px[inside]
         radius = 7.0 if len(fast_px) < 300 else 4.5
         self.axes.scatter(fast_px, slow_px, s=(1.44 * radius) ** 2, facecolors="none", edgecolors=self.ink.spot,
                           linewidths=0.9, alpha=0.9)
         x, y = fast_px * self._per_pixel[0], slow_px * self._per_pixel[1]
         self._occupied += [Box(u - radius, v - radius, u + radius, v + radius)
                            for u, v in zip(x, y, strict=True)][:10 * _MOST_LABELS]
-        for u, v, index in list(zip(x, y, hkl, strict=True))[:_MOST_LABELS]:
+        if hkl is None:
+            return
+        for u, v, index in list(zip(x, y, np.asarray(hkl)[inside], strict=True))[:_MOST_LABELS]:
             text = " ".join(str(int(number)).replace("-", "\N{MINUS SIGN}") for number in index)
             width, height, gap = 6.6 * len(text), 13.0, radius + 1.0
             for left, top in ((u + gap, v - gap - height / 2), (u - gap - width, v - gap - height / 2),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -18,6 +18,8 @@ SCALES = ("linear", "sqrt", "log")
 _HIGH_PERCENTILE, _MEDIANS = 99.5, 10.0
 #: Automatic lower limit: 0; on a logarithmic scale this percentile, but at most this factor below the upper limit.
 _LOW_PERCENTILE, LOG_SPAN = 1.0, 1e4
+#: Ends of the colours of differences, and the colour of pixels without one.
+_RED, _BLUE, UNKNOWN = "b2182b", "2166ac", "c9c9c9"
 #: Smallest limit, so that quotients of limits stay finite.
 _TINY = 1e-300
 
@@ -130,13 +132,30 @@ def paint(level: np.ndarray, colours: str) -> np.ndarray:
     return table[np.where(np.isnan(level), 256, np.rint(255.0 * np.nan_to_num(level))).astype(np.intp)]
 
 
+def signed_levels(values: np.ndarray, reach: float, scale: str) -> np.ndarray:
+    """Map differences to levels: 1 at ``reach`` and above, -1 at -``reach`` and below, 0 at 0; NaN stays NaN.
+
+    A linear scale, or the square root of the magnitude.
+    """
+    part = np.clip(np.asarray(values, dtype=np.float64) / (reach or 1.0), -1.0, 1.0)
+    return part if scale == "linear" else np.copysign(np.sqrt(np.abs(part)), part)
+
+
+def diverging(level: np.ndarray) -> np.ndarray:
+    """Return colours uint8 [..., 3] of levels [...]: red at 1, white at 0, blue at -1, grey for NaN."""
+    strength = np.abs(level)[..., None]
+    full = np.where(np.asarray(level)[..., None] > 0.0, np.array(_rgb(_RED), float), np.array(_rgb(_BLUE), float))
+    colours = 255.0 + (full - 255.0) * strength
+    colours[np.isnan(level)] = _rgb(UNKNOWN)
+    return np.rint(colours).astype(np.uint8)
+
+
 def _rgb(word: str) -> tuple[int, ...]:
     return tuple(bytes.fromhex(word))
 
 
-def shrunk(image: np.ndarray, longest_edge: int,
-           select: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.fmax) -> tuple[np.ndarray, int]:
-    """Return the float64 image with each block of n x n pixels replaced by the one that ``select`` returns, and n.
+def shrunk(image: np.ndarray, longest_edge: int) -> tuple[np.ndarray, int]:
+    """Return the float64 image with each block of n x n pixels replaced by its largest pixel, and n.
 
     n is the smallest for which no edge is longer than ``longest_edge``. The largest of a block, unlike its mean, keeps
     the height of a spot of one pixel; a block is NaN only if all its pixels are.
@@ -150,7 +169,7 @@ def shrunk(image: np.ndarray, longest_edge: int,
     result = padded[::block, ::block]
     for down in range(block):
         for across in range(block):
-            result = select(result, padded[down::block, across::block])
+            result = np.fmax(result, padded[down::block, across::block])
     return result, block
 
 

@@ -1,23 +1,89 @@
-"""Put pictures of several images side by side on one sheet."""
+"""Put pictures of several images on one sheet, each with its name below."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from cubragg.io.files.atomic import atomic_path
+from cubragg.view.colours import Style
+from cubragg.view.figure import save_figure
+from cubragg.view.figure_parts import Canvas
+from cubragg.view.notes import Notes
+from cubragg.view.png import is_vector, picture, png_bytes
+
 #: Longer edge of a picture on the sheet [pixel].
-TILE_EDGE = 320
-_COLUMNS, _GAP = 4, 4
+_EDGE = 320
+#: Pictures in a row, the space between them, and the height of a name and the width of a letter [pixel].
+_COLUMNS, _GAP, _NAME, _LETTER = 4, 4, 14, 6
 
 
-def contact_sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
-    """Return pictures, uint8 [slow, fast, 3] of any size, in rows of four on white: colours uint8 [slow, fast, 3]."""
-    height, width = (max(tile.shape[axis] for tile in tiles) + _GAP for axis in range(2))
+class Tile(NamedTuple):
+    """A picture on the sheet: colours uint8 [down, right, 3], and its name."""
+
+    colours: np.ndarray
+    name: str
+
+
+def tile_of(image: np.ndarray, style: Style, notes: Notes, mask: np.ndarray | None) -> np.ndarray:
+    """Return the picture of an image [slow, fast] for a sheet: reduced, or with its pixels enlarged."""
+    colours = picture(image, style, mask, longest_edge=_EDGE, assembly=notes.assembly,
+                      beam=notes.near_beam(image.shape))
+    factor = max(1, _EDGE // max(colours.shape[:2]))
+    return colours.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def contact_sheet(tiles: Sequence[Tile]) -> np.ndarray:
+    """Return pictures of any size in rows of four on white, names below them: colours uint8 [down, right, 3]."""
+    from PIL import Image, ImageDraw
+
+    places, (height, width) = _layout(tiles)
+    sheet = Image.new("RGB", (width, height), "white")
+    drawing = ImageDraw.Draw(sheet)
+    for tile, (left, top) in zip(tiles, places, strict=True):
+        sheet.paste(Image.fromarray(tile.colours), (left, top))
+        drawing.text((left, top + tile.colours.shape[0] + 1), _shown(tile).encode("ascii", "replace").decode(), "black")
+    return np.asarray(sheet)
+
+
+def write_sheet(path: Path | str, tiles: Sequence[Tile], dpi: float | None) -> None:
+    """Write a sheet as PNG or, with matplotlib, as SVG or PDF or with ``dpi`` dots per inch.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    if dpi is None and not is_vector(path):
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(png_bytes(contact_sheet(tiles)))
+        return
+    from matplotlib.figure import Figure
+
+    places, (height, width) = _layout(tiles)
+    canvas = Canvas(Figure(), width, height)
+    for tile, (left, top) in zip(tiles, places, strict=True):
+        down, right = tile.colours.shape[:2]
+        axes = canvas.axes(left, height - top - down, right, down)
+        axes.imshow(tile.colours, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        canvas.text(left, height - top - down - _NAME + 3, _shown(tile), fontsize=7)
+    save_figure(path, canvas.figure, dpi)
+
+
+def _layout(tiles: Sequence[Tile]) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """Return left and top of each picture, and height and width of the sheet [pixel]."""
+    height, width = (max(tile.colours.shape[axis] for tile in tiles) + _GAP for axis in range(2))
     columns = min(_COLUMNS, len(tiles))
-    sheet = np.full((math.ceil(len(tiles) / columns) * height, columns * width, 3), 255, dtype=np.uint8)
-    for place, tile in enumerate(tiles):
-        row, column = divmod(place, columns)
-        sheet[row * height:row * height + tile.shape[0], column * width:column * width + tile.shape[1]] = tile
-    return sheet
+    places = [(place % columns * width, place // columns * (height + _NAME)) for place in range(len(tiles))]
+    return places, (math.ceil(len(tiles) / columns) * (height + _NAME), columns * width)
+
+
+def _shown(tile: Tile) -> str:
+    """The name, or as much of its end as fits below the picture."""
+    most = max(tile.colours.shape[1] // _LETTER, 4)
+    return tile.name if len(tile.name) <= most else f"...{tile.name[3 - most:]}"

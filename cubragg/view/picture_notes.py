@@ -13,7 +13,7 @@ from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.panel import Panel, panel_in_beam
 from cubragg.reflections.reflection_table import Flags, ReflectionTable
 from cubragg.view.assembly import assembly_of
-from cubragg.view.figure import Notes, Spots
+from cubragg.view.notes import Notes, Spots
 from cubragg.view.resolution import beam_spot, image_resolution
 
 #: Detectors that lean less than this are not said to lean [deg].

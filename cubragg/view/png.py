@@ -25,16 +25,16 @@ def is_vector(path: Path | str) -> bool:
     return Path(path).suffix.lower() in _VECTOR
 
 
-def check_name(path: Path | str) -> None:
+def check_name(path: Path | str, flag: str = "--png") -> None:
     """Refuse a name with the ending of another format; names without an ending, such as devices, are PNG files.
 
     Raises
     ------
     ConfigError
-        Naming ``--png``.
+        Naming ``flag``.
     """
     if Path(path).suffix.lower() not in ("", ".png", *_VECTOR):
-        raise ConfigError("--png", f"got {str(path)!r}; pictures are PNG, SVG or PDF files, a name that ends in .png, "
+        raise ConfigError(flag, f"got {str(path)!r}; pictures are PNG, SVG or PDF files, a name that ends in .png, "
                           ".svg or .pdf is accepted")
 
 

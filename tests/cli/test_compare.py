@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from cubragg.cli import compare as module
 from cubragg.cli.build import build
@@ -23,6 +24,7 @@ from cubragg.cli.parser import parse
 from cubragg.io.images.cbf import MiniCbfHeader, write_cbf
 from cubragg.io.images.raw import write_float
 from cubragg.io.images.smv import write_smv
+from support.crystfel_files import TWO_PANELS
 from support.messages import states
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,7 +122,11 @@ def test_resampling(images):
     ("a.bin b.bin --roi 0 12 0 5", 1, ("--roi", "0 12 0 5", "0 11 0 11", "minimum")),
     ("a.bin b.bin --shape 0 3", 1, ("--shape", "0", "x>=1")),
     ("a.bin b.bin --png-black 0 --out o", 1, ("--png-black", "0.0", "x>0")),
-    ("a.bin b.bin --png-black 3", 1, ("--png-black", "--out", "folder")),
+    ("a.bin b.bin --png-black 3", 1, ("--png-black", "--out", "--png", "FOLDER")),
+    ("a.bin b.bin --png-rings", 1, ("--png-rings", "", "--png FILE")),
+    ("a.bin b.bin --png a.bin", 1, ("--png", "a.bin", "another name")),
+    ("a.bin b.bin --png p.png --png-rings", 1, ("--png-rings", "", "--from")),
+    ("a.bin b.bin --png p.png --png-range 9 3", 1, ("--png-range", "9 3", "percentiles")),
     ("a.bin b.bin --save-diff", 1, ("--save-diff", "--out", "folder")),
     ("a.bin b.bin --out a.bin", 1, ("--out", "a.bin", "File exists")),
     ("--c-bin nb --resample -N 5", 1, ("--resample", "--c-bin", "two")),
@@ -182,6 +188,56 @@ def test_artifacts(images):
     assert (summary["passed"], summary["threshold"]) == (False, 0.9999999)
     assert summary["arguments"] == ["noisy.bin", "a.bin", "--out", "reports", "--save-diff", "--png-black", "40"]
     assert "black 40 photons" in (folder / "report.html").read_text()
+
+
+def sheet_files() -> np.ndarray:
+    """Two images of two panels with a gap between them in space, and their geometry; the counts of the first."""
+    Path("two.geom").write_text(TWO_PANELS)
+    counts = np.random.default_rng(3).poisson(9.0, (10, 28)).astype(np.float32)
+    counts[4, 20] = 5000.0
+    write_float(Path("p.bin"), counts)
+    other = counts.copy()
+    other[4, 20] = 4000.0
+    write_float(Path("q.bin"), other)
+    return counts
+
+
+@pytest.mark.requirement("AT-PIC-013")
+def test_a_picture_of_both_and_of_their_difference(images):
+    sheet_files()
+    line = "p.bin q.bin --shape 28 10 --threshold -1 --png-rings --from two.geom"
+    result = run(f"{line} --png pair.png")
+    assert figure(result, "picture") == "pair.png"
+    with Image.open("pair.png") as picture:
+        assert picture.width > 3 * picture.height / 2
+    assert run(f"{line} --png pair.svg").exit_code == 0
+    text = Path("pair.svg").read_text()
+    for word in ("A: p.bin", "B: q.bin", "A \N{MINUS SIGN} B", "1.3776 Å (9 keV)"):
+        assert word in text, word
+    assert run(f"{line} --png pair.png --dpi 50").exit_code == 0
+    with Image.open("pair.png") as half:
+        assert abs(half.width - picture.width / 2) <= 1
+
+
+@pytest.mark.requirement("AT-PIC-011")
+def test_previews_show_panels_as_they_lie_in_space(images):
+    sheet_files()
+    result = run("p.bin q.bin --shape 28 10 --threshold -1 --from two.geom --out o")
+    folder, = Path("o").iterdir()
+    assert result.exit_code == 0
+    with Image.open(folder / "difference.png") as picture:
+        # seen from the crystal, x to the left: 12 cos 30 deg, 11 pixels of a gap, 12 pixels
+        assert picture.size == (34, 10)
+        pixels = np.asarray(picture.convert("RGB"))
+    red = np.argwhere((pixels == (178, 24, 43)).all(axis=2))
+    row, column = red[0]
+    assert len(red) == 1
+    assert abs(column + 0.5 - 7.5 * np.cos(np.pi / 6)) < 1.0
+    assert row == 5
+    page = (folder / "report.html").read_text()
+    assert page.count('viewBox="0 0 34 10"') == 3
+    circle = re.search(r'cx="([\d.]+)" cy="([\d.]+)"', page)
+    assert abs(float(circle[1]) - 7.5 * np.cos(np.pi / 6)) < 0.01
 
 
 # two programs

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cubragg.io.images.raw import write_float
+from cubragg.io.images.raw import read_float, write_float
+from cubragg.io.reflections.read_positions import read_positions
+from cubragg.view.found_spots import found_spots
 from support.command import SMALL, smv
 from support.crystfel_files import TWO_PANELS
 from support.messages import refused, states
@@ -376,3 +378,81 @@ def test_the_choices_are_those_there_are():
     options = {option.name: option.type for option in command.params}
     assert SPELLINGS["--png-colors"].choices == tuple(options["colours"].choices) == tuple(COLOUR_MAPS)
     assert SPELLINGS["--png-scale"].choices == tuple(options["scale"].choices) == SCALES
+
+
+@pytest.mark.requirement("AT-PIC-014")
+def test_a_contact_sheet_of_files_and_of_one_file(run, files):
+    assert rows(run("view a.img a.cbf a.edf --contact s.png"))["images"] == "3 of 3"
+    with Image.open("s.png") as sheet:
+        assert sheet.size == (3 * 304, 218)  # each enlarged ten times
+    assert rows(run("view a_000001.h5 --contact s.svg"))["images"] == "3 of 3"
+    text = (files / "s.svg").read_text()
+    assert [f"image {number}" in text for number in (1, 2, 3, 4)] == [True, True, True, False]
+    assert rows(run("view a_000001.h5 --contact s.png --contact-images 2"))["images"] == "2 of 3, spread evenly"
+
+
+@pytest.mark.parametrize(("line", "says"), [
+    ("a.img a.cbf", ("FILE", "2 images", "--contact")),
+    ("a.img --contact s.gif", ("--contact", "s.gif", ".png")),
+    ("a.img a.cbf --contact a.cbf", ("--contact", "a.cbf", "another name")),
+    ("a.img --contact s.png -o p.png", ("--png", "--contact", "one image")),
+    ("a.img --contact s.png --png-rings", ("--png-rings", "--contact", "one image")),
+    ("a.img --contact-images 3", ("--contact-images", "", "--contact FILE")),
+    ("a.img --truth t.csv -o p.png", ("--truth", "", "--png-spots")),
+    ("a.img --truth t.csv --png-spots -o p.png", ("--truth", "t.csv", "no such file")),
+    ("a.img --png-spots 0 -o p.png", ("--png-spots", "0", "1<=x")),
+])
+def test_options_that_do_not_go_together(run, files, line, says):
+    before = sorted(path.name for path in files.iterdir())
+    refused(run(f"view {line}"), 2, *says)
+    assert sorted(path.name for path in files.iterdir()) == before
+
+
+@pytest.mark.requirement("AT-PIC-015")
+def test_spots_of_a_table_or_found(run, folder):
+    """The reflections that simulate lists are marked; without the list those that are found are at the same places."""
+    line = SMALL.replace("-lambda 6.2", "-lambda 1.2").replace("-detpixels 12", "-detpixels 120")
+    assert run(f"{line} -floatfile a.bin --truth a.csv --quiet").exit_code == 0
+    assert run(f"{line} --truth a.h5 -floatfile a.bin --quiet").exit_code == 0
+    for name in ("a.csv", "a.h5"):
+        found = rows(run(f"view a.bin --png-spots 3 --truth {name} -o t.png"))
+        assert found["spots"].startswith("the brightest 3 of ")
+        assert found["spots"].endswith(f" in {name}")
+    table = read_positions("a.csv", 0)
+    np.testing.assert_allclose(table.fast_px, read_positions("a.h5", 0).fast_px, rtol=1e-9)
+    assert [0, 0, 0] not in table.hkl.tolist()
+    pixels = read_float("a.bin", (120, 120))
+    brightest = pixels[table.slow_px[:6].astype(int), table.fast_px[:6].astype(int)]
+    assert (brightest > 0.1 * np.sort(pixels.ravel())[-20]).all()
+    spots = found_spots(pixels, None, 1000)
+    apart = np.hypot(spots.fast_px[:, None] - table.fast_px, spots.slow_px[:, None] - table.slow_px)
+    assert np.median(apart.min(axis=1)) < 1.0
+    assert "found in the image" in rows(run("view a.bin --png-spots -o f.png"))["spots"]
+    (folder / "bad.csv").write_text("h,k,l\n1,2,3\n")
+    refused(run("view a.bin --png-spots --truth bad.csv -o p.png"), 1, "bad.csv", "image_fast", "--truth")
+    refused(run("view a.bin --png-spots --truth a.refl -o p.png"), 1, "a.refl", "", "CSV", "HDF5")
+
+
+@pytest.mark.requirement("AT-PIC-015")
+def test_spots_of_a_data_set(run, folder):
+    from cubragg.testing import stills
+
+    stills().write(folder / "set", workers=1)
+    for line, table in (("master.nxs --number 3", "truth-00002.h5"), ("shard-00001.nxs", "truth-00001.h5")):
+        found = rows(run(f"view set/{line} --png-spots 5 -o p.png"))
+        assert found["spots"].endswith(table), found["spots"]
+        assert found["spots"].startswith("the brightest 5 of ")
+
+
+@pytest.mark.requirement("AT-PIC-004")
+def test_counts_of_an_image_of_expected_photons(run, files):
+    from cubragg.detect.noise import noise_counts
+
+    assert "note" not in rows(run("view a.bin --shape 30 20 --png-counts --seed 4 --png-scale linear --png-range 0 100 "
+                                  "--png-colors grey -o p.png"))
+    counts = noise_counts(COUNTS.astype(np.float32), (0, 29, 0, 19), 4).astype(float)
+    low = counts[counts > 0].min()
+    with Image.open("p.png") as picture:
+        shown = np.asarray(picture)
+    np.testing.assert_allclose(shown, 255.0 * np.clip((counts - low) / (counts.max() - low), 0, 1), atol=0.51)
+    states(rows(run("view a.img --png-counts -o p.png"))["note"], "--png-counts", "uint16", "counts")

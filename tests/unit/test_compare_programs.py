@@ -183,20 +183,33 @@ def test_verdicts():
     assert ("not finite A, B", "1, 0; 1 in one only") in rows(made(broken, image).metrics)
 
 
+def previewed(a: np.ndarray, b: np.ndarray, black: float | None = None) -> pictures.Previews:
+    return pictures.previews(made(a, b).pair, black)
+
+
 def test_pictures():
     # the root of 9/16 is 3/4
-    np.testing.assert_array_equal(pictures.gray(np.array([[0.0, 9.0, 16.0, 99.0, -1.0]]), 16.0)[0],
-                                  [[255] * 3, [64] * 3, [0] * 3, [0] * 3, [255] * 3])
-    colours, reach = pictures.signed(np.array([[2.0, -2.0, 0.0, np.nan]]))
-    assert reach == 2.0
-    assert colours.tolist() == [[[178, 24, 43], [33, 102, 172], [255, 255, 255], [0, 0, 0]]]
+    a = np.array([[0.0, 9.0, 16.0, 99.0, -1.0]])
+    found = previewed(a, a[:, ::-1], 16.0)
+    np.testing.assert_array_equal(found.a[0], [[255] * 3, [64] * 3, [0] * 3, [0] * 3, [255] * 3])
+    np.testing.assert_array_equal(found.b, found.a[:, ::-1])
+    found = previewed(np.array([[2.0, 0.0, 1.0, np.nan]]), np.array([[0.0, 2.0, 1.0, 1.0]]))
+    assert found.reach == 2.0
+    assert found.difference.tolist() == [[[178, 24, 43], [33, 102, 172], [255, 255, 255], [201, 201, 201]]]
+
+
+def test_rounding_is_white():
+    a = np.full((4, 4), 1e6)
+    found = previewed(a, a + 1e-3)
+    assert found.reach == pytest.approx(1e3)
+    assert (found.difference == 255).all()
 
 
 def test_large_pictures_are_reduced_and_keep_peaks():
-    image = np.zeros((1500, 2100))
+    zero, image = np.zeros((1500, 2100)), np.zeros((1500, 2100))
     image[1499, 2099] = 5.0
-    small = pictures.gray(image, 5.0)
-    assert small.shape == (500, 700, 3)
-    assert small[499, 699].tolist() == [0, 0, 0]
-    image[1499, 2099] = -5.0
-    assert pictures.signed(image)[0][499, 699].tolist() == [33, 102, 172]
+    found = previewed(image, zero, 5.0)
+    assert found.a.shape == (500, 700, 3)
+    assert found.a[499, 699].tolist() == [0, 0, 0]
+    assert found.difference[499, 699].tolist() == [178, 24, 43]
+    assert previewed(zero, image).difference[499, 699].tolist() == [33, 102, 172]

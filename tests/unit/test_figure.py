@@ -18,7 +18,8 @@ from cubragg.experiment.panel import Panel
 from cubragg.view.annotations import ring_resolutions
 from cubragg.view.assembly import assembly_of
 from cubragg.view.colours import COLOUR_MAPS, Style
-from cubragg.view.figure import Notes, Spots, draw, require_matplotlib, write_picture
+from cubragg.view.figure import draw, require_matplotlib, write_picture
+from cubragg.view.notes import Notes, Spots
 from cubragg.view.resolution import beam_spot, image_resolution
 from support.messages import refusal
 
