@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         normal,
         of_shot,
         poisson,
+        sase,
         table,
         uniform,
     )
@@ -93,6 +94,7 @@ __all__ = [
     "read",
     "render_many",
     "render_series",
+    "sase",
     "simulate",
     "table",
     "uniform",
@@ -106,8 +108,8 @@ _MODULES = {"FileImage": "cubragg.run.file_image", "Image": "cubragg.run.image",
           "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render",
           "Stills": "cubragg.dataset.data_set", "Sweep": "cubragg.dataset.rotation_series",
           "Wedge": "cubragg.dataset.wedges",
-          **dict.fromkeys(("choice", "constant", "gamma", "lognormal", "near", "normal", "of_shot", "poisson", "table",
-                           "uniform"), "cubragg.dataset.distribution_functions")}
+          **dict.fromkeys(("choice", "constant", "gamma", "lognormal", "near", "normal", "of_shot", "poisson", "sase",
+                           "table", "uniform"), "cubragg.dataset.distribution_functions")}
 
 if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:

@@ -123,10 +123,11 @@ set; helix_bundle.pdb and quartz.cif come with cubragg. Flags of simulate set be
 printed and is in spec.toml.
 
 \b
-Distributions of --vary, for fields of the experiment (beam.wavelength_A) and orientation, cell, distance_mm,
-beam_centre_mm, decay, dose_MGy:
+Distributions of --vary, for fields of the experiment (beam.wavelength_A) and orientation, cell, spectrum,
+distance_mm, beam_centre_mm, decay, dose_MGy:
   normal:SIGMA  normal:MEAN,SIGMA  uniform:LOW,HIGH  lognormal:MEDIAN,SIGMA  gamma:MODES,MEAN  poisson:MEAN
   choice:A,B    constant:X         of_shot:FORMULA   column:FILE:NAME        near:SIGMA        uniform
+  sase:BANDWIDTH,SPIKES,SPIKE (of spectrum)
 with :relative at the end of a factor on the value of the experiment (specs/data-sets.md).
 """
 STATUS = """Exit status: 0, 1 if the run failed, 2 for an error in the command line, 130 or 143 if a signal stopped it

@@ -16,6 +16,7 @@ from cubragg.dataset.distributions import Constant, Distribution
 from cubragg.dataset.draws import Draws
 from cubragg.dataset.parameters import ORIENTATION, CrystalShot, Parameter, parameters_of, with_values
 from cubragg.dataset.shot import METHOD, Rendering, Shot
+from cubragg.dataset.spectrum_draws import SPECTRUM
 from cubragg.engine.select import Backend, Method, Precision, check_method, check_threads
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
@@ -30,6 +31,8 @@ MAX_SHOTS = 2**32 - 1
 #: Largest number of crystals in a shot.
 MAX_CRYSTALS = 1000
 _CRYSTALS, _BLANK = "crystals", "blank"
+#: Spectra that are checked at once.
+_SPECTRA_AT_ONCE = 1000
 #: Shots that are drawn at once: a single one takes as long.
 _DRAWN_AT_ONCE = 32
 
@@ -271,6 +274,9 @@ class DataSet(ABC, Sequence[Shot]):
 
     def _check_parameter(self, parameter: Parameter, shots: np.ndarray, crystal: int) -> None:
         """Check the smallest and the largest values of a parameter, of each of its numbers."""
+        if parameter.name == SPECTRUM:
+            self._check_spectra(parameter, shots)
+            return
         values = parameter.values(self.experiment, parameter.draws(self.seed, shots, crystal))
         for number in _extremes(values):
             try:
@@ -278,6 +284,20 @@ class DataSet(ABC, Sequence[Shot]):
             except (ConfigError, TypeError) as error:
                 what = error.what if isinstance(error, ConfigError) else f"got {values[number]!r}; a number is accepted"
                 raise ConfigError(f"vary {parameter.name}, shot {number}", what) from None
+
+
+    def _check_spectra(self, parameter: Parameter, shots: np.ndarray) -> None:
+        """Check the spectra of the shots, some at a time: they may be large."""
+        for start in range(0, len(shots), _SPECTRA_AT_ONCE):
+            part = shots[start:start + _SPECTRA_AT_ONCE]
+            spectra = np.array(parameter.values(self.experiment, parameter.draws(self.seed, part)))
+            spread = np.where(spectra[:, :, 1] > 0.0, spectra[:, :, 0], np.nan)
+            for place in {int(np.argmin(np.nanmin(spread, axis=1))), int(np.argmax(np.nanmax(spread, axis=1)))}:
+                number = start + place
+                try:
+                    with_values(self._rotated(number), {SPECTRUM: spectra[place]})
+                except ConfigError as error:
+                    raise ConfigError(f"vary {SPECTRUM}, shot {number}", error.what) from None
 
 
 def _extremes(values: Sequence[Any]) -> list[int]:

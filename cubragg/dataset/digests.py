@@ -123,6 +123,9 @@ def pixels_of(path: Path) -> np.ndarray:
 
 def image_digest(pixels: PixelDigest, file: h5py.File) -> str:
     """The checksum of an image file: its pixels, and wavelengths, parameters and crystals of its shots."""
-    wavelengths = np.asarray(file["/entry/instrument/beam/incident_wavelength"][()], dtype="<f8").tobytes()
+    beam = file["/entry/instrument/beam"]
+    wavelengths = np.asarray(beam["incident_wavelength"][()], dtype="<f8").tobytes()
+    spectrum = {name: beam[name][()] for name in sorted(beam) if name.startswith("incident_wavelength_")}
     tables = " ".join(tables_digest(file[group]) for group in (PARAMETERS, CRYSTALS, POSITIONS) if group in file)
+    tables += columns_digest(spectrum) if spectrum else ""
     return hashlib.sha256(f"{pixels.hexdigest()} {wavelengths.hex()} {tables}".encode()).hexdigest()

@@ -19,6 +19,7 @@ from cubragg.dataset.distributions import (
     Table,
     Uniform,
 )
+from cubragg.dataset.spectrum_draws import SPIKE, SPIKES, Areas, Sase
 from cubragg.errors import ConfigError
 
 
@@ -77,6 +78,11 @@ def of_shot(formula: str, *, relative: bool = False) -> OfShot:
 def near(misset_deg: Sequence[float] | None = None, *, sigma_deg: float) -> Near:
     """Return orientations near misset angles [deg], or near that of the experiment."""
     return Near(sigma_deg, None if misset_deg is None else tuple(misset_deg))  # type: ignore[arg-type]
+
+
+def sase(bandwidth: float, spikes: int = SPIKES, spike: float = SPIKE, areas: Areas = "exponential") -> Sase:
+    """Return spectra of SASE pulses, for the parameter ``beam.spectrum``; see `spectrum_draws.Sase`."""
+    return Sase(bandwidth, spikes, spike, areas)
 
 
 def table(values: Any, *, relative: bool = False) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cubragg.dataset import distributions as laws
-from cubragg.dataset.distribution_functions import near, table
+from cubragg.dataset.distribution_functions import near, sase, table
 from cubragg.dataset.distributions import Distribution
 from cubragg.errors import ConfigError
 
@@ -21,11 +21,13 @@ _LAWS: dict[str, Callable[[Any, dict[str, Any]], Distribution]] = {
     "poisson": lambda given, rest: laws.Poisson(given, **rest),
     "of_shot": lambda given, rest: laws.OfShot(given, **rest),
     "column": lambda given, rest: table(given, **rest),
+    "sase": lambda given, rest: sase(**given, **rest),
     "near": lambda given, rest: near(None if given is True else given, **rest),
 }
 #: Form of a distribution on the command line.
 FORMS = ("normal:SIGMA, normal:MEAN,SIGMA, uniform:LOW,HIGH, lognormal:MEDIAN,SIGMA, gamma:MODES,MEAN, poisson:MEAN, "
-         "choice:A,B, constant:X, of_shot:FORMULA, column:FILE:NAME, near:SIGMA, uniform; with :relative at the end")
+         "choice:A,B, constant:X, of_shot:FORMULA, column:FILE:NAME, near:SIGMA, uniform, "
+         "sase:BANDWIDTH,SPIKES,SPIKE; with :relative at the end")
 
 
 def _tuple(value: Any) -> Any:
@@ -74,6 +76,8 @@ def distribution_from_words(where: str, text: str) -> Distribution:
         given = rest
     elif name == "gamma":
         given = dict(zip(("modes", "mean"), values, strict=False))
+    elif name == "sase":
+        given = dict(zip(("bandwidth", "spikes", "spike", "areas"), values, strict=False))
     elif name == "near":
         given, more["sigma_deg"] = (values[1:] or True), values[0] if values else None
     elif name in ("uniform", "choice", "lognormal"):

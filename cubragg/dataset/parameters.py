@@ -14,6 +14,7 @@ from cubragg.dataset.cell_draws import cell_of, cells_of, with_cell
 from cubragg.dataset.distributions import Choice, Constant, Distribution, Table, Uniform
 from cubragg.dataset.draws import Draws
 from cubragg.dataset.orientation_draws import orientations_of
+from cubragg.dataset.spectrum_draws import SPECTRUM, beam_settings, of_spectra, spectra_of
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.panel import panel_in_beam
@@ -23,7 +24,7 @@ ORIENTATION, CELL, DECAY, DOSE, BEAM_CENTRE = (
     "crystal.orientation", "crystal.cell", "crystal.decay", "crystal.dose_MGy", "detector.beam_centre_mm")
 #: Other names of parameters.
 SHORT = {"orientation": ORIENTATION, "cell": CELL, "decay": DECAY, "dose_MGy": DOSE, "beam_centre_mm": BEAM_CENTRE,
-         "distance_mm": "detector.distance_mm", "wavelength_A": "beam.wavelength_A"}
+         "distance_mm": "detector.distance_mm", "wavelength_A": "beam.wavelength_A", "spectrum": SPECTRUM}
 #: Parameters that are no field of the experiment.
 _DERIVED = (ORIENTATION, DECAY, DOSE)
 _SECTIONS = ("crystal", "beam", "detector", "goniometer", "sampling", "background", "structure_factors", "response",
@@ -87,6 +88,8 @@ class Parameter:
         """
         if self.name == ORIENTATION:
             return [*orientations_of(self.distribution, draws, experiment.crystal.misset_deg)]
+        if self.name == SPECTRUM:
+            return [*spectra_of(self.distribution, draws, experiment.beam)]
         if self.name == CELL:
             return [*cells_of(self.distribution, draws, cell_of(experiment.crystal))]
         base = value_in(experiment, self.name)
@@ -122,9 +125,12 @@ def parameters_of(experiment: Experiment, vary: Mapping[str, Distribution]) -> t
         _check_name(experiment, given, name)
         if name in found:
             raise ConfigError(f"vary {given}", f"got {name} twice; one of them is accepted")
+        if name == SPECTRUM:
+            distribution = of_spectra(f"vary {given}", distribution, experiment.beam)
         found[name] = Parameter(name, distribution)
     for one, other in ((ORIENTATION, "crystal.misset_deg"), (ORIENTATION, "crystal.a_matrix"),
-                       ("beam.fluence", "beam.flux")):
+                       ("beam.fluence", "beam.flux"), (SPECTRUM, "beam.bandwidth"),
+                       (SPECTRUM, "beam.bandwidth_fwhm")):
         rivals = [name for name in found if name.partition("[")[0] == other]
         if one in found and rivals:
             raise ConfigError(f"vary {rivals[0]}", f"got {one} as well, which replaces it; leave one of them out")
@@ -132,7 +138,7 @@ def parameters_of(experiment: Experiment, vary: Mapping[str, Distribution]) -> t
 
 
 def _check_name(experiment: Experiment, given: str, name: str) -> None:
-    if name in _DERIVED:
+    if name in (*_DERIVED, SPECTRUM):
         return
     field, _ = _split(name)
     section, _, key = field.partition(".")
@@ -157,7 +163,7 @@ def _names(experiment: Experiment) -> Iterator[str]:
 
 def _is_whole(experiment: Experiment, name: str) -> bool:
     """Whether a field holds whole numbers, to which what is drawn is rounded."""
-    if name in _DERIVED:
+    if name in (*_DERIVED, SPECTRUM):
         return False
     section, _, key = _split(name)[0].partition(".")
     hint = str(get_type_hints(type(getattr(experiment, section)))[key])
@@ -228,12 +234,15 @@ def with_values(experiment: Experiment, values: Mapping[str, Any]) -> CrystalSho
                        replace(crystal, misset_deg=value, misset_seed=None))
         elif name == CELL:
             crystal = with_cell(crystal, value)
-        else:
+        elif name != SPECTRUM:
             _set(experiment, changed, name, value)
     if crystal is not experiment.crystal:
         changed.setdefault("crystal", {})
     if "fluence" in changed.get("beam", {}):
         changed["beam"]["flux"] = 0.0  # which would overrule it
+    if not {SPECTRUM, "beam.wavelength_A"}.isdisjoint(values):
+        changed.setdefault("beam", {}).update(beam_settings(
+            experiment.beam, values.get(SPECTRUM), values.get("beam.wavelength_A")))
     if not changed:
         return CrystalShot(experiment, decay, dose)
     parts = {**{section: getattr(experiment, section) for section in changed}, "crystal": crystal}

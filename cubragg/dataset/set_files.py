@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from cubragg.dataset.digests import pixels_of
 from cubragg.dataset.models_expt import ImagePart, write_models
 from cubragg.dataset.run_folder import RunFolder
 from cubragg.dataset.shard_images import image_name, scene_at
+from cubragg.dataset.shot_spectra import link_spectra, spectrum_form
 from cubragg.dataset.shot_tables import read_shot_tables, tables_file, write_shot_tables
 from cubragg.dataset.write_settings import WriteSettings, numbered
 from cubragg.io.files.atomic import atomic_path, write_bytes
@@ -25,6 +26,9 @@ from cubragg.view.colours import Style
 from cubragg.view.contact_sheet import Tile, contact_sheet, tile_of
 from cubragg.view.picture_notes import notes_for
 from cubragg.view.png import png_bytes
+
+if TYPE_CHECKING:
+    import h5py
 
 #: Shots on the contact sheet.
 _SHEET = 16
@@ -72,8 +76,12 @@ def _part(data: DataSet, settings: WriteSettings, folder: Path, number: int, rec
     files = [(tables_file(record), record["count"]) for record in inside]
     tables = read_shot_tables(folder, files)
     if master is not None:
-        write_master(master, scene_at(data, shots[0]), settings.dtype, files,
-                     lambda file, _: write_shot_tables(file, tables))
+        def more(file: h5py.File, _: int) -> None:
+            write_shot_tables(file, tables)
+            if any(spectrum_form(data)):
+                link_spectra(file, folder, files)
+
+        write_master(master, scene_at(data, shots[0]), settings.dtype, files, more)
     return ImagePart(master, shots, names, tables)
 
 

@@ -18,6 +18,7 @@ from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.detector_positions import NAMES, DetectorPositions, positions_of
 from cubragg.dataset.digests import PixelDigest, image_digest, single_image_digest, tables_digest
 from cubragg.dataset.shot import Shot
+from cubragg.dataset.shot_spectra import ShotSpectra, spectrum_form
 from cubragg.dataset.shot_tables import ShotTables, dials_matrix, parameter_arrays, write_shot_tables
 from cubragg.dataset.write_settings import WriteSettings
 from cubragg.detect.stored_pixels import stored_pixels
@@ -25,7 +26,9 @@ from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.goniometer_axes import fixed_axes
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.files.hdf5_sink import Sink
+from cubragg.io.images.nexus_nodes import field
 from cubragg.io.images.nxmx import TYPES, NxmxWriter
+from cubragg.io.images.nxmx_beam import BEAM, WAVELENGTH
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import writer_of
 from cubragg.run.image_scene import scene_of
@@ -115,8 +118,9 @@ def image_time() -> datetime:
 class _Shots:
     """What is kept of shots."""
 
-    def __init__(self, positions: DetectorPositions | None = None) -> None:
+    def __init__(self, data: DataSet, positions: DetectorPositions | None = None) -> None:
         self._positions, self._found = positions, list[dict[str, float]]()
+        self.spectra = ShotSpectra(spectrum_form(data))
         self._wavelengths: list[float] = []
         self._parameters: list[Mapping[str, Any]] = []
         self._matrices: list[tuple[int, Matrix]] = []
@@ -126,6 +130,7 @@ class _Shots:
         self._parameters.append(shot.parameters)
         self._wavelengths.append(shot.image.experiment.beam.wavelength_A)
         self._matrices += [(shot.number, dials_matrix(plan)) for plan in shot.plans]
+        self.spectra.add(shot.image.experiment.beam.channels())
         if self._positions is not None:
             self._found.append(self._positions.of(shot))
 
@@ -146,7 +151,7 @@ class _NxmxFile:
         # An overload ends no run: brighter pixels are stored as the highest value.
         self._kind = TYPES[settings.dtype]._replace(saturates=True)
         self._pixels = PixelDigest()
-        self._shots = _Shots(positions_of(data, shots.start))
+        self._shots = _Shots(data, positions_of(data, shots.start))
         self._name = path.name
         self._file = NxmxWriter(path, self._scene, len(shots), self._kind.name, compression=settings.compression,
                                 more=self._describe)
@@ -175,6 +180,7 @@ class _NxmxFile:
     def _describe(self, file: h5py.File, images: int) -> None:
         """Write what is kept of the shots, and take the checksum."""
         write_shot_tables(file, self._shots.tables())
+        self._shots.spectra.write(file)
         self.contents[self._name] = image_digest(self._pixels, file)
 
 
@@ -183,7 +189,7 @@ class _SingleImages:
 
     def __init__(self, data: DataSet, settings: WriteSettings, folder: Path, tables: str) -> None:
         self._data, self._settings, self._folder, self._tables = data, settings, folder, tables
-        self._shots = _Shots()
+        self._shots = _Shots(data)
         self._time = image_time()
         self.contents: dict[str, str] = {}
         scene = scene_at(data, 0)
@@ -205,8 +211,9 @@ class _SingleImages:
         with atomic_path(path) as temporary, closing(Sink(temporary)) as sink:
             with h5py.File(sink, "w") as file:
                 tables = self._shots.tables()
-                file["/entry/instrument/beam/incident_wavelength"] = tables.wavelengths_A[:1]
+                field(file.create_group(BEAM), WAVELENGTH, tables.wavelengths_A[0], "angstrom")
                 write_shot_tables(file, tables)
+                self._shots.spectra.write(file)
                 self.contents[self._tables] = tables_digest(file)
             sink.check()
 

@@ -13,6 +13,9 @@ from cubragg.crystallography.cell import dual_axes
 from cubragg.crystallography.frames import to_frame
 from cubragg.crystallography.vectors import Matrix
 from cubragg.dataset.digests import CRYSTALS, PARAMETERS, POSITIONS
+from cubragg.dataset.spectrum_draws import SPECTRUM
+from cubragg.io.images.nexus_nodes import field
+from cubragg.io.images.nxmx_beam import BEAM, WAVELENGTH
 from cubragg.plan.plan import Plan
 
 if TYPE_CHECKING:
@@ -74,18 +77,19 @@ def write_arrays(group: h5py.Group, arrays: Mapping[str, np.ndarray]) -> None:
         group.create_dataset(name.replace("/", "_"), data=array, dtype=kind)
 
 
-def read_arrays(group: h5py.Group) -> dict[str, np.ndarray]:
-    """Read the data sets of a group that `write_arrays` wrote."""
-    return {name: np.asarray(node.asstr()[()] if node.dtype.kind == "O" else node[()]) for name, node in group.items()}
+def read_arrays(group: h5py.Group, without: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Read the data sets of a group that `write_arrays` wrote, but those of some names."""
+    return {name: np.asarray(node.asstr()[()] if node.dtype.kind == "O" else node[()]) for name, node in group.items()
+            if name not in without}
 
 
 def write_shot_tables(file: h5py.File, tables: ShotTables) -> None:
-    """Write the wavelengths of the shots, if they differ, and all parameters and crystals into an NXmx file."""
-    if len(np.unique(tables.wavelengths_A)) > 1:
-        beam = file["/entry/instrument/beam"]
-        del beam["incident_wavelength"]
-        beam["incident_wavelength"] = tables.wavelengths_A
-        beam["incident_wavelength"].attrs["units"] = "angstrom"
+    """Write the wavelengths of the shots, if they differ from that of the file, and all parameters and crystals into an
+    NXmx file."""
+    beam = file[BEAM]
+    if np.any(tables.wavelengths_A != beam[WAVELENGTH][()]):
+        del beam[WAVELENGTH]
+        field(beam, WAVELENGTH, tables.wavelengths_A, "angstrom")
     crystals = {"shot": tables.shot, "A_dials": tables.A_dials}
     for name, arrays in ((PARAMETERS, tables.parameters), (CRYSTALS, crystals), (POSITIONS, tables.positions)):
         if arrays or name == PARAMETERS:
@@ -110,9 +114,9 @@ def read_shot_tables(folder: Path, parts: Sequence[tuple[str, int]]) -> ShotTabl
     positions: list[dict[str, np.ndarray]] = []
     for name, count in parts:
         with h5py.File(folder / name, "r") as file:
-            given = np.asarray(file["/entry/instrument/beam/incident_wavelength"][()], dtype=float).reshape(-1)
+            given = np.asarray(file[BEAM][WAVELENGTH][()], dtype=float).reshape(-1)
             wavelengths.append(given if len(given) == count else np.full(count, given[0]))
-            parameters.append(read_arrays(file[PARAMETERS]))
+            parameters.append(read_arrays(file[PARAMETERS], without=(SPECTRUM,)))  # which is large
             positions.append(read_arrays(file[POSITIONS]) if POSITIONS in file else {})
             crystals = read_arrays(file[CRYSTALS])
             shots.append(crystals["shot"])

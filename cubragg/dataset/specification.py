@@ -18,6 +18,7 @@ from cubragg.dataset.data_set import DataSet, Stills
 from cubragg.dataset.distribution_tables import distribution_of
 from cubragg.dataset.distributions import Constant, Distribution, Table
 from cubragg.dataset.rotation_series import Sweep
+from cubragg.dataset.spectrum_draws import SpectrumChoice
 from cubragg.dataset.wedges import Wedge
 from cubragg.dataset.write_settings import WriteSettings
 from cubragg.errors import ConfigError, FormatError
@@ -88,6 +89,8 @@ def specification_of(data: DataSet, settings: WriteSettings, folder: Path) -> Sp
 def _table_of(name: str, distribution: Distribution, folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
     """The distribution in TOML; arrays become files of the folder."""
     found = distribution.to_dict()
+    if isinstance(distribution, SpectrumChoice):
+        return found | _spectra_of(name, distribution, folder, files)
     if isinstance(distribution, Table):
         from cubragg.io.column_file import split_column
 
@@ -100,6 +103,20 @@ def _table_of(name: str, distribution: Distribution, folder: Path, files: dict[s
             files[file] = _npy(distribution.column)
             found |= {"column": file, "sha256": hashlib.sha256(files[file]).hexdigest()}
     return found
+
+
+def _spectra_of(name: str, distribution: SpectrumChoice, folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
+    """The files of the spectra and their SHA-256; those given in Python become files of the folder."""
+    names, digests = [], []
+    for number, (source, spectrum) in enumerate(zip(distribution.sources, distribution.spectra, strict=True)):
+        if source:
+            names.append(os.path.relpath(source, folder))
+            digests.append(hashlib.sha256(Path(source).read_bytes()).hexdigest())
+        else:
+            names.append(f"vary-{name}-{number}.npy")
+            files[names[-1]] = _npy(spectrum)
+            digests.append(hashlib.sha256(files[names[-1]]).hexdigest())
+    return {"choice": names, "sha256": digests}
 
 
 def _npy(array: np.ndarray) -> bytes:
@@ -199,7 +216,11 @@ def _wedges(path: Path, document: Mapping[str, Any]) -> list[Wedge]:
 def _read_distribution(path: Path, name: str, table: Mapping[str, Any]) -> Distribution:
     table = dict(table)
     expected = table.pop("sha256", None)
-    if "column" in table:
+    if isinstance(expected, list):
+        table["choice"] = [str(path.parent / file) for file in table["choice"]]
+        for file, digest in zip(table["choice"], expected, strict=False):
+            _check_file(f"{path}: vary {name}", Path(file), digest)
+    elif "column" in table:
         from cubragg.io.column_file import split_column
 
         table["column"] = str(path.parent / table["column"])

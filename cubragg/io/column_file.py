@@ -1,4 +1,4 @@
-"""Reads a column of numbers from a CSV or NumPy file."""
+"""Reads a column of numbers, or rows of numbers, from a CSV or NumPy file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from cubragg.errors import ConfigError
 def read_column(named: str) -> np.ndarray:
     """The numbers of a file: ``FILE.csv:NAME`` or ``FILE.csv:NUMBER`` (from 0), ``FILE.npy``, ``FILE.npz:NAME``.
 
-    A CSV file has names in its first line; lines that begin with # are skipped. An array of a NumPy file has a number
-    or a row of numbers for each shot.
+    A CSV file has names in its first line; lines that begin with # are skipped. Without a column all columns are read,
+    as a row of numbers for each shot. An array of a NumPy file has a number or a row of numbers for each shot.
 
     Raises
     ------
@@ -57,17 +57,22 @@ def _from_csv(path: str, column: str) -> np.ndarray:
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(path, f"not a CSV file: {error}") from None
     names = [name.strip() for name in rows[0]] if rows else []
+    if not column and len(names) > 1:
+        return np.array([[_number(path, number, row, names, place) for place in range(len(names))]
+                         for number, row in enumerate(rows[1:], start=2)]).reshape(-1, len(names))
     if column in names:
         place = names.index(column)
     elif column.isdigit() and int(column) < len(names):
         place = int(column)
     else:
         raise ConfigError(path, f"got the column {column!r}; it has {', '.join(names)}, named as FILE:NAME")
-    values = []
-    for number, row in enumerate(rows[1:], start=2):
-        try:
-            values.append(float(row[place]))
-        except (IndexError, ValueError):
-            raise ConfigError(f"{path}, row {number}", f"got {row[place] if place < len(row) else 'no value'!r} in the "
-                              f"column {names[place]}; a number is accepted") from None
-    return np.array(values)
+    return np.array([_number(path, number, row, names, place) for number, row in enumerate(rows[1:], start=2)])
+
+
+def _number(path: str, line: int, row: list[str], names: list[str], place: int) -> float:
+    """The number of a row in the column at ``place``."""
+    try:
+        return float(row[place])
+    except (IndexError, ValueError):
+        raise ConfigError(f"{path}, row {line}", f"got {row[place] if place < len(row) else 'no value'!r} in the "
+                          f"column {names[place]}; a number is accepted") from None

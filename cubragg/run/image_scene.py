@@ -23,4 +23,5 @@ def scene_of(experiment: Experiment, plan: Plan, counts_per_photon: float = 1.0)
         beamsize_m=units.m_from_mm(beam.beamsize_mm) if beam.flux else None,
         kahn_factor=plan.kahn_factor if beam.polarized else None, counts_per_photon=counts_per_photon,
         trusted=trusted_of(plan.detector_panels) or (None if cutoff is None else (0.0, float(cutoff))),
-        curved=experiment.detector.curved, axes=experiment.goniometer.axes, scan_axis=experiment.goniometer.scan_axis)
+        curved=experiment.detector.curved, axes=experiment.goniometer.axes, scan_axis=experiment.goniometer.scan_axis,
+        channels=beam.channels())

@@ -187,6 +187,23 @@ def test_another_set_is_refused_with_the_difference(run):
     assert run(f"{STILLS} {ONE} --seed 8 --quiet --overwrite").exit_code == 0
 
 
+def test_spectra_of_the_line_are_those_of_the_files(run):
+    Path("two.txt").write_text("1.0 1\n1.01 3\n")
+    Path("weights.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
+    for folder, words, channels in (("sase", "--vary spectrum=sase:0.002,4", 4),
+                                    ("chosen", "--vary spectrum=choice:two.txt", 2),
+                                    ("weighted", "--spectrum two.txt --vary spectrum=column:weights.csv", 2)):
+        line = f"stills {MODEL} {DETECTOR} -n 3 --seed 7 -o {folder} {ONE} --dmin 4 --truth none {words}"
+        assert run(line).exit_code == 0
+        with h5py.File(f"{folder}/master.nxs") as file:
+            weights = file["/entry/instrument/beam/incident_wavelength_1Dspectrum_weights"][()]
+        assert weights.shape == (3, channels)
+        assert run(f"stills {folder}/spec.toml -o again-{folder} {ONE}").exit_code == 0
+        with h5py.File(f"again-{folder}/master.nxs") as file:
+            assert (file["/entry/instrument/beam/incident_wavelength_1Dspectrum_weights"][()] == weights).all()
+    assert weights.tolist() == [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+
+
 @pytest.mark.parametrize(("line", "says"), [
     (f"stills {MODEL} -n 3 -o run", ("--detector", "", "--distance")),
     (f"stills {MODEL} --detector pilatus100k -n 3 -o run", ("--distance", "", "MM")),
@@ -211,6 +228,10 @@ def test_another_set_is_refused_with_the_difference(run):
     (f"{STILLS} --vary beam.colour=normal:1", ("--vary beam.colour", "", "parameter")),
     (f"{STILLS} --vary beam.bandwidth=normal:0.1,0.1", ("--vary beam.bandwidth, shot", "", "bandwidth")),
     (f"{STILLS} --vary distance_mm=column:none.csv:x", ("--vary distance_mm", "none.csv", "file")),
+    (f"{STILLS} --vary spectrum=normal:0.1", ("--vary spectrum", "normal", "sase")),
+    (f"{STILLS} --vary spectrum=sase:0", ("--vary spectrum", "sase:0", "bandwidth", "> 0")),
+    (f"{STILLS} --vary spectrum=choice:none.txt", ("--vary spectrum", "none.txt", "file")),
+    (f"{STILLS} --truth stream --format cbf --quiet", ("--truth", "cbf", "stream")),
     (f"{STILLS} --crystals -1", ("--crystals", "-1")),
     (f"{STILLS} --blank 2", ("--blank", "2", "fraction")),
     (f"{STILLS} --truth csv", ("--truth", "csv", "refl")),

@@ -202,6 +202,7 @@ def test_columns_of_files(tmp_path):
     np.save(tmp_path / "a.npy", np.arange(6.0).reshape(2, 3))
     np.savez(tmp_path / "b.npz", x=np.array([1.0, 2.0]))
     draws = Draws(0, np.array([0, 1]), "detector.distance_mm")
+    assert cb.table(f"{tmp_path}/t.csv").values(draws, None) == [(0.0, 100.5), (1.0, 101.0)]
     for name in ("distance", "1"):
         assert cb.table(f"{tmp_path}/t.csv:{name}").values(draws, None) == [100.5, 101.0]
     assert cb.table(f"{tmp_path}/a.npy").values(draws, None) == [(0.0, 1.0, 2.0), (3.0, 4.0, 5.0)]

@@ -7,7 +7,6 @@ neggia and durin need (detectorSpecific, data_000001). `specs/file-formats.md`
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -31,6 +30,8 @@ from cubragg.io.files.atomic import atomic_path
 from cubragg.io.files.hdf5_sink import Sink
 from cubragg.io.files.held_signals import hold_signals
 from cubragg.io.images.image_panels import sensor_in_common
+from cubragg.io.images.nexus_nodes import field, group, set_text
+from cubragg.io.images.nxmx_beam import describe_beam
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import What
 from cubragg.io.perpendicular import squared_panels
@@ -136,8 +137,8 @@ class NxmxWriter:
             # Old-style groups and superblock 0, because neggia reads no others.
             self._file = stack.enter_context(h5py.File(self._sink, "w", libver="earliest"))
             shape = self._scene.live.shape
-            entry = _group(self._file, "entry", "NXentry")
-            data = _group(entry, "data", "NXdata", signal="data")
+            entry = group(self._file, "entry", "NXentry")
+            data = group(entry, "data", "NXdata", signal="data")
             self._data = data.create_dataset(
                 "data", (self._images, *shape), self._type, maxshape=(self._images, *shape), chunks=(1, *shape),
                 fillvalue=0, **filters_of(self._compression))
@@ -238,9 +239,9 @@ def filters_of(compression: str) -> dict[str, Any]:
 
 def describe(file: h5py.File, scene: Scene, images: int, type_name: str) -> None:
     """Write everything but the pixels."""
-    _set_text(file, NX_class="NXroot", default="entry")
+    set_text(file, NX_class="NXroot", default="entry")
     entry = file["entry"]
-    _set_text(entry, default="data")
+    set_text(entry, default="data")
     start = scene.timestamp.replace(tzinfo=None)
     end = start + timedelta(seconds=images * max(scene.exposure_s, 0.0))
     for name, text in (("definition", "NXmx"), ("start_time", start.isoformat(timespec="milliseconds")),
@@ -249,13 +250,13 @@ def describe(file: h5py.File, scene: Scene, images: int, type_name: str) -> None
         entry[name] = text
     if scene.counts_per_photon != 1.0:
         entry["data/data_scale_factor"] = 1.0 / scene.counts_per_photon
-    _group(entry, "source", "NXsource")["name"] = "cubragg, simulated"
-    instrument = _group(entry, "instrument", "NXinstrument")
+    group(entry, "source", "NXsource")["name"] = "cubragg, simulated"
+    instrument = group(entry, "instrument", "NXinstrument")
     instrument["name"] = "cubragg, simulated"
     frame = _Frame(scene.frame)
-    _beam(_group(instrument, "beam", "NXbeam"), scene, frame)
-    _sample(_group(entry, "sample", "NXsample"), scene, images, frame)
-    _detector(_group(instrument, "detector", "NXdetector"), scene, images, type_name, frame)
+    describe_beam(group(instrument, "beam", "NXbeam"), scene, frame.polar)
+    _sample(group(entry, "sample", "NXsample"), scene, images, frame)
+    _detector(group(instrument, "detector", "NXdetector"), scene, images, type_name, frame)
 
 
 class _Frame:
@@ -270,43 +271,13 @@ class _Frame:
         return (0.0 - x, y, 0.0 - z)
 
 
-def _set_text(node: h5py.Group | h5py.Dataset, **attributes: str) -> None:
-    """Set text attributes as variable-length ASCII, the only form that durin reads."""
-    import h5py
-
-    for key, text in attributes.items():
-        node.attrs.create(key, text, dtype=h5py.string_dtype("ascii"))
-
-
-def _group(parent: h5py.Group, name: str, nx_class: str, **attributes: str) -> h5py.Group:
-    group = parent.create_group(name)
-    _set_text(group, NX_class=nx_class, **attributes)
-    return group
-
-
-def _field(group: h5py.Group, name: str, value: Any, units: str) -> None:
-    group[name] = value
-    _set_text(group[name], units=units)
-
-
 def _axis(group: h5py.Group, name: str, value: Any, kind: str, vector: Vector, depends_on: str) -> None:
     """Write a rotation [deg] about, or a translation [m] along, a unit vector."""
-    _field(group, name, value, "deg" if kind == "rotation" else "m")
+    field(group, name, value, "deg" if kind == "rotation" else "m")
     axis = group[name].attrs
     axis["vector"] = np.array(vector)
     axis["offset"] = np.zeros(3)
-    _set_text(group[name], transformation_type=kind, offset_units="m", depends_on=depends_on)
-
-
-def _beam(beam: h5py.Group, scene: Scene, frame: _Frame) -> None:
-    _field(beam, "incident_wavelength", scene.wavelength_A, "angstrom")
-    if scene.flux is not None:
-        _field(beam, "total_flux", scene.flux, "Hz")
-    if scene.beamsize_m is not None:
-        _field(beam, "incident_beam_size", np.full(2, scene.beamsize_m), "m")
-    angle = 2.0 * math.atan2(frame.polar[1], frame.polar[0])
-    stokes = (1.0, (scene.kahn_factor or 0.0) * math.cos(angle), (scene.kahn_factor or 0.0) * math.sin(angle), 0.0)
-    beam["incident_polarization_stokes"] = np.array(stokes)
+    set_text(group[name], transformation_type=kind, offset_units="m", depends_on=depends_on)
 
 
 def _sample(sample: h5py.Group, scene: Scene, images: int, frame: _Frame) -> None:
@@ -314,7 +285,7 @@ def _sample(sample: h5py.Group, scene: Scene, images: int, frame: _Frame) -> Non
     if not scene.range_deg > 0.0:
         sample["depends_on"] = "."
         return
-    axes = _group(sample, "transformations", "NXtransformations")
+    axes = group(sample, "transformations", "NXtransformations")
     # Of several axes each turns the ones before it in the list. In one image none changes, so that readers would not
     # know which one turns: it has the spindle in the laboratory only.
     several = scene.axes if images > 1 else ()
@@ -328,9 +299,9 @@ def _sample(sample: h5py.Group, scene: Scene, images: int, frame: _Frame) -> Non
         _axis(axes, axis.name, angles, "rotation", frame(unit(axis.direction) if several else axis.direction),
               paths[place + 1])
     name = chain[scanned].name
-    _field(axes, f"{name}_end", starts + scene.range_deg, "deg")
-    _field(axes, f"{name}_increment_set", np.full(images, scene.range_deg), "deg")
-    _field(_group(sample, "goniometer", "NXcollection"), f"{name}_range_average", scene.range_deg, "deg")
+    field(axes, f"{name}_end", starts + scene.range_deg, "deg")
+    field(axes, f"{name}_increment_set", np.full(images, scene.range_deg), "deg")
+    field(group(sample, "goniometer", "NXcollection"), f"{name}_range_average", scene.range_deg, "deg")
 
 
 def _detector(detector: h5py.Group, scene: Scene, images: int, type_name: str, frame: _Frame) -> None:
@@ -344,12 +315,12 @@ def _detector(detector: h5py.Group, scene: Scene, images: int, type_name: str, f
             ("x_pixel_size", edges_mm[0] / 1000.0, "m"), ("y_pixel_size", edges_mm[1] / 1000.0, "m"),
             ("sensor_thickness", thickness or _NO_SENSOR_M, "m"), ("count_time", scene.exposure_s, "s"),
             ("frame_time", scene.exposure_s, "s")):
-        _field(detector, name, np.float64(value), units)
+        field(detector, name, np.float64(value), units)
     if spot is not None:
         for name in ("distance", "detector_distance"):
-            _field(detector, name, np.float64(spot.distance_mm / 1000.0), "m")
-        _field(detector, "beam_center_x", reference.offset[0] + spot.fast_px, "pixel")
-        _field(detector, "beam_center_y", reference.offset[1] + spot.slow_px, "pixel")
+            field(detector, name, np.float64(spot.distance_mm / 1000.0), "m")
+        field(detector, "beam_center_x", reference.offset[0] + spot.fast_px, "pixel")
+        field(detector, "beam_center_y", reference.offset[1] + spot.slow_px, "pixel")
     detector["sensor_material"] = material
     lowest, highest = scene.trusted or (0.0, TYPES[type_name].highest)
     number = float if type_name == "float32" else int
@@ -357,19 +328,19 @@ def _detector(detector: h5py.Group, scene: Scene, images: int, type_name: str, f
     detector["saturation_value"] = number(min(highest, TYPES[type_name].highest))
     if type_name != "float32":
         detector["bit_depth_readout"] = 8 * np.dtype(type_name).itemsize
-    _specific(_group(detector, "detectorSpecific", "NXcollection"), scene, images)
+    _specific(group(detector, "detectorSpecific", "NXcollection"), scene, images)
     if all(panel.fast_pixels == scene.live.shape[1] for panel in scene.panels):
         # Not for narrower panels, because dxtbx 3.12 fails on a slice of a mask that is not contiguous; there gaps are
         # marked by the values of pixels only.
         detector["pixel_mask"] = detector["detectorSpecific/pixel_mask"]
     detector["pixel_mask_applied"] = True
     depth = frame(reference.origin_mm)[2] / 1000.0
-    _axis(_group(detector, "transformations", "NXtransformations"), "detector_z", depth, "translation",
+    _axis(group(detector, "transformations", "NXtransformations"), "detector_z", depth, "translation",
           (0.0, 0.0, 1.0), ".")
     width = len(str(len(scene.panels) - 1))
     for number_, panel in enumerate(scene.panels):
         name = "module" if len(scene.panels) == 1 else f"module_{number_:0{width}}"
-        _module(_group(detector, name, "NXdetector_module"), panel, depth, frame)
+        _module(group(detector, name, "NXdetector_module"), panel, depth, frame)
 
 
 def _specific(specific: h5py.Group, scene: Scene, images: int) -> None:

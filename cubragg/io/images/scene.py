@@ -8,6 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from cubragg.errors import FormatError
+from cubragg.experiment.beam import Channel
 from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.goniometer_axes import GoniometerAxis
 from cubragg.experiment.panel import Panel
@@ -44,6 +45,8 @@ class Scene:
         Whether the detector is curved.
     axes, scan_axis
         Axes of a goniometer that has several, from the crystal outwards, and the name of the one that turns.
+    channels
+        The spectrum, in physical semantics.
     """
 
     panels: tuple[Panel, ...]
@@ -62,6 +65,7 @@ class Scene:
     curved: bool = False
     axes: tuple[GoniometerAxis, ...] = ()
     scan_axis: str | None = None
+    channels: tuple[Channel, ...] = ()
 
     def facing(self) -> DetectorFrame:
         """Return the geometry of the detector as one flat image that faces the beam.
