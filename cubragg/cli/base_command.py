@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,6 +13,8 @@ from cubragg.cli.exit_errors import CommandLineError, unknown_option
 HELP_NAMES = ("-h", "-help", "--help")
 #: Key in `click.Context.meta` of the whole line, a tuple of words.
 WORDS = "cubragg.words"
+#: Width of the first column of the help.
+COLUMN = 30
 
 
 class _HelpOption(click.Option):
@@ -29,11 +31,25 @@ class BaseCommand(click.Command):
     ----------
     usage_error
         Raised for a line that cannot be parsed; its ``exit_code`` is also the status of an empty line.
+    groups
+        Titles of sections of the help, and the parameters that each lists; others are listed last.
     """
 
-    def __init__(self, *args: Any, usage_error: type[click.ClickException] = CommandLineError, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, usage_error: type[click.ClickException] = CommandLineError,
+                 groups: Mapping[str, Sequence[str]] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.usage_error = usage_error
+        self.usage_error, self.groups = usage_error, groups or {}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by group, all with the same width of the first column."""
+        rows = {str(param.name): record for param in self.get_params(ctx)
+                if isinstance(param, click.Option) and (record := param.get_help_record(ctx)) is not None}
+        grouped = {name for names in self.groups.values() for name in names}
+        rest = [name for name in rows if name not in grouped]
+        for title, names in {**self.groups, "Other options" if self.groups else "Options": rest}.items():
+            with formatter.section(title):
+                formatter.write_dl([(rows[name][0].ljust(COLUMN), rows[name][1]) for name in names if name in rows],
+                                   col_max=COLUMN)
 
     def get_help_option(self, ctx: click.Context) -> click.Option:
         """Return the help option, which is listed last."""

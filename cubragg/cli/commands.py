@@ -17,6 +17,10 @@ from cubragg.errors import ConfigError, CubraggError
 
 #: Commands besides simulate: the `command` of the module of that name, imported where it is used.
 _COMMANDS = ("background", "compare", "doctor", "sf", "stills", "sweep", "trace", "view")
+#: Sections of the help, their commands, and the width of the first column.
+_SECTIONS = {"Render images": ("simulate", "sweep", "stills"), "Prepare input": ("sf", "background"),
+             "See and compare images": ("view", "compare"), "Check the program": ("doctor", "trace")}
+_WIDTH = 10
 _VERSION_NAMES = ("--version", "-version")
 
 
@@ -49,6 +53,14 @@ class DefaultGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, in alphabetical order."""
         return sorted((*_COMMANDS, *self.commands))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by what they are for."""
+        for title, names in _SECTIONS.items():
+            with formatter.section(title):
+                commands = [(name, self.get_command(ctx, name)) for name in names]
+                formatter.write_dl([(name.ljust(_WIDTH), command.get_short_help_str(90))
+                                    for name, command in commands if command is not None])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a name; ``None`` without one."""
@@ -103,10 +115,20 @@ def _print_version(ctx: click.Context, _: click.Parameter, requested: bool) -> N
 
 
 _EPILOG = """\b
-A line that begins with a flag runs simulate, so nanoBragg's command lines work unchanged:
-  cubragg -default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 -distance 100 -detpixels 1024
+A rotation series and stills of a small protein that comes with cubragg:
+  cubragg sweep helix_bundle.pdb --detector eiger2-1m --distance 80 \\
+      --images 10 --osc 0.5 -o sweep
+  cubragg stills helix_bundle.pdb --detector jungfrau4m --distance 100 \\
+      -n 10 --seed 1 -o stills
+  cubragg view sweep/master.nxs --png-rings -o sweep.png
 
-'cubragg simulate -h' lists the flags."""
+\b
+A line that begins with a flag runs simulate, so nanoBragg's command lines
+work unchanged:
+  cubragg -default_F 100 -cell 100 100 100 90 90 90 -lambda 6.2 -N 5 \\
+      -distance 100 -detpixels 1024
+
+'cubragg COMMAND -h' lists the options of a command."""
 
 
 @click.group(cls=DefaultGroup, context_settings={"help_option_names": list(HELP_NAMES), "max_content_width": 100},

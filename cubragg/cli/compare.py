@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -232,22 +233,32 @@ def _report(comparison: Comparison, options: Options) -> None:
     click.echo(comparison.verdict)
 
 
+_REFUSED = fill(", ".join(flag.name for flag in c_line.REFUSED), 76, break_on_hyphens=False)
+_GROUPS = {
+    "Comparison": ("threshold", "roi", "shape", "resample", "program"),
+    "Picture and report": ("picture", "out", "save_diff", "described", "colours", "scale", "percentiles", "black",
+                           "rings", "dpi"),
+}
 _NOTES = f"""With --c-bin, cubragg renders the image that simulate would, and runs the program with the same flags, in
 a folder of its own and on one thread unless OMP_NUM_THREADS is set. Flags that only select how to render or what to
-write (--semantics, --backend, --precision, outputs, pictures, noise) are not passed on, and no file is written. Flags
-that change the experiment and that nanoBragg.c does not have are refused:
-{', '.join(flag.name for flag in c_line.REFUSED)}; so are files that it reads differently, such as an MTZ after -hkl.
+write (--semantics, --backend, --precision, outputs, noise) are not passed on, and their files are not written. Files
+that nanoBragg.c reads differently, such as an MTZ after -hkl, are refused, and flags that change the experiment and
+that it does not have:
 
 \b
-  cubragg compare measured.cbf simulated.cbf --threshold 0.9 --png both.png --png-rings
+{_REFUSED}
+
+\b
+  cubragg compare measured.cbf simulated.cbf --threshold 0.9 --png both.png
   cubragg compare out.cbf floatimage.bin --threshold 0.99 --out reports
-  cubragg compare --c-bin ./nanoBragg -default_F 100 -cell 100 -lambda 1 -N 5 -detpixels 256
+  cubragg compare --c-bin ./nanoBragg -default_F 100 -cell 100 -lambda 1 \\
+      -N 5 -detpixels 256
 
 Exit status: 0, 1 for an error in the command line, 2 if a program failed, 3 if the correlation is below the threshold
 or a pixel is NaN in one image only, 4 if the shapes differ, 5 if a file cannot be read."""
 
 
-@click.command("compare", cls=FlagCommand, usage_error=CompareError, epilog=_NOTES,
+@click.command("compare", cls=FlagCommand, usage_error=CompareError, groups=_GROUPS, epilog=_NOTES,
                context_settings={"ignore_unknown_options": True},
                short_help="Compare two images, or cubragg and the C program.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="A B | --c-bin <program> [FLAGS OF simulate]")

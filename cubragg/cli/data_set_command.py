@@ -86,7 +86,7 @@ shared_options = _options(
     click.option("--seed", cls=FlagOption, type=int, default=0, show_default=True, metavar="<n>",
                  help="Seed of all that is random."),
     click.option("--vary", cls=FlagOption, multiple=True, metavar="<name>=<distribution>",
-                 help="What differs from shot to shot (see Notes); may be repeated."),
+                 help="What differs from shot to shot (see below); may be repeated."),
     click.option("--dmin", cls=FlagOption, type=float, metavar="<A>",
                  help="Resolution of structure factors of atoms.  [corner of the detector, at least 1.2]"),
     click.option("--shard", cls=FlagOption, type=int, metavar="<n>",
@@ -123,12 +123,19 @@ set; helix_bundle.pdb and quartz.cif come with cubragg. Flags of simulate set be
 printed and is in spec.toml.
 
 \b
-Distributions of --vary, for fields of the experiment (beam.wavelength_A) and orientation, cell, spectrum,
-distance_mm, beam_centre_mm, decay, dose_MGy:
-  normal:SIGMA  normal:MEAN,SIGMA  uniform:LOW,HIGH  lognormal:MEDIAN,SIGMA  gamma:MODES,MEAN  poisson:MEAN
-  choice:A,B    constant:X         of_shot:FORMULA   column:FILE:NAME        near:SIGMA        uniform
+Distributions of --vary, for fields of the experiment (beam.wavelength_A) and
+orientation, cell, spectrum, distance_mm, beam_centre_mm, decay, dose_MGy:
+  constant:X    normal:SIGMA      normal:MEAN,SIGMA    lognormal:MEDIAN,SIGMA
+  choice:A,B    uniform:LOW,HIGH  gamma:MODES,MEAN     poisson:MEAN
+  uniform       near:SIGMA        of_shot:FORMULA      column:FILE:NAME
   sase:BANDWIDTH,SPIKES,SPIKE (of spectrum)
-with :relative at the end of a factor on the value of the experiment (specs/data-sets.md).
+with :relative at the end of a factor on the value of the experiment.
 """
+#: Sections of the help besides that of the command's own options.
+GROUPS = {
+    "Data set": ("output", "seed", "vary", "dmin", "overwrite", "verify"),
+    "Files": ("file_format", "dtype", "compression", "shard", "truth", "labels", "report"),
+    "Computing": ("workers", "devices", "scheduler", "log_json", "quiet"),
+}
 STATUS = """Exit status: 0, 1 if the run failed, 2 for an error in the command line, 130 or 143 if a signal stopped it
 after the shards in flight."""

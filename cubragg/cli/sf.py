@@ -159,7 +159,8 @@ included if the file contains them, and are not added. Options may have one dash
 MODEL may be a file of that name here, or helix_bundle.pdb (a small protein) or quartz.cif, which come with cubragg.
 
 \b
-  cubragg sf helix_bundle.pdb -o F.mtz --dmin 2 && cubragg -hkl F.mtz -lambda 1 -N 10 --png first.png
+  cubragg sf helix_bundle.pdb -o F.mtz --dmin 2
+  cubragg -hkl F.mtz -lambda 1 -N 10 --png first.png
 
 Exit status: 0, 1 if the run failed or a file cannot be read, 2 for an error in the command line."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cubragg.cli.base_command import FlagOption
-from cubragg.cli.data_set_command import NOTES, STATUS, DataSetCommand, Options, shared_options
+from cubragg.cli.data_set_command import GROUPS, NOTES, STATUS, DataSetCommand, Options, shared_options
 from cubragg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,14 +21,17 @@ _EPILOG = f"""{NOTES}
 The orientation is random in each shot unless it varies otherwise.
 
 \b
-  cubragg stills model.pdb --detector jungfrau4m --distance 100 -n 1000 --seed 7 -o run/
-  cubragg stills model.pdb --detector eiger2-1m --distance 100 -n 100 --vary cell=normal:0.002 \\
-      --vary beam.flux=gamma:4:relative --crystals poisson:1.2 -o run/
+  cubragg stills model.pdb --detector jungfrau4m --distance 100 -n 1000 \\
+      --seed 7 -o run/
+  cubragg stills model.pdb --detector eiger2-1m --distance 100 -n 100 \\
+      --vary cell=normal:0.002 --vary beam.flux=gamma:4:relative \\
+      --crystals poisson:1.2 -o run/
 
 {STATUS}"""
 
 
-@click.command("stills", cls=DataSetCommand, epilog=_EPILOG, short_help="Write stills of crystals to a folder.")
+@click.command("stills", cls=DataSetCommand, epilog=_EPILOG, short_help="Write stills of crystals to a folder.",
+               groups={"Shots": ("shots", "crystals", "blank"), **GROUPS})
 @click.argument("model", required=False)
 @click.option("-n", "shots", cls=FlagOption, type=int, metavar="<n>", help="Number of shots.")
 @click.option("--crystals", cls=FlagOption, default="1", show_default=True, metavar="<n>|<distribution>",

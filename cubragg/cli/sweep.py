@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cubragg.cli.base_command import FlagOption
-from cubragg.cli.data_set_command import NOTES, STATUS, DataSetCommand, Options, shared_options
+from cubragg.cli.data_set_command import GROUPS, NOTES, STATUS, DataSetCommand, Options, shared_options
 from cubragg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,27 +24,30 @@ _SWEEP, _AXIS, _INVERSE = "--sweep", "--goniometer-axis", "--inverse-beam"
 _EPILOG = f"""{NOTES}
 Without -misset, -mat or --from the crystal has a random orientation, drawn with the seed.
 
-\b
 --sweep START:IMAGES[:NAME=VALUE,...] gives one of several sweeps, in the order in which they are recorded: osc=DEG is
 its own rotation range of an image, kappa=DEG the angle of another axis, scan=NAME the axis that turns. Axes are those
 of --from FILE.expt, or of --goniometer-axis, from the crystal outwards; the last one turns unless scan names another.
 
 \b
-  cubragg sweep model.pdb --detector eiger2-1m --distance 100 --images 900 --osc 0.1 -o run/
-  cubragg sweep model.pdb --detector eiger2-1m --distance 100 --images 360 --osc 0.5 --inverse-beam 15 -o run/
-  cubragg sweep model.pdb --from kappa.expt --osc 0.1 --sweep 0:900 --sweep 0:900:kappa=30,phi=90 -o run/
+  cubragg sweep model.pdb --detector eiger2-1m --distance 100 --images 900 \\
+      --osc 0.1 -o run/
+  cubragg sweep model.pdb --detector eiger2-1m --distance 100 --images 360 \\
+      --osc 0.5 --inverse-beam 15 -o run/
+  cubragg sweep model.pdb --from kappa.expt --osc 0.1 --sweep 0:900 \\
+      --sweep 0:900:kappa=30,phi=90 -o run/
 
 {STATUS}"""
 
 
-@click.command("sweep", cls=DataSetCommand, epilog=_EPILOG, short_help="Write a rotation series to a folder.")
+@click.command("sweep", cls=DataSetCommand, epilog=_EPILOG, short_help="Write a rotation series to a folder.",
+               groups={"Rotation": ("images", "osc", "start", "sweeps", "inverse", "axes"), **GROUPS})
 @click.argument("model", required=False)
 @click.option("--images", cls=FlagOption, type=int, metavar="<n>", help="Number of images.")
 @click.option("--osc", cls=FlagOption, type=float, metavar="<deg>", help="Rotation range of an image.")
 @click.option("--start", cls=FlagOption, type=float, metavar="<deg>",
               help="Spindle angle at the start of the first image.  [-phi or 0]")
 @click.option(_SWEEP, "sweeps", cls=FlagOption, multiple=True, metavar="<start>:<images>[:<name>=<value>,...]",
-              help="One of several sweeps, in place of --images (see Notes); may be repeated.")
+              help="One of several sweeps, in place of --images (see below); may be repeated.")
 @click.option(_INVERSE, "inverse", cls=FlagOption, type=float, metavar="<deg>",
               help="Wedges of this width, each followed by the same at 180 deg more.")
 @click.option(_AXIS, "axes", cls=FlagOption, multiple=True, metavar="<name>=<x,y,z>",

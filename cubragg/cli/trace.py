@@ -115,7 +115,8 @@ with more digits. Flags that change the experiment and that nanoBragg.c does not
 
 \b
   cubragg trace 120 98 -default_F 100 -cell 100 -lambda 1 -N 5 -detpixels 256
-  cubragg trace 120 98 --against ./nanoBragg -default_F 100 -cell 100 -lambda 1 -N 5 -detpixels 256
+  cubragg trace 120 98 --against ./nanoBragg -default_F 100 -cell 100 \\
+      -lambda 1 -N 5 -detpixels 256
 
 Exit status: 0, 1 if the run failed, 2 for an error in the command line, 3 if a quantity differs."""
 

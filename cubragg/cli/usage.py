@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from cubragg.cli.base_command import COLUMN
 from cubragg.cli.flags import FLAGS, Flag
 
 _USAGE = "-cell <a b c al be ga> | -mat <file>  -hkl <file> | -default_F <F>  [FLAGS]"
@@ -78,7 +79,6 @@ _EXAMPLES = """\
   # a saved experiment with one change
   cubragg --config exp.toml -distance 200 -intfile far.img
 """
-_LEFT_WIDTH = 30
 
 
 def write_help(context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -99,7 +99,7 @@ def write_help(context: click.Context, formatter: click.HelpFormatter) -> None:
 
 def _section(formatter: click.HelpFormatter, title: str, rows: list[tuple[str, str]]) -> None:
     with formatter.section(title):
-        formatter.write_dl([(left.ljust(_LEFT_WIDTH), right) for left, right in rows], col_max=_LEFT_WIDTH)
+        formatter.write_dl([(left.ljust(COLUMN), right) for left, right in rows], col_max=COLUMN)
 
 
 def _rows(flags: Sequence[Flag]) -> list[tuple[str, str]]:

@@ -149,7 +149,7 @@ def contact(files: tuple[str, ...], options: Options) -> None:
     import numpy as np
 
     from cubragg.io.files.names import display_name
-    from cubragg.view.contact_sheet import Tile, tile_of, write_sheet
+    from cubragg.view.contact_sheet import small_image, tiles_of, write_sheet
 
     assert options.contact is not None
     most = options.sheet or _SHEET
@@ -163,11 +163,12 @@ def contact(files: tuple[str, ...], options: Options) -> None:
         total = _read(files[0], 1, options).image.frames
         spread = sorted({int(place) for place in np.linspace(1, total, min(most, total))})
         chosen = [(files[0], number, f"image {number}") for number in spread]
-    tiles = []
-    for file, number, name in chosen:
+    images = []
+    for file, number, _ in chosen:
         shown = _read(file, number, options)
         pixels, notes = _counts(shown, options.seed) if options.counts else (shown.image.pixels, shown.notes)
-        tiles.append(Tile(tile_of(pixels, options.style, notes, shown.mask), name))
+        images.append(small_image(pixels, options.style, notes, shown.mask))
+    tiles = tiles_of(images, [name for _, _, name in chosen], options.style, one_scale=len(files) == 1)
     with _writing("--contact", options.contact):
         write_sheet(options.contact, tiles, options.style.dpi)
     click.echo(f"{'images':<18}{len(tiles)} of {total}{', spread evenly' if len(tiles) < total else ''}\n"
@@ -278,24 +279,28 @@ def _show(pixels: np.ndarray, style: Style, notes: Notes, mask: np.ndarray | Non
     pyplot.show()
 
 
-_NOTES = """\b
-Rings require the detector geometry: from the header of SMV, miniCBF and NXmx images, or
-from --from or --config. -lambda, -distance, -pixel and --beam override header and --from;
-all four together replace them. Without --png, a window opens if there is a display; else
-the picture is FILE.png.
+_NOTES = """Without --png or --contact, a window opens if there is a display; else the picture is FILE.png.
 
-\b
---png-spots marks the reflections of --truth or, in the folder of a data set, of its truth;
-elsewhere the spots that are found in the image.
+Rings require the detector geometry: from the header of SMV, miniCBF and NXmx images, or from --from or --config.
+-lambda, -distance, -pixel and --beam override header and --from; all four together replace them.
+
+--png-spots marks the reflections of --truth or, in the folder of a data set, of its truth; elsewhere the spots that
+are found in the image.
 
 \b
   cubragg view out.img --png-rings --png-zoom
   cubragg view run/master.nxs --number 12 --png-spots 200 -o frame.png
-  cubragg view run.h5 --from refined.expt --png-rings --png-scale log -o frame.pdf
+  cubragg view run.h5 --from refined.expt --png-rings -o frame.pdf
   cubragg view run/master.nxs --contact sheet.png"""
+_GROUPS = {
+    "Picture": ("output", "contact", "sheet", "number", "shape"),
+    "Drawing": ("colours", "scale", "percentiles", "rings", "zoom", "spots", "truth", "counts", "seed", "dpi"),
+    "Detector and beam": ("described", "config", "wavelength_A", "distance_mm", "pixel_size_mm", "beam_px"),
+}
 
 
-@click.command("view", cls=BaseCommand, short_help="Make a picture of an image file, or show it.", epilog=_NOTES)
+@click.command("view", cls=BaseCommand, groups=_GROUPS, epilog=_NOTES,
+               short_help="Make a picture of an image file, or show it.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("-o", "--png", "output", metavar="<file>",
               help="Write the picture to this file: .png, or .svg or .pdf with matplotlib.")

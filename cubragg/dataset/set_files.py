@@ -23,7 +23,7 @@ from cubragg.io.images.nxmx import TYPES
 from cubragg.io.images.nxmx_master import DATA, write_master
 from cubragg.io.images.scene import Scene
 from cubragg.view.colours import Style
-from cubragg.view.contact_sheet import Tile, contact_sheet, tile_of
+from cubragg.view.contact_sheet import contact_sheet, small_image, tiles_of
 from cubragg.view.picture_notes import notes_for
 from cubragg.view.png import png_bytes
 
@@ -103,8 +103,8 @@ def _sheet(shots: list[int], parts: list[ImagePart], scene: Scene) -> np.ndarray
     chosen = sorted({int(place) for place in np.linspace(0, len(shots) - 1, min(_SHEET, len(shots)))})
     notes = notes_for((), scene.panels, scene.frame, scene.wavelength_A, curved=scene.curved, title="")
     wanted = [shots[one] for one in chosen]
-    return contact_sheet([Tile(tile_of(image, Style(), notes, scene.live), f"shot {shot}")
-                          for shot, image in zip(wanted, _images(parts, set(wanted)), strict=True)])
+    images = [small_image(image, Style(), notes, scene.live) for image in _images(parts, set(wanted))]
+    return contact_sheet(tiles_of(images, [f"shot {shot}" for shot in wanted], Style(), one_scale=True))
 
 
 def _images(parts: list[ImagePart], chosen: set[int]) -> Iterator[np.ndarray]:

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from cubragg.io.files.atomic import atomic_path
-from cubragg.view.colours import Style
+from cubragg.view.colours import Limits, Style, levels, limits, paint, without_beam, without_masked
+from cubragg.view.drawn_view import DrawnView
 from cubragg.view.figure import save_figure
 from cubragg.view.figure_parts import Canvas
 from cubragg.view.notes import Notes
-from cubragg.view.png import is_vector, picture, png_bytes
+from cubragg.view.png import is_vector, png_bytes
 
 #: Longer edge of a picture on the sheet [pixel].
 _EDGE = 320
@@ -29,12 +30,27 @@ class Tile(NamedTuple):
     name: str
 
 
-def tile_of(image: np.ndarray, style: Style, notes: Notes, mask: np.ndarray | None) -> np.ndarray:
-    """Return the picture of an image [slow, fast] for a sheet: reduced, or with its pixels enlarged."""
-    colours = picture(image, style, mask, longest_edge=_EDGE, assembly=notes.assembly,
-                      beam=notes.near_beam(image.shape))
-    factor = max(1, _EDGE // max(colours.shape[:2]))
-    return colours.repeat(factor, axis=0).repeat(factor, axis=1)
+class SmallImage(NamedTuple):
+    """Pixels [down, right] of a picture on the sheet, and the ends of the scale that the image would have alone."""
+
+    pixels: np.ndarray
+    ends: Limits
+
+
+def small_image(image: np.ndarray, style: Style, notes: Notes, mask: np.ndarray | None) -> SmallImage:
+    """Return an image [slow, fast] for a sheet: reduced, or with its pixels enlarged."""
+    values = without_masked(image, mask)
+    pixels = DrawnView(notes, values, _EDGE).pixels
+    factor = max(1, _EDGE // max(pixels.shape))
+    return SmallImage(pixels.repeat(factor, axis=0).repeat(factor, axis=1),
+                      limits(without_beam(values, notes.near_beam(image.shape)), style))
+
+
+def tiles_of(images: Sequence[SmallImage], names: Sequence[str], style: Style, *, one_scale: bool) -> list[Tile]:
+    """Return the pictures of images with their names, each on a scale of its own or all on one."""
+    common = Limits(min(image.ends.low for image in images), max(image.ends.high for image in images))
+    return [Tile(paint(levels(image.pixels, common if one_scale else image.ends, style.scale), style.colours), name)
+            for image, name in zip(images, names, strict=True)]
 
 
 def contact_sheet(tiles: Sequence[Tile]) -> np.ndarray:

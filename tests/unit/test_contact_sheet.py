@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cubragg.view.colours import Style
-from cubragg.view.contact_sheet import Tile, contact_sheet, tile_of, write_sheet
+from cubragg.view.contact_sheet import Tile, contact_sheet, small_image, tiles_of, write_sheet
 from cubragg.view.notes import Notes
 
 
@@ -30,7 +30,16 @@ def test_pictures_are_in_rows_of_four():
 
 def test_small_images_are_enlarged_and_large_ones_reduced():
     for size, shown in ((10, 320), (100, 300), (1000, 250)):
-        assert tile_of(np.ones((size, size)), Style(), Notes(), None).shape == (shown, shown, 3)
+        assert small_image(np.ones((size, size)), Style(), Notes(), None).pixels.shape == (shown, shown)
+
+
+@pytest.mark.requirement("AT-PIC-014")
+def test_images_of_one_file_have_one_scale():
+    weak, strong = (small_image(np.full((8, 8), value), Style(), Notes(), None) for value in (1.0, 4.0))
+    for one_scale, expected in ((True, 128), (False, 0)):  # the root of 1/4; the largest value
+        tile, other = tiles_of([weak, strong], ["a", "b"], Style(), one_scale=one_scale)
+        assert tile.colours[0, 0, 0] == pytest.approx(expected, abs=1)
+        assert other.colours[0, 0, 0] == 0
 
 
 def test_names_of_any_letters_and_length():

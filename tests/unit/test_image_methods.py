@@ -237,3 +237,19 @@ def test_pixels_that_are_nan_or_infinite(backend):
     nothing = dataclasses.replace(image, photons=np.full_like(photons, np.nan))
     assert (nothing.figures.max_photons, nothing.max_pixel) == (0.0, (0, 0))
     assert not mentioned(nothing.warnings, "", "", "zero")
+
+
+def test_a_plot_of_counts_with_the_brightest_spots():
+    from matplotlib.figure import Figure
+
+    from cubragg.testing import image
+
+    shown = image()
+    figures = [shown.plot(Figure(), rings=False, **more) for more in ({}, {"counts": True, "seed": 3}, {"spots": 2},
+                                                                      {"spots": True})]
+    photons, counts = (figure.axes[0].images[0].get_array() for figure in figures[:2])
+    assert photons.shape == counts.shape
+    assert (photons != counts).any()
+    assert figures[1].axes[1].get_ylabel() == "counts (sqrt scale)"
+    circles = [len(figure.axes[0].collections[-1].get_offsets()) for figure in figures[2:]]
+    assert circles[0] == 2 < circles[1]
