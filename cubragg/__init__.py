@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from cubragg.run.image import Image
     from cubragg.run.predicted_reflections import predict
     from cubragg.run.read_file import read
-    from cubragg.run.render import simulate
+    from cubragg.run.render import simulate, simulate_counts
     from cubragg.run.simulated_image import SimulatedImage
 
     __version__: str
@@ -96,6 +96,7 @@ __all__ = [
     "render_series",
     "sase",
     "simulate",
+    "simulate_counts",
     "table",
     "uniform",
 ]
@@ -106,6 +107,7 @@ _MODULES = {"FileImage": "cubragg.run.file_image", "Image": "cubragg.run.image",
           "predict": "cubragg.run.predicted_reflections", "random_orientations": "cubragg.crystallography.orientations",
           "read": "cubragg.run.read_file",
           "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render",
+          "simulate_counts": "cubragg.run.render",
           "Stills": "cubragg.dataset.data_set", "Sweep": "cubragg.dataset.rotation_series",
           "Wedge": "cubragg.dataset.wedges",
           **dict.fromkeys(("choice", "constant", "gamma", "lognormal", "near", "normal", "of_shot", "poisson", "sase",

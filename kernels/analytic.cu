@@ -3,7 +3,7 @@
 //   photons(pixel) = sum over spots of amplitude * factor(pixel) * mean over sub-pixels of profile(sample)
 //
 // profile and factor: spot_profile.cuh. Arrays: spots [n]; first [tiles + 1] and order: the spots of a tile are order[i],
-// first[tile] <= i < first[tile + 1], ascending; mask uint8 and image float [slow, fast] of the panel.
+// first[tile] <= i < first[tile + 1], ascending; mask uint8 and image float [slow - first_row, fast] of the panel.
 //
 // Thread mapping: block (x, y) owns the tile in column x and row y of the region, TILE_FAST x TILE_SLOW pixels. It takes
 // its spots one after another: sub-pixels of the part of the box that is in the tile are distributed over the threads, then
@@ -123,7 +123,7 @@ ENTRY(render_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT f
     {
         const int fast = first_fast + i % TILE_FAST, slow = first_slow + i / TILE_FAST;
         const bool inside = fast <= p.fast_max && slow <= p.slow_max;
-        const long long pixel = (long long)slow * p.fast_pixels + fast;
+        const long long pixel = (long long)(slow - p.first_row) * p.fast_pixels + fast;
         if (inside && !(p.masked && mask[pixel] == 0)) image[pixel] = (float)sums[i];
     }
 }

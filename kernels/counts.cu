@@ -1,7 +1,7 @@
 // Entry point: Poisson deviates of an image of expected photons. specs/noise.md; algorithms: poisson.cuh.
 //
-// MEAN and COUNT are the pixel types, float or double and int or double. `means` and `counts` are whole images [slow,
-// fast]; pixels outside the region are neither read nor written.
+// MEAN and COUNT are the pixel types, float or double and int or double. `means` and `counts` are images [slow, fast], or
+// bands of rows of them, from the pixel `origin` on; pixels outside the region are neither read nor written.
 //
 // Thread mapping: four pixels with one block of random words a thread, block (x, y) of threads BLOCK x ... of row y of
 // the launch. Grid: (blocks that cover a row of the region, rows of this launch).
@@ -23,9 +23,9 @@ ENTRY(draw_counts)(const CountsParams p, const MEAN *RESTRICT means, COUNT *REST
         for (unsigned place = 0; place < 4u; ++place) {
             const unsigned index = 4u * quad + place;
             if (index >= row.first && index < row.end) {
-                const double mean = usable_mean((double)means[index]);
+                const double mean = usable_mean((double)means[index - p.origin]);
                 store(mean < SEARCH_BELOW ? (double)search_count(p.stream, index, mean, block.words[place])
-                                          : rejection_count(p.stream, index, mean), counts[index]);
+                                          : rejection_count(p.stream, index, mean), counts[index - p.origin]);
             }
         }
     }

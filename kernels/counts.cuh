@@ -11,8 +11,9 @@ struct CountsParams {
     RandomStream stream;
     int width;  // pixels of a row of the image
     int fast_min, fast_max, first_row;
+    unsigned origin;  // index of the pixel with which means and counts begin
 };
-static_assert(sizeof(CountsParams) == 32, "CountsParams and its NumPy mirror differ in size");
+static_assert(sizeof(CountsParams) == 36, "CountsParams and its NumPy mirror differ in size");
 
 // Indices of the pixels of a row of the region: `first` to `end`, end excluded.
 struct PixelRange { unsigned first, end; };

@@ -1,4 +1,4 @@
-// Entry point: Gaussian deviates of consecutive indices, double [index]. specs/response.md; formulas: normal_deviates.cuh.
+// Entry point: Gaussian deviates of consecutive indices, double [index - origin]. specs/response.md; formulas: normal_deviates.cuh.
 //
 // Thread mapping: a pair of indices a thread, block x of BLOCK pairs from the launch's first pair.
 #define MIN_BLOCKS (1024 / BLOCK)
@@ -12,7 +12,7 @@ ENTRY(draw_normals)(const NormalsParams p, double *RESTRICT deviates)
     {
         const unsigned pair = p.first_pair + (unsigned)blockIdx.x * BLOCK + (unsigned)t, index = 2u * pair;
         const NormalPair drawn = normal_pair(p.stream, pair, p.draw);
-        if (index < p.count) deviates[index] = drawn.even;
-        if (index + 1u < p.count) deviates[index + 1u] = drawn.odd;
+        if (index >= p.origin && index < p.end) deviates[index - p.origin] = drawn.even;
+        if (index + 1u < p.end) deviates[index + 1u - p.origin] = drawn.odd;
     }
 }

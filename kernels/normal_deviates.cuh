@@ -11,13 +11,13 @@
 
 #define HALF_PI 1.5707963267948966
 
-// Arguments of the entry point: deviates of the indices 0 to `count` - 1 of a draw; `first_pair` is the first pair of a
-// launch. Mirrored by normal_deviates.NORMALS_PARAMS.
+// Arguments of the entry point: deviates of the indices `origin` to `end` - 1 of a draw; `first_pair` is the first pair
+// of a launch. Mirrored by normal_deviates.NORMALS_PARAMS.
 struct NormalsParams {
     RandomStream stream;
-    unsigned draw, first_pair, count;
+    unsigned draw, first_pair, origin, end;
 };
-static_assert(sizeof(NormalsParams) == 28, "NormalsParams and its NumPy mirror differ in size");
+static_assert(sizeof(NormalsParams) == 32, "NormalsParams and its NumPy mirror differ in size");
 
 struct NormalPair { double even, odd; };
 

@@ -40,6 +40,7 @@ struct SpotParams {
     double kahn;
     int fast_min, fast_max, slow_min, slow_max;  // region, ends included [pixel of the panel]
     int fast_pixels;                             // width of a row of image and mask
+    int first_row;                               // row of the panel with which image and mask begin [pixel]
     int masked, polarized, point_pixel;
 };
 

@@ -80,23 +80,30 @@ def background_map(plan: Plan, background: Background, photons: float, oversampl
     return image
 
 
-def add_background(image: np.ndarray, plan: Plan, background: Background, photons: float, *, coarse: bool = False
-                   ) -> None:
-    """Add the expected background photons to a float32 image [slow, fast]; arguments as for `background_map`.
+class BackgroundRows:
+    """Adds the expected background photons to rows of an image; arguments as for `background_map`.
 
     A map that only scattering makes is scaled and added a band of rows at a time, which stays in the cache: map and
     image pass through memory once. The bits are those of ``image += background_map(...)``.
     """
-    given = background.constant or background.image is not None or background.radial is not None
-    if given or (coarse and not background.ice_um):
-        image += background_map(plan, background, photons, coarse=coarse)
-        return
-    scattered, scale = _cached(plan, background, None), np.float32(photons)
-    rows = max(1, _BAND_PIXELS // image.shape[1])
-    scaled = np.empty((rows, image.shape[1]), dtype=np.float32)
-    for first in range(0, len(image), rows):
-        band = image[first:first + rows]
-        band += np.multiply(scattered[first:first + rows], scale, out=scaled[:len(band)])
+
+    def __init__(self, plan: Plan, background: Background, photons: float, *, coarse: bool = False) -> None:
+        given = background.constant or background.image is not None or background.radial is not None
+        self._scale = None if given or (coarse and not background.ice_um) else np.float32(photons)
+        self._map = (background_map(plan, background, photons, coarse=coarse) if self._scale is None else
+                     _cached(plan, background, None))
+
+    def add(self, image: np.ndarray, first_row: int = 0) -> None:
+        """Add the photons to an image or a band of its rows, float32 [rows, fast], from ``first_row`` on."""
+        background = self._map[first_row:first_row + len(image)]
+        if self._scale is None:
+            image += background
+            return
+        rows = max(1, _BAND_PIXELS // image.shape[1])
+        scaled = np.empty((min(rows, len(image)), image.shape[1]), dtype=np.float32)
+        for first in range(0, len(image), rows):
+            band = image[first:first + rows]
+            band += np.multiply(background[first:first + rows], self._scale, out=scaled[:len(band)])
 
 
 def _cached(plan: Plan, background: Background, oversample: int | None) -> np.ndarray:

@@ -108,10 +108,14 @@ class _Shard:
 
     def _render(self, shot: Shot, images: ShardImages) -> Callable[[], None]:
         """Render a shot, and return what writes its image."""
-        with self._timed("render"):
-            image = shot.image
+        photons = self._work.settings.dtype == "float32"
+        if photons or self._truth is not None:
+            with self._timed("render"):
+                shot.render()
+        # Without truth, photons are rendered and counted together.
+        with self._timed("response" if photons or self._truth is not None else "render"):
+            values = shot.image.on_host if photons else shot.drawn_counts()
         with self._timed("response"):
-            values = image.on_host if self._work.settings.dtype == "float32" else shot.drawn_counts()
             write = images.prepared(values, shot)
         figures = self.figures
         brightest = values.max(initial=0).item()

@@ -128,7 +128,7 @@ class _Shots:
     def add(self, shot: Shot) -> None:
         """Keep a shot."""
         self._parameters.append(shot.parameters)
-        self._wavelengths.append(shot.image.experiment.beam.wavelength_A)
+        self._wavelengths.append(shot.experiment.beam.wavelength_A)
         self._matrices += [(shot.number, dials_matrix(plan)) for plan in shot.plans]
         self.spectra.add(shot.image.experiment.beam.channels())
         if self._positions is not None:
@@ -219,7 +219,7 @@ class _SingleImages:
 
     def prepared(self, values: np.ndarray, shot: Shot) -> Callable[[], None]:
         """Convert the values to pixels, and return what writes their file."""
-        scene = replace(scene_of(shot.image.experiment, shot.image.plan), timestamp=self._time)
+        scene = replace(scene_of(shot.experiment, shot.plan), timestamp=self._time)
         writer = writer_of(self._settings.ending)(scene)
         kind = writer.pixel_type("counts")._replace(saturates=True)
         pixels = stored_pixels(values, kind, writer.live, offset=writer.offset, where=f"shot {shot.number}")

@@ -54,7 +54,7 @@ class ShardTruth:
     def add(self, shot: Shot, table: ShotReflections, label_min: float | None = None) -> None:
         """Add the reflections of a shot, and labels of those with ``label_min`` photons (``None``: no labels)."""
         if label_min is not None:
-            self._labels.append(labels_of(table.tables, shot.image.plan.shape, label_min))
+            self._labels.append(labels_of(table.tables, shot.plan.shape, label_min))
         self.reflections += len(table)
         columns = table.as_dict()
         self._columns.append({"shot": np.full(len(columns["crystal"]), shot.number, dtype=np.int64), **columns})

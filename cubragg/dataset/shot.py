@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cubragg.dataset.parameters import CrystalShot
-from cubragg.engine.select import Backend, Method, Precision
+from cubragg.detect.quantize import quantize
+from cubragg.engine.select import Backend, Method, Precision, Selection, select_backend
 from cubragg.experiment.background_settings import Background
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.structure_factors import StructureFactors
@@ -18,6 +19,7 @@ from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
 from cubragg.reflections.pixel_labels import Labels, labels_of
 from cubragg.reflections.predict import reflection_table
+from cubragg.run.banded_rendering import Bands, Render, bands_of, counts_in_bands
 from cubragg.run.detection import counts_of
 from cubragg.run.render import simulate, with_background
 from cubragg.run.simulated_image import SimulatedImage
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from cubragg.reflections.reflection_table import ReflectionTable
 
+#: An experiment and its plan.
+Planned = tuple[Experiment, Plan]
 #: Method of sweeps and stills where none is given.
 METHOD: Method = "analytic"
 #: Resolution per dose at which intensities are halved, 10 MGy/A (M. R. Howells et al., J. Electron Spectrosc. 170, 4,
@@ -45,14 +49,21 @@ class Rendering:
     method: Method = METHOD
     cull: float | None = 0.0
 
-    def alone(self, crystal: CrystalShot) -> SimulatedImage:
-        """Render one crystal, without the background."""
+    def planned(self, crystal: CrystalShot) -> Planned:
+        """The experiment of one crystal without the background, and its plan."""
         experiment = replace(crystal.experiment, background=Background())
         if crystal.dose_MGy > 0.0:
             experiment = replace(experiment, structure_factors=damaged(experiment, crystal.dose_MGy))
-        plan = with_decay(make_plan(experiment, self.method), crystal.decay)
-        return simulate(experiment, backend=self.backend, precision=self.precision, device=self.device,
-                        threads=self.threads, method=self.method, cull=self.cull, plan=plan)
+        return experiment, with_decay(make_plan(experiment, self.method), crystal.decay)
+
+    def alone(self, planned: Planned) -> SimulatedImage:
+        """Render one crystal, without the background."""
+        return simulate(planned[0], backend=self.backend, precision=self.precision, device=self.device,
+                        threads=self.threads, method=self.method, cull=self.cull, plan=planned[1])
+
+    def selected(self, plan: Plan) -> Selection:
+        """Select the engine of a plan."""
+        return select_backend(plan, self.backend, self.precision, self.device, self.cull)
 
 
 def with_decay(plan: Plan, factor: float) -> Plan:
@@ -167,15 +178,34 @@ class Shot:
         return f"<cubragg shot {self.number}: {len(self.crystals)} crystals, {self.parameters}>"
 
     @cached_property
+    def _planned(self) -> tuple[Planned, ...]:
+        """The experiment of each crystal, without background, and its plan; of a blank shot one without photons."""
+        crystals = self.crystals or (CrystalShot(self._base, 0.0, 0.0),)
+        return tuple(self._rendering.planned(crystal) for crystal in crystals)
+
+    @cached_property
     def _alone(self) -> tuple[SimulatedImage, ...]:
         """An image of each crystal, without background; of a blank shot one without photons."""
-        crystals = self.crystals or (CrystalShot(self._base, 0.0, 0.0),)
-        return tuple(self._rendering.alone(crystal) for crystal in crystals)
+        return tuple(self._rendering.alone(planned) for planned in self._planned)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the first crystal."""
+        return self._planned[0][1]
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment of the first crystal, with the background of the shot."""
+        return replace(self._planned[0][0], background=self._base.background)
 
     @property
     def plans(self) -> tuple[Plan, ...]:
         """The plan of each crystal; none of a blank shot."""
-        return tuple(image.plan for image in self._alone) if self.crystals else ()
+        return tuple(plan for _, plan in self._planned) if self.crystals else ()
+
+    def render(self) -> None:
+        """Render the crystals, if reflections or the image need their photons."""
+        _ = self._alone
 
     @cached_property
     def image(self) -> SimulatedImage:
@@ -184,9 +214,8 @@ class Shot:
         photons = first.photons.copy()
         for other in self._alone[1:]:
             photons += other.photons
-        experiment = replace(first.experiment, background=self._base.background)
-        return replace(first, experiment=experiment, shot=self.number, photons=with_background(
-            experiment, first.plan, photons, coarse=self._coarse))
+        return replace(first, experiment=self.experiment, shot=self.number, photons=with_background(
+            self.experiment, self.plan, photons, coarse=self._coarse))
 
     def photons_near(self, fast_px: np.ndarray, slow_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Expected photons [n] of the image, and of its background, in the pixels of positions in the image [pixel]."""
@@ -198,15 +227,34 @@ class Shot:
         return peak, np.maximum(peak - crystals, 0.0)
 
     def drawn_counts(self) -> np.ndarray:
-        """Counts of the detector [slow, fast], int32, or float64 where they may exceed 2^31 - 1."""
+        """Counts of the detector [slow, fast], int32, or float64 where they may exceed 2^31 - 1.
+
+        Photons that have not been asked for are counted in bands of rows, where that is possible, and not kept.
+        """
+        counts = None if "image" in vars(self) else self._counts_in_bands()
+        if counts is not None:
+            return counts
         image = self.image
         return counts_of(image.photons, image.experiment, image.plan, seed=self.seed, shot=self.number,
                          threads=self._rendering.threads, backend="numpy" if image.backend == "numpy" else "auto")
 
+    def _counts_in_bands(self) -> np.ndarray | None:
+        """Counts from bands of photons: those of the crystals' images, or as they are rendered."""
+        bands: Bands
+        if "_alone" in vars(self) or len(self._planned) > 1:
+            if any(image.backend == "numpy" for image in self._alone):
+                return None
+            bands = bands_of([image.photons for image in self._alone])
+        else:
+            bands = Render(self._rendering.selected(self.plan).engine, self._rendering.threads)
+        return counts_in_bands(self.experiment, self.plan, bands, seed=self.seed, shot=self.number,
+                               threads=self._rendering.threads, coarse=self._coarse)
+
     @cached_property
     def counts(self) -> np.ndarray:
         """Photon counts, int32 [slow, fast]: `Image.counts` with the seed of the data set."""
-        return self.image.counts(self.seed)
+        drawn = self.drawn_counts()
+        return drawn if drawn.dtype == np.int32 else quantize(drawn, np.int32)
 
     @cached_property
     def reflections(self) -> ShotReflections:
@@ -221,7 +269,7 @@ class Shot:
         ConfigError
             For the method sampled.
         """
-        return labels_of(self.reflections.tables, self.image.plan.shape, min_photons)
+        return labels_of(self.reflections.tables, self.plan.shape, min_photons)
 
     def reflections_above(self, min_photons: float) -> ShotReflections:
         """The reflections with at least ``min_photons`` expected photons."""

@@ -22,6 +22,8 @@ _BITS = np.array([bin(byte).count("1") for byte in range(256)])
 class LostCharge:
     """Photons of a counting detector whose charge is shared so that no pixel gets the threshold."""
 
+    whole = False
+
     def applies(self, response: Response) -> bool:
         return response.charge_cloud_um > 0.0
 
@@ -60,6 +62,8 @@ def _normal_integral(x: np.ndarray) -> np.ndarray:
 class PointSpread:
     """Point spread: of expected photons in counting detectors, of drawn ones in integrating detectors."""
 
+    whole = True
+
     def applies(self, response: Response) -> bool:
         return response.psf is not None
 
@@ -70,6 +74,8 @@ class PointSpread:
 
 class NoisifyPointSpread:
     """Point spread of drawn photons as noisify computes it, for the pixels along fast."""
+
+    whole = True
 
     def applies(self, response: Response) -> bool:
         return response.psf is not None
@@ -85,6 +91,8 @@ class NoisifyPointSpread:
 
 class SharedCharge:
     """The charge cloud of an integrating detector."""
+
+    whole = True
 
     def applies(self, response: Response) -> bool:
         return response.charge_cloud_um > 0.0
@@ -103,6 +111,8 @@ def _spread_panels(image: np.ndarray, psf: str, fwhm_um: float, exposure: Exposu
 
 class WidePixels:
     """Edge pixels of chips, whose counts are divided among the virtual pixels of the image that they cover."""
+
+    whole = True
 
     def applies(self, response: Response) -> bool:
         return response.chips is not None

@@ -286,10 +286,9 @@ ENTRY(draw_counts)(const CountsParams p, const MEAN *RESTRICT means, COUNT *REST
     if (chunk.first >= row.end) return;
     const int begin = chunk.first < row.first ? (int)(row.first - chunk.first) : 0;
     const int end = row.end - chunk.first < BLOCK ? (int)(row.end - chunk.first) : BLOCK;
-    const MEAN *from = means + chunk.first;
-    COUNT *to = counts + chunk.first;
+    const long long shift = (long long)chunk.first - p.origin;  // below 0 by up to 3, where no pixel is read
     for (int i = 0; i < begin; ++i) chunk.mean[i] = 0.0;
-    for (int i = begin; i < end; ++i) chunk.mean[i] = usable_mean((double)from[i]);
+    for (int i = begin; i < end; ++i) chunk.mean[i] = usable_mean((double)means[shift + i]);
     for (int i = end; i < rounded_up(end); ++i) chunk.mean[i] = 0.0;
 
     chunk.listed = 0;
@@ -297,6 +296,6 @@ ENTRY(draw_counts)(const CountsParams p, const MEAN *RESTRICT means, COUNT *REST
         draw_part(p.stream, chunk, i, rounded_up(end) - i < 4 * COUNTERS ? rounded_up(end) - i : 4 * COUNTERS);
     }
     reject(p.stream, chunk);
-    for (int i = begin; i < end; ++i) store(chunk.count[i], to[i]);
+    for (int i = begin; i < end; ++i) store(chunk.count[i], counts[shift + i]);
 }
 HOST_ENTRY(draw_counts)

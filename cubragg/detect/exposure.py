@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ class PanelArea(NamedTuple):
 
 @dataclass(frozen=True)
 class Exposure:
-    """An image to be detected.
+    """An image to be detected, or a band of its rows.
 
     Attributes
     ----------
@@ -34,6 +34,10 @@ class Exposure:
         Seed of what changes from image to image, and number of the image.
     backend, threads
         Backend of the Poisson deviates and its threads; see `draw_counts`.
+    first_row
+        Row of the whole image with which the band begins; random numbers depend on the place of a pixel in the image.
+    counts
+        int32 [slow, fast] into which counts are drawn; ``None``: into a new array.
     """
 
     panels: Sequence[PanelArea]
@@ -43,3 +47,15 @@ class Exposure:
     shot: int
     backend: CountingBackend = "auto"
     threads: int | None = None
+    first_row: int = 0
+    counts: np.ndarray | None = None
+
+    def rows(self, first: int, end: int) -> Exposure:
+        """Return the exposure of the rows ``first`` to ``end``, without the last."""
+        panels = []
+        for (rows, columns), pixel_um in self.panels:
+            inside = slice(max(rows.start, first) - first, min(rows.stop, end) - first)
+            if inside.start < inside.stop:
+                panels.append(PanelArea((inside, columns), pixel_um))
+        return replace(self, panels=panels, live=None if self.live is None else self.live[first:end],
+                       first_row=self.first_row + first)

@@ -19,7 +19,7 @@ from cubragg.philox import Effect, key_of, random_blocks, uniform_of
 
 #: dtype of `struct NormalsParams` of `kernels/normal_deviates.cuh`.
 NORMALS_PARAMS = np.dtype([("key", np.uint32, 2), ("effect", np.uint32), ("shot", np.uint32), ("draw", np.uint32),
-                           ("first_pair", np.uint32), ("count", np.uint32)])
+                           ("first_pair", np.uint32), ("origin", np.uint32), ("end", np.uint32)])
 #: Pairs of a block on the CPU.
 _HOST_BLOCK = 256
 
@@ -30,9 +30,9 @@ _COSINE = (1 / 20922789888000, -1 / 87178291200, 1 / 479001600, -1 / 3628800, 1 
 _BLOCK = 2**16
 
 
-def normal_image(shape: tuple[int, ...], seed: int, shot: int, effect: Effect, draw: int = 0, *,
+def normal_image(shape: tuple[int, ...], seed: int, shot: int, effect: Effect, draw: int = 0, *, first: int = 0,
                  threads: int | None = None, backend: str = "auto") -> np.ndarray:
-    """Deviates of all pixels of an image [slow, fast], those of `normals` for their indices.
+    """Deviates of all pixels of an image [slow, fast], those of `normals` for their indices, from ``first`` on.
 
     Computed by a kernel on the CPU with ``threads`` (``None``: all cores), or in NumPy with the backend ``numpy`` and
     where there is no C++ compiler.
@@ -48,11 +48,12 @@ def normal_image(shape: tuple[int, ...], seed: int, shot: int, effect: Effect, d
             function.restype = None
             params, deviates = np.zeros((), dtype=NORMALS_PARAMS), np.empty(count)
             for name, value in (("key", key_of(seed)), ("effect", effect), ("shot", shot), ("draw", draw),
-                                ("count", count)):
+                                ("first_pair", first // 2), ("origin", first), ("end", first + count)):
                 params[name] = value
-            call_host(function, (-(-count // (2 * _HOST_BLOCK)), 1), threads or available_cores(), (params, deviates))
+            blocks = -(-(first % 2 + count) // (2 * _HOST_BLOCK))
+            call_host(function, (blocks, 1), threads or available_cores(), (params, deviates))
             return deviates.reshape(shape)
-    return normals(seed, shot, effect, np.arange(count), draw).reshape(shape)
+    return normals(seed, shot, effect, np.arange(first, first + count), draw).reshape(shape)
 
 
 def normals(seed: int, shot: int, effect: Effect, index: np.ndarray, draw: int = 0) -> np.ndarray:

@@ -33,7 +33,15 @@ _LARGEST_INT32_MEAN = _MAX_INT32 - 1e6
 
 
 class Step(Protocol):
-    """A step of the chain."""
+    """A step of the chain.
+
+    Attributes
+    ----------
+    whole
+        Whether it needs the whole image; otherwise a pixel depends on itself alone, and the step takes bands of rows.
+    """
+
+    whole: bool
 
     def applies(self, response: Response) -> bool:
         """Return whether the step changes an image."""
@@ -55,9 +63,19 @@ def detected_counts(photons: np.ndarray, response: Response, exposure: Exposure)
         If the map of bad pixels has another size than the image.
     """
     image = photons
-    for step in CHAINS["noisify" if response.order == "noisify" else response.kind]:
-        if step.applies(response):
-            image = step(image, response, exposure)
+    for step in applied_steps(response):
+        image = step(image, response, exposure)
+    return finished(image, response, exposure)
+
+
+def applied_steps(response: Response) -> list[Step]:
+    """Return the steps of a response that change an image, in their order."""
+    chain = CHAINS["noisify" if response.order == "noisify" else response.kind]
+    return [step for step in chain if step.applies(response)]
+
+
+def finished(image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+    """Return the counts after the last step: 0 in pixels without a value, and whole; the image is changed in place."""
     if exposure.live is not None:
         # In place, as the cutoff: photons are drawn into a new image.
         np.copyto(image, 0, where=~exposure.live)
@@ -67,23 +85,31 @@ def detected_counts(photons: np.ndarray, response: Response, exposure: Exposure)
     return whole.astype(np.int32) if float(np.abs(whole).max(initial=0.0)) <= _MAX_INT32 else whole
 
 
-def _pixels(image: np.ndarray) -> np.ndarray:
-    return np.arange(image.size, dtype=np.int64).reshape(image.shape)
+def _first(image: np.ndarray, exposure: Exposure) -> int:
+    """Return the index in the whole image of the first pixel of an image or band."""
+    return exposure.first_row * image.shape[1]
 
 
-def _fixed(image: np.ndarray, response: Response, effect: Effect, draw: int = 0) -> np.ndarray:
+def _pixels(image: np.ndarray, exposure: Exposure) -> np.ndarray:
+    return np.arange(image.size, dtype=np.int64).reshape(image.shape) + _first(image, exposure)
+
+
+def _fixed(image: np.ndarray, response: Response, exposure: Exposure, effect: Effect, draw: int = 0) -> np.ndarray:
     """Return a Gaussian deviate of each pixel that is fixed for the detector."""
-    return normal_image(image.shape, response.calibration_seed, 0, effect, draw)
+    return normal_image(image.shape, response.calibration_seed, 0, effect, draw, first=_first(image, exposure),
+                        threads=exposure.threads, backend=exposure.backend)
 
 
 def _drawn(image: np.ndarray, exposure: Exposure, effect: Effect) -> np.ndarray:
     """Return a Gaussian deviate of each pixel and shot."""
-    return normal_image(image.shape, exposure.seed, exposure.shot, effect, threads=exposure.threads,
-                        backend=exposure.backend)
+    return normal_image(image.shape, exposure.seed, exposure.shot, effect, first=_first(image, exposure),
+                        threads=exposure.threads, backend=exposure.backend)
 
 
 class Flicker:
     """Changes of the beam from shot to shot."""
+
+    whole = False
 
     def applies(self, response: Response) -> bool:
         return response.flicker > 0.0
@@ -96,6 +122,8 @@ class Flicker:
 class PixelFlicker:
     """noisify's flicker, which is drawn for each pixel."""
 
+    whole = False
+
     def applies(self, response: Response) -> bool:
         return response.flicker > 0.0
 
@@ -106,41 +134,50 @@ class PixelFlicker:
 class Sensitivity:
     """Sensitivity of pixels: raw counts are those of photons times the sensitivity, which the flat field corrects."""
 
+    whole = False
+
     def applies(self, response: Response) -> bool:
         return response.efficiency_sigma > 0.0
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        return image * sensitivity(image, response)
+        return image * sensitivity(image, response, exposure)
 
 
 class FlatField:
     """Division by the sensitivity as the detector's flat field has it, with its errors."""
 
+    whole = False
+
     def applies(self, response: Response) -> bool:
         return response.efficiency_sigma > 0.0 or response.flat_field_sigma > 0.0
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        error = np.maximum(0.1, 1.0 + response.flat_field_sigma * _fixed(image, response, Effect.CALIBRATION, draw=1))
-        return image / (error * sensitivity(image, response) if response.efficiency_sigma else error)
+        error = np.maximum(0.1, 1.0 + response.flat_field_sigma * _fixed(image, response, exposure, Effect.CALIBRATION,
+                                                                                draw=1))
+        return image / (error * sensitivity(image, response, exposure) if response.efficiency_sigma else error)
 
 
-def sensitivity(image: np.ndarray, response: Response) -> np.ndarray:
+def sensitivity(image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
     """Return the sensitivity of each pixel, at least 0.1."""
-    return np.maximum(0.1, 1.0 + response.efficiency_sigma * _fixed(image, response, Effect.CALIBRATION))
+    return np.maximum(0.1, 1.0 + response.efficiency_sigma * _fixed(image, response, exposure, Effect.CALIBRATION))
 
 
 class Calibration:
     """noisify's calibration error, a factor on expected photons."""
 
+    whole = False
+
     def applies(self, response: Response) -> bool:
         return response.flat_field_sigma > 0.0
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        return image * (1.0 + response.flat_field_sigma * _fixed(image, response, Effect.CALIBRATION))
+        return image * (1.0 + response.flat_field_sigma * _fixed(image, response, exposure, Effect.CALIBRATION))
 
 
 class Counting:
     """Poisson deviates."""
+
+    whole = False
 
     def applies(self, response: Response) -> bool:
         return True
@@ -148,7 +185,8 @@ class Counting:
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
         small = float(image.max(initial=0.0)) <= _LARGEST_INT32_MEAN
         drawn = draw_counts(image, seed=exposure.seed, shot=exposure.shot, dtype=np.int32 if small else np.float64,
-                            backend=exposure.backend, threads=exposure.threads)
+                            backend=exposure.backend, threads=exposure.threads, first_row=exposure.first_row,
+                            out=exposure.counts if small else None)
         counts: np.ndarray = drawn if isinstance(drawn, np.ndarray) else drawn.get()
         return counts
 
@@ -159,6 +197,8 @@ class DeadPeriod:
     The rate is the mean over the exposure. A rotating crystal diffracts for a part of it only, so that its losses are
     larger.
     """
+
+    whole = False
 
     def applies(self, response: Response) -> bool:
         return response.dead_time_ns > 0.0
@@ -172,11 +212,13 @@ class DeadPeriod:
 def _rounded_at_random(values: np.ndarray, exposure: Exposure, effect: Effect) -> np.ndarray:
     """Return whole numbers whose mean is the value."""
     low = np.floor(values)
-    return low + (uniforms(exposure.seed, exposure.shot, effect, _pixels(values)) <= values - low)
+    return low + (uniforms(exposure.seed, exposure.shot, effect, _pixels(values, exposure)) <= values - low)
 
 
 class SignalSpread:
     """Spread of the signals of single photons: n photons give n with a variance of n sigma^2."""
+
+    whole = False
 
     def applies(self, response: Response) -> bool:
         return response.gain_sigma > 0.0
@@ -188,6 +230,8 @@ class SignalSpread:
 
 class ReadOut:
     """Read-out noise, of the gain stage that a signal reaches, and the largest signal of the last stage."""
+
+    whole = False
 
     def applies(self, response: Response) -> bool:
         return response.readout_sigma > 0.0 or bool(response.gain_stages)
@@ -205,15 +249,19 @@ class ReadOut:
 class PedestalError:
     """Errors of the pedestal that was subtracted, fixed for each pixel."""
 
+    whole = False
+
     def applies(self, response: Response) -> bool:
         return response.pedestal_sigma > 0.0
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        return image + response.pedestal_sigma * _fixed(image, response, Effect.PEDESTAL)
+        return image + response.pedestal_sigma * _fixed(image, response, exposure, Effect.PEDESTAL)
 
 
 class Scale:
     """Counts per photon, and the pedestal."""
+
+    whole = False
 
     def applies(self, response: Response) -> bool:
         return response.gain != 1.0 or response.pedestal != 0.0
@@ -224,6 +272,8 @@ class Scale:
 
 class BadPixels:
     """Dead, hot and noisy pixels."""
+
+    whole = True
 
     def applies(self, response: Response) -> bool:
         return (response.bad_pixels is not None or response.dead_fraction > 0.0 or response.hot_fraction > 0.0
@@ -257,6 +307,8 @@ def bad_pixels(shape: tuple[int, ...], response: Response) -> np.ndarray:
 
 class Cutoff:
     """The largest count."""
+
+    whole = False
 
     def applies(self, response: Response) -> bool:
         return response.count_cutoff is not None

@@ -132,9 +132,12 @@ def sources_of(plan: Plan) -> np.ndarray:
     return np.ascontiguousarray(rows, dtype=np.float64)
 
 
-def mask_of(panel: PanelPlan) -> np.ndarray:
-    """Return the mask uint8 [slow, fast], 1 for rendered pixels; [1] without a mask."""
-    return np.ones(1, dtype=np.uint8) if panel.mask is None else np.ascontiguousarray(panel.mask).view(np.uint8)
+def mask_of(panel: PanelPlan, rows: range | None = None) -> np.ndarray:
+    """Return the mask uint8 [slow, fast] of a panel or of some rows, 1 for rendered pixels; [1] without a mask."""
+    if panel.mask is None:
+        return np.ones(1, dtype=np.uint8)
+    mask = panel.mask if rows is None else panel.mask[rows.start:rows.stop]
+    return np.ascontiguousarray(mask).view(np.uint8)
 
 
 def grid_of(panel: PanelPlan, tile: tuple[int, int]) -> tuple[int, int]:

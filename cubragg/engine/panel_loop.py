@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -39,9 +39,39 @@ def render_panels(plan: Plan, render: RenderPanel, progress: Progress | None
     return image, stopped_at
 
 
+def whole_image(plan: Plan) -> bool:
+    """Return whether a single panel fills the image."""
+    return len(plan.panels) == 1 and plan.panels[0].shape == plan.shape
+
+
 def counted_on(progress: Progress | None, before: int, total: int) -> Progress | None:
     """Return a callback for one panel that reports progress of the image: ``before`` pixels are done, of ``total``."""
     if progress is None:
         return None
     report = progress
     return lambda done, _: report(before + done, total)
+
+
+def row_bands(panel: PanelPlan, height: int, end: int, pixels: int) -> Iterator[tuple[range, range, np.ndarray]]:
+    """Divide the region of a panel into bands of whole rows of tiles.
+
+    Parameters
+    ----------
+    height, end
+        Rows of a tile, and the number of rows of tiles.
+    pixels
+        About the number of pixels of a band.
+
+    Yields
+    ------
+    Rows of tiles, rows of the panel, and the band of zeros, float32 [rows, fast], whose memory the next one takes.
+    """
+    slow_pixels, fast_pixels = panel.shape
+    at_once = max(1, pixels // (fast_pixels * height))
+    buffer = np.empty((min(at_once * height, slow_pixels), fast_pixels), dtype=np.float32)
+    for first in range(0, end, at_once):
+        tiles = range(first, min(first + at_once, end))
+        rows = range(panel.roi[2] + tiles.start * height, min(panel.roi[2] + tiles.stop * height, panel.roi[3] + 1))
+        band = buffer[:len(rows)]
+        band.fill(0.0)
+        yield tiles, rows, band

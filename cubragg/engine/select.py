@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, Protocol, get_args
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -45,6 +45,19 @@ class Engine(Protocol):
 
     def set_plan(self, plan: Plan) -> None:
         """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
+
+
+@runtime_checkable
+class BandedEngine(Protocol):
+    """Interface of the engines that render an image in bands of rows."""
+
+    def bands(self, threads: int | None, pixels: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Render the image of a single panel in physical semantics, in bands of about a number of pixels.
+
+        Yields
+        ------
+        The first row of a band, and its expected photons, float32 [rows, fast], in memory that the next band takes.
+        """
 
 
 class Selection(NamedTuple):

@@ -35,10 +35,15 @@ def counts_of(photons: np.ndarray, experiment: Experiment, plan: Plan, *, seed: 
     response = experiment.detector_response()
     if rng == "reference" or experiment.semantics == "nanobragg":
         return noise_counts(photons, plan.roi, seed, rng, shot=shot, backend=backend, threads=threads)
+    return detected_counts(photons, response, exposure_of(experiment, plan, seed, shot, backend, threads))
+
+
+def exposure_of(experiment: Experiment, plan: Plan, seed: int, shot: int, backend: CountingBackend = "auto",
+                threads: int | None = None) -> Exposure:
+    """Return what the steps of the response need to know of an image; arguments as for `counts_of`."""
     panels = [PanelArea(panel.window, (1e3 * panel.pixel_mm[0], 1e3 * panel.pixel_mm[1]))
               for panel in plan.detector_panels]
-    return detected_counts(photons, response, Exposure(panels, _recorded(plan), experiment.beam.exposure_s, seed, shot,
-                                                       backend, threads))
+    return Exposure(panels, _recorded(plan), experiment.beam.exposure_s, seed, shot, backend, threads)
 
 
 def stored_type(kind: PixelType, experiment: Experiment) -> PixelType:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from cubragg.engine.select import (
     check_method,
     check_threads,
     resolve_devices,
+    select_backend,
     select_split,
 )
 from cubragg.experiment.experiment import Experiment
@@ -68,6 +68,46 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     return image_of(experiment, plan, selected, photons, time.perf_counter() - start)
 
 
+def simulate_counts(experiment: Experiment, seed: int = 0, *, backend: Backend = "auto", precision: Precision = "auto",
+                    device: int = 0, threads: int | None = None, method: Method = "sampled", cull: float | None = 0.0,
+                    plan: Plan | None = None) -> np.ndarray:
+    """Simulate the counts of an experiment: those of ``simulate(experiment, ...).counts(seed)``, in less memory.
+
+    In physical semantics, on the backend ``cpu`` and for a detector of one panel without point spread, photons are
+    rendered and counted in bands of rows, and are never held as an image. Otherwise they are.
+
+    Parameters
+    ----------
+    experiment, seed
+        The experiment, and the seed of the counting noise.
+    backend, precision, device, threads, method, cull, plan
+        As for `simulate`.
+
+    Returns
+    -------
+    int32 [slow, fast].
+
+    Raises
+    ------
+    ConfigError, BackendUnavailable, KernelBuildError
+        As for `simulate`.
+    FormatError
+        For more than 2^31 - 1 counts in a pixel.
+    """
+    from cubragg.detect.quantize import quantize
+    from cubragg.run.banded_rendering import Render, counts_in_bands
+
+    check_method(method)
+    check_threads(threads)
+    plan = make_plan(experiment, method) if plan is None else plan
+    selected = select_backend(plan, backend, precision, device, cull)
+    drawn = counts_in_bands(experiment, plan, Render(selected.engine, threads), seed=seed, threads=threads)
+    if drawn is None:
+        photons = render_plan(selected.engine, plan, threads, None, prepared=True)
+        return image_of(experiment, plan, selected, photons, 0.0).counts(seed)
+    return drawn if drawn.dtype == np.int32 else quantize(drawn, np.int32)
+
+
 def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float,
              shot: int = 0) -> SimulatedImage:
     """The image number ``shot`` of photons that the selected engine has rendered, with its warnings."""
@@ -97,29 +137,12 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
 def with_background(experiment: Experiment, plan: Plan, photons: np.ndarray, *, coarse: bool = False) -> np.ndarray:
     """Photons, in host memory or on a GPU, with background and direct beam, behind the beam stop; changed in place.
     ``coarse`` as for `background_map`."""
-    if not experiment.background.empty:
-        from cubragg.background.background_map import add_background, background_map
+    if experiment.background.empty and not experiment.beam.direct_fraction and plan.beam_stop is None:
+        return photons
+    from cubragg.run.around_the_crystal import Surroundings, add_surroundings_on_gpu
 
-        scattered = plan, experiment.background, experiment.beam.photons()
-        if isinstance(photons, np.ndarray):
-            add_background(photons, *scattered, coarse=coarse)
-        else:
-            photons += _beside(photons, background_map(*scattered, coarse=coarse))
-    if experiment.beam.direct_fraction > 0.0:
-        from cubragg.plan.shadow import direct_beam
-
-        photons += _beside(photons, direct_beam(plan, experiment.beam))
-    if plan.beam_stop is not None:
-        from cubragg.plan.shadow import shadow_map
-
-        photons *= _beside(photons, shadow_map(plan, plan.beam_stop))
-    return photons
-
-
-def _beside(photons: np.ndarray, image: np.ndarray) -> Any:
-    """An image in host memory, or where the photons are: on a GPU."""
     if isinstance(photons, np.ndarray):
-        return image
-    from cubragg.device.cuda_device import import_cupy
-
-    return import_cupy().asarray(image)
+        Surroundings(experiment, plan, coarse=coarse).add(photons)
+    else:
+        add_surroundings_on_gpu(experiment, plan, photons, coarse=coarse)
+    return photons

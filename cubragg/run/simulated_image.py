@@ -168,7 +168,7 @@ def _figures(photons: np.ndarray, region: np.ndarray, rendered: np.ndarray, plan
     # Squares are rounded to single precision before they are summed, as in the C program.
     rms = math.sqrt(np.square(rendered).sum(dtype=np.float64) / (max(rendered.size, 2) - 1))
     spread = region - np.float64(mean)
-    rmsd = math.sqrt(np.square(spread).sum() / (max(region.size, 2) - 1))
+    rmsd = math.sqrt(np.square(spread, out=spread).sum() / (max(region.size, 2) - 1))
     peak = float(np.fmax.reduce(region, axis=None))  # of the pixels that are not NaN
     if not peak > 0.0:
         return Figures(0.0, 0.0, 0.0, mean, rms, rmsd)

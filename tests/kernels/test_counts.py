@@ -28,16 +28,19 @@ def means() -> np.ndarray:
 
 
 @pytest.mark.requirement("AT-NOISE-006")
+@pytest.mark.parametrize("first_row", [0, 7])
 @pytest.mark.parametrize("region", [(0, 600, 0, 22), (3, 597, 1, 20), (6, 6, 2, 2)])
-def test_the_kernel_of_the_gpu_draws_the_counts_of_numpy(means, region):
+def test_the_kernel_of_the_gpu_draws_the_counts_of_numpy(means, region, first_row):
     counts = np.zeros(means.shape, dtype=np.int32)
     folders = [SUPPORT, Path(kernel_source.__file__).parent, kernel_folder()]
     threads = 32
     library = load(inlined("counts_kernel.cu", folders, ""), counting._defines(means, counts, threads))
-    params, columns, rows = counting._launch_of(means.shape, region, RandomStream(5, 2), 4 * threads)
+    params, columns, rows = counting._launch_of(
+        means.shape, counting._Drawn(region, RandomStream(5, 2), first_row, np.int32), 4 * threads)
     library.host_draw_counts.restype = None
     call_host(library.host_draw_counts, (columns, rows), 2, (params, means, counts))
-    np.testing.assert_array_equal(counts, draw_counts(means, region, seed=5, shot=2, backend="numpy"))
+    np.testing.assert_array_equal(counts, draw_counts(means, region, seed=5, shot=2, backend="numpy",
+                                                      first_row=first_row))
 
 
 @pytest.mark.slow

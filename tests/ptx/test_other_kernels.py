@@ -21,28 +21,30 @@ pytestmark = pytest.mark.requirement("AT-BAK-012")
 
 
 @pytest.mark.parametrize("types", slow_after(1, [(np.float32, np.int32), (np.float64, np.float64)]))
-@pytest.mark.parametrize("region", slow_after(1, [(3, 57, 1, 9), (0, 60, 0, 10)]))
-def test_counts(nvrtc, types, region):
-    mean, count = types
+@pytest.mark.parametrize("band", slow_after(1, [((3, 57, 1, 9), 5), ((0, 60, 0, 10), 0), ((0, 60, 0, 10), 3)]))
+def test_counts(nvrtc, types, band):
+    (mean, count), (region, first_row) = types, band
     means = (10.0**np.random.default_rng(8).uniform(-3.0, 6.0, (11, 61))).astype(mean)
     means.flat[:3] = (np.nan, 0.0, -1.0)
     counts, block = np.zeros(means.shape, dtype=count), counting._CUDA_BLOCK
     machine = Machine(nvrtc, kernel_text("", "counts.cu"), counting._defines(means, counts, block), "draw_counts")
-    params, columns, rows = counting._launch_of(means.shape, region, RandomStream(5, 2), 4 * block)
+    drawn = counting._Drawn(region, RandomStream(5, 2), first_row, count)
+    params, columns, rows = counting._launch_of(means.shape, drawn, 4 * block)
     machine.run((columns, rows), block, [params, means, counts])
-    expected = draw_counts(means, region, seed=5, shot=2, dtype=count, backend="numpy")
+    expected = draw_counts(means, region, seed=5, shot=2, dtype=count, backend="numpy", first_row=first_row)
     np.testing.assert_array_equal(counts, expected)
 
 
-@pytest.mark.parametrize("count", [1, 600])
-def test_normal_deviates(nvrtc, count):
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (0, 600), (31, 600)])
+def test_normal_deviates(nvrtc, first, count):
     params, deviates = np.zeros((), dtype=NORMALS_PARAMS), np.empty(count)
-    for name, value in (("key", key_of(7)), ("effect", Effect.READOUT), ("shot", 3), ("draw", 1), ("count", count)):
+    for name, value in (("key", key_of(7)), ("effect", Effect.READOUT), ("shot", 3), ("draw", 1),
+                        ("first_pair", first // 2), ("origin", first), ("end", first + count)):
         params[name] = value
     options = ("-DTILE_FAST=128", "-DTILE_SLOW=1")
     machine = Machine(nvrtc, kernel_text("", "normal_deviates.cu"), options, "draw_normals")
-    machine.run((-(-count // 256), 1), 128, [params, deviates])
-    np.testing.assert_array_equal(deviates, normals(7, 3, Effect.READOUT, np.arange(count), 1))
+    machine.run((-(-(count + 1) // 256), 1), 128, [params, deviates])
+    np.testing.assert_array_equal(deviates, normals(7, 3, Effect.READOUT, np.arange(first, first + count), 1))
 
 
 @pytest.mark.slow

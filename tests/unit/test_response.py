@@ -20,6 +20,7 @@ from cubragg.detect.response_chain import bad_pixels, detected_counts, sensitivi
 from cubragg.philox import Effect
 from support.command import invoke
 
+WHOLE = Exposure([], None, 1.0, 0, 0)
 DATA = np.load(Path(__file__).parents[1] / "data" / "noisify.npz")
 
 
@@ -143,12 +144,12 @@ def test_sensitivity_and_flat_field():
     """Counts written have the mean of the photons and the variance of raw / sensitivity^2; errors are fixed."""
     response = cb.Response("integrating", efficiency_sigma=0.1, flat_field_sigma=0.02, calibration_seed=9)
     shots = np.array([detected(flat(1e5, 60), response, shot=shot) for shot in range(200)])
-    expected = 1e5 * sensitivity(flat(1, 60), response) / (sensitivity(flat(1, 60), response))
+    expected = 1e5 * sensitivity(flat(1, 60), response, WHOLE) / (sensitivity(flat(1, 60), response, WHOLE))
     pixel_means = shots.mean(axis=0)
     assert pixel_means.std() / expected.mean() == pytest.approx(0.02, rel=0.05)
     exact = replace(response, flat_field_sigma=0.0)
     found = np.array([detected(flat(1e4, 60), exact, shot=shot) for shot in range(400)])
-    efficiency = sensitivity(flat(1, 60), exact)
+    efficiency = sensitivity(flat(1, 60), exact, WHOLE)
     assert found.mean() == pytest.approx(1e4, rel=1e-4)
     np.testing.assert_allclose(found.var(axis=0).mean(), (1e4 / efficiency).mean(), rtol=0.01)
     other = detected(flat(1e5, 60), replace(response, calibration_seed=10))

@@ -17,8 +17,8 @@ from cubragg.plan.plan import Plan
 #: dtype of `struct SpotParams` of `kernels/spot.cuh`.
 SPOT_PARAMS = np.dtype([
     ("kahn", np.float64), ("fast_min", np.int32), ("fast_max", np.int32), ("slow_min", np.int32),
-    ("slow_max", np.int32), ("fast_pixels", np.int32), ("masked", np.int32), ("polarized", np.int32),
-    ("point_pixel", np.int32)], align=True)
+    ("slow_max", np.int32), ("fast_pixels", np.int32), ("first_row", np.int32), ("masked", np.int32),
+    ("polarized", np.int32), ("point_pixel", np.int32)], align=True)
 #: Tile size (fast, slow) [pixel] on the CPU, where a tile is a task, and on the GPU, where it is a block of threads.
 HOST_TILE, CUDA_TILE = (64, 32), (16, 8)
 #: Blocks on a multiprocessor with which no register of a thread is kept in memory.
@@ -101,7 +101,7 @@ def check_arguments(precision: str, tile: tuple[int, int], grid: Sequence[int], 
     params, spots, first, order, mask, image = args
     p = {name: params[name].tolist() for name in params.dtype.names or ()}
     columns, rows = (p["fast_max"] - p["fast_min"]) // tile[0] + 1, (p["slow_max"] - p["slow_min"]) // tile[1] + 1
-    pixels = p["fast_pixels"] * (p["slow_max"] + 1)
+    pixels = p["fast_pixels"] * (p["slow_max"] + 1 - p["first_row"])
     if tuple(grid) != (columns, rows):
         raise ValueError(f"render_spots: got a grid of {tuple(grid)}; the region has {columns} x {rows} tiles")
     expected: dict[str, tuple[Any, Any, int]] = {

@@ -28,7 +28,6 @@ from cubragg.engine.cuda.launch_jobs import (
     Job,
     Target,
     render_order_dependent_pixels,
-    whole_image,
 )
 from cubragg.engine.cuda.launcher import Launcher, Search
 from cubragg.engine.cuda.plan_arrays import PlanArrays
@@ -36,7 +35,7 @@ from cubragg.engine.cuda.row_bands import WHOLE, Share, bands_of, row_bands
 from cubragg.engine.cull_cost_model import select_culling
 from cubragg.engine.culling import Culling, f2_bounds_of, struct_values
 from cubragg.engine.order_dependent import first_index, stops_interpolation
-from cubragg.engine.panel_loop import Progress
+from cubragg.engine.panel_loop import Progress, whole_image
 from cubragg.engine.variant import PRECISIONS, cuda_variant
 from cubragg.errors import ConfigError
 from cubragg.plan.panel_plan import PanelPlan

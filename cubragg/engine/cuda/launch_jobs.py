@@ -9,6 +9,7 @@ import numpy as np
 
 from cubragg.device.stream_buffers import RowBand
 from cubragg.engine.order_dependent import pixel_photons
+from cubragg.engine.panel_loop import whole_image
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
@@ -109,11 +110,6 @@ class Job:
         """Return the part of the image that a row band covers, as a view."""
         rows, columns = self.panel.window
         return self.target.pixels[rows.start + band.first_row:rows.start + band.end_row, columns]
-
-
-def whole_image(plan: Plan) -> bool:
-    """Return whether a single panel fills the image."""
-    return len(plan.panels) == 1 and plan.panels[0].shape == plan.shape
 
 
 def render_order_dependent_pixels(job: Job) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
 from cubragg.engine.analytic.water_map import add_water
 from cubragg.engine.culling import Culling
 from cubragg.engine.host.host_engine import available_cores
-from cubragg.engine.panel_loop import Progress, render_panels
+from cubragg.engine.panel_loop import Progress, render_panels, row_bands
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
@@ -71,6 +71,24 @@ class AnalyticHostEngine:
         records = {spots.panel.number: spots.records for spots in self.spots}
         return render_panels(self._plan, lambda panel, report: self._panel(panel, records[panel.number], report),
                              progress)[0]
+
+    def bands(self, threads: int | None, pixels: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Render the image of a single panel, without water of nanoBragg's, in bands; see `select.BandedEngine`."""
+        self._kernel.threads = threads or available_cores()
+        (panel,), columns = self._plan.panels, kernel_params.grid_of(self._plan.panels[0], self._tile)[0]
+        records = next(spots.records for spots in self.spots if spots.panel.number == panel.number)
+        tiles_of = spot_kernel.tiles_of(records, panel, self._tile)
+        spots = records.astype(record(spot_kernel.real_type(self._precision)), copy=False)
+        end = kernel_params.grid_of(panel, self._tile)[1]
+        for tiles, rows, image in row_bands(panel, self._tile[1], end, pixels):
+            first = tiles_of.first[tiles.start * columns:tiles.stop * columns + 1]
+            if first[0] < first[-1]:
+                part = panel._replace(roi=(*panel.roi[:2], rows.start, rows.stop - 1))
+                params = spot_kernel.params_of(self._plan, part)
+                params["first_row"] = rows.start
+                self._kernel((columns, len(tiles)), (self._tile[0] * self._tile[1],), (
+                    params, spots, first, tiles_of.order, kernel_params.mask_of(panel, rows), image))
+            yield rows.start, image
 
     def _panel(self, panel: PanelPlan, records: np.ndarray, progress: Progress | None) -> tuple[np.ndarray, None]:
         """Render a panel."""

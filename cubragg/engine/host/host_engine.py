@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from cubragg.device.host_build import available_cores
@@ -9,7 +11,7 @@ from cubragg.engine import kernel_params
 from cubragg.engine.culling import Culling
 from cubragg.engine.host.panel_launches import PanelLaunches
 from cubragg.engine.order_dependent import first_index, pixel_photons
-from cubragg.engine.panel_loop import Progress, render_panels
+from cubragg.engine.panel_loop import Progress, render_panels, row_bands
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
@@ -54,6 +56,15 @@ class HostEngine:
         self._launches.kernel.threads = threads or available_cores()
         image, self.interpolation_stopped_at = render_panels(self._plan, self._render_panel, progress)
         return image
+
+    def bands(self, threads: int | None, pixels: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Render the image of a single panel, in physical semantics, in bands; see `select.BandedEngine`."""
+        (panel,), height = self._plan.panels, self._launches.tile_rows
+        self._launches.kernel.threads = threads or available_cores()
+        _, end = kernel_params.grid_of(panel, self.culling.tile)
+        for tiles, rows, image in row_bands(panel, height, end, pixels):
+            self._launches.run(panel, None, kernel_params.mask_of(panel, rows), (image,), None, tiles)
+            yield rows.start, image
 
     def _render_panel(self, panel: PanelPlan, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
         """Render a panel: its image, and the pixel at which interpolation stopped, or ``None``."""

@@ -76,8 +76,13 @@ class PanelLaunches:
             self._cull_arrays = self._f2_bounds(), cull_axes_of(plan)
             self._cull_values = struct_values(plan, precision, self.culling)
 
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a tile [pixel]."""
+        return self._variant.tile[1]
+
     def run(self, panel: PanelPlan, stop: int | None, mask: np.ndarray, arrays: tuple[np.ndarray, ...],
-            progress: Progress | None) -> None:
+            progress: Progress | None, tiles: range | None = None) -> None:
         """Launch the entry point over a panel.
 
         Parameters
@@ -88,6 +93,9 @@ class PanelLaunches:
             uint8 [slow, fast], of `kernel_params.mask_of`.
         arrays
             Further arguments of the entry point.
+        tiles
+            Rows of tiles to render, where mask and image begin with the first row of these; ``None``: all, and they
+            begin with the first row of the panel.
         """
         variant = self._variant
         params = kernel_params.params_of(self._plan, panel, variant.precision)
@@ -97,21 +105,23 @@ class PanelLaunches:
             params["interpolated_to"] = stop
         total = panel.pixel_count
         columns, end = kernel_params.grid_of(panel, variant.tile)
-        for rows in self._launches(self._entry, params, end):
+        if tiles is not None:
+            params["first_row"] = panel.roi[2] + tiles.start * variant.tile[1]
+        for rows in self._launches(self._entry, params, range(end) if tiles is None else tiles):
             self.kernel((columns, rows), (variant.block,), (
                 params, self._f2_grid, self._cell_axes, self._sources, mask, *self._cull_arrays, *arrays))
             if progress is not None:
                 done = (int(params["first_tile_row"]) + rows) * variant.tile[1] * panel.width
                 progress(min(done, total), total)
 
-    def _launches(self, entry: str, params: np.ndarray, end: int) -> Iterator[int]:
+    def _launches(self, entry: str, params: np.ndarray, tiles: range) -> Iterator[int]:
         """Yield the number of rows of tiles of each launch; sets ``first_tile_row``.
 
         It is adapted to the time of the launch before, also from panel to panel.
         """
-        row = 0
-        while row < end:
-            rows = min(self._rows.get(entry, 1), end - row)
+        row = tiles.start
+        while row < tiles.stop:
+            rows = min(self._rows.get(entry, 1), tiles.stop - row)
             params["first_tile_row"] = row
             start = time.perf_counter()
             yield rows
@@ -135,7 +145,7 @@ class PanelLaunches:
         params, mask = kernel_params.params_of(plan, panel, "double"), kernel_params.mask_of(panel)
         params["skipped_index"] = -1 if first is None else first
         per_row = variant.tile[1] * panel.width
-        for rows in self._launches("find_outside", params, end):
+        for rows in self._launches("find_outside", params, range(end)):
             found = np.zeros(rows * per_row, dtype=np.uint8)
             kernel((columns, rows), (variant.block,), (params, self._cell_axes, self._sources, mask, found))
             if found.any():
