@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Check and time the CUDA backend on this machine's GPU: one command, under six minutes.
 
-    python scripts/gpu_check.py [--device N] [--out FOLDER] [--only STAGE ...] [--wheels FOLDER] [--runs N]
+    python scripts/gpu_check.py [--device N] [--out FOLDER] [--only STAGE ...] [--wheels FOLDER] [--runs N] [--limit S]
 
-Correctness: the golden set in three precisions against the C program's images, forced culling, panels, batches, random
-experiments in physical semantics, spots in closed form, counts, `pytest tests/gpu`, and compute-sanitizer where it is
-installed. Speed: registers and local bytes, kernels (CUDA events) and whole images of W1, W2, W3 and R16 with the
-fraction of the least time by issued instructions, stills and series a second; the C program with one thread if
-NB_C_BIN names it. Tables are printed, and after each stage a JSON with the device's name is written; `--only` adds
-stages to it. It needs numpy, click, h5py and CuPy; `--wheels` installs others that are missing, gemmi and fabio, from
-a folder. No C++ compiler is needed: NumPy computes what to compare with. Without a device: one line, exit status 1;
-also 1 if anything is outside its bounds.
+Correctness: the golden set in three precisions against the C program's images, forced culling, panels, batches, several
+GPUs where there are, random experiments in physical semantics, spots in closed form, counts, `pytest tests/gpu`, and
+compute-sanitizer where it is installed. Speed: registers and local bytes, kernels (CUDA events) and whole images of W1,
+W2, W3 and R16 with the fraction of the least time by issued instructions, stills and series a second; other programs
+that NB_C_BIN, NB_TORCH and NB_CUDA_BIN name, and nanoBraggCUDA compiled by nvcc from the files that NB_CUDA_SOURCES
+lists. Tables are printed, and after each stage a JSON with the device's name is written; `--only` adds stages to it. An
+error in a stage is a row of its table, and the others go on; stages that `--limit` leaves no time for are listed. It
+needs numpy, click, h5py and CuPy; `--wheels` installs others that are missing, gemmi and fabio, from a folder. No C++
+compiler is needed: NumPy computes what to compare with. Without a device: one line, exit status 1; also 1 if anything
+is outside its bounds.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from pathlib import Path
 from typing import Any
@@ -34,8 +37,8 @@ sys.path = [str(ROOT), str(ROOT / "tests"),
             *(entry for entry in sys.path if Path(entry).resolve() != SCRIPTS), str(SCRIPTS)]
 
 #: Stages in order; those of the first line check, the others time.
-CHECKS = ("golden", "culling", "panels", "batches", "physical", "analytic", "response", "tests", "sanitizer")
-TIMES = ("registers", "kernels", "images", "c")
+CHECKS = ("golden", "culling", "panels", "batches", "devices", "physical", "analytic", "response", "tests", "sanitizer")
+TIMES = ("registers", "kernels", "images", "programs")
 
 
 def install(wheels: Path) -> None:
@@ -77,21 +80,30 @@ def head(device: Any, command: str) -> dict[str, Any]:
 def run(device: Any, options: argparse.Namespace, path: Path) -> dict[str, Any]:
     """Run the stages, print their tables, and write the results after each."""
     from benchmarks import gpu_correctness, gpu_times
+    from benchmarks.machine import Setup
 
+    setup = Setup(device.number, options.runs, options.quick, time.monotonic() + options.limit)
     command = " ".join([Path(sys.executable).name, "scripts/gpu_check.py", *sys.argv[1:]])
     result: dict[str, Any] = json.loads(path.read_text()) if options.only and path.exists() else {}
     result = {**result, **head(device, command)}
     stages, seconds = result.setdefault("stages", {}), result.setdefault("seconds", {})
+    result["not_run"] = []
     for name in options.only or (*CHECKS, *TIMES):
+        if time.monotonic() > setup.deadline:
+            result["not_run"].append(name)
+            continue
         start = time.perf_counter()
-        if name in CHECKS:
-            stages[name] = gpu_correctness.STAGES[name](device.number)
-        else:
-            stages[name] = gpu_times.STAGES[name](device.number, options.runs, options.quick)
+        stage = gpu_correctness.STAGES[name] if name in CHECKS else gpu_times.STAGES[name]
+        try:
+            stages[name] = stage(setup)
+        except Exception as error:
+            traceback.print_exc()
+            stages[name] = [{"what": "the stage itself", "note": f"{type(error).__name__}: {error}", "right": False}]
         seconds[name] = time.perf_counter() - start
         print(f"\n{name} ({seconds[name]:.1f} s)\n\n{table(stages[name])}", flush=True)
         result["wrong"] = list(gpu_correctness.wrong(stages))
         path.write_text(json.dumps(result, indent=1) + "\n")
+    path.write_text(json.dumps(result, indent=1) + "\n")
     return result
 
 
@@ -104,7 +116,9 @@ def main() -> int:
                         help=f"stages to run, of {', '.join((*CHECKS, *TIMES))}")
     parser.add_argument("--wheels", type=Path, help="install these wheels first, for this run only")
     parser.add_argument("--runs", type=int, default=7, help="runs of which the median is reported (default 7)")
-    parser.add_argument("--quick", action="store_true", help="time small images, to try the script")
+    parser.add_argument("--limit", type=float, default=540.0, metavar="S",
+                        help="start no stage after so many seconds (default 540); --only runs the others later")
+    parser.add_argument("--quick", action="store_true", help="small images and a part of the checks, to try the script")
     options = parser.parse_args()
     if options.wheels is not None:
         install(options.wheels)
@@ -126,8 +140,9 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"gpu-{re.sub(r'[^A-Za-z0-9]+', '-', device.name).strip('-').lower()}.json"
     result = run(device, options, path)
-    print(f"\n{path}: {'; '.join(result['wrong']) or 'all right'}, {sum(result['seconds'].values()):.0f} s")
-    return 1 if result["wrong"] else 0
+    missing = f"; not run in {options.limit:g} s: {', '.join(result['not_run'])}" if result["not_run"] else ""
+    print(f"\n{path}: {'; '.join(result['wrong']) or 'all right'}, {sum(result['seconds'].values()):.0f} s{missing}")
+    return 1 if result["wrong"] or missing else 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ Each returns a list of rows with the key ``right``.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -15,10 +17,11 @@ from typing import Any
 import numpy as np
 
 import cubragg as cb
-from benchmarks.machine import ROOT
+from benchmarks.machine import ROOT, Setup
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.detect.counting import draw_counts
+from cubragg.device.cuda_device import device_count
 from cubragg.engine.accuracy import error_bound
 from cubragg.engine.cuda.analytic_cuda_engine import AnalyticCudaEngine
 from cubragg.engine.cuda.cuda_engine import CudaEngine
@@ -26,7 +29,7 @@ from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.culling import Culling, obstacle
 from cubragg.engine.select import select_backend
 from cubragg.engine.variant import PRECISIONS, TILE
-from cubragg.errors import BackendUnavailable
+from cubragg.errors import BackendUnavailable, KernelBuildError
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
 from cubragg.run.batch import render_many
@@ -51,7 +54,7 @@ def on_cpu(plan: Plan) -> np.ndarray:
     """The image in double precision of the kernels on the CPU, or without a C++ compiler of NumPy."""
     try:
         return select_backend(plan, "cpu", "double").engine.render()
-    except BackendUnavailable:
+    except (BackendUnavailable, KernelBuildError):
         return select_backend(plan, "numpy", "double").engine.render()
 
 
@@ -61,36 +64,36 @@ def _row(what: str, precision: str, errors: list[float], bound: float, **more: A
             "right": worst <= bound}
 
 
-def golden(device: int) -> Rows:
+def golden(setup: Setup) -> Rows:
     """The golden set, every image in three precisions."""
     errors: dict[str, dict[str, float]] = {precision: {} for precision in PRECISIONS}
-    for case_id, case in cases().items():
+    for case_id, case in list(cases().items())[::30 if setup.quick else 1]:
         plan = make_plan(build(parse(arguments(case))).experiment)
         places, expected = reference(case_id)
         for precision in PRECISIONS:
-            image = CudaEngine(plan, precision, device).render()
+            image = CudaEngine(plan, precision, setup.device).render()
             errors[precision][case_id] = of_maximum(image.ravel()[places], expected)
     return [_row("golden set", precision, list(found.values()), BOUNDS[precision],
                  which=max(found, key=found.__getitem__)) for precision, found in errors.items()]
 
 
-def forced_culling(device: int) -> Rows:
+def forced_culling(setup: Setup) -> Rows:
     """Golden images with every tile selecting its orientations, against those without."""
     chosen = ("f-hkl-mat", "f-round_xtal", "f-gauss_xtal", "f-tophat_spots", "f-mosaic-phi", "f-div-range", "f-curved",
               "f-thick-steps1", "f-interpolate-inrange", "p020-comprehensive")
     errors: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
-    for case_id in chosen:
+    for case_id in chosen[::4 if setup.quick else 1]:
         plan = make_plan(build(parse(arguments(cases()[case_id]))).experiment)
         assert not obstacle(plan)
         for precision in PRECISIONS:
-            plain, culled = (CudaEngine(plan, precision, device, culling=Culling(on, TILES["cuda"][0])).render()
+            plain, culled = (CudaEngine(plan, precision, setup.device, culling=Culling(on, TILES["cuda"][0])).render()
                              for on in (False, True))
             errors[precision].append(of_maximum(culled, plain))
     return [_row("every tile culls", precision, found, 0.0 if precision == "double" else BOUNDS[precision])
             for precision, found in errors.items()]
 
 
-def panels(device: int) -> Rows:
+def panels(setup: Setup) -> Rows:
     """Detectors of several panels, masked and tilted, also in row bands of a few kB."""
     mask = np.random.default_rng(2).random((30, 40)) < 0.7
     placed = (Hung(40, 30, 0.2, 0.2, (0.03, 0.0, 1.0), (1.0, 0.05, 0.02), (-0.05, 1.0, 0.0), mask=mask),
@@ -100,25 +103,25 @@ def panels(device: int) -> Rows:
         plan = make_plan(hang(small_experiment(semantics=semantics), placed))
         expected = on_cpu(plan)
         for precision in PRECISIONS:
-            whole = CudaEngine(plan, precision, device).render()
-            bands = CudaEngine(plan, precision, device, memory_bytes=4000).render()
+            whole = CudaEngine(plan, precision, setup.device).render()
+            bands = CudaEngine(plan, precision, setup.device, memory_bytes=4000).render()
             rows.append(_row(f"panels, {semantics}", precision, [of_maximum(whole, expected)], BOUNDS[precision],
                              bands_equal=bands.tobytes() == whole.tobytes()))
             rows[-1]["right"] &= rows[-1]["bands_equal"]
     return rows
 
 
-def batches(device: int) -> Rows:
+def batches(setup: Setup) -> Rows:
     """Batches to the host and on the device, to the bit of single images; and two renders of one engine."""
     experiment = small_experiment(semantics="physical")
     angles = [(10.0 * number, -5.0, 3.0 + number) for number in range(6)]
     rows = []
     for precision in PRECISIONS:
         alone = [cb.simulate(dataclasses.replace(experiment, crystal=dataclasses.replace(
-            experiment.crystal, misset_deg=misset)), backend="cuda", precision=precision, device=device).photons
+            experiment.crystal, misset_deg=misset)), backend="cuda", precision=precision, device=setup.device).photons
             for misset in angles]
         for on_device in (False, True):
-            images = render_many(experiment, angles, backend="cuda", precision=precision, device=device,
+            images = render_many(experiment, angles, backend="cuda", precision=precision, device=setup.device,
                                  on_device=on_device)
             equal = [np.asarray(image).tobytes() == single.tobytes()
                      for image, single in zip(images, alone, strict=True)]
@@ -127,37 +130,54 @@ def batches(device: int) -> Rows:
     return rows
 
 
-def physical(device: int, count: int = 24) -> Rows:
+def devices(setup: Setup) -> Rows:
+    """Images, and the row bands of one image, on all GPUs of the machine, to the bit of one."""
+    if device_count() == 1:
+        return [{"what": "several GPUs", "note": "this machine has one", "right": True}]
+    experiment = small_experiment(detector={"fast_pixels": 60, "slow_pixels": 400}, semantics="physical")
+    angles = [(10.0 * number, -5.0, 3.0 + number) for number in range(4 * device_count())]
+    rows = []
+    for precision in PRECISIONS:
+        single = list(render_many(experiment, angles, backend="cuda", precision=precision, device=setup.device))
+        several = list(render_many(experiment, angles, precision=precision, devices="all"))
+        bands = [cb.simulate(image.experiment, precision=precision, devices="all") for image in single[:2]]
+        for what, images in (("images", several), ("row bands", bands)):
+            equal = [image.photons.tobytes() == one.photons.tobytes()
+                     for image, one in zip(images, single, strict=False)]
+            rows.append({"what": f"{what} on {device_count()} GPUs", "precision": precision, "images": len(equal),
+                         "equal": sum(equal), "right": all(equal)})
+    return rows
+
+
+def physical(setup: Setup) -> Rows:
     """Random experiments in physical semantics against the CPU, within the bound of each."""
     fractions: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
-    for seed in range(count):
+    for seed in range(3 if setup.quick else 24):
         experiment = random_experiment(seed, "physical")
         plan = make_plan(experiment)
         expected = on_cpu(plan)
         # Samples on an edge, of a flat spot or at dmin, may fall on its other side in less than double precision.
         edges = plan.dmin > 0.0 or plan.interpolate or plan.crystal_shape == "tophat"
         for precision in PRECISIONS[:1] if edges else PRECISIONS:
-            image = cb.simulate(experiment, backend="cuda", precision=precision, device=device).photons
+            image = cb.simulate(experiment, backend="cuda", precision=precision, device=setup.device).photons
             bound = BOUNDS["double"] if precision == "double" else error_bound(plan, precision, TILE)
             fractions[precision].append(of_maximum(image, expected) / bound)
-    return [_row("random, physical: of the bound", precision, found, 1.0) for precision, found in fractions.items()]
+    return [_row("random, physical: of the bound", precision, found, 1.0)
+            for precision, found in fractions.items() if found]
 
 
-def analytic(device: int) -> Rows:
+def analytic(setup: Setup) -> Rows:
     """Spots in closed form against the CPU."""
     experiment = small_experiment(crystal={"shape": "gauss", "mosaicity_deg": 0.2}, goniometer={"osc_deg": 0.5},
                                   semantics="physical")
     plan = make_plan(experiment, "analytic")
-    try:
-        expected = select_backend(plan, "cpu", "double").engine.render()
-    except BackendUnavailable:
-        expected = select_backend(plan, "numpy", "double").engine.render()
-    return [_row("spots in closed form", precision, [of_maximum(AnalyticCudaEngine(plan, precision, device).render(),
-                                                                expected)], BOUNDS[precision])
-            for precision in ("double", "single")]
+    expected = on_cpu(plan)
+    return [_row("spots in closed form", precision, [
+        of_maximum(AnalyticCudaEngine(plan, precision, setup.device).render(), expected)], BOUNDS[precision])
+        for precision in ("double", "single")]
 
 
-def response(device: int) -> Rows:
+def response(setup: Setup) -> Rows:
     """Counts drawn on the GPU, which are the CPU's to the bit, from arrays of both precisions."""
     import cupy
 
@@ -165,7 +185,7 @@ def response(device: int) -> Rows:
     rows = []
     for dtype in (np.float32, np.float64):
         given = means.astype(dtype)
-        with cupy.cuda.Device(device):
+        with cupy.cuda.Device(setup.device):
             drawn = draw_counts(cupy.asarray(given), seed=5).get()
         equal = np.array_equal(drawn, draw_counts(given, seed=5, backend="numpy"))
         rows.append({"what": "counts", "precision": np.dtype(dtype).name, "images": 1, "equal": int(equal),
@@ -173,37 +193,48 @@ def response(device: int) -> Rows:
     return rows
 
 
-def gpu_tests(device: int) -> Rows:
-    """`pytest tests/gpu`, where pytest is installed."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", str(ROOT / "tests" / "gpu")]
-    return [_process("pytest tests/gpu", command, "pytest: not installed", "No module named")]
+def gpu_tests(setup: Setup) -> Rows:
+    """`pytest tests/gpu`, where pytest is installed; a part of them is enough for ``quick``."""
+    if importlib.util.find_spec("pytest") is None or importlib.util.find_spec("hypothesis") is None:
+        return [{"what": "pytest tests/gpu", "note": "pytest and hypothesis are not installed", "right": True}]
+    # Without the project's options, which need pytest-xdist.
+    command = [sys.executable, "-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib", "-p", "no:cacheprovider",
+               *(["-n", "4"] if importlib.util.find_spec("xdist") else []), str(ROOT / "tests" / "gpu"),
+               *(["-k", "test_panels or test_kernel_time or test_a_device"] if setup.quick else [])]
+    row = _process("pytest tests/gpu", command, setup.seconds_left)
+    # Without any that passed, all were skipped.
+    return [{**row, "right": row["right"] and " passed" in row["note"]}]
 
 
-def sanitizer(device: int) -> Rows:
+def sanitizer(setup: Setup) -> Rows:
     """A small image of each precision under compute-sanitizer, where it is installed."""
     program = shutil.which("compute-sanitizer")
     if program is None:
         return [{"what": "compute-sanitizer", "note": "not installed", "right": True}]
     code = ("from support.experiments import small_experiment; from cubragg import simulate\n"
             "for precision in ('double', 'mixed', 'single'):\n"
-            f"    simulate(small_experiment(), backend='cuda', precision=precision, device={device})")
+            f"    simulate(small_experiment(), backend='cuda', precision=precision, device={setup.device})")
     return [_process(f"compute-sanitizer {tool}", [program, "--tool", tool, "--error-exitcode", "3", sys.executable,
-                                                   "-c", code]) for tool in ("memcheck", "racecheck", "initcheck")]
+                                                   "-c", code], setup.seconds_left)
+            for tool in ("memcheck", "racecheck", "initcheck")]
 
 
-def _process(what: str, command: list[str], note: str = "", missing: str = "") -> dict[str, Any]:
-    """The end of a process as a row; with ``missing`` in its output it cannot run here."""
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    said = (ended.stdout + ended.stderr).strip().splitlines() or [""]
-    if missing and missing in said[-1]:
-        return {"what": what, "note": note, "right": True}
-    return {"what": what, "note": said[-1], "right": ended.returncode == 0}
+def _process(what: str, command: list[str], seconds: float) -> dict[str, Any]:
+    """The end of a process as a row; it finds the modules that this one finds, also those of ``--wheels``."""
+    paths = [path for path in sys.path if path and path != str(ROOT / "scripts")]
+    try:
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds,
+                               env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
+    except subprocess.TimeoutExpired:
+        return {"what": what, "note": f"ended after {seconds:.0f} s, the rest of --limit", "right": False}
+    lines = (ended.stdout + ended.stderr).strip().splitlines() or [""]
+    return {"what": what, "note": lines[-1], "right": ended.returncode == 0}
 
 
 #: Stages of the check, in order.
-STAGES: dict[str, Callable[[int], Rows]] = {
-    "golden": golden, "culling": forced_culling, "panels": panels, "batches": batches, "physical": physical,
-    "analytic": analytic, "response": response, "tests": gpu_tests, "sanitizer": sanitizer}
+STAGES: dict[str, Callable[[Setup], Rows]] = {
+    "golden": golden, "culling": forced_culling, "panels": panels, "batches": batches, "devices": devices,
+    "physical": physical, "analytic": analytic, "response": response, "tests": gpu_tests, "sanitizer": sanitizer}
 
 
 def wrong(results: dict[str, Any]) -> Iterator[str]:

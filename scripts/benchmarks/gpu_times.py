@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -12,7 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import ROOT
+from benchmarks.machine import ROOT, Setup
+from benchmarks.machine import programs as named_programs
+from benchmarks.measure import RunFailedError, theirs
+from benchmarks.measure import Setting as RunSetting
 from benchmarks.workloads import REFLECTIONS, stills, workloads, write_reflections
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
@@ -30,15 +34,16 @@ Rows = list[dict[str, Any]]
 #: Name of a row -> workload of `benchmarks.workloads` and tolerance of culling.
 TIMED = {"W1": ("W1", 0.0), "W2": ("W2", 0.0), "W3": ("W3-whole", 0.0), "W3 culled": ("W3-whole", 1e-8),
          "R16 culled": ("R16-whole", 1e-8)}
+#: Of the reflections; it is removed when the process ends.
+_FOLDER = tempfile.TemporaryDirectory(prefix="cubragg-gpu-check-")
 #: Lanes of a multiprocessor that an instruction is issued to in a clock cycle.
 _LANES = 128
 
 
 def _experiment(name: str, quick: bool) -> Experiment:
     """A workload, with reflections that are written once."""
-    folder = Path(tempfile.gettempdir(), f"cubragg-gpu-check-{os.getpid()}-{quick}")
+    folder = Path(_FOLDER.name)
     if not (folder / REFLECTIONS).exists():
-        folder.mkdir(exist_ok=True)
         write_reflections(folder / REFLECTIONS, quick)
     flags = stills(quick).flags if name == "stills" else workloads(quick)[name].flags
     words = [str(folder / word) if word == REFLECTIONS else word for word in flags.split()]
@@ -55,22 +60,22 @@ def timed(call: Callable[[], Any], runs: int) -> float:
     return statistics.median(times)
 
 
-def kernels(device: int, runs: int, quick: bool) -> Rows:
+def kernels(setup: Setup) -> Rows:
     """Times of kernels (CUDA events), of images on the host, and of a new engine with its image [s]."""
     rows = []
     for name, (workload, cull) in TIMED.items():
-        plan = make_plan(_experiment(workload, quick))
+        plan = make_plan(_experiment(workload, setup.quick))
         for precision in PRECISIONS:
-            engine = CudaEngine(plan, precision, device, cull=cull)
+            engine = CudaEngine(plan, precision, setup.device, cull=cull)
             engine.render()
             seconds = []
             whole = timed(lambda engine=engine, seconds=seconds: (engine.render(), seconds.append(
-                engine.kernel_seconds)), runs)
+                engine.kernel_seconds)), setup.runs)
             fresh = timed(lambda plan=plan, precision=precision, cull=cull: CudaEngine(
-                plan, precision, device, cull=cull).render(), 1)
+                plan, precision, setup.device, cull=cull).render(), 1)
             rows.append({"workload": name, "precision": precision, "kernel_s": statistics.median(seconds),
                          "kernel_min_s": min(seconds), "render_s": whole, "set_up_and_render_s": fresh,
-                         **_rates(plan, engine, precision, device, statistics.median(seconds))})
+                         **_rates(plan, engine, precision, setup.device, statistics.median(seconds))})
     return rows
 
 
@@ -89,29 +94,32 @@ def _rates(plan: Plan, engine: CudaEngine, precision: str, device: int, seconds:
             "of_floor": floor / seconds}
 
 
-def registers(device: int, runs: int, quick: bool) -> Rows:
+def registers(setup: Setup) -> Rows:
     """Registers, local and shared bytes of the kernels of the workloads, as the driver loaded them."""
+    import cupy
+
     rows = []
     for name, (workload, cull) in TIMED.items():
-        plan = make_plan(_experiment(workload, quick))
+        plan = make_plan(_experiment(workload, setup.quick))
         for precision in PRECISIONS:
-            variant = CudaEngine(plan, precision, device, cull=cull).variant
-            function = kernel_module(variant.shape, variant.defines(), device).get_function("render")
-            rows.append({"workload": name, "precision": precision, "registers": function.num_regs,
-                         "local_bytes": function.local_size_bytes, "shared_bytes": function.shared_size_bytes,
-                         "binary_version": function.binary_version})
+            variant = CudaEngine(plan, precision, setup.device, cull=cull).variant
+            with cupy.cuda.Device(setup.device):
+                function = kernel_module(variant.shape, variant.defines(), setup.device).get_function("render")
+                rows.append({"workload": name, "precision": precision, "registers": function.num_regs,
+                             "local_bytes": function.local_size_bytes, "shared_bytes": function.shared_size_bytes,
+                             "binary_version": function.binary_version})
     return rows
 
 
-def images(device: int, runs: int, quick: bool) -> Rows:
+def images(setup: Setup) -> Rows:
     """Stills, to the host and on the device, and a rotation series: images a second, in the device's own precision."""
-    count, rows = stills(quick).images // (1 if quick else 4), []
-    still = _experiment("stills", quick)
+    count, rows = stills(setup.quick).images // (1 if setup.quick else 4), []
+    still, device = _experiment("stills", setup.quick), setup.device
     angles = random_orientations(count + 1, seed=1)
     for on_device in (False, True):
         made = render_many(still, angles, backend="cuda", device=device, on_device=on_device)
         rows.append({"what": f"stills{' on the device' * on_device}", **_rate(made, count)})
-    series = render_series(_experiment("W3-whole", quick), 11, backend="cuda", device=device, cull=1e-8)
+    series = render_series(_experiment("W3-whole", setup.quick), 11, backend="cuda", device=device, cull=1e-8)
     rows.append({"what": "series of W3, culled", **_rate(series, 10)})
     return [{**row, "precision": auto_precision(device)} for row in rows]
 
@@ -123,27 +131,56 @@ def _rate(made: Any, count: int) -> dict[str, Any]:
     return {"images": done, "images_per_s": done / (time.perf_counter() - start)}
 
 
-def c_program(device: int, runs: int, quick: bool) -> Rows:
-    """The C program's render loop with one thread [s] on W1 and W2, where NB_C_BIN names it: W3 would take minutes."""
-    program = os.environ.get("NB_C_BIN")
-    if program is None:
-        return [{"workload": "W1", "note": "NB_C_BIN is not set"}]
-    rows = []
-    for name in ("W1", "W2"):
-        command = [program, *workloads(quick)[name].flags.split(), "-nonoise", "-nopgm", "-noprogress"]
+def programs(setup: Setup) -> Rows:
+    """Other programs on W1 and W2 with one thread, less the same on one pixel [s]; W3 would take the C program minutes.
 
-        def whole(*extra: str, command: list[str] = command) -> float:
-            with tempfile.TemporaryDirectory() as folder:
-                return timed(lambda: subprocess.run([*command, *extra], cwd=folder, check=True,
-                                                    stdout=subprocess.DEVNULL,
-                                                    env={**os.environ, "OMP_NUM_THREADS": "1"}), 1)
-        rows.append({"workload": name, "c_one_thread_s": whole() - whole("-roi", "0", "0", "0", "0")})
+    They are named by the variables of `machine.PROGRAMS`; nvcc compiles nanoBraggCUDA from the files that
+    NB_CUDA_SOURCES lists.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        commands, absent = named_programs()
+        rows: Rows = [{"program": sentence.partition(":")[0], "note": sentence.partition(": ")[2]}
+                      for sentence in absent]
+        sources = os.environ.get("NB_CUDA_SOURCES")
+        if sources and "nanoBraggCUDA" not in commands:
+            note = _compiled(sources.split(os.pathsep), f"{folder}/nanoBraggCUDA", setup.seconds_left)
+            rows = [row for row in rows if row["program"] != "nanoBraggCUDA"]
+            if note:
+                rows.append({"program": "nanoBraggCUDA", "note": note})
+            else:
+                commands["nanoBraggCUDA"] = [f"{folder}/nanoBraggCUDA"]
+        for name, command in commands.items():
+            for workload in ("W1", "W2"):
+                try:
+                    took = theirs(command, workloads(setup.quick)[workload].flags, RunSetting(folder, 1))
+                except (RunFailedError, OSError) as error:
+                    rows.append({"program": name, "workload": workload, "note": str(error)})
+                else:
+                    rows.append({"program": name, "workload": workload, "render_s": took["render_s"],
+                                 "process_s": took["process_s"]})
     return rows
 
 
+def _compiled(sources: list[str], program: str, seconds: float) -> str:
+    """Compile a program with nvcc; return why that was not possible, or nothing."""
+    folders = [str(Path(os.environ[name], "bin")) for name in ("CUDA_HOME", "CUDA_PATH") if name in os.environ]
+    nvcc = shutil.which("nvcc", path=os.pathsep.join([*folders, os.environ.get("PATH", "")]))
+    if nvcc is None:
+        return "nvcc, which would compile NB_CUDA_SOURCES, is not installed"
+    try:
+        ended = subprocess.run([nvcc, "-O3", "-arch=native", "-o", program, *sources, "-lm"], capture_output=True,
+                               text=True, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return f"nvcc ended after {seconds:.0f} s, the rest of --limit"
+    if ended.returncode == 0:
+        return ""
+    lines = (ended.stdout + ended.stderr).strip().splitlines() or [f"exit status {ended.returncode}"]
+    return f"nvcc: {lines[-1]}"
+
+
 #: Stages of the timing, in order.
-STAGES: dict[str, Callable[[int, int, bool], Rows]] = {
-    "registers": registers, "kernels": kernels, "images": images, "c": c_program}
+STAGES: dict[str, Callable[[Setup], Rows]] = {
+    "registers": registers, "kernels": kernels, "images": images, "programs": programs}
 
 
 def nvidia_smi() -> str:

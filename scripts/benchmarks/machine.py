@@ -6,8 +6,9 @@ import os
 import platform
 import shlex
 import subprocess
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,24 @@ from cubragg.errors import CubraggError
 ROOT = Path(__file__).resolve().parents[2]
 #: Other programs that take nanoBragg's flags, and the variable that holds the command of each.
 PROGRAMS = {"C": "NB_C_BIN", "torch": "NB_TORCH", "nanoBraggCUDA": "NB_CUDA_BIN"}
+
+
+class Setup(NamedTuple):
+    """How `gpu_check.py` runs its stages.
+
+    ``device`` is the number of the GPU; ``runs`` are those of which the median is reported; ``quick``: small images and
+    a part of the checks; ``deadline``: `time.monotonic` at which everything must have ended.
+    """
+
+    device: int
+    runs: int
+    quick: bool
+    deadline: float
+
+    @property
+    def seconds_left(self) -> float:
+        """Time until the deadline [s]; at least 1, so that what is started can fail by itself."""
+        return max(self.deadline - time.monotonic(), 1.0)
 
 
 def commit() -> str:

@@ -478,6 +478,9 @@ def test_the_stand_in_has_no_name_that_cupy_lacks():
     for ours, theirs in ((Stream, real.cuda.Stream), (Event, real.cuda.Event), (Array, real.ndarray)):
         for name in vars(ours):
             assert name.startswith("_") or hasattr(theirs, name) or name == "done", name
+    for name in ("num_regs", "local_size_bytes", "shared_size_bytes", "binary_version"):
+        assert hasattr(Kernel, name)
+        assert hasattr(real.RawKernel, name)
     for name in vars(Array(1, np.float32)):
         assert name.startswith("_") or hasattr(real.ndarray, name), name
     assert real.cuda.runtime.cudaDevAttrSingleToDoublePrecisionPerfRatio == 87
