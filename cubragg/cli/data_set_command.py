@@ -128,7 +128,8 @@ orientation, cell, spectrum, distance_mm, beam_centre_mm, decay, dose_MGy:
   constant:X    normal:SIGMA      normal:MEAN,SIGMA    lognormal:MEDIAN,SIGMA
   choice:A,B    uniform:LOW,HIGH  gamma:MODES,MEAN     poisson:MEAN
   uniform       near:SIGMA        of_shot:FORMULA      column:FILE:NAME
-  sase:BANDWIDTH,SPIKES,SPIKE (of spectrum)
+  sase:BANDWIDTH,SPIKES,SPIKE    (of spectrum)
+  column:FILE.expt  column:FILE.stream    (orientations of DIALS, CrystFEL)
 with :relative at the end of a factor on the value of the experiment.
 """
 #: Sections of the help besides that of the command's own options.

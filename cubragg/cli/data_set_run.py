@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from cubragg.cli import named_detectors
 from cubragg.cli.build import Job, build, device_list
@@ -37,6 +38,9 @@ _FLAGS = {"n": "-n", "images": "--images", "osc_deg": "--osc", "start_deg": "--s
           "write.truth": "--truth", "write.labels": "--labels", "workers": "--workers", "devices": "--devices"}
 
 
+#: Parameters of the commands that are not part of a data set.
+_OF_RUN = ("model", "line", "output", "workers", "devices", "scheduler", "overwrite", "verify", "log_json", "report",
+           "quiet")
 #: Makes the data set of an experiment, of what varies, and of keywords of its rendering.
 Maker = Callable[["Experiment", dict[str, "Distribution"], dict[str, Any]], "DataSet"]
 
@@ -84,8 +88,12 @@ def _naming() -> Iterator[None]:
 def _specified(model: str, line: Sequence[Given]) -> tuple[DataSet, WriteSettings]:
     from cubragg.dataset.specification import read_specification
 
-    if line:
-        raise ConfigError(line[0].spelling, f"got a flag beside {model}, which specifies the whole set; leave it out")
+    context = click.get_current_context()
+    given = [one.spelling for one in line] + [
+        param.opts[0] for param in context.command.params if param.name not in _OF_RUN
+        and context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE]
+    if given:
+        raise ConfigError(given[0], f"got a flag beside {model}, which specifies the whole set; leave it out")
     with reading(InputFile(model, "MODEL")):
         return read_specification(model)
 

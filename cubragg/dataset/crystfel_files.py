@@ -99,7 +99,7 @@ class StreamTruth:
 
     def add(self, shot: Shot, reflections: ShotReflections) -> None:
         """Add the reflections of a shot."""
-        beam, place = shot.image.experiment.beam, shot.number - self._start
+        beam, place = shot.experiment.beam, shot.number - self._start
         moved = {} if self._positions is None else self._positions.of(shot)
         crystals = [StreamCrystal(table, *shot.photons_near(*table.image_px)) for table in reflections.tables]
         chunk = Chunk(self._master, f"//{place}", shot.number + 1, beam.wavelength_A, beam.relative_bandwidth(),

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 import numpy as np
 
 from cubragg import checks
-from cubragg.dataset.distributions import Constant, Distribution
+from cubragg.dataset.cell_draws import cell_of
+from cubragg.dataset.distributions import Constant, CrystalTable, Distribution, Table
 from cubragg.dataset.draws import Draws
+from cubragg.dataset.orientation_draws import check_lattices
 from cubragg.dataset.parameters import ORIENTATION, CrystalShot, Parameter, parameters_of, with_values
 from cubragg.dataset.shot import METHOD, Rendering, Shot
 from cubragg.dataset.spectrum_draws import SPECTRUM
@@ -257,6 +259,13 @@ class DataSet(ABC, Sequence[Shot]):
         most = max(range(len(counts)), key=counts.__getitem__)
         if not all(isinstance(count, int) and 0 <= count <= MAX_CRYSTALS for count in counts):
             raise ConfigError(_CRYSTALS, f"got {counts[most]} in shot {most}; 0 to {MAX_CRYSTALS} are accepted")
+        tables = [one for one in self.parameters if one.name == ORIENTATION and isinstance(one.distribution, Table)]
+        if tables and counts[most] > 1:
+            raise ConfigError(_CRYSTALS, f"got {counts[most]} in shot {most}, and a table with one orientation for "
+                              "each shot; one crystal in a shot is accepted")
+        for parameter in tables:
+            if isinstance(parameter.distribution, CrystalTable):
+                check_lattices(f"vary {parameter.name}", parameter.distribution, cell_of(self.experiment.crystal))
         for parameter in self.parameters:
             for crystal in range(max(counts[most], 1) if parameter.of_crystal else 1):
                 self._check_parameter(parameter, shots, crystal)

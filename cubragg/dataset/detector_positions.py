@@ -39,7 +39,7 @@ class DetectorPositions:
     def of(self, shot: Shot) -> dict[str, float]:
         """``clen``, ``shift_x`` and ``shift_y`` of a shot [m]."""
         x, y, z = (units.m_from_mm(here - base)
-                   for here, base in zip(_origin(shot.image.plan), self._origin, strict=True))
+                   for here, base in zip(_origin(shot.plan), self._origin, strict=True))
         return dict(zip(NAMES, (self._clen_m + z, x, y), strict=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from cubragg.dataset.distributions import (
     Choice,
     Constant,
+    CrystalTable,
     Gamma,
     LogNormal,
     Near,
@@ -88,12 +90,22 @@ def sase(bandwidth: float, spikes: int = SPIKES, spike: float = SPIKE, areas: Ar
 def table(values: Any, *, relative: bool = False) -> Table:
     """Return given values, one for each shot: an array, or a column of a file as ``FILE.csv:NAME`` or ``FILE.npy``.
 
+    For an orientation also the crystals of a file: ``FILE.expt`` (DIALS) or ``FILE.stream`` (CrystFEL).
+
     Raises
     ------
     ConfigError
         If the values are no numbers, or the file or its column does not exist.
+    FormatError
+        If a file of crystals is damaged.
     """
     if isinstance(values, str):
+        from cubragg.io.geometry.crystal_lists import ENDINGS, read_crystals
+
+        if Path(values).suffix.lower() in ENDINGS:
+            if not Path(values).is_file():
+                raise ConfigError(values, "there is no such file; a list of crystals is accepted")
+            return CrystalTable(read_crystals(values), values, relative=relative)
         from cubragg.io.column_file import read_column
 
         return Table(read_column(values), values, relative=relative)

@@ -291,6 +291,14 @@ class Table(Distribution):
     __hash__ = None  # type: ignore[assignment]
 
 
+@dataclass(frozen=True, eq=False)
+class CrystalTable(Table):
+    """The orientations of the crystals of a file of DIALS or CrystFEL, one for each shot.
+
+    ``column`` has A matrices [n, 9] in the frame of DIALS, by rows [1/A].
+    """
+
+
 @dataclass(frozen=True)
 class OfShot(Distribution):
     """A function of the shot's number i, from 0."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from cubragg.crystallography.cell import Cell
 from cubragg.crystallography.orientations import misset_angles, rotation_matrices, uniform_rotations
-from cubragg.crystallography.vectors import Vector
-from cubragg.dataset.distributions import Choice, Constant, Distribution, Near, Table, Uniform, gaussians
+from cubragg.crystallography.vectors import Matrix, Vector
+from cubragg.dataset.distributions import Choice, Constant, CrystalTable, Distribution, Near, Table, Uniform, gaussians
 from cubragg.dataset.draws import Draws
 from cubragg.errors import ConfigError
 
+#: Largest relative difference of lengths, and of angles, of cells of the same lattice.
+_SAME_LENGTH, _SAME_ANGLE_DEG = 0.1, 5.0
 #: An orientation: misset angles [deg], or an A matrix [1/A] by rows.
 Orientation = Vector | tuple[Vector, Vector, Vector]
 
 
-def orientations_of(distribution: Distribution, draws: Draws, misset_deg: Vector | None) -> list[Orientation]:
+def orientations_of(distribution: Distribution, draws: Draws, misset_deg: Vector | None,
+                    to_dials: Callable[[], Matrix] | None = None) -> list[Orientation]:
     """The orientation in each shot [n].
 
     Parameters
@@ -27,6 +32,8 @@ def orientations_of(distribution: Distribution, draws: Draws, misset_deg: Vector
         A matrices [1/A] of a file of other programs.
     misset_deg
         Misset angles of the experiment [deg].
+    to_dials
+        Returns the rotation from the laboratory to the frame of DIALS, in which files of crystals are.
 
     Raises
     ------
@@ -40,10 +47,37 @@ def orientations_of(distribution: Distribution, draws: Draws, misset_deg: Vector
         vectors = np.stack([gaussians(draws, 2 * axis) for axis in range(3)], axis=1)
         turns = [_rotation(np.radians(distribution.sigma_deg) * vector) for vector in vectors]
         return [*misset_angles(np.array(turns).reshape(-1, 3, 3) @ centre)]
+    if isinstance(distribution, CrystalTable):
+        assert to_dials is not None
+        rotation = np.array(to_dials()).reshape(3, 3)
+        matrices = rotation.T @ np.array(distribution.drawn(draws, 0.0)).reshape(-1, 3, 3)
+        return [(tuple(x), tuple(y), tuple(z)) for x, y, z in matrices.tolist()]
     if isinstance(distribution, Constant | Choice | Table):
         return [_orientation(draws.name, row) for row in distribution.drawn(draws, 0.0)]
     raise ConfigError(draws.name, f"got {distribution.to_dict()}; uniform without limits, near, a table of "
                       "orientations, choice and constant are accepted")
+
+
+def check_lattices(where: str, crystals: CrystalTable, cell: Cell) -> None:
+    """Check that crystals of a file have the lattice of the experiment, whose indices the structure factors have.
+
+    Raises
+    ------
+    ConfigError
+        If the cell of one is of another size or shape; ``where`` begins the message.
+    """
+    axes = np.linalg.inv(crystals.column.reshape(-1, 3, 3))  # a, b, c in rows
+    lengths = np.linalg.norm(axes, axis=2)
+    units = axes / lengths[:, :, None]
+    angles = np.degrees(np.arccos(np.clip(np.stack([(units[:, i] * units[:, j]).sum(axis=1)
+                                                    for i, j in ((1, 2), (0, 2), (0, 1))], axis=1), -1.0, 1.0)))
+    other = (np.abs(lengths / cell[:3] - 1.0) > _SAME_LENGTH) | (np.abs(angles - cell[3:]) > _SAME_ANGLE_DEG)
+    if (other := other.any(axis=1)).any():
+        number = int(np.argmax(other))
+        shown, expected = (" ".join(f"{one:.4g}" for one in numbers)
+                           for numbers in ((*lengths[number], *angles[number]), cell))
+        raise ConfigError(where, f"got crystal {number + 1} of {crystals.source} with the cell {shown}, and an "
+                          f"experiment with {expected}; crystals of the same lattice, indexed alike, are accepted")
 
 
 def _orientation(where: str, row: Any) -> Orientation:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_type_hints
 import numpy as np
 
 from cubragg.dataset.cell_draws import cell_of, cells_of, with_cell
-from cubragg.dataset.distributions import Choice, Constant, Distribution, Table, Uniform
+from cubragg.dataset.distributions import Choice, Constant, CrystalTable, Distribution, Table, Uniform
 from cubragg.dataset.draws import Draws
 from cubragg.dataset.orientation_draws import orientations_of
 from cubragg.dataset.spectrum_draws import SPECTRUM, beam_settings, of_spectra, spectra_of
@@ -87,7 +87,8 @@ class Parameter:
             If the distribution cannot give values of this parameter.
         """
         if self.name == ORIENTATION:
-            return [*orientations_of(self.distribution, draws, experiment.crystal.misset_deg)]
+            return [*orientations_of(self.distribution, draws, experiment.crystal.misset_deg,
+                                     lambda: experiment.placed().frame.dials_rotation())]
         if self.name == SPECTRUM:
             return [*spectra_of(self.distribution, draws, experiment.beam)]
         if self.name == CELL:
@@ -125,6 +126,9 @@ def parameters_of(experiment: Experiment, vary: Mapping[str, Distribution]) -> t
         _check_name(experiment, given, name)
         if name in found:
             raise ConfigError(f"vary {given}", f"got {name} twice; one of them is accepted")
+        if isinstance(distribution, CrystalTable) and name != ORIENTATION:
+            raise ConfigError(f"vary {given}", f"got {distribution.source}, a list of crystals; {ORIENTATION} "
+                              "accepts it")
         if name == SPECTRUM:
             distribution = of_spectra(f"vary {given}", distribution, experiment.beam)
         found[name] = Parameter(name, distribution)
@@ -220,7 +224,8 @@ def with_values(experiment: Experiment, values: Mapping[str, Any]) -> CrystalSho
     changed: dict[str, dict[str, Any]] = {}
     decay, dose = 1.0, 0.0
     crystal = experiment.crystal
-    for name, value in values.items():
+    # The orientation first: an A matrix has a cell, which may vary.
+    for name, value in sorted(values.items(), key=lambda item: item[0] != ORIENTATION):
         if name == DECAY:
             decay = _checked_positive(name, value)
         elif name == DOSE:

@@ -130,7 +130,7 @@ class _Shots:
         self._parameters.append(shot.parameters)
         self._wavelengths.append(shot.experiment.beam.wavelength_A)
         self._matrices += [(shot.number, dials_matrix(plan)) for plan in shot.plans]
-        self.spectra.add(shot.image.experiment.beam.channels())
+        self.spectra.add(shot.experiment.beam.channels())
         if self._positions is not None:
             self._found.append(self._positions.of(shot))
 

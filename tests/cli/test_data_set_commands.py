@@ -187,6 +187,20 @@ def test_another_set_is_refused_with_the_difference(run):
     assert run(f"{STILLS} {ONE} --seed 8 --quiet --overwrite").exit_code == 0
 
 
+def test_orientations_of_other_programs(run):
+    line = f"{ONE} --dmin 4 --seed 7"
+    assert run(f"stills {MODEL} {DETECTOR} -n 3 {line} --truth stream --vary cell=normal:0.01 -o first").exit_code == 0
+    for number, name in enumerate(("models.expt", "truth-00001.stream")):
+        result = run(f"stills {MODEL} {DETECTOR} -n 1 {line} --vary orientation=column:first/{name} -o again{number}")
+        assert result.exit_code == 0, result.stderr
+        with h5py.File("first/master.nxs") as first, h5py.File(f"again{number}/master.nxs") as again:
+            expected = first["/entry/crystals/A_dials"][number]
+            assert again["/entry/crystals/A_dials"][0] == pytest.approx(expected, abs=1e-9)
+    refused(run(f"stills {MODEL} {DETECTOR} -n 3 {line} --vary orientation=column:first/models.geom -o none"), 2,
+            "--vary orientation", "models.geom", "column")
+    refused(run(f"stills first/spec.toml --vary orientation=uniform {ONE} -o none"), 2, "--vary", "", "spec.toml")
+
+
 def test_spectra_of_the_line_are_those_of_the_files(run):
     Path("two.txt").write_text("1.0 1\n1.01 3\n")
     Path("weights.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
@@ -231,6 +245,7 @@ def test_spectra_of_the_line_are_those_of_the_files(run):
     (f"{STILLS} --vary spectrum=normal:0.1", ("--vary spectrum", "normal", "sase")),
     (f"{STILLS} --vary spectrum=sase:0", ("--vary spectrum", "sase:0", "bandwidth", "> 0")),
     (f"{STILLS} --vary spectrum=choice:none.txt", ("--vary spectrum", "none.txt", "file")),
+    (f"{STILLS} --vary orientation=column:none.stream", ("--vary orientation", "none.stream", "file")),
     (f"{STILLS} --truth stream --format cbf --quiet", ("--truth", "cbf", "stream")),
     (f"{STILLS} --crystals -1", ("--crystals", "-1")),
     (f"{STILLS} --blank 2", ("--blank", "2", "fraction")),

@@ -10,14 +10,24 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from cubragg import units
-from cubragg.bounds import LARGEST
 from cubragg.crystallography.cell import dual_axes
-from cubragg.crystallography.vectors import Vector, apply_matrix, combine, cross, dot, norm, rotate_axis, scale, unit
+from cubragg.crystallography.vectors import (
+    Matrix,
+    Vector,
+    apply_matrix,
+    combine,
+    cross,
+    dot,
+    norm,
+    rotate_axis,
+    scale,
+    unit,
+)
 from cubragg.documents import json_document
 from cubragg.errors import FormatError
 from cubragg.experiment.goniometer_axes import GoniometerAxis, fixed_axes, spindle_of
@@ -31,6 +41,7 @@ from cubragg.io.geometry.experiment_models import (
     ScanModel,
     check_pixels,
 )
+from cubragg.io.geometry.json_node import JsonNode, listed
 from cubragg.io.geometry.plausible import plausible
 
 Frame = tuple[Vector, Vector, Vector, Vector]  #: fast, slow, normal, origin [mm]
@@ -57,74 +68,6 @@ class _Goniometer(NamedTuple):
         return _Goniometer(scale(self.spindle, -1.0), axes, self.scan_axis)
 
 
-class _Node:
-    """An object of the file, and its path for messages."""
-
-    def __init__(self, where: str, value: Any) -> None:
-        if not isinstance(value, dict):
-            raise FormatError(f"{where}: got {_short(value)}; it must be an object")
-        self.where, self._table = where, value
-
-    def __contains__(self, key: str) -> bool:
-        return self._table.get(key) is not None
-
-    def get(self, key: str) -> Any:
-        if key not in self:
-            raise FormatError(f"{self.where}: there is no {key}")
-        return self._table[key]
-
-    def node(self, key: str) -> _Node:
-        return _Node(f"{self.where}.{key}", self.get(key))
-
-    def nodes(self, key: str) -> list[_Node]:
-        return [_Node(f"{self.where}.{key}[{i}]", entry) for i, entry in enumerate(_listed(self.where, key,
-                                                                                          self.get(key)))]
-
-    def numbers(self, key: str, count: int | None = None, largest: float = LARGEST) -> tuple[float, ...]:
-        values = _listed(self.where, key, self.get(key))
-        return _numbers(f"{self.where}.{key}", values, count, largest)
-
-    def vector(self, key: str) -> Vector:
-        x, y, z = self.numbers(key, 3)
-        return (x, y, z)
-
-    def number(self, key: str, default: float | None = None) -> float:
-        if default is not None and key not in self:
-            return default
-        return _numbers(f"{self.where}.{key}", [self.get(key)], 1)[0]
-
-    def rows(self, key: str, count: int) -> list[tuple[float, ...]]:
-        """Return the lists of ``count`` numbers of a key; empty if there is no such key."""
-        if key not in self:
-            return []
-        return [_numbers(f"{self.where}.{key}[{i}]", _listed(f"{self.where}.{key}", str(i), row), count)
-                for i, row in enumerate(_listed(self.where, key, self.get(key)))]
-
-    def text(self, key: str) -> str:
-        return str(self._table.get(key) or "")
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 40 else f"{shown[:37]}..."
-
-
-def _listed(where: str, key: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise FormatError(f"{where}.{key}: got {_short(value)}; it must be a list")
-    return value
-
-
-def _numbers(where: str, values: Sequence[Any], count: int | None, largest: float = LARGEST) -> tuple[float, ...]:
-    if count is not None and len(values) != count:
-        raise FormatError(f"{where}: got {len(values)} numbers; it needs {count}")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= largest:
-            raise FormatError(f"{where}: got {_short(value)}; it must be a finite number of a magnitude up to "
-                              f"{largest:g}")
-    return tuple(float(value) for value in values)
-
-
 def read_expt(path: Path | str, number: int | None = None, crystal: int | None = None) -> ExperimentModels:
     """Return the experiment models of one experiment of a list.
 
@@ -140,16 +83,8 @@ def read_expt(path: Path | str, number: int | None = None, crystal: int | None =
     OSError
         If it cannot be read.
     """
-    try:
-        document = _Node(str(path), json_document(read_text(path)))
-    except json.JSONDecodeError as error:
-        raise FormatError(f"{path}:{error.lineno}: not JSON: {error.msg}; the file may be cut short") from None
-    except ValueError as error:
-        raise FormatError(f"{path}: not JSON: {error}") from None
-    experiments = document.nodes("experiment")
+    document, experiments = _listed_experiments(path)
     warnings = []
-    if not experiments:
-        raise FormatError(f"{path}: there is no experiment in the list")
     if crystal is not None:
         number = _of_crystal(path, document, experiments, crystal)
     elif number is None and len(experiments) > 1:
@@ -158,13 +93,8 @@ def read_expt(path: Path | str, number: int | None = None, crystal: int | None =
         raise FormatError(f"{path}: got experiment {number}; the file has {len(experiments)}, counted from 0")
     selected = experiments[number or 0]
 
-    def model(kind: str) -> _Node | None:
-        if kind not in selected:
-            return None
-        models, index = document.nodes(kind), selected.number(kind)
-        if index != int(index) or not 0 <= index < len(models):
-            raise FormatError(f"{selected.where}.{kind}: got index {index:g}; the list has {len(models)} entries")
-        return models[int(index)]
+    def model(kind: str) -> JsonNode | None:
+        return _model(selected, kind, document.nodes(kind)) if kind in selected else None
 
     beam, detector = model("beam"), model("detector")
     if beam is None or detector is None:
@@ -179,7 +109,55 @@ def read_expt(path: Path | str, number: int | None = None, crystal: int | None =
     return dataclasses.replace(found, profile=_profile(model("profile")), warnings=tuple(warnings))
 
 
-def _profile(profile: _Node | None) -> ProfileModel | None:
+def read_expt_crystals(path: Path | str) -> list[Matrix]:
+    """Return the A matrices of the crystals of an experiment list, in the order in which its experiments have them.
+
+    At scan angle 0, with fixed and setting rotation of the goniometer of their first experiment applied; rows x, y, z
+    in the frame of DIALS, columns a*, b*, c* [1/A]. If one varies over the scan, it is the first one.
+
+    Raises
+    ------
+    FormatError
+        If the file is not an experiment list, or is damaged.
+    OSError
+        If it cannot be read.
+    """
+    document, experiments = _listed_experiments(path)
+    crystals, goniometers = (document.nodes(kind) if kind in document else [] for kind in ("crystal", "goniometer"))
+    found: dict[float, Matrix] = {}
+    for experiment in experiments:
+        if "crystal" not in experiment or experiment.number("crystal") in found:
+            continue
+        goniometer = _model(experiment, "goniometer", goniometers) if "goniometer" in experiment else None
+        matrix = _crystal(_model(experiment, "crystal", crystals), _goniometer(goniometer)[1], []).a_matrix
+        assert matrix is not None
+        found[experiment.number("crystal")] = matrix
+    return [*found.values()]
+
+
+def _listed_experiments(path: Path | str) -> tuple[JsonNode, list[JsonNode]]:
+    """Return the document, and its experiments, of which there is at least one."""
+    try:
+        document = JsonNode(str(path), json_document(read_text(path)))
+    except json.JSONDecodeError as error:
+        raise FormatError(f"{path}:{error.lineno}: not JSON: {error.msg}; the file may be cut short") from None
+    except ValueError as error:
+        raise FormatError(f"{path}: not JSON: {error}") from None
+    experiments = document.nodes("experiment")
+    if not experiments:
+        raise FormatError(f"{path}: there is no experiment in the list")
+    return document, experiments
+
+
+def _model(experiment: JsonNode, kind: str, models: Sequence[JsonNode]) -> JsonNode:
+    """Return the model of a kind of an experiment."""
+    index = experiment.number(kind)
+    if index != int(index) or not 0 <= index < len(models):
+        raise FormatError(f"{experiment.where}.{kind}: got index {index:g}; the list has {len(models)} entries")
+    return models[int(index)]
+
+
+def _profile(profile: JsonNode | None) -> ProfileModel | None:
     """Return the mean over the scan of a Gaussian profile model; ``None`` for another one."""
     if profile is None or profile.text("__id__") != "gaussian_rs":
         return None
@@ -193,7 +171,7 @@ def _profile(profile: _Node | None) -> ProfileModel | None:
     return ProfileModel(*sigmas)
 
 
-def _of_crystal(path: Path | str, document: _Node, experiments: Sequence[_Node], crystal: int) -> int:
+def _of_crystal(path: Path | str, document: JsonNode, experiments: Sequence[JsonNode], crystal: int) -> int:
     """Return the number of the first experiment of a crystal, counted from 1."""
     count = len(document.nodes("crystal")) if "crystal" in document else 0
     for number, experiment in enumerate(experiments):
@@ -202,7 +180,7 @@ def _of_crystal(path: Path | str, document: _Node, experiments: Sequence[_Node],
     raise FormatError(f"{path}: got crystal {crystal}; the file has {count}, counted from 1")
 
 
-def _first_of_several(path: Path | str, document: _Node, experiments: Sequence[_Node]) -> str:
+def _first_of_several(path: Path | str, document: JsonNode, experiments: Sequence[JsonNode]) -> str:
     """Return the warning that only the first of several experiments is used."""
     crystals = {experiment.number("crystal") for experiment in experiments if "crystal" in experiment}
     if len(crystals) > 1:
@@ -211,7 +189,7 @@ def _first_of_several(path: Path | str, document: _Node, experiments: Sequence[_
     return f"{path} has {len(experiments)} experiments, of which the first is used; {path}#1 selects the second"
 
 
-def _beam(beam: _Node, warnings: list[str]) -> BeamModel:
+def _beam(beam: JsonNode, warnings: list[str]) -> BeamModel:
     if beam.text("__id__") == "polychromatic":
         raise FormatError(f"{beam.where}: got a polychromatic beam; a monochromatic one is accepted")
     if beam.text("probe") not in ("", "x-ray"):
@@ -231,7 +209,7 @@ def _beam(beam: _Node, warnings: list[str]) -> BeamModel:
     return BeamModel((0.0 - x, 0.0 - y, 0.0 - z), wavelength, fraction, unit(normal) if normal else None)
 
 
-def _goniometer(goniometer: _Node | None) -> tuple[_Goniometer, list[tuple[float, ...]]]:
+def _goniometer(goniometer: JsonNode | None) -> tuple[_Goniometer, list[tuple[float, ...]]]:
     """Return the goniometer, and the rotations of the crystal into the laboratory at scan angle 0."""
     if goniometer is None:
         return _Goniometer(None), []
@@ -257,17 +235,17 @@ def _goniometer(goniometer: _Node | None) -> tuple[_Goniometer, list[tuple[float
     return _Goniometer(spindle_of(axes, names[scanned]), axes, names[scanned]), rotations
 
 
-def _names(goniometer: _Node, count: int) -> list[str]:
+def _names(goniometer: JsonNode, count: int) -> list[str]:
     """The names of the axes, made different where they are not."""
     given = []
     if "names" in goniometer:
-        given = [str(name) for name in _listed(goniometer.where, "names", goniometer.get("names"))]
+        given = [str(name) for name in listed(goniometer.where, "names", goniometer.get("names"))]
     if len(set(given)) == count:
         return given
     return [f"axis{number}" for number in range(count)]
 
 
-def _scan(scan: _Node | None, goniometer: _Goniometer) -> tuple[ScanModel | None, _Goniometer]:
+def _scan(scan: JsonNode | None, goniometer: _Goniometer) -> tuple[ScanModel | None, _Goniometer]:
     """Return the scan and the goniometer; a negative width is replaced by a positive one about the opposite axis."""
     if scan is None:
         return None, goniometer
@@ -281,7 +259,7 @@ def _scan(scan: _Node | None, goniometer: _Goniometer) -> tuple[ScanModel | None
                      max(int(last - first) + 1, 1)), goniometer
 
 
-def _oscillation(scan: _Node) -> tuple[float, float]:
+def _oscillation(scan: JsonNode) -> tuple[float, float]:
     if "properties" not in scan:
         start, width = scan.numbers("oscillation", 2)
         return start, width
@@ -294,7 +272,7 @@ def _oscillation(scan: _Node) -> tuple[float, float]:
     return starts[0], starts[1] - starts[0] if len(starts) > 1 else 0.0
 
 
-def _crystal(crystal: _Node, rotations: list[tuple[float, ...]], warnings: list[str]) -> CrystalModel:
+def _crystal(crystal: JsonNode, rotations: list[tuple[float, ...]], warnings: list[str]) -> CrystalModel:
     varying = crystal.rows("A_at_scan_points", 9)
     if varying:
         m = varying[0]
@@ -310,7 +288,7 @@ def _crystal(crystal: _Node, rotations: list[tuple[float, ...]], warnings: list[
     return CrystalModel(tuple(column[i] for i in range(3) for column in columns))  # type: ignore[arg-type]
 
 
-def _panels(detector: _Node, warnings: list[str]) -> list[Panel]:
+def _panels(detector: JsonNode, warnings: list[str]) -> list[Panel]:
     listed = detector.nodes("panels")
     if not listed:
         raise FormatError(f"{detector.where}: there is no panel; a detector needs at least one")
@@ -334,7 +312,7 @@ def stacked(panels: Sequence[Panel]) -> list[Panel]:
     return [dataclasses.replace(panel, offset=(0, top)) for panel, top in zip(panels, tops, strict=False)]
 
 
-def _hierarchy(node: _Node, parent: Frame) -> Iterator[tuple[int, Frame]]:
+def _hierarchy(node: JsonNode, parent: Frame) -> Iterator[tuple[int, Frame]]:
     frame = _within(node, parent)
     for child in node.nodes("children") if "children" in node else ():
         if "panel" in child:
@@ -343,18 +321,18 @@ def _hierarchy(node: _Node, parent: Frame) -> Iterator[tuple[int, Frame]]:
             yield from _hierarchy(child, frame)
 
 
-def _within(node: _Node, parent: Frame) -> Frame:
+def _within(node: JsonNode, parent: Frame) -> Frame:
     """Return the frame of a node, which the file gives relative to its parent."""
     *axes, corner = parent
     fast, slow = (combine(*zip(unit(node.vector(key)), axes, strict=True)) for key in ("fast_axis", "slow_axis"))
     return fast, slow, cross(fast, slow), combine((1.0, corner), *zip(node.vector("origin"), axes, strict=True))
 
 
-def _panel(node: _Node, parent: Frame) -> Panel:
+def _panel(node: JsonNode, parent: Frame) -> Panel:
     fast, slow, _, origin = _within(node, parent)
     fast_pixels, slow_pixels = (int(count) for count in node.numbers("image_size", 2))
     pixel_fast, pixel_slow = node.numbers("pixel_size", 2)
-    strategy = node.node("px_mm_strategy") if "px_mm_strategy" in node else _Node(node.where, {})
+    strategy = node.node("px_mm_strategy") if "px_mm_strategy" in node else JsonNode(node.where, {})
     # Early releases of DIALS stored these two in the strategy only.
     thickness, mu = (node.number(name, 0.0) or strategy.number(old, 0.0) for name, old in (("thickness", "t0"),
                                                                                            ("mu", "mu")))
