@@ -14,12 +14,18 @@
 #include "params.cuh"
 #include "spot.cuh"
 #include "spot_profile.cuh"
+#include "spot_rows.cuh"
 
-// Samples that are computed before they are added to pixels; at least the most sub-pixels of a pixel.
+// Samples that are computed before they are added to pixels, at least the most sub-pixels of a pixel; and their rows.
 #define SAMPLES 1024
+#define ROWS 256
 
 // The part of a spot's box that is in a tile.
 struct Overlap { int fast, slow, width, height; };
+
+// What a block computes with: values of samples, factors of pixels, rows of samples, sums of columns of samples, and the
+// photons of the tile.
+struct Work { REAL *values, *factors; Row *summed; ACC *columns, *sums; };
 
 DEVICE int larger(int a, int b) { return a > b ? a : b; }
 DEVICE int smaller(int a, int b) { return a < b ? a : b; }
@@ -37,34 +43,56 @@ DEVICE int whole_quotient(int number, float inverse) { return (int)((number + 0.
 
 template <int ORDER, int PATH>
 DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part, int first_fast, int first_slow,
-                     REAL *values, REAL *factors, ACC *sums)
+                     const Work &work)
 {
-    const int n = spot.subpixels, at_once = SAMPLES / (n * n);
-    const int columns = part.width < at_once ? part.width : at_once, rows = at_once / columns;
-    const REAL edge = REAL(1) / n, weight = edge * edge;
+    REAL *values = work.values, *factors = work.factors;
+    Row *summed = work.summed;
+    const int n = spot.subpixels;
+    // Rows of pixels at once, or part of one.
+    const int fitting = smaller(SAMPLES / (n * smaller(spot.widest, part.width * n)), SAMPLES / (n * part.width));
+    const int columns = fitting > 0 ? part.width : SAMPLES / (n * n), rows = smaller(larger(fitting, 1), ROWS / n);
+    const REAL edge = REAL(1) / n;
     for (int top = 0; top < part.height; top += rows) {
         const int height = part.height - top < rows ? part.height - top : rows;
         for (int left = 0; left < part.width; left += columns) {
             const int width = part.width - left < columns ? part.width - left : columns;
             const int fast = part.fast + left - spot.fast_min, slow = part.slow + top - spot.slow_min;
-            // The sub-pixels of these pixels that are in the box of the spot.
-            const int fast_first = larger(spot.fast_first, fast * n), slow_first = larger(spot.slow_first, slow * n);
-            const int fast_last = smaller(spot.fast_last, (fast + width) * n - 1);
+            // The sub-pixels of these pixels that are in the outline of the spot.
+            const int slow_first = larger(spot.slow_first, slow * n);
             const int slow_last = smaller(spot.slow_last, (slow + height) * n - 1);
-            const int across = fast_last - fast_first + 1, down = slow_last - slow_first + 1;
+            const int across = smaller(spot.widest, width * n), down = slow_last - slow_first + 1;
+            FOR_COUNT(row, down)
+            {
+                const Row whole = summed_in_row(spot, slow_first + row);
+                summed[row].first = larger(whole.first, fast * n);
+                summed[row].last = smaller(whole.last, (fast + width) * n - 1);
+            }
+            SYNC();
             const float per_across = 1.0f / across;
             FOR_COUNT(i, across * down)
             {
                 READ_AGAIN();
-                const int row = whole_quotient(i, per_across), column = i - row * across;
+                const int row = whole_quotient(i, per_across), column = i - row * across + summed[row].first;
                 Moments angle;
-                values[i] = profile<ORDER, PATH>(spot, (fast_first + column + REAL(0.5)) * edge - spot.offset[0],
+                values[i] = profile<ORDER, PATH>(spot, (column + REAL(0.5)) * edge - spot.offset[0],
                                                   (slow_first + row + REAL(0.5)) * edge - spot.offset[1], angle);
+            }
+            SYNC();
+            // Columns of sub-pixels in each row of pixels are added by the same thread, row by row.
+            FOR_COUNT(i, width * n * height) work.columns[i] = 0.0;
+            for (int row = 0; row < down; ++row) {
+                READ_AGAIN();
+                const Row own = summed[row];
+                const REAL *value = values + row * across - own.first + fast * n;
+                ACC *column = work.columns + ((slow_first + row) / n - slow) * width * n;
+                const int begin = own.first - fast * n, end = own.last - fast * n;
+                FOR_COUNT(x, width * n) column[x] += (x >= begin) & (x <= end) ? value[x] : REAL(0);
             }
             SYNC();
             const float per_width = 1.0f / width;
             FOR_COUNT(pixel, width * height)
             {
+                READ_AGAIN();
                 const int row = whole_quotient(pixel, per_width), column = pixel - row * width;
                 factors[pixel] = pixel_factor(p, spot, fast + column + REAL(0.5) - spot.offset[0],
                                               slow + row + REAL(0.5) - spot.offset[1]);
@@ -72,15 +100,11 @@ DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part,
             FOR_COUNT(pixel, width * height)
             {
                 const int row = whole_quotient(pixel, per_width), column = pixel - row * width;
-                const int begin = larger((fast + column) * n, fast_first) - fast_first;
-                const int end = smaller((fast + column + 1) * n - 1, fast_last) - fast_first;
-                const int last = smaller((slow + row + 1) * n - 1, slow_last) - slow_first;
+                READ_AGAIN();
                 ACC total = 0.0;
-                for (int y = larger((slow + row) * n, slow_first) - slow_first; y <= last; ++y) {
-                    for (int x = begin; x <= end; ++x) total += values[y * across + x];
-                }
-                sums[(slow + row + spot.slow_min - first_slow) * TILE_FAST + fast + column + spot.fast_min - first_fast]
-                    += spot.amplitude * factors[pixel] * weight * total;
+                for (int x = 0; x < n; ++x) total += work.columns[pixel * n + x];
+                work.sums[(slow + row + spot.slow_min - first_slow) * TILE_FAST + fast + column + spot.fast_min
+                          - first_fast] += spot.amplitude * factors[pixel] * (edge * edge) * total;
             }
             SYNC();
         }
@@ -89,11 +113,11 @@ DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part,
 
 template <int ORDER>
 DEVICE void add_path(const SpotParams &p, const Spot &spot, const Overlap &part, int first_fast, int first_slow,
-                     REAL *values, REAL *factors, ACC *sums)
+                     const Work &work)
 {
-    if (spot.path == NONE) add_spot<ORDER, NONE>(p, spot, part, first_fast, first_slow, values, factors, sums);
-    else if (spot.path == SHORT) add_spot<ORDER, SHORT>(p, spot, part, first_fast, first_slow, values, factors, sums);
-    else add_spot<ORDER, LONG>(p, spot, part, first_fast, first_slow, values, factors, sums);
+    if (spot.path == NONE) add_spot<ORDER, NONE>(p, spot, part, first_fast, first_slow, work);
+    else if (spot.path == SHORT) add_spot<ORDER, SHORT>(p, spot, part, first_fast, first_slow, work);
+    else add_spot<ORDER, LONG>(p, spot, part, first_fast, first_slow, work);
 }
 
 ENTRY(render_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT first, const int *RESTRICT order,
@@ -108,16 +132,19 @@ ENTRY(render_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT f
     SHARED(ACC, sums, BLOCK);
     SHARED(REAL, values, SAMPLES);
     SHARED(REAL, factors, SAMPLES);
+    SHARED(Row, summed, ROWS);
+    SHARED(ACC, columns_of_samples, SAMPLES);
+    const Work work = {values, factors, summed, columns_of_samples, sums};
     FOR_COUNT(i, BLOCK) sums[i] = 0.0;
     SYNC();
     for (int number = begin; number < end; ++number) {
         LOCAL(Spot) spot = spots[order[number]];
         const Overlap part = overlap_of(spot, first_fast, first_slow);
         // Only a long path has an approximation for small changes.
-        if (spot.bent == STRAIGHT) add_path<STRAIGHT>(p, spot, part, first_fast, first_slow, values, factors, sums);
+        if (spot.bent == STRAIGHT) add_path<STRAIGHT>(p, spot, part, first_fast, first_slow, work);
         else if (spot.bent == BENT && spot.path == LONG)
-            add_spot<BENT, LONG>(p, spot, part, first_fast, first_slow, values, factors, sums);
-        else add_path<STRONGLY_BENT>(p, spot, part, first_fast, first_slow, values, factors, sums);
+            add_spot<BENT, LONG>(p, spot, part, first_fast, first_slow, work);
+        else add_path<STRONGLY_BENT>(p, spot, part, first_fast, first_slow, work);
     }
     FOR_COUNT(i, BLOCK)
     {

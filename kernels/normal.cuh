@@ -54,7 +54,8 @@ DEVICE float mills_polynomial(float u)
 
 template <typename T> DEVICE T mills(T x)
 {
-    return mills_polynomial((x - T(4)) / (x + T(4))) / (T(1) + x);
+    const T one = T(1) + x, four = x + T(4), inverse = T(1) / (one * four);  // one division in place of two
+    return mills_polynomial((x - T(4)) * one * inverse) * four * inverse;
 }
 
 template <typename T> DEVICE T density(T x) { return T(0.3989422804014327) * exponential(T(-0.5) * x * x); }

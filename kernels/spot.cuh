@@ -20,7 +20,7 @@ struct Spot {
     int subpixels;       // along each edge of a pixel
     int fast_first, fast_last, slow_first, slow_last;  // those that are summed, ends included [sub-pixel of the box]
     int bent, path;      // STRAIGHT, BENT or STRONGLY_BENT, and NONE, SHORT or LONG of spot_profile.cuh
-    int padding;
+    int widest;          // most sub-pixels of a row that are summed: spot_rows.cuh
     REAL offset[2];      // of the ray from the corner of the box, fast and slow [pixel]
     REAL towards[2];     // k.F / r, k.S / r: steps from pixel to pixel along the ray, over its length
     REAL square[3];      // F.F, F.S, S.S over r^2
@@ -34,6 +34,9 @@ struct Spot {
     REAL direction[3][3];  // components of the direction along beam, E vector and B vector: at the ray, per f, per s
     REAL solid_angle;    // at the ray [sr], or 1 / r^2 for point pixels
     REAL depths[2];      // front and back of the layer along the ray, in absorption lengths
+    // The ellipse whose sub-pixels are summed: centre, fast and slow, from the ray; per row its shift along fast; the
+    // square of half its row through the centre, and by how much that is less per squared distance from it [pixel].
+    REAL outline[5];
 };
 
 struct SpotParams {

@@ -11,11 +11,12 @@
 #include "params.cuh"
 #include "spot.cuh"
 #include "spot_profile.cuh"
+#include "spot_rows.cuh"
 #include "host_launch.hpp"
 #include <algorithm>
 
 #define COLUMNS 11
-// Sub-pixels of a block of pixels; at least the most sub-pixels of a pixel.
+// Sub-pixels of a block of pixels; at least the most sub-pixels of a pixel, and of a row of them.
 #define SAMPLES 1024
 
 struct Panel {
@@ -53,10 +54,16 @@ static void add_block(const SpotParams &p, const Spot &spot, const Block &block,
     alignas(64) double factors[SAMPLES], photons[SAMPLES];
     factors_of(p, spot, block, panel, factors);
     const int n = spot.subpixels;
-    // The sub-pixels of these pixels that are in the box of the spot.
-    const int left = std::max(spot.fast_first, block.fast * n), top = std::max(spot.slow_first, block.slow * n);
-    const int across = std::min(spot.fast_last, (block.fast + block.width) * n - 1) - left + 1;
+    // The sub-pixels of these pixels that are in the outline of the spot.
+    const int left = block.fast * n, top = std::max(spot.slow_first, block.slow * n);
+    const int across = std::min(spot.widest, block.width * n);
     const int down = std::min(spot.slow_last, (block.slow + block.height) * n - 1) - top + 1;
+    int first[SAMPLES], last[SAMPLES];
+    for (int row = 0; row < down; ++row) {
+        const Row summed = summed_in_row(spot, top + row);
+        first[row] = std::max(summed.first, left);
+        last[row] = std::min(summed.last, left + block.width * n - 1);
+    }
     const float per_across = 1.0f / across, per_pixel = 1.0f / n;
     const REAL edge = REAL(1) / n;
     const Spot local = spot;
@@ -65,14 +72,14 @@ static void add_block(const SpotParams &p, const Spot &spot, const Block &block,
     double &angle_sum = total[5], &angle_square = total[6];
     _Pragma("omp simd reduction(+ : sum, fast_sum, slow_sum, fast_square, slow_square, angle_sum, angle_square)")
     for (int i = 0; i < across * down; ++i) {
-        const int row = (int)((i + 0.5f) * per_across), column = i - row * across;
-        const int in_fast = left + column, in_slow = top + row;
+        const int row = (int)((i + 0.5f) * per_across), in_fast = first[row] + i - row * across, in_slow = top + row;
+        const bool inside = in_fast <= last[row];
         const int pixel = (int)((in_slow - block.slow * n + 0.5f) * per_pixel) * block.width
-                          + (int)((in_fast - block.fast * n + 0.5f) * per_pixel);
+                          + (inside ? (int)((in_fast - left + 0.5f) * per_pixel) : 0);
         const REAL fast = (in_fast + REAL(0.5)) * edge, slow = (in_slow + REAL(0.5)) * edge;
         Moments angle;
-        const double value = factors[pixel] * profile<ORDER, PATH>(local, fast - local.offset[0], slow - local.offset[1],
-                                                                  angle);
+        const double profile_value = profile<ORDER, PATH>(local, fast - local.offset[0], slow - local.offset[1], angle);
+        const double value = inside ? factors[pixel] * profile_value : 0.0;
         photons[i] = value;
         sum += value;
         fast_sum += value * fast;
@@ -86,20 +93,19 @@ static void add_block(const SpotParams &p, const Spot &spot, const Block &block,
     for (int row = 0; row < block.height; ++row) {
         const int begin = std::max((block.slow + row) * n, top) - top;
         const int end = std::min((block.slow + row + 1) * n - 1, top + down - 1) - top;
-        // Sums of columns of sub-pixels, in place: those of the first row of the pixels.
-        double *of_column = photons + begin * across;
-        for (int y = begin + 1; y <= end; ++y) {
-            FOR_COUNT(x, across) { of_column[x] += photons[y * across + x]; }
+        double of_column[SAMPLES] = {};
+        for (int y = begin; y <= end; ++y) {
+            const int shift = first[y] - left;
+            FOR_COUNT(x, last[y] - first[y] + 1) { of_column[shift + x] += photons[y * across + x]; }
         }
-        const long long first = (long long)(block.slow + row + spot.slow_min) * p.fast_pixels + block.fast + spot.fast_min;
+        const long long at = (long long)(block.slow + row + spot.slow_min) * p.fast_pixels + block.fast + spot.fast_min;
         for (int column = 0; column < block.width; ++column) {
-            const int stop = std::min((block.fast + column + 1) * n - left, across);
             double value = 0.0;
-            for (int x = std::max((block.fast + column) * n - left, 0); x < stop; ++x) value += of_column[x];
-            const double in_pixel = panel.photons[first + column];
+            for (int x = column * n; x < (column + 1) * n; ++x) value += of_column[x];
+            const double in_pixel = panel.photons[at + column];
             sums[7] += (block.fast + column + 0.5) * value;
             sums[8] += (block.slow + row + 0.5) * value;
-            if (panel.edge[first + column]) sums[9] += value;
+            if (panel.edge[at + column]) sums[9] += value;
             if (in_pixel > value) sums[10] += (1.0 - value / in_pixel) * value;
         }
     }
@@ -120,8 +126,10 @@ ENTRY(sum_spots)(const SpotParams p, const Spot *RESTRICT spots, const unsigned 
     const Panel panel = {mask, on_edge, photons};
     double *total = sums + (long long)blockIdx.x * COLUMNS;
     const int width = spot.fast_max - spot.fast_min + 1, height = spot.slow_max - spot.slow_min + 1;
-    const int at_once = SAMPLES / (spot.subpixels * spot.subpixels);
-    const int columns = std::min(width, at_once), rows = at_once / columns;
+    const int n = spot.subpixels, at_once = SAMPLES / (n * n);
+    // Rows of pixels at once, or part of one.
+    const int fitting = std::min(SAMPLES / (n * spot.widest), SAMPLES / (n * width));
+    const int columns = fitting > 0 ? width : std::min(width, at_once), rows = std::max(fitting, 1);
     for (int slow = 0; slow < height; slow += rows) {
         for (int fast = 0; fast < width; fast += columns) {
             const Block block = {fast, slow, std::min(columns, width - fast), std::min(rows, height - slow)};

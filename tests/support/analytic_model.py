@@ -14,6 +14,7 @@ from cubragg.engine.analytic.profile import profile
 from cubragg.engine.analytic.spot_constants import BENT, perpendicular, record
 from cubragg.engine.analytic.spot_geometry import Rays
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
+from cubragg.engine.analytic.spot_outline import fill_outline
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
 from cubragg.units import THOMSON_CROSS_SECTION_M2
@@ -61,7 +62,8 @@ def _density_of(model: SpotModel, node: spots.Nodes, directions: np.ndarray) -> 
     flat = directions.reshape(-1, 3)
     on_plane = flat / (flat @ k)[:, None] - k
     place = np.stack([on_plane @ first, on_plane @ second], axis=1) / _STEP
-    spot["bent"] = np.maximum(spots.bending_of(spot, place.min(axis=0)[None], place.max(axis=0)[None]), BENT)
+    fill_outline(spot, place.min(axis=0)[None], place.max(axis=0)[None], 5.5)
+    spot["bent"] = np.maximum(spot["bent"], BENT)
     values, _ = profile(np.repeat(spot, len(flat)), *place.T)
     return (values * spot["amplitude"] / THOMSON_CROSS_SECTION_M2).reshape(directions.shape[:-1])
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from cubragg.engine.analytic.profile import pixel_factor, profile
 from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
+from cubragg.engine.analytic.spot_outline import summed_in_row
 from cubragg.engine.analytic.water_map import add_water
 from cubragg.engine.culling import Culling
 from cubragg.engine.panel_loop import Progress, render_panels
@@ -94,8 +95,7 @@ def block_photons(plan: Plan, spots: PanelSpots, block: slice) -> tuple[np.ndarr
 def box_pixels(spots: PanelSpots, block: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return spot number [m] and fast and slow pixel [m] of each pixel in the boxes of some spots, row by row."""
     box, count = spots.records[block], spots.pixels[block]
-    number = np.repeat(np.arange(len(box)), count)
-    place = np.arange(len(number)) - np.repeat(np.cumsum(count) - count, count)
+    number, place = _counted(count)
     row, column = np.divmod(place, (box["fast_max"] - box["fast_min"] + 1)[number])
     return number + block.start, column + box["fast_min"][number], row + box["slow_min"][number]
 
@@ -104,29 +104,36 @@ def pixel_sums(plan: Plan, box: np.ndarray, fast: np.ndarray, slow: np.ndarray, 
     """Return the photons of spots in pixels [1, m]; with ``moments`` also their products, [7, m].
 
     ``box`` is the record of the spot of each pixel [m]; the profile is averaged over sub-pixels, and the factors are
-    those of the middle of the pixel. Sub-pixels outside the spot's box count as 0. The products are with the position
+    those of the middle of the pixel. Sub-pixels outside the spot's outline count as 0. The products are with the position
     in the pixel, fast and slow, their squares, and the mean and mean square of the angle times the pace and its square.
     """
     f, s = fast - box["fast_min"] - box["offset"][:, 0], slow - box["slow_min"] - box["offset"][:, 1]
     n = box["subpixels"].astype(np.int64)
-    left, width = _subpixels_in(box, "fast", fast, n)
-    top, height = _subpixels_in(box, "slow", slow, n)
-    count = width * height
-    index = np.repeat(np.arange(len(box)), count)
-    start = np.cumsum(count) - count
-    row, column = np.divmod(np.arange(len(index)) - start[index], width[index])
-    sub_fast, sub_slow = (column + left[index] + 0.5) / n[index], (row + top[index] + 0.5) / n[index]
-    values, angle = profile(box[index], f[index] + sub_fast, s[index] + sub_slow)
+    sample, column, row = _summed_subpixels(box, (fast - box["fast_min"]) * n, (slow - box["slow_min"]) * n, n)
+    sub_fast, sub_slow = (column + 0.5) / n[sample], (row + 0.5) / n[sample]
+    values, angle = profile(box[sample], f[sample] + sub_fast, s[sample] + sub_slow)
     scale = box["amplitude"] * pixel_factor(plan, box, f + 0.5, s + 0.5) / (n * n)
     products = [values]
     if moments:
         products += [values * weight for weight in (sub_fast, sub_slow, np.square(sub_fast), np.square(sub_slow),
                                                     angle.mean, np.square(angle.mean) + angle.variance)]
-    return np.array([scale * np.add.reduceat(product, start) if len(start) else product for product in products])
+    return np.array([scale * np.bincount(sample, product, len(box)) for product in products])
 
 
-def _subpixels_in(box: np.ndarray, axis: str, pixel: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first sub-pixel along an axis and their number [m] in pixels of spots; each has one at least."""
-    corner = (pixel - box[f"{axis}_min"]) * n
-    first = np.maximum(box[f"{axis}_first"] - corner, 0)
-    return first, np.minimum(box[f"{axis}_last"] - corner, n - 1) - first + 1
+def _summed_subpixels(box: np.ndarray, fast: np.ndarray, slow: np.ndarray, n: np.ndarray
+                      ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pixel, column and row in it of the sub-pixels of spots [k] in pixels [m] with corners fast, slow [m]."""
+    top = np.maximum(box["slow_first"] - slow, 0)
+    down = np.minimum(box["slow_last"] - slow, n - 1) - top + 1
+    pixel, place = _counted(down)
+    row = top[pixel] + place
+    first, last = summed_in_row(box[pixel], slow[pixel] + row)
+    first = np.maximum(first - fast[pixel], 0)
+    of_row, place = _counted(np.maximum(np.minimum(last - fast[pixel], n[pixel] - 1) - first + 1, 0))
+    return pixel[of_row], first[of_row] + place, row[of_row]
+
+
+def _counted(count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of each item, repeated ``count`` [n] times, and the place of each in its repetitions."""
+    number = np.repeat(np.arange(len(count)), count)
+    return number, np.arange(len(number)) - np.repeat(np.cumsum(count) - count, count)

@@ -25,10 +25,10 @@ STRONG = 0.25
 
 _FIRST = [("amplitude", "f8"), ("fast_min", "i4"), ("fast_max", "i4"), ("slow_min", "i4"), ("slow_max", "i4"),
           ("subpixels", "i4"), ("fast_first", "i4"), ("fast_last", "i4"), ("slow_first", "i4"), ("slow_last", "i4"),
-          ("bent", "i4"), ("path", "i4"), ("padding", "i4")]
+          ("bent", "i4"), ("path", "i4"), ("widest", "i4")]
 _NUMBERS = [("offset", 2), ("towards", 2), ("square", 3), ("rows", (3, 4)), ("wavelength", 3), ("radial", 3),
             ("sag", MONOMIALS), ("bend", (3, MONOMIALS)), ("divergence", DIVERGENCE), ("ends", 2),
-            ("direction", (3, 3)), ("solid_angle", 1), ("depths", 2)]
+            ("direction", (3, 3)), ("solid_angle", 1), ("depths", 2), ("outline", 5)]
 
 
 def record(real: str) -> np.dtype:

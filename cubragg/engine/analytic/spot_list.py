@@ -63,10 +63,9 @@ class PanelSpots:
 
     @property
     def samples(self) -> np.ndarray:
-        """Samples of each spot [n]: sub-pixels of its box."""
+        """Samples of each spot [n] that kernels compute: rows of sub-pixels of its box, times the longest of them."""
         box = self.records
-        return ((box["fast_last"] - box["fast_first"] + 1).astype(np.int64)
-                * (box["slow_last"] - box["slow_first"] + 1))
+        return (box["slow_last"] - box["slow_first"] + 1).astype(np.int64) * box["widest"]
 
     @property
     def pixels(self) -> np.ndarray:

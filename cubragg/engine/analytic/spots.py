@@ -14,16 +14,15 @@ import numpy as np
 from cubragg import units
 from cubragg.engine.analytic import spot_boxes, spot_constants
 from cubragg.engine.analytic.covariances import Spread, footprint_part, spread_of
-from cubragg.engine.analytic.profile import ROOT_TWO_PI, angle_moments, corrected, deviations, distance_ratio
+from cubragg.engine.analytic.profile import ROOT_TWO_PI
 from cubragg.engine.analytic.rotation_segments import REACH_SIGMAS, Segments, nodes_at
 from cubragg.engine.analytic.second_order import Linear, second_order
 from cubragg.engine.analytic.spot_geometry import GRAZING, Rays, rays_on, reciprocal_steps
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
+from cubragg.engine.analytic.spot_outline import fill_outline
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
-#: Second-order terms of a spot are evaluated where they change a standardized deviation by more than this.
-NEGLIGIBLE = 1e-3
 #: Depth in absorption lengths beyond which a sensor captures everything; without a sensor, that of its back.
 _OPAQUE = 1e4
 #: Factor on the bound of a spot's size, and pixels added to it, for what the bound leaves out: curvature, blur.
@@ -126,7 +125,7 @@ def spots_on(plan: Plan, panel: PanelPlan, layer: int, model: SpotModel, nodes: 
     records["subpixels"] = count[seen]
     pace = fill_profile(records, model, nodes, rays, covariance[seen])
     _fill_factors(records, plan, panel, layer, nodes, rays)
-    records["bent"] = bending_of(records, lower[seen], upper[seen])
+    fill_outline(records, lower[seen], upper[seen], tail)
     return LayerSpots(records, index[seen], pace)
 
 
@@ -214,18 +213,3 @@ def _fill_factors(records: np.ndarray, plan: Plan, panel: PanelPlan, layer: int,
     if layers.thickness_m > 0.0:
         per_depth = layers.mu_per_m / np.maximum(nodes.k @ np.array(panel.normal), GRAZING)
         records["depths"] = np.outer(per_depth, layers.edges_m(layer))
-
-
-def bending_of(records: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Return how much second-order terms matter [n], from the corners, edges and middle of each spot.
-
-    ``lower`` and ``upper`` [n, 2] are its bounds, also where it extends beyond the region: no bit depends on that.
-    """
-    places = np.array([(fast, slow) for fast in (0.0, 0.5, 1.0) for slow in (0.0, 0.5, 1.0)])[:, None]
-    f, s = np.moveaxis(lower + (upper - lower) * places, 2, 0)  # [9, n]
-    y = deviations(records, f, s, distance_ratio(records, f, s))
-    changed, weight = corrected(records, y, angle_moments(records, y[2]))
-    changes = [np.abs(new - old).max(axis=0) for new, old in zip(changed, y, strict=True)]
-    most = np.maximum.reduce([*changes, np.abs(weight - 1.0).max(axis=0)])
-    bent = np.where(most > NEGLIGIBLE, spot_constants.BENT, spot_constants.STRAIGHT)
-    return np.where(changes[2] > spot_constants.STRONG, spot_constants.STRONGLY_BENT, bent)
