@@ -6,10 +6,10 @@
 // first[tile] <= i < first[tile + 1], ascending; mask uint8 and image float [slow - first_row, fast] of the panel.
 //
 // Thread mapping: block (x, y) owns the tile in column x and row y of the region, TILE_FAST x TILE_SLOW pixels. It takes
-// its spots one after another: sub-pixels of the part of the box that is in the tile are distributed over the threads, then
-// its pixels, each of which adds its samples in their order. A pixel belongs to one block and adds its spots in the order
-// of the list, so that its bits depend neither on tiles nor on threads. Pixels without a spot are not written: the caller
-// fills the image with 0.
+// its spots one after another: sub-pixels of the part that is in the tile (rows of equal length, which hold the outline of
+// the spot) are distributed over the threads, then their columns, then pixels, which add them in their order. A pixel
+// belongs to one block and adds its spots in the order of the list, so that its bits depend neither on tiles nor on
+// threads. Pixels without a spot are not written: the caller fills the image with 0.
 #include "portable.cuh"
 #include "params.cuh"
 #include "spot.cuh"

@@ -208,7 +208,11 @@ def image_shape(panels: Sequence[Panel]) -> tuple[int, int]:
 def live_pixels(panels: Sequence[Panel], mask: np.ndarray | None = None) -> np.ndarray | None:
     """Return a bool [slow, fast] image, True for pixels of panels that are not masked; ``None`` if that is every
     pixel."""
-    live = np.zeros(image_shape(panels), dtype=bool)
+    shape = image_shape(panels)
+    if mask is None and len(panels) == 1 and panels[0].mask is None and panels[0].window == (
+            slice(0, shape[0]), slice(0, shape[1])):
+        return None
+    live = np.zeros(shape, dtype=bool)
     for panel in panels:
         live[panel.window] = True if panel.mask is None else panel.mask
     if mask is not None:

@@ -44,7 +44,7 @@ def density_at(model: SpotModel, directions: np.ndarray) -> np.ndarray:
     cells = rotation_segments.cells_of(model.start, model.width)
     parts = [rotation_segments.split_at_extremes(model, channel, np.array([[1, 0, 0]]), cell) for cell in cells]
     segments = rotation_segments.Segments(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    segments = rotation_segments.kept(model, channel, segments)
+    segments = segments.where(rotation_segments.near_sphere(model, channel, segments))
     nodes = spots.nodes_of(model, channel, segments, np.ones(len(segments.phi)))
     total = np.zeros(directions.shape[:-1])
     for number in range(len(nodes)):

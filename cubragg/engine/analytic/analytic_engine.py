@@ -104,8 +104,9 @@ def pixel_sums(plan: Plan, box: np.ndarray, fast: np.ndarray, slow: np.ndarray, 
     """Return the photons of spots in pixels [1, m]; with ``moments`` also their products, [7, m].
 
     ``box`` is the record of the spot of each pixel [m]; the profile is averaged over sub-pixels, and the factors are
-    those of the middle of the pixel. Sub-pixels outside the spot's outline count as 0. The products are with the position
-    in the pixel, fast and slow, their squares, and the mean and mean square of the angle times the pace and its square.
+    those of the middle of the pixel. Sub-pixels outside the spot's outline count as 0. The products are with the
+    position in the pixel, fast and slow, their squares, and the mean and mean square of the angle times the pace and
+    its square.
     """
     f, s = fast - box["fast_min"] - box["offset"][:, 0], slow - box["slow_min"] - box["offset"][:, 1]
     n = box["subpixels"].astype(np.int64)

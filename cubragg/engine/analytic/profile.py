@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from cubragg.plan.plan import Plan
 #: Least probability from which moments of the angle are computed; below it the angle is the nearest in the segment.
 LEAST_PROBABILITY = 1e-10
 ROOT_TWO_PI = np.sqrt(2.0 * np.pi)
+#: Records of spots [n], or their columns by name, [n] or [n, ...].
+Spots = np.ndarray | Mapping[str, np.ndarray]
 
 
 class Moments(NamedTuple):
@@ -28,7 +31,7 @@ def functional(row: np.ndarray, f: np.ndarray, s: np.ndarray, rho: np.ndarray) -
     return (row[:, 0] * f + row[:, 1] * s - row[:, 2] * (rho - 1.0)) / rho - row[:, 3]
 
 
-def distance_ratio(spot: np.ndarray, f: np.ndarray, s: np.ndarray) -> np.ndarray:
+def distance_ratio(spot: Spots, f: np.ndarray, s: np.ndarray) -> np.ndarray:
     """Return rho [n], the distance of samples from the crystal relative to that of the ray."""
     towards, square = spot["towards"], spot["square"]
     beyond = (square[:, 0] * f * f + 2.0 * square[:, 1] * f * s + square[:, 2] * s * s
@@ -58,7 +61,7 @@ def moments(y: np.ndarray, ends: np.ndarray) -> Moments:
                    np.where(short, of_short, np.where(known, variance, 0.0)), np.where(short | ~known, 0.0, third))
 
 
-def angle_moments(spot: np.ndarray, y: np.ndarray) -> Moments:
+def angle_moments(spot: Spots, y: np.ndarray) -> Moments:
     """Return the moments of the angle of samples; 0 in stills."""
     moving = spot["path"] != NO_PATH
     if not moving.any():
@@ -66,7 +69,7 @@ def angle_moments(spot: np.ndarray, y: np.ndarray) -> Moments:
     return Moments(*(np.where(moving, part, 0.0) for part in moments(y, spot["ends"])))
 
 
-def deviations(spot: np.ndarray, f: np.ndarray, s: np.ndarray, rho: np.ndarray) -> list[np.ndarray]:
+def deviations(spot: Spots, f: np.ndarray, s: np.ndarray, rho: np.ndarray) -> list[np.ndarray]:
     """Return the three standardized deviations [n] of delta."""
     return [functional(spot["rows"][:, number], f, s, rho) for number in range(3)]
 
@@ -112,7 +115,7 @@ def _along_path(y: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.where(length < SHORTEST, at_middle, between(low, high, density(low), density(high)))
 
 
-def corrected(spot: np.ndarray, y: list[np.ndarray], angle: Moments) -> tuple[list[np.ndarray], np.ndarray]:
+def corrected(spot: Spots, y: list[np.ndarray], angle: Moments) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the standardized deviations of D in place of delta, and the determinant of its derivative [n]."""
     (y1, y2, y3), (mean, variance, third) = y, angle
     z = y3 - mean

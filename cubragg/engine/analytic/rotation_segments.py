@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,10 @@ class Segments(NamedTuple):
     phi: np.ndarray
     start: np.ndarray
     end: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> Segments:
+        """Return some of the segments."""
+        return Segments(self.hkl[chosen], self.phi[chosen], self.start[chosen], self.end[chosen])
 
 
 class Swing(NamedTuple):
@@ -81,35 +86,44 @@ def cells_of(start: float, width: float) -> list[tuple[float, float]]:
     return list(itertools.pairwise(edges))
 
 
-def segments_of(model: SpotModel, channel: Channel, longest: float) -> Segments:
-    """Return the segments of reflections with |G| <= ``longest`` [1/A] that pass within `REACH_SIGMAS` of the sphere.
+def segments_of(model: SpotModel, channel: Channel, longest: float, amplitudes: Callable[[np.ndarray], np.ndarray]
+                ) -> tuple[Segments, np.ndarray]:
+    """Return the segments of reflections that pass within `REACH_SIGMAS` of the sphere, and their structure factors.
 
-    The node 0 0 0 is left out.
+    Reflections have |G| <= ``longest`` [1/A] and a structure factor that is not 0, of ``amplitudes``, a function of
+    indices [n, 3]. The node 0 0 0 is left out.
     """
-    found = [_cell_segments(model, channel, longest, cell) for cell in cells_of(model.start, model.width)]
-    return Segments(*(np.concatenate(part) for part in zip(*found, strict=True)))
+    found = [_cell_segments(model, channel, longest, cell, amplitudes) for cell in cells_of(model.start, model.width)]
+    segments, F = zip(*found, strict=True)
+    return Segments(*(np.concatenate(part) for part in zip(*segments, strict=True))), np.concatenate(F)
 
 
-def _cell_segments(model: SpotModel, channel: Channel, longest: float, cell: tuple[float, float]) -> Segments:
-    """Return the segments of one part of the range."""
+def _cell_segments(model: SpotModel, channel: Channel, longest: float, cell: tuple[float, float],
+                   amplitudes: Callable[[np.ndarray], np.ndarray]) -> tuple[Segments, np.ndarray]:
+    """Return the segments of one part of the range, and their structure factors."""
     half = 0.5 * (cell[1] - cell[0])
     middle = rotations(model.spindle, np.array([cell[0] + half]))[0]
     reach = REACH_SIGMAS * sigma_bound(model, channel, longest)
     # An angle moves a node by at most its distance from the spindle, so by less than |G| times the angle.
     hkl = nodes_near_sphere(model.stars @ middle.T, channel.k0, longest, reach + longest * half)
-    segments, s = _split(swing_of(model, channel, hkl @ model.stars), hkl, cell)
+    F = amplitudes(hkl)
+    lit = F != 0.0
+    hkl = hkl[lit]
+    segments, number, s = _split(swing_of(model, channel, hkl @ model.stars), hkl, cell)
     near = np.abs(s) < reach
-    return kept(model, channel, Segments(*(part[near] for part in segments)))
+    segments, F = segments.where(near), F[lit][number[near]]
+    near = near_sphere(model, channel, segments)
+    return segments.where(near), F[near]
 
 
-def kept(model: SpotModel, channel: Channel, segments: Segments) -> Segments:
-    """Return the segments that pass within `REACH_SIGMAS` of the sphere."""
+def near_sphere(model: SpotModel, channel: Channel, segments: Segments) -> np.ndarray:
+    """Return whether segments pass within `REACH_SIGMAS` of the sphere, bool [n]."""
     G = nodes_at(model, segments.hkl @ model.stars, segments.phi)
     k = channel.k0 + G
     length = np.linalg.norm(k, axis=1)
     sigma_sqr = excitation_variance(model, channel, G, k / length[:, None], segments.phi)
-    near = np.square(length - 1.0 / channel.wavelength_A) < REACH_SIGMAS**2 * sigma_sqr
-    return Segments(*(part[near] for part in segments))
+    near: np.ndarray = np.square(length - 1.0 / channel.wavelength_A) < REACH_SIGMAS**2 * sigma_sqr
+    return near
 
 
 def sigma_bound(model: SpotModel, channel: Channel, length: float) -> float:
@@ -178,12 +192,13 @@ def split_at_extremes(model: SpotModel, channel: Channel, hkl: np.ndarray, cell:
     return _split(swing_of(model, channel, hkl @ model.stars), hkl, cell)[0]
 
 
-def _split(swing: Swing, hkl: np.ndarray, cell: tuple[float, float]) -> tuple[Segments, np.ndarray]:
-    """Return the segments of `split_at_extremes`, and their distance from the sphere at phi [n]."""
+def _split(swing: Swing, hkl: np.ndarray, cell: tuple[float, float]) -> tuple[Segments, np.ndarray, np.ndarray]:
+    """Return the segments of `split_at_extremes`, the number of their reflection, and their distance from the sphere
+    at phi [n]."""
     start, end = cell
     if start == end:
         phi, zero = np.full(len(hkl), start), np.zeros(len(hkl))
-        return Segments(hkl, phi, zero, zero), swing.excitation(phi)
+        return Segments(hkl, phi, zero, zero), np.arange(len(hkl)), swing.excitation(phi)
     # |k0 + g| = 1/lambda where k0.g = -g^2 / 2: cos(phi - furthest) = level.
     with np.errstate(divide="ignore", invalid="ignore"):
         level = (-0.5 * swing.square - swing.level) / swing.radius
@@ -199,7 +214,7 @@ def _split(swing: Swing, hkl: np.ndarray, cell: tuple[float, float]) -> tuple[Se
     without = np.isnan(phi)
     ends = np.abs(swing.excitation(low)) <= np.abs(swing.excitation(high))
     phi = np.where(without, np.where(ends, low, high), phi)
-    return Segments(hkl[index], phi, low - phi, high - phi), swing.excitation(phi)
+    return Segments(hkl[index], phi, low - phi, high - phi), index, swing.excitation(phi)
 
 
 def _nearest_crossing(low: np.ndarray, high: np.ndarray, extreme: np.ndarray, level: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cubragg.engine.analytic.covariances import Spread, cross_matrices
+from cubragg.engine.analytic.covariances import Spread
+from cubragg.engine.analytic.spot_model import Channel
 
 #: y1^2, y1 y2, y2^2, y1 z, y2 z, z^2, E y1, E y2, E z, E^2, V, 1.
 MONOMIALS = 12
@@ -75,144 +76,181 @@ class SecondOrder(NamedTuple):
     divergence: np.ndarray
 
 
+class _Model(NamedTuple):
+    """The linear model with spots along the last axis, where NumPy is five times as fast with small matrices.
+
+    ``U`` [3, 3, n] are the standardized axes, ``w`` [3, 3, n] and ``x`` [3, n] the conditional means of rotation and
+    wavelength for each of them.
+    """
+
+    U: np.ndarray
+    w: np.ndarray
+    x: np.ndarray
+    pace: np.ndarray
+    G: np.ndarray
+    velocity: np.ndarray
+    spindle: np.ndarray
+    block: np.ndarray
+    rotation: np.ndarray
+    blur: np.ndarray
+    strain_sqr: float
+    channel: Channel
+
+
 class _Form:
     """Mean quadratic form of y1, y2, z and p of spots, with values in ``size`` dimensions; starts as 0.
 
     Attributes
     ----------
     pairs
-        float64 [n, size, 3, 3], symmetric: of y1, y2 and the deviation of y3 from p.
+        float64 [size, 3, 3, n], symmetric: of y1, y2 and the deviation of y3 from p.
     moving
-        float64 [n, size, 3]: products with p.
+        float64 [size, 3, n]: products with p.
     path, constant, variance
-        float64 [n, size]: of p^2, the constant, and an addition to the coefficient of V.
+        float64 [size, n]: of p^2, the constant, and an addition to the coefficient of V.
     """
 
     def __init__(self, count: int, size: int) -> None:
-        self.pairs, self.moving = np.zeros((count, size, 3, 3)), np.zeros((count, size, 3))
-        self.path, self.constant, self.variance = (np.zeros((count, size)) for _ in range(3))
+        self.pairs, self.moving = np.zeros((size, 3, 3, count)), np.zeros((size, 3, count))
+        self.path, self.constant, self.variance = (np.zeros((size, count)) for _ in range(3))
 
     def add_pairs(self, pairs: np.ndarray) -> None:
-        """Add the symmetric part of products [n, size, 3, 3]."""
-        self.pairs += 0.5 * (pairs + pairs.transpose(0, 1, 3, 2))
+        """Add the symmetric part of products [size, 3, 3, n]."""
+        self.pairs += 0.5 * (pairs + pairs.swapaxes(1, 2))
 
     def along(self, axes: np.ndarray) -> _Form:
-        """Return the components [n, 3] along the rows of axes [n, 3, 3]."""
+        """Return the components [3, n] along the rows of axes [3, 3, n]."""
         result = _Form(0, 0)
         for name, value in vars(self).items():
-            setattr(result, name, np.einsum("nij,nj...->ni...", axes, value))
+            setattr(result, name, np.einsum("ijn,j...n->i...n", axes, value))
         return result
 
     def monomials(self) -> np.ndarray:
-        """Return the coefficients of the `MONOMIALS`, float64 [n, size, MONOMIALS]."""
+        """Return the coefficients of the `MONOMIALS`, float64 [size, MONOMIALS, n]."""
         B, L = self.pairs, self.moving
-        return np.stack([B[..., 0, 0], 2.0 * B[..., 0, 1], B[..., 1, 1], 2.0 * B[..., 0, 2], 2.0 * B[..., 1, 2],
-                         B[..., 2, 2], L[..., 0], L[..., 1], L[..., 2], self.path,
-                         B[..., 2, 2] - L[..., 2] + self.path + self.variance, self.constant], axis=-1)
+        return np.stack([B[:, 0, 0], 2.0 * B[:, 0, 1], B[:, 1, 1], 2.0 * B[:, 0, 2], 2.0 * B[:, 1, 2], B[:, 2, 2],
+                         L[:, 0], L[:, 1], L[:, 2], self.path, B[:, 2, 2] - L[:, 2] + self.path + self.variance,
+                         self.constant], axis=1)
 
 
 def second_order(linear: Linear) -> SecondOrder:
     """Return the second-order terms of spots."""
-    U, G, spread = linear.standard, linear.G, linear.spread
-    square = np.einsum("ni,ni->n", G, G)
-    # Columns over the standardized axes: conditional means of w, the rotation, and of x.
-    w = spread.rotation @ cross_matrices(G) @ U.transpose(0, 2, 1)
-    x = np.einsum("nij,nj->ni", U, spread.mixed)
-    form, T = _Form(len(G), 3), _Form(len(G), 1)
-    _add_rotations(form, T, linear, w)
-    _add_turned_block(form, linear, w)
-    _add_strain(form, linear, w)
-    _add_beam(form, linear, x)
-    in_axes = form.along(U)
-    radial = np.einsum("nij,nj->ni", U, G)
-    bend, sag = in_axes.monomials(), T.monomials()[:, 0] / (4.0 * square)[:, None]
-    return SecondOrder(x, radial, sag, bend, _divergence(bend - 2.0 * radial[:, :, None] * sag[:, None, :]))
+    model = _model_of(linear)
+    G, count = model.G, model.G.shape[1]
+    form, T = _Form(count, 3), _Form(count, 1)
+    _add_rotations(form, T, model)
+    _add_turned_block(form, model)
+    _add_strain(form, model)
+    _add_beam(form, model)
+    radial = np.einsum("ijn,jn->in", model.U, G)
+    bend, sag = form.along(model.U).monomials(), T.monomials()[0] / (4.0 * np.einsum("in,in->n", G, G))
+    divergence = _divergence(bend - 2.0 * radial[:, None] * sag)
+    return SecondOrder(*(np.moveaxis(part, -1, 0) for part in (model.x, radial, sag, bend, divergence)))
 
 
-def _add_rotations(form: _Form, T: _Form, linear: Linear, w: np.ndarray) -> None:
+def _model_of(linear: Linear) -> _Model:
+    """Return the linear model with spots along the last axis."""
+    spread = linear.spread
+    U, G, velocity, block, rotation, blur, mixed = (np.ascontiguousarray(np.moveaxis(part, 0, -1)) for part in (
+        linear.standard, linear.G, linear.velocity, spread.block, spread.rotation, linear.blur, spread.mixed))
+    w = _product(_product(rotation, _cross(G)), U.swapaxes(0, 1))
+    return _Model(U, w, np.einsum("ain,in->an", U, mixed), linear.pace, G, velocity, linear.spindle, block, rotation,
+                  blur, spread.strain_sqr, spread.channel)
+
+
+def _product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return products of matrices [3, 3, n]."""
+    return np.einsum("ijn,jkn->ikn", one, other)
+
+
+def _cross(vectors: np.ndarray) -> np.ndarray:
+    """Return [3, 3, ...], the matrices [v]x of vectors [3, ...] with [v]x u = v x u."""
+    x, y, z = vectors
+    zero = np.zeros_like(x)
+    return np.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]])
+
+
+def _turned_by(cross: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return the change [3, 3, ..., n] of a covariance [3, 3, n] by small rotations, matrices of cross products."""
+    half = np.einsum("ij...n,jkn->ik...n", cross, covariance)
+    return half + half.swapaxes(0, 1)
+
+
+def _add_rotations(form: _Form, T: _Form, model: _Model) -> None:
     """Add (w + p e) x ((w + p e) x G) / 2: T has its component along G, which shortens it, ``form`` the others.
 
     Mosaicity turns with the spindle; its covariance at p is to first order that at 0 with a change, whose transport of
     the density is symmetric.
     """
-    G, e, pace, D = linear.G, linear.spindle, linear.pace, linear.spread.rotation
-    length = np.linalg.norm(G, axis=1)
-    radial = G / length[:, None]
-    P = np.eye(3) - radial[:, :, None] * radial[:, None, :]
-    across, twist = P @ w, np.einsum("nia,ni->na", w, G)
-    e_across, e_twist = P @ e, G @ e
-    rest = D - w @ w.transpose(0, 2, 1)
-    T.add_pairs((np.einsum("nia,nib->nab", across, across) * np.square(length)[:, None, None])[:, None])
-    T.moving += (2.0 * np.einsum("nia,ni->na", across, e_across) * (np.square(length) / pace)[:, None])[:, None]
-    T.path += (np.square(length / pace) * np.einsum("ni,ni->n", e_across, e_across))[:, None]
-    T.constant += (np.square(length) * np.maximum(np.trace(P @ rest @ P, axis1=1, axis2=2), 0.0))[:, None]
-    form.add_pairs(0.5 * across[:, :, :, None] * twist[:, None, None, :])
-    form.constant += 0.5 * np.einsum("nij,nj->ni", P @ rest, G)
-    form.moving += e_across[:, :, None] * (twist / pace[:, None])[:, None, :]
-    form.path += 0.5 * (e_twist / np.square(pace))[:, None] * e_across
-    turning = cross_matrices(np.broadcast_to(e, G.shape))
-    cross = cross_matrices(G)
-    change = _turned_by(turning, linear.spread.block) + cross @ _turned_by(turning, D) @ cross.transpose(0, 2, 1)
-    form.moving += 0.5 * change @ linear.standard.transpose(0, 2, 1) / pace[:, None, None]
+    w, G, e, pace, D = model.w, model.G, model.spindle, model.pace, model.rotation
+    square = np.einsum("in,in->n", G, G)
+    radial = G / np.sqrt(square)
+    P = np.eye(3)[:, :, None] - radial[:, None] * radial
+    across, twist = _product(P, w), np.einsum("ian,in->an", w, G)
+    e_across, e_twist = np.einsum("ijn,j->in", P, e), e @ G
+    rest = _product(P, D - np.einsum("ian,jan->ijn", w, w))
+    T.add_pairs((np.einsum("ian,ibn->abn", across, across) * square)[None])
+    T.moving += (2.0 * np.einsum("ian,in->an", across, e_across) * (square / pace))[None]
+    T.path += (square / (pace * pace) * np.einsum("in,in->n", e_across, e_across))[None]
+    T.constant += (square * np.maximum(np.einsum("iin->n", rest), 0.0))[None]
+    form.add_pairs(0.5 * across[:, :, None] * twist)
+    form.constant += 0.5 * np.einsum("ijn,jn->in", rest, G)
+    form.moving += e_across[:, None] * (twist / pace)
+    form.path += 0.5 * (e_twist / (pace * pace)) * e_across
+    turning = np.repeat(_cross(e)[:, :, None], len(pace), axis=2)
+    cross = _cross(G)
+    change = (_turned_by(turning, model.block)
+              + _product(_product(cross, _turned_by(turning, D)), cross.swapaxes(0, 1)))
+    form.moving += 0.5 * _product(change, model.U.swapaxes(0, 1)) / pace
 
 
-def _turned_by(cross: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Return the change [n, 3, 3] of a covariance by a small rotation, as its matrix of cross products."""
-    half = cross @ covariance
-    return half + half.transpose(0, 2, 1)
-
-
-def _add_turned_block(form: _Form, linear: Linear, w: np.ndarray) -> None:
+def _add_turned_block(form: _Form, model: _Model) -> None:
     """Add w x b, the turned deviation of the block, as the symmetric transport (w x b - S w x (S^-1 b)) / 2."""
-    S, U = linear.spread.block, linear.standard
-    cross = cross_matrices(w.transpose(0, 2, 1).reshape(-1, 3)).reshape(-1, 3, 3, 3)
-    change = cross @ S[:, None] - S[:, None] @ cross  # of S, for each standardized axis
-    form.add_pairs(0.5 * (change @ U.transpose(0, 2, 1)[:, None]).transpose(0, 2, 1, 3))
+    change = _turned_by(_cross(model.w), model.block)  # [3, 3, 3, n], the last for each standardized axis
+    form.add_pairs(0.5 * np.einsum("ilan,bln->iabn", change, model.U))
     # Cov(w, S^-1 b), given delta.
-    rest = -(w @ U)
-    cross = cross_matrices(rest.transpose(0, 2, 1).reshape(-1, 3)).reshape(-1, 3, 3, 3)
-    form.constant += 0.5 * np.einsum("nkik->ni", cross @ S[:, None] - S[:, None] @ cross)
+    form.constant += 0.5 * np.einsum("ikkn->in", _turned_by(_cross(-_product(model.w, model.U)), model.block))
 
 
-def _add_strain(form: _Form, linear: Linear, w: np.ndarray) -> None:
+def _add_strain(form: _Form, model: _Model) -> None:
     """Add s (w x G + p v), the rotated part of the strain."""
-    if not linear.spread.strain_sqr:
+    if not model.strain_sqr:
         return
-    s = linear.spread.strain_sqr * np.einsum("nij,nj->ni", linear.standard, linear.G)
-    moved = np.cross(w.transpose(0, 2, 1), linear.G[:, None, :]).transpose(0, 2, 1)
-    form.add_pairs(moved[:, :, :, None] * s[:, None, None, :])
-    form.constant -= np.cross(np.einsum("nia,na->ni", w, s), linear.G)
-    form.moving += linear.velocity[:, :, None] * (s / linear.pace[:, None])[:, None, :]
+    s = model.strain_sqr * np.einsum("ain,in->an", model.U, model.G)
+    moved = -_product(_cross(model.G), model.w)
+    form.add_pairs(moved[:, :, None] * s)
+    form.constant -= np.einsum("ian,an->in", moved, s)
+    form.moving += model.velocity[:, None] * (s / model.pace)
 
 
-def _add_beam(form: _Form, linear: Linear, x: np.ndarray) -> None:
+def _add_beam(form: _Form, model: _Model) -> None:
     """Add -|di|^2 i / (2 lambda), and what remains of x (q - d) beyond the part that is evaluated for each sample."""
-    channel, U = linear.spread.channel, linear.standard
+    channel, U, G, x = model.channel, model.U, model.G, model.x
     inverse = 1.0 / channel.wavelength_A
     variance, directions = channel.covariance[0, 0], channel.covariance[1:, 1:] * inverse * inverse
     with_x = channel.covariance[0, 1:] * inverse
-    of_direction = (directions + with_x[:, None] * linear.G[:, None, :]) @ U.transpose(0, 2, 1)
+    of_direction = _product(directions[:, :, None] + with_x[:, None, None] * G, U.swapaxes(0, 1))
     shortening = -0.5 * channel.wavelength_A * channel.incident
-    squares = of_direction.transpose(0, 2, 1) @ of_direction
-    form.add_pairs(shortening[:, None, None] * squares[:, None])
-    form.constant += shortening * (np.trace(directions) - np.trace(squares, axis1=1, axis2=2))[:, None]
+    squares = np.einsum("ian,ibn->abn", of_direction, of_direction)
+    form.add_pairs(shortening[:, None, None, None] * squares)
+    form.constant += shortening[:, None] * (np.trace(directions) - np.einsum("aan->n", squares))
     if not variance:
         return
-    d = of_direction + linear.blur @ U.transpose(0, 2, 1)
-    form.add_pairs(-d[:, :, :, None] * x[:, None, None, :])
-    rest = variance - np.einsum("na,na->n", x, x)
-    form.constant -= rest[:, None] * linear.G + with_x - np.einsum("nia,na->ni", d, x)
-    form.variance -= np.square(x[:, 2])[:, None] * linear.G
+    d = of_direction + _product(model.blur, U.swapaxes(0, 1))
+    form.add_pairs(-d[:, :, None] * x)
+    rest = variance - np.einsum("an,an->n", x, x)
+    form.constant -= rest * G + with_x[:, None] - np.einsum("ian,an->in", d, x)
+    form.variance -= np.square(x[2]) * G
 
 
 def _divergence(m: np.ndarray) -> np.ndarray:
-    """Return the coefficients [n, DIVERGENCE] of the divergence of a displacement [n, 3, MONOMIALS].
+    """Return the coefficients [DIVERGENCE, n] of the divergence of a displacement [3, MONOMIALS, n].
 
     dE/dy3 is V, and dV/dy3 the third central moment.
     """
-    first, second, third = m[:, 0], m[:, 1], m[:, 2]
-    fixed = np.stack([2.0 * first[:, 0] + second[:, 1], first[:, 1] + 2.0 * second[:, 2], first[:, 3] + second[:, 4],
-                      first[:, 6] + second[:, 7]], axis=1)
-    by_z = np.stack([third[:, 3], third[:, 4], 2.0 * third[:, 5], third[:, 8]], axis=1)
-    by_E = np.stack([third[:, 6], third[:, 7], third[:, 8], 2.0 * third[:, 9]], axis=1)
-    return np.concatenate([fixed + by_z, by_E - by_z, third[:, 10:11]], axis=1)
+    first, second, third = m
+    fixed = np.array([2.0 * first[0] + second[1], first[1] + 2.0 * second[2], first[3] + second[4],
+                      first[6] + second[7]])
+    by_z = np.array([third[3], third[4], 2.0 * third[5], third[8]])
+    by_E = np.array([third[6], third[7], third[8], 2.0 * third[9]])
+    return np.concatenate([fixed + by_z, by_E - by_z, third[10:11]])

@@ -109,10 +109,7 @@ def nodes_of_channel(plan: Plan, model: SpotModel, channel: Channel) -> Nodes:
     longest = longest_vector(plan, channel)
     if plan.dmin > 0.0:
         longest = min(longest, units.ANGSTROM_M / plan.dmin)
-    segments = segments_of(model, channel, longest)
-    F = plan.factors.at(segments.hkl)
-    lit = F != 0.0
-    return nodes_of(model, channel, type(segments)(*(part[lit] for part in segments)), F[lit])
+    return nodes_of(model, channel, *segments_of(model, channel, longest, plan.factors.at))
 
 
 def longest_vector(plan: Plan, channel: Channel) -> float:

@@ -16,6 +16,8 @@ from cubragg.engine.analytic.profile import angle_moments, corrected, deviations
 NEGLIGIBLE = 1e-3
 #: Least ratio of the axes of an ellipse, squared; flatter ones, near the spindle, are replaced by the box.
 _FLATTEST = 1e-8
+#: Numbers of a spot from which its deviations are computed.
+_USED = ("towards", "square", "rows", "wavelength", "radial", "sag", "bend", "divergence", "ends", "path")
 #: Square of half a row that holds every box [pixel^2].
 _WIDE = 1e12
 
@@ -28,8 +30,9 @@ def fill_outline(records: np.ndarray, lower: np.ndarray, upper: np.ndarray, tail
     """
     places = np.array([(fast, slow) for fast in (0.0, 0.5, 1.0) for slow in (0.0, 0.5, 1.0)])[:, None]
     f, s = np.moveaxis(lower + (upper - lower) * places, 2, 0)  # [9, n]
-    y = deviations(records, f, s, distance_ratio(records, f, s))
-    changed, weight = corrected(records, y, angle_moments(records, y[2]))
+    columns = {name: np.asfortranarray(records[name]) for name in _USED}  # each number of all spots is contiguous
+    y = deviations(columns, f, s, distance_ratio(columns, f, s))
+    changed, weight = corrected(columns, y, angle_moments(columns, y[2]))
     changes = [np.abs(new - old).max(axis=0) for new, old in zip(changed, y, strict=True)]
     most = np.maximum.reduce([*changes, np.abs(weight - 1.0).max(axis=0)])
     bent = np.where(most > NEGLIGIBLE, spot_constants.BENT, spot_constants.STRAIGHT)
@@ -65,8 +68,8 @@ def _fill_ellipse(records: np.ndarray, f: np.ndarray, s: np.ndarray, y: list[np.
 def summed_in_row(spot: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first and the last sub-pixel [n] of the box that spots sum in rows of sub-pixels.
 
-    The twin of ``summed_in_row`` of `kernels/spot_rows.cuh`, with its bits; the last is before the first in a row without
-    any.
+    The twin of ``summed_in_row`` of `kernels/spot_rows.cuh`, with its bits; the last is before the first in a row
+    without any.
     """
     n, offset, outline = spot["subpixels"], spot["offset"], spot["outline"]
     s = (row + 0.5) * (1.0 / n) - offset[:, 1] - outline[:, 1]

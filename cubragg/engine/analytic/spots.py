@@ -62,7 +62,7 @@ class Nodes:
 
     def where(self, chosen: np.ndarray) -> Nodes:
         """Return some of the segments."""
-        return Nodes(self.channel, Segments(*(part[chosen] for part in self.segments)), self.F[chosen], self.G[chosen],
+        return Nodes(self.channel, self.segments.where(chosen), self.F[chosen], self.G[chosen],
                      self.velocity[chosen], self.k[chosen], self.s[chosen], self.spread.where(chosen))
 
 
