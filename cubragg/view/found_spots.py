@@ -11,6 +11,8 @@ _OUTER, _INNER = 8, 2
 #: A spot is more than this many standard deviations above its surroundings; of counts, more than this many besides,
 #: because Poisson's distribution of a small mean has a longer tail.
 _SIGMAS, _COUNTS = 6.0, 4.0
+#: Larger values, whose squares are infinite, are no spots.
+_LARGEST = 1e150
 #: Smallest number of valid pixels in the surroundings, and the distance within which the brightest spot is drawn alone.
 _FEWEST, _APART = 40, 3
 
@@ -22,7 +24,7 @@ def found_spots(image: np.ndarray, beam: np.ndarray | None, most: int) -> Spots:
     of its surroundings, and outside the direct beam, bool [slow, fast]. Its position is the centroid of what these
     pixels have above that mean.
     """
-    known = np.isfinite(image)
+    known = np.abs(image) < _LARGEST  # not NaN either
     if beam is not None:
         known &= ~beam
     values = np.where(known, image, 0.0)

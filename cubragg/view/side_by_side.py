@@ -11,6 +11,7 @@ import numpy as np
 from cubragg.view.annotations import Paper
 from cubragg.view.colours import (
     COLOUR_MAPS,
+    LOG_SPAN,
     UNKNOWN,
     Limits,
     Style,
@@ -45,6 +46,8 @@ _LONG_ENOUGH, _SHORTEST, _BETWEEN = 640, 200, 26
 _LONGEST = 900
 #: The scale of differences ends at this part of the scale of the images at least: rounding stays white.
 _SMALLEST_REACH = 1e-3
+#: Largest end of a scale, so that differences of its numbers are finite.
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +76,9 @@ class ImagePair:
         """Return the ends of the common scale of both images; ``top``, if given, is the upper one."""
         beam = self.notes.near_beam(self.a.shape)
         ends = [limits(without_beam(without_masked(image, self.mask), beam), style) for image in (self.a, self.b)]
-        high = max(one.high for one in ends) if top is None else top
-        return Limits(min(min(one.low for one in ends), high / 2.0), high)
+        high = min(max(one.high for one in ends) if top is None else top, _LARGEST)
+        low = min(min(one.low for one in ends), high / 2.0)
+        return Limits(max(low, high / LOG_SPAN) if style.scale == "log" and style.percentiles is None else low, high)
 
     def difference(self) -> np.ndarray:
         """Return a - b, NaN where a pixel is masked, or neither is finite."""
@@ -85,8 +89,8 @@ class ImagePair:
         """Return the difference of full colour: as the scale of an image would end, but see `_SMALLEST_REACH`."""
         found = np.abs(self.difference())
         beam = self.notes.near_beam(self.a.shape)
-        return max(limits(without_beam(found, beam), Style()).high if np.nanmax(found, initial=0.0) > 0.0 else 0.0,
-                   _SMALLEST_REACH * ends.high)
+        high = limits(without_beam(found, beam), Style()).high if np.nanmax(found, initial=0.0) > 0.0 else 0.0
+        return min(max(high, _SMALLEST_REACH * ends.high), _LARGEST)
 
 
 def write_pair(path: Path | str, pair: ImagePair, style: Style, top: float | None = None) -> None:
