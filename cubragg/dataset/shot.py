@@ -276,4 +276,4 @@ class Shot:
         images = self._alone if self.crystals else ()
         return ShotReflections(tuple(reflection_table(
             image.plan, min_photons=min_photons, backend=image.backend, threads=self._rendering.threads,
-            photons=image.on_host) for image in images))
+            photons=None if image.culling.tolerance else image.on_host) for image in images))

@@ -18,11 +18,18 @@ from cubragg.engine.panel_loop import Progress
 from cubragg.engine.reference.numpy_engine import BlockState
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
-from cubragg.reflections.reflection_sums import SUMS, NumpySums, ReflectionCodes, ReflectionSums, add_up
+from cubragg.reflections.reflection_sums import SUMS, NumpySums, ReflectionCodes, ReflectionSums, add_up, only
 
 
 class HostSums:
     """Sums the photons of panels by reflection; for plans without running products.
+
+    Parameters
+    ----------
+    plan
+        From `make_plan`.
+    cull
+        Fraction of the peak below which terms may be left out; see `negligible_fraction`.
 
     Raises
     ------
@@ -30,10 +37,11 @@ class HostSums:
         As `HostEngine`.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, cull: float = 0.0) -> None:
         self._plan, self._reference = plan, NumpySums(plan)
         self._launches = PanelLaunches(
-            plan, "reflection_sums", host_text("reflection_sums.cpp", Path(__file__).parent, plan.crystal_shape))
+            plan, "reflection_sums", host_text("reflection_sums.cpp", Path(__file__).parent, plan.crystal_shape),
+            cull=cull)
 
     @property
     def codes(self) -> ReflectionCodes:
@@ -46,10 +54,11 @@ class HostSums:
         self._launches.set_plan(plan)
         self._reference.set_plan(plan)
 
-    def set_panel(self, panel: PanelPlan, reach: np.ndarray | None = None) -> None:
+    def set_panel(self, panel: PanelPlan, reach: np.ndarray | None = None, counting: np.ndarray | None = None
+                  ) -> None:
         """Select a panel of the plan, as `NumpySums.set_panel`."""
-        self._panel = panel
-        self._reference.set_panel(panel, reach)
+        self._panel = only(panel, counting)
+        self._reference.set_panel(panel, reach, counting)
 
     def panel_sums(self, threads: int | None, progress: Progress | None = None) -> ReflectionSums:
         """Return the sums of the current panel over all samples of all pixels."""

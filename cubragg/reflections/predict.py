@@ -17,6 +17,7 @@ from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 from cubragg.reflections.analytic_table import analytic_columns
 from cubragg.reflections.host_sums import HostSums
+from cubragg.reflections.negligible_terms import counting_pixels, negligible_fraction
 from cubragg.reflections.partiality import partiality
 from cubragg.reflections.reflection_sums import NumpySums, ReflectionCodes, ReflectionSums, add_up, index_reach
 from cubragg.reflections.reflection_table import Orientation, ReflectionTable
@@ -58,7 +59,7 @@ def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: i
         Called repeatedly with (finished pixels, all pixels).
     photons
         The image of the plan without background, float32 [slow, fast], if it is known: the method analytic renders it
-        otherwise.
+        otherwise, the method sampled evaluates all pixels.
 
     Raises
     ------
@@ -66,50 +67,51 @@ def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: i
         As `require_reflection_sums`.
     """
     parts = (analytic_columns(plan, photons, min_photons, threads, backend) if plan.method == "analytic" else
-             _sampled_columns(plan, min_photons, threads, backend, progress))
+             _sampled_columns(plan, photons, min_photons, threads, backend, progress))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     order = np.argsort(-columns["photons"], kind="stable")
     return ReflectionTable(**{name: column[order] for name, column in columns.items()}, panels=plan.detector_panels,
                  orientation=orientation(plan), plan=plan, min_photons=min_photons)
 
 
-def _sampled_columns(plan: Plan, min_photons: float, threads: int | None, backend: str, progress: Progress | None
-                     ) -> list[dict[str, np.ndarray]]:
+def _sampled_columns(plan: Plan, photons: np.ndarray | None, min_photons: float, threads: int | None, backend: str,
+                     progress: Progress | None) -> list[dict[str, np.ndarray]]:
     """Return the columns of the reflections on each panel, for the method sampled."""
     require_reflection_sums(plan)
-    engine = _summing_engine(first_part(plan), backend)
+    engine = _summing_engine(first_part(plan), backend, negligible_fraction(plan, min_photons))
     parts: list[dict[str, np.ndarray]] = []
     before, total = 0, sum(panel.pixel_count for panel in plan.panels)
     for number, panel in enumerate(plan.panels):
-        sums = _panel_sums(engine, plan, number, threads, counted_on(progress, before, total))
+        counting = counting_pixels(plan, panel, photons, min_photons)
+        sums = _panel_sums(engine, plan, number, counting, threads, counted_on(progress, before, total))
         before += panel.pixel_count
         parts.append(_columns(plan, panel, engine.codes, sums, min_photons))
     return parts
 
 
-def _summing_engine(plan: Plan, backend: str) -> HostSums | NumpySums:
+def _summing_engine(plan: Plan, backend: str, cull: float) -> HostSums | NumpySums:
     """Return the engine that sums photons by reflection: the host kernels, or NumPy if they are not available.
 
-    A beam stop weighs every pixel, which NumPy does.
+    A beam stop weighs every pixel, which NumPy does. ``cull``: fraction of the peak below which terms may be left out.
     """
     if backend != "numpy" and plan.beam_stop is None:
         try:
-            return HostSums(plan)
+            return HostSums(plan, cull)
         except (BackendUnavailable, KernelBuildError):
             pass  # NumPy computes the same sums, more slowly
     return NumpySums(plan)
 
 
-def _panel_sums(engine: HostSums | NumpySums, plan: Plan, number: int, threads: int | None, progress: Progress | None
-                ) -> ReflectionSums:
-    """Return the sums of panel ``number`` of a plan over all of its parts."""
+def _panel_sums(engine: HostSums | NumpySums, plan: Plan, number: int, counting: np.ndarray | None,
+                threads: int | None, progress: Progress | None) -> ReflectionSums:
+    """Return the sums of the ``counting`` pixels of panel ``number`` of a plan over all of its parts."""
     parts = plan.parts or (plan,)
     reach = np.max([index_reach(part, part.panels[number]) for part in parts], axis=0)
     found = []
     for index, part in enumerate(parts):
         if plan.parts:
             engine.set_plan(part)
-        engine.set_panel(part.panels[number], reach)
+        engine.set_panel(part.panels[number], reach, counting)
         found.append(engine.panel_sums(threads, of_part(progress, index, len(parts))))
     return add_up(found)
 

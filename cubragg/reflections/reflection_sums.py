@@ -156,9 +156,18 @@ class NumpySums(NumpyEngine):
         self._crossing = reciprocal @ np.array(cross(plan.geometry.beam, plan.geometry.spindle))
         self._rotating = plan.rotates
 
-    def set_panel(self, panel: PanelPlan, reach: np.ndarray | None = None) -> None:
-        """Select a panel of the plan; ``reach`` are the largest indices of several plans, else those of this one."""
-        super().set_panel(panel)
+    def set_panel(self, panel: PanelPlan, reach: np.ndarray | None = None, counting: np.ndarray | None = None
+                  ) -> None:
+        """Select a panel of the plan.
+
+        Parameters
+        ----------
+        reach
+            Largest indices of several plans; ``None``: those of this one.
+        counting
+            Pixels that are summed, bool [slow, fast]; ``None``: all that are rendered.
+        """
+        super().set_panel(only(panel, counting))
         self.codes = ReflectionCodes(index_reach(self._plan, panel) if reach is None else reach)
         self.edge = edge_pixels(panel)
         stop = self._plan.beam_stop
@@ -225,6 +234,13 @@ class NumpySums(NumpyEngine):
         columns = (photons, photons * fast + in_fast, photons * slow + in_slow, photons_phi, photons * (fast + 0.5),
                    photons * (slow + 0.5), photons * self.edge[flat], photons * foreign)
         return ReflectionSums(*_sums_by_key(code, np.stack(columns, axis=1)))
+
+
+def only(panel: PanelPlan, pixels: np.ndarray | None) -> PanelPlan:
+    """Return the panel with some of its pixels, bool [slow, fast]; ``None``: all."""
+    if pixels is None:
+        return panel
+    return panel._replace(mask=pixels if panel.mask is None else panel.mask & pixels)
 
 
 def add_up(sums: list[ReflectionSums]) -> ReflectionSums:

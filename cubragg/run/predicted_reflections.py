@@ -28,7 +28,8 @@ def predict(source: Experiment | SimulatedImage, *, min_photons: float = MIN_PHO
     precision
         ``auto`` or ``double``; sums are computed in double precision.
     device, cull
-        Accepted as by `simulate`, without effect: sums are computed on the CPU and include all terms.
+        Accepted as by `simulate`, without effect: sums are computed on the CPU and include all terms, but for those
+        that together have less than 1e-15 of ``min_photons``.
     threads
         CPU threads to use; all cores if ``None``.
     method

@@ -95,9 +95,12 @@ class SimulatedImage(Image):
 
     @property
     def bragg_photons(self) -> np.ndarray | None:
-        """The photons if they are those of the crystal alone, on the host; ``None`` with a background or beam stop."""
+        """The photons if they are all those of the crystal, and no others, on the host; otherwise ``None``.
+
+        A background and a beam stop change them, and a tolerance of culling leaves some out.
+        """
         alone = (self.experiment.background.empty and self.plan.beam_stop is None
-                 and not self.experiment.beam.direct_fraction)
+                 and not self.experiment.beam.direct_fraction and not self.culling.tolerance)
         return self.on_host if alone else None
 
     @property

@@ -14,6 +14,7 @@ from cubragg.plan.make_plan import make_plan
 from cubragg.reflections import predict
 from cubragg.reflections.host_sums import HostSums
 from cubragg.reflections.reflection_sums import NumpySums, ReflectionSums
+from cubragg.run.render import simulate
 from support.experiments import Hung, hang, random_experiment, random_grid, small_experiment
 from support.marks import slow_after
 
@@ -67,6 +68,63 @@ def test_any_experiment(seed, semantics):
 def test_left_out_terms_of_0_are_nobodys(seed, tile, semantics, monkeypatch):
     monkeypatch.setattr(panel_launches, "select_culling", lambda *_: Culling(True, tile))
     check(with_sampling(random_experiment(seed, semantics), **RUNNING))
+
+
+@pytest.mark.requirement("AT-TRUTH-002")
+@pytest.mark.parametrize("shape", slow_after(2, ["gauss", "square", "round", "tophat"]))
+@pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
+def test_negligible_terms_change_no_listed_reflection(semantics, shape, monkeypatch):
+    """NumPy evaluates all terms."""
+    given = []
+
+    def culled(plan, backend, precision, tolerance, *_):
+        given.append(tolerance)
+        return Culling(True, (4, 4), min(factor * tolerance, 0.01))
+
+    monkeypatch.setattr(panel_launches, "select_culling", culled)
+    experiment = small_experiment(
+        crystal={"shape": shape, "cells": (12, 12, 12), "mosaic_spread_deg": 0.5, "mosaic_domains": 5},
+        detector={"fast_pixels": 60, "slow_pixels": 60}, beam={"fluence": 1e25}, semantics=semantics,
+        goniometer={"osc_deg": 1.0, "phi_steps": 3}, sampling={"oversample": 2})
+    plan = make_plan(dataclasses.replace(experiment, structure_factors=random_grid(np.random.default_rng(1), 12)))
+    factor = 1.0
+    expected, found = (predict.reflection_table(plan, backend=backend) for backend in ("numpy", "cpu"))
+    assert 0.0 < max(given) < 1e-6
+    assert len(expected) > 3
+    np.testing.assert_array_equal(found.hkl, expected.hkl)
+    for name in COLUMNS:
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-11, atol=1e-11)
+    factor = 1e30  # a tolerance of 0.01: terms that count are left out
+    if shape == "gauss":
+        lossy = predict.reflection_table(plan)
+        assert lossy.photons.sum() < expected.photons.sum() * (1.0 - 1e-9)
+
+
+@pytest.mark.requirement("AT-TRUTH-002")
+@pytest.mark.parametrize("backend", ["cpu", "numpy"])
+@pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
+@pytest.mark.parametrize("dmin_A", [0.0, 3.0])
+def test_dark_pixels_change_no_listed_reflection(semantics, backend, dmin_A):
+    """The truth of an image is that of its plan, of which all pixels are evaluated."""
+    experiment = with_sampling(small_experiment(
+        crystal={"shape": "gauss", "cells": (12, 12, 12)}, detector={"fast_pixels": 60, "slow_pixels": 60},
+        beam={"fluence": 1e25}, semantics=semantics, goniometer={"phi_deg": 20.0, "osc_deg": 1.0, "phi_steps": 2}),
+        dmin_A=dmin_A)
+    image = simulate(experiment, backend=backend)
+    assert image.bragg_photons is not None
+    dark = image.bragg_photons < 1e-30
+    assert 100 < dark.sum() < 3590
+    plan, rows = image.plan, ("hkl", "panel", "flags", "F", "d_A")
+    expected, found = (predict.reflection_table(plan, backend=backend, photons=photons)
+                       for photons in (None, image.bragg_photons))
+    assert len(expected) > 3
+    for name in rows:
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    for name in COLUMNS:
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-11, atol=1e-11)
+    # Without bright pixels reflections are missed: the image is used.
+    assert len(predict.reflection_table(plan, backend=backend, photons=0.0 * image.bragg_photons)) < (
+        len(expected) if semantics == "physical" or dmin_A == 0.0 else np.inf)
 
 
 @pytest.mark.requirement("AT-TRUTH-002")
