@@ -8,6 +8,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import cubragg as cb
 from cubragg.dataset.specification import read_specification
@@ -148,7 +150,7 @@ WHOLE = stream([ROWS])
     ("a.stream", "astar = 1 2 3 nm^-1\n", "a.stream:1", ("astar", "CrystFEL stream format 2")),
     ("a.stream", HEAD + CHUNK.format(number=0, crystals=""), "a.stream", ("", "no crystal")),
     ("a.stream", WHOLE.replace("+0.1666667", "x"), "a.stream:10", ("'x'",)),
-    ("a.stream", WHOLE.replace("bstar = ", "bstar = 7 "), "a.stream:10", ("7 +0.0", "nm^-1")),
+    ("a.stream", WHOLE.replace("bstar = ", "bstar = 7 "), "a.stream:10", ("'7 +0.0", "nm^-1")),
     ("a.stream", WHOLE.replace("cstar", "dstar"), "a.stream:7", ("", "cstar")),
     ("a.stream", WHOLE.replace("+0.1428571", "+0.0000000"), "a.stream:7", ("", "volume")),
     ("a.stream", WHOLE[:400], "a.stream:7", ("", "cut short")),
@@ -168,6 +170,22 @@ def test_damaged_files_are_an_error_of_one_line(tmp_path, name, text, where, wor
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+@given(place=st.integers(0, len(WHOLE) - 1), change=st.binary(max_size=6), cut=st.booleans())
+def test_any_change_of_a_stream_is_read_or_an_error_of_one_line(tmp_path_factory, place, change, cut):
+    path = tmp_path_factory.getbasetemp() / "changed.stream"
+    text = WHOLE.encode()
+    path.write_bytes(text[:place] + change + (b"" if cut else text[place + len(change):]))
+    found, message = np.zeros((1, 9)), f"{path}"
+    try:
+        found = read_crystals(path)
+    except cb.FormatError as error:
+        message = str(error)
+    assert message.startswith(f"{path}")
+    assert message.isprintable()
+    assert found.shape == (1, 9)
+    assert np.isfinite(found).all()
 
 
 def test_what_a_data_set_cannot_take(tmp_path):

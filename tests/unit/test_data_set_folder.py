@@ -273,7 +273,7 @@ def test_workers_give_the_same_set(finished, tmp_path):
 
 
 #: Formats of images and of the truth, and the number of files of a shard of two shots.
-WRITTEN = [("nxmx", "refl,h5", 3), ("cbf", "h5", 4), ("smv", "refl", 4), ("nxmx", "parquet", 4)]
+WRITTEN = [("nxmx", "refl,h5", 3), ("cbf", "h5", 4), ("smv", "refl", 4), ("nxmx", "parquet", 4), ("nxmx", "stream", 2)]
 
 
 @pytest.mark.parametrize(("kills", "workers", "image_format", "truth", "files"), [

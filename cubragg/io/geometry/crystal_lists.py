@@ -75,7 +75,7 @@ def _star(where: str, line: bytes) -> Vector:
     name, _, rest = line.decode("latin-1").partition(" = ")
     words = rest.split()
     if len(words) != 4 or words[3] != "nm^-1":
-        raise FormatError(f"{where}: got {name} = {rest.strip():.60}; three numbers and nm^-1 are accepted")
+        raise FormatError(f"{where}: got {name} = {rest.strip()!r:.60}; three numbers and nm^-1 are accepted")
     x, y, z = (number(where, name, word) * _NM_PER_A for word in words[:3])
     return to_crystfel((x, y, z))
 
