@@ -48,6 +48,8 @@ HELP_WIDTH = 100
 
 _SPAN = re.compile(r"`([^`]+)`")
 _LIMIT = re.compile(r"([a-z_]+) = ([-+.0-9e]+)")
+_ADDRESS = re.compile(r"\bhttps?:[^\s<>\"'`)\]]*")
+_WELL_FORMED = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(/[\w.~/#?=&%+-]*)?[.,;:]?")
 _LINK = re.compile(r"\]\(([^)#:\s]*)(#[^)\s]+)?\)")
 _FAILURE = re.compile(r"^### (F-\d{3})\b(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 _PATH = re.compile(r"(?:cubragg|kernels|reports|scripts|specs|tests)/[\w./-]*")
@@ -205,6 +207,9 @@ def _links(root: Path) -> Iterator[str]:
                     yield f"{path.relative_to(root)}: a link to {target}, which does not exist"
             elif anchor and anchor[1:] not in anchors(linked.read_text()):
                 yield f"{path.relative_to(root)}: a link to {target}{anchor}, which is no heading there"
+        for address in _ADDRESS.findall(text):
+            if not _WELL_FORMED.fullmatch(address):
+                yield f"{path.relative_to(root)}: the address {address}; https, a host and a path are accepted"
     for folder in ("cubragg", "kernels"):
         for path in sorted((root / folder).rglob("*")):
             if path.suffix in (".py", ".cu", ".cuh"):

@@ -144,6 +144,9 @@ FAULTS = {
     "a picture that no code makes": (
         "specs/guide/gallery.md", r"\(fire\.png\)", "(water.png)",
         "specs/guide/gallery.md: a link to water.png, which does not exist"),
+    "an address without its host": (
+        "README.md", r"https://github\.com/bl831", "https:/bl831",
+        "README.md: the address https:/bl831/nanoBragg; https, a host and a path are accepted"),
     "a link to nowhere": (
         "specs/README.md", r"\]\(noise.md\)", "](noises.md)",
         "specs/README.md: a link to noises.md, which does not exist"),
