@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Pixels of images with a shorter longest edge than this are enlarged, and the shortest edge of a drawn image
 #: [pixel of the picture].
-_LONG_ENOUGH, _SHORTEST = 900, 160
+_LONG_ENOUGH, _SHORTEST = 1100, 160
 
 
 def require_matplotlib(provenance: str) -> None:

@@ -24,6 +24,7 @@ def found_spots(image: np.ndarray, beam: np.ndarray | None, most: int) -> Spots:
     of its surroundings, and outside the direct beam, bool [slow, fast]. Its position is the centroid of what these
     pixels have above that mean.
     """
+    image = np.asarray(image, dtype=np.float64)
     known = np.abs(image) < _LARGEST  # not NaN either
     if beam is not None:
         known &= ~beam

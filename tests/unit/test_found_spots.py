@@ -24,7 +24,7 @@ def planted(background: float, photons: float, sigma_px: float = 0.8) -> tuple[n
 @pytest.mark.parametrize(("background", "photons"), [(10.0, 400.0), (0.0, 40.0), (1000.0, 4000.0)])
 def test_planted_spots_are_found_where_they_are(background, photons):
     image, places = planted(background, photons)
-    spots = found_spots(image, None, 100)
+    spots = found_spots(image.astype(np.float32), None, 100)
     assert spots.hkl is None
     found = np.stack([spots.fast_px, spots.slow_px], axis=1)
     apart = np.hypot(*(found[:, None] - places[None]).transpose(2, 0, 1))
