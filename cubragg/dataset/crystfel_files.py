@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.detector_positions import NAMES, positions_of, turning_parameters
 from cubragg.dataset.digests import POSITIONS
+from cubragg.dataset.shard_images import image_name
 from cubragg.dataset.shot import Shot, ShotReflections
 from cubragg.dataset.write_settings import WriteSettings
 from cubragg.errors import ConfigError
@@ -19,15 +20,21 @@ from cubragg.io.reflections.crystfel_stream import Chunk, StreamCrystal, chunk_t
 
 _WAVELENGTH = "/entry/instrument/beam/incident_wavelength"
 _MASK = "/entry/instrument/detector/detectorSpecific/pixel_mask"
+#: Beginnings of the names of parameters that CrystFEL needs of each image.
+_OF_IMAGES = ("detector.", "beam.wavelength_A", "beam.spectrum")
 
 
 def what_geom_cannot_say(data: DataSet, settings: WriteSettings) -> str:
     """The reason why a geometry file cannot describe the images; empty if it can."""
     if data.experiment.detector.curved:
         return "got a curved detector, and CrystFEL has flat panels"
-    if settings.format != "nxmx":
-        return f"got images as {settings.format}; CrystFEL reads the wavelength of each from NXmx"
+    if settings.format == "smv":
+        return "got images as smv, which CrystFEL does not read"
     turned = turning_parameters(data)
+    if settings.ending:
+        varied = [one.name for one in data.parameters if one.name.startswith(_OF_IMAGES)]
+        if varied:
+            return f"got images as {settings.format} and {varied[0]} that varies, which CrystFEL takes from NXmx only"
     return f"got {turned[0]} that varies, and geometry files have shifts of the detector only" if turned else ""
 
 
@@ -68,14 +75,14 @@ class SetGeometry(NamedTuple):
     cell: str
 
 
-def set_geometry(data: DataSet, number: int) -> SetGeometry:
-    """The geometry of element ``number`` of `DataSet.series`, in NXmx files."""
+def set_geometry(data: DataSet, settings: WriteSettings, number: int) -> SetGeometry:
+    """The geometry of element ``number`` of `DataSet.series`."""
     experiment = data.experiment_at(data.series[number].start)
     models = models_of(experiment)
     paths = (f"{POSITIONS}/{name}" for name in NAMES) if data.detector_moves else ()
-    images = InImages(DATA, _WAVELENGTH, _MASK, *paths)
+    images = None if settings.ending else InImages(DATA, _WAVELENGTH, _MASK, *paths)
     adu = experiment.detector_response().gain
-    text = geom_text("models.geom", models, data=DATA, images=images, adu_per_photon=adu,
+    text = geom_text("models.geom", models, data=None, images=images, adu_per_photon=adu,
                      bandwidth=experiment.beam.relative_bandwidth())
     assert models.crystal is not None
     return SetGeometry(text, panel_names(models.panels), camera_length_m(models.panels), adu,
@@ -87,25 +94,31 @@ class StreamTruth:
 
     Parameters
     ----------
-    master
-        Name of the master file of the images.
+    first
+        Number of the first shot.
     """
 
-    def __init__(self, data: DataSet, master: str, first: int) -> None:
-        number = data.series_at(first)
-        self._geometry, self._positions = set_geometry(data, number), positions_of(data, first)
-        self._start, self._master = data.series[number].start, master
+    def __init__(self, data: DataSet, settings: WriteSettings, first: int) -> None:
+        self._data, self._settings, self._series = data, settings, data.series_at(first)
+        self._geometry, self._positions = set_geometry(data, settings, self._series), positions_of(data, first)
         self._texts = [stream_head(self._geometry.text)]
 
     def add(self, shot: Shot, reflections: ShotReflections) -> None:
         """Add the reflections of a shot."""
-        beam, place = shot.experiment.beam, shot.number - self._start
+        beam, (file, event) = shot.experiment.beam, self._image(shot.number)
         moved = {} if self._positions is None else self._positions.of(shot)
         crystals = [StreamCrystal(table, *shot.photons_near(*table.image_px)) for table in reflections.tables]
-        chunk = Chunk(self._master, f"//{place}", shot.number + 1, beam.wavelength_A, beam.relative_bandwidth(),
+        chunk = Chunk(file, event, shot.number + 1, beam.wavelength_A, beam.relative_bandwidth(),
                       max(beam.divergence_rad()), moved.get("clen", self._geometry.clen_m),
                       {f"{POSITIONS}/{name}": value for name, value in moved.items()}, crystals)
         self._texts.append(chunk_text(chunk, self._geometry.names, self._geometry.adu_per_photon))
+
+    def _image(self, shot: int) -> tuple[str, str]:
+        """The file of a shot, and its event there."""
+        if self._settings.ending:
+            return image_name(self._data, self._settings, shot), "//"
+        return (self._settings.masters(self._data.series)[self._series],
+                f"//{shot - self._data.series[self._series].start}")
 
     def write(self, path: Path) -> None:
         """Write the stream."""

@@ -49,7 +49,7 @@ def write_set_files(data: DataSet, settings: WriteSettings, folder: RunFolder) -
         if not data.experiment.detector.curved:
             write_models(folder.path / "models.expt", data, parts, TYPES[settings.dtype].highest)
         for number, name in enumerate(geometries(data, settings)):
-            geometry = set_geometry(data, number)
+            geometry = set_geometry(data, settings, number)
             write_bytes(folder.path / name, geometry.text.encode())
             write_bytes((folder.path / name).with_suffix(".cell"), geometry.cell.encode())
         shots = [shot for part in parts for shot in part.shots]

@@ -80,7 +80,7 @@ class _Shard:
         self._work, self._shots, self._partial, self._number = work, shots, partial, number
         self._parameters: list[dict[str, Any]] = []
         self._truth = ShardTruth(*_first(work.data, shots.start)) if work.settings.truth else None
-        self._stream = _stream(work, shots.start)
+        self._stream = (StreamTruth(work.data, work.settings, shots.start) if "stream" in work.settings.truth else None)
         self.contents: dict[str, str] = {}
         self.stages = {"render": 0.0, "response": 0.0, "truth": 0.0, "write": 0.0}
         self.figures: dict[str, Any] = {"photons": 0.0, "brightest": 0, "saturated": 0, "blank": 0}
@@ -161,13 +161,6 @@ class _Shard:
         else:
             truth.write_h5(self._partial / name, self._parameters, settings.labels, settings.label_compression)
         return [name]
-
-
-def _stream(work: Work, first: int) -> StreamTruth | None:
-    """The stream of a shard that begins with a shot; ``None`` if none is written."""
-    if "stream" not in work.settings.truth:
-        return None
-    return StreamTruth(work.data, work.settings.masters(work.data.series)[work.data.series_at(first)], first)
 
 
 def _first(data: DataSet, shot: int) -> tuple[int, range | None]:

@@ -246,7 +246,7 @@ def test_spectra_of_the_line_are_those_of_the_files(run):
     (f"{STILLS} --vary spectrum=sase:0", ("--vary spectrum", "sase:0", "bandwidth", "> 0")),
     (f"{STILLS} --vary spectrum=choice:none.txt", ("--vary spectrum", "none.txt", "file")),
     (f"{STILLS} --vary orientation=column:none.stream", ("--vary orientation", "none.stream", "file")),
-    (f"{STILLS} --truth stream --format cbf --quiet", ("--truth", "cbf", "stream")),
+    (f"{STILLS} --truth stream --format smv --quiet", ("--truth", "smv", "stream")),
     (f"{STILLS} --crystals -1", ("--crystals", "-1")),
     (f"{STILLS} --blank 2", ("--blank", "2", "fraction")),
     (f"{STILLS} --truth csv", ("--truth", "csv", "refl")),

@@ -177,8 +177,27 @@ def test_wedges_have_a_geometry_each(tmp_path):
                      ("master-2.nxs", "1", "4"), ("master-2.nxs", "2", "5")]
 
 
+def test_images_of_their_own_files(tmp_path):
+    masked = np.ones((50, 60), dtype=bool)
+    masked[10:12, 20:30] = False
+    data = cb.Stills(dataclasses.replace(BASE, sampling=cb.Sampling(mask=masked)), 3, seed=4)
+    data.write(tmp_path / "set", workers=1, shard=2, format="cbf", truth=("h5", "stream"))
+    found = geometry(tmp_path / "set" / "models.geom")
+    assert float(found["photon_energy"].split()[0]) == pytest.approx(12398.4198 / 1.5, rel=1e-6)
+    assert "data" not in found
+    models = read_geom(tmp_path / "set" / "models.geom")
+    assert np.array_equal(models.panels[0].mask, masked)
+    for place, chunk in enumerate(chunks(tmp_path / "set")):
+        assert f"Image filename: image_{place + 1:05d}.cbf\nEvent: //\n" in chunk
+        (_, lines), = crystals(chunk)
+        with h5py.File(tmp_path / "set" / f"truth-{place // 2:05d}.h5") as file:
+            assert len(lines) == np.count_nonzero(file["reflections/shot"][()] == place)
+
+
 @pytest.mark.parametrize(("vary", "settings", "says"), [
-    ({}, {"format": "cbf"}, "cbf"), ({"detector.rotation_deg[0]": cb.normal(0.1)}, {}, "detector.rotation_deg")])
+    ({}, {"format": "smv"}, "smv"), ({"wavelength_A": cb.normal(0.01)}, {"format": "cbf"}, "beam.wavelength_A"),
+    ({"distance_mm": cb.normal(1.0)}, {"format": "cbf"}, "detector.distance_mm"),
+    ({"detector.rotation_deg[0]": cb.normal(0.1)}, {}, "detector.rotation_deg")])
 def test_images_that_no_geometry_describes(tmp_path, vary, settings, says):
     data = cb.Stills(BASE, 2, vary=vary)
     with pytest.raises(ConfigError) as error:
