@@ -57,3 +57,13 @@ def test_the_brightest_come_first():
     image[int(places[7, 1]), int(places[7, 0])] += 3000.0
     spots = found_spots(image, None, 1)
     assert np.hypot(spots.fast_px[0] - places[7, 0], spots.slow_px[0] - places[7, 1]) < 1.0
+
+
+def test_spots_do_not_depend_on_the_strips_of_rows(monkeypatch):
+    image, _ = planted(10.0, 400.0)
+    found = []
+    for rows in (256, 40, 7):
+        monkeypatch.setattr("cubragg.view.found_spots._STRIP", rows)
+        found.append(found_spots(image, None, 100))
+    for spots in found[1:]:
+        np.testing.assert_allclose(spots[:2], found[0][:2], rtol=1e-9)
