@@ -72,6 +72,16 @@ DEVICE float miller_index(float x, float y, float z, float start, float qx, floa
 
 #else
 
+// Cell axes of an orientation, in words of 16 bytes in which shared memory is read.
+struct alignas(16) CellAxes {
+    double of[10];  // the last one is not used
+};
+
+DEVICE CellAxes cell_axes_at(const double *v)
+{
+    return {{v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], 0.0}};
+}
+
 DEVICE Orientation orientation_at(const Params &p, const double *v)
 {
     return {v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], 0.0, 0.0, 0.0,

@@ -3,9 +3,9 @@
 //
 // Orientations are processed in chunks of CHUNK. A block tests each orientation once per source, against all samples of
 // the tile together (culling.cuh), and keeps the results as bits where they fit into its workspace; otherwise it
-// repeats the tests for each sub-pixel and layer. In single precision the block precomputes the selected orientations
-// of a chunk for the tile's centre (lattice.cuh: orientation_at), and reuses those of a layer for all its sub-pixels
-// where they fit.
+// repeats the tests for each sub-pixel and layer. The block copies the cell axes of the selected orientations of a chunk
+// to shared memory. In single precision it precomputes them for the tile's centre (lattice.cuh: orientation_at), and
+// reuses those of a layer for all its sub-pixels where they fit.
 // Thread mapping: the orientations of a chunk are distributed over the threads of a block.
 #ifndef CUBRAGG_SELECTION_CUH
 #define CUBRAGG_SELECTION_CUH
@@ -29,6 +29,12 @@
 #define PREPARED 1024
 #endif
 #define CHUNK_WORDS (CHUNK / 32)
+// Whether cell axes are copied to shared memory, in mixed and double precision: a CPU has them in its first cache anyway.
+#if defined(__CUDACC__) && PRECISION != SINGLE
+#define STAGED 1
+#else
+#define STAGED 0
+#endif
 
 // Memory shared by the threads of a block.
 struct Workspace {
@@ -39,6 +45,8 @@ struct Workspace {
 #endif
 #if PRECISION == SINGLE
     Orientation prepared[PREPARED];
+#elif STAGED
+    CellAxes axes[CHUNK];  // of the selected orientations of a chunk
 #endif
 };
 
@@ -122,13 +130,13 @@ DEVICE void start_sub_pixel(Selection &s)
 #endif
 }
 
-// List the selected orientations of a chunk for a source; returns their number.
+// List the selected orientations of a chunk for a source; returns their number. The list is complete after the next
+// barrier, that of `prepare_chunk`, and is read there only.
 DEVICE int select_chunk(const Params &p, const Inputs &in, Selection &s, int number, int start)
 {
 #if CULLED
     Workspace &work = s.work;
     unsigned *words = work.votes;
-    SYNC();
     if (s.remembered) {
         words += number * s.source_words + start / CHUNK * CHUNK_WORDS;
     } else {
@@ -140,9 +148,7 @@ DEVICE int select_chunk(const Params &p, const Inputs &in, Selection &s, int num
         vote_chunk(p, in, s.region, start, words);
         SYNC();
     }
-    const int count = listed(words, work.list);
-    SYNC();
-    return count;
+    return listed(words, work.list);
 #else
     (void)in, (void)s, (void)number;
     return p.orientations - start < CHUNK ? p.orientations - start : CHUNK;
@@ -160,7 +166,7 @@ DEVICE int selected(const Selection &s, int start, int i)
 #endif
 }
 
-// Prepare the selected orientations of a chunk for the tile's centre.
+// Copy the selected orientations of a chunk, in single precision prepared for the tile's centre.
 DEVICE void prepare_chunk(const Params &p, const Inputs &in, Selection &s, const Origin &origin, int sub, int start,
                           int count)
 {
@@ -183,6 +189,11 @@ DEVICE void prepare_chunk(const Params &p, const Inputs &in, Selection &s, const
         }
     }
     SYNC();
+#elif STAGED
+    (void)p, (void)origin, (void)sub;
+    SYNC();
+    FOR_COUNT(i, count) s.work.axes[i] = cell_axes_at(in.cell_axes + (long long)selected(s, start, i) * 9);
+    SYNC();
 #else
     (void)p, (void)in, (void)s, (void)origin, (void)sub, (void)start, (void)count;
 #endif
@@ -194,6 +205,9 @@ DEVICE Orientation selected_orientation(const Params &p, const Inputs &in, const
 #if PRECISION == SINGLE
     (void)p, (void)in, (void)start;
     return s.work.prepared[s.first + i];
+#elif STAGED
+    (void)in, (void)start;
+    return orientation_at(p, s.work.axes[i].of);
 #else
     return orientation_at(p, in.cell_axes + (long long)selected(s, start, i) * 9);
 #endif

@@ -45,12 +45,12 @@ def without_barrier(file: str, number: int) -> Change:
     return change
 
 
-# Regions and votes of culling (selection.cuh 0 to 2), the list of selected orientations (3 and 6, which single
-# precision does not need), orientations prepared in single precision (8); centre and origin of a tile in single
-# precision, the latter with a cut by resolution, which reads it before the next barrier.
+# Regions and votes of culling (selection.cuh 0 to 2), orientations prepared in single precision (6), the list of those
+# selected and their cell axes in others (7, 8); centre and origin of a tile in single precision, the latter with a cut
+# by resolution, which reads it before the next barrier.
 @pytest.mark.parametrize("case", slow_after(1, [
     ("selection.cuh", 2, "single", 0.0), ("selection.cuh", 0, "single", 0.0), ("selection.cuh", 1, "single", 0.0),
-    ("selection.cuh", 8, "single", 0.0), ("selection.cuh", 3, "double", 0.0), ("selection.cuh", 6, "double", 0.0),
+    ("selection.cuh", 6, "single", 0.0), ("selection.cuh", 7, "double", 0.0), ("selection.cuh", 8, "double", 0.0),
     ("pixel_factors.cuh", 0, "single", 0.0), ("pixel_factors.cuh", 1, "single", 1.0)]))
 def test_a_barrier_taken_out(cupy, case):
     file, number, precision, dmin_A = case

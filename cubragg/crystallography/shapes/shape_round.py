@@ -24,7 +24,7 @@ class Round(RadialShape):
     peak = PEAK
     unit_integral = 1.0
     term_ns: ClassVar = {"double": 3.4, "mixed": 2.1, "single": 1.6}
-    term_instructions: ClassVar = {"double": (205, 101), "mixed": (128, 27), "single": (106, 0)}
+    term_instructions: ClassVar = {"double": (202, 101), "mixed": (123, 27), "single": (106, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """The closed form, 1 at a node."""
