@@ -44,9 +44,9 @@ def marked_spots(file: str, number: int, truth: str | None, most: int, values: n
         return MarkedSpots(spots, f"{len(spots.fast_px)} found in the image, 6 sigma above their surroundings "
                            "(--truth FILE marks those of a reflection table)")
     with reading(InputFile(path, "--truth")):
-        found = read_positions(path, shot)
-    return MarkedSpots(Spots(*(column[:most] for column in found)),
-                       f"the brightest {min(most, len(found.hkl))} of {len(found.hkl)} in {path}")
+        found = read_positions(path, shot, notes.panels)
+    spots = Spots(found.fast_px[:most], found.slow_px[:most], None if found.hkl is None else found.hkl[:most])
+    return MarkedSpots(spots, f"the brightest {len(spots.fast_px)} of {len(found.fast_px)} in {path}")
 
 
 def _in_data_set(file: Path, number: int) -> tuple[int, str | None]:

@@ -314,7 +314,7 @@ _GROUPS = {
 @click.option("--png-zoom", "zoom", is_flag=True, help="The brightest spot enlarged.")
 @click.option("--png-spots", "spots", type=click.IntRange(1, _MOST_SPOTS), is_flag=False, flag_value="1000",
               metavar="[<n>]", help="Circle spots: the brightest n, without it 1000.")
-@click.option("--truth", metavar="<file>", help="Reflection table of the image (.csv, .h5), for --png-spots.")
+@click.option("--truth", metavar="<file>", help="Reflection table of the image (.csv, .h5, .refl), for --png-spots.")
 @click.option("--png-counts", "counts", is_flag=True,
               help="Counts with noise of an image of expected photons (.bin).")
 @click.option("-seed", "--seed", "seed", type=click.IntRange(0), default=0, metavar="<n>",

@@ -430,18 +430,29 @@ def test_spots_of_a_table_or_found(run, folder):
     assert "found in the image" in rows(run("view a.bin --png-spots -o f.png"))["spots"]
     (folder / "bad.csv").write_text("h,k,l\n1,2,3\n")
     refused(run("view a.bin --png-spots --truth bad.csv -o p.png"), 1, "bad.csv", "image_fast", "--truth")
-    refused(run("view a.bin --png-spots --truth a.refl -o p.png"), 1, "a.refl", "", "CSV", "HDF5")
+    refused(run("view a.bin --png-spots --truth a.mtz -o p.png"), 1, "a.mtz", "", ".csv", ".h5", "DIALS")
+    (folder / "bad.refl").write_bytes(b"\x93\x00")
+    refused(run("view a.bin --png-spots --truth bad.refl -o p.png"), 1, "bad.refl", "", "table of DIALS", "panels")
 
 
 @pytest.mark.requirement("AT-PIC-015")
 def test_spots_of_a_data_set(run, folder):
-    from cubragg.testing import stills
+    from cubragg.testing import stills, sweep
 
     stills().write(folder / "set", workers=1)
     for line, table in (("master.nxs --number 3", "truth-00002.h5"), ("shard-00001.nxs", "truth-00001.h5")):
         found = rows(run(f"view set/{line} --png-spots 5 -o p.png"))
         assert found["spots"].endswith(table), found["spots"]
         assert found["spots"].startswith("the brightest 5 of ")
+    for kind, make in (("set", None), ("sweep", sweep)):
+        if make is not None:
+            make().write(folder / kind, workers=1)
+        for path in sorted((folder / kind).glob("truth-*.refl")):
+            shot = int(path.stem[-5:])
+            ours, theirs = read_positions(path.with_suffix(".h5"), shot), read_positions(path, shot)
+            assert len(ours.fast_px) == len(theirs.fast_px) > 0
+            np.testing.assert_allclose(theirs.fast_px, ours.fast_px, atol=1e-6)
+            np.testing.assert_array_equal(theirs.hkl, ours.hkl)
 
 
 @pytest.mark.requirement("AT-PIC-004")

@@ -1,37 +1,52 @@
-"""Reads positions and indices of reflections from tables that `cubragg` writes as CSV or HDF5."""
+"""Reads positions and indices of reflections from tables that `cubragg` writes as CSV or HDF5, and from DIALS's."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from cubragg.errors import FormatError
+from cubragg.experiment.panel import Panel
 from cubragg.io.files.hdf5_source import hdf5_file, read_values
 
 _POSITIONS = ("image_fast", "image_slow", "photons")
 _COLUMNS = ("h", "k", "l", *_POSITIONS)
+#: Types of columns of DIALS that are read.
+_KINDS = {"int": "<i4", "std::size_t": "<u8", "double": "<f8", "vec3<double>": "<f8", "cctbx::miller::index<>": "<i4"}
 
 
 class SpotPositions(NamedTuple):
-    """Reflections of one image, brightest first: positions in the image [pixel], float64 [n], and hkl, int64 [n, 3]."""
+    """Reflections of one image, brightest first.
+
+    Attributes
+    ----------
+    fast_px, slow_px
+        Positions in the image [pixel], float64 [n].
+    hkl
+        int64 [n, 3]; ``None`` for spots without indices.
+    """
 
     fast_px: np.ndarray
     slow_px: np.ndarray
-    hkl: np.ndarray
+    hkl: np.ndarray | None
 
 
-def read_positions(path: Path | str, shot: int) -> SpotPositions:
+def read_positions(path: Path | str, shot: int, panels: Sequence[Panel] = ()) -> SpotPositions:
     """Read the reflections of an image, without 0 0 0.
 
     Parameters
     ----------
     path
-        A table of one image (`simulate --truth`), or of the shots of a shard of a data set.
+        A table of one image (`simulate --truth`), or of the shots of a shard of a data set; a table of DIALS with
+        predicted or observed positions.
     shot
         Number of the image in the data set, from 0.
+    panels
+        Panels of the detector, on which the positions of a table of DIALS are.
 
     Raises
     ------
@@ -41,8 +56,10 @@ def read_positions(path: Path | str, shot: int) -> SpotPositions:
         If it cannot be read.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in (".csv", ".h5", ".hdf5", ".nxs"):
-        raise FormatError(f"{path}: a reflection table of cubragg as CSV or HDF5 (.h5) is accepted")
+    if suffix not in (".csv", ".h5", ".hdf5", ".nxs", ".refl"):
+        raise FormatError(f"{path}: a reflection table of cubragg (.csv, .h5) or of DIALS (.refl) is accepted")
+    if suffix == ".refl":
+        return _refl(path, shot, panels)
     columns = _csv(path) if suffix == ".csv" else _hdf5(path, shot)
     kept = ~np.all([columns[name] == 0 for name in "hkl"], axis=0)
     order = np.flatnonzero(kept)[np.argsort(-columns["photons"][kept], kind="stable")]
@@ -80,3 +97,34 @@ def _hdf5(path: Path | str, shot: int) -> dict[str, np.ndarray]:
             inside = shots == shot
             columns = {name: column[inside] for name, column in columns.items()}
         return columns
+
+
+def _refl(path: Path | str, shot: int, panels: Sequence[Panel]) -> SpotPositions:
+    """Read a table of DIALS: of a sweep by the number of the frame, of stills by that of the imageset."""
+    import msgpack
+
+    try:
+        table = msgpack.unpackb(Path(path).read_bytes(), strict_map_key=False)[2]
+        columns = {name: _column(kind, *stored) for name, (kind, stored) in table["data"].items() if kind in _KINDS}
+        places = columns["xyzcal.px" if "xyzcal.px" in columns else "xyzobs.px.value"]
+        panel = columns.get("panel", np.zeros(len(places), np.uint64)).astype(np.intp)
+        frames, sets = np.floor(places[:, 2]), columns.get("imageset_id", np.zeros(len(places)))
+        inside = sets == shot if len(np.unique(sets)) > 1 else frames == shot if frames.max(initial=0.0) >= 1.0 else (
+            np.ones(len(places), dtype=bool))
+        offsets = np.array([one.offset for one in panels] or [(0, 0)], dtype=np.float64)[panel]
+        photons = columns.get("intensity.sum.value", np.zeros(len(places)))
+        order = np.flatnonzero(inside)[np.argsort(-photons[inside], kind="stable")]
+        hkl = columns["miller_index"][order].astype(np.int64) if "miller_index" in columns else None
+    except OSError:
+        raise
+    except Exception as error:  # of msgpack and of tables of any other shape
+        raise FormatError(f"{path}: not a table of DIALS with positions of this image's panels "
+                          f"({type(error).__name__}: {error})") from None
+    x, y = (places[:, :2] + offsets)[order].T
+    return SpotPositions(x, y, hkl)
+
+
+def _column(kind: str, rows: int, data: bytes) -> np.ndarray:
+    """Return a column of a table of DIALS, [rows] or [rows, 3]."""
+    values = np.frombuffer(data, _KINDS[kind])
+    return values.reshape(rows, -1) if kind in ("vec3<double>", "cctbx::miller::index<>") else values.reshape(rows)
