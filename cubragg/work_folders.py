@@ -74,8 +74,8 @@ def clear_abandoned(parent: Path, prefix: str) -> None:
     """Remove the folders that `work_folder` made and whose process has ended without removing them."""
     if fcntl is None:
         return
-    with suppress(OSError):
-        for entry in os.scandir(parent):
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
             if entry.name.startswith(prefix) and entry.is_dir(follow_symlinks=False):
                 _clear(Path(entry.path))
 

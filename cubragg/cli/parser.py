@@ -115,6 +115,7 @@ def _value(flag: Flag, spelling: str, word: str) -> Value:
 def _unexpected(token: str, before: Given | None) -> CommandLineError:
     """Return the error for a word that is no flag and no value."""
     if before is None:
-        return CommandLineError(f"Unexpected argument {token!r}; values follow a flag.")
+        return CommandLineError(f"Unexpected argument {token!r}; a file follows the flag that reads it: -hkl "
+                                "reflections, --config an experiment, --from a geometry.")
     takes = {0: "no value", 1: "one value"}.get(before.flag.most, f"at most {before.flag.most} values")
     return CommandLineError(f"Unexpected argument {token!r}; {before.spelling} before it takes {takes}.")

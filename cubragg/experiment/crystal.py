@@ -26,6 +26,8 @@ Habit = Literal["box", "sphere", "cylinder"]
 HABITS: tuple[Habit, ...] = get_args(Habit)
 #: Largest relative spread of cell lengths; beyond, a spread given in percent is more likely.
 _MAX_STRAIN = 0.1
+#: Largest edge of a crystal, and largest mosaicity; beyond, other units are more likely.
+_MAX_SIZE_MM, _MAX_MOSAICITY_DEG = 1000.0, 30.0
 #: Largest number of cycles of a wobble in a turn; faster motion than one of a degree is a vibration.
 _MAX_CYCLES = 360
 #: Lengths of reciprocal axes [1/A], also of a matrix whose cell is given, and the volume that three unit vectors span.
@@ -173,7 +175,7 @@ class Crystal:
         if self.block_size_um is not None and any(self.sample_size_mm):
             raise ConfigError("crystal.block_size_um", f"got {self.block_size_um} um and a size in mm as well; give "
                               "one of them")
-        checked("crystal.size_mm", "the crystal size", self.size_mm, "mm", above=0.0)
+        checked("crystal.size_mm", "the crystal size", self.size_mm, "mm", above=0.0, below=_MAX_SIZE_MM)
         checks.choice("crystal.habit", "the habit", self.habit, HABITS)
         checks.vector("crystal.offset_mm", "the offset", self.offset_mm, "mm")
         checks.vector("crystal.wobble_mm", "the wobble", self.wobble_mm, "mm")
@@ -181,7 +183,8 @@ class Crystal:
                        at_most=_MAX_CYCLES)
         checks.number("crystal.wobble_phase_deg", "the phase of the wobble", self.wobble_phase_deg, "deg",
                       within=ANGLE_DEG)
-        checked("crystal.mosaicity_deg", "the mosaicity", self.mosaicity_deg, "deg", at_least=0.0)
+        checked("crystal.mosaicity_deg", "the mosaicity", self.mosaicity_deg, "deg", at_least=0.0,
+                below=_MAX_MOSAICITY_DEG)
         if self.mosaicity_deg is not None and self.mosaic_spread_deg:
             raise ConfigError("crystal.mosaicity_deg", f"got {self.mosaicity_deg} deg and a mosaic spread of "
                               f"{self.mosaic_spread_deg:g} deg; give one of them")

@@ -11,7 +11,7 @@ def several(value: float | tuple[float, ...], count: int = 3) -> tuple[float, ..
 
 
 def checked(where: str, name: str, value: float | tuple[float, ...] | None, unit: str = "", *, length: int = 3,
-            above: float | None = None, at_least: float | None = None) -> None:
+            above: float | None = None, at_least: float | None = None, below: float | None = None) -> None:
     """Check an optional number, or ``length`` of them.
 
     Raises
@@ -24,4 +24,4 @@ def checked(where: str, name: str, value: float | tuple[float, ...] | None, unit
     if not isinstance(value, float | int):
         checks.vector(where, name, value, unit, length=length)
     for number in several(value, length):
-        checks.number(where, name, number, unit, above=above, at_least=at_least)
+        checks.number(where, name, number, unit, above=above, at_least=at_least, below=below)

@@ -101,8 +101,8 @@ class Response:
         for name, unit in (("psf_fwhm_um", "um"), ("charge_cloud_um", "um"), ("dead_time_ns", "ns"), ("flicker", ""),
                            ("efficiency_sigma", ""), ("flat_field_sigma", ""), ("gain_sigma", ""),
                            ("readout_sigma", "photons"), ("pedestal_sigma", "photons"), ("noisy_sigma", "photons")):
-            checks.number(f"response.{name}", name.partition("_um")[0].replace("_", " "), getattr(self, name), unit,
-                          at_least=0.0)
+            words = name.removesuffix("_um").removesuffix("_ns").replace("_", " ")
+            checks.number(f"response.{name}", words, getattr(self, name), unit, at_least=0.0)
         checks.number("response.pedestal", "the pedestal", self.pedestal, "counts")
         checks.number("response.gain", "the gain", self.gain, "counts/photon", above=0.0)
         checks.number("response.threshold", "the threshold", self.threshold, above=0.0, below=1.0)

@@ -29,9 +29,10 @@ class Brightest(NamedTuple):
 def brightest(plan: Plan) -> Brightest | None:
     """Return the brightest reflection, before polarization and absorption; ``None`` without one.
 
-    photons = r_e^2 fluence blocks F^2 c Ncells V* lambda^2 / sqrt((w v)^2 + 2 pi sigma_s^2), with the rotation range w,
-    the speed v = |g| cos(theta) of a node that passes the sphere most steeply, and the standard deviation sigma_s of
-    its distance from the sphere: a full passage of a narrow one, the peak of a wide one or a still.
+    photons = r_e^2 fluence blocks F^2 c Ncells V* lambda^2 erf(w v / (sqrt(8) sigma_s)) / (w v), with the rotation
+    range w, the speed v = |g| cos(theta) of a node that passes the sphere most steeply, and the standard deviation
+    sigma_s of its distance from the sphere: the passage of a Gaussian node that is on the sphere in the middle of the
+    range.
     """
     factors = plan.factors
     stars = np.array((plan.lattice.a_star, plan.lattice.b_star, plan.lattice.c_star))
@@ -50,7 +51,10 @@ def brightest(plan: Plan) -> Brightest | None:
         return None
     hkl, F, length = hkl[seen], F[seen], length[seen]
     cosine = np.sqrt(1.0 - np.square(wavelength * length / 2.0))
-    rock = np.sqrt(np.square(plan.phi.width * length * cosine) + 2.0 * math.pi * _variance(plan, length, cosine))
+    passage, sigma = plan.phi.width * length * cosine, np.sqrt(_variance(plan, length, cosine))
+    rock = np.sqrt(2.0 * math.pi) * sigma  # of a still
+    if plan.phi.width > 0.0:
+        rock = passage / np.array([math.erf(x) for x in (passage / (math.sqrt(8.0) * sigma)).tolist()])
     volume = 1.0 / abs(float(np.linalg.det(stars)))
     integral = SHAPES[plan.crystal_shape].integral(plan.block)
     photons = (units.THOMSON_CROSS_SECTION_M2 * plan.bragg_fluence * F * F * integral * wavelength**2

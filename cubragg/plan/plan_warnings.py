@@ -19,6 +19,8 @@ from cubragg.plan.plan import Plan
 
 #: Error of a cell angle above which there is a warning.
 _ANGLE_ERROR_DEG = 1e-3
+#: Crystals with fewer coherent blocks are said to be smaller than one.
+_PART_OF_A_BLOCK = 0.9
 #: Relative error of the photons of a sensor above which there is a warning.
 _SENSOR_ERROR = 0.01
 
@@ -43,6 +45,7 @@ def plan_warnings(experiment: Experiment, plan: Plan) -> list[str]:
               for depth in sorted(depths_um)]
     found += _overlap_warnings(plan)
     found += _beam_warnings(experiment, plan)
+    found += _illumination_warnings(experiment, plan)
     if plan.method == "analytic":
         return found + analytic_warnings(experiment.crystal, plan)
     found += filter(None, [SHAPES[plan.crystal_shape].warning(plan.block)])
@@ -71,6 +74,20 @@ def _overlap_warnings(plan: Plan) -> list[str]:
     others = f" (the largest overlap of {len(overlaps)} pairs)" if len(overlaps) > 1 else ""
     return [f"panels {largest.one} and {largest.other} overlap in space by {largest.pixels:.3g} pixels{others}: both "
             "record the same photons there"]
+
+
+def _illumination_warnings(experiment: Experiment, plan: Plan) -> list[str]:
+    """Return the warnings about a crystal that is not in the beam, or smaller than its coherent block."""
+    crystal, lit = experiment.crystal, plan.illumination
+    if crystal.size_mm is None:
+        return []
+    if not lit.volume > 0.0:
+        return ["no part of the crystal is in the beam; a smaller --crystal-offset or a larger beam (--beam-size, "
+                "-beamsize) illuminates it"]
+    if lit.crystal_volume < _PART_OF_A_BLOCK * lit.block_volume:
+        return [f"the crystal is {lit.crystal_volume / lit.block_volume:.3g} of a coherent block: its spots are as "
+                "sharp as those of a whole block; a smaller --block-size avoids that"]
+    return []
 
 
 def _beam_warnings(experiment: Experiment, plan: Plan) -> list[str]:

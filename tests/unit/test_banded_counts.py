@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 import cubragg as cb
+from cubragg.dataset.shard import Work
+from cubragg.dataset.shot import Shot
+from cubragg.dataset.write_settings import WriteSettings
 from cubragg.detect.banded_counts import BandedCounts
 from cubragg.detect.exposure import Exposure, PanelArea
 from cubragg.detect.response_chain import detected_counts
@@ -127,3 +130,10 @@ def test_the_shots_of_a_data_set(truth, tmp_path):
     expected = stills[0].image.counts(4)
     np.testing.assert_array_equal(stills[0].counts, expected)
     np.testing.assert_array_equal(np.where(MASK, pixels, 0), expected)
+
+
+def test_a_data_set_without_truth_holds_no_image_of_photons(tmp_path, monkeypatch):
+    monkeypatch.setattr(Shot, "image", property(lambda shot: pytest.fail("photons became an image")))
+    monkeypatch.setattr(AnalyticHostEngine, "render", None)
+    record = Work(cb.Stills(shot(), n=1, seed=4), WriteSettings(truth=()), tmp_path).compute(0)
+    assert record["photons"] > 0

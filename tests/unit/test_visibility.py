@@ -8,7 +8,18 @@ import math
 import numpy as np
 import pytest
 
-from cubragg import Background, Beam, Crystal, Detector, Experiment, Goniometer, Sampling, StructureFactors, simulate
+from cubragg import (
+    Background,
+    Beam,
+    ConfigError,
+    Crystal,
+    Detector,
+    Experiment,
+    Goniometer,
+    Sampling,
+    StructureFactors,
+    simulate,
+)
 from cubragg.plan.brightest import brightest
 from cubragg.plan.make_plan import make_plan
 from cubragg.run.visibility import background_at
@@ -25,7 +36,7 @@ def experiment(background=None, **crystal) -> Experiment:
         Goniometer(0.0, 0.5, phi_steps=6), background=background or Background())
 
 
-@pytest.mark.parametrize("osc", [1.0, None])
+@pytest.mark.parametrize("osc", [1.0, 0.2, None])
 @pytest.mark.parametrize("mosaicity", [None, 0.1])
 def test_the_brightest_reflection_is_that_of_the_image(osc, mosaicity):
     """0 -12 0 alone, on the sphere in the middle of the range: Darwin's law, and its peak for a still."""
@@ -41,7 +52,21 @@ def test_the_brightest_reflection_is_that_of_the_image(osc, mosaicity):
     found = brightest(make_plan(made))
     assert found.hkl == (0, -12, 0)
     assert found.d_A == pytest.approx(5.0)
-    assert found.photons == pytest.approx(float(simulate(made).photons.sum()), rel=0.1)
+    assert found.photons == pytest.approx(float(simulate(made).photons.sum()), rel=0.04)
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"offset_mm": (1.0, 1.0, 1.0)}, "in the beam"), ({"size_mm": 2e-6}, "of a coherent block"), ({}, "")])
+def test_a_crystal_beside_the_beam_or_smaller_than_its_block(settings, words):
+    made = make_plan(experiment(**settings), "sampled")
+    found = [one for one in made.warnings if "--crystal-offset" in one or "--block-size" in one]
+    assert [words in one for one in found] == [True] * bool(words)
+
+
+def test_air_ends_at_the_detector():
+    with pytest.raises(ConfigError, match="100 mm") as error:
+        make_plan(experiment(Background(air_mm=(0.0, 120.0))))
+    assert error.value.where == "background.air_mm"
 
 
 def test_no_spot_will_be_seen():

@@ -45,8 +45,8 @@ def require_analytic(plan: Plan) -> None:
     if min(plan.cells) < LEAST_CELLS:
         cells = " x ".join(f"{count:g}" for count in plan.cells)
         raise ConfigError("crystal.cells", f"got {cells} cells with the method analytic, which needs at least "
-                          f"{LEAST_CELLS} along each axis, because neighbouring spots overlap; give more (-N), or "
-                          "--method sampled")
+                          f"{LEAST_CELLS} along each axis, because neighbouring spots overlap; give --block-size in um "
+                          "or more cells (-N), or --method sampled")
     if plan.curved and any(abs(panel.fast[1] * panel.slow[2] - panel.fast[2] * panel.slow[1]) < _LEAST_AREA
                            for panel in plan.panels):
         raise ConfigError("detector.curved", "got a curved detector with a beam that is not along x, whose pixels are "
