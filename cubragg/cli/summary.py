@@ -10,6 +10,7 @@ from cubragg.cli.run_figures import ImageFigures, Row, image_rows
 from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.crystallography.vectors import Vector, norm
+from cubragg.engine.analytic.spot_boxes import FINEST
 from cubragg.experiment.one_or_several import several
 from cubragg.plan.analytic_warnings import settings_without_effect
 from cubragg.plan.brightest import brightest
@@ -213,11 +214,9 @@ def _mosaic(plan: Plan) -> str:
     if plan.rules.per_sample and not spreads.cap:
         sigmas = dict.fromkeys(f"{units.deg_from_rad(sigma):g}" for sigma in spreads.mosaicity)
         over = f", sigma {' '.join(sigmas)} deg" + (f", strain {spreads.strain:g}" if spreads.strain else "")
-        if plan.method == "analytic":
-            count = "closed form"
-        elif spreads.of_beam:
+        if spreads.of_beam:
             count = f"{_plural(plan.domain_count, 'sample')} of domains and beam"
-    return f"{count}{over}"
+    return f"{'closed form' if plan.method == 'analytic' else count}{over}"
 
 
 def _beam(experiment: Experiment, plan: Plan) -> list[Row]:
@@ -256,11 +255,15 @@ def _sampling(experiment: Experiment, plan: Plan) -> list[Row]:
     sampling = experiment.sampling
     start, end = (units.deg_from_rad(angle) for angle in (plan.phi_start, plan.phi_start + plan.phi.width))
     running = [name for name in ("thick", "polar", "omega") if getattr(sampling, f"oversample_{name}")]
-    chosen = "" if sampling.oversample else ", automatic"
+    if plan.method == "analytic":
+        least = min(plan.oversample, FINEST)
+        subpixels = f"by the size of each spot, at least {least} x {least} sub-pixels"
+    else:
+        subpixels = (f"{plan.oversample} x {plan.oversample} sub-pixels"
+                     f"{'' if sampling.oversample else ', automatic'}")
     steps = "closed form" if plan.method == "analytic" else _plural(plan.phi.count, "step")
     rows = [("phi", f"{steps} from {_numbers(start)} to {_numbers(end)} deg"),
-            ("oversample", f"{plan.oversample} x {plan.oversample} sub-pixels{chosen}"
-                           f"{''.join(f' +{name}' for name in running)}"),
+            ("oversample", f"{subpixels}{''.join(f' +{name}' for name in running)}"),
             ("region", "{} to {} fast, {} to {} slow".format(*plan.roi))]
     if plan.mask is not None:
         between = " or between panels" if experiment.detector.panels or experiment.detector.model else ""

@@ -36,7 +36,7 @@ def plan_warnings(experiment: Experiment, plan: Plan) -> list[str]:
     if plan.mosaic.defaulted and not plan.rules.per_sample:
         found.append(f"mosaic spread without a number of domains: {len(plan.mosaic.rotations)} domains are used; "
                      "-mosaic_domains sets their number")
-    if plan.mosaic.collapsed:
+    if plan.mosaic.collapsed and not any(plan.spreads.mosaicity):
         found.append(f"{experiment.crystal.mosaic_domains} mosaic domains without a spread: one domain is used; "
                      "-mosaic_spread sets the spread")
     depths_um = {1e6 / sensor.mu_per_m for sensor in _sensors(plan) if sensor.depth_defaulted}

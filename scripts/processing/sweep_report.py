@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import gemmi
 import numpy as np
 
+from cubragg.dataset.specification import read_specification
 from processing.dials_route import table_columns
 from processing.tables import edges_of_equal_counts, table
 from processing.truth import (
@@ -26,6 +27,8 @@ from processing.truth import (
 
 #: Reflections are whole if DIALS's profile holds this part of them on the images, and are not along the spindle.
 WHOLE, ZETA = 0.99, 0.05
+#: Standard deviation of the index times the number of cells, of a Gaussian block (specs/analytic.md).
+GAUSSIAN_BLOCK = 0.396863
 #: Photons from which positions are compared, and I/sigma from which merged amplitudes are.
 BRIGHT, STRONG = 1e4, 30.0
 
@@ -92,10 +95,14 @@ class Merged(NamedTuple):
 
 
 class SweepResult(NamedTuple):
-    """What DIALS made of a sweep; ``profile`` has its sigma_b and sigma_m [deg], ``merged`` is None without scaling."""
+    """What DIALS made of a sweep; ``profile`` has its sigma_b and sigma_m [deg], ``merged`` is None without scaling.
+
+    ``sigma_m`` is the one of the experiment, see `true_sigma_m`.
+    """
 
     lattice: Lattice
     profile: dict[str, float]
+    sigma_m: float
     integrated: dict[str, Integrated]
     merged: Merged | None
     missing: int
@@ -112,8 +119,30 @@ def sweep_result(folder: Path, processed: Path) -> SweepResult:
     (profile,) = json.loads((processed / "integrated.expt").read_text())["profile"]
     found = {method: _integrated(method, columns, passages, numbers) for method in ("sum", "prf")}
     merged = _merged(processed, true, passages) if (processed / "merged.mtz").exists() else None
-    return SweepResult(lattice, {name: profile[name] for name in ("sigma_b", "sigma_m")}, found, merged,
-                       int((numbers < 0).sum()))
+    return SweepResult(lattice, {name: profile[name] for name in ("sigma_b", "sigma_m")},
+                       true_sigma_m(folder, processed), found, merged, int((numbers < 0).sum()))
+
+
+def true_sigma_m(folder: Path, processed: Path) -> float:
+    """The rocking width of the strong spots from which DIALS estimates its sigma_m [deg]: a mean square by photons.
+
+    That of a spot is sqrt(eta^2 + divergence^2 + (bandwidth tan theta)^2 + (sigma_S lambda / sin 2 theta)^2), sigma_S
+    the standard deviation of a Gaussian block in reciprocal space. Of several mosaicities, divergences or edges the
+    mean.
+    """
+    experiment = read_specification(folder / "spec.toml")[0].experiment
+    crystal, beam = experiment.crystal, experiment.beam
+    mosaicity, divergence, block_um = (float(np.mean(value)) if value is not None else default for value, default in (
+        (crystal.mosaicity_deg, 0.0), (beam.divergence_mrad, 0.0), (crystal.block_size_um, np.inf)))
+    columns = table_columns(processed / "refined.refl")
+    length = np.linalg.norm(columns["rlp"], axis=1)
+    indexed = (length > 0.0) & columns["miller_index"].any(axis=1)
+    photons, sine = columns["intensity.sum.value"][indexed], 0.5 * beam.wavelength_A * length[indexed]
+    theta = np.arcsin(np.minimum(sine, 1.0))
+    block = GAUSSIAN_BLOCK * beam.wavelength_A / (1e4 * block_um)
+    variance = (np.radians(mosaicity) ** 2 + (1e-3 * divergence) ** 2
+                + np.square((beam.bandwidth or 0.0) * np.tan(theta)) + np.square(block / np.sin(2.0 * theta)))
+    return float(np.degrees(np.sqrt((photons * variance).sum() / photons.sum())))
 
 
 def _integrated(method: str, columns: dict[str, np.ndarray], passages: Passages, numbers: np.ndarray
@@ -168,6 +197,7 @@ def sweep_tables(result: SweepResult, shells: int) -> str:
         ("errors of alpha, beta, gamma", ", ".join(f"{error:.4f}" for error in lattice.angle_errors_deg) + " deg"),
         ("error of the orientation", f"{lattice.orientation_deg:.4f} deg"),
         ("sigma_b, sigma_m", "{sigma_b:.4f}, {sigma_m:.4f} deg".format(**result.profile)),
+        ("sigma_m of the strong spots' photons", f"{result.sigma_m:.4f} deg"),
         ("whole reflections", len(summed.photons)),
         (f"of more than {BRIGHT:g} photons", len(bright.photons)),
         ("their RMSD", f"{rmsd[0]:.4f}, {rmsd[1]:.4f} pixel, {rmsd[2]:.4f} image"),

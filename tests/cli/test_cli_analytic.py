@@ -43,6 +43,14 @@ def test_verbose_names_settings_without_effect(run, folder):
     assert warned(result.stderr, "--crystal-shape gauss", "square", "fringes")
 
 
+@pytest.mark.parametrize(("given", "least"), [("", 1), ("-oversample 3", 3), ("-oversample 40", 32)])
+def test_the_summary_has_what_is_rendered(run, given, least):
+    result = run(f"{LINE} --mosaicity 0.2 -mosaic_domains 30 {given}")
+    assert f"at least {least} x {least} sub-pixels" in result.stderr
+    assert "closed form, sigma 0.2 deg" in result.stderr
+    assert not warned(result.stderr, "-mosaic_spread")  # Gaussian domains have a spread
+
+
 def test_tail_widens_boxes(run, folder):
     images = []
     for tail in ("", "--tail 9"):
