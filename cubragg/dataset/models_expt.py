@@ -102,17 +102,18 @@ def _stills(where: str, data: DataSet, part: ImagePart, highest: float) -> dict[
 
     # The lists of beams and detectors are complete when the experiments are written, before them.
     return {"__id__": "ExperimentList", "experiment": experiments(),
-            "imageset": (_imageset(base["imageset"][0], part, place) for place in range(len(shots))),
+            "imageset": _imagesets(base["imageset"][0], part),
             "beam": models.beams.entries, "detector": models.detectors.entries, "goniometer": [], "scan": [],
             "crystal": (crystal_entry(tuple(matrix)) for matrix in tables.A_dials.reshape(-1, 9).tolist()),
             "profile": [], "scaling_model": []}
 
 
-def _imageset(still: dict[str, Any], part: ImagePart, place: int) -> dict[str, Any]:
-    """The imageset of the shot at a place."""
+def _imagesets(still: dict[str, Any], part: ImagePart) -> Iterator[dict[str, Any]]:
+    """The imageset of each shot."""
     if part.master is None:
-        return {**still, "images": [os.path.abspath(part.files[part.shots[place]])]}
-    return {**still, "images": [os.path.abspath(part.master)], "single_file_indices": [place]}
+        return ({**still, "images": [os.path.abspath(part.files[shot])]} for shot in part.shots)
+    images = [os.path.abspath(part.master)]
+    return ({**still, "images": images, "single_file_indices": [place]} for place in range(len(part.shots)))
 
 
 def _rounded(text: str) -> float:
@@ -145,11 +146,14 @@ class _Models:
         self._where, self._data, self._highest = where, data, highest
         self._beam = base["beam"][0]
         self.beams, self.detectors = _Distinct(), _Distinct()
+        self._beam_places: dict[float, int] = {}
         self._unmoved = None if data.detector_moves else self.detectors.place(base["detector"][0])
 
     def places(self, shot: int, wavelength_A: float) -> tuple[int, int]:
         """The places of beam and detector of a shot, which are appended if they are new."""
-        beam = self.beams.place({**self._beam, "wavelength": wavelength_A})
+        beam = self._beam_places.get(wavelength_A)
+        if beam is None:
+            beam = self._beam_places[wavelength_A] = self.beams.place({**self._beam, "wavelength": wavelength_A})
         if self._unmoved is not None:
             return beam, self._unmoved
         models = models_of(self._data.shot(shot).crystals[0].experiment)
