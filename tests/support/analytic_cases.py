@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cubragg.engine.analytic.covariances import excitation_variance
+from cubragg.engine.analytic.rotation_segments import nodes_at
 from support.analytic_model import density_at, one_node
 
 DATA = Path(__file__).parents[1] / "data" / "analytic"
@@ -42,6 +44,21 @@ class Case:
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def share(self) -> float:
+        """Photons of a still over those in the middle of its rocking curve, exp(-s^2 / (2 sigma_s^2)); 1 otherwise."""
+        if self._values["width"]:
+            return 1.0
+        model = self._model()
+        channel, = model.channels
+        phi, G = np.array([model.start]), np.array([self._values["G"]])
+        G = nodes_at(model, G, phi)
+        k = channel.k0 + G
+        length = np.linalg.norm(k, axis=1)
+        s = length - 1.0 / channel.wavelength_A
+        variance = excitation_variance(model, channel, G, k / length[:, None], phi)
+        return math.exp(-0.5 * float(s[0] ** 2 / variance[0]))
 
     def errors(self) -> Errors:
         """Render the spot, and return its errors."""

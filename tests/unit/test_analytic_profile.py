@@ -37,7 +37,9 @@ def test_spots_are_those_of_an_exact_integration(case):
 @pytest.mark.parametrize("case", slow_after(9, sampled_cases()), ids=repr)
 def test_spots_of_any_block_and_mosaicity_are_those_of_quasi_random_sampling(case):
     errors, noise = case.errors(), case.noise
-    assert abs(errors.sum) < 1e-3 + 3.0 * noise.sum
+    # 0.2 % of the image, and 1e-3 of the full reflection: third order in a bandwidth of 2 % is 1.2e-3 of a still.
+    assert abs(errors.sum) < 2e-3
+    assert abs(errors.sum) * case.share < 1e-3 + 3.0 * noise.sum
     assert errors.profile < 1e-5 + 4.0 * noise.profile
     assert errors.centroid < 0.002 + 3.0 * noise.centroid
 
