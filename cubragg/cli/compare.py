@@ -92,8 +92,9 @@ class Options(NamedTuple):
                 if given and self.program is None:
                     raise ConfigError(name, "got no --png; give --png FILE, the picture")
         if self.program is not None:
-            for name, given in (("--shape", self.shape is not None), ("--resample", self.resample),
-                                ("--from", self.described is not None)):
+            if self.described is not None:
+                c_line.check(parser.parse(["--from", self.described]))
+            for name, given in (("--shape", self.shape is not None), ("--resample", self.resample)):
                 if given:
                     raise ConfigError(name, "got --c-bin as well; it applies to two image files only")
 
