@@ -192,6 +192,10 @@ def _print_notes(kind: str, job: Job, data: DataSet, warnings: Sequence[str]) ->
         if name == "dmin_A":
             click.echo(f"structure factors: {data.source['file']} to {value:g} A (--dmin)", err=True)
     plan = make_plan(data.experiment_at(0), data.rendering.method)
+    if data.rendering.method == "sampled":
+        click.echo(f"samples: {plan.samples} in a pixel of shot 0; --method analytic has no samples", err=True)
+        for note in plan.notes:
+            click.echo(f"samples: {note}", err=True)
     for warning in dict.fromkeys([*warnings, *plan.warnings]):
         click.echo(f"warning: {warning}", err=True)
 

@@ -152,8 +152,8 @@ class FlatField:
         return response.efficiency_sigma > 0.0 or response.flat_field_sigma > 0.0
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        error = np.maximum(0.1, 1.0 + response.flat_field_sigma * _fixed(image, response, exposure, Effect.CALIBRATION,
-                                                                                draw=1))
+        drawn = _fixed(image, response, exposure, Effect.CALIBRATION, draw=1)
+        error = np.maximum(0.1, 1.0 + response.flat_field_sigma * drawn)
         return image / (error * sensitivity(image, response, exposure) if response.efficiency_sigma else error)
 
 

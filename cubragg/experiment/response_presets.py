@@ -56,7 +56,10 @@ def preset_settings(name: str, energy_eV: float | None) -> dict[str, Any]:
         noise_eV, largest_eV = _NOISE_EV[plain]
         largest = largest_eV / energy_eV
         return {"kind": "integrating", "gain_stages": ((largest, noise_eV / energy_eV),), "count_cutoff": int(largest)}
-    detector = find("response", name)
+    try:
+        detector = find("response", name)
+    except ConfigError as error:
+        raise ConfigError("response", f"{error.what}; {', '.join(_NOISE_EV)} are responses as well") from None
     highest = detector.module.highest
     if detector.name.startswith("pilatus"):
         return {"chips": _PILATUS_CHIPS, "count_cutoff": highest}
