@@ -77,9 +77,9 @@ DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part,
                 values[i] = profile<ORDER, PATH>(spot, (column + REAL(0.5)) * edge - spot.offset[0],
                                                   (slow_first + row + REAL(0.5)) * edge - spot.offset[1], angle);
             }
+            FOR_COUNT(i, width * n * height) work.columns[i] = 0.0;
             SYNC();
             // Columns of sub-pixels in each row of pixels are added by the same thread, row by row.
-            FOR_COUNT(i, width * n * height) work.columns[i] = 0.0;
             for (int row = 0; row < down; ++row) {
                 READ_AGAIN();
                 const Row own = summed[row];
@@ -103,8 +103,8 @@ DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part,
                 READ_AGAIN();
                 ACC total = 0.0;
                 for (int x = 0; x < n; ++x) total += work.columns[pixel * n + x];
-                work.sums[(slow + row + spot.slow_min - first_slow) * TILE_FAST + fast + column + spot.fast_min
-                          - first_fast] += spot.amplitude * factors[pixel] * (edge * edge) * total;
+                work.sums[(part.slow + top + row - first_slow) * TILE_FAST + part.fast + left + column - first_fast]
+                    += spot.amplitude * factors[pixel] * (edge * edge) * total;
             }
             SYNC();
         }
