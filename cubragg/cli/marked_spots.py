@@ -33,6 +33,8 @@ def marked_spots(file: str, number: int, truth: str | None, most: int, values: n
     CubraggError
         See `cubragg.errors`.
     """
+    import numpy as np
+
     from cubragg.io.reflections.read_positions import read_positions
     from cubragg.view.found_spots import found_spots
     from cubragg.view.notes import Spots
@@ -45,7 +47,10 @@ def marked_spots(file: str, number: int, truth: str | None, most: int, values: n
                            "(--truth FILE marks those of a reflection table)")
     with reading(InputFile(path, "--truth")):
         found = read_positions(path, shot, notes.panels)
-    spots = Spots(found.fast_px[:most], found.slow_px[:most], None if found.hkl is None else found.hkl[:most])
+    slow_pixels, fast_pixels = values.shape
+    drawn = np.flatnonzero((found.fast_px >= 0.0) & (found.fast_px <= fast_pixels) & (found.slow_px >= 0.0)
+                           & (found.slow_px <= slow_pixels))[:most]
+    spots = Spots(found.fast_px[drawn], found.slow_px[drawn], None if found.hkl is None else found.hkl[drawn])
     return MarkedSpots(spots, f"the brightest {len(spots.fast_px)} of {len(found.fast_px)} in {path}")
 
 

@@ -33,6 +33,7 @@ MOST_BYTES = 10**6 - 1
 #: Files that the command lines write.
 OUTPUTS = ("out.bin", "out.png", "out.mtz", "out.hkl")
 VIEW, COMPARE = "view F -o out.png", "compare F F"
+TRUTH = "view good.img --png-spots 3 --truth F -o out.png"
 _FROM = (f"--from F {RENDER} {CELL} -default_F 10", f"--from F {LITTLE} {CELL} -default_F 10 -roi 0 3 0 3")
 _HKL = (f"-hkl F {RENDER}", f"-hkl F {RENDER} {CELL} -default_F 1")
 
@@ -130,6 +131,9 @@ KINDS: dict[str, Kind] = {
     "imgcif": Kind(".cbf", (*_FROM, VIEW), _cbf),
     "trace": Kind(".json", (f"trace 1 1 --against F -lambda 2 -N 2 {CELL} -default_F 10 -detpixels 4 -pixel 8 "
                             "-oversample 1",), json_mutated),
+    "truth-csv": Kind(".csv", (TRUTH,)),
+    "truth-h5": Kind(".h5", (TRUTH,), in_place=hdf5_mutated),
+    "truth-refl": Kind(".refl", (TRUTH,), bytes_mutated),
 }
 
 _MATRIX = "0.02 0.001 0.002\n-0.001 0.0166 0.0005\n 0.0003 -0.002 0.0142\n 0.0 0.0 0.0\n50 60 70 90 90 90\n"
@@ -287,12 +291,14 @@ def _add_images(add: Callable[[str, bytes | str], Path], folder: Path) -> None:
     sensor = "-detector_thick 320 -detector_abs 500 --semantics physical"
     lines = (f"-floatfile {out('f.bin')} -intfile {out('i.img')} --cbffile {out('c.cbf')} --nxmx {out('n.nxs')} "
              f"--tiff {out('t.tif')} --expt {out('e.expt')} --cell-file {out('c.cell')} --geom {out('g.geom')} "
-             f"--save-config {out('x.toml')}",
+             f"--save-config {out('x.toml')} --truth {out('r.csv')} --truth-min 0",
              f"--detector pilatus100k -roi 0 3 0 3 {sensor} --expt {out('p.expt')} -nonoise -floatfile {out('p.bin')} "
              f"--save-config {out('p.toml')}",
-             f"{sensor} --smv-flavor adsc -noisefile {out('a.img')} --save {out('d.h5')} -floatfile {out('d.bin')}",
+             f"{sensor} --smv-flavor adsc -noisefile {out('a.img')} --save {out('d.h5')} -floatfile {out('d.bin')} "
+             f"--truth {out('r.h5')} --truth-min 0",
              f"-mosaic 0.5 -mosaic_domains 2 -hdivrange 1 -hdivstep 0.5 -dispersion 1 -dispsteps 2 "
-             f"--save {out('d.npy')} -floatfile {out('q.bin')} --save-config {out('q.toml')}")
+             f"--save {out('d.npy')} -floatfile {out('q.bin')} --save-config {out('q.toml')} --truth {out('r.refl')} "
+             "--truth-min 0")
     for line in lines:
         size = "" if "--detector " in line else "-pixel 5 -detpixels 12 "
         result = invoke(f"{base}{size}{line}")
@@ -301,7 +307,8 @@ def _add_images(add: Callable[[str, bytes | str], Path], folder: Path) -> None:
     for kind, names in (("float", ("f.bin",)), ("smv", ("i.img", "a.img")), ("cbf", ("c.cbf",)),
                         ("nxmx", ("n.nxs", "d.h5")), ("tiff", ("t.tif",)), ("expt", ("e.expt", "p.expt")),
                         ("cell", ("c.cell",)), ("geom", ("g.geom",)), ("toml", ("x.toml", "p.toml", "q.toml")),
-                        ("npy", ("d.npy",))):
+                        ("npy", ("d.npy",)),
+                        ("truth-csv", ("r.csv",)), ("truth-h5", ("r.h5",)), ("truth-refl", ("r.refl",))):
         for name in names:
             add(kind, out(name).read_bytes())
     (folder / "good.img").write_bytes(out("i.img").read_bytes())
