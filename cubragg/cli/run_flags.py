@@ -63,7 +63,7 @@ PICTURES = (
            least=0, metavar="[<n>]"),
     _switch("--png-counts", "counts with noise, as image files have them, instead of expected photons",
             "picture.counts"),
-    _number("--png-dpi", "1/inch", "a figure with this resolution in place of 100", "picture.dpi"),
+    _number("--png-dpi --dpi", "1/inch", "a figure with this resolution in place of 100", "picture.dpi"),
     _switch("--png-zoom", "the brightest spot enlarged", "picture.zoom"),
 )
 
