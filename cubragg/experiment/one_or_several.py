@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cubragg import checks
+from cubragg.errors import ConfigError
 
 
 def several(value: float | tuple[float, ...], count: int = 3) -> tuple[float, ...]:
@@ -22,6 +23,8 @@ def checked(where: str, name: str, value: float | tuple[float, ...] | None, unit
     if value is None:
         return
     if not isinstance(value, float | int):
+        if isinstance(value, tuple | list) and len(value) != length:
+            raise ConfigError(where, f"got {len(value)} numbers; {name} needs 1 or {length}")
         checks.vector(where, name, value, unit, length=length)
     for number in several(value, length):
         checks.number(where, name, number, unit, above=above, at_least=at_least, below=below)
