@@ -17,10 +17,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads wait busily
 import numpy as np
@@ -28,6 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from benchmarks.cpu_time import least
 from benchmarks.workloads import workloads, write_reflections
 
 from cubragg.cli.build import build
@@ -38,19 +36,6 @@ from cubragg.engine.select import select_backend
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.make_plan import make_plan
 from cubragg.run.render import simulate
-
-RUNS = 7
-T = TypeVar("T")
-
-
-def least(call: Callable[[], T], runs: int = RUNS) -> tuple[float, T]:
-    """Shortest time [s] of some runs, and the result of the last one."""
-    times = []
-    for _ in range(runs):
-        start = time.process_time()
-        result = call()
-        times.append(time.process_time() - start)
-    return min(times), result
 
 
 def c_seconds(name: str) -> float:

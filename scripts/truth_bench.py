@@ -12,14 +12,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads wait busily
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from benchmarks.cpu_time import least
 
 import cubragg as cb
 from cubragg.crystallography.atomic_factors import structure_factors
@@ -28,17 +28,6 @@ from cubragg.io.atoms import read_model
 
 MODEL = Path(__file__).resolve().parents[1] / "cubragg" / "examples" / "helix_bundle.pdb"
 CELLS, PIXELS, STEPS = 20, {"cpu": 512, "numpy": 128}, 20
-T = TypeVar("T")
-
-
-def least(call: Callable[[], T], runs: int) -> tuple[float, T]:
-    """Shortest CPU time [s] of some runs, and the result of the last one."""
-    times = []
-    for _ in range(runs):
-        start = time.process_time()
-        result = call()
-        times.append(time.process_time() - start)
-    return min(times), result
 
 
 def experiments(pixels: int) -> dict[str, Experiment]:

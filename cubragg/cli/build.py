@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cubragg import checks, units
+from cubragg.cli.device_list import device_list
 from cubragg.cli.factors import FileCell, cell_warnings, listed_factors
 from cubragg.cli.flags import DEFAULT_NAMES, SPELLINGS
 from cubragg.cli.imports import Imported
@@ -22,9 +23,9 @@ from cubragg.crystallography.vectors import Matrix, Vector, scale
 from cubragg.engine.select import MAX_THREADS, Backend, Devices, Precision
 from cubragg.errors import ConfigError
 from cubragg.experiment import Background, Beam, Detector, Experiment, StructureFactors
-from cubragg.experiment.beam import mean_wavelength
 from cubragg.experiment.conventions import pivot_in_force
 from cubragg.experiment.experiment import Semantics
+from cubragg.experiment.spectrum_channels import mean_wavelength
 from cubragg.nanobragg.random_stream import MAX_SEED
 from cubragg.plan.plan import Method
 from cubragg.view.colours import Style
@@ -229,22 +230,6 @@ def _settings(replay: Replay) -> Settings:
         checks.integer("picture.spots", "the number of spots", spots, at_least=1, at_most=MAX_SPOTS)
     picture = {name: replay.provenance[f"picture.{name}"] for name in replay.sections["picture"]}
     return Settings(outputs, inputs, style=style, picture=picture, spots=spots, pixels=tuple(traced), **known)
-
-
-def device_list(where: str, text: str) -> Devices:
-    """Return the numbers of GPUs in a text such as ``0,1``, or ``all``.
-
-    Raises
-    ------
-    ConfigError
-        For another text; ``where`` is the flag.
-    """
-    if text == "all":
-        return "all"
-    numbers = text.split(",")
-    if not all(number.isascii() and number.isdecimal() for number in numbers):
-        raise ConfigError(where, f"got {text!r}; all or numbers of GPUs such as 0,1 are accepted")
-    return [int(number) for number in numbers]
 
 
 def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, FileCell | None]:

@@ -11,9 +11,10 @@ import click
 from click.core import ParameterSource
 
 from cubragg.cli import named_detectors
-from cubragg.cli.build import Job, build, device_list
+from cubragg.cli.build import Job, build
 from cubragg.cli.data_set_command import Options
 from cubragg.cli.data_set_defaults import defaults_of, used, with_catalog_sensor
+from cubragg.cli.device_list import device_list
 from cubragg.cli.ending_signals import Signalled
 from cubragg.cli.exit_errors import Interrupted, RunError
 from cubragg.cli.factors import FileCell, cell_warnings

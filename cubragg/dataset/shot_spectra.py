@@ -11,7 +11,7 @@ import numpy as np
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.distributions import Table
 from cubragg.dataset.spectrum_draws import SPECTRUM
-from cubragg.experiment.beam import Channel
+from cubragg.experiment.spectrum_channels import Channel
 from cubragg.io.images import nxmx_beam
 from cubragg.io.images.nexus_nodes import field, set_text
 from cubragg.io.images.nxmx_beam import (

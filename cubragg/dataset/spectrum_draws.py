@@ -13,7 +13,8 @@ from cubragg import checks
 from cubragg.dataset.distributions import Choice, Constant, Distribution, Table
 from cubragg.dataset.draws import Draws
 from cubragg.errors import ConfigError
-from cubragg.experiment.beam import Beam, Channel, mean_wavelength
+from cubragg.experiment.beam import Beam
+from cubragg.experiment.spectrum_channels import Channel, mean_wavelength
 from cubragg.io.geometry.spectrum import read_spectrum
 
 #: The parameter. Its values are float64 [m, 3]: wavelength [A], weight and bandwidth of each channel.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from cubragg import units
 from cubragg.detect.exposure import Exposure
-from cubragg.detect.noisify_spread import noisify_spread
 from cubragg.detect.normal_deviates import normals
 from cubragg.detect.point_spread import spread
 from cubragg.detect.wide_pixels import divide_wide_pixels
 from cubragg.experiment.response_settings import Response
 from cubragg.philox import Effect, random_words
 
+#: Returns a panel [slow, fast] after a point spread of a kind and a full width at half maximum (fast, slow) [pixel].
+Spreading = Callable[[np.ndarray, str, tuple[float, float]], np.ndarray]
 #: Number of bits of a byte that are set.
 _BITS = np.array([bin(byte).count("1") for byte in range(256)])
 
@@ -60,33 +62,22 @@ def _normal_integral(x: np.ndarray) -> np.ndarray:
 
 
 class PointSpread:
-    """Point spread: of expected photons in counting detectors, of drawn ones in integrating detectors."""
+    """Point spread: of expected photons in counting detectors, of drawn ones in integrating detectors.
+
+    ``spreading`` is `spread`, or `noisify_spread` for noisify's.
+    """
 
     whole = True
+
+    def __init__(self, spreading: Spreading = spread) -> None:
+        self._spreading = spreading
 
     def applies(self, response: Response) -> bool:
         return response.psf is not None
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
         assert response.psf is not None
-        return _spread_panels(image, response.psf, response.psf_fwhm_um, exposure)
-
-
-class NoisifyPointSpread:
-    """Point spread of drawn photons as noisify computes it, for the pixels along fast."""
-
-    whole = True
-
-    def applies(self, response: Response) -> bool:
-        return response.psf is not None
-
-    def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
-        assert response.psf is not None
-        result = np.array(image, dtype=np.float64)
-        for panel in exposure.panels:
-            result[panel.window] = noisify_spread(image[panel.window], response.psf,
-                                                  response.psf_fwhm_um / panel.pixel_um[0])
-        return result
+        return _spread_panels(image, response.psf, response.psf_fwhm_um, exposure, self._spreading)
 
 
 class SharedCharge:
@@ -101,11 +92,12 @@ class SharedCharge:
         return _spread_panels(image, "gauss", response.charge_cloud_um * units.FWHM_PER_SIGMA, exposure)
 
 
-def _spread_panels(image: np.ndarray, psf: str, fwhm_um: float, exposure: Exposure) -> np.ndarray:
+def _spread_panels(image: np.ndarray, psf: str, fwhm_um: float, exposure: Exposure, spreading: Spreading = spread
+                   ) -> np.ndarray:
     result = np.array(image, dtype=np.float64)
     for panel in exposure.panels:
         fast, slow = (fwhm_um / edge for edge in panel.pixel_um)
-        result[panel.window] = spread(image[panel.window], psf, (fast, slow))
+        result[panel.window] = spreading(image[panel.window], psf, (fast, slow))
     return result
 
 

@@ -25,7 +25,7 @@ _LOST = 0.1
 _FEW = 200
 
 
-def noisify_spread(image: np.ndarray, psf: str, fwhm_px: float) -> np.ndarray:
+def noisify_spread(image: np.ndarray, psf: str, fwhm_px: tuple[float, float]) -> np.ndarray:
     """Return an image [slow, fast], float64, after noisify's point spread.
 
     Parameters
@@ -35,20 +35,21 @@ def noisify_spread(image: np.ndarray, psf: str, fwhm_px: float) -> np.ndarray:
     psf
         ``gauss`` or ``fiber``.
     fwhm_px
-        Full width at half maximum [pixel].
+        Full width at half maximum (fast, slow) [pixel]; noisify takes pixels for square, by the first.
     """
+    fwhm = fwhm_px[0]
     photons = np.maximum(np.asarray(image, dtype=np.float64), 0.0)
     slow, fast = photons.shape
     bright = np.flatnonzero(photons)
     radii = np.zeros(photons.size, dtype=np.int64)
-    radii[bright] = np.minimum(_radii(photons.reshape(-1)[bright], psf, fwhm_px), max(slow, fast))
+    radii[bright] = np.minimum(_radii(photons.reshape(-1)[bright], psf, fwhm), max(slow, fast))
     # One more column, for what is right of the image.
     spread = np.zeros((slow, fast + 1))
     outside = 0.0
     for radius in np.unique(radii[bright]).tolist():
         chosen = np.flatnonzero(radii == radius)
-        outside += float(photons.reshape(-1)[chosen].sum()) * _outside(radius, psf, fwhm_px)
-        weights = _weights(radius, psf, fwhm_px)
+        outside += float(photons.reshape(-1)[chosen].sum()) * _outside(radius, psf, fwhm)
+        weights = _weights(radius, psf, fwhm)
         if len(chosen) > _FEW:
             part = np.zeros((slow, fast + 1))
             part[:, :fast] = np.where(radii.reshape(slow, fast) == radius, photons, 0.0)

@@ -19,9 +19,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cubragg.detect.charge_steps import LostCharge, NoisifyPointSpread, PointSpread, SharedCharge, WidePixels
+from cubragg.detect.charge_steps import LostCharge, PointSpread, SharedCharge, WidePixels
 from cubragg.detect.counting import draw_counts
 from cubragg.detect.exposure import Exposure
+from cubragg.detect.noisify_spread import noisify_spread
 from cubragg.detect.normal_deviates import normal_image, normals
 from cubragg.errors import ConfigError
 from cubragg.experiment.response_settings import Response
@@ -326,5 +327,5 @@ CHAINS: dict[str, tuple[Any, ...]] = {
                  FlatField(), Scale(), BadPixels(), Cutoff()),
     "integrating": (Flicker(), Sensitivity(), Counting(), SignalSpread(), PointSpread(), SharedCharge(), WidePixels(),
                     ReadOut(), PedestalError(), FlatField(), Scale(), BadPixels(), Cutoff()),
-    "noisify": (PixelFlicker(), Calibration(), Counting(), NoisifyPointSpread(), ReadOut(), Scale(), Cutoff()),
+    "noisify": (PixelFlicker(), Calibration(), Counting(), PointSpread(noisify_spread), ReadOut(), Scale(), Cutoff()),
 }

@@ -1,7 +1,7 @@
 """The experiment to simulate, as frozen, validated dataclasses in the user's units."""
 
 from cubragg.experiment.background_settings import Background, Scatterer
-from cubragg.experiment.beam import Beam, Channel, Source
+from cubragg.experiment.beam import Beam, Source
 from cubragg.experiment.beam_stop import BeamStop
 from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector
@@ -12,6 +12,7 @@ from cubragg.experiment.goniometer_axes import GoniometerAxis
 from cubragg.experiment.panel import Panel
 from cubragg.experiment.response_settings import Response
 from cubragg.experiment.sampling import Sampling
+from cubragg.experiment.spectrum_channels import Channel
 from cubragg.experiment.structure_factors import StructureFactors
 
 __all__ = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -14,6 +13,7 @@ from cubragg.bounds import KAHN_FACTOR, SMALLEST, WAVELENGTH_A, Range
 from cubragg.crystallography.vectors import Vector, dot, rotate_axis, scale, unit
 from cubragg.errors import ConfigError
 from cubragg.experiment.one_or_several import checked, several
+from cubragg.experiment.spectrum_channels import Channel, relative_bandwidth
 from cubragg.nanobragg.fill_range import MAX_STEPS, Sweep, fill_range
 
 #: Fluence [photons/m^2] for which r_e^2 * fluence = 1, the default of nanoBragg.
@@ -49,31 +49,6 @@ class Source:
     position: tuple[float | None, float | None, float | None] = (None, None, None)
     weight: float | None = None
     wavelength_m: float | None = None
-
-
-@dataclass(frozen=True)
-class Channel:
-    """Part of a spectrum, Gaussian or a line.
-
-    Attributes
-    ----------
-    wavelength_A
-        Mean wavelength [A].
-    weight
-        Relative number of photons.
-    bandwidth
-        Standard deviation of the relative wavelength; 0: a line.
-    """
-
-    wavelength_A: float
-    weight: float = 1.0
-    bandwidth: float = 0.0
-
-
-def mean_wavelength(channels: Sequence[Channel]) -> float:
-    """Return the mean wavelength of a spectrum [A], weighted by photons."""
-    weights = [channel.weight for channel in channels]
-    return math.fsum(channel.weight * channel.wavelength_A for channel in channels) / math.fsum(weights)
 
 
 class SourceTable(NamedTuple):
@@ -297,11 +272,7 @@ class Beam:
 
     def relative_bandwidth(self) -> float:
         """Return the standard deviation of the wavelength over its mean, of all channels."""
-        channels = self.channels()
-        mean = mean_wavelength(channels)
-        squares = math.fsum(one.weight * ((one.wavelength_A - mean) ** 2 + (one.wavelength_A * one.bandwidth) ** 2)
-                            for one in channels)
-        return math.sqrt(squares / math.fsum(one.weight for one in channels)) / mean
+        return relative_bandwidth(self.channels())
 
     def divergence_rad(self) -> tuple[float, float]:
         """Return the standard deviations of the direction along the polarization axis and across [rad]."""

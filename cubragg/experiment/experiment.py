@@ -19,7 +19,7 @@ from cubragg.crystallography.vectors import unit
 from cubragg.documents import toml_document
 from cubragg.errors import ConfigError
 from cubragg.experiment.background_settings import Background, Scatterer
-from cubragg.experiment.beam import Beam, Channel, Source
+from cubragg.experiment.beam import Beam, Source
 from cubragg.experiment.beam_stop import BeamStop
 from cubragg.experiment.conventions import Directions
 from cubragg.experiment.crystal import Crystal
@@ -30,6 +30,7 @@ from cubragg.experiment.panel import Panel
 from cubragg.experiment.physical_only import refuse_physical_settings
 from cubragg.experiment.response_settings import Response
 from cubragg.experiment.sampling import Sampling
+from cubragg.experiment.spectrum_channels import Channel
 from cubragg.experiment.structure_factors import StructureFactors
 
 Semantics = Literal["nanobragg", "physical"]

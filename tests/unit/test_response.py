@@ -78,7 +78,7 @@ def test_noisifys_point_spread(psf, name, width):
 @pytest.mark.parametrize(("psf", "name", "width"), [("gauss", "gauss_80", 0.8), ("fiber", "fiber_60", 0.6)])
 def test_noisifys_point_spread_in_its_own_order_up_to_the_edges(psf, name, width):
     """noisify truncates to whole counts, and adds in single precision."""
-    excess = noisify_spread(DATA["psf_input"].astype(float), psf, width) - DATA[name]
+    excess = noisify_spread(DATA["psf_input"].astype(float), psf, (width, width)) - DATA[name]
     assert excess.min() > -2e-3
     assert excess.max() < 1.0 + 2e-3
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from cubragg import units
 from cubragg.crystallography.vectors import Vector
-from cubragg.experiment.beam import Channel
+from cubragg.experiment.spectrum_channels import Channel
 from cubragg.io.images.nexus_nodes import field, set_text
 from cubragg.io.images.scene import Scene
 

@@ -8,10 +8,10 @@ from datetime import datetime
 import numpy as np
 
 from cubragg.errors import FormatError
-from cubragg.experiment.beam import Channel
 from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.goniometer_axes import GoniometerAxis
 from cubragg.experiment.panel import Panel
+from cubragg.experiment.spectrum_channels import Channel
 from cubragg.io.images.image_panels import facing_frame
 
 
