@@ -136,14 +136,8 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
         If the backend or precision is unknown, the backend does not support the precision, or the tolerance is out of
         range.
     """
-    require_method(plan)
+    _check(plan, backend, precision, cull)
     plan = first_part(plan)
-    if cull is not None:
-        checks.number("cull", "the tolerance", cull, at_least=0.0, below=1.0)
-    if backend != "auto" and backend not in BACKENDS:
-        raise ConfigError("backend", f"got {backend!r}; accepted are auto, {', '.join(BACKENDS)}")
-    if precision != "auto" and precision not in PRECISIONS:
-        raise ConfigError("precision", f"got {precision!r}; accepted are auto, {', '.join(PRECISIONS)}")
     if backend != "auto":
         return _build_engine(plan, backend, precision, device, cull)
     failures: list[str] = []
@@ -187,21 +181,29 @@ def select_split(plan: Plan, backend: str, precision: str, devices: Sequence[int
     Raises
     ------
     ConfigError
-        As `select_backend`, and for several GPUs with the method analytic.
+        As `select_backend`.
     BackendUnavailable, KernelBuildError
         As `select_backend`; with several GPUs there is no other backend.
     """
     if len(devices) == 1:
         return select_backend(plan, backend, precision, devices[0], cull)
-    if plan.method == "analytic":
-        raise ConfigError("devices", f"got {len(devices)} GPUs for one image of the method analytic, whose spots are "
-                          "listed on the CPU; give one GPU, or several images")
-    from cubragg.device.cuda_device import auto_precision
+    _check(plan, backend, precision, cull)
     from cubragg.engine.cuda.split_engine import SplitCudaEngine
 
-    selected, reason = _suited(plan, auto_precision(devices[0]) if precision == "auto" else precision)
-    engine = SplitCudaEngine(first_part(plan), selected, devices, cull)
-    return Selection(engine, "cuda", selected, double_because="" if precision == "auto" else reason)
+    plan = first_part(plan)
+    selected, reason = _cuda_precision(plan, precision, devices[0])
+    return Selection(SplitCudaEngine(plan, selected, devices, cull), "cuda", selected, double_because=reason)
+
+
+def _check(plan: Plan, backend: str, precision: str, cull: float | None) -> None:
+    """Check the choices of a caller against a plan and the names that exist."""
+    require_method(plan)
+    if cull is not None:
+        checks.number("cull", "the tolerance", cull, at_least=0.0, below=1.0)
+    if backend != "auto" and backend not in BACKENDS:
+        raise ConfigError("backend", f"got {backend!r}; accepted are auto, {', '.join(BACKENDS)}")
+    if precision != "auto" and precision not in PRECISIONS:
+        raise ConfigError("precision", f"got {precision!r}; accepted are auto, {', '.join(PRECISIONS)}")
 
 
 def _build_engine(plan: Plan, backend: str, precision: str, device: int, cull: float | None) -> Selection:
@@ -212,20 +214,27 @@ def _build_engine(plan: Plan, backend: str, precision: str, device: int, cull: f
 
 
 def _cuda(plan: Plan, precision: str, device: int, cull: float | None) -> Selection:
-    from cubragg.device.cuda_device import auto_precision, device_count
+    from cubragg.device.cuda_device import device_count
+    from cubragg.engine.cuda.analytic_cuda_engine import AnalyticCudaEngine
     from cubragg.engine.cuda.cuda_engine import CudaEngine
 
     device_count()  # raises with the reason if there is none
+    selected, reason = _cuda_precision(plan, precision, device)
+    engine = (AnalyticCudaEngine(plan, selected, device) if plan.method == "analytic"
+              else CudaEngine(plan, selected, device, cull=cull))
+    return Selection(engine, "cuda", selected, double_because=reason)
+
+
+def _cuda_precision(plan: Plan, precision: str, device: int) -> tuple[str, str]:
+    """Return the precision in which a GPU renders a plan, and the reason if it is not the given one."""
+    from cubragg.device.cuda_device import auto_precision
+
     selected = auto_precision(device) if precision == "auto" else precision
     if plan.method == "analytic":
-        from cubragg.engine.cuda.analytic_cuda_engine import AnalyticCudaEngine
-
         # The kernels of the method have no mixed precision, which is for devices with fast double precision.
-        exact = "double" if precision == "auto" and selected == "mixed" else selected
-        return Selection(AnalyticCudaEngine(plan, exact, device), "cuda", exact)
+        return "double" if precision == "auto" and selected == "mixed" else selected, ""
     selected, reason = _suited(plan, selected)
-    return Selection(CudaEngine(plan, selected, device, cull=cull), "cuda", selected,
-                     double_because="" if precision == "auto" else reason)
+    return selected, "" if precision == "auto" else reason
 
 
 def _cpu(plan: Plan, precision: str, cull: float | None) -> Selection:

@@ -141,12 +141,19 @@ def devices(setup: Setup) -> Rows:
         single = list(render_many(experiment, angles, backend="cuda", precision=precision, device=setup.device))
         several = list(render_many(experiment, angles, precision=precision, devices="all"))
         bands = [cb.simulate(image.experiment, precision=precision, devices="all") for image in single[:2]]
-        for what, images in (("images", several), ("row bands", bands)):
-            equal = [image.photons.tobytes() == one.photons.tobytes()
-                     for image, one in zip(images, single, strict=False)]
-            rows.append({"what": f"{what} on {device_count()} GPUs", "precision": precision, "images": len(equal),
-                         "equal": sum(equal), "right": all(equal)})
+        rows += [_equal(f"images on {device_count()} GPUs", precision, several, single),
+                 _equal(f"row bands on {device_count()} GPUs", precision, bands, single[:2])]
+    spots = _spots_in_closed_form()
+    for precision in ("double", "single"):
+        one, split = (cb.simulate(spots, precision=precision, method="analytic", devices=numbers)
+                      for numbers in ([setup.device], "all"))
+        rows.append(_equal(f"row bands of spots in closed form on {device_count()} GPUs", precision, [split], [one]))
     return rows
+
+
+def _equal(what: str, precision: str, images: list[cb.Image], expected: list[cb.Image]) -> dict[str, Any]:
+    equal = [image.photons.tobytes() == one.photons.tobytes() for image, one in zip(images, expected, strict=True)]
+    return {"what": what, "precision": precision, "images": len(equal), "equal": sum(equal), "right": all(equal)}
 
 
 def physical(setup: Setup) -> Rows:
@@ -168,13 +175,16 @@ def physical(setup: Setup) -> Rows:
 
 def analytic(setup: Setup) -> Rows:
     """Spots in closed form against the CPU."""
-    experiment = small_experiment(crystal={"shape": "gauss", "mosaicity_deg": 0.2}, goniometer={"osc_deg": 0.5},
-                                  semantics="physical")
-    plan = make_plan(experiment, "analytic")
+    plan = make_plan(_spots_in_closed_form(), "analytic")
     expected = on_cpu(plan)
     return [_row("spots in closed form", precision, [
         of_maximum(AnalyticCudaEngine(plan, precision, setup.device).render(), expected)], BOUNDS[precision])
         for precision in ("double", "single")]
+
+
+def _spots_in_closed_form() -> cb.Experiment:
+    return small_experiment(crystal={"shape": "gauss", "mosaicity_deg": 0.2}, goniometer={"osc_deg": 0.5},
+                            semantics="physical")
 
 
 def response(setup: Setup) -> Rows:

@@ -10,9 +10,25 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cubragg import Background, ConfigError, CubraggError, Goniometer, Scatterer, render_many, render_series, simulate
+from cubragg import (
+    Background,
+    Beam,
+    ConfigError,
+    Crystal,
+    CubraggError,
+    Detector,
+    Experiment,
+    Goniometer,
+    Sampling,
+    Scatterer,
+    StructureFactors,
+    render_many,
+    render_series,
+    simulate,
+)
 from cubragg.device import cuda_device
 from cubragg.device.host_build import find_compiler
+from cubragg.engine.cuda.analytic_cuda_engine import AnalyticCudaEngine
 from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.cuda.device_threads import in_order, together
 from cubragg.engine.cuda.row_bands import Share
@@ -23,7 +39,7 @@ from cubragg.plan.make_plan import make_plan
 from support.command import SMALL, invoke
 from support.cuda_experiments import experiments
 from support.cupy_stand_in import Array, Cupy
-from support.experiments import small_experiment
+from support.experiments import Hung, hang, small_experiment
 from support.marks import slow_after
 from support.messages import refused, states
 
@@ -206,10 +222,73 @@ def test_parts_of_a_crystal():
     assert bits(simulate(experiment, devices="all")) == bits(simulate(experiment, backend="cuda"))
 
 
-def test_a_failing_gpu_of_an_image_is_named(cupy):
+ANALYTIC = {
+    "plain": {}, "region and mask": {"roi": (3, 55, 7, 83), "mask": np.random.default_rng(0).random((90, 60)) < 0.8},
+    "water": {"water_um": 50.0}, "panels": {},
+}
+
+
+def spots_of_many_tiles(name: str) -> Experiment:
+    """A rotation image of 60 x 90 pixels, whose spots are larger than a row band."""
+    experiment = Experiment(
+        Crystal(cell=(50.0, 60.0, 70.0, 90.0, 95.0, 90.0), misset_deg=(12.0, 34.0, 56.0), cells=(9, 9, 9),
+                shape="gauss", mosaicity_deg=0.5), StructureFactors(100.0), Beam(wavelength_A=1.0, fluence=1e24),
+        Detector(distance_mm=80.0, pixel_size_mm=0.2, fast_pixels=60, slow_pixels=90), Goniometer(0.0, 0.5),
+        Sampling(**ANALYTIC[name]), "physical")
+    return experiment if name != "panels" else hang(
+        experiment, [Hung(60, 40, 0.2, 0.2, (0.0, 10.0 * first / 45, 0.0), offset=(0, first)) for first in (0, 45)])
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("name", slow_after(2, ["panels", "region and mask", "plain", "water"]))
+def test_one_image_of_the_method_analytic(cupy, name, precision):
+    experiment = spots_of_many_tiles(name)
+    one = simulate(experiment, backend="cuda", precision=precision, method="analytic")
+    assert np.count_nonzero(one.photons) > 500
+    cupy.launched_on.clear()
+    calls = []
+    image = simulate(experiment, devices="all", precision=precision, method="analytic",
+                     progress=lambda done, total: calls.append((done, total)))
+    assert bits(image) == bits(one)
+    assert (image.backend, image.precision) == ("cuda", precision)
+    assert set(cupy.launched_on) == {0, 1, 2}
+    pixels = sum(panel.pixel_count for panel in one.plan.panels)
+    assert calls[-1] == (pixels, pixels)
+
+
+def test_a_share_of_the_method_analytic_has_the_spots_of_its_rows():
+    plan = make_plan(spots_of_many_tiles("water"), "analytic")
+    images = []
+    for number in range(DEVICES):
+        images.append(np.zeros(plan.shape, dtype=np.float32))
+        AnalyticCudaEngine(plan, "double", number, share=Share(number, DEVICES)).render(into=images[-1])
+    assert (np.count_nonzero(images, axis=0) == 1).all()
+    assert bits(np.sum(images, axis=0)) == bits(AnalyticCudaEngine(plan, "double").render())
+
+
+def test_precision_of_the_method_analytic(cupy):
+    """The first GPU selects it, as for one; what one refuses, several refuse."""
+    experiment = spots_of_many_tiles("plain")
+    for cupy.ratio, precision in ((2, "double"), (32, "single")):
+        assert simulate(experiment, devices=[1, 2], method="analytic").precision == precision
+    with pytest.raises(ConfigError) as caught:
+        simulate(experiment, devices=[0, 1], precision="mixed", method="analytic")
+    states(str(caught.value), "precision", "mixed", "single")
+
+
+def test_more_gpus_than_rows_of_spots():
+    experiment = spots_of_many_tiles("plain")
+    narrow = dataclasses.replace(experiment, sampling=Sampling(roi=(0, 59, 40, 44)))
+    assert bits(simulate(narrow, devices="all", method="analytic")) == bits(
+        simulate(narrow, backend="cuda", method="analytic"))
+
+
+@pytest.mark.parametrize("method", ["sampled", "analytic"])
+def test_a_failing_gpu_of_an_image_is_named(cupy, method):
     cupy.failing.add(2)
     with pytest.raises(CubraggError) as caught:
-        simulate(small_experiment(detector={"fast_pixels": 32, "slow_pixels": 400}), devices="all")
+        simulate(small_experiment(detector={"fast_pixels": 32, "slow_pixels": 400}, crystal={"shape": "gauss"},
+                                  semantics="physical"), devices="all", method=method)
     states(str(caught.value), "backend cuda", "device 2", "failed", "cudaErrorIllegalAddress")
 
 
@@ -243,14 +322,6 @@ def test_devices_that_are_refused(settings, parts):
         states(str(caught.value), *parts)
 
 
-def test_one_image_of_the_method_analytic():
-    experiment = small_experiment(crystal={"shape": "gauss"}, semantics="physical")
-    with pytest.raises(ConfigError) as caught:
-        simulate(experiment, devices=[0, 1], method="analytic")
-    states(str(caught.value), "devices", "2", "analytic", "one GPU")
-    assert simulate(experiment, devices=[1], method="analytic").backend == "cuda"
-
-
 def test_no_gpu(cupy):
     """There is no other backend for listed GPUs."""
     cupy.devices = 0
@@ -273,9 +344,10 @@ def test_images_of_a_command(cupy, all_busy, tmp_path, monkeypatch):
         assert (tmp_path / f"a_{number:04d}.bin").read_bytes() == (tmp_path / f"b_{number:04d}.bin").read_bytes()
 
 
-def test_rows_of_a_command(cupy, tmp_path, monkeypatch):
+@pytest.mark.parametrize("method", ["", "--semantics physical --method analytic -gauss_xtal"])
+def test_rows_of_a_command(cupy, tmp_path, monkeypatch, method):
     monkeypatch.chdir(tmp_path)
-    flags = f"{SMALL} -detpixels 60 --quiet"
+    flags = f"{SMALL} -detpixels 60 --quiet {method}"
     assert invoke(f"{flags} --devices 0,2 -floatfile a.bin").exit_code == 0
     assert set(cupy.launched_on) == {0, 2}
     assert invoke(f"{flags} --backend cuda -floatfile b.bin").exit_code == 0

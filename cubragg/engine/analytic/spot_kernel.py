@@ -75,11 +75,13 @@ def params_of(plan: Plan, panel: PanelPlan) -> np.ndarray:
 
 
 def tiles_of(records: np.ndarray, panel: PanelPlan, tile: tuple[int, int]) -> Tiles:
-    """Return the spots by tile; tiles are numbered row after row."""
+    """Return the spots, all of them in the region of a panel, by its tiles, which are numbered row after row."""
     columns, rows = kernel_params.grid_of(panel, tile)
     fast_min, _, slow_min, _ = panel.roi
     left, right = ((records[name] - fast_min) // tile[0] for name in ("fast_min", "fast_max"))
-    top, bottom = ((records[name] - slow_min) // tile[1] for name in ("slow_min", "slow_max"))
+    # A spot may begin above a band of rows and end below it.
+    top = np.maximum((records["slow_min"] - slow_min) // tile[1], 0)
+    bottom = np.minimum((records["slow_max"] - slow_min) // tile[1], rows - 1)
     width = right - left + 1
     count = width.astype(np.int64) * (bottom - top + 1)
     spot = np.repeat(np.arange(len(records), dtype=np.int32), count)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,21 @@ from cubragg.engine.analytic import spot_kernel
 from cubragg.engine.analytic.spot_constants import record
 from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
 from cubragg.engine.analytic.water_map import add_water
+from cubragg.engine.cuda.row_bands import WHOLE, Share, bands_of, row_bands
 from cubragg.engine.culling import Culling
 from cubragg.engine.panel_loop import Progress
+from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
+
+
+class _Band(NamedTuple):
+    """A row band in work: the panel with its rows as the region, its rows, their photons on the device, and the arrays
+    that the kernel reads."""
+
+    panel: PanelPlan
+    rows: slice
+    pixels: Any
+    used: list[Any]
 
 
 class AnalyticCudaEngine:
@@ -33,6 +45,8 @@ class AnalyticCudaEngine:
         ``double`` or ``single``.
     device
         Number of the device.
+    share
+        The row bands that are rendered here, if other devices render the others.
 
     Raises
     ------
@@ -42,10 +56,10 @@ class AnalyticCudaEngine:
         If CuPy, driver or device is missing, or the kernels do not compile.
     """
 
-    def __init__(self, plan: Plan, precision: str = "double", device: int = 0) -> None:
+    def __init__(self, plan: Plan, precision: str = "double", device: int = 0, share: Share = WHOLE) -> None:
         spot_kernel.check_precision(precision)
         self._cupy = checked_device(device)
-        self._precision, self._device = precision, device
+        self._precision, self._device, self._share = precision, device, share
         self._tile = spot_kernel.CUDA_TILE
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.culling = Culling(tile=self._tile, why="spots in closed form, each in its box")
@@ -60,10 +74,21 @@ class AnalyticCudaEngine:
         """Replace the plan."""
         self._plan, self._spots = plan, SpotList(plan)
 
-    def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
-        """Render the image, float32 [slow, fast], in photons; ``threads`` is ignored."""
-        image, = self._images([(self._plan, self._spots)], False, progress)
-        return image
+    def list_spots(self) -> None:
+        """Compute the spots of the plan, which engines of other devices for the same plan then use as well."""
+        self._spots.panels  # noqa: B018 - computed at the first access
+
+    def render(self, threads: int | None = None, progress: Progress | None = None, into: np.ndarray | None = None
+               ) -> np.ndarray:
+        """Render the image, float32 [slow, fast], in photons; ``threads`` is ignored.
+
+        With ``into``, an image of 0, only the rows of the engine's share are stored, into that.
+        """
+        if into is None:
+            into, = self._images([(self._plan, self._spots)], False, progress)
+        else:
+            self._render_share(into, progress)
+        return into
 
     def images(self, plans: Iterable[Plan], *, on_device: bool = False, progress: Progress | None = None
                ) -> Iterator[Any]:
@@ -111,28 +136,65 @@ class AnalyticCudaEngine:
             panel = spots.panel
             whole = panel.shape == plan.shape
             part = image if whole else self._cupy.zeros(panel.shape, dtype=np.float32)
-            arrays = self._uploaded(plan, spots)
-            grid = kernel_params.grid_of(panel, self._tile)
-            self._kernel(grid, (self._tile[0] * self._tile[1],), (spot_kernel.params_of(plan, panel), *arrays, part))
+            used += [*self._launch(plan, panel, spots.records, range(panel.shape[0]), part), part]
             if not whole:
                 image[panel.window] = part
-            used += [*arrays, part]
         return image, used
 
-    def _uploaded(self, plan: Plan, spots: PanelSpots) -> tuple[Any, ...]:
-        """Return spots, tiles and mask of a panel on the device; spots as bytes, because CuPy has no records."""
-        panel = spots.panel
-        records = spots.records.astype(record(spot_kernel.real_type(self._precision)), copy=False)
+    def _launch(self, plan: Plan, panel: PanelPlan, records: np.ndarray, rows: range, image: Any) -> list[Any]:
+        """Queue the kernel of the region of a panel; return the arrays that it reads.
+
+        ``image`` and the mask on the device have some rows of the panel. Spots are uploaded as bytes, because CuPy has
+        no records.
+        """
+        records = records.astype(record(spot_kernel.real_type(self._precision)), copy=False)
         tiles = spot_kernel.tiles_of(records, panel, self._tile)
-        mask = kernel_params.mask_of(panel)
-        spot_kernel.check_arguments(self._precision, self._tile, kernel_params.grid_of(panel, self._tile), (
-            spot_kernel.params_of(plan, panel), records, *tiles, mask, np.empty(panel.shape, dtype=np.float32)))
-        on_device = []
+        mask = kernel_params.mask_of(panel, rows)
+        params, grid = spot_kernel.params_of(plan, panel), kernel_params.grid_of(panel, self._tile)
+        params["first_row"] = rows.start
+        spot_kernel.check_arguments(self._precision, self._tile, grid, (
+            params, records, *tiles, mask, np.empty((len(rows), panel.shape[1]), dtype=np.float32)))
+        arrays = []
         for array in (records.view(np.uint8), *tiles, mask.reshape(-1)):
             copy = self._cupy.empty(array.shape, dtype=array.dtype)
             copy.set(array, stream=self._stream)
-            on_device.append(copy)
-        return tuple(on_device)
+            arrays.append(copy)
+        self._kernel(grid, (self._tile[0] * self._tile[1],), (params, *arrays, image))
+        return arrays
+
+    def _render_share(self, into: np.ndarray, progress: Progress | None) -> None:
+        """Render the row bands of the share, and store their rows into an image."""
+        plan, done = self._plan, 0
+        total = sum(panel.pixel_count for panel in plan.panels)
+        try:
+            for band in [*self._start_share()]:  # all are queued before the first is waited for
+                with current_device(self._cupy, self._device):
+                    photons = band.pixels.get(stream=self._stream)
+                if plan.water > 0.0:
+                    photons += _water(plan, band.panel)[band.rows]
+                into[band.panel.window][band.rows] = photons
+                done += band.panel.pixel_count
+                if progress is not None:
+                    progress(done, total)
+        finally:
+            with current_device(self._cupy, self._device):
+                self._stream.synchronize()
+
+    def _start_share(self) -> Iterator[_Band]:
+        """Queue the kernels of the row bands of the share, each with the spots in it."""
+        plan = self._plan
+        bands = bands_of(self._share, row_bands(
+            plan, self._tile, lambda panel: kernel_params.grid_of(panel, self._tile)[1], self._share))
+        for number, of_panel in bands.items():
+            panel, records = plan.panels[number], self._spots.panels[number].records
+            for band in of_panel:
+                rows = range(band.first_row, band.end_row)
+                part = panel._replace(roi=(*panel.roi[:2], rows.start, rows.stop - 1))
+                inside = records[(records["slow_min"] < rows.stop) & (records["slow_max"] >= rows.start)]
+                with current_device(self._cupy, self._device), self._stream:
+                    pixels = self._cupy.zeros((len(rows), panel.shape[1]), dtype=np.float32)
+                    used = self._launch(plan, part, inside, rows, pixels) if len(inside) else []
+                yield _Band(part, slice(rows.start, rows.stop), pixels, used)
 
     def _finished(self, plan: Plan, image: Any, used: list[Any], on_device: bool, progress: Progress | None) -> Any:
         """Wait for an image, and return it with its water."""
@@ -143,9 +205,16 @@ class AnalyticCudaEngine:
             if plan.water > 0.0:
                 water = np.zeros(plan.shape, dtype=np.float32)
                 for panel in plan.panels:
-                    add_water(plan, panel, water[panel.window])
+                    water[panel.window] = _water(plan, panel)
                 result = result + self._cupy.asarray(water) if on_device else result + water
         if progress is not None:
             total = sum(panel.pixel_count for panel in plan.panels)
             progress(total, total)
         return result
+
+
+def _water(plan: Plan, panel: PanelPlan) -> np.ndarray:
+    """Return the photons of water in the region of a panel, float32 [slow, fast], 0 elsewhere."""
+    water = np.zeros(panel.shape, dtype=np.float32)
+    add_water(plan, panel, water)
+    return water

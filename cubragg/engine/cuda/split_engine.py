@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from cubragg.engine.cuda.analytic_cuda_engine import AnalyticCudaEngine
 from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.cuda.device_threads import together
 from cubragg.engine.cuda.row_bands import Share
@@ -23,28 +24,35 @@ class SplitCudaEngine:
     Parameters
     ----------
     plan, precision, cull
-        As for `CudaEngine`; the tile and culling of the first device are those of all.
+        As for `CudaEngine` and `AnalyticCudaEngine`; the tile and culling of the first device are those of all.
     devices
         Numbers of the devices.
 
     Raises
     ------
+    ConfigError
+        As `AnalyticCudaEngine`.
     BackendUnavailable, KernelBuildError
         As `CudaEngine`; the message has the number of the device.
     """
 
     def __init__(self, plan: Plan, precision: str, devices: Sequence[int], cull: float | None = 0.0) -> None:
-        shares = [Share(number, len(devices)) for number in range(len(devices))]
-        first = CudaEngine(plan, precision, devices[0], cull=cull, share=shares[0])
-        self.culling = first.culling
-        self.engines = [first, *(CudaEngine(plan, precision, device, culling=first.culling, share=share)
-                                 for device, share in zip(devices[1:], shares[1:], strict=True))]
+        shares = [(device, Share(number, len(devices))) for number, device in enumerate(devices)]
+        self.engines: Sequence[CudaEngine | AnalyticCudaEngine]
+        if plan.method == "analytic":
+            self.engines = [AnalyticCudaEngine(plan, precision, *share) for share in shares]
+        else:
+            first = CudaEngine(plan, precision, devices[0], cull=cull, share=shares[0][1])
+            self.engines = [first, *(CudaEngine(plan, precision, device, culling=first.culling, share=share)
+                                     for device, share in shares[1:])]
+        self.culling = self.engines[0].culling
         self._plan = plan
 
     @property
     def interpolation_stopped_at(self) -> tuple[int, int] | None:
         """The (fast, slow) pixel at which interpolation stopped on the first panel with one, or ``None``."""
-        stops = {panel: pixel for engine in self.engines for panel, pixel in engine.panel_stops.items()}
+        stops = {panel: pixel for engine in self.engines if isinstance(engine, CudaEngine)
+                 for panel, pixel in engine.panel_stops.items()}
         return stops[min(stops)] if stops else None
 
     def set_plan(self, plan: Plan) -> None:
@@ -56,10 +64,13 @@ class SplitCudaEngine:
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """Render the image, float32 [slow, fast], in photons; ``threads`` is ignored."""
         image = np.zeros(self._plan.shape, dtype=np.float32)
+        first = self.engines[0]
+        if isinstance(first, AnalyticCudaEngine):
+            first.list_spots()  # once, before threads of all devices use them
         calls = [partial(_render_into, engine, image) for engine in self.engines]
         together(calls, progress, sum(panel.pixel_count for panel in self._plan.panels))
         return image
 
 
-def _render_into(engine: CudaEngine, image: np.ndarray, progress: Progress) -> np.ndarray:
+def _render_into(engine: CudaEngine | AnalyticCudaEngine, image: np.ndarray, progress: Progress) -> np.ndarray:
     return engine.render(progress=progress, into=image)
