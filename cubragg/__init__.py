@@ -7,7 +7,6 @@ from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, Cubrag
 TYPE_CHECKING = False  #: As in typing, whose import takes longer than all else here.
 if TYPE_CHECKING:
     from cubragg.crystallography.orientations import random_orientations
-    from cubragg.dataset.data_set import Stills
     from cubragg.dataset.distribution_functions import (
         choice,
         constant,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         uniform,
     )
     from cubragg.dataset.rotation_series import Sweep
+    from cubragg.dataset.still_shots import Stills
     from cubragg.dataset.wedges import Wedge
     from cubragg.experiment import (
         Background,
@@ -108,7 +108,7 @@ _MODULES = {"FileImage": "cubragg.run.file_image", "Image": "cubragg.run.image",
           "read": "cubragg.run.read_file",
           "render_many": "cubragg.run.batch", "render_series": "cubragg.run.batch", "simulate": "cubragg.run.render",
           "simulate_counts": "cubragg.run.render",
-          "Stills": "cubragg.dataset.data_set", "Sweep": "cubragg.dataset.rotation_series",
+          "Stills": "cubragg.dataset.still_shots", "Sweep": "cubragg.dataset.rotation_series",
           "Wedge": "cubragg.dataset.wedges",
           **dict.fromkeys(("choice", "constant", "gamma", "lognormal", "near", "normal", "of_shot", "poisson", "sase",
                            "table", "uniform"), "cubragg.dataset.distribution_functions")}

@@ -1,4 +1,4 @@
-"""What `profile.py` runs: a cubragg command line with a clock around the functions that name its parts.
+"""What `profile_command.py` runs: a cubragg command line with a clock around the functions that name its parts.
 
 Every moment belongs to one part, that of the innermost function, so the parts add up to the
 whole. Functions are wrapped as their modules are loaded: nothing is loaded that the command

@@ -87,7 +87,7 @@ def _naming() -> Iterator[None]:
 
 
 def _specified(model: str, line: Sequence[Given]) -> tuple[DataSet, WriteSettings]:
-    from cubragg.dataset.specification import read_specification
+    from cubragg.dataset.read_set import read_specification
 
     context = click.get_current_context()
     given = [one.spelling for one in line] + [

@@ -45,8 +45,8 @@ def command(model: str | None, line: Sequence[Given], shots: int | None, crystal
     given = Options(**options)
 
     def make(experiment: Experiment, vary: dict[str, Distribution], rendering: dict[str, Any]) -> DataSet:
-        from cubragg.dataset.data_set import Stills
         from cubragg.dataset.distribution_tables import distribution_from_words
+        from cubragg.dataset.still_shots import Stills
 
         if shots is None:
             raise ConfigError("-n", "got no number of shots; give -n N")

@@ -1,13 +1,12 @@
-"""Data sets: sweeps and stills, sequences of shots that differ in the parameters that vary."""
+"""Data sets: sequences of shots that differ in the parameters that vary."""
 
 from __future__ import annotations
 
 import copy
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
@@ -17,16 +16,13 @@ from cubragg.dataset.distributions import Constant, CrystalTable, Distribution, 
 from cubragg.dataset.draws import Draws
 from cubragg.dataset.orientation_draws import check_lattices
 from cubragg.dataset.parameters import ORIENTATION, CrystalShot, Parameter, parameters_of, with_values
-from cubragg.dataset.shot import METHOD, Rendering, Shot
+from cubragg.dataset.shot import Rendering, Shot
 from cubragg.dataset.spectrum_draws import SPECTRUM
-from cubragg.engine.select import Backend, Method, Precision, check_method, check_threads
+from cubragg.engine.select import check_method, check_threads
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.philox import key_of
 from cubragg.plan.make_plan import make_plan
-
-if TYPE_CHECKING:
-    from cubragg.dataset.production import Report
 
 #: Largest number of shots: their numbers are 32-bit words of the random numbers.
 MAX_SHOTS = 2**32 - 1
@@ -40,7 +36,7 @@ _DRAWN_AT_ONCE = 32
 
 
 class DataSet(ABC, Sequence[Shot]):
-    """A sequence of shots, each rendered when it is asked for; see `rotation_series.Sweep` and `Stills`.
+    """A sequence of shots, each rendered when it is asked for; see `cubragg.Sweep` and `cubragg.Stills`.
 
     A shot is a function of the data set's seed and of its number: neither the number of shots, nor other parameters
     that vary, nor the order in which shots are rendered change it.
@@ -72,26 +68,9 @@ class DataSet(ABC, Sequence[Shot]):
     #: Name of the number of shots in messages.
     _count_name: ClassVar[str] = "n"
 
-    @classmethod
-    def read(cls, path: Path | str) -> Self:
-        """The data set of a folder that was written, or of its ``spec.toml``.
-
-        Raises
-        ------
-        ConfigError
-            For a data set of the other kind, no specification, or files that are missing or have changed.
-        FormatError
-            If the specification is not TOML.
-        OSError
-            If it cannot be read.
-        """
-        from cubragg.dataset.specification import read_specification
-
-        path = Path(path)
-        data, _ = read_specification(path / "spec.toml" if path.is_dir() else path)
-        if not isinstance(data, cls):
-            raise ConfigError(str(path), f"got a data set of {data.kind}; {type(data).__name__}.read() reads it")
-        return data
+    @abstractmethod
+    def own_settings(self) -> dict[str, Any]:
+        """The settings of a specification that only this kind of data set has, as of TOML."""
 
     def experiment_at(self, shot: int) -> Experiment:
         """The experiment of a shot before its parameters vary."""
@@ -158,54 +137,6 @@ class DataSet(ABC, Sequence[Shot]):
         blank_base = crystals[0].experiment
         return Shot(number, self.seed, blank_base, tuple(crystals[:count]), parameters, rendering or self.rendering,
                     any(parameter.of_background for parameter in self.parameters))
-
-    def write(self, folder: Path | str, *, workers: int | None = None, devices: Sequence[int] | str | None = None,
-              scheduler: str | None = None, resume: bool = True, overwrite: bool = False,
-              report: Report | None = None, **settings: Any) -> dict[str, Any]:
-        """Write the data set to a folder, or what is missing of it there.
-
-        The folder gets the specification (``spec.toml``), a file of images for each shard with its truth, and at the
-        end a master file, an experiment list of DIALS, a contact sheet and a summary; `specs/data-sets.md`. Ctrl-C and
-        SIGTERM finish the shards that are being computed; the same call continues, also after a kill.
-
-        Parameters
-        ----------
-        folder
-            The folder.
-        workers
-            Number of processes; ``None``: one for each core.
-        devices
-            ``all`` or numbers of GPUs, with a process for each.
-        scheduler
-            Address of the scheduler of a Dask cluster, whose workers compute instead of processes of this machine and
-            share the folder.
-        resume, overwrite
-            Continue this data set where it is in the folder (default); remove one that is there first.
-        report
-            Called with the `production.State` after each shard, and now and then in between.
-        settings
-            Fields of `WriteSettings`: ``format, dtype, compression, shard, truth, truth_min, labels, label_min``.
-
-        Returns
-        -------
-        The summary, as in ``summary.json``.
-
-        Raises
-        ------
-        ConfigError
-            For wrong settings.
-        CubraggError
-            If the folder holds another data set or is being written, shards fail, or the disk is full.
-        KeyboardInterrupt
-            If a signal stopped it.
-        OSError
-            If the folder cannot be written.
-        """
-        from cubragg.dataset.production import write_data_set
-        from cubragg.dataset.write_settings import WriteSettings
-
-        return write_data_set(self, folder, WriteSettings(**settings), workers=workers, devices=devices,
-                              scheduler=scheduler, resume=resume, overwrite=overwrite, report=report)
 
     def rendered(self, rendering: Rendering) -> DataSet:
         """The same data set, rendered in another way."""
@@ -294,7 +225,6 @@ class DataSet(ABC, Sequence[Shot]):
                 what = error.what if isinstance(error, ConfigError) else f"got {values[number]!r}; a number is accepted"
                 raise ConfigError(f"vary {parameter.name}, shot {number}", what) from None
 
-
     def _check_spectra(self, parameter: Parameter, shots: np.ndarray) -> None:
         """Check the spectra of the shots, some at a time: they may be large."""
         for start in range(0, len(shots), _SPECTRA_AT_ONCE):
@@ -336,46 +266,3 @@ class _Part(Sequence[Shot]):
         if isinstance(index, slice):
             return _Part(self._data, self._numbers[index])
         return self._data.shot(self._numbers[index])
-
-
-class Stills(DataSet):
-    """Stills of crystals, in random orientations unless the orientation varies otherwise.
-
-    Parameters
-    ----------
-    experiment
-        The experiment, in physical semantics.
-    n
-        Number of shots.
-    seed
-        Seed of everything that is random, 0 to 2^64 - 1.
-    vary
-        Distributions of parameters by name: fields of the experiment (``beam.wavelength_A``), or ``orientation``,
-        ``cell``, ``distance_mm``, ``beam_centre_mm``, ``decay`` (a factor on the photons of the crystal), ``dose_MGy``.
-    crystals
-        Crystals in a shot: a number, or its distribution. Each has its own parameters of ``crystal``.
-    blank
-        Fraction of shots without a crystal.
-    backend, precision, device, threads, method, cull
-        As for `cubragg.simulate`.
-
-    Raises
-    ------
-    ConfigError
-        If the specification cannot be rendered, in whichever shot.
-    """
-
-    kind = "stills"
-
-    def __init__(self, experiment: Experiment, n: int, *, seed: int = 0,
-                 vary: Mapping[str, Distribution] | None = None, crystals: int | Distribution = 1, blank: float = 0.0,
-                 backend: Backend = "auto", precision: Precision = "auto", device: int = 0, threads: int | None = None,
-                 method: Method = METHOD, cull: float | None = 0.0) -> None:
-        from cubragg.dataset.distribution_functions import uniform
-
-        vary = dict(vary or {})
-        if not {ORIENTATION, "orientation"} & set(vary) and not any(name.startswith("crystal.misset_deg")
-                                                                    for name in vary):
-            vary[ORIENTATION] = uniform()
-        super().__init__(experiment, n, seed, vary, crystals, blank,
-                         Rendering(backend, precision, device, threads, method, cull))

@@ -104,7 +104,7 @@ Report = Callable[[State], None]
 def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, workers: int | None = None,
                    devices: Sequence[int] | str | None = None, scheduler: str | None = None, resume: bool = True,
                    overwrite: bool = False, report: Report | None = None) -> dict[str, Any]:
-    """Write the shards of a data set that its folder lacks, and return its summary; see `DataSet.write`."""
+    """Write the shards of a data set that its folder lacks, and return its summary; see `StoredDataSet.write`."""
     folder_path = Path(path)
     gpus = None if devices is None else device_numbers(devices)
     shards = settings.shards(data.series)

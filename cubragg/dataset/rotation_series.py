@@ -5,18 +5,23 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 from cubragg import checks
-from cubragg.dataset.data_set import MAX_SHOTS, DataSet
+from cubragg.dataset.data_set import MAX_SHOTS
 from cubragg.dataset.distributions import Distribution
 from cubragg.dataset.shot import METHOD, Rendering
+from cubragg.dataset.stored_set import StoredDataSet
 from cubragg.dataset.wedges import Wedge, inverse_beam, mounted, series_of
 from cubragg.engine.select import Backend, Method, Precision
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
 
+if TYPE_CHECKING:
+    from cubragg.dataset.specification import Document
 
-class Sweep(DataSet):
+
+class Sweep(StoredDataSet):
     """A rotation series, whose image i covers the spindle angles from ``start_deg`` + i ``osc_deg`` on; or several.
 
     The number of an image, and with it time and dose, goes on from wedge to wedge. Files of other programs have each
@@ -95,6 +100,20 @@ class Sweep(DataSet):
         for part in self._series:
             self.experiment_at(part.start)
         super().check()
+
+    def own_settings(self) -> dict[str, Any]:
+        """The wedges."""
+        return {"wedges": [wedge.to_dict() for wedge in self.wedges]}
+
+    @classmethod
+    def of_document(cls, document: Document) -> Self:
+        """The sweep of a specification."""
+        try:
+            wedges = [Wedge(**table) for table in document.tables["wedges"]]
+        except (KeyError, TypeError):
+            raise ConfigError(f"{document.path}: wedges", "got a sweep without a list of wedges, each with start_deg, "
+                              "images and osc_deg; the spec.toml of a data set is accepted") from None
+        return cls(document.experiment(), wedges=wedges, **document.keywords())
 
 
 def _wedges_of(images: int | None, osc_deg: float | None, start_deg: float, start_given: bool, wedges: Sequence[Wedge]

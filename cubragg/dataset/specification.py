@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from cubragg.dataset.data_set import DataSet, Stills
+from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.distribution_tables import distribution_of
-from cubragg.dataset.distributions import Constant, Distribution, Table
-from cubragg.dataset.rotation_series import Sweep
+from cubragg.dataset.distributions import Distribution, Table
 from cubragg.dataset.spectrum_draws import SpectrumChoice
-from cubragg.dataset.wedges import Wedge
 from cubragg.dataset.write_settings import WriteSettings
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.experiment import Experiment
@@ -66,18 +64,13 @@ def digest_of(document: Mapping[str, Any]) -> str:
 def specification_of(data: DataSet, settings: WriteSettings, folder: Path) -> Specification:
     """The specification of a data set that is written to a folder."""
     files: dict[str, bytes] = {}
-    document: dict[str, Any] = {"kind": data.kind, "shots": len(data), "seed": data.seed}
-    if isinstance(data, Sweep):
-        document["wedges"] = [wedge.to_dict() for wedge in data.wedges]
+    document: dict[str, Any] = {"kind": data.kind, "shots": len(data), "seed": data.seed, **data.own_settings()}
     rendering = {name: getattr(data.rendering, name) for name in _RENDERING}
     document["rendering"] = {name: value for name, value in rendering.items() if value is not None}
     vary = {parameter.name: _table_of(parameter.name, parameter.distribution, folder, files)
             for parameter in data.parameters}
     if vary:
         document["vary"] = vary
-    if isinstance(data, Stills):
-        document["crystals"] = {"count": data.crystals.value if isinstance(data.crystals, Constant) else
-                                data.crystals.to_dict(), "blank": data.blank}
     document["write"] = {**vars(settings), "shard": settings.shots_in_shard(len(data)),
                          "truth": list(settings.truth), "labels": list(settings.labels)}
     if data.source:
@@ -170,13 +163,59 @@ def _shown(value: Any) -> str:
 # Reading
 
 
-def read_specification(path: Path | str) -> tuple[DataSet, WriteSettings]:
-    """The data set and the settings of a ``spec.toml``.
+@dataclass(frozen=True)
+class Document:
+    """A specification that was read; files that it names are read when they are asked for.
+
+    Attributes
+    ----------
+    path
+        The file.
+    tables
+        Its contents, nested dictionaries.
+    """
+
+    path: Path
+    tables: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """The kind of data set."""
+        return str(self.tables["kind"])
+
+    def settings(self) -> WriteSettings:
+        """How the data set was written."""
+        return WriteSettings(**self.tables.get("write", {}))
+
+    def experiment(self) -> Experiment:
+        """The experiment, with its structure factors.
+
+        Raises
+        ------
+        ConfigError
+            If it is not valid, or files are missing or have changed.
+        """
+        return _read_experiment(self.path, dict(self.tables["experiment"]))
+
+    def keywords(self) -> dict[str, Any]:
+        """Keywords of data sets of every kind: seed, what varies, and how to render.
+
+        Raises
+        ------
+        ConfigError
+            For what is no distribution, and files that are missing or have changed.
+        """
+        vary = {name: _read_distribution(self.path, name, table) for name, table in self.tables.get("vary", {}).items()}
+        return {"seed": self.tables["seed"], "vary": vary, **self.tables.get("rendering", {})}
+
+
+def read_document(path: Path | str) -> Document:
+    """Read a ``spec.toml``.
 
     Raises
     ------
     ConfigError
-        For a document that is no specification, and files that are missing or have changed.
+        For a document that is no specification.
     FormatError
         If it is not TOML.
     OSError
@@ -184,33 +223,14 @@ def read_specification(path: Path | str) -> tuple[DataSet, WriteSettings]:
     """
     path = Path(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: not TOML: {error}") from None
-    missing = {"kind", "shots", "seed", "experiment"} - document.keys()
-    if missing or document["kind"] not in ("stills", "sweep"):
+    missing = {"kind", "shots", "seed", "experiment"} - tables.keys()
+    if missing or tables["kind"] not in ("stills", "sweep"):
         raise ConfigError(str(path), f"got a document without {', '.join(sorted(missing)) or 'a known kind'}; the "
                           "spec.toml of a data set is accepted")
-    experiment = _read_experiment(path, dict(document["experiment"]))
-    vary = {name: _read_distribution(path, name, table) for name, table in document.get("vary", {}).items()}
-    settings = WriteSettings(**document.get("write", {}))
-    rendering = document.get("rendering", {})
-    if document["kind"] == "sweep":
-        return Sweep(experiment, wedges=_wedges(path, document), seed=document["seed"], vary=vary,
-                     **rendering), settings
-    crystals = document.get("crystals", {})
-    count = crystals.get("count", 1)
-    return Stills(experiment, document["shots"], seed=document["seed"], vary=vary, blank=crystals.get("blank", 0.0),
-                  crystals=count if isinstance(count, int) else distribution_of("crystals.count", count),
-                  **rendering), settings
-
-
-def _wedges(path: Path, document: Mapping[str, Any]) -> list[Wedge]:
-    try:
-        return [Wedge(**table) for table in document["wedges"]]
-    except (KeyError, TypeError):
-        raise ConfigError(f"{path}: wedges", "got a sweep without a list of wedges, each with start_deg, images and "
-                          "osc_deg; the spec.toml of a data set is accepted") from None
+    return Document(path, tables)
 
 
 def _read_distribution(path: Path, name: str, table: Mapping[str, Any]) -> Distribution:

@@ -13,8 +13,9 @@ import pytest
 
 TYPE_CHECKING = False  #: As in typing, whose import pytest would pay for at every start.
 if TYPE_CHECKING:
-    from cubragg.dataset.data_set import DataSet, Stills
     from cubragg.dataset.rotation_series import Sweep
+    from cubragg.dataset.still_shots import Stills
+    from cubragg.dataset.stored_set import StoredDataSet
     from cubragg.experiment.experiment import Experiment
     from cubragg.run.simulated_image import SimulatedImage
 
@@ -80,7 +81,7 @@ def cubragg_stills_folder(cubragg_stills: Stills, tmp_path_factory: pytest.TempP
     return _written(cubragg_stills, tmp_path_factory)
 
 
-def _written(data: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _written(data: StoredDataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(f"cubragg_{data.kind}") / "set"
     data.write(folder, workers=1)
     return folder

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  #: As in typing, whose import pytest would pay for at every start.
 if TYPE_CHECKING:
-    from cubragg.dataset.data_set import Stills
     from cubragg.dataset.rotation_series import Sweep
+    from cubragg.dataset.still_shots import Stills
     from cubragg.experiment.experiment import Experiment, Semantics
     from cubragg.run.simulated_image import SimulatedImage
 
@@ -64,8 +64,8 @@ def sweep() -> Sweep:
 
 def stills() -> Stills:
     """Return 4 stills in random orientations, in physical semantics; cells and wavelengths vary."""
-    from cubragg.dataset.data_set import Stills
     from cubragg.dataset.distribution_functions import normal
+    from cubragg.dataset.still_shots import Stills
 
     return Stills(experiment("physical"), n=4, seed=1, backend="numpy", precision="double",
                   vary={"cell": normal(0.002, relative=True), "beam.wavelength_A": normal(0.002)})

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import gemmi
 import numpy as np
 
-from cubragg.dataset.specification import read_specification
+from cubragg.dataset.read_set import read_specification
 from processing.dials_route import table_columns
 from processing.tables import edges_of_equal_counts, table
 from processing.truth import (

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cubragg as cb
-from cubragg.dataset.specification import read_specification
+from cubragg.dataset.read_set import read_specification
 from cubragg.io.geometry.crystal_lists import read_crystals
 from support.dials import dials_python, ran
 from support.messages import refusal

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 import cubragg as cb
+from cubragg.dataset.read_set import read_specification
 from cubragg.dataset.run_folder import RunFolder
-from cubragg.dataset.specification import read_specification
 from cubragg.dataset.verification import faults
 from cubragg.dataset.write_settings import FORMATS
 from cubragg.errors import ConfigError, CubraggError

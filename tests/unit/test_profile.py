@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LINE = "-default_F 100 -cell 79 79 38 90 90 90 -lambda 1 -N 5 -distance 100 -pixel 0.1 -detpixels 8 --backend numpy"
 
 
-profile, profiled = script("profile"), script("profiled")
+profile, profiled = script("profile_command"), script("profiled")
 
 
 def names(found) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 import cubragg as cb
 from cubragg.dataset.draws import Draws
-from cubragg.dataset.specification import read_specification
+from cubragg.dataset.read_set import read_specification
 from cubragg.dataset.spectrum_draws import Sase
 from cubragg.dataset.verification import faults
 from cubragg.errors import ConfigError

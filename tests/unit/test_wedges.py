@@ -12,7 +12,7 @@ import pytest
 
 import cubragg as cb
 from cubragg.crystallography.vectors import dot
-from cubragg.dataset.specification import read_specification
+from cubragg.dataset.read_set import read_specification
 from cubragg.dataset.verification import faults
 from cubragg.errors import ConfigError
 from cubragg.io.geometry.experiment_models import models_of

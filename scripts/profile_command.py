@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Print how the time of a cubragg command is divided among its parts.
 
-    python scripts/profile.py [--top N] [--python PYTHON] -- FLAGS...
+    python scripts/profile_command.py [--top N] [--python PYTHON] -- FLAGS...
 
-    python scripts/profile.py -- -default_F 100 -cell 79 79 38 90 90 90 -lambda 1 -N 20 -distance 100
+    python scripts/profile_command.py -- -default_F 100 -cell 79 79 38 90 90 90 -lambda 1 -N 20 -distance 100
 
 The command runs in a separate process in which the functions of each part are timed (`profiled.py`
 lists them): start of the interpreter, imports, flags, each input, plan, kernels, render, noise,
@@ -52,7 +52,7 @@ def profile(line: list[str], python: str = sys.executable) -> Profile:
                                  repr(spawned), *line], check=False).returncode
         reaped = time.monotonic()
         if not result.exists():
-            raise SystemExit(f"profile.py: {python} did not come as far as cubragg (exit status {status})")
+            raise SystemExit(f"profile_command.py: {python} did not come as far as cubragg (exit status {status})")
         figures = ast.literal_eval(result.read_text(encoding="utf-8"))
     parts = [Part(START, figures["start"], None), *(Part(*row) for row in figures["parts"]),
              Part(END, reaped - figures["end"], None)]
