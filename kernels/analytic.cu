@@ -120,6 +120,17 @@ DEVICE void add_path(const SpotParams &p, const Spot &spot, const Overlap &part,
     else add_spot<ORDER, LONG>(p, spot, part, first_fast, first_slow, work);
 }
 
+// Add the part of a spot that is in a tile to the photons of the tile.
+DEVICE void add_to_tile(const SpotParams &p, const Spot &spot, int first_fast, int first_slow, const Work &work)
+{
+    const Overlap part = overlap_of(spot, first_fast, first_slow);
+    // Only a long path has an approximation for small changes.
+    if (spot.bent == STRAIGHT) add_path<STRAIGHT>(p, spot, part, first_fast, first_slow, work);
+    else if (spot.bent == BENT && spot.path == LONG)
+        add_spot<BENT, LONG>(p, spot, part, first_fast, first_slow, work);
+    else add_path<STRONGLY_BENT>(p, spot, part, first_fast, first_slow, work);
+}
+
 ENTRY(render_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT first, const int *RESTRICT order,
                     const unsigned char *RESTRICT mask, float *RESTRICT image)
 {
@@ -139,12 +150,7 @@ ENTRY(render_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT f
     SYNC();
     for (int number = begin; number < end; ++number) {
         LOCAL(Spot) spot = spots[order[number]];
-        const Overlap part = overlap_of(spot, first_fast, first_slow);
-        // Only a long path has an approximation for small changes.
-        if (spot.bent == STRAIGHT) add_path<STRAIGHT>(p, spot, part, first_fast, first_slow, work);
-        else if (spot.bent == BENT && spot.path == LONG)
-            add_spot<BENT, LONG>(p, spot, part, first_fast, first_slow, work);
-        else add_path<STRONGLY_BENT>(p, spot, part, first_fast, first_slow, work);
+        add_to_tile(p, spot, first_fast, first_slow, work);
     }
     FOR_COUNT(i, BLOCK)
     {

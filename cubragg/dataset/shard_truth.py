@@ -19,7 +19,7 @@ from cubragg.io.files.hdf5_sink import Sink
 from cubragg.io.files.parquet_table import write_parquet
 from cubragg.io.images.nxmx import filters_of
 from cubragg.io.reflections.refl import write_refl_tables
-from cubragg.reflections.pixel_labels import Labels, labels_of
+from cubragg.reflections.pixel_labels import Labels
 
 if TYPE_CHECKING:
     import h5py
@@ -54,7 +54,7 @@ class ShardTruth:
     def add(self, shot: Shot, table: ShotReflections, label_min: float | None = None) -> None:
         """Add the reflections of a shot, and labels of those with ``label_min`` photons (``None``: no labels)."""
         if label_min is not None:
-            self._labels.append(labels_of(table.tables, shot.plan.shape, label_min))
+            self._labels.append(shot.labels_of(table, label_min))
         self.reflections += len(table)
         columns = table.as_dict()
         self._columns.append({"shot": np.full(len(columns["crystal"]), shot.number, dtype=np.int64), **columns})

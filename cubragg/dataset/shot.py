@@ -269,7 +269,12 @@ class Shot:
         ConfigError
             For the method sampled.
         """
-        return labels_of(self.reflections.tables, self.plan.shape, min_photons)
+        return self.labels_of(self.reflections, min_photons)
+
+    def labels_of(self, reflections: ShotReflections, min_photons: float) -> Labels:
+        """The pixels of each of the reflections of this shot, as `labels`."""
+        backend = self._alone[0].backend if self.crystals else "auto"
+        return labels_of(reflections.tables, self.plan.shape, min_photons, self._rendering.threads, backend)
 
     def reflections_above(self, min_photons: float) -> ShotReflections:
         """The reflections with at least ``min_photons`` expected photons."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from cubragg.engine.analytic.analytic_engine import blocks_of, box_pixels, pixel_sums
 from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
 from cubragg.errors import ConfigError
+from cubragg.reflections.reflection_pixels import joined, reflection_pixels
+from cubragg.reflections.reflection_sums import ReflectionCodes
 from cubragg.reflections.reflection_table import Flags, ReflectionTable
 
 #: A pixel belongs to a reflection if it has at least this fraction of the photons of its brightest pixel.
@@ -54,7 +54,9 @@ class Labels:
         """Photons of a reflection in each pixel over those in its brightest one, the largest of all reflections; 0
         without one; float32 [slow, fast]."""
         found = np.zeros(self.shape[0] * self.shape[1], dtype=np.float32)
-        relative = (self.photons / self._peaks[self.row]).astype(np.float32)
+        most = np.zeros(self.reflections)
+        np.maximum.at(most, self.row, self.photons)
+        relative = (self.photons / most[self.row]).astype(np.float32)
         order = np.argsort(relative, kind="stable")
         found[self.pixel[order]] = relative[order]
         return found.reshape(self.shape)
@@ -84,12 +86,9 @@ class Labels:
         _, place, count = np.unique(self.pixel, return_inverse=True, return_counts=True)
         return np.bincount(self.row[count[place] > 1], minlength=self.reflections)
 
-    @cached_property
-    def _peaks(self) -> np.ndarray:
-        return _peaks(self.row, self.photons, self.reflections)
 
-
-def labels_of(tables: Sequence[ReflectionTable], shape: tuple[int, int], min_photons: float) -> Labels:
+def labels_of(tables: Sequence[ReflectionTable], shape: tuple[int, int], min_photons: float,
+              threads: int | None = None, backend: str = "auto") -> Labels:
     """Return the labels of an image.
 
     Parameters
@@ -100,6 +99,8 @@ def labels_of(tables: Sequence[ReflectionTable], shape: tuple[int, int], min_pho
         (slow, fast) pixels of the image.
     min_photons
         Reflections with fewer photons get no pixels.
+    threads, backend
+        As for `predict.reflection_table`.
 
     Raises
     ------
@@ -111,46 +112,24 @@ def labels_of(tables: Sequence[ReflectionTable], shape: tuple[int, int], min_pho
         if table.plan.method != "analytic":
             raise ConfigError("labels", "got the method sampled, which has no photons of single reflections in pixels; "
                               "analytic is accepted")
-        parts += [part for spots in SpotList(table.plan).panels
-                  if (part := _photons_on(table, spots, shape[1], first, min_photons)) is not None]
+        for spots in SpotList(table.plan).panels:
+            row = _rows_of(table, spots, min_photons)
+            lit = row >= 0
+            if lit.any():
+                parts.append(reflection_pixels(table.plan, spots.where(lit), first + row[lit], shape[1], FRACTION,
+                                               threads, backend))
         first += len(table)
-    if not parts:
-        return Labels(shape, first, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
-    row, pixel, photons = (np.concatenate(column) for column in zip(*parts, strict=True))
-    keys, place = np.unique(row * (shape[0] * shape[1]) + pixel, return_inverse=True)
-    photons = np.bincount(place, photons)
-    row, pixel = np.divmod(keys, shape[0] * shape[1])
-    own = photons >= FRACTION * _peaks(row, photons, first)[row]
-    own &= photons > 0.0
-    return Labels(shape, first, row[own], pixel[own], photons[own])
+    return Labels(shape, first, *joined(parts))
 
 
-def _peaks(row: np.ndarray, photons: np.ndarray, count: int) -> np.ndarray:
-    found = np.zeros(count)
-    np.maximum.at(found, row, photons)
-    return found
-
-
-def _photons_on(table: ReflectionTable, spots: PanelSpots, width: int, first: int, min_photons: float
-                ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Return reflection, pixel of the image and photons [m] on a panel, a row for each spot and pixel."""
-    panel = spots.panel
-    rows = {(*hkl, bool(flags & Flags.ENTERING)): first + place for place, (hkl, on, flags, photons) in enumerate(zip(
-        table.hkl.tolist(), table.panel.tolist(), table.flags.tolist(), table.photons.tolist(), strict=True))
-        if on == panel.number and photons >= min_photons}
-    row = np.array([rows.get((*hkl, entering), -1) for hkl, entering in zip(
-        spots.hkl.tolist(), spots.entering.tolist(), strict=True)], dtype=np.int64)
-    spots, row = spots.where(row >= 0), row[row >= 0]
-    if not len(spots):
-        return None
-    found = []
-    for block in blocks_of(spots):
-        number, fast, slow = box_pixels(spots, block)
-        if panel.mask is not None:
-            live = panel.mask[slow, fast]
-            number, fast, slow = number[live], fast[live], slow[live]
-        photons = pixel_sums(table.plan, spots.records[number], fast, slow)[0]
-        image = (slow + panel.window[0].start) * width + fast + panel.window[1].start
-        found.append((row[number], image, photons))
-    row, image, photons = (np.concatenate(column) for column in zip(*found, strict=True))
-    return row, image, photons
+def _rows_of(table: ReflectionTable, spots: PanelSpots, min_photons: float) -> np.ndarray:
+    """Return the row of the table of each spot, int64 [n]; -1 for those with fewer photons."""
+    rows = np.flatnonzero((table.panel == spots.panel.number) & (table.photons >= min_photons))
+    if not len(rows) or not len(spots):
+        return np.full(len(spots), -1)
+    codes = ReflectionCodes(np.maximum(np.abs(spots.hkl).max(axis=0), np.abs(table.hkl[rows]).max(axis=0)))
+    wanted = codes.pack(table.hkl[rows].T.copy(), (table.flags[rows] & Flags.ENTERING) != 0)
+    found = codes.pack(spots.hkl.T.copy(), spots.entering)
+    order = np.argsort(wanted)
+    place = order[np.minimum(np.searchsorted(wanted, found, sorter=order), len(rows) - 1)]
+    return np.where(wanted[place] == found, rows[place], -1)

@@ -11,7 +11,8 @@ import pytest
 
 import cubragg as cb
 from cubragg.errors import ConfigError
-from cubragg.reflections import pixel_labels
+from cubragg.experiment.spectrum_channels import Channel
+from cubragg.reflections import pixel_labels, reflection_pixels
 
 INDICES = np.array([one for one in itertools.product(range(-6, 7), range(-7, 8), range(-8, 9)) if any(one)])
 AMPLITUDES = np.random.default_rng(3).gamma(2.0, 50.0, len(INDICES))
@@ -20,6 +21,23 @@ BASE = cb.Experiment(
                shape="gauss"),
     cb.StructureFactors.from_list(INDICES, AMPLITUDES), cb.Beam(wavelength_A=1.2, fluence=1e25),
     cb.Detector(distance_mm=80.0, pixel_size_mm=0.15, fast_pixels=300, slow_pixels=280))
+
+
+def experiments():
+    """What differs in the spots of reflections: channels, layers, turns, bent spots; panels, masks and a beam stop."""
+    lit = dataclasses.replace(BASE.beam, divergence_mrad=0.5, spectrum=tuple(
+        Channel(wavelength, 1.0, 0.002) for wavelength in (1.17, 1.19, 1.2, 1.22)))
+    yield "still", BASE
+    yield "channels", dataclasses.replace(BASE, beam=lit)
+    yield "turning", dataclasses.replace(BASE, goniometer=cb.Goniometer(10.0, 1.5))
+    layers = dataclasses.replace(BASE.detector, thickness_um=300.0, attenuation_um=250.0, thick_steps=3)
+    yield "layers", dataclasses.replace(BASE, detector=layers, goniometer=cb.Goniometer(0.0, 0.2))
+    panels = [cb.Panel(140, 280, (80.0, 21.0, z), (0.0, 0.0, 0.15), (0.0, -0.15, 0.0), offset, name)
+              for z, offset, name in ((-22.0, (0, 0), "left"), (1.0, (160, 0), "right"))]
+    mask = np.random.default_rng(1).random((280, 300)) > 0.1
+    mask[:, 140:160] = False
+    yield "panels", dataclasses.replace(BASE, detector=cb.Detector(panels=tuple(panels)),
+                                        sampling=cb.Sampling(mask=mask), beamstop=cb.BeamStop(10.0, 40.0))
 
 
 def alone(index):
@@ -53,6 +71,22 @@ def test_pixels_are_those_of_the_reflection_alone():
         np.testing.assert_allclose(labels.heat.reshape(-1)[expected][own], relative, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("name", "experiment"), [*experiments()])
+@pytest.mark.parametrize("fraction", [0.0, pixel_labels.FRACTION])
+def test_kernels_find_the_pixels_that_numpy_finds(name, experiment, fraction, monkeypatch):
+    monkeypatch.setattr(pixel_labels, "FRACTION", fraction)
+    monkeypatch.setattr(reflection_pixels, "LAUNCH_PIXELS", 5000)  # several launches
+    tables = cb.Stills(experiment, 1, vary={"orientation": cb.constant((10.0, 20.0, 30.0))})[0].reflections.tables
+    ours, numbers = (pixel_labels.labels_of(tables, tables[0].plan.shape, 10.0, 2, backend)
+                     for backend in ("cpu", "numpy"))
+    assert len(ours.row) > 50
+    assert np.array_equal(ours.row, numbers.row)
+    assert np.array_equal(ours.pixel, numbers.pixel)
+    np.testing.assert_allclose(ours.photons, numbers.photons, rtol=1e-10)
+    if name == "panels":
+        assert not ours.mask[~experiment.sampling.mask].any()
+
+
 def test_faint_reflections_have_no_pixels():
     shot, labels = labelled(1000.0)
     faint = shot.reflections.photons < 1000.0
@@ -63,11 +97,13 @@ def test_faint_reflections_have_no_pixels():
     assert set(np.unique(labels.mask)) <= {0, *(np.flatnonzero(~faint) + 1).tolist()}
 
 
-def test_pixels_hold_all_photons_of_a_reflection(monkeypatch):
+@pytest.mark.parametrize(("name", "experiment"), [*experiments()])
+def test_pixels_hold_all_photons_of_a_reflection(monkeypatch, name, experiment):
     monkeypatch.setattr(pixel_labels, "FRACTION", 0.0)
-    shot, labels = labelled(0.0)
-    np.testing.assert_allclose(np.bincount(labels.row, labels.photons, labels.reflections), shot.reflections.photons,
-                               rtol=1e-5)
+    shot, labels = labelled(0.0, experiment)
+    if name != "panels":  # the table has the shade of the beam stop at the middle of a spot
+        np.testing.assert_allclose(np.bincount(labels.row, labels.photons, labels.reflections),
+                                   shot.reflections.photons, rtol=1e-5)
     image = np.bincount(labels.pixel, labels.photons, 300 * 280).reshape(280, 300)
     faint = shot.image.photons - image  # of reflections with less than a photon
     assert faint.max() < 1.0
