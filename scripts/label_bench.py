@@ -3,7 +3,7 @@
 
     python scripts/label_bench.py FOLDER ... [--shots N] [--runs N]
 
-Prints for the first shots of each data set the CPU time, with one thread, of the crystals' images, of their
+Prints for the first shots of sets of stills the CPU time, with one thread, of the crystals' images, of their
 reflections, and of the labels (boxes, mask and heat map) by the kernels and by NumPy; the least of some runs.
 """
 
@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from benchmarks.cpu_time import least
 
+import cubragg as cb
 from cubragg.dataset.data_set import DataSet
 from cubragg.reflections.pixel_labels import Labels, labels_of
 
@@ -41,16 +42,17 @@ def milliseconds(data: DataSet, number: int, runs: int) -> tuple[list[float], La
     shot.render()
 
     def labels(backend: str) -> Labels:
-        found = labels_of(tables, shot.plan.shape, LABEL_MIN, 1, backend)
+        found = (shot.labels_of(reflections, LABEL_MIN) if backend == "auto" else
+                 labels_of(reflections.tables, shot.plan.shape, LABEL_MIN, 1, backend))
         _ = found.mask, found.heat, found.boxes, found.pixels, found.overlapped
         return found
 
     image_s, _ = least(rendered, runs)
     truth_s, reflections = least(lambda: shot.reflections_above(1.0), runs)
-    tables = reflections.tables
     labels("auto")
     kernel_s, found = least(lambda: labels("auto"), runs)
-    numpy_s, _ = least(lambda: labels("numpy"), 1)
+    analytic = data.rendering.method == "analytic"  # NumPy takes minutes for the method sampled
+    numpy_s = least(lambda: labels("numpy"), 1)[0] if analytic else float("nan")
     return [1e3 * seconds for seconds in (image_s, truth_s, kernel_s, numpy_s)], found
 
 
@@ -64,7 +66,7 @@ def main() -> None:
     print("| set | shot | image ms | truth ms | labels ms | labels / image | by NumPy ms | reflections | pixels |\n"
           f"{'|---' * 9}|")
     for folder in given.folders:
-        data = DataSet.read(folder)
+        data = cb.Stills.read(folder)
         for number in range(min(given.shots, len(data))):
             (image, truth, kernel, numpy), found = milliseconds(data, number, given.runs)
             print(f"| {folder.name} | {number} | {image:.1f} | {truth:.1f} | {kernel:.1f} | {kernel / image:.2f} | "

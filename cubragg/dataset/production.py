@@ -28,7 +28,7 @@ from cubragg.dataset.write_settings import WriteSettings
 from cubragg.device.cuda_device import device_numbers
 from cubragg.device.host_build import available_cores
 from cubragg.device.kernel_source import kernel_folder
-from cubragg.errors import ConfigError, CubraggError
+from cubragg.errors import CubraggError
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.parquet_table import check_pyarrow
 from cubragg.plan.make_plan import make_plan
@@ -110,9 +110,6 @@ def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, 
     shards = settings.shards(data.series)
     checks.integer("workers", "the number of processes", workers, optional=True, at_least=1, at_most=1024)
     count = len(gpus) if gpus is not None else workers or available_cores()
-    if settings.labels and data.rendering.method != "analytic":
-        raise ConfigError("write.labels", f"got the method {data.rendering.method}, which has no photons of single "
-                          "reflections in pixels; analytic is accepted")
     check_images(data, settings)
     if "parquet" in settings.truth:
         check_pyarrow("write.truth")

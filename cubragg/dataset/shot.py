@@ -262,23 +262,23 @@ class Shot:
         return self.reflections_above(1.0)
 
     def labels(self, min_photons: float = 10.0) -> Labels:
-        """The pixels of each of the `reflections`; those with fewer expected photons get none.
-
-        Raises
-        ------
-        ConfigError
-            For the method sampled.
-        """
+        """The pixels of each of the `reflections`; those with fewer expected photons get none."""
         return self.labels_of(self.reflections, min_photons)
 
     def labels_of(self, reflections: ShotReflections, min_photons: float) -> Labels:
         """The pixels of each of the reflections of this shot, as `labels`."""
-        backend = self._alone[0].backend if self.crystals else "auto"
-        return labels_of(reflections.tables, self.plan.shape, min_photons, self._rendering.threads, backend)
+        images = self._alone if self.crystals else ()
+        return labels_of(reflections.tables, self.plan.shape, min_photons, self._rendering.threads,
+                         images[0].backend if images else "auto", [_all_terms(image) for image in images])
 
     def reflections_above(self, min_photons: float) -> ShotReflections:
         """The reflections with at least ``min_photons`` expected photons."""
         images = self._alone if self.crystals else ()
         return ShotReflections(tuple(reflection_table(
             image.plan, min_photons=min_photons, backend=image.backend, threads=self._rendering.threads,
-            photons=None if image.culling.tolerance else image.on_host) for image in images))
+            photons=_all_terms(image)) for image in images))
+
+
+def _all_terms(image: SimulatedImage) -> np.ndarray | None:
+    """The photons of an image; ``None`` if terms were left out."""
+    return None if image.culling.tolerance else image.on_host

@@ -16,7 +16,7 @@ from cubragg.dataset.digests import PARAMETERS
 from cubragg.dataset.run_folder import RunFolder
 from cubragg.dataset.shot_tables import read_arrays, tables_file
 from cubragg.dataset.write_settings import LABELS, Label
-from cubragg.errors import ConfigError, CubraggError
+from cubragg.errors import CubraggError
 from cubragg.io.images.nxmx_master import DATA
 from cubragg.plan.make_plan import make_plan
 
@@ -54,19 +54,10 @@ def corners(boxes: np.ndarray) -> np.ndarray:
 
 
 class RenderedShots:
-    """The shots of a data set, rendered when they are asked for.
-
-    Raises
-    ------
-    ConfigError
-        For labels of the method sampled.
-    """
+    """The shots of a data set, rendered when they are asked for."""
 
     def __init__(self, data: DataSet, labels: Sequence[Label] | None, label_min: float, photons: bool) -> None:
         self.labels = LABELS if labels is None else tuple(labels)
-        if self.labels and data.rendering.method != "analytic":
-            raise ConfigError("labels", f"got {', '.join(self.labels)} of a data set with the method "
-                              f"{data.rendering.method}; give method='analytic', or labels=()")
         self._data, self._label_min, self._photons = data, label_min, photons
         mask = make_plan(data.experiment_at(0), data.rendering.method).mask
         self._dead = None if mask is None else ~mask

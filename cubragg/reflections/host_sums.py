@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,16 @@ from cubragg.engine.panel_loop import Progress
 from cubragg.engine.reference.numpy_engine import BlockState
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
-from cubragg.reflections.reflection_sums import SUMS, NumpySums, ReflectionCodes, ReflectionSums, add_up, only
+from cubragg.reflections.reflection_sums import (
+    SUMS,
+    NumpySums,
+    PixelPhotons,
+    ReflectionCodes,
+    ReflectionSums,
+    add_up,
+    all_of,
+    only,
+)
 
 
 class HostSums:
@@ -39,6 +49,7 @@ class HostSums:
 
     def __init__(self, plan: Plan, cull: float = 0.0) -> None:
         self._plan, self._reference = plan, NumpySums(plan)
+        self._least, self._kept = math.inf, list[PixelPhotons]()
         self._launches = PanelLaunches(
             plan, "reflection_sums", host_text("reflection_sums.cpp", Path(__file__).parent, plan.crystal_shape),
             cull=cull)
@@ -60,6 +71,15 @@ class HostSums:
         self._panel = only(panel, counting)
         self._reference.set_panel(panel, reach, counting)
 
+    def keep_pixels(self, least: float) -> None:
+        """Keep photons of reflections in pixels, as `NumpySums.keep_pixels`."""
+        self._least, self._kept = least, []
+        self._reference.keep_pixels(least)
+
+    def kept_pixels(self) -> PixelPhotons:
+        """Return what `keep_pixels` kept since it was called."""
+        return all_of([*self._kept, self._reference.kept_pixels()])
+
     def panel_sums(self, threads: int | None, progress: Progress | None = None) -> ReflectionSums:
         """Return the sums of the current panel over all samples of all pixels."""
         kernel = self._launches.kernel
@@ -69,11 +89,12 @@ class HostSums:
         stop = self._launches.stop_index(panel, first)
         separate = sorted({index for index in (first, stop) if index is not None})
         kept = _without(panel, separate)
-        with _empty_sums(kernel.library) as sums:
+        with _empty_sums(kernel.library, self._least) as sums:
             self._launches.run(kept, stop, kernel_params.mask_of(kept), (
                 reference.orientation_table, reference.codes.reach.astype(np.float64), reference.edge.view(np.uint8),
                 np.array(sums.value, dtype=np.uint64)), progress)
             found = _read(kernel.library, sums)
+            self._kept.append(_read_kept(kernel.library, sums))
         interpolated_to = -1
         if self._plan.interpolate:
             interpolated_to = panel.pixel_count if stop is None else stop
@@ -93,10 +114,10 @@ def _without(panel: PanelPlan, indices: list[int]) -> PanelPlan:
 
 
 @contextmanager
-def _empty_sums(library: ctypes.CDLL) -> Iterator[ctypes.c_void_p]:
+def _empty_sums(library: ctypes.CDLL, least: float) -> Iterator[ctypes.c_void_p]:
     """Allocate an empty `PanelSums` of `reflection_sums.cpp`, and free it at the end."""
     library.panel_sums_new.restype = ctypes.c_void_p
-    sums = ctypes.c_void_p(library.panel_sums_new())
+    sums = ctypes.c_void_p(library.panel_sums_new(ctypes.c_double(least)))
     try:
         yield sums
     finally:
@@ -110,3 +131,11 @@ def _read(library: ctypes.CDLL, sums: ctypes.c_void_p) -> ReflectionSums:
     library.panel_sums_read(sums, ctypes.c_void_p(code.ctypes.data), ctypes.c_void_p(values.ctypes.data))
     order = np.argsort(code)
     return ReflectionSums(code[order], values[order])
+
+
+def _read_kept(library: ctypes.CDLL, sums: ctypes.c_void_p) -> PixelPhotons:
+    library.panel_sums_kept.restype = ctypes.c_longlong
+    count = library.panel_sums_kept(sums)
+    found = PixelPhotons(np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64), np.zeros(count))
+    library.panel_sums_read_kept(sums, *(ctypes.c_void_p(column.ctypes.data) for column in found))
+    return found

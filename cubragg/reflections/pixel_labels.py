@@ -1,6 +1,6 @@
 """Labels of the pixels of an image by reflection, from the photons of each reflection in each pixel.
 
-They are those that the method analytic renders, not a threshold of the image. `specs/data-sets.md`
+They are those that are rendered, not a threshold of the image. `specs/data-sets.md`
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
-from cubragg.errors import ConfigError
-from cubragg.reflections.reflection_pixels import joined, reflection_pixels
+from cubragg.reflections.reflection_pixels import ReflectionPixels, joined, reflection_pixels, rows_by_code
 from cubragg.reflections.reflection_sums import ReflectionCodes
 from cubragg.reflections.reflection_table import Flags, ReflectionTable
+from cubragg.reflections.sampled_pixels import sampled_pixels
 
 #: A pixel belongs to a reflection if it has at least this fraction of the photons of its brightest pixel.
 FRACTION = 0.1
@@ -88,7 +88,8 @@ class Labels:
 
 
 def labels_of(tables: Sequence[ReflectionTable], shape: tuple[int, int], min_photons: float,
-              threads: int | None = None, backend: str = "auto") -> Labels:
+              threads: int | None = None, backend: str = "auto", photons: Sequence[np.ndarray | None] | None = None
+              ) -> Labels:
     """Return the labels of an image.
 
     Parameters
@@ -101,25 +102,36 @@ def labels_of(tables: Sequence[ReflectionTable], shape: tuple[int, int], min_pho
         Reflections with fewer photons get no pixels.
     threads, backend
         As for `predict.reflection_table`.
+    photons
+        The image of each crystal without background, float32 [slow, fast], where it is known: the method sampled leaves
+        out pixels without photons.
 
     Raises
     ------
     ConfigError
-        For an image of the method sampled, which has no photons by reflection and pixel.
+        As `predict.require_reflection_sums`.
     """
     parts, first = [], 0
-    for table in tables:
-        if table.plan.method != "analytic":
-            raise ConfigError("labels", "got the method sampled, which has no photons of single reflections in pixels; "
-                              "analytic is accepted")
-        for spots in SpotList(table.plan).panels:
-            row = _rows_of(table, spots, min_photons)
-            lit = row >= 0
-            if lit.any():
-                parts.append(reflection_pixels(table.plan, spots.where(lit), first + row[lit], shape[1], FRACTION,
-                                               threads, backend))
+    for table, image in zip(tables, photons or [None] * len(tables), strict=True):
+        if table.plan.method == "analytic":
+            found = _analytic_pixels(table, shape[1], min_photons, threads, backend)
+        else:
+            found = sampled_pixels(table, shape[1], min_photons, FRACTION, threads, backend, image)
+        parts.append(found._replace(row=first + found.row))
         first += len(table)
     return Labels(shape, first, *joined(parts))
+
+
+def _analytic_pixels(table: ReflectionTable, width: int, min_photons: float, threads: int | None, backend: str
+                     ) -> ReflectionPixels:
+    """Return the pixels of the reflections of an image of the method analytic, by their rows in its table."""
+    parts = []
+    for spots in SpotList(table.plan).panels:
+        row = _rows_of(table, spots, min_photons)
+        lit = row >= 0
+        if lit.any():
+            parts.append(reflection_pixels(table.plan, spots.where(lit), row[lit], width, FRACTION, threads, backend))
+    return joined(parts)
 
 
 def _rows_of(table: ReflectionTable, spots: PanelSpots, min_photons: float) -> np.ndarray:
@@ -128,8 +140,5 @@ def _rows_of(table: ReflectionTable, spots: PanelSpots, min_photons: float) -> n
     if not len(rows) or not len(spots):
         return np.full(len(spots), -1)
     codes = ReflectionCodes(np.maximum(np.abs(spots.hkl).max(axis=0), np.abs(table.hkl[rows]).max(axis=0)))
-    wanted = codes.pack(table.hkl[rows].T.copy(), (table.flags[rows] & Flags.ENTERING) != 0)
-    found = codes.pack(spots.hkl.T.copy(), spots.entering)
-    order = np.argsort(wanted)
-    place = order[np.minimum(np.searchsorted(wanted, found, sorter=order), len(rows) - 1)]
-    return np.where(wanted[place] == found, rows[place], -1)
+    return rows_by_code(rows, codes.pack(table.hkl[rows].T.copy(), (table.flags[rows] & Flags.ENTERING) != 0),
+                        codes.pack(spots.hkl.T.copy(), spots.entering))

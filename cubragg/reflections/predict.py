@@ -78,18 +78,18 @@ def _sampled_columns(plan: Plan, photons: np.ndarray | None, min_photons: float,
                      progress: Progress | None) -> list[dict[str, np.ndarray]]:
     """Return the columns of the reflections on each panel, for the method sampled."""
     require_reflection_sums(plan)
-    engine = _summing_engine(first_part(plan), backend, negligible_fraction(plan, min_photons))
+    engine = summing_engine(first_part(plan), backend, negligible_fraction(plan, min_photons))
     parts: list[dict[str, np.ndarray]] = []
     before, total = 0, sum(panel.pixel_count for panel in plan.panels)
     for number, panel in enumerate(plan.panels):
         counting = counting_pixels(plan, panel, photons, min_photons)
-        sums = _panel_sums(engine, plan, number, counting, threads, counted_on(progress, before, total))
+        sums = panel_sums(engine, plan, number, counting, threads, counted_on(progress, before, total))
         before += panel.pixel_count
         parts.append(_columns(plan, panel, engine.codes, sums, min_photons))
     return parts
 
 
-def _summing_engine(plan: Plan, backend: str, cull: float) -> HostSums | NumpySums:
+def summing_engine(plan: Plan, backend: str, cull: float) -> HostSums | NumpySums:
     """Return the engine that sums photons by reflection: the host kernels, or NumPy if they are not available.
 
     A beam stop weighs every pixel, which NumPy does. ``cull``: fraction of the peak below which terms may be left out.
@@ -102,8 +102,8 @@ def _summing_engine(plan: Plan, backend: str, cull: float) -> HostSums | NumpySu
     return NumpySums(plan)
 
 
-def _panel_sums(engine: HostSums | NumpySums, plan: Plan, number: int, counting: np.ndarray | None,
-                threads: int | None, progress: Progress | None) -> ReflectionSums:
+def panel_sums(engine: HostSums | NumpySums, plan: Plan, number: int, counting: np.ndarray | None,
+               threads: int | None, progress: Progress | None) -> ReflectionSums:
     """Return the sums of the ``counting`` pixels of panel ``number`` of a plan over all of its parts."""
     parts = plan.parts or (plan,)
     reach = np.max([index_reach(part, part.panels[number]) for part in parts], axis=0)

@@ -15,6 +15,7 @@ from cubragg.engine.analytic import spot_kernel
 from cubragg.engine.analytic.analytic_engine import blocks_of, box_pixels, pixel_sums
 from cubragg.engine.analytic.spot_list import PanelSpots
 from cubragg.errors import BackendUnavailable, KernelBuildError
+from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 from cubragg.plan.shadow import panel_shadow
 
@@ -63,9 +64,43 @@ def reflection_pixels(plan: Plan, spots: PanelSpots, row: np.ndarray, width: int
             found = _by_kernel(plan, spots, row, passed, fraction, threads)
     if found is None:
         found = _by_numpy(plan, spots, row, passed, fraction)
-    slow, fast = np.divmod(found.pixel, spots.panel.shape[1])
-    rows, columns = spots.panel.window
+    return in_image(spots.panel, width, found)
+
+
+def in_image(panel: PanelPlan, width: int, found: ReflectionPixels) -> ReflectionPixels:
+    """Return pixels of a panel as those of an image with ``width`` pixels in a row."""
+    slow, fast = np.divmod(found.pixel, panel.shape[1])
+    rows, columns = panel.window
     return found._replace(pixel=(slow + rows.start) * width + fast + columns.start)
+
+
+def combined(row: np.ndarray, pixel: np.ndarray, photons: np.ndarray, size: int, fraction: float,
+             passed: np.ndarray | None = None) -> ReflectionPixels:
+    """Return the pixels of reflections from parts of their photons [n] in pixels of a panel of ``size`` pixels.
+
+    Parameters
+    ----------
+    fraction
+        As for `reflection_pixels`.
+    passed
+        Fraction of the photons that are in the image, [slow, fast].
+    """
+    key, place = np.unique(row * size + pixel, return_inverse=True)
+    total = np.bincount(place.reshape(-1), photons, len(key))
+    row, pixel = np.divmod(key, size)
+    if passed is not None:
+        total *= passed.reshape(-1)[pixel]
+    most = np.zeros(int(row.max(initial=-1)) + 1)
+    np.maximum.at(most, row, total)
+    kept = (total > 0.0) & (total >= fraction * most[row])
+    return ReflectionPixels(row[kept], pixel[kept], total[kept])
+
+
+def rows_by_code(rows: np.ndarray, wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Return for each code ``found`` [n] which of ``rows`` [m] has it, from their codes ``wanted`` [m]; -1: none."""
+    order = np.argsort(wanted)
+    place = order[np.minimum(np.searchsorted(wanted, found, sorter=order), len(rows) - 1)]
+    return np.where(wanted[place] == found, rows[place], -1)
 
 
 def _passed(plan: Plan, spots: PanelSpots) -> np.ndarray | None:
@@ -141,17 +176,10 @@ def _by_numpy(plan: Plan, spots: PanelSpots, row: np.ndarray, passed: np.ndarray
               ) -> ReflectionPixels:
     """Return the pixels of the reflections, with those of the panel."""
     pixels_of_panel = spots.panel.shape[0] * spots.panel.shape[1]
-    keys, values = [], []
+    parts = []
     for block in blocks_of(spots):
         number, fast, slow = box_pixels(spots, block)
-        keys.append(row[number] * pixels_of_panel + slow * spots.panel.shape[1] + fast)
-        values.append(pixel_sums(plan, spots.records[number], fast, slow)[0])
-    key, place = np.unique(np.concatenate(keys), return_inverse=True)
-    photons = np.bincount(place.reshape(-1), np.concatenate(values))
-    number, pixel = np.divmod(key, pixels_of_panel)
-    if passed is not None:
-        photons *= passed.reshape(-1)[pixel]
-    most = np.zeros(int(row.max()) + 1)
-    np.maximum.at(most, number, photons)
-    kept = (photons > 0.0) & (photons >= fraction * most[number])
-    return ReflectionPixels(number[kept], pixel[kept], photons[kept])
+        parts.append((row[number], slow * spots.panel.shape[1] + fast,
+                      pixel_sums(plan, spots.records[number], fast, slow)[0]))
+    row, pixel, photons = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return combined(row, pixel, photons, pixels_of_panel, fraction, passed)

@@ -92,9 +92,16 @@ typedef KeyedSums<PIXEL_COLUMNS> TileSums;
 #define REFLECTION_COLUMNS 8
 typedef KeyedSums<REFLECTION_COLUMNS> Reflections;
 
+// Photons of a reflection in a pixel.
+struct PixelPhotons {
+    long long code, pixel;
+    double photons;
+};
+
 struct Segment {
     TileSums pixels;  // of the current tile
     Reflections reflections;
+    std::vector<PixelPhotons> kept;
 };
 
 // Sums of all launches over a panel; created and read by the `panel_sums_` functions.
@@ -102,6 +109,8 @@ struct PanelSums {
     int columns;  // segments in a row of tiles
     std::vector<Segment> segments;
     Reflections total;
+    double least;  // photons of a reflection in a pixel that are kept
+    std::vector<PixelPhotons> kept;
 };
 
 // Columns of `crossings`: the scalar product of h, k, l with the first three is the speed out of the Ewald sphere (0
@@ -223,7 +232,7 @@ DEVICE void finish_source(PixelSums &sum)
 
 // Add the rows of a complete tile to the reflections of its segment; photons are terms times `scale` of their pixel.
 static void finish_tile(const Params &p, Segment &segment, const double *scale, const unsigned char *edge,
-                        int first_fast, int first_slow)
+                        double least, int first_fast, int first_slow)
 {
     double total[BLOCK] = {};
     for (const TileSums::Row &row : segment.pixels.rows) total[row.key % BLOCK] += row.sums[0];
@@ -231,7 +240,8 @@ static void finish_tile(const Params &p, Segment &segment, const double *scale, 
         const int t = (int)(row.key % BLOCK);
         const int fast = first_fast + t % TILE_FAST, slow = first_slow + t / TILE_FAST;
         const double in_pixel = total[t] * scale[t], photons = row.sums[0] * scale[t];
-        const bool on_edge = edge[buffer_index(p, slow, fast, 0)] != 0;
+        const long long pixel = buffer_index(p, slow, fast, 0);
+        const bool on_edge = edge[pixel] != 0;
         double *sums = segment.reflections.at(row.key / BLOCK).sums;
         sums[0] += photons;
         sums[1] += photons * fast + row.sums[1] * scale[t];
@@ -241,6 +251,7 @@ static void finish_tile(const Params &p, Segment &segment, const double *scale, 
         sums[5] += photons * (slow + 0.5);
         sums[6] += on_edge ? photons : 0.0;
         sums[7] += in_pixel > 0.0 ? photons * ((in_pixel - photons) / in_pixel) : 0.0;
+        if (photons >= least) segment.kept.push_back({row.key / BLOCK, pixel, photons});
     }
     segment.pixels.clear();
 }
@@ -271,7 +282,7 @@ ENTRY(reflection_sums)(const Params p, const REAL *RESTRICT f2_grid, const doubl
     alignas(64) double scale[BLOCK];
     FOR_T scale[t] = p.scale * (PHYSICAL ? 1.0 : factors.capture[t] * factors.polar[t] * factors.omega[t]);
     for (int t = 0; t < BLOCK; ++t) finish_reflection(sum, t);
-    finish_tile(p, segment, scale, edge, tile.first_fast, tile.first_slow);
+    finish_tile(p, segment, scale, edge, sums->least, tile.first_fast, tile.first_slow);
 }
 
 static void add_segments(PanelSums &panel)
@@ -281,6 +292,7 @@ static void add_segments(PanelSums &panel)
             double *sums = panel.total.at(row.key).sums;
             for (int column = 0; column < REFLECTION_COLUMNS; ++column) sums[column] += row.sums[column];
         }
+        panel.kept.insert(panel.kept.end(), segment.kept.begin(), segment.kept.end());
     }
     panel.segments.clear();
 }
@@ -302,13 +314,27 @@ extern "C" void host_reflection_sums(int columns, int rows, int threads, void **
     add_segments(sums);
 }
 
-extern "C" PanelSums *panel_sums_new() { return new PanelSums(); }
+extern "C" PanelSums *panel_sums_new(double least)
+{
+    PanelSums *sums = new PanelSums();
+    sums->least = least;
+    return sums;
+}
 extern "C" long long panel_sums_size(const PanelSums *sums) { return (long long)sums->total.rows.size(); }
 extern "C" void panel_sums_read(const PanelSums *sums, long long *codes, double *values)
 {
     for (const Reflections::Row &row : sums->total.rows) {
         *codes++ = row.key;
         for (double sum : row.sums) *values++ = sum;
+    }
+}
+extern "C" long long panel_sums_kept(const PanelSums *sums) { return (long long)sums->kept.size(); }
+extern "C" void panel_sums_read_kept(const PanelSums *sums, long long *codes, long long *pixels, double *photons)
+{
+    for (const PixelPhotons &one : sums->kept) {
+        *codes++ = one.code;
+        *pixels++ = one.pixel;
+        *photons++ = one.photons;
     }
 }
 extern "C" void panel_sums_delete(PanelSums *sums) { delete sums; }

@@ -6,6 +6,7 @@ that the engine adds to the pixel, so that the sum over all reflections is the i
 
 from __future__ import annotations
 
+import math
 import os
 from typing import NamedTuple
 
@@ -74,6 +75,20 @@ class ReflectionSums(NamedTuple):
 
     code: np.ndarray
     values: np.ndarray
+
+
+class PixelPhotons(NamedTuple):
+    """Code of a reflection int64 [n], flat pixel of the panel int64 [n], and photons float64 [n]."""
+
+    code: np.ndarray
+    pixel: np.ndarray
+    photons: np.ndarray
+
+
+def all_of(parts: list[PixelPhotons]) -> PixelPhotons:
+    """Return the photons of several parts of an image one after the other."""
+    none = PixelPhotons(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
+    return PixelPhotons(*(np.concatenate(columns) for columns in zip(none, *parts, strict=True)))
 
 
 class KeyedSums:
@@ -146,6 +161,7 @@ class NumpySums(NumpyEngine):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         self._finished: list[tuple[int, ReflectionSums]] = []
+        self._least, self._kept = math.inf, list[PixelPhotons]()
 
     def set_plan(self, plan: Plan) -> None:
         """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
@@ -172,6 +188,14 @@ class NumpySums(NumpyEngine):
         self.edge = edge_pixels(panel)
         stop = self._plan.beam_stop
         self._passed = None if stop is None else panel_shadow(self._plan, panel, stop).reshape(-1)
+
+    def keep_pixels(self, least: float) -> None:
+        """Keep, from now on, photons of reflections in pixels where they are at least ``least``."""
+        self._least, self._kept = least, []
+
+    def kept_pixels(self) -> PixelPhotons:
+        """Return what `keep_pixels` kept since it was called."""
+        return all_of(self._kept)
 
     @property
     def orientation_table(self) -> np.ndarray:
@@ -226,6 +250,9 @@ class NumpySums(NumpyEngine):
     def _sums(self, flat: np.ndarray, code: np.ndarray, values: np.ndarray) -> ReflectionSums:
         if self._passed is not None:
             values = values * self._passed[flat, None]
+        if self._least < math.inf:
+            kept = values[:, 0] >= self._least
+            self._kept.append(PixelPhotons(code[kept], flat[kept], values[kept, 0]))
         pixel, inverse = np.unique(flat, return_inverse=True)
         in_pixel = np.bincount(inverse, values[:, 0], len(pixel))[inverse]
         slow, fast = np.divmod(flat, self._panel.shape[1])

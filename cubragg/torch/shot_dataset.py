@@ -59,8 +59,6 @@ class ShotDataset(Dataset[dict[str, Any]]):
 
     Raises
     ------
-    ConfigError
-        For labels of the method sampled.
     CubraggError
         If a folder holds no finished data set, or not the labels.
 

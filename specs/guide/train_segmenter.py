@@ -2,18 +2,20 @@
 
     python specs/guide/train_segmenter.py [--shots 120] [--held-out 40] [--epochs 10] [--threads 2]
 
-Minutes on a CPU. Prints precision, recall and F1 of both, by pixel, on shots of other seeds than those of training.
+Minutes on a CPU. Prints precision, recall and F1 of both, by pixel and by spot, on shots of another seed than those of
+training.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits
+from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, max_pool2d
 from torch.utils.data import DataLoader
 
 import cubragg as cb
@@ -70,22 +72,46 @@ def significance(counts: torch.Tensor, window: int = 15) -> torch.Tensor:
     return ((counts - around) / torch.sqrt(around.clamp(min=0.1)))[:, 0]
 
 
-def scores(found: torch.Tensor, true: torch.Tensor) -> tuple[float, float, float]:
-    """Precision, recall and F1 of bool pixels."""
-    hits = float((found & true).sum())
-    precision, recall = hits / max(float(found.sum()), 1.0), hits / max(float(true.sum()), 1.0)
+def f1_of(hits: float, found: float, true: float) -> tuple[float, float, float]:
+    """Precision, recall and F1."""
+    precision, recall = hits / max(found, 1.0), hits / max(true, 1.0)
     return precision, recall, 2.0 * precision * recall / max(precision + recall, 1e-9)
 
 
-def best_threshold(values: torch.Tensor, true: torch.Tensor, steps: torch.Tensor) -> float:
-    """The threshold with the largest F1."""
-    return max(steps.tolist(), key=lambda step: scores(values > step, true)[2])
+def pixel_scores(found: torch.Tensor, spots: torch.Tensor) -> tuple[float, float, float]:
+    """Precision, recall and F1 of bool pixels; ``spots`` has the number of each pixel's reflection, 0 without one."""
+    return f1_of(float((found & (spots > 0)).sum()), float(found.sum()), float((spots > 0).sum()))
+
+
+def groups(found: torch.Tensor) -> torch.Tensor:
+    """The number of the group of touching pixels, from 1, of each found pixel [n, slow, fast]; 0 without one."""
+    numbers = torch.arange(1, found.numel() + 1, dtype=torch.float64).reshape(found.shape) * found
+    while True:  # the largest number spreads over each group
+        grown = max_pool2d(numbers[:, None], 3, 1, 1)[:, 0] * found
+        if grown.equal(numbers):
+            return numbers.long()
+        numbers = grown
+
+
+def spot_scores(found: torch.Tensor, spots: torch.Tensor, least: int = 1) -> tuple[float, float, float]:
+    """Precision, recall and F1 of groups of at least ``least`` touching pixels.
+
+    A group finds the reflection that has most of its pixels. A group in which no reflection has a pixel, or whose
+    reflection another group has found, is false; a reflection without a group is missed.
+    """
+    numbers = groups(found)
+    numbers = numbers * (torch.bincount(numbers.flatten())[numbers] >= least)
+    in_set = spots + (spots.max() + 1) * torch.arange(len(spots))[:, None, None]  # numbers of reflections of all shots
+    inside = (numbers > 0) & (spots > 0)
+    pairs, pixels = torch.unique(torch.stack([numbers[inside], in_set[inside]]), dim=1, return_counts=True)
+    best = dict(zip(*(one.tolist() for one in pairs[:, torch.argsort(pixels, stable=True)]), strict=True))
+    return f1_of(len(set(best.values())), len(torch.unique(numbers[numbers > 0])), len(torch.unique(in_set[spots > 0])))
 
 
 def loaded(data: cb.Stills, label_min: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Counts [n, 1, slow, fast], and whether a pixel is in a spot [n, slow, fast], of all shots."""
+    """Counts [n, 1, slow, fast], and the number of the reflection of each pixel, 0 without one, of all shots."""
     loader = DataLoader(ShotDataset(data, labels=("mask",), label_min=label_min), 16, collate_fn=collate)
-    batches = [(batch["image"], batch["mask"] > 0) for batch in loader]
+    batches = [(batch["image"], batch["mask"]) for batch in loader]
     return torch.cat([image for image, _ in batches]), torch.cat([mask for _, mask in batches])
 
 
@@ -120,23 +146,29 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(given.threads)
     start = time.perf_counter()
-    (counts, true), (new_counts, new_true) = (loaded(stills(shots, seed), given.label_min)
-                                              for shots, seed in ((given.shots, 1), (given.held_out, 2)))
+    (counts, spots), (new_counts, new_spots) = (loaded(stills(shots, seed), given.label_min)
+                                                for shots, seed in ((given.shots, 1), (given.held_out, 2)))
     rendered = time.perf_counter()
     print(f"{len(counts) + len(new_counts)} shots rendered in {rendered - start:.0f} s; "
-          f"{true.float().mean():.2%} of the pixels in spots, {counts.median():.1f} counts in the median pixel",
+          f"{(spots > 0).float().mean():.2%} of the pixels in spots, {counts.median():.1f} counts in the median pixel",
           flush=True)
-    network = trained(counts, true, given.epochs)
+    network = trained(counts, spots > 0, given.epochs)
     numbers = sum(one.numel() for one in network.parameters())
     print(f"{numbers} numbers trained in {time.perf_counter() - rendered:.0f} s")
     with torch.no_grad():
         odds, new_odds = (torch.cat([network(part) for part in images.split(16)]) for images in (counts, new_counts))
-    print(f"{'':<12}{'precision':>10}{'recall':>8}{'F1':>7}")
+    print(f"{'':<22}{'precision':>10}{'recall':>8}{'F1':>7}")
     for name, values, new_values, steps in (
             ("threshold", significance(counts), significance(new_counts), torch.linspace(1.0, 10.0, 37)),
             ("network", odds, new_odds, torch.linspace(-3.0, 3.0, 25))):
-        step = best_threshold(values, true, steps)
-        print("{:<12}{:>10.3f}{:>8.3f}{:>7.3f}".format(name, *scores(new_values > step, new_true)))
+        # The thresholds with the largest F1 on the shots of training.
+        step = max(steps.tolist(), key=lambda one: pixel_scores(values > one, spots)[2])
+        by_pixel = pixel_scores(new_values > step, new_spots)
+        step, least = max(itertools.product(steps.tolist(), (1, 2, 3)),
+                          key=lambda one: spot_scores(values > one[0], spots, one[1])[2])
+        by_spot = spot_scores(new_values > step, new_spots, least)
+        for kind, scores in (("pixel", by_pixel), ("spot", by_spot)):
+            print("{:<22}{:>10.3f}{:>8.3f}{:>7.3f}".format(f"{name}, by {kind}", *scores))
 
 
 if __name__ == "__main__":

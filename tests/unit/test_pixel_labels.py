@@ -40,24 +40,32 @@ def experiments():
                                         sampling=cb.Sampling(mask=mask), beamstop=cb.BeamStop(10.0, 40.0))
 
 
-def alone(index):
+#: Broad spots, in which a sample a pixel is enough.
+BROAD = dataclasses.replace(
+    BASE, crystal=dataclasses.replace(BASE.crystal, cells=(9, 8, 7), mosaicity_deg=None),
+    beam=dataclasses.replace(BASE.beam, fluence=1e28), sampling=cb.Sampling(oversample=1))
+
+
+def alone(experiment, index, method):
     """The image of one reflection."""
     place = np.flatnonzero((index == INDICES).all(axis=1))
     factors = cb.StructureFactors.from_list(np.vstack([INDICES[place], [0, 0, 0]]), np.append(AMPLITUDES[place], 0.0))
-    return cb.simulate(dataclasses.replace(BASE, structure_factors=factors), method="analytic").photons
+    return cb.simulate(dataclasses.replace(experiment, structure_factors=factors), method=method).photons
 
 
-def labelled(min_photons=10.0, experiment=BASE, crystals=1):
-    shot = cb.Stills(experiment, 1, vary={"orientation": cb.constant((10.0, 20.0, 30.0))}, crystals=crystals)[0]
+def labelled(min_photons=10.0, experiment=BASE, crystals=1, **rendering):
+    shot = cb.Stills(experiment, 1, vary={"orientation": cb.constant((10.0, 20.0, 30.0))}, crystals=crystals,
+                     **rendering)[0]
     return shot, shot.labels(min_photons)
 
 
-def test_pixels_are_those_of_the_reflection_alone():
-    shot, labels = labelled()
+@pytest.mark.parametrize(("experiment", "method"), [(BASE, "analytic"), (BROAD, "sampled")])
+def test_pixels_are_those_of_the_reflection_alone(experiment, method):
+    shot, labels = labelled(experiment=experiment, method=method)
     table = shot.reflections
     bright = np.flatnonzero(table.photons >= 10.0)
     assert len(bright) > 20
-    images = {row: alone(table.hkl[row]) for row in bright[:12].tolist()}
+    images = {row: alone(experiment, table.hkl[row], method) for row in bright[:8].tolist()}
     for row, image in images.items():
         expected = np.flatnonzero(image.reshape(-1) >= pixel_labels.FRACTION * image.max())
         assert np.array_equal(labels.pixel[labels.row == row], expected)
@@ -85,6 +93,30 @@ def test_kernels_find_the_pixels_that_numpy_finds(name, experiment, fraction, mo
     np.testing.assert_allclose(ours.photons, numbers.photons, rtol=1e-10)
     if name == "panels":
         assert not ours.mask[~experiment.sampling.mask].any()
+
+
+@pytest.mark.parametrize("goniometer", [cb.Goniometer(), cb.Goniometer(5.0, 1.5, phi_steps=4)])
+@pytest.mark.parametrize("fraction", [1e-6, pixel_labels.FRACTION])
+def test_the_method_sampled_has_the_same_pixels_by_kernels_and_numpy(goniometer, fraction, monkeypatch):
+    """Panels with a mask and two sources, whose images are added."""
+    monkeypatch.setattr(pixel_labels, "FRACTION", fraction)
+    panels = dict(experiments())["panels"]
+    experiment = dataclasses.replace(
+        BROAD, detector=panels.detector, goniometer=goniometer,
+        sampling=dataclasses.replace(BROAD.sampling, mask=panels.sampling.mask),
+        beam=dataclasses.replace(BROAD.beam, divergence_mrad=1.0))
+    shot, ours = labelled(1000.0, experiment, method="sampled")
+    tables = shot.reflections.tables
+    numbers = pixel_labels.labels_of(tables, shot.plan.shape, 1000.0, 2, "numpy")
+    assert len(ours.row) > 200
+    assert np.array_equal(ours.row, numbers.row)
+    assert np.array_equal(ours.pixel, numbers.pixel)
+    np.testing.assert_allclose(ours.photons, numbers.photons, rtol=1e-9)
+    assert not ours.mask[~experiment.sampling.mask].any()
+    if fraction == 1e-6:
+        assert len(tables[0].hkl[tables[0].photons >= 1000.0]) > 20
+        found = np.bincount(ours.row, ours.photons, ours.reflections)[tables[0].photons >= 1000.0]
+        np.testing.assert_allclose(found, tables[0].photons[tables[0].photons >= 1000.0], rtol=1e-5)
 
 
 def test_faint_reflections_have_no_pixels():
@@ -144,9 +176,7 @@ def test_labels_are_written(tmp_path):
             assert np.array_equal(boxes["overlapped"][rows], labels.overlapped)
 
 
-def test_labels_need_the_photons_of_reflections(tmp_path):
-    with pytest.raises(ConfigError, match="analytic"):
-        cb.Stills(BASE, 1, method="sampled", vary={"crystal.mosaicity_deg": cb.constant(0.0)})[0].labels()
+def test_labels_need_the_hdf5_of_the_truth(tmp_path):
     for settings in ({"labels": ["boxes"], "truth": ["refl"]}, {"labels": ["dots"]}):
         with pytest.raises(ConfigError) as caught:
             cb.Stills(BASE, 1).write(tmp_path / "set", **settings)

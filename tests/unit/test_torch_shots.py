@@ -9,7 +9,7 @@ import pytest
 
 import cubragg as cb
 from cubragg.dataset.shot_samples import RenderedShots, StoredShots, corners
-from cubragg.errors import ConfigError, CubraggError
+from cubragg.errors import CubraggError
 from cubragg.testing import tiny_sets
 
 WRITTEN = {"workers": 1, "shard": 2, "labels": ("boxes", "mask", "heat")}
@@ -104,9 +104,6 @@ def test_what_cannot_be_read_is_an_error(folder, tmp_path):
     (tmp_path / "plain" / "summary.json").unlink()
     with pytest.raises(CubraggError, match="not finished"):
         StoredShots(tmp_path / "plain", ())
-    sampled = cb.Stills(tiny_sets.experiment("physical"), 1, method="sampled")
-    with pytest.raises(ConfigError, match="sampled"):
-        RenderedShots(sampled, None, 10.0, False)
 
 
 @pytest.mark.torch
