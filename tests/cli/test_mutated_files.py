@@ -80,7 +80,7 @@ def test_mutations(seeds, folder, kind, number):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", corpus.KINDS)
-@settings(same_folder, max_examples=300)
+@settings(same_folder, max_examples=100)
 @given(number=st.integers(0, 2**32))
 def test_many_mutations(seeds, folder, kind, number):
     check_mutations(seeds, folder, kind, number)
