@@ -61,8 +61,8 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
     grid = experiment.structure_factors.grid
     interpolate = sampling.interpolate
     if interpolate is None:
-        # As in nanoBragg.c, the default depends on the given number of cells, not on that of a size in mm.
-        interpolate = min(crystal.cells) <= 2
+        # nanoBragg.c decides by the given number of cells, before a size in mm replaces it.
+        interpolate = min(crystal.cells if experiment.semantics == "nanobragg" else cells) <= 2
     if phi.count * len(mosaic.rotations) > MAX_ORIENTATIONS:
         raise ConfigError("crystal.mosaic_domains", f"got {len(mosaic.rotations)} mosaic domains at each of "
                           f"{phi.count} phi steps; at most {MAX_ORIENTATIONS} orientations are accepted")
@@ -80,7 +80,8 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
         crystal_shape=resolve_shape(crystal.shape, experiment.semantics).name, fudge=crystal.fudge, mosaic=mosaic,
         phi=phi, phi_start=phi_start, phi_angles=angles, phi_offsets=np.zeros(len(mosaic.rotations)),
         cell_axes=axes, first_cell_axes=first_axes,
-        factors=_factors(experiment), interpolate=interpolate and grid is not None,
+        factors=_factors(experiment),
+        interpolate=interpolate and grid is not None and method == "sampled",
         sources=sources, wavelength=wavelength, fluence=fluence, polarized=beam.polarized,
         kahn_factor=beam.kahn_in(experiment.semantics), illumination=illumination, spreads=spreads,
         oversample=oversample, recommended_oversample=recommended, coarsest=coarsest_frame,

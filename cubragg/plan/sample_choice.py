@@ -91,7 +91,8 @@ def _report(crystal: Crystal, given_steps: bool, several: bool, steps: int, doma
     if error > ACCEPTED:
         wrong = [f"{steps} phi steps of {units.deg_from_rad(setting.width) / steps:.3g} deg"] if setting.width else []
         wrong += [f"{domains} domains"] if several else []
-        cure = [f"-phisteps {_chosen_steps(setting, several)}"] if setting.width and given_steps else []
+        enough = _chosen_steps(setting, several) if setting.width and given_steps else 0
+        cure = [f"-phisteps {enough}"] if enough > steps else []
         cure += ["more -mosaic_domains"] if several else []
         warnings.append(f"{' and '.join(wrong) or 'one orientation'} are too coarse: spot sums are wrong by about "
                         f"{100.0 * error:.2g} % (rms)" + (f"; less with {' and '.join(cure)}" if cure else ""))

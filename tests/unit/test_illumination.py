@@ -205,6 +205,15 @@ def test_block_in_micrometres():
     assert plan_of({"cells": (1, 1, 1), "block_size_um": 0.38}, {}).cells == (48.0, 48.0, 100.0)
 
 
+@pytest.mark.requirement("AT-STR-002")
+@pytest.mark.parametrize("size", [{"block_size_um": 0.38}, {"sample_size_mm": (3.8e-4,) * 3}])
+def test_a_large_block_given_by_its_size_does_not_interpolate_structure_factors(size):
+    grid = StructureFactors(0.0, np.random.default_rng(1).uniform(1.0, 9.0, (9, 9, 9)), (-4, -4, -4))
+    plans = [make_plan(Experiment(Crystal(cell=CELL, **block), grid, semantics=semantics)) for semantics, block in (
+        ("physical", size), ("physical", {"cells": (48, 48, 100)}), ("physical", {"cells": (2, 48, 100)}))]
+    assert [plan.interpolate for plan in plans] == [False, False, True]
+
+
 @pytest.mark.parametrize(("section", "setting", "value"), [
     ("crystal", "size_mm", 0.1), ("crystal", "mosaicity_deg", 0.1), ("crystal", "block_size_um", 1.0),
     ("crystal", "strain", 1e-3), ("beam", "divergence_mrad", 0.1), ("beam", "bandwidth", 1e-3),

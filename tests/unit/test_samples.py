@@ -225,6 +225,16 @@ def test_samples_that_are_too_coarse_have_a_warning_with_figures(crystal, osc, s
                 if "too coarse: spot sums" in warning)
     assert words in warning
     assert "%" in warning
+    assert ("-phisteps" in warning) == (steps == 2)
+
+
+def test_fewer_phi_steps_are_not_suggested():
+    """Three domains, whose number is given, are too few; three steps where two would do are not."""
+    warning, = (warning for warning in make_plan(scene(
+        {"cells": (6, 6, 6), "mosaicity_deg": 0.5, "mosaic_domains": 3}, osc=2.0, steps=3)).warnings
+        if "too coarse: spot sums" in warning)
+    assert "-mosaic_domains" in warning
+    assert "-phisteps" not in warning
 
 
 def test_a_spectrum_of_many_channels_has_the_samples_of_its_bandwidth():
