@@ -28,6 +28,8 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 KAHN_FACTORS = {"nanobragg": 0.0, "physical": 0.998}
 #: Largest standard deviation of the relative wavelength; beyond, wavelengths of 0 come into reach.
 _MAX_BANDWIDTH = 0.2
+#: Channels without a bandwidth up to this number are sources of their own; of more, each sample has one.
+_MOST_LINES = 16
 _WAVELENGTH_M = Range(*(units.m_from_angstrom(limit) for limit in WAVELENGTH_A))
 
 
@@ -270,6 +272,11 @@ class Beam:
         bandwidth = self.bandwidth or self.bandwidth_fwhm / units.FWHM_PER_SIGMA
         return self.spectrum or (Channel(self.wavelength_A, 1.0, bandwidth),)
 
+    @property
+    def has_lines(self) -> bool:
+        """Whether the spectrum is of few sharp lines, each of which is a source."""
+        return 0 < len(self.spectrum) <= _MOST_LINES and not any(channel.bandwidth for channel in self.spectrum)
+
     def relative_bandwidth(self) -> float:
         """Return the standard deviation of the wavelength over its mean, of all channels."""
         return relative_bandwidth(self.channels())
@@ -297,6 +304,9 @@ class Beam:
         dispersion = fill_range(self.dispersion_steps, self.dispersion_percent / 100.0, None, 1.0)
         rows = (self._listed(beam) if self.sources else
                 self._generated(beam, polar, vert, horizontal, vertical, dispersion))
+        if self.has_lines:
+            rows = [(position, units.m_from_angstrom(line.wavelength_A), line.weight)
+                    for position, _, _ in rows for line in self.spectrum if line.weight]
         positions, wavelengths, weights = zip(*rows, strict=True)
         incident = -np.array([unit(position) for position in positions], dtype=np.float64)
         return SourceTable(incident, np.array(wavelengths), np.array(weights), horizontal, vertical,

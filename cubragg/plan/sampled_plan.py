@@ -22,6 +22,7 @@ from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 from cubragg.plan.sample_choice import choose_samples
 from cubragg.plan.sample_points import Domains, draw_domains, with_moments
+from cubragg.plan.spreads import SpectralLine
 
 #: Shift of the crystal during a part, in pixels, and rotation during a part of a crystal that is not bathed [rad].
 _SHIFT_PX, _TURN = 0.1, math.radians(5.0)
@@ -37,6 +38,15 @@ def with_samples(crystal: Crystal, goniometer: Goniometer, beam: Beam, plan: Pla
     """
     if goniometer.osc_deg is None and plan.phi.count == 1:
         plan = replace(plan, phi=replace(plan.phi, width=0.0))
+    if beam.has_lines:  # sources, which are summed and not drawn
+        line = SpectralLine(plan.wavelength, 1.0, 0.0)
+        drawn = _with_drawn_samples(crystal, goniometer, beam, replace(plan, spreads=plan.spreads._replace(
+            channels=(line,))))
+        return replace(drawn, spreads=plan.spreads)
+    return _with_drawn_samples(crystal, goniometer, beam, plan)
+
+
+def _with_drawn_samples(crystal: Crystal, goniometer: Goniometer, beam: Beam, plan: Plan) -> Plan:
     count = choose_samples(crystal, goniometer, plan)
     chunks = _chunks(crystal, plan, count.phi_steps)
     domains = draw_domains(count.domains, count.parts, plan.spreads)
@@ -158,15 +168,15 @@ def _places(crystal: Crystal, beam: Beam, plan: Plan, at: Illumination, count: i
 
 
 def _sources(plan: Plan, domains: Domains, number: int) -> SourceTable:
-    """Return the sources of a ray."""
+    """Return the sources of a ray: those of the plan, turned and with other wavelengths as the ray is."""
     sources, geometry = plan.sources, plan.geometry
     if not plan.spreads.of_beam:
         return sources
     along, across = domains.direction[number].tolist()
-    position = rotate_axis(scale(geometry.beam, -1.0), geometry.polar, across)
-    incident = scale(unit(rotate_axis(position, geometry.vert, along)), -1.0)
-    return sources._replace(incident=np.array([incident]), wavelength_m=domains.wavelength[number:number + 1],
-                            weight=np.ones(1))
+    incident = [scale(unit(rotate_axis(rotate_axis(scale(tuple(direction), -1.0), geometry.polar, across),
+                                       geometry.vert, along)), -1.0) for direction in sources.incident.tolist()]
+    return sources._replace(incident=np.array(incident),
+                            wavelength_m=sources.wavelength_m * (domains.wavelength[number] / plan.wavelength))
 
 
 def _moved(panel: PanelPlan, place: np.ndarray) -> PanelPlan:

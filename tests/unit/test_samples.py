@@ -198,6 +198,39 @@ def test_wavelengths_have_their_spread():
     assert np.std(wavelengths) / 1e-10 == pytest.approx(1e-3, rel=1e-3)
 
 
+@pytest.mark.parametrize("crystal", [{}, {"mosaicity_deg": 0.05, "size_mm": 0.02}])
+@pytest.mark.parametrize("method", ["sampled", "analytic"])
+def test_sharp_channels_add_by_their_weights(crystal, method):
+    """To rounding: intensities of two wavelengths add, whatever their common factor and equal channels."""
+    first, last = (simulate(scene({"shape": "gauss", **crystal}, {"wavelength_A": wavelength}), method=method).photons
+                   for wavelength in (1.0, 1.004))
+    channels = (Channel(1.0, 1.0), Channel(1.0, 2.0), Channel(1.002, 0.0), Channel(1.004, 7.0))
+    both = simulate(scene({"shape": "gauss", **crystal}, {"wavelength_A": 1.0028, "spectrum": channels}), method=method)
+    # The samples of a crystal with a size are chosen for the central wavelength.
+    np.testing.assert_allclose(both.photons, 0.3 * first + 0.7 * last,
+                               atol=(5e-3 if crystal and method == "sampled" else 2e-6) * first.max())
+
+
+def test_a_divergence_leaves_nanobraggs_grid_of_wavelengths():
+    """An image of both is the mean over the wavelengths."""
+    spread, grid = {"divergence_mrad": 0.5}, {"dispersion_percent": 0.4, "dispersion_steps": 3}
+    found = simulate(scene({"shape": "gauss"}, {**spread, **grid}, osc=None)).photons
+    expected = sum(simulate(scene({"shape": "gauss"}, {**spread, "wavelength_A": wavelength}, osc=None)).photons / 3.0
+                   for wavelength in (0.998, 1.0, 1.002))
+    np.testing.assert_allclose(found, expected, atol=0.02 * expected.max())
+
+
+def test_a_bandwidth_leaves_nanobraggs_grid_of_directions():
+    grid = {"vdiv_range_mrad": 2.0, "vdiv_steps": 3, "hdiv_range_mrad": 0.0}
+    incident = make_plan(scene({}, grid, osc=None)).sources.incident
+    assert len(incident) == 3
+    parts = make_plan(scene({}, {"bandwidth": 5e-4, **grid}, osc=None)).parts
+    assert len({part.sources.wavelength_m[0] for part in parts}) == len(parts) > 1
+    for part in parts:
+        np.testing.assert_allclose(part.sources.incident, incident, atol=1e-15)
+        assert np.ptp(part.sources.wavelength_m) == 0.0
+
+
 def test_domains_have_their_mosaicity_and_turn_with_the_crystal():
     crystal = {"mosaicity_deg": (0.1, 0.2, 0.4), "mosaic_domains": 256, "misset_deg": (10.0, 20.0, 30.0)}
     still, turned = (make_plan(dataclasses.replace(scene(crystal), goniometer=Goniometer(phi)))
