@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cubragg import checks, units
+from cubragg.cli import model_file
 from cubragg.cli.device_list import device_list
-from cubragg.cli.factors import FileCell, cell_warnings, listed_factors
-from cubragg.cli.flags import DEFAULT_NAMES, SPELLINGS
+from cubragg.cli.factors import cell_warnings, given_factors
+from cubragg.cli.flags import SPELLINGS
 from cubragg.cli.imports import Imported
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.overrides import move_panels
@@ -142,7 +142,8 @@ class Job(NamedTuple):
 
 
 def build(line: Sequence[Given], semantics: Semantics = "nanobragg",
-          defaults: Mapping[str, tuple[Any, str]] | None = None) -> Job:
+          defaults: Mapping[str, tuple[Any, str]] | None = None, model: str | None = None,
+          dmin_A: float | None = None) -> Job:
     """Build the job of a command line.
 
     Parameters
@@ -151,6 +152,10 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg",
         Used if neither a flag nor the experiment file names them.
     defaults
         Value and origin of settings that neither flags nor files give.
+    model
+        MODEL: a file of atoms, or a list of reflections as of ``-hkl``.
+    dmin_A
+        Resolution of its structure factors [A], in place of that of ``-dmin`` or of the detector.
 
     Raises
     ------
@@ -159,6 +164,9 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg",
     FormatError
         For a file that breaks its format.
     """
+    atoms = None
+    if model is not None:
+        atoms, line = model_file.resolve_model(model, line)
     replay = Replay()
     replay.take_models((), defaults or {})
     files = {flag: given for given in line for flag in given.flag.fields if flag.startswith("input.")}
@@ -170,6 +178,8 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg",
     mask = replay.take_header(_named(files["input.mask"]), is_mask=True) if "input.mask" in files else None
     if "input.image" in files:
         replay.take_header(_named(files["input.image"]), is_mask=False)
+    if atoms is not None:
+        replay.set("input.model", atoms.path, atoms.provenance)
     imported = Imported()
     imported.read([given for given in line if "input.models" in given.flag.fields], replay,
                   next((given for given in reversed(line) if given.flag.name == "--crystal"), None))
@@ -183,10 +193,17 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg",
     if not imported.models.panels and replay.get("detector.panels") and replay.get("detector.model") is None:
         move_panels(replay, replay.provenance["detector.panels"].partition(": ")[0])
     settings = _settings(replay)
-    factors, from_hkl, file_cell = _structure_factors(replay)
+    atoms_file = replay.input_file("model")
+    if atoms_file is None:
+        factors, from_hkl, file_cell = given_factors(replay)
+    else:
+        atomic, file_cell = model_file.read_atoms(replay, atoms_file)
+        factors, from_hkl = StructureFactors(1.0), False  # until the detector, which gives the resolution, is known
     if replay.get("run.semantics") is None:
         replay.sections["run"]["semantics"] = semantics
     experiment = _experiment(replay, imported, factors, _mask(replay, mask))
+    if atoms_file is not None:
+        experiment = model_file.with_factors(replay, experiment, atomic, dmin_A)
     replay.warnings += cell_warnings(file_cell, experiment)
     replay.warnings += _centres_without_effect(replay, experiment)
     return Job(experiment, settings, list(dict.fromkeys(replay.warnings)), replay, from_hkl, replay.provenance_lines)
@@ -194,11 +211,6 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg",
 
 def _named(given: Given) -> InputFile:
     return InputFile(str(given.values[0]), given.spelling)
-
-
-def _input(replay: Replay, kind: str) -> InputFile | None:
-    path = replay.get(f"input.{kind}")
-    return None if path is None else InputFile(path, replay.provenance[f"input.{kind}"])
 
 
 def _settings(replay: Replay) -> Settings:
@@ -232,41 +244,9 @@ def _settings(replay: Replay) -> Settings:
     return Settings(outputs, inputs, style=style, picture=picture, spots=spots, pixels=tuple(traced), **known)
 
 
-def _structure_factors(replay: Replay) -> tuple[StructureFactors | None, bool, FileCell | None]:
-    """Return structure factors of a list or dump (``None``: from the settings), whether from a list, and its cell."""
-    default_F = replay.get("structure_factors.default_F", StructureFactors.default_F)
-    with replay.naming():
-        checks.number("structure_factors.default_F", "default_F", default_F, "electrons")
-    listed = _input(replay, "hkl")
-    if listed is not None:
-        factors, file_cell = listed_factors(replay, listed, default_F)
-        return factors, True, file_cell
-    replay.warnings += [f"{replay.provenance[setting]} has no effect: there is no -hkl"
-                        for setting in ("run.column", "run.space_group") if setting in replay.flagged]
-    dump = InputFile(replay.get("output.dump", DEFAULT_NAMES["dump"]), replay.provenance.get("output.dump", "-dump"))
-    if replay.get("structure_factors.grid") is not None:
-        return None, False, None
-    if not Path(dump.path).exists():
-        if "output.dump" in replay.flagged:
-            if default_F == 0.0:
-                raise ConfigError(dump.provenance, f"got {dump.path!r}; there is no such file, give -hkl or "
-                                  "-default_F")
-            replay.warnings.append(f"{dump.provenance} has no effect: there is no {dump.path} to read, "
-                                  "and no -hkl to write")
-        return None, False, None
-    from cubragg.io.reflections.fdump import read_fdump
-
-    with reading(dump):
-        grid, origin = read_fdump(dump.path)
-    replay.warnings.append(f"no -hkl: structure factors are read from {dump.path}, as in nanoBragg")
-    replay.provenance["structure_factors.grid"] = dump.provenance
-    with replay.naming():
-        return StructureFactors(default_F, grid, origin), False, None
-
-
 def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
     """Return the pixels to render, bool [slow, fast]; ``None``: from the settings."""
-    source = _input(replay, "config_mask")
+    source = replay.input_file("config_mask")
     if from_header is not None:
         replay.provenance["sampling.mask"] = replay.provenance["input.mask"]
         return from_header != 0
@@ -288,7 +268,7 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
                                 if name not in ("amorphous", "input", "output", "picture", "run")}
     document["semantics"] = replay.get("run.semantics")
-    matrix, sources, spectrum = (_input(replay, kind) for kind in ("matrix", "sources", "spectrum"))
+    matrix, sources, spectrum = (replay.input_file(kind) for kind in ("matrix", "sources", "spectrum"))
     if spectrum is not None:
         replay.provenance["beam.spectrum"] = spectrum.provenance
         with reading(spectrum):

@@ -35,8 +35,9 @@ class SimulateCommand(FlagCommand):
         return []
 
     def read_line(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse all flags into the parameter ``line``."""
-        ctx.params["line"] = parser.parse(args)
+        """Parse MODEL, a word before the flags, and all flags into the parameter ``line``."""
+        ctx.params["model"] = args[0] if args and not args[0].startswith("-") else None
+        ctx.params["line"] = parser.parse(args[0 if ctx.params["model"] is None else 1:])
         ctx.args = []
         return []
 
@@ -85,7 +86,8 @@ class DefaultGroup(click.Group):
         if self.get_command(ctx, args[0]) is None:
             known = ", ".join(self.list_commands(ctx))
             raise CommandLineError(f"got {args[0]!r} before any flag; a flag or one of {known} is accepted "
-                                   "('cubragg view FILE' shows an image)")
+                                   "('cubragg simulate MODEL' renders atoms or reflections, 'cubragg view FILE' shows "
+                                   "an image)")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -140,7 +142,7 @@ def cli() -> None:
 
 
 @cli.command("simulate", cls=SimulateCommand, short_help="Render an image from nanoBragg's flags (the default).")
-def _simulate(line: Sequence[parser.Given]) -> None:
+def _simulate(line: Sequence[parser.Given], model: str | None) -> None:
     from cubragg.cli.simulate import run
 
-    run(line)
+    run(line, model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ from cubragg.cli.data_set_defaults import defaults_of, used, with_catalog_sensor
 from cubragg.cli.device_list import device_list
 from cubragg.cli.ending_signals import Signalled
 from cubragg.cli.exit_errors import Interrupted, RunError
-from cubragg.cli.factors import FileCell, cell_warnings
 from cubragg.cli.inputs import InputFile, model_path, reading
 from cubragg.cli.parser import Given, parse
 from cubragg.errors import ConfigError
@@ -104,7 +104,8 @@ def _data_set(kind: str, model: str, line: Sequence[Given], options: Options, ma
     from cubragg.dataset.distribution_tables import distribution_from_words
     from cubragg.dataset.write_settings import WriteSettings
 
-    job, experiment, source, notes = _experiment(kind, model, line, options)
+    job, experiment = _experiment(kind, model, line, options)
+    experiment, source = _without_file(experiment)
     vary = {}
     for one in options.vary:
         name, equals, text = one.partition("=")
@@ -126,38 +127,30 @@ def _data_set(kind: str, model: str, line: Sequence[Given], options: Options, ma
                              labels=tuple(options.labels.split(",")) if options.labels else (),
                              format=options.file_format)
     if not options.quiet:
-        _print_notes(kind, job, data, notes)
+        _print_notes(kind, job, data)
     return data, settings
 
 
-def _experiment(kind: str, model: str, line: Sequence[Given], options: Options
-                ) -> tuple[Job, Experiment, dict[str, Any], list[str]]:
-    """The job of the flags, its experiment with the model, where structure factors came from, and warnings."""
-    from cubragg.dataset.model_factors import factors_of_model, holds_atoms, model_cell
-
-    with reading(InputFile(model, "MODEL")):
-        atoms = holds_atoms(model)
-    defaults: dict[str, tuple[Any, str]] = defaults_of(kind)
-    if atoms:
-        cell = model_cell(model)
-        defaults |= {"crystal.cell": (cell, f"{model}: cell"), "structure_factors.default_F": (1.0, model)}
-    else:
-        line = [*parse(["-hkl", model]), *line]
-        if options.dmin is not None:
-            raise ConfigError("--dmin", f"got a resolution for {model}, a list of reflections; leave it out")
+def _experiment(kind: str, model: str, line: Sequence[Given], options: Options) -> tuple[Job, Experiment]:
+    """The job of the flags, and its experiment with the sensor of its detector."""
     for given in line:
         if given.flag.name == "--semantics" and given.values != ("physical",):
             raise ConfigError(given.spelling, f"got {given.values[0]}; data sets are rendered in physical semantics")
-    job = build([*parse(["--semantics", "physical"]), *line], "physical", defaults)
+    job = build([*parse(["--semantics", "physical"]), *line], "physical", defaults_of(kind), model, options.dmin)
     _check_flags(kind, job)
-    job = job._replace(experiment=with_catalog_sensor(job.experiment, job.replay))
-    if not atoms:
-        return job, job.experiment, {}, job.warnings
-    with job.replay.naming():
-        experiment, source, warnings = factors_of_model(model, job.experiment, options.dmin)
-    overruled = job.replay.provenance.get("crystal.cell", "")
-    other = FileCell(model, cell, "" if overruled == f"{model}: cell" else overruled or "the orientation matrix")
-    return job, experiment, source, [*job.warnings, *warnings, *cell_warnings(other, experiment)]
+    if job.from_hkl and options.dmin is not None:
+        raise ConfigError("--dmin", f"got a resolution for {model}, a list of reflections; leave it out")
+    return job, with_catalog_sensor(job.experiment, job.replay)
+
+
+def _without_file(experiment: Experiment) -> tuple[Experiment, dict[str, Any]]:
+    """The experiment whose structure factors are written to the folder if they are those of atoms, and their source."""
+    factors = experiment.structure_factors
+    if factors.file is None or factors.file.dmin_A is None:
+        return experiment, {}
+    source = {"file": factors.file.path, "sha256": factors.file.sha256, "dmin_A": factors.file.dmin_A,
+              "wavelength_A": experiment.beam.wavelength_A}
+    return replace(experiment, structure_factors=replace(factors, file=None)), source
 
 
 def _check_flags(kind: str, job: Job) -> None:
@@ -181,7 +174,7 @@ def _check_flags(kind: str, job: Job) -> None:
                           "sweep")
 
 
-def _print_notes(kind: str, job: Job, data: DataSet, warnings: Sequence[str]) -> None:
+def _print_notes(kind: str, job: Job, data: DataSet) -> None:
     """Print what was read, the defaults in force, and each warning once."""
     from cubragg.plan.make_plan import make_plan
 
@@ -189,15 +182,12 @@ def _print_notes(kind: str, job: Job, data: DataSet, warnings: Sequence[str]) ->
         click.echo(provenance, err=True)
     for text in used(kind, job.replay, data.experiment):
         click.echo(f"default: {text}", err=True)
-    for name, value in data.source.items():
-        if name == "dmin_A":
-            click.echo(f"structure factors: {data.source['file']} to {value:g} A (--dmin)", err=True)
     plan = make_plan(data.experiment_at(0), data.rendering.method)
     if data.rendering.method == "sampled":
         click.echo(f"samples: {plan.samples} in a pixel of shot 0; --method analytic has no samples", err=True)
         for note in plan.notes:
             click.echo(f"samples: {note}", err=True)
-    for warning in dict.fromkeys([*warnings, *plan.warnings]):
+    for warning in dict.fromkeys([*job.warnings, *plan.warnings]):
         click.echo(f"warning: {warning}", err=True)
 
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from cubragg import checks
+from cubragg.cli.flags import DEFAULT_NAMES
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.settings_builder import Replay
 from cubragg.crystallography.cell import cell_of_axes
@@ -20,14 +22,57 @@ _CRYSTAL = ("crystal.cell", "crystal.a_matrix", "input.matrix")
 
 
 class FileCell(NamedTuple):
-    """Cell [A, deg] of a reflection file; ``overruled_by`` names the flags that replace it, empty if none does."""
+    """Cell [A, deg] of a file of reflections or atoms.
+
+    ``overruled_by`` names the flags that replace it, empty if none does.
+    """
 
     path: str
     cell: tuple[float, ...]
     overruled_by: str
 
 
-def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple[StructureFactors, FileCell | None]:
+def given_factors(replay: Replay) -> tuple[StructureFactors | None, bool, FileCell | None]:
+    """Return structure factors of a list or dump (``None``: from the settings), whether from a list, and its cell.
+
+    Raises
+    ------
+    ConfigError
+        For a file that does not exist.
+    FormatError
+        For one that breaks its format.
+    """
+    default_F = replay.get("structure_factors.default_F", StructureFactors.default_F)
+    with replay.naming():
+        checks.number("structure_factors.default_F", "default_F", default_F, "electrons")
+    listed = replay.input_file("hkl")
+    if listed is not None:
+        factors, file_cell = _listed_factors(replay, listed, default_F)
+        return factors, True, file_cell
+    replay.warnings += [f"{replay.provenance[setting]} has no effect: there is no -hkl"
+                        for setting in ("run.column", "run.space_group") if setting in replay.flagged]
+    dump = InputFile(replay.get("output.dump", DEFAULT_NAMES["dump"]), replay.provenance.get("output.dump", "-dump"))
+    if replay.get("structure_factors.grid") is not None:
+        return None, False, None
+    if not Path(dump.path).exists():
+        if "output.dump" in replay.flagged:
+            if default_F == 0.0:
+                raise ConfigError(dump.provenance, f"got {dump.path!r}; there is no such file, give -hkl or "
+                                  "-default_F")
+            replay.warnings.append(f"{dump.provenance} has no effect: there is no {dump.path} to read, "
+                                  "and no -hkl to write")
+        return None, False, None
+    from cubragg.io.reflections.fdump import read_fdump
+
+    with reading(dump):
+        grid, origin = read_fdump(dump.path)
+    replay.warnings.append(f"no -hkl: structure factors are read from {dump.path}, as in nanoBragg")
+    replay.provenance["structure_factors.grid"] = dump.provenance
+    with replay.naming():
+        return StructureFactors(default_F, grid, origin), False, None
+
+
+def _listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple[StructureFactors, FileCell | None]:
     """Return the structure factors of a file and its cell, which becomes the crystal's where nothing else gives one."""
     from cubragg.io.reflections.read import read_reflections
 
@@ -42,19 +87,22 @@ def listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tuple
             reflections = read_reflections(listed.path, column, group)
     replay.provenance_lines += [f"from {one}" for one in reflections.provenance_lines]
     replay.warnings += reflections.warnings
-    file_cell = None
-    if reflections.cell is not None:
-        given = [replay.provenance[setting] for setting in _CRYSTAL if replay.get(setting) is not None]
-        file_cell = FileCell(listed.path, reflections.cell, " and ".join(given))
-        if not given:
-            replay.set("crystal.cell", reflections.cell, f"{listed.path}: cell")
+    file_cell = None if reflections.cell is None else cell_given(replay, listed.path, reflections.cell)
     with replay.naming():
         factors = reflections.structure_factors(default_F)
     return replace(factors, file=FactorFile(listed.path, sha256, column, group)), file_cell
 
 
+def cell_given(replay: Replay, path: str, cell: tuple[float, ...]) -> FileCell:
+    """Return the cell [A, deg] of a file of structure factors or atoms, the crystal's where nothing else gives one."""
+    given = [replay.provenance[setting] for setting in _CRYSTAL if replay.get(setting) is not None]
+    if not given:
+        replay.set("crystal.cell", cell, f"{path}: cell")
+    return FileCell(path, cell, " and ".join(given))
+
+
 def cell_warnings(file_cell: FileCell | None, experiment: Experiment) -> list[str]:
-    """Return a warning if the crystal's cell differs from that of its reflection file."""
+    """Return a warning if the crystal's cell differs from that of its file."""
     if file_cell is None or not file_cell.overruled_by:
         return []
     lattice = experiment.crystal.lattice(experiment.semantics)

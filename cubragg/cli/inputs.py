@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from cubragg.io.images.smv import SmvFile
 
 #: Files that a TOML experiment may name in place of inline data, and the input each becomes.
-REFERENCES = {("structure_factors", "hkl_file"): "hkl", ("sampling", "mask_file"): "config_mask",
-              ("beam", "source_file"): "sources", ("crystal", "matrix_file"): "matrix"}
+REFERENCES = {("structure_factors", "hkl_file"): "hkl", ("structure_factors", "model_file"): "model",
+              ("sampling", "mask_file"): "config_mask", ("beam", "source_file"): "sources",
+              ("crystal", "matrix_file"): "matrix"}
 #: Settings of structure factors that describe their file, and the setting of the run that each becomes.
-FILE_DETAILS = {"hkl_column": "column", "hkl_sha256": "hkl_sha256", "space_group": "space_group"}
+FILE_DETAILS = {"hkl_column": "column", "hkl_sha256": "hkl_sha256", "space_group": "space_group",
+                "model_sha256": "model_sha256", "model_dmin_A": "model_dmin_A"}
 
 #: Models that come with cubragg.
 _EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

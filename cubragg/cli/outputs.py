@@ -17,6 +17,7 @@ from cubragg.cli.build import MARKS, Job, Output, Settings
 from cubragg.cli.earlier_files import check_no_shorter
 from cubragg.cli.flags import DEFAULT_NAMES, flag_for_field
 from cubragg.cli.run_figures import Conversion
+from cubragg.cli.saved_run import saved_run
 from cubragg.detect.nanobragg_images import int_image, int_scale, noise_image, pgm_image
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import ConfigError, CubraggError, FormatError
@@ -327,9 +328,12 @@ class ImageFiles:
         write_fdump(path, factors.grid, factors.origin)
 
     def _write_config(self, path: str) -> None:
+        import tomli_w
+
         from cubragg.io.files.atomic import write_bytes
 
-        write_bytes(path, self.job.experiment.to_toml(Path(path).parent).encode("utf-8"))
+        text = self.job.experiment.to_toml(Path(path).parent)
+        write_bytes(path, f"{text}\n{tomli_w.dumps({'run': saved_run(self.job.settings)})}".encode())
 
     def _write_truth(self, path: str) -> None:
         from cubragg.io.reflections.write_reflection_table import write_reflection_table

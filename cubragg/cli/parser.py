@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from cubragg.cli.c_spellings import flag_within
@@ -114,8 +115,10 @@ def _value(flag: Flag, spelling: str, word: str) -> Value:
 
 def _unexpected(token: str, before: Given | None) -> CommandLineError:
     """Return the error for a word that is no flag and no value."""
+    files = "a file follows the flag that reads it: -hkl reflections, --config an experiment, --from a geometry"
     if before is None:
-        return CommandLineError(f"Unexpected argument {token!r}; a file follows the flag that reads it: -hkl "
-                                "reflections, --config an experiment, --from a geometry.")
+        return CommandLineError(f"Unexpected argument {token!r}; {files}.")
     takes = {0: "no value", 1: "one value"}.get(before.flag.most, f"at most {before.flag.most} values")
-    return CommandLineError(f"Unexpected argument {token!r}; {before.spelling} before it takes {takes}.")
+    named = "." in token and Path(token).exists()
+    model = f"; MODEL comes first, cubragg simulate {token}, and {files}" if named else ""
+    return CommandLineError(f"Unexpected argument {token!r}; {before.spelling} before it takes {takes}{model}.")

@@ -76,7 +76,7 @@ NOISE = (
 PROGRAM = (
     _file("--config", "experiment in TOML; flags override it", "input.config",
           c_program="its settings as flags"),
-    _file("--save-config", "write the experiment as TOML", "output.config"),
+    _file("--save-config", "write experiment, method and seed as TOML", "output.config"),
     _choice("--semantics", "nanobragg|physical", "with nanoBragg's quirks or without",
             "run.semantics", default="nanobragg"),
     _choice("--method", "sampled|analytic", "sum samples, or spots in closed form (see Notes)", "run.method",

@@ -16,6 +16,7 @@ from cubragg import checks, units
 from cubragg.cli.flags import NO_EFFECT, flag_for_field
 from cubragg.cli.inputs import FILE_DETAILS, InputFile, header_settings, load_config, numbered, reading
 from cubragg.cli.parser import Given
+from cubragg.cli.saved_run import check_saved
 from cubragg.errors import ConfigError
 from cubragg.experiment import Crystal
 from cubragg.experiment.conventions import PIXEL_MM
@@ -45,7 +46,8 @@ _RIVALS = {
     "crystal.mosaic_spread_deg": ("crystal.mosaicity_deg",),
     "crystal.sample_size_mm": ("crystal.block_size_um",),
     "goniometer.axis": ("goniometer.axes", "goniometer.scan_axis"),
-    "input.hkl": ("run.column", "run.space_group", "run.hkl_sha256"),
+    "input.hkl": ("run.column", "run.space_group", "run.hkl_sha256", "input.model"),
+    "input.model": ("run.space_group", "run.model_sha256", "run.model_dmin_A", "input.hkl"),
     "input.matrix": ("crystal.cell", "crystal.a_matrix"),
     "input.sources": ("beam.divergence_deg",),
     "input.spectrum": ("beam.spectrum", "beam.bandwidth", "beam.bandwidth_fwhm"),
@@ -96,6 +98,11 @@ class Replay:
         section, _, name = setting.partition(".")
         return self.sections[section].get(name, default)
 
+    def input_file(self, kind: str) -> InputFile | None:
+        """Return a file that is read, ``input.kind``; ``None``: none."""
+        path = self.get(f"input.{kind}")
+        return None if path is None else InputFile(path, self.provenance[f"input.{kind}"])
+
     def set(self, path: str, value: Any, origin: str) -> None:
         """Set ``section.field`` or one component of it, ``section.field[i]``."""
         setting, _, index = path.partition("[")
@@ -124,10 +131,11 @@ class Replay:
         self.config_path = source.path
         if "semantics" in document:
             self.set("run.semantics", document.pop("semantics"), f"{source.path}: semantics")
+        self._take_saved_run(source.path, document.pop("run", {}))
         for section, settings in document.items():
             if section in _OWN:
                 raise ConfigError(f"{source.path}: {section}", "no such section; accepted are "
-                                  f"{', '.join(_EXPERIMENT)}")
+                                  f"{', '.join((*_EXPERIMENT, 'run'))}")
             self.sections.setdefault(section, {}).update(settings)
             for name in settings:
                 setting = f"{section}.{name}"
@@ -147,6 +155,14 @@ class Replay:
             self.sections["input"][kind] = file.path
             self.provenance[f"input.{kind}"] = file.provenance
             self._from_config.add(f"input.{kind}")
+
+    def _take_saved_run(self, path: str, settings: Mapping[str, Any]) -> None:
+        """Take the section ``run`` of an experiment file, which a command line saved."""
+        for name, value in settings.items():
+            where = f"{path}: run.{name}"
+            check_saved(where, name, value)
+            self.set(f"run.{name}", value, where)
+            self._from_config.add(f"run.{name}")
 
     def take_models(self, gone: Iterable[str], settings: Mapping[str, tuple[Any, str]]) -> None:
         """Set values, each with its origin, from files of other programs, and remove the settings ``gone``."""

@@ -29,8 +29,8 @@ Progress = Callable[[int, int], None]
 Bar = Callable[[str, int, int], None]
 
 
-def run(line: Sequence[Given]) -> None:
-    """Run the command line of ``simulate``.
+def run(line: Sequence[Given], model: str | None = None) -> None:
+    """Run the command line of ``simulate``; ``model`` is the file before the flags.
 
     Raises
     ------
@@ -40,17 +40,17 @@ def run(line: Sequence[Given]) -> None:
         At Ctrl-C, and at a signal that ends the run.
     """
     try:
-        _run(line)
+        _run(line, model)
     except KeyboardInterrupt as stop:
         raise Interrupted(stop, "no file was written.") from None
 
 
-def _run(line: Sequence[Given]) -> None:
+def _run(line: Sequence[Given], model: str | None) -> None:
     start = time.perf_counter()
     if named_detectors.wants_list(line):
         click.echo(named_detectors.table())
         return
-    job = build(line)
+    job = build(line, model=model)
     with job.replay.naming():
         plan = make_plan(job.experiment, job.settings.method)
         require_method(plan)

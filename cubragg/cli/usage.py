@@ -9,7 +9,7 @@ import click
 from cubragg.cli.base_command import COLUMN
 from cubragg.cli.flags import FLAGS, Flag
 
-_USAGE = "-cell <a b c al be ga> | -mat <file>  -hkl <file> | -default_F <F>  [FLAGS]"
+_USAGE = "[MODEL] | -cell <a b c al be ga> | -mat <file>  -hkl <file> | -default_F <F>  [FLAGS]"
 
 _INTRO = ("Simulate the diffraction image of a small crystal from nanoBragg's flags: the same flags give the same "
           "image. Lengths, angles and energies are in the unit given in angle brackets.")
@@ -19,6 +19,10 @@ _NOTES = (
     "negative. Flags may have one dash or two.",
     "If no output is named, nanoBragg's four files are written: floatimage.bin, intimage.img, noiseimage.img, "
     "image.pgm. If any is named, only the named files are written.",
+    "MODEL, before the flags, is a file of atoms (PDB, mmCIF, CIF) or of reflections, as -hkl reads it. From atoms "
+    "structure factors are computed as by stills and sweep: to --dmin, without it to the corner of the detector (of a "
+    "macromolecule at least 1.2 A), with f' and f'' at the wavelength and bulk solvent; 'cubragg sf' has more options. "
+    "helix_bundle.pdb and quartz.cif come with cubragg.",
     "-hkl reads lines of h k l F as nanoBragg does. MTZ, mmCIF, .fcf and SHELX .hkl (beside its .ins, .res or .cif) "
     "are expanded by their space group, Bijvoet differences kept, and set the cell unless -cell or -mat gives one. "
     "--column names the column; without it the first of these is used: calculated F, F(+) and F(-), F, I(+) and I(-), "
@@ -36,8 +40,10 @@ _NOTES = (
     "flicker, efficiency-sigma, flat-field-sigma, gain, gain-sigma, readout-sigma=PHOTONS, "
     "gain-stages=PHOTONS:NOISE/..., pedestal=COUNTS, dead-fraction, hot-fraction, noisy-fraction, bad-pixels=FILE, "
     "count-cutoff, calibration-seed. It changes counts, not the photons of -floatfile.",
-    "A --config file is a TOML experiment as --save-config writes it, and may name hkl_file (in structure_factors), "
-    "mask_file (sampling), source_file (beam) and matrix_file (crystal), with paths relative to its own folder.",
+    "A --config file is a TOML experiment as --save-config writes it, and may name hkl_file or model_file (in "
+    "structure_factors), mask_file (sampling), source_file (beam) and matrix_file (crystal), with paths relative to "
+    "its own folder. --save-config adds a section run with method, seed, number of images and formats, so that "
+    "--config reproduces the counts.",
     "--from reads the beam, detector, spindle, scan and crystal of a file, and may be repeated: later files override "
     "earlier ones, flags override all files (--from list.expt#1: the second experiment). --expt, --geom, --cell-file "
     "and --xds-inp describe the image of the run.",
@@ -67,8 +73,11 @@ _EXAMPLES = """\
   # mosaic crystal in a random orientation
   cubragg -hkl P1.hkl -cell 79 79 38 90 90 90 -misset random -seed 7 \\
     -N 20 -mosaic 0.5 -mosaic_domains 50 -floatfile out.bin --png out.png
-  # structure factors from coordinates, then a picture; the MTZ has the cell
-  cubragg sf model.pdb -o F.mtz --dmin 2 && cubragg -hkl F.mtz -N 10 --png a.png
+  # from coordinates to a picture
+  cubragg simulate model.pdb -N 10 --png a.png
+  # structure factors without bulk solvent; the MTZ has the cell
+  cubragg sf model.pdb -o F.mtz --dmin 2 --no-solvent
+  cubragg -hkl F.mtz -N 10
   # a catalog detector, a series in one file, files for DIALS and XDS
   cubragg --detector eiger2-4m -hkl F.mtz -lambda 1 -distance 150 -N 20 \\
     -osc 0.1 -phisteps 5 --images 10 --nxmx run.h5 --expt run.expt \\

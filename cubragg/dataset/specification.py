@@ -22,6 +22,7 @@ from cubragg.dataset.write_settings import WriteSettings
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.structure_factors import StructureFactors
+from cubragg.run.experiment_file import check_sha256, experiment_of_document
 
 SPEC, FACTORS = "spec.toml", "structure_factors.npz"
 #: Settings of a rendering that change its bits.
@@ -239,21 +240,14 @@ def _read_distribution(path: Path, name: str, table: Mapping[str, Any]) -> Distr
     if isinstance(expected, list):
         table["choice"] = [str(path.parent / file) for file in table["choice"]]
         for file, digest in zip(table["choice"], expected, strict=False):
-            _check_file(f"{path}: vary {name}", Path(file), digest)
+            check_sha256(f"{path}: vary {name}", Path(file), digest)
     elif "column" in table:
         from cubragg.io.column_file import split_column
 
         table["column"] = str(path.parent / table["column"])
         if expected is not None:
-            _check_file(f"{path}: vary {name}", Path(split_column(table["column"])[0]), expected)
+            check_sha256(f"{path}: vary {name}", Path(split_column(table["column"])[0]), expected)
     return distribution_of(f"{path}: vary {name}", table)
-
-
-def _check_file(where: str, path: Path, expected: str) -> None:
-    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
-    if found != expected:
-        raise ConfigError(where, f"got {path} with SHA-256 {found:.12}; the file with {expected:.12} of the "
-                          "specification is accepted")
 
 
 def _read_experiment(path: Path, document: dict[str, Any]) -> Experiment:
@@ -267,14 +261,7 @@ def _read_experiment(path: Path, document: dict[str, Any]) -> Experiment:
         if _grid_digest(factors) != section["grid_sha256"]:
             raise ConfigError(f"{path}: structure_factors.grid_file", f"got {file} with other numbers; the file of the "
                               "specification is accepted")
-    elif "hkl_file" in section:
-        from cubragg.io.reflections.read import read_reflections
-
-        file = path.parent / section["hkl_file"]
-        _check_file(f"{path}: structure_factors.hkl_file", file, section["hkl_sha256"])
-        read = read_reflections(file, section.get("hkl_column"), section.get("space_group"))
-        factors = read.structure_factors(section["default_F"])
     else:
-        return Experiment.from_dict(document)
+        return experiment_of_document(path, document)
     document["structure_factors"] = {"default_F": 1.0}
     return replace(Experiment.from_dict(document), structure_factors=factors)

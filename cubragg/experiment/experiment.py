@@ -40,6 +40,8 @@ _SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer
              "response": Response, "beamstop": BeamStop}
 #: Sections that an experiment may not have.
 _OPTIONAL = ("response", "beamstop")
+#: Settings of structure factors that name a file, in place of a grid.
+FILES = frozenset({"hkl_file", "model_file"})
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Experiment:
         ----------
         folder
             The folder that the text is written to: it then names the file that structure factors were read from, with
-            its SHA-256, in place of the grid; ``cubragg simulate --config`` reads it.
+            its SHA-256, in place of the grid; `cubragg.read` and ``cubragg simulate --config`` read it.
         """
         import tomli_w
 
@@ -151,8 +153,12 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Experiment:
-        """Return the experiment of nested dictionaries, such as a TOML file is parsed into."""
-        _known(document, [*_SECTIONS, "semantics"], "")
+        """Return the experiment of nested dictionaries, such as a TOML file is parsed into.
+
+        A section ``run``, as ``cubragg simulate --save-config`` writes it, is that of the command line and has no
+        effect.
+        """
+        _known(document, [*_SECTIONS, "semantics", "run"], "")
         parts: dict[str, Any] = {}
         for name, section_class in _SECTIONS.items():
             if name in _OPTIONAL and not document.get(name):
@@ -162,9 +168,9 @@ class Experiment:
                 raise ConfigError(name, f"got {section!r}; it must be a table of settings")
             hints = get_type_hints(section_class)
             hints.pop("file", None)
-            if "hkl_file" in section:
-                raise ConfigError(f"{name}.hkl_file", f"got {section['hkl_file']!r}; cubragg simulate --config reads "
-                                  "such a file, text for from_toml holds the grid")
+            for key in FILES & section.keys():
+                raise ConfigError(f"{name}.{key}", f"got {section[key]!r}; cubragg.read(path) and cubragg simulate "
+                                  "--config read such a file, text for from_toml holds the grid")
             _known(section, list(hints), f"{name}.")
             parts[name] = section_class(**{key: _typed(f"{name}.{key}", value, str(hints[key]))
                                            for key, value in section.items()})
@@ -183,9 +189,11 @@ def _with_file(section: dict[str, Any], factors: StructureFactors, folder: Path 
     """Return the settings of structure factors with the file that they were read from in place of the grid."""
     if factors.file is None:
         return section
-    path, sha256, column, group = factors.file
-    named = {"hkl_file": os.path.relpath(path, folder), "hkl_sha256": sha256}
-    chosen = {"hkl_column": column, "space_group": group, "F000": factors.F000}
+    file = factors.file
+    kind = "hkl" if file.dmin_A is None else "model"
+    named = {f"{kind}_file": os.path.relpath(file.path, folder), f"{kind}_sha256": file.sha256}
+    chosen = {"hkl_column": file.column, "model_dmin_A": file.dmin_A, "space_group": file.space_group,
+              "F000": factors.F000}
     return {"default_F": factors.default_F, **named, **{name: one for name, one in chosen.items() if one is not None}}
 
 

@@ -15,12 +15,16 @@ from cubragg.experiment.panel import same_arrays
 
 
 class FactorFile(NamedTuple):
-    """File that structure factors were read from: its path and SHA-256, column and space group as given."""
+    """File that structure factors were read from, or computed from: of atoms, to a resolution [A].
+
+    Its path and SHA-256, and the column and space group as given.
+    """
 
     path: str
     sha256: str
     column: str | None = None
     space_group: str | None = None
+    dmin_A: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from cubragg.io.geometry.model_settings import parts_of
 from cubragg.io.geometry.sniff import geometry_kind, read_models
 from cubragg.io.images.read_image import FLOAT_ENDINGS, read_image
 from cubragg.io.images.smv import pedestal_of
+from cubragg.run.experiment_file import read_experiment
 from cubragg.run.file_image import FileImage
 
 _START_BYTES = 4096
@@ -33,7 +34,7 @@ def read(path: Path | str, *, number: int | None = None, wavelength_A: float | N
     """Read a file of any supported format, which is recognized by its content.
 
     - a list of reflections (MTZ, mmCIF, XDS_ASCII, SHELX, text): `StructureFactors`, expanded to P1
-    - an experiment in TOML: `Experiment`
+    - an experiment in TOML: `Experiment`, with the structure factors of the file that it names
     - .expt of DIALS, .geom and .cell of CrystFEL: `ExperimentParts`, from which ``complete`` makes an `Experiment`
     - an image (SMV, CBF, NXmx, float image, and what fabio reads): an `Image` whose ``experiment`` is what its header
       describes
@@ -70,8 +71,8 @@ def read(path: Path | str, *, number: int | None = None, wavelength_A: float | N
                           f"{kind_of_set[1].decode().title()}.read(path) reads it")
     if Path(path).suffix.lower() == ".toml" or _looks_like_toml(start):
         try:
-            return Experiment.from_toml(Path(path).read_text("utf-8"))
-        except (ConfigError, UnicodeDecodeError) as error:
+            return read_experiment(path)
+        except ConfigError as error:
             raise FormatError(f"{path}: {error}") from None
     from cubragg.io.reflections.read import read_reflections
 

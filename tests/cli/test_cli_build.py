@@ -322,7 +322,7 @@ def test_a_flag_replaces_what_would_overrule_it_in_a_config(config, line, sectio
     ("[beam]\nwavelength_A = -1", ("exp.toml", "-1 A", "beam.wavelength_A")),
     ("[beam]\nwavelenth_A = 1", ("exp.toml", "beam.wavelenth_A", "beam.wavelength_A")),
     ("[cristal]\ncell = 1", ("exp.toml", "cristal", "crystal")),
-    ("[run]\nseed = 1", ("exp.toml", "run", "section", "beam", "crystal", "detector", "goniometer", "sampling",
+    ("[output]\nseed = 1", ("exp.toml", "output", "section", "beam", "crystal", "detector", "goniometer", "sampling",
                          "structure_factors")),
     ("crystal = 5", ("exp.toml", "5", "crystal", "table")),
     ("[crystal]\ncells = [1, 2]", ("exp.toml", "[1, 2]", "crystal.cells", "3 numbers")),
