@@ -1,12 +1,16 @@
 """Time the method analytic against the sampled one and the C program.
 
     python scripts/analytic_bench.py [--sampled] [--c-program] [WORKLOAD ...]
+    python scripts/analytic_bench.py --sweeps
 
 Workloads are those of scripts/bench.py in physical semantics: W3-whole (20 domains x 5 steps x 4 sub-pixels), R16-whole
 (50 x 10 x 4). One thread, double precision; CPU time, which other programs do not enter, the least of 7 runs. Whole
 calls include the plan. With ``--sampled`` the sampled method is timed too, once, with culling as by default; that takes
 minutes. With ``--c-program`` the C program that NB_C_BIN names renders the band of the workload (W3: 96 of 2,463
 columns), twice; its time, less that of one pixel, is multiplied with the pixels of the image over those of the band.
+
+With ``--sweeps`` a row is a rotation series: an image of it, alone and in the series (CPU time of the last images over
+their number, the least of 3 runs), and in both the time for finding reflections and for all constants of spots.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads wait busily
@@ -30,12 +36,32 @@ from benchmarks.workloads import workloads, write_reflections
 
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
-from cubragg.engine.analytic.spot_list import SpotList
+from cubragg.engine.analytic.model_of_plan import model_of
+from cubragg.engine.analytic.spot_list import SpotList, nodes_of_channel
 from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
 from cubragg.engine.select import select_backend
 from cubragg.experiment.experiment import Experiment
+from cubragg.plan.image_series import ImageSeries
 from cubragg.plan.make_plan import make_plan
+from cubragg.plan.plan import Plan
+from cubragg.run.batch import render_series
 from cubragg.run.render import simulate
+
+#: Images of a series before those that are timed, and those.
+WARM, SERIES = 2, 8
+_LYSOZYME = "-default_F 50 -cell 79.1 79.1 37.9 90 90 90 -misset 10 20 30 --block-size 1 -lambda 1"
+_VIRUS = "-default_F 50 -cell 340 350 360 90 90 90 -misset 10 20 30 --block-size 1 -lambda 1 -dmin 2.5"
+#: Rotation series by name: flags of the first image.
+SWEEPS = {
+    "W3, 0.1 deg": f"{_LYSOZYME} --detector pilatus6m -distance 200 -osc 0.1 --mosaicity 0.05",
+    "lysozyme, Pilatus 6M, 0.5 deg": f"{_LYSOZYME} --detector pilatus6m -distance 200 -osc 0.5 --mosaicity 0.05",
+    "lysozyme, EIGER2 1M, 0.1 deg": f"{_LYSOZYME} --detector eiger2-1m -distance 100 -osc 0.1 --mosaicity 0.05",
+    "lysozyme, EIGER2 16M, 0.1 deg": f"{_LYSOZYME} --detector eiger2-16m -distance 150 -osc 0.1 --mosaicity 0.05",
+    "lysozyme, EIGER2 16M, 0.1 deg, 0.5 deg mosaicity":
+        f"{_LYSOZYME} --detector eiger2-16m -distance 150 -osc 0.1 --mosaicity 0.5",
+    "virus 340 350 360 A, EIGER2 16M, 0.1 deg":
+        f"{_VIRUS} --detector eiger2-16m -distance 400 -osc 0.1 --mosaicity 0.02",
+}
 
 
 def c_seconds(name: str) -> float:
@@ -82,8 +108,50 @@ def time_workload(name: str, experiment: Experiment, sampled: bool, c_program: b
     return f"| {' | '.join(row)} |"
 
 
+def time_sweep(name: str, experiment: Experiment) -> str:
+    """A row of the table of sweeps."""
+    plans = [image.plan for image in render_series(experiment, WARM + SERIES, method="analytic", backend="cpu")]
+
+    def series() -> float:
+        """CPU time of an image in the series."""
+        images = render_series(experiment, WARM + SERIES, method="analytic", backend="cpu", threads=1)
+        for _ in range(WARM):
+            next(images)
+        start = time.process_time()
+        pixels = sum(len(image.photons) for image in images)
+        assert pixels == SERIES * plans[0].shape[0]
+        return (time.process_time() - start) / SERIES
+
+    def spots(series: ImageSeries | None, find: Callable[[Plan], object]) -> float:
+        """CPU time of the spots of an image."""
+        fresh = [dataclasses.replace(plan, series=series) for plan in plans]
+        for plan in fresh[:WARM]:
+            find(plan)
+        start = time.process_time()
+        for plan in fresh[WARM:]:
+            find(plan)
+        return (time.process_time() - start) / SERIES
+
+    def reflections(plan: Plan) -> object:
+        model = model_of(plan)
+        return [nodes_of_channel(plan, model, channel) for channel in model.channels]
+
+    count = np.mean([sum(map(len, SpotList(plan).panels)) for plan in plans])
+    alone = least(lambda: simulate(experiment, method="analytic", backend="cpu", threads=1), 5)[0]
+    times = [min(spots(together, find) for _ in range(3)) for find in (reflections, lambda plan: SpotList(plan).panels)
+             for together in (None, ImageSeries())] + [alone, min(series() for _ in range(3))]
+    return f"| {name} | {count:.0f} | {' | '.join(f'{1e3 * seconds:.1f}' for seconds in times)} |"
+
+
 def main(arguments: list[str]) -> None:
     """Print the table."""
+    if "--sweeps" in arguments:
+        print("| sweep | spots | reflections: alone, ms | in series, ms | with constants: alone, ms | in series, ms | "
+              f"image: alone, ms | in series, ms |\n|{' --- |' * 8}")
+        for name, flags in SWEEPS.items():
+            job = build(parse(f"{flags} --semantics physical".split()))
+            print(time_sweep(name, job.experiment), flush=True)
+        return
     names = [name for name in arguments if not name.startswith("-")] or ["W3-whole"]
     header = ["workload", "reflections", "pixels", "samples", "spots ms", "render ms", "ns/sample", "whole ms",
               "truth ms", "a pass ms"]

@@ -1,7 +1,7 @@
-"""Integrate single spots by quasi-random sampling: ``python scripts/analytic_reference.py [CASES] [FOLDER]``.
+"""Integrate single spots by quasi-random sampling: ``python scripts/analytic_reference.py [CASES] [FOLDER] [SEED]``.
 
-Writes `sampled.json` and `sampled.npz` of tests/data/analytic, which the method analytic is compared with. It uses
-none of cubragg's code. A random crystal, block, mosaicity, beam and spindle make a case; domains, spindle angles,
+Writes `sampled.json` and `sampled.npz` of tests/data/analytic, which the method analytic is compared with, or of another
+folder for another seed than 2026; `scripts/analytic_terms.py FOLDER` compares them. It uses none of cubragg's code. A random crystal, block, mosaicity, beam and spindle make a case; domains, spindle angles,
 wavelengths and directions of the beam are drawn from scrambled Sobol sequences, and each of them turns, scales and
 moves the exact Gaussian block in front of a grid of directions. The component of the rotation that takes the node
 through the Ewald sphere is drawn near the sphere and weighted. The same samples of the linear model, of which the
@@ -289,7 +289,7 @@ def main(arguments: list[str]) -> None:
     """Write the cases."""
     count = int(arguments[0]) if arguments else 48
     folder = Path(arguments[1]) if len(arguments) > 1 else FOLDER
-    rng = np.random.default_rng(2026)
+    rng = np.random.default_rng(int(arguments[2]) if len(arguments) > 2 else 2026)
     cases: list[dict[str, Any]] = []
     images: dict[str, np.ndarray] = {}
     while len(cases) < count:

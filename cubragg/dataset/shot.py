@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from cubragg.engine.select import Backend, Method, Precision, Selection, select_
 from cubragg.experiment.background_settings import Background
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.structure_factors import StructureFactors
+from cubragg.plan.image_series import ImageSeries
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
 from cubragg.reflections.pixel_labels import Labels, labels_of
@@ -40,7 +41,7 @@ HOWELLS_MGY_PER_A = 10.0
 
 @dataclass(frozen=True)
 class Rendering:
-    """How shots are rendered: the keywords of `cubragg.simulate`."""
+    """How shots are rendered: the keywords of `cubragg.simulate`, and the series that the images of a data set are."""
 
     backend: Backend = "auto"
     precision: Precision = "auto"
@@ -48,13 +49,15 @@ class Rendering:
     threads: int | None = None
     method: Method = METHOD
     cull: float | None = 0.0
+    series: ImageSeries = field(default_factory=ImageSeries, compare=False, repr=False)
 
     def planned(self, crystal: CrystalShot) -> Planned:
         """The experiment of one crystal without the background, and its plan."""
         experiment = replace(crystal.experiment, background=Background())
         if crystal.dose_MGy > 0.0:
             experiment = replace(experiment, structure_factors=damaged(experiment, crystal.dose_MGy))
-        return experiment, with_decay(make_plan(experiment, self.method), crystal.decay)
+        plan = replace(make_plan(experiment, self.method), series=self.series)
+        return experiment, with_decay(plan, crystal.decay)
 
     def alone(self, planned: Planned) -> SimulatedImage:
         """Render one crystal, without the background."""

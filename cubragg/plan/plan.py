@@ -18,6 +18,7 @@ from cubragg.experiment.sampling import ROI
 from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.nanobragg.fill_range import Sweep
 from cubragg.plan.illumination import Illumination
+from cubragg.plan.image_series import ImageSeries
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.rules import Rules
 from cubragg.plan.sample_points import Domains
@@ -90,6 +91,8 @@ class Plan:
         crystal; they have no parts themselves.
     warnings, notes
         Warnings for the user, and how samples were chosen.
+    series
+        The rotation series of the image; ``None``: it is alone. No bit depends on it.
     """
 
     rules: Rules
@@ -134,6 +137,7 @@ class Plan:
     parts: tuple[Plan, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    series: ImageSeries | None = None
 
     @property
     def domain_count(self) -> int:

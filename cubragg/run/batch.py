@@ -29,6 +29,7 @@ from cubragg.engine.select import (
 from cubragg.errors import BackendUnavailable, ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.sampling import PER_FRINGE
+from cubragg.plan.image_series import ImageSeries
 from cubragg.plan.make_plan import make_plan, oriented_cells
 from cubragg.plan.plan import Plan
 from cubragg.plan.sampled_plan import oriented
@@ -145,7 +146,9 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
                           "-osc > 0 deg")
     backend, gpus = resolve_devices(backend, device, devices)
     rotated = (_rotated(experiment, number, range_deg) for number in range(images))
-    planned = (Planned(number, shot, make_plan(shot, method)) for number, shot in enumerate(rotated))
+    series = ImageSeries()
+    planned = (Planned(number, shot, dataclasses.replace(make_plan(shot, method), series=series))
+               for number, shot in enumerate(rotated))
     return _started(planned, backend, precision, gpus, _Way(cull, threads, False), progress)
 
 

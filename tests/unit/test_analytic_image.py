@@ -306,6 +306,13 @@ def test_mosaicity_about_one_axis_turns_with_the_crystal():
     assert analytic(after) == pytest.approx(image, rel=1e-5, abs=1e-6 * image.max())
 
 
+def test_the_spindle_may_be_along_the_beam():
+    along, beside = (analytic(experiment(goniometer={"axis": (1.0, tilt, 0.0), "osc_deg": 2.0}))
+                     for tilt in (0.0, 1e-7))
+    assert along.max() > 0.0
+    assert along == pytest.approx(beside, rel=1e-5, abs=1e-5 * along.max())
+
+
 def test_panels_masks_and_regions_are_parts_of_the_image():
     whole = experiment(**VARIANTS["sensor"])
     image = analytic(whole)

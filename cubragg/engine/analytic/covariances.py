@@ -113,21 +113,33 @@ def excitation_variance(model: SpotModel, channel: Channel, G: np.ndarray, k: np
     inverse = 1.0 / channel.wavelength_A
     # In the crystal's axes, from which block and mosaicity are turned.
     in_crystal, across = (turned_about(model.spindle, -phi, vectors) for vectors in (k, np.cross(G, k)))
-    radial, beam = np.einsum("ni,ni->n", G, k), channel.covariance
+    radial, beam = dot(G, k.T), channel.covariance
     return (_along(in_crystal, model.block)
             + _along(across, model.mosaicity)
             + (beam[0, 0] + model.strain * model.strain) * radial * radial
-            + 2.0 * inverse * radial * (k @ beam[0, 1:])
+            + 2.0 * inverse * radial * dot(k, beam[0, 1:])
             + inverse * inverse * _along(k, beam[1:, 1:]))
 
 
 def turned_about(axis: np.ndarray, angle: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Return vectors [n, 3] turned about a unit axis by angles [n] [rad]."""
-    s, c = np.sin(angle)[:, None], np.cos(angle)[:, None]
-    cross = vectors @ cross_matrices(axis[None])[0].T
-    return vectors * c + cross * s + (1.0 - c) * (vectors @ axis)[:, None] * axis
+    s, c = np.sin(angle), np.cos(angle)
+    (a, b, d), (x, y, z) = axis, vectors.T
+    rest = (1.0 - c) * dot(vectors, axis)
+    return np.stack([x * c + (b * z - d * y) * s + rest * a, y * c + (d * x - a * z) * s + rest * b,
+                     z * c + (a * y - b * x) * s + rest * d], axis=1)
+
+
+def dot(vectors: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the scalar products [n] of vectors [n, 3] with one vector [3] or with columns [3, n].
+
+    Matrix products may round those of a vector differently among other vectors.
+    """
+    x, y, z = vectors.T
+    product: np.ndarray = x * other[0] + y * other[1] + z * other[2]
+    return product
 
 
 def _along(vectors: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Return v^T C v [n] of vectors [n, 3] and a covariance [3, 3]."""
-    return np.einsum("ni,ni->n", vectors @ covariance, vectors)
+    return dot(vectors, np.stack([dot(vectors, row) for row in covariance]))

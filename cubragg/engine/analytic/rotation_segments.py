@@ -8,17 +8,23 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from cubragg.engine.analytic.covariances import excitation_variance, rotations, turned_about
+from cubragg.engine.analytic.covariances import dot, excitation_variance, rotations, turned_about
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
 
 #: Segments of a rotation range begin at multiples of this angle.
 GRID_RAD = math.radians(1.0)
 #: Nodes further from the sphere than this many standard deviations are left out.
 REACH_SIGMAS = 6.0
+#: Factor on bounds, for their rounding errors.
+_WIDER = 1.0 + 1e-9
+#: One length or several [n] [1/A].
+Length = TypeVar("Length", float, np.ndarray)
+#: Finds the reflections of a model, channel and longest vector [1/A] in a range of spindle angles: int64 [n, 3].
+NodeSearch = Callable[[SpotModel, Channel, float, tuple[float, float]], np.ndarray]
 
 
 class Segments(NamedTuple):
@@ -69,9 +75,8 @@ class Swing(NamedTuple):
 def swing_of(model: SpotModel, channel: Channel, g: np.ndarray) -> Swing:
     """Return the swing of nodes that are at ``g`` [n, 3] [1/A] at phi = 0."""
     e, k0 = model.spindle, channel.k0
-    along = g @ e
-    even, odd = g @ (k0 - (k0 @ e) * e), g @ np.cross(k0, e)
-    return Swing(np.einsum("ij,ij->i", g, g), along * (e @ k0), np.hypot(even, odd), np.arctan2(odd, even),
+    even, odd = dot(g, k0 - (k0 @ e) * e), dot(g, np.cross(k0, e))
+    return Swing(dot(g, g.T), dot(g, e) * (e @ k0), np.hypot(even, odd), np.arctan2(odd, even),
                  1.0 / channel.wavelength_A)
 
 
@@ -86,62 +91,80 @@ def cells_of(start: float, width: float) -> list[tuple[float, float]]:
     return list(itertools.pairwise(edges))
 
 
-def segments_of(model: SpotModel, channel: Channel, longest: float, amplitudes: Callable[[np.ndarray], np.ndarray]
-                ) -> tuple[Segments, np.ndarray]:
+def segments_of(model: SpotModel, channel: Channel, longest: float, amplitudes: Callable[[np.ndarray], np.ndarray],
+                search: NodeSearch) -> tuple[Segments, np.ndarray]:
     """Return the segments of reflections that pass within `REACH_SIGMAS` of the sphere, and their structure factors.
 
     Reflections have |G| <= ``longest`` [1/A] and a structure factor that is not 0, of ``amplitudes``, a function of
-    indices [n, 3]. The node 0 0 0 is left out.
+    indices [n, 3]. The node 0 0 0 is left out. ``search`` is `nodes_in_range`, or what finds the same ones near the
+    sphere in the same order.
     """
-    found = [_cell_segments(model, channel, longest, cell, amplitudes) for cell in cells_of(model.start, model.width)]
+    found = [_cell_segments(model, channel, longest, cell, amplitudes, search(model, channel, longest, cell))
+             for cell in cells_of(model.start, model.width)]
     segments, F = zip(*found, strict=True)
     return Segments(*(np.concatenate(part) for part in zip(*segments, strict=True))), np.concatenate(F)
 
 
 def _cell_segments(model: SpotModel, channel: Channel, longest: float, cell: tuple[float, float],
-                   amplitudes: Callable[[np.ndarray], np.ndarray]) -> tuple[Segments, np.ndarray]:
-    """Return the segments of one part of the range, and their structure factors."""
-    half = 0.5 * (cell[1] - cell[0])
-    middle = rotations(model.spindle, np.array([cell[0] + half]))[0]
-    reach = REACH_SIGMAS * sigma_bound(model, channel, longest)
-    # An angle moves a node by at most its distance from the spindle, so by less than |G| times the angle.
-    hkl = nodes_near_sphere(model.stars @ middle.T, channel.k0, longest, reach + longest * half)
+                   amplitudes: Callable[[np.ndarray], np.ndarray], hkl: np.ndarray) -> tuple[Segments, np.ndarray]:
+    """Return the segments of one part of the range and their structure factors, of reflections that may have some.
+
+    A number of a reflection is computed from its own indices alone, so that it has the same bits among any others.
+    """
     F = amplitudes(hkl)
-    lit = F != 0.0
-    hkl = hkl[lit]
-    segments, number, s = _split(swing_of(model, channel, hkl @ model.stars), hkl, cell)
-    near = np.abs(s) < reach
-    segments, F = segments.where(near), F[lit][number[near]]
+    swing = swing_of(model, channel, vectors_of(hkl, model.stars))
+    kept = (F != 0.0) & (swing.square <= longest * longest)
+    hkl = hkl[kept]
+    segments, number, s = _split(swing.where(kept), hkl, cell)
+    near = np.abs(s) < reach_of(model, channel, longest)
+    segments, F = segments.where(near), F[kept][number[near]]
     near = near_sphere(model, channel, segments)
     return segments.where(near), F[near]
 
 
+
+
+def vectors_of(hkl: np.ndarray, stars: np.ndarray) -> np.ndarray:
+    """Return the nodes [n, 3] [1/A] of indices [n, 3] and reciprocal axes in rows [3, 3]."""
+    h, k, l = hkl.T.astype(np.float64)  # noqa: E741
+    return np.stack([h * a + k * b + l * c for a, b, c in stars.T], axis=1)
+
+
+def nodes_in_range(model: SpotModel, channel: Channel, longest: float, cell: tuple[float, float]) -> np.ndarray:
+    """Return the indices int64 [n, 3], but 0 0 0, of reflections with |G| <= ``longest`` near the sphere in a range."""
+    half = 0.5 * (cell[1] - cell[0])
+    middle = rotations(model.spindle, np.array([cell[0] + half]))[0]
+    # The direction of rows is that of the unturned axes, so that the order is the same in every range.
+    row = int(np.argmin(np.linalg.norm(model.stars, axis=1)))
+    # An angle moves a node by at most its distance from the spindle, so by less than |G| times the angle.
+    reach = reach_of(model, channel, longest) + longest * half
+    return nodes_near_sphere(model.stars @ middle.T, channel.k0, longest * _WIDER, reach, row)
+
+
 def near_sphere(model: SpotModel, channel: Channel, segments: Segments) -> np.ndarray:
     """Return whether segments pass within `REACH_SIGMAS` of the sphere, bool [n]."""
-    G = nodes_at(model, segments.hkl @ model.stars, segments.phi)
+    G = nodes_at(model, vectors_of(segments.hkl, model.stars), segments.phi)
     k = channel.k0 + G
-    length = np.linalg.norm(k, axis=1)
+    length = np.sqrt(dot(k, k.T))
     sigma_sqr = excitation_variance(model, channel, G, k / length[:, None], segments.phi)
     near: np.ndarray = np.square(length - 1.0 / channel.wavelength_A) < REACH_SIGMAS**2 * sigma_sqr
     return near
 
 
-def sigma_bound(model: SpotModel, channel: Channel, length: float) -> float:
-    """Return an upper bound of the standard deviation of the distance from the sphere, for |G| <= ``length``."""
-    variance = (np.linalg.eigvalsh(model.block)[-1] + length**2 * np.linalg.eigvalsh(model.mosaicity)[-1]
-                + (model.strain * length) ** 2
-                + 2.0 * (channel.covariance[0, 0] * length**2
-                         + np.trace(channel.covariance[1:, 1:]) / channel.wavelength_A**2))
-    return math.sqrt(variance)
+def reach_of(model: SpotModel, channel: Channel, length: Length) -> Length:
+    """Return an upper bound of `REACH_SIGMAS` deviations of the distance from the sphere, for |G| <= ``length``."""
+    mosaic, block = (float(np.linalg.eigvalsh(covariance)[-1]) for covariance in (model.mosaicity, model.block))
+    with_length = mosaic + model.strain**2 + 2.0 * channel.covariance[0, 0]
+    rest = block + 2.0 * np.trace(channel.covariance[1:, 1:]) / channel.wavelength_A**2
+    return _WIDER * REACH_SIGMAS * (with_length * length * length + rest)**0.5
 
 
-def nodes_near_sphere(stars: np.ndarray, k0: np.ndarray, longest: float, reach: float) -> np.ndarray:
+def nodes_near_sphere(stars: np.ndarray, k0: np.ndarray, longest: float, reach: float, row: int) -> np.ndarray:
     """Return the indices int64 [n, 3], but 0 0 0, of nodes with |G| <= ``longest`` within ``reach`` of the sphere.
 
-    Along each row of nodes the distance from the sphere's centre is a quadratic function of the index; the rows are
-    those of the axis with the shortest reciprocal vector.
+    Along each row of nodes, those of axis number ``row``, the distance from the sphere's centre is a quadratic function
+    of the index. Indices ascend, the one along the row fastest.
     """
-    row = int(np.argmin(np.linalg.norm(stars, axis=1)))
     others = [axis for axis in range(3) if axis != row]
     edges = np.linalg.norm(np.linalg.inv(stars), axis=0)  # an index is at most |G| times the length of its cell edge
     reaches = [math.floor(longest * edges[axis]) for axis in others]
@@ -158,17 +181,16 @@ def nodes_near_sphere(stars: np.ndarray, k0: np.ndarray, longest: float, reach: 
     # A node on the inner ball belongs to the first interval.
     above = np.fmax(np.fmax(inner_high, np.floor(inner_low) + 1.0), ball[0]), np.fmin(outer_high, ball[1])
     known = ~np.isnan(outer_low) & ~np.isnan(ball[0])
-    found = []
-    for (low, high), valid in ((below, known), (above, known & ~misses)):
-        low, high = np.ceil(low[valid]), np.floor(high[valid])
-        count = np.maximum(high - low + 1.0, 0.0).astype(np.int64)
-        start = np.repeat(np.cumsum(count) - count, count)
-        hkl = np.empty((int(count.sum()), 3), dtype=np.int64)
-        hkl[:, others[0]], hkl[:, others[1]] = np.repeat(first[valid], count), np.repeat(second[valid], count)
-        hkl[:, row] = np.repeat(low, count).astype(np.int64) + np.arange(len(hkl)) - start
-        found.append(hkl)
-    nodes = np.concatenate(found)
-    return nodes[nodes.any(axis=1)]
+    ends = np.stack([*below, *above], axis=1)[known]
+    low, high = np.ceil(ends[:, ::2]), np.floor(ends[:, 1::2])  # of both intervals of a row
+    low[misses[known], 1], high[misses[known], 1] = 0.0, -1.0
+    count = np.maximum(high - low + 1.0, 0.0).astype(np.int64)
+    of_row, in_row = count.sum(axis=1), count.reshape(-1)
+    hkl = np.empty((int(of_row.sum()), 3), dtype=np.int64)
+    hkl[:, others[0]], hkl[:, others[1]] = np.repeat(first[known], of_row), np.repeat(second[known], of_row)
+    start = np.repeat(low.reshape(-1).astype(np.int64) - np.cumsum(in_row) + in_row, in_row)
+    hkl[:, row] = start + np.arange(len(hkl))
+    return hkl[hkl.any(axis=1)]
 
 
 def _interval(base: np.ndarray, step: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +211,7 @@ def split_at_extremes(model: SpotModel, channel: Channel, hkl: np.ndarray, cell:
 
     In each segment the distance is monotonic. Its phi is that of the crossing, or without one the end nearest to it.
     """
-    return _split(swing_of(model, channel, hkl @ model.stars), hkl, cell)[0]
+    return _split(swing_of(model, channel, vectors_of(hkl, model.stars)), hkl, cell)[0]
 
 
 def _split(swing: Swing, hkl: np.ndarray, cell: tuple[float, float]) -> tuple[Segments, np.ndarray, np.ndarray]:

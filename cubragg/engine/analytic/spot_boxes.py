@@ -115,8 +115,9 @@ def bounds(sections: Sections, s: np.ndarray, start: np.ndarray, end: np.ndarray
     half_shadow = tail * np.sqrt(np.diagonal(sections.shadow, axis1=1, axis2=2))
     moves = (end > start)[:, None]
     lower, upper = np.minimum(*ends) - half, np.maximum(*ends) + half
-    lower = np.where(moves, np.fmax(lower, sections.crossing - half_shadow), lower)
-    upper = np.where(moves, np.fmin(upper, sections.crossing + half_shadow), upper)
+    with np.errstate(invalid="ignore"):  # infinite for a node that does not move through the sphere
+        lower = np.where(moves, np.fmax(lower, sections.crossing - half_shadow), lower)
+        upper = np.where(moves, np.fmin(upper, sections.crossing + half_shadow), upper)
     for bend in bends:
         lower, upper = lower + np.minimum(bend, 0.0), upper + np.maximum(bend, 0.0)
     return lower * (1.0 + stretch), upper * (1.0 + stretch)

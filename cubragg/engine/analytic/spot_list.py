@@ -10,7 +10,8 @@ import numpy as np
 
 from cubragg import units
 from cubragg.engine.analytic.model_of_plan import model_of
-from cubragg.engine.analytic.rotation_segments import segments_of
+from cubragg.engine.analytic.passages import passages_of
+from cubragg.engine.analytic.rotation_segments import nodes_in_range, segments_of
 from cubragg.engine.analytic.spot_model import Channel, SpotModel
 from cubragg.engine.analytic.spots import Nodes, nodes_of, spots_on
 from cubragg.plan.panel_plan import PanelPlan
@@ -109,7 +110,8 @@ def nodes_of_channel(plan: Plan, model: SpotModel, channel: Channel) -> Nodes:
     longest = longest_vector(plan, channel)
     if plan.dmin > 0.0:
         longest = min(longest, units.ANGSTROM_M / plan.dmin)
-    return nodes_of(model, channel, *segments_of(model, channel, longest, plan.factors.at))
+    search = nodes_in_range if plan.series is None else passages_of(plan.series).nodes
+    return nodes_of(model, channel, *segments_of(model, channel, longest, plan.factors.at, search))
 
 
 def longest_vector(plan: Plan, channel: Channel) -> float:
