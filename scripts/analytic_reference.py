@@ -1,9 +1,10 @@
 """Integrate single spots by quasi-random sampling: ``python scripts/analytic_reference.py [CASES] [FOLDER] [SEED]``.
 
-Writes `sampled.json` and `sampled.npz` of tests/data/analytic, which the method analytic is compared with, or of another
-folder for another seed than 2026; `scripts/analytic_terms.py FOLDER` compares them. It uses none of cubragg's code. A random crystal, block, mosaicity, beam and spindle make a case; domains, spindle angles,
-wavelengths and directions of the beam are drawn from scrambled Sobol sequences, and each of them turns, scales and
-moves the exact Gaussian block in front of a grid of directions. The component of the rotation that takes the node
+Writes `sampled.json` and `sampled.npz` of tests/data/analytic, which the method analytic is compared with; another seed
+than 2026 makes other cases. It uses none of cubragg's code. A random crystal, block, mosaicity, beam and spindle make a
+case; domains, spindle angles, wavelengths and directions of the beam are drawn from scrambled Sobol sequences, and each
+of them turns, scales and moves the exact Gaussian block in front of a grid of directions. The component of the rotation
+that takes the node
 through the Ewald sphere is drawn near the sphere and weighted. The same samples of the linear model, of which the
 average is known, are subtracted: what is sampled is the difference. Four scramblings show its noise; while that of a
 profile is above three quarters of the limit of the method, it is sampled again with four times as many.
