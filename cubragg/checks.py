@@ -28,11 +28,14 @@ def number(where: str, name: str, value: object, unit: str = "", *, optional: bo
     if value is None and optional:
         return None
     try:
-        result = float(value)  # type: ignore[arg-type]
+        # float() takes the text of a number, and true as 1.
+        result = None if isinstance(value, str | bytes | bool) else float(value)  # type: ignore[arg-type]
     except OverflowError:
         result = math.inf
     except (TypeError, ValueError):
-        raise ConfigError(where, f"got {value!r:.60}; {name} must be a number") from None
+        result = None
+    if result is None:
+        raise ConfigError(where, f"got {value!r:.60}; {name} must be a number")
     if not math.isfinite(result):
         raise ConfigError(where, f"{_got(result, unit)}; {name} must be a finite number")
     if above is not None and not result > above:
@@ -55,9 +58,11 @@ def integer(where: str, name: str, value: object, *, optional: bool = False, at_
     if value is None and optional:
         return None
     try:
-        result = operator.index(value)  # type: ignore[arg-type]
+        result = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise ConfigError(where, f"got {value!r:.60}; {name} must be a whole number") from None
+        result = None
+    if result is None:
+        raise ConfigError(where, f"got {value!r:.60}; {name} must be a whole number")
     if result not in _INT64:
         raise ConfigError(where, f"got a number of {result.bit_length()} bits; {name} must have at most 64")
     if at_least is not None and result < at_least:

@@ -40,7 +40,7 @@ def background_of(text: str, where: str) -> Background:
             settings[NUMBERS[name]] = _number(where, name, value)
         elif name in COUNTS:
             if not value.isdecimal():
-                raise ConfigError(where, f"got {name}={value}; a whole number is accepted")
+                raise ConfigError(where, f"got {name}={value}; a whole number >= 0 is accepted")
             settings[COUNTS[name]] = int(value)
         elif name == "air":
             lengths = [_number(where, name, length) for length in value.split(":")]
@@ -98,7 +98,7 @@ def _table(where: str, path: str) -> np.ndarray:
     from cubragg.io.form_factor_file import read_form_factor
 
     with reading(InputFile(path, where)):
-        return read_form_factor(path)
+        return read_form_factor(path, quantity="photons/pixel")
 
 
 def _image(where: str, path: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -271,6 +272,9 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
     matrix, sources, spectrum = (replay.input_file(kind) for kind in ("matrix", "sources", "spectrum"))
     if spectrum is not None:
         replay.provenance["beam.spectrum"] = spectrum.provenance
+        if spectrum.path.startswith("sase") and not Path(spectrum.path).exists():
+            raise ConfigError(spectrum.provenance, f"got {spectrum.path!r}; a file is accepted; spectra that differ "
+                              "from shot to shot are those of cubragg stills, --vary spectrum=sase:BANDWIDTH,SPIKES")
         with reading(spectrum):
             channels = read_spectrum(spectrum.path)
         # A flag's wavelength is checked against the spectrum; else it is the spectrum's mean.

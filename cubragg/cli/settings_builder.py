@@ -293,6 +293,11 @@ class Replay:
             self.sections["crystal"]["misset_seed"] = run[seed]
             self.provenance["crystal.misset_seed"] = self.provenance.get(f"run.{seed}", "-seed")
         self.warnings += self._overruled(custom)
+        if self.sections["beamstop"] and self.get("beamstop.size_mm") is None:
+            flags = [self.provenance[setting] for setting in sorted(self.flagged) if setting.startswith("beamstop.")]
+            if flags:
+                raise ConfigError(flags[0], "got a setting of a beam stop, and none is there; give its size, "
+                                  "--beamstop MM")
 
     def _all_set(self, setting: str) -> bool:
         value = self.get(setting)
@@ -334,7 +339,7 @@ class Replay:
                 if not component >= 0:
                     setting = f"{setting}[{i}]"
                     break
-        origin = self.provenance.get(setting) or flag_for_field(setting)
+        origin = self.provenance.get(setting) or self.provenance.get(section) or flag_for_field(setting)
         if origin is None:
             return f"{self.config_path}: {where}" if self.config_path else where
         return f"{origin}, number {index[:-1]}" if index else origin

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import dataclasses
 import difflib
+import math
 import os
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -185,6 +187,13 @@ def _known(table: dict[str, Any], accepted: list[str], prefix: str) -> None:
             raise ConfigError(f"{prefix}{key}", f"no such setting; {hint}")
 
 
+def _known_of_table(where: str, table: Any, accepted: list[str]) -> None:
+    """Refuse what is no table, and settings that it does not have."""
+    if not isinstance(table, dict):
+        raise ConfigError(where, f"got {table!r:.60}; it must be a table of settings")
+    _known(table, accepted, f"{where}.")
+
+
 def _with_file(section: dict[str, Any], factors: StructureFactors, folder: Path | str) -> dict[str, Any]:
     """Return the settings of structure factors with the file that they were read from in place of the grid."""
     if factors.file is None:
@@ -221,16 +230,12 @@ def _typed(where: str, value: Any, hint: str) -> Any:
     """Return a TOML value as the type of the dataclass field."""
     if "ndarray" in hint:
         return _unpacked(where, value)
-    if where == "beam.sources":
-        return tuple(_source(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
-    if where == "beam.spectrum":
-        return tuple(_channel(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
-    if where == "goniometer.axes":
-        return tuple(_goniometer_axis(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
+    if where in _LISTS:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(where, f"got {value!r:.60}; it must be a list of tables")
+        return tuple(_LISTS[where](f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
     if where == "detector.panels":
         return panels_of(where, value)
-    if where == "background.scatterers":
-        return tuple(_scatterer(f"{where}[{number}]", table) for number, table in enumerate(value, start=1))
     if "bool" in hint and not isinstance(value, bool):
         raise ConfigError(where, f"got {value!r}; it must be true or false")
     if isinstance(value, list):
@@ -241,27 +246,25 @@ def _typed(where: str, value: Any, hint: str) -> Any:
 
 
 def _scatterer(where: str, table: Any) -> Scatterer:
-    if not isinstance(table, dict):
-        raise ConfigError(where, f"got {table!r:.60}; it must be a table of settings")
     hints = {part.name: str(part.type) for part in dataclasses.fields(Scatterer)}
-    _known(table, list(hints), f"{where}.")
+    _known_of_table(where, table, list(hints))
     missing = [name for name in ("table", "path_mm") if name not in table]
     if missing:
         raise ConfigError(where, f"got a scatterer without {', '.join(missing)}; it needs table and path_mm")
     return Scatterer(**{key: _typed(f"{where}.{key}", value, hints[key]) for key, value in table.items()})
 
 
-def _source(where: str, table: dict[str, Any]) -> Source:
-    _known(table, [part.name for part in dataclasses.fields(Source)], f"{where}.")
-    position = tuple(None if component != component else float(component)
-                     for component in table.get("position", (float("nan"),) * 3))
-    if len(position) != 3:
-        raise ConfigError(where, f"got {len(position)} numbers; a source position needs 3")
-    return Source(position, table.get("weight"), table.get("wavelength_m"))
+def _source(where: str, table: Any) -> Source:
+    _known_of_table(where, table, [part.name for part in dataclasses.fields(Source)])
+    given = table.get("position", (math.nan,) * 3)
+    if not isinstance(given, list | tuple) or len(given) != 3:
+        raise ConfigError(where, f"got {given!r:.60}; a source position needs 3 numbers")
+    x, y, z = (None if component != component else component for component in given)
+    return Source((x, y, z), table.get("weight"), table.get("wavelength_m"))
 
 
-def _channel(where: str, table: dict[str, Any]) -> Channel:
-    _known(table, [part.name for part in dataclasses.fields(Channel)], f"{where}.")
+def _channel(where: str, table: Any) -> Channel:
+    _known_of_table(where, table, [part.name for part in dataclasses.fields(Channel)])
     if "wavelength_A" not in table:
         raise ConfigError(where, "got a channel without wavelength_A; a channel needs it")
     return Channel(**{key: _typed(f"{where}.{key}", value, "float") for key, value in table.items()})
@@ -270,14 +273,18 @@ def _channel(where: str, table: dict[str, Any]) -> Channel:
 def _goniometer_axis(where: str, table: Any) -> GoniometerAxis:
     if isinstance(table, GoniometerAxis):
         return table
-    if not isinstance(table, dict):
-        raise ConfigError(where, f"got {table!r:.60}; it must be a table of settings")
-    _known(table, [part.name for part in dataclasses.fields(GoniometerAxis)], f"{where}.")
+    _known_of_table(where, table, [part.name for part in dataclasses.fields(GoniometerAxis)])
     missing = [name for name in ("name", "direction") if name not in table]
     if missing:
         raise ConfigError(where, f"got an axis without {', '.join(missing)}; it needs name and direction")
     return GoniometerAxis(**{key: _typed(f"{where}.{key}", value, "str" if key == "name" else "float")
                              for key, value in table.items()})
+
+
+#: Settings that are lists of tables, and what makes an element of a table.
+_LISTS: dict[str, Callable[[str, Any], Any]] = {
+    "beam.sources": _source, "beam.spectrum": _channel, "goniometer.axes": _goniometer_axis,
+    "background.scatterers": _scatterer}
 
 
 def panels_of(where: str, value: Any) -> tuple[Panel, ...]:

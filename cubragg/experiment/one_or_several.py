@@ -23,7 +23,9 @@ def checked(where: str, name: str, value: float | tuple[float, ...] | None, unit
     if value is None:
         return
     if not isinstance(value, float | int):
-        if isinstance(value, tuple | list) and len(value) != length:
+        if not isinstance(value, tuple | list):
+            raise ConfigError(where, f"got {value!r:.60}; {name} must be a number, or {length} numbers")
+        if len(value) != length:
             raise ConfigError(where, f"got {len(value)} numbers; {name} needs 1 or {length}")
         checks.vector(where, name, value, unit, length=length)
     for number in several(value, length):

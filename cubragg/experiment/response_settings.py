@@ -20,6 +20,27 @@ DeadTime = Literal["paralyzable", "nonparalyzable"]
 MAX_SEED = 2**64 - 1
 
 
+#: Standard deviations of factors, most of which must be > 0.
+_RELATIVE = ("flicker", "efficiency_sigma", "flat_field_sigma")
+
+
+def _checked_rows(where: str, name: str, value: Any, of: str) -> tuple[tuple[Any, Any], ...]:
+    """Return pairs of numbers.
+
+    Raises
+    ------
+    ConfigError
+        If it is anything else; ``of`` describes a pair.
+    """
+    pairs = value if isinstance(value, tuple) else None
+    if pairs is None or not all(isinstance(row, tuple) and len(row) == 2 for row in pairs):
+        raise ConfigError(where, f"got {value!r:.60}; {name} are pairs of numbers: {of}")
+    for row in pairs:
+        for one in row:
+            checks.number(where, "a number of a pair", one)
+    return pairs
+
+
 @dataclass(frozen=True, eq=False)
 class Response:
     """The response of a detector. The default counts every absorbed photon. `specs/response.md`
@@ -102,7 +123,8 @@ class Response:
                            ("efficiency_sigma", ""), ("flat_field_sigma", ""), ("gain_sigma", ""),
                            ("readout_sigma", "photons"), ("pedestal_sigma", "photons"), ("noisy_sigma", "photons")):
             words = name.removesuffix("_um").removesuffix("_ns").replace("_", " ")
-            checks.number(f"response.{name}", words, getattr(self, name), unit, at_least=0.0)
+            checks.number(f"response.{name}", words, getattr(self, name), unit, at_least=0.0,
+                          below=1.0 if name in _RELATIVE else None)
         checks.number("response.pedestal", "the pedestal", self.pedestal, "counts")
         checks.number("response.gain", "the gain", self.gain, "counts/photon", above=0.0)
         checks.number("response.threshold", "the threshold", self.threshold, above=0.0, below=1.0)
@@ -127,11 +149,13 @@ class Response:
         if self.kind == "integrating" and self.dead_time_ns:
             raise ConfigError("response.dead_time_ns", "got a dead time for an integrating detector, which has none; "
                               "leave it out")
-        rows = self.gain_stages
-        if not all(isinstance(row, tuple) and len(row) == 2 and row[0] > 0.0 <= row[1] for row in rows) or any(
+        rows = _checked_rows("response.gain_stages", "gain stages", self.gain_stages, "the largest signal and the "
+                             "read-out noise of each stage, in photons")
+        if not all(row[0] > 0.0 <= row[1] for row in rows) or any(
                 one[0] >= other[0] for one, other in itertools.pairwise(rows)):
-            raise ConfigError("response.gain_stages", f"got {rows}; rows of increasing signals > 0 and read-out noise "
-                              ">= 0 photons are accepted")
+            shown = ", ".join(f"{signal:g}:{noise:g}" for signal, noise in rows)
+            raise ConfigError("response.gain_stages", f"got {shown}; increasing signals > 0, each with a read-out "
+                              "noise >= 0 photons, are accepted")
         if rows and self.readout_sigma:
             raise ConfigError("response.readout_sigma", f"got {self.readout_sigma:g} and gain stages, which have their "
                               "own; leave one of them out")
@@ -143,7 +167,11 @@ class Response:
             bad.setflags(write=False)
             object.__setattr__(self, "bad_pixels", bad)
         if self.chips is not None:
-            (fast, slow), gaps = self.chips
+            pairs = _checked_rows("response.chips", "chips", self.chips, "the pixels of a chip, fast and slow, and the "
+                                  "virtual pixels between chips")
+            if len(pairs) != 2 or not all(isinstance(one, int) for pair in pairs for one in pair):
+                raise ConfigError("response.chips", f"got {self.chips}; two pairs of whole numbers are accepted")
+            (fast, slow), gaps = pairs
             if min(fast, slow) < 4 or not set(gaps) <= {0, 1, 2}:
                 raise ConfigError("response.chips", f"got {self.chips}; chips of at least 4 x 4 pixels with 0, 1 or 2 "
                                   "virtual pixels between them are accepted")

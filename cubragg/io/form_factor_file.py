@@ -21,10 +21,10 @@ _STOL, _SAME = Range(0.0, 1e4), 1e-9
 _HUGE = 1e6
 
 
-def read_form_factor(path: Path | str, abscissa: Abscissa = "stol") -> np.ndarray:
+def read_form_factor(path: Path | str, abscissa: Abscissa = "stol", quantity: str = "F") -> np.ndarray:
     """Return rows of sin(theta)/lambda [1/A] and F, float64 [n, 2], sorted by the first column.
 
-    Columns after the second are ignored, as in nonBragg.
+    Columns after the second are ignored, as in nonBragg. ``quantity`` names the second column in messages.
 
     Raises
     ------
@@ -37,15 +37,16 @@ def read_form_factor(path: Path | str, abscissa: Abscissa = "stol") -> np.ndarra
     for line_number, columns in data_lines(read_text(path)):
         where = f"{path}:{line_number}"
         if len(columns) < 2:
-            raise FormatError(f"{where}: got {len(columns)} column; sin(theta)/lambda and F are accepted")
-        stol, factor = (number(where, name, token) for name, token in zip(("sin(theta)/lambda", "F"), columns,
+            raise FormatError(f"{where}: got {len(columns)} column; sin(theta)/lambda and {quantity} are accepted")
+        stol, factor = (number(where, name, token) for name, token in zip(("sin(theta)/lambda", quantity), columns,
                                                                           strict=False))
         if stol not in _STOL or abs(factor) > _HUGE:
-            raise FormatError(f"{where}: got {columns[0]} {columns[1]}; sin(theta)/lambda must be {_STOL} and |F| at "
-                              f"most {_HUGE:g}")
+            raise FormatError(f"{where}: got {columns[0]} {columns[1]}; sin(theta)/lambda must be {_STOL} and "
+                              f"{quantity} at most {_HUGE:g} in magnitude")
         rows.append((stol * _SCALES[abscissa], factor))
     if len(rows) < 2:
-        raise FormatError(f"{path}: got {len(rows)} lines; a table needs at least two lines of sin(theta)/lambda and F")
+        raise FormatError(f"{path}: got {len(rows)} lines; a table needs at least two lines of sin(theta)/lambda "
+                          f"and {quantity}")
     table = np.array(sorted(rows))
     same = np.flatnonzero(np.diff(table[:, 0]) <= _SAME)
     if len(same):

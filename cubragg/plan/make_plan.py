@@ -88,15 +88,19 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
         dmin=sampling.dmin_A * units.ANGSTROM_M, water=_water(experiment, fluence),
         samples=len(sources.wavelength_m) * len(mosaic.rotations) * phi.count * oversample * oversample, method=method,
         tail_sigmas=sampling.tail_sigmas, beam_stop=experiment.beamstop)
-    _check_air(experiment, plan)
+    _check_before_detector(experiment, plan)
     if experiment.semantics == "physical" and method == "sampled":
         plan = with_samples(crystal, goniometer, beam, plan)
     return replace(plan, warnings=(*clipped, *plan_warnings(experiment, plan), *plan.warnings))
 
 
-def _check_air(experiment: Experiment, plan: Plan) -> None:
-    """Refuse a path of air that ends behind the detector."""
+def _check_before_detector(experiment: Experiment, plan: Plan) -> None:
+    """Refuse a path of air that ends behind the detector, and a beam stop there."""
     after, farthest = experiment.background.air_mm[1], max((panel.distance for panel in plan.panels), default=0.0)
+    stop = experiment.beamstop
+    if plan.panels and stop is not None and units.m_from_mm(stop.distance_mm) > farthest:
+        raise ConfigError("beamstop.distance_mm", f"got {stop.distance_mm:g} mm from the crystal; the detector is at "
+                          f"{1e3 * farthest:g} mm, and shorter distances are accepted")
     if plan.panels and units.m_from_mm(after) > farthest:
         raise ConfigError("background.air_mm", f"got {after:g} mm of air after the crystal; the detector is at "
                           f"{1e3 * farthest:g} mm, and shorter paths are accepted")

@@ -9,6 +9,7 @@ import pytest
 
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
+from support.messages import refused
 
 CRYSTAL = ("-hkl P1.hkl -cell 50 60 70 80 90 100 -N 5 -lambda 6.2 -distance 100 -detpixels 12 -pixel 1 "
            "--semantics physical ")
@@ -94,3 +95,21 @@ def test_a_format_that_is_corrected_for_another_polarization(run, inputs, flags,
     result = run(CRYSTAL + f"-oversample 1 -seed 1 {flags}")
     assert result.exit_code == 0
     assert ("dxtbx corrects for 0.998" in result.stderr) == warned
+
+
+@pytest.mark.parametrize(("line", "says"), [
+    ("--beamstop-distance 20", ("--beamstop-distance", "", "--beamstop MM")),
+    ("--beamstop-arm 1", ("--beamstop-arm", "", "--beamstop MM")),
+    ("--beamstop 2 --beamstop-distance 200", ("--beamstop-distance", "200 mm", "100 mm")),
+    ("--background air=5:200", ("--background", "200 mm", "100 mm")),
+    ("--background radial=s.spec", ("s.spec:1", "'wavelength'", "sin(theta)/lambda")),
+    ("--background ice=1,ice-grains=-1", ("--background", "ice-grains=-1", ">= 0")),
+    ("--response kind=integrating,gain-stages=10", ("--response", "", "pairs")),
+    ("--response flicker=5", ("--response", "5", "< 1")),
+    ("--spectrum sase", ("--spectrum", "'sase'", "--vary spectrum=sase:BANDWIDTH,SPIKES")),
+])
+def test_wrong_settings_name_the_flag(run, inputs, line, says):
+    result = run(f"{CRYSTAL}{line} -floatfile a.bin")
+    refused(result, result.exit_code, *says)
+    assert result.exit_code in (1, 2)
+    assert not Path("a.bin").exists()

@@ -21,6 +21,7 @@ from cubragg import (
     StructureFactors,
     simulate,
 )
+from support.messages import refusal
 
 #: The beam hits the middle of the detector; the fast axis is along the polarization.
 SCENE = Experiment(
@@ -122,3 +123,9 @@ def test_settings():
     with pytest.raises(ConfigError) as refused:
         BeamStop(distance_mm=0.0)
     assert refused.value.where == "beamstop.distance_mm"
+
+
+def test_a_stop_behind_the_detector_is_refused():
+    with refusal(ConfigError, "beamstop.distance_mm", "120 mm", "detector", "100 mm"):
+        shadow(BeamStop(distance_mm=120.0))
+    assert shadow(BeamStop(distance_mm=99.0)).min() < 0.1

@@ -96,6 +96,36 @@ def test_bad_toml(text, says):
         Experiment.from_toml(text)
 
 
+@pytest.mark.parametrize(("text", "says"), [
+    ("[background]\nwater_um = '50'", ("background.water_um", "'50'", "number")),
+    ("[background]\nwater_um = true", ("background.water_um", "True", "number")),
+    ("[background]\nscatterers = 5", ("background.scatterers", "5", "tables")),
+    ("[background]\nscatterers = [5]", ("background.scatterers[1]", "5", "table")),
+    ("[response]\npsf = 'gauss'\npsf_fwhm_um = '80'", ("response.psf_fwhm_um", "'80'", "number")),
+    ("[response]\nkind = 'integrating'\ngain_stages = 5", ("response.gain_stages", "5.0", "pairs", "photons")),
+    ("[response]\nkind = 'integrating'\ngain_stages = [[10, 1], [5, 2]]",
+     ("response.gain_stages", "10:1, 5:2", "increasing")),
+    ("[response]\nchips = 5", ("response.chips", "5", "pairs", "pixels")),
+    ("[response]\nchips = [1, 2]", ("response.chips", "(1, 2)", "pairs")),
+    ("[response]\nchips = [[60.5, 97], [1, 1]]", ("response.chips", "", "whole")),
+    ("[response]\nflat_field_sigma = 2", ("response.flat_field_sigma", "2", "< 1")),
+    ("[response]\ncalibration_seed = true", ("response.calibration_seed", "True", "whole number")),
+    ("[beam]\nspectrum = 5", ("beam.spectrum", "5", "tables")),
+    ("[beam]\nspectrum = [1.0, 1.1]", ("beam.spectrum[1]", "1.0", "table")),
+    ("[beam]\nspectrum = [{wavelength_A = '1'}]", ("beam.spectrum[1]", "'1'", "number")),
+    ("[beam]\nsources = 5", ("beam.sources", "5", "tables")),
+    ("[beam]\nsources = [{position = 1}]", ("beam.sources[1]", "1", "3 numbers")),
+    ("[beam]\nsources = [{position = ['x', 0, 0]}]", ("beam.sources", "'x'", "number")),
+    ("[beam]\ndivergence_mrad = '1'", ("beam.divergence_mrad", "'1'", "a number, or 2 numbers")),
+    ("[goniometer]\naxes = 5", ("goniometer.axes", "5", "tables")),
+    ("[beamstop]\nsize_mm = '2'", ("beamstop.size_mm", "'2'", "a number, or 2 numbers")),
+    ("[beamstop]\nsize_mm = true", ("beamstop.size_mm", "True", "number")),
+])
+def test_wrong_types_in_toml(text, says):
+    with refusal(ConfigError, *says):
+        Experiment.from_toml(text + "\n[crystal]\ncell = [5, 5, 5, 90, 90, 90]\n[structure_factors]\ndefault_F = 1\n")
+
+
 def test_text_that_is_not_toml():
     with refusal(ConfigError, "config", "", "TOML"):
         Experiment.from_toml("[beam")
