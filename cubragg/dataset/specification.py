@@ -127,8 +127,9 @@ def _experiment_of(experiment: Experiment, folder: Path, files: dict[str, bytes]
     stream = io.BytesIO()
     np.savez_compressed(stream, grid=factors.grid, origin=np.array(factors.origin))
     files[FACTORS] = stream.getvalue()
+    F000 = {} if factors.F000 is None else {"F000": factors.F000}
     document["structure_factors"] = {"default_F": factors.default_F, "grid_file": FACTORS,
-                                     "grid_sha256": _grid_digest(factors)}
+                                     "grid_sha256": _grid_digest(factors), **F000}
     return document
 
 
@@ -257,7 +258,8 @@ def _read_experiment(path: Path, document: dict[str, Any]) -> Experiment:
         if not file.is_file():
             raise ConfigError(f"{path}: structure_factors.grid_file", f"got {file}; there is no such file")
         with np.load(file, allow_pickle=False) as arrays:
-            factors = StructureFactors(section["default_F"], arrays["grid"], tuple(arrays["origin"].tolist()))
+            factors = StructureFactors(section["default_F"], arrays["grid"], tuple(arrays["origin"].tolist()),
+                                       F000=section.get("F000"))
         if _grid_digest(factors) != section["grid_sha256"]:
             raise ConfigError(f"{path}: structure_factors.grid_file", f"got {file} with other numbers; the file of the "
                               "specification is accepted")

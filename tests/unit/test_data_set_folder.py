@@ -173,7 +173,7 @@ def test_a_folder_is_read_again_as_what_was_written(finished):
 
 def test_arrays_are_files_of_the_set(tmp_path):
     rng = np.random.default_rng(3)
-    factors = cb.StructureFactors(1.0, rng.random((5, 5, 5)) * 100.0, (-2, -2, -2))
+    factors = cb.StructureFactors(1.0, rng.random((5, 5, 5)) * 100.0, (-2, -2, -2), F000=77.0)
     import dataclasses
 
     base = dataclasses.replace(write_stills.BASE, structure_factors=factors)
@@ -182,6 +182,7 @@ def test_arrays_are_files_of_the_set(tmp_path):
     for name in ("structure_factors.npz", "vary-crystal.orientation.npy"):
         assert (tmp_path / "set" / name).is_file()
     again, _ = read_specification(tmp_path / "set" / "spec.toml")
+    assert again.experiment == base
     assert np.array_equal(again[1].counts, data[1].counts)
     np.save(tmp_path / "set" / "vary-crystal.orientation.npy", np.zeros((3, 9)))
     with pytest.raises(ConfigError, match=r"vary crystal\.orientation"):

@@ -90,6 +90,27 @@ def test_toml_is_an_experiment(tmp_path):
         assert cb.read(tmp_path / name) == EXPERIMENT
 
 
+def test_the_configuration_of_a_run_is_its_experiment(tmp_path):
+    """``--save-config`` names the file of structure factors in place of the grid, relative to its own folder."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.hkl").write_text("1 2 3 10.5\n-1 0 2 20\n0 0 1 4\n")
+    line = (f"-hkl {tmp_path}/data/a.hkl -cell 50 60 70 90 90 90 -N 5 -default_F 2 --F000 9 -detpixels 8 -pixel 1 "
+            f"-lambda 1.1 --semantics physical --save-config {tmp_path}/a.toml --save {tmp_path}/a.npy --quiet")
+    assert invoke(f"simulate {line}").exit_code == 0
+    experiment = cb.read(tmp_path / "a.toml")
+    factors = cb.read(tmp_path / "data" / "a.hkl")
+    assert experiment.structure_factors.F000 == 9.0
+    assert experiment.structure_factors.default_F == 2.0
+    np.testing.assert_array_equal(np.where(factors.grid > 0.0, factors.grid, 2.0), experiment.structure_factors.grid)
+    assert "hkl_file" in experiment.to_toml(tmp_path)
+    (tmp_path / "data" / "a.hkl").write_text("1 2 3 11\n")
+    with pytest.raises(cb.FormatError, match=r"hkl_file.*SHA-256"):
+        cb.read(tmp_path / "a.toml")
+    (tmp_path / "data" / "a.hkl").unlink()
+    with pytest.raises(cb.FormatError, match=r"hkl_file.*no such file"):
+        cb.read(tmp_path / "a.toml")
+
+
 def test_a_list_of_reflections_is_structure_factors(tmp_path):
     (tmp_path / "a.hkl").write_text("1 2 3 10.5\n-1 0 2 20\n")
     factors = cb.read(tmp_path / "a.hkl")
