@@ -13,6 +13,7 @@ from cubragg.dataset.distributions import Distribution
 from cubragg.dataset.shot import METHOD, Rendering
 from cubragg.dataset.stored_set import StoredDataSet
 from cubragg.dataset.wedges import Wedge, inverse_beam, mounted, series_of
+from cubragg.engine.panel_loop import Progress
 from cubragg.engine.select import Backend, Method, Precision
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
@@ -34,7 +35,7 @@ class Sweep(StoredDataSet):
     images
         Number of images; with ``inverse_beam_deg`` as many again are at 180 deg more.
     osc_deg
-        Rotation range of an image [deg].
+        Rotation range of an image [deg]; ``None``: that of the experiment.
     start_deg
         Spindle angle at the start of the first image [deg]; ``None``: that of the experiment.
     wedges
@@ -45,8 +46,8 @@ class Sweep(StoredDataSet):
         Seed of everything that is random.
     vary
         Distributions by name of what differs from image to image; see `Stills`.
-    backend, precision, device, threads, method, cull
-        As for `cubragg.simulate`.
+    backend, precision, device, threads, method, cull, progress
+        As for `cubragg.simulate`; ``progress`` of shots that are rendered one by one, not of those that are written.
 
     Attributes
     ----------
@@ -66,13 +67,14 @@ class Sweep(StoredDataSet):
                  start_deg: float | None = None, wedges: Sequence[Wedge] = (), inverse_beam_deg: float | None = None,
                  seed: int = 0, vary: Mapping[str, Distribution] | None = None, backend: Backend = "auto",
                  precision: Precision = "auto", device: int = 0, threads: int | None = None, method: Method = METHOD,
-                 cull: float | None = 0.0) -> None:
+                 cull: float | None = 0.0, progress: Progress | None = None) -> None:
         start = experiment.goniometer.phi_deg if start_deg is None else start_deg
-        given = _wedges_of(images, osc_deg, start, start_deg is not None, wedges)
+        osc = experiment.goniometer.osc_deg or None if osc_deg is None else osc_deg
+        given = _wedges_of(images, osc, start, start_deg is not None, wedges)
         self.wedges = given if inverse_beam_deg is None else tuple(inverse_beam(given, inverse_beam_deg))
         self._series = series_of(wedge.images for wedge in self.wedges)
         super().__init__(experiment, self._series[-1].stop, seed, vary, 1, 0.0,
-                         Rendering(backend, precision, device, threads, method, cull))
+                         Rendering(backend, precision, device, threads, method, cull, progress))
 
     @property
     def series(self) -> list[range]:

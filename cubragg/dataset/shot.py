@@ -11,6 +11,7 @@ import numpy as np
 
 from cubragg.dataset.parameters import CrystalShot
 from cubragg.detect.quantize import quantize
+from cubragg.engine.panel_loop import Progress
 from cubragg.engine.select import Backend, Method, Precision, Selection, select_backend
 from cubragg.experiment.background_settings import Background
 from cubragg.experiment.experiment import Experiment
@@ -49,7 +50,12 @@ class Rendering:
     threads: int | None = None
     method: Method = METHOD
     cull: float | None = 0.0
+    progress: Progress | None = field(default=None, compare=False, repr=False)
     series: ImageSeries = field(default_factory=ImageSeries, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The keywords without ``progress``: workers that write shots do not call it."""
+        return {**vars(self), "progress": None}
 
     def planned(self, crystal: CrystalShot) -> Planned:
         """The experiment of one crystal without the background, and its plan."""
@@ -62,7 +68,8 @@ class Rendering:
     def alone(self, planned: Planned) -> SimulatedImage:
         """Render one crystal, without the background."""
         return simulate(planned[0], backend=self.backend, precision=self.precision, device=self.device,
-                        threads=self.threads, method=self.method, cull=self.cull, plan=planned[1])
+                        threads=self.threads, method=self.method, cull=self.cull, progress=self.progress,
+                        plan=planned[1])
 
     def selected(self, plan: Plan) -> Selection:
         """Select the engine of a plan."""
@@ -178,7 +185,8 @@ class Shot:
         self._base, self._rendering, self._coarse = base, rendering, coarse_background
 
     def __repr__(self) -> str:
-        return f"<cubragg shot {self.number}: {len(self.crystals)} crystals, {self.parameters}>"
+        count = len(self.crystals)
+        return f"<cubragg shot {self.number}: {count} crystal{'' if count == 1 else 's'}, {self.parameters}>"
 
     @cached_property
     def _planned(self) -> tuple[Planned, ...]:

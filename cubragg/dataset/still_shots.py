@@ -11,6 +11,7 @@ from cubragg.dataset.distributions import Constant, Distribution
 from cubragg.dataset.parameters import ORIENTATION
 from cubragg.dataset.shot import METHOD, Rendering
 from cubragg.dataset.stored_set import StoredDataSet
+from cubragg.engine.panel_loop import Progress
 from cubragg.engine.select import Backend, Method, Precision
 from cubragg.experiment.experiment import Experiment
 
@@ -36,8 +37,8 @@ class Stills(StoredDataSet):
         Crystals in a shot: a number, or its distribution. Each has its own parameters of ``crystal``.
     blank
         Fraction of shots without a crystal.
-    backend, precision, device, threads, method, cull
-        As for `cubragg.simulate`.
+    backend, precision, device, threads, method, cull, progress
+        As for `cubragg.simulate`; ``progress`` of shots that are rendered one by one, not of those that are written.
 
     Raises
     ------
@@ -50,13 +51,13 @@ class Stills(StoredDataSet):
     def __init__(self, experiment: Experiment, n: int, *, seed: int = 0,
                  vary: Mapping[str, Distribution] | None = None, crystals: int | Distribution = 1, blank: float = 0.0,
                  backend: Backend = "auto", precision: Precision = "auto", device: int = 0, threads: int | None = None,
-                 method: Method = METHOD, cull: float | None = 0.0) -> None:
+                 method: Method = METHOD, cull: float | None = 0.0, progress: Progress | None = None) -> None:
         vary = dict(vary or {})
         if not {ORIENTATION, "orientation"} & set(vary) and not any(name.startswith("crystal.misset_deg")
                                                                     for name in vary):
             vary[ORIENTATION] = uniform()
         super().__init__(experiment, n, seed, vary, crystals, blank,
-                         Rendering(backend, precision, device, threads, method, cull))
+                         Rendering(backend, precision, device, threads, method, cull, progress))
 
     def own_settings(self) -> dict[str, Any]:
         """The crystals in a shot."""

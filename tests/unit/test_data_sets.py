@@ -26,6 +26,7 @@ def test_a_data_set_is_a_sequence():
     data = stills()
     assert len(data) == 5
     assert [shot.number for shot in data] == [0, 1, 2, 3, 4]
+    assert "shot 1: 1 crystal," in repr(data[1])
     assert data[-1].number == 4
     assert [shot.number for shot in data[1:4][::2]] == [1, 3]
     assert len(data[:3]) == 3
@@ -99,6 +100,29 @@ def test_a_sweep_is_the_series_of_its_images():
     for shot, image in zip(sweep, cb.render_series(base, 3, method="analytic"), strict=True):
         assert np.array_equal(shot.image.photons, image.photons)
         assert np.array_equal(shot.counts, image.counts(0))
+    assert cb.Sweep(base, images=3).wedges == sweep.wedges
+    assert cb.Sweep(base, wedges=[cb.Wedge(5.0, 3)]).wedges == sweep.wedges
+
+
+def test_a_sweep_without_a_rotation_range_is_refused():
+    still = dataclasses.replace(BASE, goniometer=cb.Goniometer())
+    for settings in ({"images": 3}, {"wedges": [cb.Wedge(5.0, 3)]}):
+        with pytest.raises(ConfigError) as caught:
+            cb.Sweep(still, **settings)
+        assert caught.value.where == "osc_deg"
+
+
+@pytest.mark.parametrize("data", [cb.Stills, cb.Sweep])
+def test_progress_is_that_of_the_shot_that_is_rendered(data):
+    import pickle
+
+    seen = []
+    shots = data(dataclasses.replace(BASE, goniometer=cb.Goniometer(osc_deg=0.5)), 2,
+                 progress=lambda done, pixels: seen.append((done, pixels)))
+    shots[1].image  # noqa: B018
+    assert seen[-1] == (shots[1].image.photons.size,) * 2
+    # A lambda cannot be pickled; workers get none.
+    assert pickle.loads(pickle.dumps(shots.rendering)).progress is None
 
 
 def test_decay_multiplies_the_photons_of_the_crystal_only():
