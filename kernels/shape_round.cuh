@@ -1,6 +1,9 @@
 // An ellipsoid: Na Nb Nc sqrt(pi / 6) 3 (sin x / x - cos x) / x^2, x = pi sqrt(fudge sum (dh N)^2).
 // specs/core-physics.md
 //
+// Near a node sin x / x - cos x cancels and its series is summed: sum of (-1)^k 6 (k + 1) / (2 k + 3)! x^(2 k).
+// With CLOSED_AT_NODES double precision has the closed form everywhere else than at x = 0, as nanoBragg.c.
+//
 // Terms are at most M (Na Nb Nc)^2 pi / 6 min(1, 3 sqrt(1 + x^2) / x^3)^2 on a tile, with M the largest F^2 there and x
 // that of the least |dh|. specs/culling.md
 #ifndef CUBRAGG_SHAPE_ROUND_CUH
@@ -10,6 +13,7 @@
 #include "shape_bounds.cuh"
 
 #define ROUND_PEAK 0.723601254558268
+#define ROUND_SERIES_BELOW 0.0625
 
 // Amplitude at x = pi y, with y less its whole quarters of turns.
 DEVICE Amplitude amplitude_of(const Params &p, REAL y, REAL quarters, REAL reduced)
@@ -18,14 +22,24 @@ DEVICE Amplitude amplitude_of(const Params &p, REAL y, REAL quarters, REAL reduc
     REAL sine, cosine;
     sine_cosine(quarters == REAL(0) ? x : REAL(PI) * reduced, quarters, sine, cosine);
 #if PRECISION == DOUBLE
+#ifdef CLOSED_AT_NODES
     const bool at_node = x == 0.0;
+    const double series = 1.0;
+#else
+    const double u = x * x;
+    const bool at_node = u < ROUND_SERIES_BELOW;
+    double series = u * (-1.0 / 172972800.0) + 1.0 / 1330560.0;
+    series = u * series + -1.0 / 15120.0;
+    series = u * series + 1.0 / 280.0;
+    series = u * series + -1.0 / 10.0;
+    series = u * series + 1.0;
+#endif
     const double safe = at_node ? 1.0 : x;
     const double closed = 3.0 * (sine / safe - cosine) / (safe * safe);
-    const double sinc3 = at_node ? 1.0 : closed;
+    const double sinc3 = at_node ? series : closed;
     const double value = volume(p) * ROUND_PEAK * sinc3;
     return {value, value != 0.0};
 #else
-    // Near a node sin x / x - cos x cancels: its series, sum of (-1)^k 6 (k + 1) / (2 k + 3)! x^(2k).
     const float u = x * x, safe = u < 2.25f ? 1.0f : x;
     const float closed = quotient(3.0f * fma_(-safe, cosine, sine), safe * safe * safe);
     float series = fma_(u, -1.0f / 172972800.0f, 1.0f / 1330560.0f);
@@ -78,7 +92,7 @@ DEVICE bool shape_contributes(const Params &p, Largest largest, const float *RES
                 w = distance_from_node(l) * (float)p.cells[2];
     const float x = (float)(PI * PI * p.fudge) * (u * u + v * v + w * w);
     const float decay = x * x * (x / (9.0f * (1.0f + x)));
-    // Near a node the closed form cancels in double precision, and the result can be arbitrary.
+    // Near a node the closed form of nanobragg semantics cancels in double precision: the result can be arbitrary.
     const float weaker = x < 1e-4f ? 1e-30f : decay > 1.0f ? decay : 1.0f;
     return !(largest.here <= floor * weaker);
 }

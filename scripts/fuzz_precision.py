@@ -91,7 +91,7 @@ def largest_error(plan: Plan, image: np.ndarray, double: np.ndarray) -> tuple[fl
     finite = np.isfinite(double)
     if not np.array_equal(image[~finite], double[~finite], equal_nan=True):
         return np.inf, 0.0
-    compared = finite & ~_in_direct_beam(plan) if plan.crystal_shape == "round" else finite
+    compared = finite & ~_in_direct_beam(plan) if plan.crystal_shape == "nanobragg_round" else finite
     expected = double[compared].astype(float)
     return (float(np.abs(image[compared].astype(float) - expected).max(initial=0.0)),
             float(np.abs(expected).max(initial=0.0)))
@@ -121,7 +121,8 @@ def _least_maximum(plan: Plan) -> float:
 
 def _maximum_at_crests(plan: Plan) -> float:
     """Return the maximum of the image whose fringes are all at their crests [photons]."""
-    crests = {"square": _square_crests, "round": _round_crests}.get(plan.crystal_shape)
+    crests = {"square": _square_crests, "round": _round_crests, "nanobragg_round": _round_crests}.get(
+        plan.crystal_shape)
     if crests is None:
         return 0.0
     with mock.patch.object(type(SHAPES[plan.crystal_shape]), "amplitude", crests):

@@ -167,7 +167,7 @@ def row_of(nvrtc: Any, nvdisasm: str, variant: Any, arch: int) -> dict[str, Any]
         listing = subprocess.run([nvdisasm, "-c", cubin], check=True, capture_output=True, text=True).stdout
     # Without ceil() where whole numbers are floats; fringes round a turn of each axis, or of the radius.
     whole = variant.two_floats and variant.precision == "single"
-    turns = {"square": 3, "round": 1}.get(variant.shape, 0)
+    turns = {"square": 3, "round": 1, "nanobragg_round": 1}.get(variant.shape, 0)
     assert bool(turns) == SHAPES[variant.shape].fringes
     body, samples, size = sample_loop(instructions(listing), 3 + (turns if whole else 0), not whole)
     counts = Counter(instruction.kind for instruction in body)

@@ -108,7 +108,7 @@ def envelope(plan: Plan, index: np.ndarray, whole: np.ndarray, work: Workspace) 
     shape, cells, fraction = plan.crystal_shape, np.array(plan.cells)[:, None], index - whole
     if shape == "square":
         return (cells / np.maximum(cells * np.abs(np.sin(np.pi * fraction)), 1.0)).prod(axis=0)
-    if shape == "round":
+    if "round" in shape:
         x = np.maximum(np.pi * np.sqrt(plan.fudge * ((fraction * cells) ** 2).sum(axis=0)), 1e-3)
         return math.prod(plan.cells) * 0.723601254558268 * np.minimum(3.0 * np.sqrt(1.0 + x * x) / x**3, 1.0)
     return SHAPES[shape].amplitude(index, whole, plan.block, work)

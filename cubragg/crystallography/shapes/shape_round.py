@@ -1,6 +1,7 @@
 """An ellipsoid: Na Nb Nc sqrt(pi / 6) 3 (sin x / x - cos x) / x^2, x = pi sqrt(fudge sum (dh N)^2).
 
-Source: nanoBragg.c (sinc3). The root keeps the integral: a sphere has pi / 6 of the volume of its cube.
+Source: nanoBragg.c (sinc3). The root keeps the integral: a sphere has pi / 6 of the volume of its cube. Near a node the
+difference cancels, and its series is summed: sum of (-1)^k 6 (k + 1) / (2 k + 3)! x^(2 k).
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import numpy as np
 from cubragg.crystallography.shapes.crystal_shape import Buffers, CoherentBlock, RadialShape, index_radius_sqr
 
 PEAK = 0.723601254558268
+#: x^2 below which the series is summed; its first term that is left out is 2e-18 there.
+SERIES_BELOW = 0.0625
+_SERIES = (-1 / 172972800, 1 / 1330560, -1 / 15120, 1 / 280, -1 / 10, 1.0)
 
 
 class Round(RadialShape):
     """The ellipsoid."""
 
     name = setting = "round"
+    semantics = ("physical",)
     fringes = True
     words = "ellipsoid"
     peak = PEAK
@@ -27,15 +32,23 @@ class Round(RadialShape):
     term_instructions: ClassVar = {"double": (202, 101), "mixed": (123, 27), "single": (106, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
-        """The closed form, 1 at a node."""
+        """The closed form, near a node its series."""
         cells = block.cells
-        x = np.pi * np.sqrt(index_radius_sqr(index - whole, cells) * block.fudge)
-        at_node = x == 0.0
-        x[at_node] = 1.0
-        sinc3 = 3.0 * (np.sin(x) / x - np.cos(x)) / (x * x)
-        sinc3[at_node] = 1.0
+        sinc3 = self.sinc3(np.pi * np.sqrt(index_radius_sqr(index - whole, cells) * block.fudge))
         amplitude: np.ndarray = cells[0] * cells[1] * cells[2] * PEAK * sinc3
         return amplitude
+
+    def sinc3(self, x: np.ndarray) -> np.ndarray:
+        """3 (sin x / x - cos x) / x^2; x may be changed."""
+        near = x * x < SERIES_BELOW
+        square = x[near] * x[near]
+        x[near] = 1.0
+        result: np.ndarray = closed_sinc3(x)
+        series = np.full_like(square, _SERIES[0])
+        for coefficient in _SERIES[1:]:
+            series = square * series + coefficient
+        result[near] = series
+        return result
 
     def width_sqr(self, block: CoherentBlock, share: float) -> float:
         """Of the rings, which fall off alike on all sides: they hold more photons than a parallelepiped's streaks."""
@@ -47,6 +60,11 @@ class Round(RadialShape):
         x = np.pi**2 * block.fudge * ((cells * gap) ** 2).sum(axis=0)
         weaker: np.ndarray = np.maximum(x * x * x / (9.0 * (1.0 + x)), 1.0)
         return weaker
+
+
+def closed_sinc3(x: np.ndarray) -> np.ndarray:
+    """3 (sin x / x - cos x) / x^2 of x > 0."""
+    return 3.0 * (np.sin(x) / x - np.cos(x)) / (x * x)
 
 
 SHAPE = Round()
