@@ -1,4 +1,5 @@
-// Entry point of the method analytic: expected photons of the spots of a panel. specs/analytic.md
+// Entry points of the method analytic: expected photons of the spots of a panel or, with COUNTED, counts of these and of
+// a background. specs/analytic.md
 //
 //   photons(pixel) = sum over spots of amplitude * factor(pixel) * mean over sub-pixels of profile(sample)
 //
@@ -15,6 +16,9 @@
 #include "spot.cuh"
 #include "spot_profile.cuh"
 #include "spot_rows.cuh"
+#if COUNTED
+#include "epilogue.cuh"
+#endif
 
 // Samples that are computed before they are added to pixels, at least the most sub-pixels of a pixel; and their rows.
 #define SAMPLES 1024
@@ -131,16 +135,21 @@ DEVICE void add_to_tile(const SpotParams &p, const Spot &spot, int first_fast, i
     else add_path<STRONGLY_BENT>(p, spot, part, first_fast, first_slow, work);
 }
 
-ENTRY(render_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT first, const int *RESTRICT order,
-                    const unsigned char *RESTRICT mask, float *RESTRICT image)
+// Begin and end of the spots of a block's tile in `order`, and the tile's first pixel.
+struct TileSpots { int begin, end, first_fast, first_slow; };
+
+DEVICE TileSpots spots_of_tile(const SpotParams &p, const int *RESTRICT first)
 {
     const int columns = (p.fast_max - p.fast_min) / TILE_FAST + 1;
     const int tile = (int)blockIdx.y * columns + (int)blockIdx.x;
-    const int begin = first[tile], end = first[tile + 1];
-    if (begin == end) return;
-    const int first_fast = p.fast_min + (int)blockIdx.x * TILE_FAST;
-    const int first_slow = p.slow_min + (int)blockIdx.y * TILE_SLOW;
-    SHARED(ACC, sums, BLOCK);
+    return {first[tile], first[tile + 1], p.fast_min + (int)blockIdx.x * TILE_FAST,
+            p.slow_min + (int)blockIdx.y * TILE_SLOW};
+}
+
+// Add the spots of a tile; returns the photons of its pixels, in shared memory.
+DEVICE void add_spots(const SpotParams &p, const Spot *spots, const TileSpots &tile, const int *RESTRICT order, ACC *sums)
+{
+    const int first_fast = tile.first_fast, first_slow = tile.first_slow;
     SHARED(REAL, values, SAMPLES);
     SHARED(REAL, factors, SAMPLES);
     SHARED(Row, summed, ROWS);
@@ -148,15 +157,75 @@ ENTRY(render_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT f
     const Work work = {values, factors, summed, columns_of_samples, sums};
     FOR_COUNT(i, BLOCK) sums[i] = 0.0;
     SYNC();
-    for (int number = begin; number < end; ++number) {
+    for (int number = tile.begin; number < tile.end; ++number) {
         LOCAL(Spot) spot = spots[order[number]];
         add_to_tile(p, spot, first_fast, first_slow, work);
     }
+}
+
+#if COUNTED
+
+// Counts of the region: `counts` and maps are images [slow, fast]. Pixels outside the region are not written.
+//
+// Tiles with spots and those without have a kernel each: the former needs many registers, and few of its blocks fit into a
+// multiprocessor; most tiles have no spot, and count what the maps have.
+DEVICE void store_count(const SpotParams &p, const unsigned char *RESTRICT mask, const Epilogue &e, const Maps &maps,
+                        int fast, int slow, float photons, int *too_large, int *RESTRICT counts)
+{
+    if (fast > p.fast_max || slow > p.slow_max) return;
+    const long long pixel = (long long)(slow - p.first_row) * p.fast_pixels + fast;
+    const unsigned index = image_index(e, fast, slow);
+    counts[index] = p.masked && mask[pixel] == 0 ? 0 : count_of(e, maps, index, photons, too_large);
+}
+
+ENTRY(count_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT first, const int *RESTRICT order,
+                   const unsigned char *RESTRICT mask, const Epilogue e, const float *RESTRICT background,
+                   const float *RESTRICT direct, const float *RESTRICT passed, int *RESTRICT too_large,
+                   int *RESTRICT counts)
+{
+    const TileSpots tile = spots_of_tile(p, first);
+    if (tile.begin == tile.end) return;
+    const Maps maps = {background, direct, passed};
+    SHARED(ACC, sums, BLOCK);
+    add_spots(p, spots, tile, order, sums);
     FOR_COUNT(i, BLOCK)
     {
-        const int fast = first_fast + i % TILE_FAST, slow = first_slow + i / TILE_FAST;
+        store_count(p, mask, e, maps, tile.first_fast + i % TILE_FAST, tile.first_slow + i / TILE_FAST, (float)sums[i],
+                    too_large, counts);
+    }
+}
+
+ENTRY_WITH(count_background, 768 / BLOCK)(
+    const SpotParams p, const Spot *, const int *RESTRICT first, const int *RESTRICT, const unsigned char *RESTRICT mask,
+    const Epilogue e, const float *RESTRICT background, const float *RESTRICT direct, const float *RESTRICT passed,
+    int *RESTRICT too_large, int *RESTRICT counts)
+{
+    const TileSpots tile = spots_of_tile(p, first);
+    if (tile.begin != tile.end) return;
+    const Maps maps = {background, direct, passed};
+    FOR_COUNT(i, BLOCK)
+    {
+        store_count(p, mask, e, maps, tile.first_fast + i % TILE_FAST, tile.first_slow + i / TILE_FAST, 0.0f, too_large,
+                    counts);
+    }
+}
+
+#else
+
+ENTRY(render_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT first, const int *RESTRICT order,
+                    const unsigned char *RESTRICT mask, float *RESTRICT image)
+{
+    const TileSpots tile = spots_of_tile(p, first);
+    if (tile.begin == tile.end) return;
+    SHARED(ACC, sums, BLOCK);
+    add_spots(p, spots, tile, order, sums);
+    FOR_COUNT(i, BLOCK)
+    {
+        const int fast = tile.first_fast + i % TILE_FAST, slow = tile.first_slow + i / TILE_FAST;
         const bool inside = fast <= p.fast_max && slow <= p.slow_max;
         const long long pixel = (long long)(slow - p.first_row) * p.fast_pixels + fast;
         if (inside && !(p.masked && mask[pixel] == 0)) image[pixel] = (float)sums[i];
     }
 }
+
+#endif

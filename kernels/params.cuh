@@ -7,6 +7,7 @@
 //   TWO_FLOATS 1: with REAL float, offsets of Miller indices are sums of two floats (two_floats.cuh)
 //   WIDE_GRID  1 where the padded grid has 2^31 points or more
 //   CULLED     1: terms that are negligible on a tile are skipped; not with RUNNING
+//   COUNTED    1: the photons of a pixel become its count in the kernel (epilogue.cuh); in physical semantics
 //   PHYSICAL, RUNNING  fixed on the GPU (0 or 1); on the CPU read from the struct, so that one library serves both
 // The struct is mirrored by cubragg/engine/kernel_params.py; PARAMS_SIZE is the size of that NumPy dtype.
 #ifndef CUBRAGG_PARAMS_CUH

@@ -32,14 +32,15 @@ typedef int FLAG;
 
 #if defined(__CUDACC__)
 
-// Minimum number of resident blocks per multiprocessor: limits a thread to 64 registers, to 80 with interpolation, to
+// Minimum number of resident blocks per multiprocessor, which ENTRY_WITH takes: limits a thread to 64 registers, to 80 with interpolation, to
 // 128 in double precision.
 #ifndef MIN_BLOCKS
 #define MIN_BLOCKS ((PRECISION == DOUBLE ? 512 : FACTORS == TRICUBIC ? 768 : 1024) / BLOCK)
 #endif
 
 #define DEVICE __device__ __forceinline__
-#define ENTRY(name) extern "C" __global__ void __launch_bounds__(BLOCK, MIN_BLOCKS) name
+#define ENTRY_WITH(name, blocks) extern "C" __global__ void __launch_bounds__(BLOCK, blocks) name
+#define ENTRY(name) ENTRY_WITH(name, MIN_BLOCKS)
 #define THREAD const int t = (int)threadIdx.x
 #define FOR_T for (bool once = true; once; once = false)
 #define FOR_ROWS \
@@ -101,6 +102,8 @@ DEVICE int listed(const unsigned *words, int *list)
     return total;
 }
 DEVICE int set_bits(unsigned bits) { return __popc(bits); }
+// Set a flag that all blocks share.
+DEVICE void raise_flag(int *flag) { atomicOr(flag, 1); }
 
 // Quotient accurate to one or two units in the last place, for finite numerators and normal denominators: half the
 // instructions of the IEEE division, and no branch.
@@ -135,6 +138,7 @@ DEVICE float power_of_two(float x)
 #else
 
 #define DEVICE static inline __attribute__((always_inline))
+#define ENTRY_WITH(name, blocks) static void name
 #define ENTRY(name) static void name
 #define THREAD static_assert(true, "")
 #define FOR_T _Pragma("omp simd") for (int t = 0; t < BLOCK; ++t)
@@ -224,6 +228,7 @@ DEVICE int listed(const unsigned *words, int *list)
     return total;
 }
 DEVICE int set_bits(unsigned bits) { return __builtin_popcount(bits); }
+DEVICE void raise_flag(int *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
 
 DEVICE bool any_lane(const FLAG (&flags)[BLOCK])
 {

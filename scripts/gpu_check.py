@@ -4,10 +4,11 @@
     python scripts/gpu_check.py [--device N] [--out FOLDER] [--only STAGE ...] [--wheels FOLDER] [--runs N] [--limit S]
 
 Correctness: the golden set in three precisions against the C program's images, forced culling, panels, batches, several
-GPUs where there are, random experiments in physical semantics, spots in closed form, counts, `pytest tests/gpu`, and
-compute-sanitizer where it is installed. Speed: registers and local bytes, kernels (CUDA events) and whole images of W1,
-W2, W3 and R16 with the fraction of the least time by issued instructions, stills and series a second; other programs
-that NB_C_BIN, NB_TORCH and NB_CUDA_BIN name, and nanoBraggCUDA compiled by nvcc from the files that NB_CUDA_SOURCES
+GPUs where there are, random experiments in physical semantics, spots in closed form, counts of means and counts that
+kernels draw as they render, `pytest tests/gpu`, and compute-sanitizer where it is installed. Speed: registers and local
+bytes, kernels (CUDA events) and whole images of W1, W2, W3 and R16 with the fraction of the least time by issued
+instructions, stills and series a second, counts of 16 megapixels in the kernels and in steps; other programs that
+NB_C_BIN, NB_TORCH and NB_CUDA_BIN name, and nanoBraggCUDA compiled by nvcc from the files that NB_CUDA_SOURCES
 lists. Tables are printed, and after each stage a JSON with the device's name is written; `--only` adds stages to it. An
 error in a stage is a row of its table, and the others go on; stages that `--limit` leaves no time for are listed. It
 needs numpy, click, h5py and CuPy; `--wheels` installs others that are missing, gemmi and fabio, from a folder. No C++
@@ -37,8 +38,9 @@ sys.path = [str(ROOT), str(ROOT / "tests"),
             *(entry for entry in sys.path if Path(entry).resolve() != SCRIPTS), str(SCRIPTS)]
 
 #: Stages in order; those of the first line check, the others time.
-CHECKS = ("golden", "culling", "panels", "batches", "devices", "physical", "analytic", "response", "tests", "sanitizer")
-TIMES = ("registers", "kernels", "images", "programs")
+CHECKS = ("golden", "culling", "panels", "batches", "devices", "physical", "analytic", "response", "counts", "tests",
+          "sanitizer")
+TIMES = ("registers", "kernels", "images", "counting", "programs")
 
 
 def install(wheels: Path) -> None:

@@ -3,12 +3,12 @@
 
     python scripts/sass_report.py [--arch 80 90] [--only TEXT] [--json FILE] [--against CHECKOUT]
 
-NVRTC compiles variants of `render` with the options of the program, and nvdisasm lists their instructions (SASS). The
-table has, for one sample of the inner loop (one orientation, pixel, sub-pixel and source), the number of instructions
-by class; the registers of a thread, the bytes that it spills (stored and loaded) and those of them in the loop, the
-shared memory of a block, and the warps that fit into a multiprocessor. Slow paths of divisions and square roots, which
-few samples take, are counted in a column of their own. `--against` compiles the variants of another checkout as well
-and prints both.
+NVRTC compiles variants of `render`, and of `count`, which renders counts, with the options of the program, and nvdisasm
+lists their instructions (SASS). The table has, for one sample of the inner loop (one orientation, pixel, sub-pixel and
+source), the number of instructions by class; the registers of a thread, the bytes that it spills (stored and loaded)
+and those of them in the loop, the shared memory of a block, and the warps that fit into a multiprocessor. Slow paths of
+divisions and square roots, which few samples take, are counted in a column of their own. `--against` compiles the
+variants of another checkout as well and prints both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,8 +50,8 @@ _REGISTERS, _RESERVED = 65536, 1024  # registers of a multiprocessor; shared mem
 _INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?(?P<name>[A-Z][\w.]*)(?P<rest>[^;]*);")
 _LABEL = re.compile(r"^(?P<label>\.L_x?_?\d+|[\w.$]+):\s*$")
 _TARGET = re.compile(r"`\((?P<label>[\w.$]+)\)")
-_USED = re.compile(r"Compiling entry function 'render'.*?(?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes "
-                   r"spill loads.*?Used (?P<registers>\d+) registers[^\n]*?(?:(?P<shared>\d+) bytes smem|$)",
+_USED = re.compile(r"Compiling entry function '(?:render|count)'.*?(?P<stores>\d+) bytes spill stores, "
+                   r"(?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers[^\n]*?(?:(?P<shared>\d+) bytes smem|$)",
                    re.DOTALL | re.MULTILINE)
 
 
@@ -169,7 +169,7 @@ def row_of(nvrtc: Any, nvdisasm: str, variant: Any, arch: int) -> dict[str, Any]
     whole = variant.two_floats and variant.precision == "single"
     turns = {"square": 3, "round": 1, "nanobragg_round": 1}.get(variant.shape, 0)
     assert bool(turns) == SHAPES[variant.shape].fringes
-    body, samples, size = sample_loop(instructions(listing), 3 + (turns if whole else 0), not whole)
+    body, samples, size = sample_loop(instructions(listing, variant.entry), 3 + (turns if whole else 0), not whole)
     counts = Counter(instruction.kind for instruction in body)
     registers, shared = int(used["registers"]), int(used["shared"] or 0)
     resident = warps(arch, variant.block, registers, shared)
@@ -183,7 +183,7 @@ def row_of(nvrtc: Any, nvdisasm: str, variant: Any, arch: int) -> dict[str, Any]
 def label(variant: Any) -> str:
     """Words for a variant, as ``square nearest single culled``."""
     return " ".join([variant.shape, variant.factors, variant.precision, *["two floats"] * variant.two_floats,
-                     *["culled {}x{}".format(*variant.tile)] * variant.culled])
+                     *["counted"] * variant.counted, *["culled {}x{}".format(*variant.tile)] * variant.culled])
 
 
 def variants() -> list[Any]:
@@ -199,6 +199,8 @@ def variants() -> list[Any]:
             made += [Variant(precision, shape, factors, physical=physical, running=False),
                      Variant(precision, shape, factors, physical=physical, running=False, culled=True,
                              tile=TILES["cuda"][0])]
+            if shape == "gauss":
+                made += [replace(variant, counted=True) for variant in made[-2:]]
         if SHAPES[shape].fringes and precision != "double":
             made.append(Variant(precision, shape, "nearest", physical=physical, running=False, two_floats=True))
     return made

@@ -93,6 +93,11 @@ class BackgroundRows:
         self._map = (background_map(plan, background, photons, coarse=coarse) if self._scale is None else
                      _cached(plan, background, None))
 
+    @property
+    def scaled(self) -> tuple[np.ndarray, float]:
+        """The map, float32 [slow, fast], which must not be changed, and the factor that makes photons of it."""
+        return self._map, 1.0 if self._scale is None else float(self._scale)
+
     def add(self, image: np.ndarray, first_row: int = 0) -> None:
         """Add the photons to an image or a band of its rows, float32 [rows, fast], from ``first_row`` on."""
         background = self._map[first_row:first_row + len(image)]

@@ -21,7 +21,7 @@ from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
 from cubragg.reflections.pixel_labels import Labels, labels_of
 from cubragg.reflections.predict import reflection_table
-from cubragg.run.banded_rendering import Bands, Render, bands_of, counts_in_bands
+from cubragg.run.banded_rendering import bands_of, counts_as_rendered, counts_in_bands
 from cubragg.run.detection import counts_of
 from cubragg.run.render import simulate, with_background
 from cubragg.run.simulated_image import SimulatedImage
@@ -240,26 +240,27 @@ class Shot:
     def drawn_counts(self) -> np.ndarray:
         """Counts of the detector [slow, fast], int32, or float64 where they may exceed 2^31 - 1.
 
-        Photons that have not been asked for are counted in bands of rows, where that is possible, and not kept.
+        Photons that have not been asked for are counted in bands of rows or by the kernels of a GPU, where that is
+        possible, and not kept.
         """
-        counts = None if "image" in vars(self) else self._counts_in_bands()
+        counts = None if "image" in vars(self) else self._counts_without_image()
         if counts is not None:
             return counts
         image = self.image
         return counts_of(image.photons, image.experiment, image.plan, seed=self.seed, shot=self.number,
                          threads=self._rendering.threads, backend="numpy" if image.backend == "numpy" else "auto")
 
-    def _counts_in_bands(self) -> np.ndarray | None:
-        """Counts from bands of photons: those of the crystals' images, or as they are rendered."""
-        bands: Bands
-        if "_alone" in vars(self) or len(self._planned) > 1:
-            if any(image.backend == "numpy" for image in self._alone):
-                return None
-            bands = bands_of([image.photons for image in self._alone])
-        else:
-            bands = Render(self._rendering.selected(self.plan).engine, self._rendering.threads)
-        return counts_in_bands(self.experiment, self.plan, bands, seed=self.seed, shot=self.number,
-                               threads=self._rendering.threads, coarse=self._coarse)
+    def _counts_without_image(self) -> np.ndarray | None:
+        """Counts of the crystals' images, or as they are rendered; ``None`` where that is not possible."""
+        threads = self._rendering.threads
+        if "_alone" not in vars(self) and len(self._planned) == 1:
+            return counts_as_rendered(self.experiment, self.plan, self._rendering.selected(self.plan).engine,
+                                      seed=self.seed, shot=self.number, threads=threads, coarse=self._coarse)
+        if any(image.backend == "numpy" for image in self._alone):
+            return None
+        bands = bands_of([image.photons for image in self._alone])
+        return counts_in_bands(self.experiment, self.plan, bands, seed=self.seed, shot=self.number, threads=threads,
+                               coarse=self._coarse)
 
     @cached_property
     def counts(self) -> np.ndarray:

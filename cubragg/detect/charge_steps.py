@@ -9,6 +9,7 @@ import numpy as np
 
 from cubragg import units
 from cubragg.detect.exposure import Exposure
+from cubragg.detect.kernel_factors import Factors
 from cubragg.detect.normal_deviates import normals
 from cubragg.detect.point_spread import spread
 from cubragg.detect.wide_pixels import divide_wide_pixels
@@ -31,10 +32,15 @@ class LostCharge:
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
         result = np.array(image, dtype=np.float64)
-        for panel in exposure.panels:
-            sigma = tuple(response.charge_cloud_um / edge for edge in panel.pixel_um)
-            result[panel.window] *= counted_fraction(sigma, response.threshold)
+        for panel, counted in zip(exposure.panels, self.factors(response, exposure).per_panel, strict=True):
+            result[panel.window] *= counted
         return result
+
+    def factors(self, response: Response, exposure: Exposure) -> Factors:
+        """Return the counts per photon of each panel."""
+        return Factors(per_panel=tuple(
+            counted_fraction(tuple(response.charge_cloud_um / edge for edge in panel.pixel_um), response.threshold)
+            for panel in exposure.panels))
 
 
 def counted_fraction(sigma_px: tuple[float, ...], threshold: float, points: int = 400) -> float:

@@ -15,20 +15,23 @@ seed and shot 0. `specs/response.md`
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from cubragg.detect.charge_steps import LostCharge, PointSpread, SharedCharge, WidePixels
 from cubragg.detect.counting import draw_counts
 from cubragg.detect.exposure import Exposure
+from cubragg.detect.kernel_factors import Factors, PixelFactor
 from cubragg.detect.noisify_spread import noisify_spread
 from cubragg.detect.normal_deviates import normal_image, normals
+from cubragg.detect.poisson import RandomStream
 from cubragg.errors import ConfigError
 from cubragg.experiment.response_settings import Response
 from cubragg.philox import Effect, uniforms
 
 _MAX_INT32 = 2**31 - 1
+_LEAST_SENSITIVITY = 0.1
 #: With larger means counts may exceed 2^31 - 1, by 20 standard deviations.
 _LARGEST_INT32_MEAN = _MAX_INT32 - 1e6
 
@@ -49,6 +52,14 @@ class Step(Protocol):
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
         """Return the image [slow, fast] after the step."""
+
+
+@runtime_checkable
+class ScalingStep(Step, Protocol):
+    """A step before the Poisson deviates that multiplies photons: kernels on a GPU do it without an image."""
+
+    def factors(self, response: Response, exposure: Exposure) -> Factors:
+        """Return what the photons are multiplied by, with the bits of the call."""
 
 
 def detected_counts(photons: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
@@ -116,8 +127,11 @@ class Flicker:
         return response.flicker > 0.0
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
+        return image * np.float64(self.factors(response, exposure).per_shot)
+
+    def factors(self, response: Response, exposure: Exposure) -> Factors:
         deviate = float(normals(exposure.seed, exposure.shot, Effect.FLICKER, np.zeros(1, dtype=np.int64))[0])
-        return image * np.float64(max(0.0, 1.0 + response.flicker * deviate))
+        return Factors(per_shot=max(0.0, 1.0 + response.flicker * deviate))
 
 
 class PixelFlicker:
@@ -131,6 +145,10 @@ class PixelFlicker:
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
         return image * (1.0 + response.flicker * _drawn(image, exposure, Effect.FLICKER))
 
+    def factors(self, response: Response, exposure: Exposure) -> Factors:
+        stream = RandomStream(exposure.seed, exposure.shot, Effect.FLICKER)
+        return Factors(per_pixel=(PixelFactor(stream, 0, response.flicker, -math.inf),))
+
 
 class Sensitivity:
     """Sensitivity of pixels: raw counts are those of photons times the sensitivity, which the flat field corrects."""
@@ -142,6 +160,10 @@ class Sensitivity:
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
         return image * sensitivity(image, response, exposure)
+
+    def factors(self, response: Response, exposure: Exposure) -> Factors:
+        stream = RandomStream(response.calibration_seed, 0, Effect.CALIBRATION)
+        return Factors(per_pixel=(PixelFactor(stream, 0, response.efficiency_sigma, _LEAST_SENSITIVITY),))
 
 
 class FlatField:
@@ -160,7 +182,8 @@ class FlatField:
 
 def sensitivity(image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
     """Return the sensitivity of each pixel, at least 0.1."""
-    return np.maximum(0.1, 1.0 + response.efficiency_sigma * _fixed(image, response, exposure, Effect.CALIBRATION))
+    deviates = _fixed(image, response, exposure, Effect.CALIBRATION)
+    return np.maximum(_LEAST_SENSITIVITY, 1.0 + response.efficiency_sigma * deviates)
 
 
 class Calibration:
@@ -173,6 +196,10 @@ class Calibration:
 
     def __call__(self, image: np.ndarray, response: Response, exposure: Exposure) -> np.ndarray:
         return image * (1.0 + response.flat_field_sigma * _fixed(image, response, exposure, Effect.CALIBRATION))
+
+    def factors(self, response: Response, exposure: Exposure) -> Factors:
+        stream = RandomStream(response.calibration_seed, 0, Effect.CALIBRATION)
+        return Factors(per_pixel=(PixelFactor(stream, 0, response.flat_field_sigma, -math.inf),))
 
 
 class Counting:

@@ -15,6 +15,7 @@ import numpy as np
 from cubragg import units
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.crystallography.vectors import Vector, cross, unit
+from cubragg.detect.epilogue import EPILOGUE
 from cubragg.engine.reference.factor_table import bordered
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
@@ -47,9 +48,14 @@ PARAMS = np.dtype([
     ("physical", np.int32), ("running", np.int32), ("interpolated_to", np.int32), ("skipped_index", np.int32),
 ], align=True)
 
-#: Entry point -> names of its array arguments, after the struct.
+#: dtypes of what entry points that count have in place of the image.
+COUNTING_TYPES: dict[str, Any] = {"epilogue": EPILOGUE, "background": np.float32, "direct": np.float32,
+                                  "passed": np.float32, "too_large": np.int32, "counts": np.int32}
+#: Entry point -> names of its arguments after the struct: arrays, and another struct, the epilogue.
 ENTRIES = {
     "render": ("f2_grid", "cell_axes", "sources", "mask", "f2_bounds", "cull_axes", "image"),
+    "count": ("f2_grid", "cell_axes", "sources", "mask", "f2_bounds", "cull_axes", "epilogue", "background", "direct",
+              "passed", "too_large", "counts"),
     "reflection_sums": ("f2_grid", "cell_axes", "sources", "mask", "f2_bounds", "cull_axes", "crossings", "reach",
                         "edge", "sums"),
     "find_outside": ("cell_axes", "sources", "mask", "found"),
@@ -146,6 +152,12 @@ def grid_of(panel: PanelPlan, tile: tuple[int, int]) -> tuple[int, int]:
     return -(-(fast_max - fast_min + 1) // tile[0]), -(-(slow_max - slow_min + 1) // tile[1])
 
 
+def map_sizes(epilogue: np.ndarray, fast: int, slow: int) -> dict[str, int]:
+    """Return the least sizes of the maps of an epilogue for a panel whose last rendered pixel is fast, slow."""
+    end = int(epilogue["origin"]) + slow * int(epilogue["width"]) + fast + 1
+    return {name: end if epilogue[f"has_{name}"] else 1 for name in ("background", "direct", "passed")}
+
+
 def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Sequence[int],
                     args: Sequence[Any], bound_pad: int = 0) -> None:
     """Check that a launch cannot read or write outside its arrays.
@@ -157,7 +169,7 @@ def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Seq
     grid
         Columns and rows of tiles.
     args
-        The struct, then the arrays named in `ENTRIES`, of NumPy or CuPy.
+        The struct, then what `ENTRIES` names, of NumPy or CuPy.
     bound_pad
         Points that ``f2_bounds`` extends beyond the padded grid on each side; 0 for a variant without culling.
 
@@ -185,13 +197,16 @@ def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Seq
                       if bound_pad and p["grid_size"][0] else 1),
         "cull_axes": 18 * -(-p["orientations"] // CHUNK) * CHUNK if bound_pad else 1,
         "found": (last - first) * width, "crossings": p["orientations"] * CROSSING_COLUMNS, "reach": 3,
-        "edge": rows * p["fast_pixels"], "sums": 1,
+        "edge": rows * p["fast_pixels"], "sums": 1, "counts": rows * p["fast_pixels"], "too_large": 1, "epilogue": 1,
     }
+    if "epilogue" in names:
+        sizes |= map_sizes(args[1 + names.index("epilogue")], p["fast_max"], p["slow_min"] + last - 1)
     if p["first_row"] > p["slow_min"] + first or p["fast_max"] >= p["fast_pixels"]:
         raise ValueError(f"{entry}: the region of interest extends beyond the rows of the image")
-    dtypes = {"f2_grid": real(precision), "cell_axes": np.float64, "sources": np.float64, "mask": np.uint8,
-              "f2_bounds": np.float32, "cull_axes": np.float32, "image": np.float32, "found": np.uint8,
-              "crossings": np.float64, "reach": np.float64, "edge": np.uint8, "sums": np.uint64}
+    dtypes: dict[str, Any] = {
+        "f2_grid": real(precision), "cell_axes": np.float64, "sources": np.float64, "mask": np.uint8,
+        "f2_bounds": np.float32, "cull_axes": np.float32, "image": np.float32, "found": np.uint8,
+        "crossings": np.float64, "reach": np.float64, "edge": np.uint8, "sums": np.uint64, **COUNTING_TYPES}
     for name, array in zip(names, args[1:], strict=True):
         if array.dtype != dtypes[name]:
             raise TypeError(f"{entry}: {name} is {array.dtype}; it must be {np.dtype(dtypes[name])}")

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 import numpy as np
 
 from cubragg import checks
+from cubragg.detect.epilogue import Epilogue
 from cubragg.engine.accuracy import double_only
 from cubragg.engine.analytic.analytic_engine import AnalyticEngine
 from cubragg.engine.analytic.model_of_plan import require_analytic
@@ -57,6 +58,20 @@ class BandedEngine(Protocol):
         Yields
         ------
         The first row of a band, and its expected photons, float32 [rows, fast], in memory that the next band takes.
+        """
+
+
+@runtime_checkable
+class CountingEngine(Protocol):
+    """Interface of the engines whose kernels draw the counts of pixels as they render them."""
+
+    def render_counts(self, epilogue: Epilogue, progress: Progress | None = None) -> np.ndarray | None:
+        """Render the counts of an image in physical semantics, int32 [slow, fast]; 0 in pixels that are not rendered.
+
+        Returns
+        -------
+        ``None`` where that takes an image of photons: counts may exceed 2^31 - 1, memory is insufficient, or water of
+        nanoBragg's is added.
         """
 
 

@@ -33,6 +33,8 @@ class Variant:
         Tile size (fast, slow) [pixel].
     culled
         Whether terms that are negligible on a tile are skipped; see `cubragg.engine.culling`.
+    counted
+        Whether the photons of a pixel become its count in the kernel, which is named ``count`` then; on a GPU.
     physical, running
         Whether the semantics is physical, and whether factors multiply the running sum; ``None``: read from the struct
         at run time.
@@ -45,6 +47,7 @@ class Variant:
     two_floats: bool = False
     tile: tuple[int, int] = TILE
     culled: bool = False
+    counted: bool = False
     physical: bool | None = None
     running: bool | None = None
 
@@ -52,6 +55,11 @@ class Variant:
     def block(self) -> int:
         """Number of threads of a block, and of pixels of a tile."""
         return self.tile[0] * self.tile[1]
+
+    @property
+    def entry(self) -> str:
+        """Name of the entry point."""
+        return "count" if self.counted else "render"
 
     @property
     def bound_pad(self) -> int:
@@ -69,6 +77,7 @@ class Variant:
         }
         values |= {name: int(value) for name, value in (("PHYSICAL", self.physical), ("RUNNING", self.running))
                    if value is not None}
+        values |= {"COUNTED": 1} if self.counted else {}
         return tuple(f"-D{name}={value}" for name, value in values.items())
 
 

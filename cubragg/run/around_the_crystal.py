@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cubragg.background.background_map import BackgroundRows, background_map
+from cubragg.detect.epilogue import PhotonMaps
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan
 from cubragg.plan.shadow import direct_beam, shadow_map
@@ -28,6 +29,12 @@ class Surroundings:
         self._background = None if background.empty else BackgroundRows(plan, background, beam.photons(), coarse=coarse)
         self._direct = direct_beam(plan, beam) if beam.direct_fraction > 0.0 else None
         self._passed = None if plan.beam_stop is None else shadow_map(plan, plan.beam_stop)
+
+    @property
+    def maps(self) -> PhotonMaps:
+        """What is added, for kernels that do it."""
+        background, scale = (None, 1.0) if self._background is None else self._background.scaled
+        return PhotonMaps(background, scale, self._direct, self._passed)
 
     def add(self, photons: np.ndarray, first_row: int = 0) -> None:
         """Change the photons of an image or a band of its rows, float32 [rows, fast], from ``first_row`` on."""

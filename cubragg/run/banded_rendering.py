@@ -1,4 +1,7 @@
-"""Renders photons in bands of rows that stay in the cache, and counts each band before the next: `specs/noise.md`."""
+"""Counts of images whose photons are not held: counted in bands of rows that stay in the cache, or by a GPU's kernels.
+
+`specs/noise.md`
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from cubragg.detect.banded_counts import BandedCounts
+from cubragg.detect.epilogue import CountsInKernels
 from cubragg.engine.panel_loop import whole_image
-from cubragg.engine.select import BandedEngine, Engine
+from cubragg.engine.select import BandedEngine, CountingEngine, Engine
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.plan import Plan
 from cubragg.run.around_the_crystal import Surroundings
@@ -18,6 +22,33 @@ from cubragg.run.detection import exposure_of
 _BAND_PIXELS = 2**19
 #: Yields the first row of each band of an image and its photons, which the caller may change.
 Bands = Callable[[Plan], Iterator[tuple[int, np.ndarray]] | None]
+
+
+def counts_as_rendered(experiment: Experiment, plan: Plan, engine: Engine, *, seed: int, shot: int = 0,
+                       threads: int | None = None, coarse: bool = False) -> np.ndarray | None:
+    """Return the counts of an image as the engine renders it; ``None`` where its photons are needed as an image.
+
+    Parameters
+    ----------
+    engine
+        The engine, which has been made for the plan.
+    seed, shot, threads, coarse
+        As for `counts_in_bands`, whose counts these are.
+
+    Returns
+    -------
+    int32 [slow, fast], or float64 of larger numbers.
+    """
+    if not isinstance(engine, CountingEngine):
+        return counts_in_bands(experiment, plan, Render(engine, threads), seed=seed, shot=shot, threads=threads,
+                               coarse=coarse)
+    response = experiment.detector_response()
+    if experiment.semantics != "physical" or plan.parts or not CountsInKernels.suits(response):
+        return None
+    drawn = CountsInKernels(response, exposure_of(experiment, plan, seed, shot, threads=threads),
+                            Surroundings(experiment, plan, coarse=coarse).maps)
+    counts = engine.render_counts(drawn.epilogue)
+    return None if counts is None else drawn.finished(counts)
 
 
 class Render:

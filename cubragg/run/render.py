@@ -17,7 +17,6 @@ from cubragg.engine.select import (
     check_method,
     check_threads,
     resolve_devices,
-    select_backend,
     select_split,
 )
 from cubragg.experiment.experiment import Experiment
@@ -70,17 +69,18 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
 
 def simulate_counts(experiment: Experiment, seed: int = 0, *, backend: Backend = "auto", precision: Precision = "auto",
                     device: int = 0, threads: int | None = None, method: Method = "sampled", cull: float | None = 0.0,
-                    plan: Plan | None = None) -> np.ndarray:
+                    plan: Plan | None = None, devices: Devices | None = None) -> np.ndarray:
     """Simulate the counts of an experiment: those of ``simulate(experiment, ...).counts(seed)``, in less memory.
 
-    In physical semantics, on the backend ``cpu`` and for a detector of one panel without point spread, photons are
-    rendered and counted in bands of rows, and are never held as an image. Otherwise they are.
+    In physical semantics and without point spread, photons are never held as an image: on the backend ``cpu``, for a
+    detector of one panel, they are rendered and counted in bands of rows; on the backend ``cuda`` kernels draw the
+    count of a pixel as they render it. Otherwise, and where a crystal is sampled in parts, they are.
 
     Parameters
     ----------
     experiment, seed
         The experiment, and the seed of the counting noise.
-    backend, precision, device, threads, method, cull, plan
+    backend, precision, device, threads, method, cull, plan, devices
         As for `simulate`.
 
     Returns
@@ -95,13 +95,14 @@ def simulate_counts(experiment: Experiment, seed: int = 0, *, backend: Backend =
         For more than 2^31 - 1 counts in a pixel.
     """
     from cubragg.detect.quantize import quantize
-    from cubragg.run.banded_rendering import Render, counts_in_bands
+    from cubragg.run.banded_rendering import counts_as_rendered
 
     check_method(method)
     check_threads(threads)
     plan = make_plan(experiment, method) if plan is None else plan
-    selected = select_backend(plan, backend, precision, device, cull)
-    drawn = counts_in_bands(experiment, plan, Render(selected.engine, threads), seed=seed, threads=threads)
+    backend, gpus = resolve_devices(backend, device, devices)
+    selected = select_split(plan, backend, precision, gpus, cull)
+    drawn = counts_as_rendered(experiment, plan, selected.engine, seed=seed, threads=threads)
     if drawn is None:
         photons = render_plan(selected.engine, plan, threads, None, prepared=True)
         return image_of(experiment, plan, selected, photons, 0.0).counts(seed)

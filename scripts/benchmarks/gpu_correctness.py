@@ -32,6 +32,7 @@ from cubragg.engine.variant import PRECISIONS, TILE
 from cubragg.errors import BackendUnavailable, KernelBuildError
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
+from cubragg.run.banded_rendering import counts_as_rendered
 from cubragg.run.batch import render_many
 from support.experiments import Hung, hang, random_experiment, small_experiment
 from support.golden_set import arguments, cases, reference
@@ -203,6 +204,36 @@ def response(setup: Setup) -> Rows:
     return rows
 
 
+def counts(setup: Setup) -> Rows:
+    """Counts that kernels draw as they render, to the bit of those of images of photons of the same GPU."""
+    beam = {"fluence": 1e24, "beamsize_mm": 6e-6, "direct_fraction": 1e-6}
+    shot = small_experiment(crystal={"shape": "gauss", "cells": (20, 18, 15)}, beam=beam,
+                            structure_factors={"default_F": 1000.0},
+                            detector={"fast_pixels": 200, "slow_pixels": 150}, goniometer={"osc_deg": 0.5},
+                            sampling={"mask": np.random.default_rng(0).random((150, 200)) < 0.9}, semantics="physical")
+    shot = dataclasses.replace(shot, background=cb.Background(water_um=50.0, air_mm=(0.0, 20.0)),
+                               beamstop=cb.BeamStop(size_mm=0.2, distance_mm=20.0))
+    responses = [cb.Response(count_cutoff=1000), cb.Response(flicker=0.1, charge_cloud_um=20.0, efficiency_sigma=0.2),
+                 cb.Response(order="noisify", flicker=0.1, flat_field_sigma=0.1),
+                 cb.Response("integrating", readout_sigma=0.5, efficiency_sigma=0.1)]
+    rows = []
+    for method, precisions in (("sampled", PRECISIONS), ("analytic", ("double", "single"))):
+        for precision in precisions:
+            equal = []
+            for response in responses:
+                answering = dataclasses.replace(shot, response=response)
+                expected = cb.simulate(answering, backend="cuda", precision=precision, device=setup.device,
+                                       method=method).counts(5)
+                plan = make_plan(answering, method)
+                engine = select_backend(plan, "cuda", precision, setup.device).engine
+                # None, where the kernels have not drawn them, is wrong.
+                found = counts_as_rendered(answering, plan, engine, seed=5)
+                equal.append(found is not None and np.array_equal(found, expected))
+            rows.append({"what": f"counts in the kernel, {method}", "precision": precision, "images": len(equal),
+                         "equal": sum(equal), "right": all(equal)})
+    return rows
+
+
 def gpu_tests(setup: Setup) -> Rows:
     """`pytest tests/gpu`, where pytest is installed; a part of them is enough for ``quick``."""
     if importlib.util.find_spec("pytest") is None or importlib.util.find_spec("hypothesis") is None:
@@ -244,7 +275,8 @@ def _process(what: str, command: list[str], seconds: float) -> dict[str, Any]:
 #: Stages of the check, in order.
 STAGES: dict[str, Callable[[Setup], Rows]] = {
     "golden": golden, "culling": forced_culling, "panels": panels, "batches": batches, "devices": devices,
-    "physical": physical, "analytic": analytic, "response": response, "tests": gpu_tests, "sanitizer": sanitizer}
+    "physical": physical, "analytic": analytic, "response": response, "counts": counts,
+    "tests": gpu_tests, "sanitizer": sanitizer}
 
 
 def wrong(results: dict[str, Any]) -> Iterator[str]:

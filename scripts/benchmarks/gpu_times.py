@@ -13,22 +13,29 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cubragg as cb
 from benchmarks.machine import ROOT, Setup
 from benchmarks.machine import programs as named_programs
 from benchmarks.measure import RunFailedError, theirs
 from benchmarks.measure import Setting as RunSetting
 from benchmarks.workloads import REFLECTIONS, stills, workloads, write_reflections
+from cubragg.background.background_map import background_map
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.crystallography.orientations import random_orientations
 from cubragg.crystallography.shapes import SHAPES
+from cubragg.detect.counting import draw_counts
 from cubragg.device.cuda_device import auto_precision, kernel_module, single_to_double
 from cubragg.engine.cuda.cuda_engine import CudaEngine
+from cubragg.engine.select import METHODS, select_backend
 from cubragg.engine.variant import PRECISIONS
 from cubragg.experiment.experiment import Experiment
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
+from cubragg.run.banded_rendering import counts_as_rendered
 from cubragg.run.batch import render_many, render_series
+from cubragg.run.detection import counts_of
+from cubragg.run.render import with_background
 
 Rows = list[dict[str, Any]]
 #: Name of a row -> workload of `benchmarks.workloads` and tolerance of culling.
@@ -124,6 +131,63 @@ def images(setup: Setup) -> Rows:
     return [{**row, "precision": auto_precision(device)} for row in rows]
 
 
+def counting(setup: Setup) -> Rows:
+    """Counts of an image of 16 megapixels with a background, in the device's own precision [s].
+
+    In the kernels that render; in steps on the device, with the image of photons in its memory: rendered, background
+    added, counted; and on the host, as counts of photons that were asked for. ``device_s`` is without the copy of the
+    counts to the host.
+    """
+    rows = []
+    for method in METHODS:
+        shot = _counted(method, setup.quick)
+        plan = make_plan(shot, method)
+        selected = select_backend(plan, "cuda", device=setup.device)
+        engine: Any = selected.engine
+        seconds: list[float] = []
+        counts_as_rendered(shot, plan, engine, seed=1)
+        whole = timed(lambda shot=shot, plan=plan, engine=engine, seconds=seconds: (
+            counts_as_rendered(shot, plan, engine, seed=1), seconds.append(engine.kernel_seconds)), setup.runs)
+        of_host = timed(lambda shot=shot, plan=plan, engine=engine: counts_of(
+            with_background(shot, plan, engine.render()), shot, plan, seed=1), setup.runs)
+        rows += [{"what": f"{method}, {how}", "precision": selected.precision, **row} for how, row in (
+            ("in the kernels", {"device_s": statistics.median(seconds), "whole_s": whole}),
+            ("in steps", _in_steps(shot, plan, engine, setup)), ("on the host", {"whole_s": of_host}))]
+    return rows
+
+
+def _counted(method: str, quick: bool) -> Experiment:
+    """A rotation image of a crystal of 20 um, or a still of one block, behind water and air."""
+    whole = {"block_size_um": 1.0, "size_mm": 0.02, "mosaicity_deg": 0.1} if method == "analytic" else {
+        "block_size_um": 0.02}
+    detector = cb.Detector.named("eiger2-16m", 200.0)
+    if quick:
+        detector = cb.Detector(distance_mm=200.0, pixel_size_mm=0.8, fast_pixels=60, slow_pixels=50)
+    return cb.Experiment(
+        cb.Crystal(cell=(79.0, 79.0, 38.0, 90.0, 90.0, 90.0), misset_deg=(10.0, 20.0, 30.0), shape="gauss", **whole),
+        cb.StructureFactors(100.0), cb.Beam(1.0, flux=1e12, exposure_s=0.01, beamsize_mm=0.02), detector,
+        cb.Goniometer(0.0, 0.1 if method == "analytic" else 0.0),
+        background=cb.Background(water_um=50.0, air_mm=(0.0, 30.0)))
+
+
+def _in_steps(shot: Experiment, plan: Plan, engine: Any, setup: Setup) -> dict[str, float]:
+    """Times of an image of photons in the memory of the device that becomes counts there."""
+    import cupy
+
+    with cupy.cuda.Device(setup.device):
+        background = cupy.asarray(background_map(plan, shot.background, shot.beam.photons()))
+
+        def steps() -> Any:
+            (photons,) = engine.images([plan], on_device=True)
+            photons += background
+            counts = draw_counts(photons, seed=1)
+            cupy.cuda.get_current_stream().synchronize()
+            return counts
+
+        steps()
+        return {"device_s": timed(steps, setup.runs), "whole_s": timed(lambda: steps().get(), setup.runs)}
+
+
 def _rate(made: Any, count: int) -> dict[str, Any]:
     next(made)
     start = time.perf_counter()
@@ -180,7 +244,7 @@ def _compiled(sources: list[str], program: str, seconds: float) -> str:
 
 #: Stages of the timing, in order.
 STAGES: dict[str, Callable[[Setup], Rows]] = {
-    "registers": registers, "kernels": kernels, "images": images, "programs": programs}
+    "registers": registers, "kernels": kernels, "images": images, "counting": counting, "programs": programs}
 
 
 def nvidia_smi() -> str:

@@ -18,7 +18,7 @@ from cubragg.device.cuda_device import NVRTC_OPTIONS, build_error
 from cubragg.device.kernel_source import kernel_folder, kernel_text
 from cubragg.engine.analytic import spot_kernel
 from cubragg.engine.cull_cost_model import TILES
-from cubragg.engine.variant import PRECISIONS, Variant, cuda_variant
+from cubragg.engine.variant import PRECISIONS, TILE, Variant, cuda_variant
 from cubragg.plan.make_plan import make_plan
 from support.experiments import random_grid, small_experiment
 from support.marks import slow_after
@@ -151,6 +151,40 @@ def test_spots(nvrtc, arch, precision):
     usage, = compiled.usage().values()
     assert (usage.stores, usage.loads) == (0, 0)
     assert usage.registers * spot_kernel.CUDA_TILE[0] * spot_kernel.CUDA_TILE[1] <= 65536
+
+
+#: Variants that count: of each precision and kind of factors, with and without culling.
+COUNTED = [Variant(precision, "gauss", factors, culled=culled, tile=TILES["cuda"][0] if culled else TILE, counted=True,
+                   physical=True, running=False)
+           for precision in PRECISIONS for factors in FACTORS for culled in (False, True)]
+
+
+@pytest.mark.parametrize("variant", slow_after(2, COUNTED[::-3] + COUNTED[1::3] + COUNTED[::3]), ids=label)
+@pytest.mark.parametrize("arch", slow_after(1, [FULL_ARCH, *OTHER_ARCHS]))
+def test_counts_in_the_kernel(nvrtc, arch, variant):
+    """Counting takes no more registers than the sum of terms: at most 130 bytes more are spilled."""
+    compiled = compiled_once(nvrtc, arch, variant)
+    assert compiled.status == 0, compiled.log
+    assert "warning" not in compiled.log, compiled.log
+    usage, = compiled.usage().values()
+    plain = compiled_once(nvrtc, arch, dataclasses.replace(variant, counted=False)).usage()["render"]
+    assert usage.stores <= plain.stores + 130
+    assert usage.registers * variant.block <= 65536
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("arch", slow_after(1, [FULL_ARCH, *OTHER_ARCHS]))
+def test_counts_of_spots(nvrtc, arch, precision):
+    """The kernels of the method analytic that count."""
+    options = (*NVRTC_OPTIONS, *spot_kernel.cuda_defines(precision, counted=True), f"-arch=sm_{arch}", *ADDED)
+    compiled = nvrtc.compile(kernel_text("gauss", "analytic.cu"), options)
+    assert compiled.status == 0, compiled.log
+    assert "warning" not in compiled.log, compiled.log
+    used = compiled.usage()
+    assert set(used) == {"count_spots", "count_background"}
+    assert {(usage.stores, usage.loads) for usage in used.values()} == {(0, 0)}
+    # Six blocks of tiles without a spot fit into a multiprocessor.
+    assert used["count_background"].registers * 6 * spot_kernel.CUDA_TILE[0] * spot_kernel.CUDA_TILE[1] <= 65536
 
 
 @pytest.mark.slow

@@ -122,6 +122,16 @@ __attribute__((noinline)) static u8 *global(Thread &thread, u64 address, int siz
     return at;
 }
 
+// Address of a word in global memory that threads change by atomic operations: no two of them collide.
+static u8 *atomic(u64 address, int line)
+{
+    for (const Array &array : arrays) {
+        if (address % 4 == 0 && array.writable && address >= array.address && address + 4 <= array.address + array.bytes)
+            return (u8 *)address;
+    }
+    fault(line, "atomic operation outside the arrays", address);
+}
+
 // Address in a parameter, after its check.
 __attribute__((noinline)) static const u8 *parameter(u64 address, int size, int line)
 {

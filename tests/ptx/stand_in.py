@@ -47,8 +47,8 @@ class Machine:
         self._translation = translate(self._ptx, entry)
         self._launch = load(self._translation.text, ("-O1",)).launch
 
-    def run(self, grid: tuple[int, int], block: int, args: list[np.ndarray], seed: int = 1) -> None:
-        """Run a grid of blocks with a struct and arrays; the last array is the one that is stored to.
+    def run(self, grid: tuple[int, int], block: int, args: list[np.ndarray], seed: int = 1, stored: int = 1) -> None:
+        """Run a grid of blocks with structs and arrays; a number of arrays, the last ones, are stored to.
 
         ``seed`` is that of the order of blocks and threads.
 
@@ -60,10 +60,12 @@ class Machine:
         assert block == self._translation.block
         assert [array.nbytes if array.ndim == 0 else 8 for array in args] == list(self._translation.parameters)
         assert all(array.flags.c_contiguous for array in args)
-        struct, arrays = args[0], args[1:]
+        arrays = [array for array in args if array.ndim > 0]
         pointers = np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
-        given = np.array([struct.ctypes.data, *(pointers.ctypes.data + 8 * np.arange(len(arrays)))], dtype=np.uint64)
-        table = np.array([(array.ctypes.data, array.nbytes, array is arrays[-1]) for array in arrays], dtype=np.uint64)
+        places = iter(pointers.ctypes.data + 8 * np.arange(len(arrays)))
+        given = np.array([next(places) if array.ndim else array.ctypes.data for array in args], dtype=np.uint64)
+        table = np.array([(array.ctypes.data, array.nbytes, place >= len(arrays) - stored)
+                          for place, array in enumerate(arrays)], dtype=np.uint64)
         text = ctypes.c_char_p()
         line = self._launch(int(grid[0]), int(grid[1]), ctypes.c_void_p(given.ctypes.data),
                             ctypes.c_void_p(table.ctypes.data), len(arrays), ctypes.c_ulonglong(seed),
@@ -107,5 +109,5 @@ class PtxCupy(Cupy):
             tile = dict(option[2:].split("=") for option in self.options if option.startswith("-DTILE"))
             machine = Machine(cupy.nvrtc, cupy.change(self.code), self.options, self.entry, cupy.change_ptx)
             machine.run(grid, int(tile["TILE_FAST"]) * int(tile["TILE_SLOW"]),
-                        [args[0], *map(bytes_of, args[1:])])
+                        [*map(bytes_of, args)], stored=2 if self.entry.startswith("count") else 1)
             cupy.executed.append((self.options, self.entry))

@@ -144,6 +144,10 @@ class _Body:
             return "return;"
         if kind in ("ld", "st"):
             return self._access(number, name, operands)
+        if kind in ("red", "atom") and name[1:] == ["global", "or", "b32"]:
+            address, value = operands[-2:]
+            at = f"atomic(as<u64>({self._value(address.strip('[]'))}), {number})"
+            return f"set_at<u32>({at}, value_at<u32>({at}) | as<u32>({self._value(value)}));"
         if name == ["bar", "sync"] and operands == ["0"]:
             return f"wait(thread, AT_BARRIER, 0, {number});"
         if kind == "bar" and name[1:] == ["red", "or", "pred"] and operands[1] == "0":

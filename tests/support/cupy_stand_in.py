@@ -155,6 +155,9 @@ class Array:
     def reshape(self, *shape) -> Array:
         return self._view(self._bytes.reshape(*shape))
 
+    def view(self, dtype) -> Array:
+        return self._view(self._bytes.view(dtype))
+
     def __setitem__(self, place, values: Array) -> None:
         self._into(self[place], np.copyto, values)
 
@@ -219,9 +222,9 @@ class Array:
         return types.SimpleNamespace(memset_async=memset_async)
 
 
-def bytes_of(array: Array) -> np.ndarray:
-    """The bytes of an array as a kernel reads and writes them."""
-    return array._bytes
+def bytes_of(array: Array | np.ndarray) -> np.ndarray:
+    """The bytes of an array as a kernel reads and writes them; a struct is itself."""
+    return array if isinstance(array, np.ndarray) else array._bytes
 
 
 class Pinned(bytearray):
@@ -252,8 +255,9 @@ class Kernel:
     def __call__(self, grid, block, args) -> None:
         tile = dict(option[2:].split("=") for option in self.options if option.startswith("-DTILE"))
         assert block == (int(tile["TILE_FAST"]) * int(tile["TILE_SLOW"]),)
-        struct = args[0].copy()
-        devices = [array.device.id for array in args[1:]]
+        struct = args[0]
+        args = tuple(each.copy() if isinstance(each, np.ndarray) else each for each in args)
+        devices = [each.device.id for each in args if isinstance(each, Array)]
         assert devices == [_THREAD.device] * len(devices)
         if _THREAD.device in self.cupy.failing:
             raise CUDARuntimeError(700, "cudaErrorIllegalAddress: an illegal memory access was encountered")
@@ -263,7 +267,7 @@ class Kernel:
         if self.cupy.at_launch is not None:
             self.cupy.at_launch(len(self.cupy.launches))
         if self.cupy.runs:
-            current_stream().queue.append(lambda: self.run(grid, (struct, *args[1:])))
+            current_stream().queue.append(lambda: self.run(grid, args))
 
     def host_text(self) -> str:
         """The text of the same entry point for the CPU."""
@@ -273,15 +277,20 @@ class Kernel:
         if self.entry == "render_spots":
             assert self.code == kernel_text("gauss", "analytic.cu")
             return host_text("spot_entries.cpp", Path(cubragg.engine.host.__file__).parent, "gauss")
+        if self.entry in ("count_spots", "count_background"):
+            assert self.code == kernel_text("gauss", "analytic.cu")
+            return host_text("spot_count_kernels.cu", Path(__file__).parent, "gauss")
         shape = next(option.removeprefix("-DSHAPE=") for option in self.options if option.startswith("-DSHAPE="))
         assert self.code == kernel_text(shape)
+        if self.entry == "count":
+            return host_text("count_kernel.cu", Path(__file__).parent, shape)
         return engine_text(shape)
 
     def run(self, grid, args) -> None:
         text = self.host_text()
         function = getattr(load(text, [option for option in self.options if option.startswith("-D")]),
                            f"host_{self.entry}")
-        call_host(function, grid, 2, [args[0], *map(bytes_of, args[1:])])
+        call_host(function, grid, 2, [*map(bytes_of, args)])
 
 
 class Cupy(types.ModuleType):

@@ -21,8 +21,8 @@ cupy = sys.modules["cupy"] = Cupy(runs={runs})
 {more}
 """
 #: Stages of the script, in order.
-STAGES = ["golden", "culling", "panels", "batches", "devices", "physical", "analytic", "response", "tests", "sanitizer",
-          "registers", "kernels", "images", "programs"]
+STAGES = ["golden", "culling", "panels", "batches", "devices", "physical", "analytic", "response", "counts", "tests",
+          "sanitizer", "registers", "kernels", "images", "counting", "programs"]
 #: Programs, as shell scripts: one that runs the command after its options, a compiler, and ones with nanoBragg's flags.
 SANITIZER = 'shift 4; exec "$@"'
 NVCC = 'while [ "$1" != -o ]; do shift; done; cp "$3" "$2"; chmod +x "$2"'
@@ -65,6 +65,7 @@ def machine(tmp_path) -> Machine:
 
 
 @pytest.mark.slow
+@pytest.mark.requirement("AT-PERF-012")
 def test_every_stage(machine):
     """All that a GPU machine may have is there: compute-sanitizer, nvcc, the C program, the PyTorch port."""
     program(machine.bin / "compute-sanitizer", SANITIZER)
@@ -87,6 +88,10 @@ def test_every_stage(machine):
     assert all(rows[name, workload]["process_s"] > 0.0 for name in ("C", "nanoBraggCUDA") for workload in ("W1", "W2"))
     assert rows["torch", "W1"]["note"] == "no such device"
     assert stages["kernels"][0]["of_floor"] > 0.0
+    assert [row["equal"] for row in stages["counts"]] == [4] * 5
+    ways = ("in the kernels", "in steps", "on the host")
+    assert [row["what"] for row in stages["counting"]] == [
+        f"{method}, {how}" for method in ("sampled", "analytic") for how in ways]
     assert {row["what"] for row in stages["images"]} == {"stills", "stills on the device", "series of W3, culled"}
 
 

@@ -57,9 +57,10 @@ def defines(precision: str, tile: tuple[int, int]) -> tuple[str, ...]:
     return tuple(f"-D{name}={value}" for name, value in values.items())
 
 
-def cuda_defines(precision: str) -> tuple[str, ...]:
-    """Return the ``-D`` options for NVRTC."""
-    return (*defines(precision, CUDA_TILE), f"-DMIN_BLOCKS={_CUDA_BLOCKS[precision]}")
+def cuda_defines(precision: str, *, counted: bool = False) -> tuple[str, ...]:
+    """Return the ``-D`` options for NVRTC; ``counted``: for the entry points that render counts."""
+    return (*defines(precision, CUDA_TILE), f"-DMIN_BLOCKS={_CUDA_BLOCKS[precision]}",
+            *(["-DCOUNTED=1"] if counted else []))
 
 
 def params_of(plan: Plan, panel: PanelPlan) -> np.ndarray:
@@ -93,23 +94,33 @@ def tiles_of(records: np.ndarray, panel: PanelPlan, tile: tuple[int, int]) -> Ti
 
 
 def check_arguments(precision: str, tile: tuple[int, int], grid: Sequence[int], args: Sequence[Any]) -> None:
-    """Check that a launch of ``render_spots`` cannot read or write outside its arrays.
+    """Check that a launch of ``render_spots``, or of the entry points that count, cannot leave its arrays.
 
     Raises
     ------
     TypeError, ValueError
         If the number, order or dtype of arguments is wrong, or an array is too short.
     """
-    params, spots, first, order, mask, image = args
+    params, spots, first, order, mask, *written = args
     p = {name: params[name].tolist() for name in params.dtype.names or ()}
     columns, rows = (p["fast_max"] - p["fast_min"]) // tile[0] + 1, (p["slow_max"] - p["slow_min"]) // tile[1] + 1
     pixels = p["fast_pixels"] * (p["slow_max"] + 1 - p["first_row"])
     if tuple(grid) != (columns, rows):
         raise ValueError(f"render_spots: got a grid of {tuple(grid)}; the region has {columns} x {rows} tiles")
+    listed = int(first[-1])
     expected: dict[str, tuple[Any, Any, int]] = {
-        "params": (params, SPOT_PARAMS, 1), "spots": (spots, record(real_type(precision)), 1),
-        "first": (first, np.int32, columns * rows + 1), "order": (order, np.int32, 1),
-        "mask": (mask, np.uint8, pixels if p["masked"] else 1), "image": (image, np.float32, pixels)}
+        "params": (params, SPOT_PARAMS, 1), "spots": (spots, record(real_type(precision)), min(listed, 1)),
+        "first": (first, np.int32, columns * rows + 1), "order": (order, np.int32, listed),
+        "mask": (mask, np.uint8, pixels if p["masked"] else 1)}
+    if len(written) == 1:
+        expected["image"] = (written[0], np.float32, pixels)
+    else:
+        epilogue = written[0]
+        end = int(epilogue["origin"]) + p["slow_max"] * int(epilogue["width"]) + p["fast_max"] + 1
+        sizes = {"epilogue": 1, **kernel_params.map_sizes(epilogue, p["fast_max"], p["slow_max"]), "too_large": 1,
+                 "counts": end}
+        for (name, size), array in zip(sizes.items(), written, strict=True):
+            expected[name] = (array, kernel_params.COUNTING_TYPES[name], size)
     for name, (array, dtype, size) in expected.items():
         if array.dtype != dtype:
             raise TypeError(f"render_spots: {name} is {array.dtype}; it must be {np.dtype(dtype)}")

@@ -5,18 +5,22 @@ The spots of an image are computed on the host while the device renders the imag
 
 from __future__ import annotations
 
+import functools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cubragg.detect.epilogue import Epilogue
 from cubragg.device.cuda_device import checked_device, current_device, kernel_module
+from cubragg.device.pinned_images import PinnedImages
 from cubragg.engine import kernel_params
 from cubragg.engine.analytic import spot_kernel
 from cubragg.engine.analytic.spot_constants import record
 from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
 from cubragg.engine.analytic.water_map import add_water
+from cubragg.engine.cuda.device_maps import DeviceEpilogue, fits
 from cubragg.engine.cuda.row_bands import WHOLE, Share, bands_of, row_bands
 from cubragg.engine.culling import Culling
 from cubragg.engine.panel_loop import Progress
@@ -34,8 +38,18 @@ class _Band(NamedTuple):
     used: list[Any]
 
 
+class _Part(NamedTuple):
+    """Rows of a panel, whose region is in them, with the records of the spots that reach it."""
+
+    panel: PanelPlan
+    rows: range
+    records: np.ndarray
+
+
 class AnalyticCudaEngine:
     """Renders a plan in closed form on a GPU; implements `select.Engine`.
+
+    After `render_counts`, ``kernel_seconds`` has the time of its kernels, with the uploads of spots between them [s].
 
     Parameters
     ----------
@@ -59,6 +73,7 @@ class AnalyticCudaEngine:
     def __init__(self, plan: Plan, precision: str = "double", device: int = 0, share: Share = WHOLE) -> None:
         spot_kernel.check_precision(precision)
         self._cupy = checked_device(device)
+        self._pinned, self.kernel_seconds = PinnedImages(self._cupy), 0.0
         self._precision, self._device, self._share = precision, device, share
         self._tile = spot_kernel.CUDA_TILE
         self.interpolation_stopped_at: tuple[int, int] | None = None
@@ -67,7 +82,7 @@ class AnalyticCudaEngine:
         with current_device(self._cupy, device):
             module = kernel_module(plan.crystal_shape, spot_kernel.cuda_defines(precision), device, "analytic.cu",
                                    "render_spots")
-            self._kernel = module.get_function("render_spots")
+            self._kernels = [module.get_function("render_spots")]
             self._stream = self._cupy.cuda.Stream(non_blocking=True)
 
     def set_plan(self, plan: Plan) -> None:
@@ -89,6 +104,59 @@ class AnalyticCudaEngine:
         else:
             self._render_share(into, progress)
         return into
+
+    def render_counts(self, epilogue: Epilogue, progress: Progress | None = None, into: np.ndarray | None = None
+                      ) -> np.ndarray | None:
+        """Render the counts of the image, int32 [slow, fast]; see `select.CountingEngine`. ``into`` as for `render`."""
+        plan, cupy = self._plan, self._cupy
+        if plan.water > 0.0:  # added on the host
+            return None
+        parts = [*self._parts()] if into is None else [*self._share_parts()]
+        with current_device(cupy, self._device):
+            if not fits(cupy, self._device, epilogue, 4 * plan.shape[0] * plan.shape[1]):
+                return None
+            on_device = DeviceEpilogue(cupy, self._device, epilogue, plan.shape[1])
+            self._stream.wait_event(on_device.ready)
+            try:
+                counts, used = self._start_counts(parts, on_device)
+                if into is None:
+                    pinned = self._pinned.empty(plan.shape)
+                    into = counts.get(stream=self._stream, out=None if pinned is None else pinned.view(np.int32))
+                else:
+                    for panel, rows, _ in parts:
+                        place = slice(rows.start, rows.stop)
+                        into[panel.window][place] = counts[panel.window][place].get(stream=self._stream)
+            finally:
+                self._stream.synchronize()
+            used.clear()
+            too_large = bool(on_device.too_large.get(stream=self._stream)[0])
+        if progress is not None:
+            done = sum(panel.pixel_count for panel, *_ in parts)
+            progress(done, sum(panel.pixel_count for panel in plan.panels))
+        return None if too_large else into
+
+    def _start_counts(self, parts: list[_Part], on_device: DeviceEpilogue) -> tuple[Any, list[Any]]:
+        """Queue the kernels of parts of the image; return its counts, and the arrays that they read."""
+        plan, cupy = self._plan, self._cupy
+        start, end = cupy.cuda.Event(), cupy.cuda.Event()
+        with self._stream:
+            # Kernels write every pixel of the regions of the panels.
+            whole = sum(panel.pixel_count for panel, *_ in parts) == plan.shape[0] * plan.shape[1]
+            counts = (cupy.empty if whole else cupy.zeros)(plan.shape, dtype=np.int32)
+            start.record()
+            used = [array for part in parts
+                    for array in self._launch(plan, part, self._counters, on_device.arguments(part.panel, counts))]
+            end.record()
+        end.synchronize()
+        self.kernel_seconds = cupy.cuda.get_elapsed_time(start, end) / 1e3
+        return counts, used
+
+    @functools.cached_property
+    def _counters(self) -> list[Any]:
+        """The kernels that render counts, of tiles with spots and of others, compiled when they are first used."""
+        module = kernel_module(self._plan.crystal_shape, spot_kernel.cuda_defines(self._precision, counted=True),
+                               self._device, "analytic.cu", "count_spots")
+        return [module.get_function(entry) for entry in ("count_spots", "count_background")]
 
     def images(self, plans: Iterable[Plan], *, on_device: bool = False, progress: Progress | None = None
                ) -> Iterator[Any]:
@@ -136,31 +204,50 @@ class AnalyticCudaEngine:
             panel = spots.panel
             whole = panel.shape == plan.shape
             part = image if whole else self._cupy.zeros(panel.shape, dtype=np.float32)
-            used += [*self._launch(plan, panel, spots.records, range(panel.shape[0]), part), part]
+            region = _Part(panel, range(panel.shape[0]), spots.records)
+            used += [*self._launch(plan, region, self._kernels, (part,)), part]
             if not whole:
                 image[panel.window] = part
         return image, used
 
-    def _launch(self, plan: Plan, panel: PanelPlan, records: np.ndarray, rows: range, image: Any) -> list[Any]:
-        """Queue the kernel of the region of a panel; return the arrays that it reads.
+    def _launch(self, plan: Plan, part: _Part, kernels: Sequence[Any], written: tuple[Any, ...]) -> list[Any]:
+        """Queue kernels of a part of a panel; return the arrays that they read.
 
-        ``image`` and the mask on the device have some rows of the panel. Spots are uploaded as bytes, because CuPy has
-        no records.
+        ``written`` are the arguments after the mask, which has the rows of the part. Spots are uploaded as bytes,
+        because CuPy has no records.
         """
+        panel, rows, records = part
         records = records.astype(record(spot_kernel.real_type(self._precision)), copy=False)
         tiles = spot_kernel.tiles_of(records, panel, self._tile)
         mask = kernel_params.mask_of(panel, rows)
         params, grid = spot_kernel.params_of(plan, panel), kernel_params.grid_of(panel, self._tile)
         params["first_row"] = rows.start
-        spot_kernel.check_arguments(self._precision, self._tile, grid, (
-            params, records, *tiles, mask, np.empty((len(rows), panel.shape[1]), dtype=np.float32)))
+        spot_kernel.check_arguments(self._precision, self._tile, grid, (params, records, *tiles, mask, *written))
         arrays = []
         for array in (records.view(np.uint8), *tiles, mask.reshape(-1)):
             copy = self._cupy.empty(array.shape, dtype=array.dtype)
             copy.set(array, stream=self._stream)
             arrays.append(copy)
-        self._kernel(grid, (self._tile[0] * self._tile[1],), (params, *arrays, image))
+        for kernel in kernels:
+            kernel(grid, (self._tile[0] * self._tile[1],), (params, *arrays, *written))
         return arrays
+
+    def _parts(self) -> Iterator[_Part]:
+        """Yield the panels of the plan."""
+        for spots in self._spots.panels:
+            yield _Part(spots.panel, range(spots.panel.shape[0]), spots.records)
+
+    def _share_parts(self) -> Iterator[_Part]:
+        """Yield the row bands of the share, each with the spots in it."""
+        plan = self._plan
+        bands = bands_of(self._share, row_bands(
+            plan, self._tile, lambda panel: kernel_params.grid_of(panel, self._tile)[1], self._share))
+        for number, of_panel in bands.items():
+            panel, records = plan.panels[number], self._spots.panels[number].records
+            for band in of_panel:
+                rows = range(band.first_row, band.end_row)
+                inside = records[(records["slow_min"] < rows.stop) & (records["slow_max"] >= rows.start)]
+                yield _Part(panel._replace(roi=(*panel.roi[:2], rows.start, rows.stop - 1)), rows, inside)
 
     def _render_share(self, into: np.ndarray, progress: Progress | None) -> None:
         """Render the row bands of the share, and store their rows into an image."""
@@ -182,19 +269,12 @@ class AnalyticCudaEngine:
 
     def _start_share(self) -> Iterator[_Band]:
         """Queue the kernels of the row bands of the share, each with the spots in it."""
-        plan = self._plan
-        bands = bands_of(self._share, row_bands(
-            plan, self._tile, lambda panel: kernel_params.grid_of(panel, self._tile)[1], self._share))
-        for number, of_panel in bands.items():
-            panel, records = plan.panels[number], self._spots.panels[number].records
-            for band in of_panel:
-                rows = range(band.first_row, band.end_row)
-                part = panel._replace(roi=(*panel.roi[:2], rows.start, rows.stop - 1))
-                inside = records[(records["slow_min"] < rows.stop) & (records["slow_max"] >= rows.start)]
-                with current_device(self._cupy, self._device), self._stream:
-                    pixels = self._cupy.zeros((len(rows), panel.shape[1]), dtype=np.float32)
-                    used = self._launch(plan, part, inside, rows, pixels) if len(inside) else []
-                yield _Band(part, slice(rows.start, rows.stop), pixels, used)
+        for part in self._share_parts():
+            panel, rows, records = part
+            with current_device(self._cupy, self._device), self._stream:
+                pixels = self._cupy.zeros((len(rows), panel.shape[1]), dtype=np.float32)
+                used = self._launch(self._plan, part, self._kernels, (pixels,)) if len(records) else []
+            yield _Band(panel, slice(rows.start, rows.stop), pixels, used)
 
     def _finished(self, plan: Plan, image: Any, used: list[Any], on_device: bool, progress: Progress | None) -> Any:
         """Wait for an image, and return it with its water."""

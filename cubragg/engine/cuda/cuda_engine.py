@@ -18,17 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from cubragg.detect.epilogue import Epilogue
 from cubragg.device.cuda_device import checked_device, current_device, kernel_module, single_to_double
 from cubragg.device.device_memory import DeviceMemory
 from cubragg.device.pinned_images import PinnedImages
 from cubragg.device.stream_buffers import RowBand, StreamBuffers, rows_of
 from cubragg.engine import kernel_params
 from cubragg.engine.accuracy import needs_two_floats
-from cubragg.engine.cuda.launch_jobs import (
-    Job,
-    Target,
-    render_order_dependent_pixels,
-)
+from cubragg.engine.cuda.device_maps import DeviceEpilogue, fits
+from cubragg.engine.cuda.launch_jobs import Job, Target, render_order_dependent_pixels
 from cubragg.engine.cuda.launcher import Launcher, Search
 from cubragg.engine.cuda.plan_arrays import PlanArrays
 from cubragg.engine.cuda.row_bands import WHOLE, Share, bands_of, row_bands
@@ -122,6 +120,18 @@ class CudaEngine:
         (image,) = self._images([self._plan], False, progress, into)
         return image
 
+    def render_counts(self, epilogue: Epilogue, progress: Progress | None = None, into: np.ndarray | None = None
+                      ) -> np.ndarray | None:
+        """Render the counts of the image, int32 [slow, fast]; see `select.CountingEngine`. ``into`` as for `render`."""
+        if not self._plan.rules.per_sample:
+            return None
+        with current_device(self._cupy, self._device):
+            if not fits(self._cupy, self._device, epilogue):
+                return None
+            on_device = DeviceEpilogue(self._cupy, self._device, epilogue, self._plan.shape[1])
+            (counts,) = self._images([self._plan], False, progress, into, on_device)
+            return None if on_device.too_large.get()[0] else counts
+
     def images(self, plans: Iterable[Plan], *, on_device: bool = False, progress: Progress | None = None
                ) -> Iterator[Any]:
         """Render the images of plans that differ from that of the engine only in orientation, ray and place, in order.
@@ -143,14 +153,14 @@ class CudaEngine:
         """
         return self._images(plans, on_device, progress, None)
 
-    def _images(self, plans: Iterable[Plan], on_device: bool, progress: Progress | None, into: np.ndarray | None
-                ) -> Iterator[Any]:
+    def _images(self, plans: Iterable[Plan], on_device: bool, progress: Progress | None, into: np.ndarray | None,
+                epilogue: DeviceEpilogue | None = None) -> Iterator[Any]:
         buffer_sets: list[StreamBuffers] = []
         pending: deque[tuple[Job, RowBand, StreamBuffers]] = deque()
         started = 0
         try:
             for number, plan in enumerate(plans):
-                target = self._target(plan, number, on_device, into)
+                target = self._target(plan, number, on_device, into, epilogue)
                 for panel_number, bands in self._own_bands.items():
                     job: Job | None = None
                     for band in bands:
@@ -185,7 +195,8 @@ class CudaEngine:
         return StreamBuffers(self._cupy, plan.orientations, self._arrays.cull_axes(plan).shape, pixels,
                              image=not on_device or not whole_image(plan), masked=self._arrays.masked)
 
-    def _target(self, plan: Plan, number: int, on_device: bool, into: np.ndarray | None) -> Target:
+    def _target(self, plan: Plan, number: int, on_device: bool, into: np.ndarray | None,
+                epilogue: DeviceEpilogue | None) -> Target:
         """Return the state of a new image, filled with 0."""
         total = sum((band.end_row - band.first_row) * plan.panels[band.panel].width
                     for bands in self._own_bands.values() for band in bands)
@@ -198,12 +209,14 @@ class CudaEngine:
                 ready = self._cupy.cuda.get_current_stream().record()
                 return Target(number, plan, image, ready, total, sources, values)
             pinned = self._pinned.empty(plan.shape) if whole_image(plan) and into is None else None
-        if pinned is None:
-            image = np.zeros(plan.shape, dtype=np.float32) if into is None else into
-            return Target(number, plan, image, None, total, sources, values)
-        slow_min, slow_max = plan.panels[0].roi[2:]
-        pinned[:slow_min], pinned[slow_max + 1:] = 0.0, 0.0  # rows that are not copied
-        return Target(number, plan, pinned, None, total, sources, values, pinned=True)
+        target = Target(number, plan, into, None, total, sources, values, pinned=pinned is not None, epilogue=epilogue)
+        if pinned is not None:
+            slow_min, slow_max = plan.panels[0].roi[2:]
+            pinned[:slow_min], pinned[slow_max + 1:] = 0.0, 0.0  # rows that are not copied
+            target.pixels = pinned.view(target.dtype)
+        elif into is None:
+            target.pixels = np.zeros(plan.shape, dtype=target.dtype)
+        return target
 
     def _job(self, target: Target, number: int, bands: list[RowBand], buffers: StreamBuffers) -> Job:
         """Return the state of a panel, with its order-dependent pixels; ``bands`` are those of this engine."""
@@ -231,21 +244,39 @@ class CudaEngine:
             if job.direct:
                 image = job.rows(band)
             else:
-                image = rows_of(buffers.image, band, panel.shape[1])
-                # Kernels do not write pixels that are masked or outside the region of interest.
-                image.data.memset_async(0, image.nbytes, buffers.stream)
+                image = rows_of(buffers.image, band, panel.shape[1]).view(target.dtype)
+                # Kernels do not write pixels outside the region of interest, and those of photons no masked ones.
+                if target.epilogue is None or panel.width < panel.shape[1]:
+                    image.data.memset_async(0, image.nbytes, buffers.stream)
+            launcher, written = self._launcher, (image,)
+            if target.epilogue is not None:
+                buffers.stream.wait_event(target.epilogue.ready)
+                launcher, written = self._counter, target.epilogue.arguments(panel, image)
             arrays = (self._arrays.f2_grid, buffers.cell_axes, target.sources, mask, self._arrays.f2_bounds,
-                      buffers.cull_axes, image)
-            for row in self._launcher.rows(band, job.params, self._columns(panel), arrays, target.timed):
+                      buffers.cull_axes, *written)
+            for row in launcher.rows(band, job.params, self._columns(panel), arrays, target.timed):
                 if progress is not None:
                     progress(target.done + min((row - band.first) * per_row, pixels), target.total)
             target.done += pixels
             if target.ready is None:
-                place = job.rows(band) if target.pinned else rows_of(buffers.host, band, panel.shape[1])
+                place = job.rows(band) if target.pinned else self._host(job, band, buffers)
                 image.get(stream=buffers.stream, out=place, blocking=False)
             elif not job.direct:
                 job.rows(band)[:] = image
             buffers.done.record(buffers.stream)
+
+    @staticmethod
+    def _host(job: Job, band: RowBand, buffers: StreamBuffers) -> np.ndarray:
+        """Return the rows of a band in the page-locked buffer."""
+        rows: np.ndarray = rows_of(buffers.host, band, job.panel.shape[1])
+        return rows.view(job.target.dtype)
+
+    @functools.cached_property
+    def _counter(self) -> Launcher:
+        """The kernels that render counts, compiled when they are first used."""
+        variant = replace(self.variant, counted=True)
+        module = kernel_module(variant.shape, variant.defines(), self._device, entry=variant.entry)
+        return Launcher(self._cupy, module.get_function(variant.entry), variant.entry, variant, self._row_samples)
 
     def _columns(self, panel: PanelPlan) -> int:
         return kernel_params.grid_of(panel, self.variant.tile)[0]
@@ -273,7 +304,7 @@ class CudaEngine:
         with current_device(self._cupy, self._device):
             buffers.done.synchronize()
             if target.ready is None and not target.pinned:
-                job.rows(band)[:] = rows_of(buffers.host, band, job.panel.shape[1])
+                job.rows(band)[:] = self._host(job, band, buffers)
             if band == job.bands[-1]:
                 self._patch(job, buffers)
             if complete:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cubragg.device.stream_buffers import RowBand
+from cubragg.engine.cuda.device_maps import DeviceEpilogue
 from cubragg.engine.order_dependent import pixel_photons
 from cubragg.engine.panel_loop import whole_image
 from cubragg.plan.panel_plan import PanelPlan
@@ -61,6 +62,8 @@ class Target:
         The pixel at which interpolation stopped, by the number of the panel.
     timed
         Events before and after each launch.
+    epilogue
+        What makes counts of the photons; ``None``: ``pixels`` are photons.
     """
 
     number: int
@@ -74,6 +77,12 @@ class Target:
     done: int = 0
     stops: dict[int, tuple[int, int]] = field(default_factory=dict)
     timed: list[tuple[Any, Any]] = field(default_factory=list)
+    epilogue: DeviceEpilogue | None = None
+
+    @property
+    def dtype(self) -> Any:
+        """Type of the pixels: of 4 bytes, so that both fit into the same buffers."""
+        return np.float32 if self.epilogue is None else np.int32
 
 
 @dataclass

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from cubragg.detect.epilogue import Epilogue
 from cubragg.engine.cuda.analytic_cuda_engine import AnalyticCudaEngine
 from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.cuda.device_threads import together
@@ -64,12 +65,28 @@ class SplitCudaEngine:
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """Render the image, float32 [slow, fast], in photons; ``threads`` is ignored."""
         image = np.zeros(self._plan.shape, dtype=np.float32)
-        first = self.engines[0]
-        if isinstance(first, AnalyticCudaEngine):
-            first.list_spots()  # once, before threads of all devices use them
+        self._list_spots()
         calls = [partial(_render_into, engine, image) for engine in self.engines]
         together(calls, progress, sum(panel.pixel_count for panel in self._plan.panels))
         return image
+
+    def render_counts(self, epilogue: Epilogue, progress: Progress | None = None) -> np.ndarray | None:
+        """Render the counts of the image, int32 [slow, fast]; see `select.CountingEngine`."""
+        counts, complete = np.zeros(self._plan.shape, dtype=np.int32), [False] * len(self.engines)
+        self._list_spots()
+
+        def render(number: int, report: Progress) -> None:
+            complete[number] = self.engines[number].render_counts(epilogue, report, counts) is not None
+
+        together([partial(render, number) for number in range(len(self.engines))], progress,
+                 sum(panel.pixel_count for panel in self._plan.panels))
+        return counts if all(complete) else None
+
+    def _list_spots(self) -> None:
+        """Compute spots once, before threads of all devices use them."""
+        first = self.engines[0]
+        if isinstance(first, AnalyticCudaEngine):
+            first.list_spots()
 
 
 def _render_into(engine: CudaEngine | AnalyticCudaEngine, image: np.ndarray, progress: Progress) -> np.ndarray:
