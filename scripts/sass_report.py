@@ -51,8 +51,8 @@ _INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?(?P<name>[A-Z]
 _LABEL = re.compile(r"^(?P<label>\.L_x?_?\d+|[\w.$]+):\s*$")
 _TARGET = re.compile(r"`\((?P<label>[\w.$]+)\)")
 _USED = re.compile(r"Compiling entry function '(?:render|count)'.*?(?P<stores>\d+) bytes spill stores, "
-                   r"(?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers[^\n]*?(?:(?P<shared>\d+) bytes smem|$)",
-                   re.DOTALL | re.MULTILINE)
+                   r"(?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers[^\n]*?"
+                   r"(?:(?P<shared>\d+) bytes smem|$)", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)

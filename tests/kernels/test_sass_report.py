@@ -92,3 +92,21 @@ def test_report_of_a_variant(tmp_path):
     for row in rows:
         assert (row["classes"]["MUFU"], row["classes"]["global"], row["classes"]["FP64"]) == (1, 1, 0)
         assert row["per_sample"] == pytest.approx(sum(row["classes"].values()))
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("AT-NOISE-008")
+@pytest.mark.parametrize("precision", ["single", "mixed"])
+def test_counting_adds_nothing_to_the_loop(tmp_path, precision):
+    """Kernels that count spill outside of the loop over samples, which has the instructions of those that do not."""
+    installed()
+    if sass_report.nvdisasm_path() is None:
+        pytest.skip("nvdisasm is not installed; pip install nvidia-cuda-nvdisasm")
+    file = tmp_path / "report.json"
+    subprocess.run([sys.executable, SCRIPT, "--only", f"gauss nearest {precision}", "--arch", "90", "--json", file],
+                   check=True, stdout=subprocess.DEVNULL)
+    rows = {row["variant"]: row for row in json.loads(file.read_text())}
+    for culled in ("", " culled 8x8"):
+        plain, counted = (rows[f"gauss nearest {precision}{what}{culled}"] for what in ("", " counted"))
+        assert counted["classes"] == plain["classes"]
+        assert (counted["classes"]["local"], counted["registers"]) == (0, plain["registers"])

@@ -64,6 +64,7 @@ def test_panels(cupy, method):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("cupy")
 @pytest.mark.parametrize("order", ["noisify", "integrating"])
 def test_factors_of_other_orders(order):
     response = (cb.Response(order="noisify", flicker=0.3, flat_field_sigma=0.5) if order == "noisify" else
