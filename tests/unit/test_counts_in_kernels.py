@@ -113,7 +113,8 @@ def test_a_response_is_that_of_an_image(name, method, monkeypatch):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_panels_of_different_responses(method, monkeypatch):
+@pytest.mark.parametrize("devices", [None, [0, 1]], ids=["one GPU", "two GPUs"])
+def test_panels_of_different_responses(devices, method, monkeypatch):
     """Two panels with a gap between them, one of them masked in part; of pixels of two sizes, so that they lose other
     shares of photons."""
     mask = np.random.default_rng(3).random((30, 20)) < 0.8
@@ -121,7 +122,7 @@ def test_panels_of_different_responses(method, monkeypatch):
               Hung(25, 40, 0.8, 0.4, (20.0, 0.0, 0.0), offset=(22, 5))]
     experiment = hang(bright(sampling=cb.Sampling(oversample=1)), panels)
     experiment = replace(experiment, response=cb.Response(charge_cloud_um=60.0, efficiency_sigma=0.1))
-    counts = check(experiment, monkeypatch, method=method)
+    counts = check(experiment, monkeypatch, method=method, devices=devices)
     assert counts[:, 20:22].max() == 0
     assert counts[:, :20].max() > 5
     assert counts[:, 22:].max() > 5
@@ -140,10 +141,15 @@ def test_tiles_whose_terms_are_left_out(monkeypatch):
     check(bright(crystal=sharp), monkeypatch, cull=1e-3)
 
 
-def test_row_bands_and_devices(cupy, monkeypatch):
+@pytest.mark.parametrize("method", METHODS)
+def test_several_devices(cupy, method, monkeypatch):
     """Each of two GPUs renders bands of rows, and has the maps of the whole image."""
-    check(bright(), monkeypatch, devices=[1, 0])
+    check(bright(), monkeypatch, devices=[1, 0], method=method)
+    check(SHOTS["a region"], monkeypatch, devices=[0, 1], method=method)
     assert set(cupy.launched_on) == {0, 1}
+
+
+def test_row_bands():
     plan = make_plan(bright())
     engine = CudaEngine(plan, "double", memory_bytes=4000)
     drawn = CountsInKernels(cb.Response(), Exposure([], MASK, 0.1, 5, 0), PhotonMaps())
