@@ -1,8 +1,8 @@
 """The background of shots whose beam or detector differ, computed at every eighth pixel and interpolated.
 
-What depends on the place of a point alone is kept, as long as detector and directions of the beam are those of the shot
-before, and the intensity of the scattering is looked up in a table: a shot with another wavelength costs little more
-than a copy of the map.
+Factors that depend only on the position of a point are kept while detector and beam direction stay the same, and the
+intensity of the scattering is looked up in a table: a shot with another wavelength costs little more than a copy of the
+map.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cubragg.plan.workspace import Workspace
 _ENTRIES = 2**17
 #: Depth in the sensor is rounded to this [m]: that of photons depends on the wavelength, but by much less.
 _DEPTH_M = 5e-6
-#: Points that are kept, of all panels and places on the beam.
+#: Largest number of points that are kept, of all panels and scattering positions along the beam.
 _KEPT_POINTS = 4_000_000
 _KEPT_TABLES = 8
 _POINTS: OrderedDict[tuple[object, ...], Points] = OrderedDict()
@@ -145,7 +145,7 @@ def _tables(background: Background) -> dict[float, Table]:
 
 
 def _computed_tables(background: Background) -> dict[float, Table]:
-    # Intensities do not depend on the wavelength: that is an argument of ice alone.
+    # The wavelength has no effect here: only ice, which is not on coarse maps, needs it.
     parts = list(parts_of(background, 1.0))
     ends = [1.0, *(float(scatterer.table[-1, 0]) for scatterer in background.scatterers)]
     stol = np.linspace(0.0, max(ends), _ENTRIES)

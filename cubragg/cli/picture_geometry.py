@@ -146,9 +146,9 @@ def _scaled(panels: Sequence[Panel], beam: Vector, pixel_mm: float, source: str)
                           "size of their own; leave it out")
     panel = panels[0]
     spot = panel.spot(beam)
-    held = (0.0, 0.0) if spot is None else (spot.fast_px, spot.slow_px)
+    fixed = (0.0, 0.0) if spot is None else (spot.fast_px, spot.slow_px)
     fast, slow = scale(panel.fast, pixel_mm), scale(panel.slow, pixel_mm)
-    corner = combine((1.0, panel.place_mm(*held)), (-held[0], fast), (-held[1], slow))
+    corner = combine((1.0, panel.place_mm(*fixed)), (-fixed[0], fast), (-fixed[1], slow))
     return replace(panel, origin_mm=corner, fast_mm=fast, slow_mm=slow)
 
 

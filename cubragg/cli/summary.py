@@ -181,13 +181,13 @@ def _crystal(experiment: Experiment, plan: Plan) -> list[Row]:
 
 def _whole_crystal(experiment: Experiment, plan: Plan) -> list[Row]:
     """Return the figures of the whole crystal and its brightest reflection, for photons that are meant absolutely."""
-    crystal, lit = experiment.crystal, plan.illumination
+    crystal, illumination = experiment.crystal, plan.illumination
     rows: list[Row] = []
     if crystal.size_mm is not None:
         size = " x ".join(f"{edge:g}" for edge in several(crystal.size_mm))
-        rows.append(("crystal", f"{crystal.habit} of {size} mm, {lit.volume * 1e9:.4g} mm^3 illuminated, "
-                                f"{100.0 * lit.fraction:.4g} % of it"))
-        rows.append(("blocks", f"{lit.blocks:.4g} of {lit.block_volume * 1e18:.4g} um^3 illuminated"))
+        rows.append(("crystal", f"{crystal.habit} of {size} mm, {illumination.volume * 1e9:.4g} mm^3 illuminated, "
+                                f"{100.0 * illumination.fraction:.4g} % of it"))
+        rows.append(("blocks", f"{illumination.blocks:.4g} of {illumination.block_volume * 1e18:.4g} um^3 illuminated"))
     if is_absolute(experiment):
         found = brightest(plan)
         if found is not None:

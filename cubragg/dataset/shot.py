@@ -65,7 +65,7 @@ class Rendering:
         plan = replace(make_plan(experiment, self.method), series=self.series)
         return experiment, with_decay(plan, crystal.decay)
 
-    def alone(self, planned: Planned) -> SimulatedImage:
+    def crystal_image(self, planned: Planned) -> SimulatedImage:
         """Render one crystal, without the background."""
         return simulate(planned[0], backend=self.backend, precision=self.precision, device=self.device,
                         threads=self.threads, method=self.method, cull=self.cull, progress=self.progress,
@@ -80,8 +80,8 @@ def with_decay(plan: Plan, factor: float) -> Plan:
     """The plan with the photons of the crystal multiplied by a factor."""
     if factor == 1.0:
         return plan
-    lit = plan.illumination
-    return replace(plan, illumination=lit._replace(blocks=lit.blocks * factor))
+    illumination = plan.illumination
+    return replace(plan, illumination=illumination._replace(blocks=illumination.blocks * factor))
 
 
 def damaged(experiment: Experiment, dose_MGy: float) -> StructureFactors:
@@ -195,9 +195,9 @@ class Shot:
         return tuple(self._rendering.planned(crystal) for crystal in crystals)
 
     @cached_property
-    def _alone(self) -> tuple[SimulatedImage, ...]:
+    def _crystal_images(self) -> tuple[SimulatedImage, ...]:
         """An image of each crystal, without background; of a blank shot one without photons."""
-        return tuple(self._rendering.alone(planned) for planned in self._planned)
+        return tuple(self._rendering.crystal_image(planned) for planned in self._planned)
 
     @property
     def plan(self) -> Plan:
@@ -216,14 +216,14 @@ class Shot:
 
     def render(self) -> None:
         """Render the crystals, if reflections or the image need their photons."""
-        _ = self._alone
+        _ = self._crystal_images
 
     @cached_property
     def image(self) -> SimulatedImage:
         """The image of expected photons, with the experiment of the first crystal."""
-        first = self._alone[0]
+        first = self._crystal_images[0]
         photons = first.photons.copy()
-        for other in self._alone[1:]:
+        for other in self._crystal_images[1:]:
             photons += other.photons
         return replace(first, experiment=self.experiment, shot=self.number, photons=with_background(
             self.experiment, self.plan, photons, coarse=self._coarse))
@@ -233,7 +233,8 @@ class Shot:
         total = self.image.on_host
         fast, slow = (np.clip(np.floor(places).astype(int), 0, edge - 1)
                       for places, edge in zip((fast_px, slow_px), total.shape[::-1], strict=True))
-        crystals = sum((image.on_host[slow, fast].astype(np.float64) for image in self._alone), np.zeros(len(fast)))
+        crystals = sum((image.on_host[slow, fast].astype(np.float64) for image in self._crystal_images),
+                       np.zeros(len(fast)))
         peak = total[slow, fast].astype(np.float64)
         return peak, np.maximum(peak - crystals, 0.0)
 
@@ -253,12 +254,12 @@ class Shot:
     def _counts_without_image(self) -> np.ndarray | None:
         """Counts of the crystals' images, or as they are rendered; ``None`` where that is not possible."""
         threads = self._rendering.threads
-        if "_alone" not in vars(self) and len(self._planned) == 1:
+        if "_crystal_images" not in vars(self) and len(self._planned) == 1:
             return counts_as_rendered(self.experiment, self.plan, self._rendering.selected(self.plan).engine,
                                       seed=self.seed, shot=self.number, threads=threads, coarse=self._coarse)
-        if any(image.backend == "numpy" for image in self._alone):
+        if any(image.backend == "numpy" for image in self._crystal_images):
             return None
-        bands = bands_of([image.photons for image in self._alone])
+        bands = bands_of([image.photons for image in self._crystal_images])
         return counts_in_bands(self.experiment, self.plan, bands, seed=self.seed, shot=self.number, threads=threads,
                                coarse=self._coarse)
 
@@ -279,13 +280,13 @@ class Shot:
 
     def labels_of(self, reflections: ShotReflections, min_photons: float) -> Labels:
         """The pixels of each of the reflections of this shot, as `labels`."""
-        images = self._alone if self.crystals else ()
+        images = self._crystal_images if self.crystals else ()
         return labels_of(reflections.tables, self.plan.shape, min_photons, self._rendering.threads,
                          images[0].backend if images else "auto", [_all_terms(image) for image in images])
 
     def reflections_above(self, min_photons: float) -> ShotReflections:
         """The reflections with at least ``min_photons`` expected photons."""
-        images = self._alone if self.crystals else ()
+        images = self._crystal_images if self.crystals else ()
         return ShotReflections(tuple(reflection_table(
             image.plan, min_photons=min_photons, backend=image.backend, threads=self._rendering.threads,
             photons=_all_terms(image)) for image in images))

@@ -78,15 +78,16 @@ def _overlap_warnings(plan: Plan) -> list[str]:
 
 def _illumination_warnings(experiment: Experiment, plan: Plan) -> list[str]:
     """Return the warnings about a crystal that is not in the beam, or smaller than its coherent block."""
-    crystal, lit = experiment.crystal, plan.illumination
+    crystal, illumination = experiment.crystal, plan.illumination
     if crystal.size_mm is None:
         return []
-    if not lit.volume > 0.0:
+    if not illumination.volume > 0.0:
         return ["no part of the crystal is in the beam; a smaller --crystal-offset or a larger beam (--beam-size, "
                 "-beamsize) illuminates it"]
-    if lit.crystal_volume < _PART_OF_A_BLOCK * lit.block_volume:
-        return [f"the crystal is {lit.crystal_volume / lit.block_volume:.3g} of a coherent block: its spots are as "
-                "sharp as those of a whole block; a smaller --block-size avoids that"]
+    if illumination.crystal_volume < _PART_OF_A_BLOCK * illumination.block_volume:
+        part = illumination.crystal_volume / illumination.block_volume
+        return [f"the crystal is {part:.3g} of a coherent block: its spots are as sharp as those of a whole block; a "
+                "smaller --block-size avoids that"]
     return []
 
 

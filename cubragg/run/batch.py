@@ -46,8 +46,8 @@ class Planned(NamedTuple):
     plan: Plan
 
 
-class _Way(NamedTuple):
-    """How images are rendered; see `render_many`."""
+class _Options(NamedTuple):
+    """Arguments of `render_many` that are the same for all images."""
 
     cull: float | None
     threads: int | None
@@ -104,7 +104,7 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
     angles = misset_angles(orientations)
     check_threads(threads)
     backend, gpus = resolve_devices(backend, device, devices)
-    return _started(_plans(experiment, angles, method), backend, precision, gpus, _Way(cull, threads, on_device),
+    return _rendered(_plans(experiment, angles, method), backend, precision, gpus, _Options(cull, threads, on_device),
                     progress)
 
 
@@ -149,7 +149,7 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
     series = ImageSeries()
     planned = (Planned(number, shot, dataclasses.replace(make_plan(shot, method), series=series))
                for number, shot in enumerate(rotated))
-    return _started(planned, backend, precision, gpus, _Way(cull, threads, False), progress)
+    return _rendered(planned, backend, precision, gpus, _Options(cull, threads, False), progress)
 
 
 def _rotated(experiment: Experiment, number: int, range_deg: float) -> Experiment:
@@ -190,8 +190,8 @@ def _reoriented(plan: Plan, experiment: Experiment) -> Plan:
     return dataclasses.replace(plan, lattice=lattice, cell_axes=axes, first_cell_axes=first)
 
 
-def _started(planned: Iterator[Planned], backend: Backend, precision: Precision, devices: Sequence[int], way: _Way,
-             progress: Progress | None) -> Iterator[SimulatedImage]:
+def _rendered(planned: Iterator[Planned], backend: Backend, precision: Precision, devices: Sequence[int],
+              options: _Options, progress: Progress | None) -> Iterator[SimulatedImage]:
     """Set up an engine for each device, and return the iterator of the images.
 
     A backend that cannot run raises here, before the first image.
@@ -199,22 +199,22 @@ def _started(planned: Iterator[Planned], backend: Backend, precision: Precision,
     first = next(planned, None)
     if first is None:
         return iter(())
-    selected = select_backend(first.plan, backend, precision, devices[0], way.cull)
-    if way.on_device and selected.backend != "cuda":
+    selected = select_backend(first.plan, backend, precision, devices[0], options.cull)
+    if options.on_device and selected.backend != "cuda":
         raise BackendUnavailable(f"on_device: got backend {selected.backend}, whose images are in host memory; "
                                  "backend='cuda' is accepted")
     planned = itertools.chain([first], planned)
     if len(devices) == 1:
-        return _images(selected, devices[0], way, planned, progress)
+        return _images(selected, devices[0], options, planned, progress)
     from cubragg.engine.cuda.device_threads import in_order
 
-    others = (select_backend(first.plan, "cuda", selected.precision, device, way.cull) for device in devices[1:])
+    others = (select_backend(first.plan, "cuda", selected.precision, device, options.cull) for device in devices[1:])
     engines = [selected, *(selected._replace(engine=other.engine) for other in others)]
-    return in_order(planned, [partial(_images, engine, device, way)
+    return in_order(planned, [partial(_images, engine, device, options)
                               for engine, device in zip(engines, devices, strict=True)], progress)
 
 
-def _images(selected: Selection, device: int, way: _Way, planned: Iterable[Planned], progress: Progress | None
+def _images(selected: Selection, device: int, options: _Options, planned: Iterable[Planned], progress: Progress | None
             ) -> Generator[SimulatedImage, None, None]:
     """Render plans with one engine for each run of plans that differ only in orientation, usually a single one."""
     runs = itertools.groupby(planned, key=lambda one: (one.plan.cells, one.plan.oversample, one.plan.cell_axes.shape,
@@ -223,18 +223,19 @@ def _images(selected: Selection, device: int, way: _Way, planned: Iterable[Plann
         same = iter(run)
         if number > 0:
             first = next(same)
-            selected = select_backend(first.plan, selected.backend, selected.precision, device, way.cull)
+            selected = select_backend(first.plan, selected.backend, selected.precision, device, options.cull)
             same = itertools.chain([first], same)
         listed, plans = itertools.tee(same)
         start = time.perf_counter()
-        for one, photons in zip(listed, _photons(selected, (one.plan for one in plans), way, progress), strict=True):
-            with _place(selected, device):
+        rendered = _photons(selected, (one.plan for one in plans), options, progress)
+        for one, photons in zip(listed, rendered, strict=True):
+            with _current_device(selected, device):
                 image = image_of(one.experiment, one.plan, selected, photons, time.perf_counter() - start, one.shot)
             yield image
             start = time.perf_counter()
 
 
-def _place(selected: Selection, device: int) -> AbstractContextManager[None]:
+def _current_device(selected: Selection, device: int) -> AbstractContextManager[None]:
     """Make the device of images that stay on it the current one."""
     if selected.backend != "cuda":
         return nullcontext()
@@ -243,10 +244,10 @@ def _place(selected: Selection, device: int) -> AbstractContextManager[None]:
     return current_device(import_cupy(), device)
 
 
-def _photons(selected: Selection, plans: Iterator[Plan], way: _Way, progress: Progress | None) -> Iterator[Any]:
+def _photons(selected: Selection, plans: Iterator[Plan], options: _Options, progress: Progress | None) -> Iterator[Any]:
     """Expected photons of plans that one engine can render."""
     if selected.backend == "cuda":
-        yield from render_plans_on_gpu(selected.engine, plans, way.on_device, progress)
+        yield from render_plans_on_gpu(selected.engine, plans, options.on_device, progress)
         return
     for plan in plans:
-        yield render_plan(selected.engine, plan, way.threads, progress)
+        yield render_plan(selected.engine, plan, options.threads, progress)
