@@ -13,6 +13,8 @@ from cubragg.experiment.response_settings import Response
 
 #: Settings by the name of their term; units are left out of the names.
 _TERMS = {field.name.replace("_um", "").replace("_ns", "").replace("_", "-"): field.name for field in fields(Response)}
+#: Names of fields, with a unit, that are accepted as well.
+_WITH_UNIT = tuple(field.name for field in fields(Response) if field.name.endswith(("_um", "_ns")))
 _WHOLE = ("count_cutoff", "calibration_seed")
 _WORDS = ("kind", "order", "dead_time")
 
@@ -42,6 +44,8 @@ def _setting(term: str, where: str) -> tuple[str, Any]:
     if name == "psf" and ":" in value:
         raise ConfigError(where, f"got {term}; psf=gauss and psf-fwhm=80, in um, are accepted")
     field = {"dead-time": "dead_time_ns", "dead-time-model": "dead_time"}.get(name) or _TERMS.get(name)
+    if name in _WITH_UNIT:  # as in Python and TOML
+        field = name
     if field is None or not separator or not value:
         known = ", ".join(sorted({*_TERMS, "dead-time-model"}))
         raise ConfigError(where, f"got {term!r}; the name of a detector, ideal, and terms NAME=VALUE are accepted, "

@@ -58,11 +58,6 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
     else:
         oversample = sampling.subpixels(recommended)
         mosaic, phi, angles = crystal.mosaic(), goniometer.sweep(), goniometer.angles()
-    grid = experiment.structure_factors.grid
-    interpolate = sampling.interpolate
-    if interpolate is None:
-        # nanoBragg.c decides by the given number of cells, before a size in mm replaces it.
-        interpolate = min(crystal.cells if experiment.semantics == "nanobragg" else cells) <= 2
     if phi.count * len(mosaic.rotations) > MAX_ORIENTATIONS:
         raise ConfigError("crystal.mosaic_domains", f"got {len(mosaic.rotations)} mosaic domains at each of "
                           f"{phi.count} phi steps; at most {MAX_ORIENTATIONS} orientations are accepted")
@@ -80,8 +75,7 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
         crystal_shape=resolve_shape(crystal.shape, experiment.semantics).name, fudge=crystal.fudge, mosaic=mosaic,
         phi=phi, phi_start=phi_start, phi_angles=angles, phi_offsets=np.zeros(len(mosaic.rotations)),
         cell_axes=axes, first_cell_axes=first_axes,
-        factors=_factors(experiment),
-        interpolate=interpolate and grid is not None and method == "sampled",
+        factors=_factors(experiment), interpolate=method == "sampled" and _interpolates(experiment, cells),
         sources=sources, wavelength=wavelength, fluence=fluence, polarized=beam.polarized,
         kahn_factor=beam.kahn_in(experiment.semantics), illumination=illumination, spreads=spreads,
         oversample=oversample, recommended_oversample=recommended, coarsest=coarsest_frame,
@@ -104,6 +98,16 @@ def _check_before_detector(experiment: Experiment, plan: Plan) -> None:
     if plan.panels and units.m_from_mm(after) > farthest:
         raise ConfigError("background.air_mm", f"got {after:g} mm of air after the crystal; the detector is at "
                           f"{1e3 * farthest:g} mm, and shorter paths are accepted")
+
+
+def _interpolates(experiment: Experiment, cells: Vector) -> bool:
+    """Return whether the method sampled interpolates structure factors for a coherent block of ``cells``."""
+    if experiment.structure_factors.grid is None:
+        return False
+    if experiment.sampling.interpolate is not None:
+        return experiment.sampling.interpolate
+    # nanoBragg.c decides by the given number of cells, before a size in mm replaces it.
+    return min(experiment.crystal.cells if experiment.semantics == "nanobragg" else cells) <= 2
 
 
 def _factors(experiment: Experiment) -> StructureFactors:

@@ -36,7 +36,7 @@ def test_the_kernel_of_the_gpu_draws_the_counts_of_numpy(means, region, first_ro
     threads = 32
     library = load(inlined("counts_kernel.cu", folders, ""), counting._defines(means, counts, threads))
     params, columns, rows = counting._launch_of(
-        means.shape, counting._Drawn(region, RandomStream(5, 2), first_row, np.int32), 4 * threads)
+        means.shape, counting._Draw(region, RandomStream(5, 2), first_row, np.int32), 4 * threads)
     library.host_draw_counts.restype = None
     call_host(library.host_draw_counts, (columns, rows), 2, (params, means, counts))
     np.testing.assert_array_equal(counts, draw_counts(means, region, seed=5, shot=2, backend="numpy",

@@ -28,7 +28,7 @@ def test_counts(nvrtc, types, band):
     means.flat[:3] = (np.nan, 0.0, -1.0)
     counts, block = np.zeros(means.shape, dtype=count), counting._CUDA_BLOCK
     machine = Machine(nvrtc, kernel_text("", "counts.cu"), counting._defines(means, counts, block), "draw_counts")
-    drawn = counting._Drawn(region, RandomStream(5, 2), first_row, count)
+    drawn = counting._Draw(region, RandomStream(5, 2), first_row, count)
     params, columns, rows = counting._launch_of(means.shape, drawn, 4 * block)
     machine.run((columns, rows), block, [params, means, counts])
     expected = draw_counts(means, region, seed=5, shot=2, dtype=count, backend="numpy", first_row=first_row)

@@ -48,7 +48,7 @@ def test_what_fabio_knows(tmp_path):
     EdfImage(data=PIXELS.astype(np.float32)).write(str(tmp_path / "a.edf"))
     image = read_image(tmp_path / "a.edf")
     np.testing.assert_array_equal(image.pixels, PIXELS)
-    assert image.form == "Edf"
+    assert image.form == "EDF"
 
 
 @pytest.mark.parametrize(("name", "content", "says"), [

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 import cubragg as cb
+from cubragg.cli.response_terms import response_of
 from cubragg.detect.charge_steps import counted_fraction
 from cubragg.detect.exposure import Exposure, PanelArea
 from cubragg.detect.noisify_spread import noisify_spread
@@ -410,6 +411,13 @@ def test_a_response_on_the_line(tmp_path):
     assert cb.read(tmp_path / "a.cbf").counts().mean() == pytest.approx(53.0, abs=2.0)
     assert invoke(f"{line} pilatus6m,dead-fraction=0.5").exit_code == 0
     assert (cb.read(tmp_path / "a.cbf").counts() == 0).mean() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(("terms", "fields"), [
+    ("psf=gauss,psf-fwhm=80", "psf=gauss,psf_fwhm_um=80"), ("charge-cloud=20", "charge_cloud_um=20"),
+    ("dead-time=120", "dead_time_ns=120")])
+def test_fields_of_python_are_terms_as_well(terms, fields):
+    assert response_of(fields, 12000.0, "--response") == response_of(terms, 12000.0, "--response") != cb.Response()
 
 
 @pytest.mark.parametrize(("flags", "keyword"), [

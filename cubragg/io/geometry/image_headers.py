@@ -96,26 +96,34 @@ def read_smv_models(path: Path | str) -> ExperimentModels:
                            "the fast axis is assumed to be as close to the spindle as possible")
     else:
         keys = ("DENZO_X_BEAM", "DENZO_Y_BEAM") if simulated and "DENZO_X_BEAM" in header else facts.centre_keys
-        origin, fast, slow = (-value(keys[1]), value(keys[0]), -distance), _FAST, _SLOW
         edges = [pixel * count for count in reversed(smv.shape)]
         if facts.centre_px:
             down, across = (pixel * one for one in _numbers(path, header, facts.centre_px, 2))
-            origin = (-across, edges[1] - down, -distance)
-        if not all(0.0 <= centre <= edge for centre, edge in zip((-origin[0], origin[1]), edges, strict=True)):
-            warnings.append(f"{path}: the beam centre, {-origin[0]:g} mm along fast and {origin[1]:g} mm along slow, "
+            centre = across, edges[1] - down
+        else:
+            centre = value(keys[1]), value(keys[0])
+        if not all(0.0 <= place <= edge for place, edge in zip(centre, edges, strict=True)):
+            warnings.append(f"{path}: the beam centre, {centre[0]:g} mm along fast and {centre[1]:g} mm along slow, "
                            f"is outside the detector of {edges[0]:g} x {edges[1]:g} mm; if it is in pixels, give "
                            "-Xbeam and -Ybeam in mm")
-        if facts.twotheta:
-            angle = value("TWOTHETA", 0.0)
-            # The beam centre of these headers is that of the detector at the angle.
-            origin = (origin[0] - distance * math.tan(rad_from_deg(angle)), *origin[1:])
-            origin, fast, slow = (rotate_axis(one, PLUS_X, rad_from_deg(angle)) for one in (origin, fast, slow))
+        origin, fast, slow = _facing(centre, distance, value("TWOTHETA", 0.0) if facts.twotheta else 0.0)
     slow_pixels, fast_pixels = smv.shape
     panel = Panel(fast_pixels, slow_pixels, origin, scale(fast, pixel), scale(slow, pixel))
     spindle, scan = _smv_scan(path, value, facts.reverses, warnings)
     if not (simulated and all(key in header for key in _SIMULATED)):
         warnings += _unused_angles(path, smv, scan, spindle, skipped="TWOTHETA" if facts.twotheta else "")
     return ExperimentModels(BeamModel(_BEAM, wavelength), (panel,), spindle, scan, warnings=tuple(warnings))
+
+
+def _facing(centre: tuple[float, float], distance: float, twotheta_deg: float) -> tuple[Vector, Vector, Vector]:
+    """Return origin [mm], fast and slow axis of a detector that faces the crystal at a two-theta angle.
+
+    ``centre`` is the beam centre along fast and slow of the detector at that angle [mm].
+    """
+    angle = rad_from_deg(twotheta_deg)
+    origin = (-centre[0] - distance * math.tan(angle), centre[1], -distance)
+    origin, fast, slow = (rotate_axis(one, PLUS_X, angle) if angle else one for one in (origin, _FAST, _SLOW))
+    return origin, fast, slow
 
 
 def _smv_scan(path: Path | str, value: Callable[..., float], reverses: bool, warnings: list[str]

@@ -21,6 +21,8 @@ from cubragg.io.images.raw import read_float
 from cubragg.io.images.smv import read_smv
 from cubragg.io.images.tiff import check_directories
 
+#: Names of formats whose class in fabio has another name.
+_FORMS = {"Tif": "TIFF", "Numpy": "NumPy", "Pnm": "PNM", "Edf": "EDF"}
 #: First bytes of the formats that are read without fabio's format detection.
 _SMV, _CBF = b"{\nHEADER_BYTES=", b"###CBF"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -187,6 +189,7 @@ def _with_fabio(path: Path | str, number: int) -> ReadImage:
             _check_number(path, number, frames)
             data = np.asarray(image.data if frames == 1 else image.get_frame(number - 1).data)
             form = str(image.classname).removesuffix("Image")
+            form = _FORMS.get(form, form)
     except FormatError:
         raise
     except Exception as error:  # fabio raises any exception for files that it does not recognize
