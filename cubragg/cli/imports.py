@@ -211,7 +211,7 @@ def _detector(models: ExperimentModels) -> str:
 
 
 def _edges(fast: float, slow: float) -> str:
-    """Of a pixel [mm]; steps of refined geometries have lengths that differ further back."""
+    """Return the edges of a pixel [mm]; steps of refined geometries have lengths that differ further back."""
     along, across = f"{fast:.5g}", f"{slow:.5g}"
     return along if along == across else f"{along} x {across}"
 

@@ -75,7 +75,7 @@ def draw_counts(means: Any, roi: ROI | None = None, *, seed: int = 0, shot: int 
         raise ConfigError("image", f"got {(first_row + slow) * fast} pixels; counts can be drawn for up to "
                           f"{_MAX_PIXELS}")
     region = (0, fast - 1, 0, slow - 1) if roi is None else roi
-    drawn = _Drawn(region, RandomStream(seed, shot, effect), first_row, dtype)
+    drawn = _Draw(region, RandomStream(seed, shot, effect), first_row, dtype)
     if not isinstance(means, np.ndarray) or backend == "cuda":
         return _cuda_counts(means, drawn)
     if backend != "numpy":
@@ -88,9 +88,9 @@ def draw_counts(means: Any, roi: ROI | None = None, *, seed: int = 0, shot: int 
     return counts if out is None else _copied(counts, out)
 
 
-class _Drawn(NamedTuple):
-    """What is drawn: the region of the means, the random numbers, the row of the image with which the means begin, and
-    the type of the counts."""
+class _Draw(NamedTuple):
+    """Arguments of a draw: region of the means, random numbers, row of the image at which the means begin, and type of
+    the counts."""
 
     region: ROI
     stream: RandomStream
@@ -98,8 +98,8 @@ class _Drawn(NamedTuple):
     dtype: type[np.generic]
 
 
-def _numpy_counts(means: np.ndarray, what: _Drawn) -> np.ndarray:
-    region, stream, first_row, dtype = what
+def _numpy_counts(means: np.ndarray, draw: _Draw) -> np.ndarray:
+    region, stream, first_row, dtype = draw
     counts = np.zeros(means.shape, dtype=dtype)
     fast = np.arange(region[0], region[1] + 1)
     rows = max(1, _BAND_PIXELS // len(fast))
@@ -112,18 +112,18 @@ def _numpy_counts(means: np.ndarray, what: _Drawn) -> np.ndarray:
     return counts
 
 
-def _host_counts(means: np.ndarray, what: _Drawn, threads: int, out: np.ndarray | None) -> np.ndarray:
+def _host_counts(means: np.ndarray, draw: _Draw, threads: int, out: np.ndarray | None) -> np.ndarray:
     means = np.ascontiguousarray(means, dtype=_type_of(means))
-    counts = np.zeros(means.shape, dtype=what.dtype) if out is None else out
+    counts = np.zeros(means.shape, dtype=draw.dtype) if out is None else out
     function = load(host_text("counts_host.cpp", Path(__file__).parent), _defines(means, counts, _HOST_BLOCK)
                     ).host_draw_counts
     function.restype = None
-    params, columns, rows = _launch_of(means.shape, what, _HOST_BLOCK)
+    params, columns, rows = _launch_of(means.shape, draw, _HOST_BLOCK)
     call_host(function, (columns, rows), threads, (params, means, counts))
     return counts
 
 
-def _cuda_counts(means: Any, what: _Drawn) -> Any:
+def _cuda_counts(means: Any, draw: _Draw) -> Any:
     from cubragg.device.cuda_device import current_device, import_cupy, kernel_module
 
     cupy = import_cupy()
@@ -131,10 +131,10 @@ def _cuda_counts(means: Any, what: _Drawn) -> Any:
     device = cupy.cuda.runtime.getDevice() if on_host else means.device.id
     with current_device(cupy, device):
         means = cupy.ascontiguousarray(cupy.asarray(means), dtype=_type_of(means))
-        counts = cupy.zeros(means.shape, dtype=what.dtype)
+        counts = cupy.zeros(means.shape, dtype=draw.dtype)
         kernel = kernel_module("", _defines(means, counts, _CUDA_BLOCK), device, "counts.cu", "draw_counts"
                                ).get_function("draw_counts")
-        params, columns, rows = _launch_of(means.shape, what, 4 * _CUDA_BLOCK)
+        params, columns, rows = _launch_of(means.shape, draw, 4 * _CUDA_BLOCK)
         for first in range(0, rows, _MAX_GRID_ROWS):
             kernel((columns, min(rows - first, _MAX_GRID_ROWS)), (_CUDA_BLOCK,), (params, means, counts))
             params["first_row"] += _MAX_GRID_ROWS
@@ -156,17 +156,17 @@ def _defines(means: Any, counts: Any, block: int) -> tuple[str, ...]:
             "-DTILE_SLOW=1")
 
 
-def _launch_of(shape: tuple[int, int], what: _Drawn, pixels: int) -> tuple[np.ndarray, int, int]:
+def _launch_of(shape: tuple[int, int], draw: _Draw, pixels: int) -> tuple[np.ndarray, int, int]:
     """The struct, and the numbers of columns and rows of blocks of a number of pixels."""
     slow, fast = shape
-    fast_min, fast_max, slow_min, slow_max = what.region
-    slow_min, slow_max, origin = slow_min + what.first_row, slow_max + what.first_row, what.first_row * fast
+    fast_min, fast_max, slow_min, slow_max = draw.region
+    slow_min, slow_max, origin = slow_min + draw.first_row, slow_max + draw.first_row, draw.first_row * fast
     if fast_max - fast_min + 1 == fast:  # the rows follow one another in memory
         fast_min, fast_max, slow_min, slow_max, fast = (slow_min * fast, (slow_max + 1) * fast - 1, 0, 0,
-                                                        (what.first_row + slow) * fast)
+                                                        (draw.first_row + slow) * fast)
     params = np.zeros((), dtype=COUNTS_PARAMS)
-    for name, value in (("key", key_of(what.stream.seed)), ("effect", what.stream.effect),
-                        ("shot", what.stream.shot),
+    for name, value in (("key", key_of(draw.stream.seed)), ("effect", draw.stream.effect),
+                        ("shot", draw.stream.shot),
                         ("width", fast), ("fast_min", fast_min), ("fast_max", fast_max), ("first_row", slow_min),
                         ("origin", origin)):
         params[name] = value

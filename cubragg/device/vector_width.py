@@ -36,7 +36,7 @@ Compile = Callable[[Sequence[str], str, Path], Path]
 
 @dataclass(frozen=True)
 class VectorWidth:
-    """How many times as fast as by default the kernels' arithmetic is on vectors of 512 bits; NaN if not measured."""
+    """Speed-up of the kernels' arithmetic by vectors of 512 bits over the compiler's default; NaN if not measured."""
 
     speedup: float = math.nan
 

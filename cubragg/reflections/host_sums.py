@@ -56,7 +56,7 @@ class HostSums:
 
     @property
     def codes(self) -> ReflectionCodes:
-        """How reflections are numbered on the current panel."""
+        """Numbering of the reflections on the current panel."""
         return self._reference.codes
 
     def set_plan(self, plan: Plan) -> None:

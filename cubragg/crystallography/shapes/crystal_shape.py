@@ -126,7 +126,7 @@ class CrystalShape(ABC):
 
     @abstractmethod
     def weakening(self, gap: np.ndarray, block: CoherentBlock) -> np.ndarray | float:
-        """How far the squared amplitude is below its peak at least, as a factor, where |dh| >= gap [3, ...]."""
+        """Return the factor by which the squared amplitude is below its peak, at least, where |dh| >= gap [3, ...]."""
 
     def cutoff(self, decay: float) -> float:
         """x beyond which the amplitude is below exp(-decay) of its peak; inf where culling does not use it."""
@@ -144,11 +144,11 @@ class CrystalShape(ABC):
         return {"cull_radius_sqr": radius_sqr * (1.0 + 1e-5)}
 
     def kernel_numbers(self, block: CoherentBlock) -> tuple[float, ...]:
-        """``Params::shape``: at most two numbers that its .cuh needs besides cells, reciprocal vectors and fudge."""
+        """Return at most two numbers for its .cuh (``Params::shape``), besides cells, reciprocal vectors and fudge."""
         return ()
 
     def warning(self, block: CoherentBlock) -> str:
-        """What may surprise the user in the image of this block; empty: nothing."""
+        """Return a warning about the image of this block, or an empty string."""
         return ""
 
 
@@ -164,11 +164,11 @@ class RadialShape(CrystalShape):
     unit_integral: ClassVar[float]
 
     def metric(self, block: CoherentBlock) -> np.ndarray:
-        """In index space, diag(Na^2, Nb^2, Nc^2)."""
+        """Return diag(Na^2, Nb^2, Nc^2), in index space."""
         return np.diag(np.square(block.cells))
 
     def width_sqr(self, block: CoherentBlock, share: float) -> float:
-        """From `cutoff`."""
+        """Return that of `cutoff`, where the amplitude is the root of the share."""
         return self.cutoff(-0.5 * math.log(share)) / max(block.fudge, 1e-30)
 
     def weakening(self, gap: np.ndarray, block: CoherentBlock) -> np.ndarray | float:
@@ -186,7 +186,7 @@ class ReciprocalShape(RadialShape):
 
     @abstractmethod
     def length(self, block: CoherentBlock) -> float:
-        """What distances in 1/A are multiplied by."""
+        """Return the length [A] by which distances in reciprocal space are multiplied."""
 
     def metric(self, block: CoherentBlock) -> np.ndarray:
         """length^2 a*_i . a*_j."""

@@ -21,7 +21,7 @@ class NanobraggRadius(ReciprocalShape):
     compact = True
 
     def length(self, block: CoherentBlock) -> float:
-        """Na Nb Nc, taken for a length [A]."""
+        """Return Na Nb Nc, which nanoBragg.c takes for a length [A]."""
         return block.count
 
     def radius_sqr(self, fraction: np.ndarray, block: CoherentBlock) -> np.ndarray:

@@ -34,7 +34,7 @@ class Gauss(RadialShape):
     term_instructions: ClassVar = {"double": (144, 69), "mixed": (70, 27), "single": (53, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
-        """0 where the exponential underflows."""
+        """Return the closed form; 0 where the exponential underflows."""
         cells = block.cells
         exponent = index_radius_sqr(index - whole, cells) / GAUSS_WIDTH * block.fudge
         return cells[0] * cells[1] * cells[2] * falling_exponential(exponent)

@@ -38,7 +38,7 @@ class GaussStar(ReciprocalShape):
         return (block.count * block.volume) ** (1.0 / 3.0)
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
-        """0 where the exponential underflows."""
+        """Return the closed form; 0 where the exponential underflows."""
         cells = block.cells
         radius = star_radius_sqr(index - whole, block.stars * self.length(block))
         return cells[0] * cells[1] * cells[2] * falling_exponential(radius * GAUSS_STAR_FALL * block.fudge)

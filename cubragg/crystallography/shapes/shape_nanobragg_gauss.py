@@ -21,7 +21,7 @@ class NanobraggGauss(NanobraggRadius):
     term_instructions: ClassVar = {"double": (158, 84), "mixed": (76, 27), "single": (59, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
-        """0 where the exponential underflows."""
+        """Return the closed form; 0 where the exponential underflows."""
         cells = block.cells
         exponent = self.radius_sqr(index - whole, block) / GAUSS_WIDTH * block.fudge
         return cells[0] * cells[1] * cells[2] * falling_exponential(exponent)

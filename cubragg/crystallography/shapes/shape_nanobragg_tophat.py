@@ -21,7 +21,7 @@ class NanobraggTophat(NanobraggRadius):
     term_instructions: ClassVar = {"double": (81, 54), "mixed": (74, 27), "single": (57, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
-        """Na Nb Nc or 0."""
+        """Return Na Nb Nc inside the radius, 0 outside."""
         cells = block.cells
         inside: np.ndarray = self.radius_sqr(index - whole, block) * block.fudge < TOPHAT_RADIUS_SQR
         return cells[0] * cells[1] * cells[2] * inside

@@ -51,7 +51,7 @@ class Round(RadialShape):
         return result
 
     def width_sqr(self, block: CoherentBlock, share: float) -> float:
-        """Of the rings, which fall off alike on all sides: they hold more photons than a parallelepiped's streaks."""
+        """Return that of the rings, which fall off alike on all sides and hold more photons than streaks do."""
         return math.sqrt(9.0 / (0.1 * share)) / (math.pi * math.pi * max(block.fudge, 1e-30))
 
     def weakening(self, gap: np.ndarray, block: CoherentBlock) -> np.ndarray:

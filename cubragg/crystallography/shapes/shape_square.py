@@ -70,15 +70,15 @@ class Square(CrystalShape):
         return tuple(along(math.pi * index, n) for index, n in zip(hkl, block.cells, strict=True))
 
     def metric(self, block: CoherentBlock) -> np.ndarray:
-        """Of the main lobe."""
+        """Return that of the main lobe."""
         return np.diag(np.square(block.cells))
 
     def width_sqr(self, block: CoherentBlock, share: float) -> float:
-        """Of the main lobe: half an index apart from its first zero."""
+        """Return that of the main lobe: half an index beyond its first zero."""
         return 1.0
 
     def integral(self, block: CoherentBlock) -> float:
-        """Na Nb Nc."""
+        """Return Na Nb Nc."""
         return block.count
 
     def weakening(self, gap: np.ndarray, block: CoherentBlock) -> np.ndarray:

@@ -29,7 +29,7 @@ class Tophat(RadialShape):
     term_instructions: ClassVar = {"double": (66, 39), "mixed": (68, 27), "single": (51, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
-        """Na Nb Nc or 0."""
+        """Return Na Nb Nc inside the radius, 0 outside."""
         cells = block.cells
         inside: np.ndarray = index_radius_sqr(index - whole, cells) * block.fudge < TOPHAT_RADIUS_SQR
         return cells[0] * cells[1] * cells[2] * inside

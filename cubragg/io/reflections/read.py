@@ -242,7 +242,7 @@ def _expanded(path: Path | str, listed: Listed) -> Reflections:
     if symmetry.misfit(cell) > MAX_MISFIT:
         raise FormatError(f"{path}: got cell {_shown(cell)}, which does not fit space group {symmetry.name}; one of "
                           "them is wrong in the file")
-    with _about(path):
+    with _naming_file(path):
         merged = merge(listed.hkl, listed.values, symmetry)
         amplitudes, warnings = _amplitudes(listed, merged, symmetry)
         grid = expand(merged.hkl, amplitudes, symmetry)
@@ -286,7 +286,7 @@ def _amplitudes(listed: Listed, merged: Merged, symmetry: Symmetry) -> tuple[np.
 
 
 @contextmanager
-def _about(path: Path | str) -> Iterator[None]:
+def _naming_file(path: Path | str) -> Iterator[None]:
     """Put the name of the file into an error about its indices."""
     try:
         yield
