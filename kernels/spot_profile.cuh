@@ -103,16 +103,17 @@ template <bool MOVING> DEVICE REAL correct(const Spot &spot, REAL (&y)[3], const
     const Monomials monomials = {{y[0] * y[0], y[0] * y[1], y[1] * y[1], y[0] * z, y[1] * z, z * z},
                                  {E * y[0], E * y[1], E * z, E * E, V}};
     const REAL *a = spot.wavelength, *g = spot.radial, *d = spot.divergence;
-    const REAL x = a[0] * y[0] + a[1] * y[1] + a[2] * z, shrink = REAL(1) / (REAL(1) + x);
+    // |G| - sqrt(|G|^2 - T): how far a node that is turned by sqrt(T) / |G| falls short of the tangent plane.
+    const REAL u = term<MOVING>(spot.sag, monomials), sag = REAL(2) * u * (REAL(1) + u);
     const REAL slope = a[0] * g[0] + a[1] * g[1] + a[2] * g[2] * rest;
+    // The wavelength is that of the length of q, which the sag has not shortened.
+    const REAL x = a[0] * y[0] + a[1] * y[1] + a[2] * z + sag * slope, shrink = REAL(1) / (REAL(1) + x);
     const REAL stretch = REAL(1) + REAL(2) * x * slope
                          - shrink * (a[0] * y[0] + a[1] * y[1] + a[2] * y[2] * rest + x * x * slope);
     REAL divergence = d[0] * y[0] + d[1] * y[1] + d[2] * z;
     if (MOVING) {
         divergence += d[3] * E + V * (d[4] * y[0] + d[5] * y[1] + d[6] * z + d[7] * E) + angle.third * d[8];
     }
-    // |G| - sqrt(|G|^2 - T): how far a node that is turned by sqrt(T) / |G| falls short of the tangent plane.
-    const REAL u = term<MOVING>(spot.sag, monomials), sag = REAL(2) * u * (REAL(1) + u);
     y[0] = (y[0] + x * x * g[0]) * shrink + sag * g[0] - term<MOVING>(spot.bend[0], monomials);
     y[1] = (y[1] + x * x * g[1]) * shrink + sag * g[1] - term<MOVING>(spot.bend[1], monomials);
     y[2] = (y[2] + x * x * g[2]) * shrink + sag * g[2] - term<MOVING>(spot.bend[2], monomials);

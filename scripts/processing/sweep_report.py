@@ -97,7 +97,7 @@ class Merged(NamedTuple):
 class SweepResult(NamedTuple):
     """What DIALS made of a sweep; ``profile`` has its sigma_b and sigma_m [deg], ``merged`` is None without scaling.
 
-    ``sigma_m`` is the one of the experiment, see `true_sigma_m`.
+    ``sigma_m`` is the one of the experiment, see `true_sigma_m`. ``integrated`` is empty for a sweep without truth.
     """
 
     lattice: Lattice
@@ -112,15 +112,19 @@ def sweep_result(folder: Path, processed: Path) -> SweepResult:
     """Compare what DIALS wrote to ``processed`` with the data set in ``folder``."""
     true = axes_of(crystals_of(folder / "models.expt")[0])
     lattice = compare_lattices(axes_of(crystals_of(processed / "integrated.expt")[0]), true)
-    passages = passages_of(read_truth(folder))
+    (profile,) = json.loads((processed / "integrated.expt").read_text())["profile"]
+    alone = SweepResult(lattice, {name: profile[name] for name in ("sigma_b", "sigma_m")},
+                        true_sigma_m(folder, processed), {}, None, 0)
+    truth = read_truth(folder)
+    if not truth:
+        return alone
+    passages = passages_of(truth)
     columns = table_columns(processed / "integrated.refl")
     hkl = true_indices(lattice.choice, columns["miller_index"])
     numbers = passage_numbers(passages, hkl, columns["xyzcal.px"][:, 2])
-    (profile,) = json.loads((processed / "integrated.expt").read_text())["profile"]
     found = {method: _integrated(method, columns, passages, numbers) for method in ("sum", "prf")}
     merged = _merged(processed, true, passages) if (processed / "merged.mtz").exists() else None
-    return SweepResult(lattice, {name: profile[name] for name in ("sigma_b", "sigma_m")},
-                       true_sigma_m(folder, processed), found, merged, int((numbers < 0).sum()))
+    return alone._replace(integrated=found, merged=merged, missing=int((numbers < 0).sum()))
 
 
 def true_sigma_m(folder: Path, processed: Path) -> float:
@@ -188,16 +192,20 @@ def _merged(processed: Path, true: np.ndarray, passages: Passages) -> Merged:
 
 def sweep_tables(result: SweepResult, shells: int) -> str:
     """The tables as Markdown."""
-    lattice, summed, fitted = result.lattice, result.integrated["sum"], result.integrated["prf"]
-    bright = summed.of(summed.photons > BRIGHT)
-    rmsd = np.sqrt(np.square(bright.observed - bright.predicted).sum(axis=0) / max(len(bright.photons), 1))
+    lattice = result.lattice
     rows: list[tuple[str, Any]] = [
         ("same lattice", "yes" if lattice.same else "no"),
         ("errors of a, b, c", ", ".join(f"{100.0 * error:.4f}" for error in lattice.cell_errors) + " %"),
         ("errors of alpha, beta, gamma", ", ".join(f"{error:.4f}" for error in lattice.angle_errors_deg) + " deg"),
         ("error of the orientation", f"{lattice.orientation_deg:.4f} deg"),
         ("sigma_b, sigma_m", "{sigma_b:.4f}, {sigma_m:.4f} deg".format(**result.profile)),
-        ("sigma_m of the strong spots' photons", f"{result.sigma_m:.4f} deg"),
+        ("sigma_m of the strong spots' photons", f"{result.sigma_m:.4f} deg")]
+    if not result.integrated:
+        return table(("", ""), rows)
+    summed, fitted = result.integrated["sum"], result.integrated["prf"]
+    bright = summed.of(summed.photons > BRIGHT)
+    rmsd = np.sqrt(np.square(bright.observed - bright.predicted).sum(axis=0) / max(len(bright.photons), 1))
+    rows += [
         ("whole reflections", len(summed.photons)),
         (f"of more than {BRIGHT:g} photons", len(bright.photons)),
         ("their RMSD", f"{rmsd[0]:.4f}, {rmsd[1]:.4f} pixel, {rmsd[2]:.4f} image"),

@@ -122,15 +122,16 @@ def corrected(spot: Spots, y: list[np.ndarray], angle: Moments) -> tuple[list[np
     monomials = (y1 * y1, y1 * y2, y2 * y2, y1 * z, y2 * z, z * z, mean * y1, mean * y2, mean * z, mean * mean,
                  variance)
     a, g = spot["wavelength"], spot["radial"]
-    x = a[:, 0] * y1 + a[:, 1] * y2 + a[:, 2] * z
-    shrink = 1.0 / (1.0 + x)
     # |G| - sqrt(|G|^2 - T): how far a node that is turned by sqrt(T) / |G| falls short of the tangent plane.
     u = _polynomial(spot["sag"], monomials)
     sag = 2.0 * u * (1.0 + u)
-    values = [(value + x * x * g[:, number]) * shrink + sag * g[:, number]
-              - _polynomial(spot["bend"][:, number], monomials) for number, value in enumerate(y)]
     rest = 1.0 - variance
     slope = a[:, 0] * g[:, 0] + a[:, 1] * g[:, 1] + a[:, 2] * g[:, 2] * rest
+    # The wavelength is that of the length of q, which the sag has not shortened.
+    x = a[:, 0] * y1 + a[:, 1] * y2 + a[:, 2] * z + sag * slope
+    shrink = 1.0 / (1.0 + x)
+    values = [(value + x * x * g[:, number]) * shrink + sag * g[:, number]
+              - _polynomial(spot["bend"][:, number], monomials) for number, value in enumerate(y)]
     stretch = 1.0 + 2.0 * x * slope - shrink * (a[:, 0] * y1 + a[:, 1] * y2 + a[:, 2] * y3 * rest + x * x * slope)
     d = spot["divergence"]
     divergence = (d[:, 0] * y1 + d[:, 1] * y2 + d[:, 2] * z + d[:, 3] * mean
