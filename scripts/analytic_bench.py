@@ -9,8 +9,8 @@ calls include the plan. With ``--sampled`` the sampled method is timed too, once
 minutes. With ``--c-program`` the C program that NB_C_BIN names renders the band of the workload (W3: 96 of 2,463
 columns), twice; its time, less that of one pixel, is multiplied with the pixels of the image over those of the band.
 
-With ``--sweeps`` a row is a rotation series: an image of it, alone and in the series (CPU time of the last images over
-their number), and in both the time for finding reflections and for all constants of spots.
+With ``--sweeps`` a row is a rotation series: CPU time for finding the reflections of an image and for all constants of
+its spots, alone and in the series (the last images over their number, the least of 3 runs).
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ from cubragg.experiment.experiment import Experiment
 from cubragg.plan.image_series import ImageSeries
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
-from cubragg.run.batch import render_series
 from cubragg.run.render import simulate
 
 #: Images of a series before those that are timed, and those.
@@ -113,16 +112,6 @@ def time_sweep(name: str, experiment: Experiment) -> str:
         experiment.goniometer, phi_deg=experiment.goniometer.phi_deg + number * step)), "analytic")
         for number in range(WARM + SERIES)]
 
-    def series() -> float:
-        """CPU time of an image in the series."""
-        images = render_series(experiment, WARM + SERIES, method="analytic", backend="cpu", threads=1)
-        for _ in range(WARM):
-            next(images)
-        start = time.process_time()
-        pixels = sum(len(image.photons) for image in images)
-        assert pixels == SERIES * plans[0].shape[0]
-        return (time.process_time() - start) / SERIES
-
     def spots(series: ImageSeries | None, find: Callable[[Plan], object]) -> float:
         """CPU time of the spots of an image."""
         fresh = [dataclasses.replace(plan, series=series) for plan in plans]
@@ -138,9 +127,8 @@ def time_sweep(name: str, experiment: Experiment) -> str:
         return [nodes_of_channel(plan, model, channel) for channel in model.channels]
 
     count = np.mean([sum(map(len, SpotList(plan).panels)) for plan in plans])
-    alone = least(lambda: simulate(experiment, method="analytic", backend="cpu", threads=1), 2)[0]
     times = [min(spots(together, find) for _ in range(3)) for find in (reflections, lambda plan: SpotList(plan).panels)
-             for together in (None, ImageSeries())] + [alone, series()]
+             for together in (None, ImageSeries())]
     return f"| {name} | {count:.0f} | {' | '.join(f'{1e3 * seconds:.1f}' for seconds in times)} |"
 
 
@@ -148,8 +136,8 @@ def main(arguments: list[str]) -> None:
     """Print the table."""
     if "--sweeps" in arguments:
         w3 = workloads()["W3-whole"].flags
-        print("| sweep | spots | reflections: alone, ms | in series, ms | with constants: alone, ms | in series, ms | "
-              f"image: alone, ms | in series, ms |\n|{' --- |' * 8}")
+        print("| sweep | spots | reflections: alone, ms | in series, ms | with constants: alone, ms | in series, ms |\n"
+              f"|{' --- |' * 6}")
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             write_reflections(Path("random.hkl"))

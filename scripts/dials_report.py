@@ -3,7 +3,7 @@
 
     python scripts/dials_report.py FOLDER [--out FOLDER] [--shells N] [--no-scaling] [--processes N] [--again]
 
-FOLDER is what ``cubragg sweep`` or ``cubragg stills`` wrote, with the truth in HDF5; without it, lattice and widths of a
+FOLDER is what ``cubragg sweep`` or ``cubragg stills`` wrote, with the truth in HDF5; without, lattice and widths of a
 sweep are printed. DIALS's programs run with their defaults, without a cell, on ``master.nxs``, in FOLDER.dials or
 ``--out``: a sweep is imported, indexed, refined, integrated, scaled and merged; stills are indexed one by one. What is
 there is used again, unless ``--again`` is given.
