@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, overload
 
@@ -55,6 +56,8 @@ class DataSet(ABC, Sequence[Shot]):
         checks.number("blank", "the fraction of blank shots", blank, at_least=0.0)
         if blank > 1.0:
             raise ConfigError("blank", f"got {blank:g}; the fraction of blank shots must be <= 1")
+        if experiment.response is None and any(name.startswith("response.") for name in vary or ()):
+            experiment = replace(experiment, response=experiment.detector_response())
         self.experiment, self.seed, self.rendering = experiment, int(seed), rendering
         self.parameters = parameters_of(experiment, dict(vary or {}))
         self.crystals = Constant(crystals) if isinstance(crystals, int) else crystals

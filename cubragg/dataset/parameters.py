@@ -148,7 +148,8 @@ def _check_name(experiment: Experiment, given: str, name: str) -> None:
     section, _, key = field.partition(".")
     names = [*_names(experiment)]
     if section in _SECTIONS and getattr(experiment, section) is None:
-        raise ConfigError(f"vary {given}", f"the experiment has no {section}; give it one, whose fields can vary")
+        raise ConfigError(f"vary {given}", f"the experiment has no {section}, whose fields could vary; give it one, "
+                          "Experiment(beamstop=BeamStop(...)) or --beamstop MM")
     if field not in names:
         near = difflib.get_close_matches(given, [*names, *_DERIVED, *SHORT], n=1)
         raise ConfigError(f"vary {given}", "no such parameter; "

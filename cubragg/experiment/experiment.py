@@ -86,10 +86,20 @@ class Experiment:
         checks.choice("semantics", "semantics", self.semantics, SEMANTICS)
         if self.semantics == "nanobragg":
             refuse_physical_settings(vars(self))
+        elif self.beam.flux:
+            self._check_flux()
         resolve_shape(self.crystal.shape, self.semantics)
         shape = self.detector.shape()
         self.sampling.region(shape)
         self.sampling.checked_mask(shape)
+
+    def _check_flux(self) -> None:
+        """Refuse exposures and beams that make a flux no photons: nanoBragg then uses its fluence."""
+        beam = self.beam
+        if not beam.exposure_s > 0.0:
+            raise ConfigError("beam.exposure_s", f"got {beam.exposure_s:g} s and a flux; the exposure must be > 0 s")
+        if beam.size_mm is None and not beam.beamsize_mm > 0.0:
+            raise ConfigError("beam.beamsize_mm", f"got {beam.beamsize_mm:g} mm and a flux; the beam must be > 0 mm")
 
     def placed(self) -> Placed:
         """Return the placed panels of the detector, and its geometry as nanoBragg prints it.

@@ -70,8 +70,8 @@ def test_response_beam_stop_and_wobble_vary():
         phase, wobble = (shot.parameters[f"crystal.wobble_{name}"] for name in ("phase_deg", "mm[1]"))
         assert shot.image.plan.illumination.position[1] == pytest.approx(
             1e-3 * wobble * math.cos(math.radians(phase)), abs=1e-12)
-    with pytest.raises(ConfigError, match="no response"):
-        stills(vary={"response.gain": cb.uniform(1.0, 3.0)})
+    with pytest.raises(ConfigError, match="no beamstop"):
+        stills(vary={"beamstop.size_mm": cb.uniform(1.0, 3.0)})
 
 
 def test_a_shot_does_not_depend_on_number_order_or_other_parameters():
@@ -231,3 +231,15 @@ def test_nanobragg_semantics_and_wrong_rotations_are_refused():
         with pytest.raises(ConfigError) as caught:
             cb.Sweep(BASE, **settings)
         assert caught.value.where == where
+
+
+def test_the_response_of_a_detector_by_name_varies():
+    """What does not vary is the preset's."""
+    experiment = dataclasses.replace(BASE, detector=cb.Detector.named("pilatus100k", distance_mm=100.0))
+    data = cb.Stills(experiment, 3, vary={"response.flicker": cb.uniform(0.1, 0.2)})
+    responses = [shot.image.experiment.response for shot in data]
+    assert {response.count_cutoff for response in responses} == {cb.Response.preset("pilatus100k").count_cutoff}
+    assert all(0.1 <= response.flicker <= 0.2 for response in responses)
+    assert len({response.flicker for response in responses}) == 3
+    ideal = cb.Stills(BASE, 1, vary={"response.flicker": cb.constant(0.1)})
+    assert ideal[0].image.experiment.response == cb.Response(flicker=0.1)

@@ -205,3 +205,18 @@ def test_arrays_and_numpy_scalars_are_taken_as_tuples_and_numbers():
     assert Experiment.from_toml(arrays.to_toml()) == plain
     matrix = Crystal(a_matrix=np.diag([0.02, 0.02, 0.01])).a_matrix
     assert matrix == ((0.02, 0.0, 0.0), (0.0, 0.02, 0.0), (0.0, 0.0, 0.01))
+
+
+@pytest.mark.parametrize(("beam", "says"), [
+    ({"exposure_s": 0.0}, ("beam.exposure_s", "0 s", "flux", "> 0 s")),
+    ({"exposure_s": -1.0}, ("beam.exposure_s", "-1 s", "flux", "> 0 s")),
+    ({"beamsize_mm": 0.0}, ("beam.beamsize_mm", "0 mm", "flux", "> 0 mm")),
+    ({"beamsize_mm": -1.0}, ("beam.beamsize_mm", "-1 mm", "flux", "> 0 mm")),
+])
+def test_a_flux_without_photons_is_refused(beam, says):
+    """In nanobragg semantics the fluence is used then, as in C."""
+    with refusal(ConfigError, *says):
+        small_experiment(semantics="physical", beam={"flux": 1e12, **beam})
+    if beam != {"beamsize_mm": 0.0}:
+        nanobragg = small_experiment(semantics="nanobragg", beam={"flux": 1e12, **beam}).beam
+        assert nanobragg.photons_per_m2() == nanobragg.fluence
