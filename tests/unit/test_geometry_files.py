@@ -22,6 +22,7 @@ from cubragg.errors import FormatError
 from cubragg.experiment.sensor import attenuation_um
 from cubragg.io.geometry.crystfel_out import cell_text, geom_text
 from cubragg.io.geometry.experiment_models import BeamModel, CrystalModel, ExperimentModels, ScanModel, models_of
+from cubragg.io.geometry.model_settings import settings_of
 from cubragg.io.geometry.sniff import read_models
 from cubragg.io.geometry.xds_inp import Data, xds_inp_text
 from cubragg.io.images.smv import smv_header, write_smv
@@ -434,6 +435,13 @@ def expt(**changes) -> dict:
 
 def read_json(tmp_path, document):
     return models_from(tmp_path, json.dumps(document), "x.expt")
+
+
+def test_an_exposure_of_0_is_not_known(tmp_path):
+    times = {name: expt(scan=[{"image_range": [1, 2], "oscillation": [3, 0.5], "exposure_time": [time, time]}])
+             for name, time in (("known", 0.2), ("unknown", 0.0))}
+    assert settings_of(read_json(tmp_path, times["known"]))["beam.exposure_s"] == 0.2
+    assert "beam.exposure_s" not in settings_of(read_json(tmp_path, times["unknown"]))
 
 
 @pytest.mark.requirement("AT-FROM-031")

@@ -61,7 +61,7 @@ def settings_of(models: ExperimentModels) -> dict[str, Any]:
         settings["goniometer.osc_deg"] = models.scan.osc_deg
         if models.scan.osc_deg == 0.0:
             settings["goniometer.phi_steps"] = 1
-        settings["beam.exposure_s"] = models.scan.exposure_s
+        settings["beam.exposure_s"] = models.scan.exposure_s or None  # 0 where it was not known
     if models.crystal is not None:
         settings["crystal.cell"] = models.crystal.cell
     return {name: value for name, value in settings.items() if value is not None}
