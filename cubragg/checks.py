@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cubragg.bounds import LARGEST, SMALLEST, Range
@@ -125,3 +126,14 @@ def _plain(value: Any) -> Any:
     parts = tuple(_plain(part) for part in value)
     same = type(value) is tuple and all(a is b for a, b in zip(parts, value, strict=True))
     return value if same else parts
+
+
+def known(table: Mapping[str, Any], accepted: Sequence[str], prefix: str) -> None:
+    """Check that a table has no other settings than those that are accepted; ``prefix`` precedes their names, after the
+    file (``a.toml: beam.``) if there is one."""
+    for key in table:
+        if key not in accepted:
+            near = difflib.get_close_matches(key, accepted, n=1)
+            within = prefix.rpartition(": ")[2]
+            hint = f"did you mean {within}{near[0]}?" if near else f"accepted are {', '.join(accepted)}"
+            raise ConfigError(f"{prefix}{key}", f"no such setting; {hint}")

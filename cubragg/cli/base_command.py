@@ -98,9 +98,31 @@ class FlagOption(click.Option):
         record = super().get_help_record(ctx)
         return record and (f"{self.opts[0]} {self.metavar or ''}".rstrip(), record[1])
 
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Return the value as the type of the option; of what is not one, the error has what is accepted."""
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter:
+            accepted = _accepted(self.type)
+            if not accepted:
+                raise
+            raise click.UsageError(f"{self.opts[0]}: got {value!r}; {accepted}") from None
+
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """Return the first spelling in quotes."""
         return repr(self.opts[0])
+
+
+def _accepted(kind: click.ParamType) -> str:
+    """Return what an option accepts; empty if its type has a message of its own."""
+    if isinstance(kind, click.Choice):
+        return f"accepted are {', '.join(map(str, kind.choices))}"
+    number = "a whole number" if isinstance(kind, click.types.IntParamType) else "a number"
+    if isinstance(kind, click.IntRange | click.FloatRange):
+        limits = [f"{word} {limit:g}" for word, limit in (("from", kind.min), ("to", kind.max)) if limit is not None]
+        return " ".join([number, *limits, "is accepted"])
+    plain = isinstance(kind, click.types.IntParamType | click.types.FloatParamType)
+    return f"{number} is accepted" if plain else ""
 
 
 class FiniteRange(click.FloatRange):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -11,6 +11,7 @@ from cubragg.cli import parser
 from cubragg.cli.base_command import WORDS, FlagOption
 from cubragg.cli.exit_errors import CommandLineError
 from cubragg.cli.flag_completion import FlagCommand
+from cubragg.cli.flags import SPELLINGS
 
 
 class Options(NamedTuple):
@@ -52,10 +53,26 @@ class DataSetCommand(FlagCommand):
             elif "--verify" not in words:
                 raise CommandLineError(f"got {words[0]!r} before MODEL; MODEL comes first, a PDB, mmCIF, CIF, MTZ or "
                                        "hkl file")
+        self._refuse_options_of_sibling(ctx, flags)
         super().read_line(ctx, own)
         ctx.meta[WORDS] = words
         ctx.params["line"] = parser.parse(flags, self.spellings())
         return []
+
+    def _refuse_options_of_sibling(self, ctx: click.Context, flags: Sequence[str]) -> None:
+        """Refuse the options of stills in a line of sweep, and the reverse, naming the command that has them."""
+        group = ctx.parent and ctx.parent.command
+        if not isinstance(group, click.Group):
+            return
+        known = self.spellings()
+        for name in ("stills", "sweep"):
+            sibling = group.get_command(ctx, name)
+            if isinstance(sibling, DataSetCommand) and name != self.name:
+                theirs = {word for param in sibling.params if isinstance(param, click.Option) for word in param.opts}
+                for word in flags:
+                    option = word.partition("=")[0]
+                    if option in theirs and option not in known and option not in SPELLINGS:
+                        raise CommandLineError(f"{option}: got an option of 'cubragg {name}'; leave it out here")
 
     def _divided(self, args: list[str]) -> tuple[list[str], list[str]]:
         options = {name: param for param in self.params if isinstance(param, click.Option) for name in param.opts}

@@ -69,7 +69,7 @@ def run(kind: str, model: str | None, line: Sequence[Given], options: Options, m
     devices = None if options.devices is None else device_list("--devices", options.devices)
     with _naming():
         if Path(model).suffix.lower() == ".toml":
-            data, settings = _specified(model, line)
+            data, settings = _specified(kind, model, line)
         else:
             data, settings = _data_set(kind, model, line, options, make)
         _write(data, settings, options, devices)
@@ -86,7 +86,7 @@ def _naming() -> Iterator[None]:
         raise ConfigError(flag, error.what) from None
 
 
-def _specified(model: str, line: Sequence[Given]) -> tuple[DataSet, WriteSettings]:
+def _specified(kind: str, model: str, line: Sequence[Given]) -> tuple[DataSet, WriteSettings]:
     from cubragg.dataset.read_set import read_specification
 
     context = click.get_current_context()
@@ -96,7 +96,11 @@ def _specified(model: str, line: Sequence[Given]) -> tuple[DataSet, WriteSetting
     if given:
         raise ConfigError(given[0], f"got a flag beside {model}, which specifies the whole set; leave it out")
     with reading(InputFile(model, "MODEL")):
-        return read_specification(model)
+        data, settings = read_specification(model)
+    if data.kind != kind:
+        raise ConfigError("MODEL", f"got {model}, a data set of {data.kind}; 'cubragg {data.kind} {model} -o FOLDER' "
+                          "writes it")
+    return data, settings
 
 
 def _data_set(kind: str, model: str, line: Sequence[Given], options: Options, make: Maker
@@ -172,6 +176,9 @@ def _check_flags(kind: str, job: Job) -> None:
     if kind == "stills" and rotation:
         raise ConfigError(replay.provenance[rotation[0]], "got a rotation for stills; leave it out, or use cubragg "
                           "sweep")
+    if kind == "stills" and "run.images" in replay.flagged:
+        raise ConfigError(replay.provenance["run.images"], "got images of a rotation for stills; give -n N, or use "
+                          "cubragg sweep")
 
 
 def _print_notes(kind: str, job: Job, data: DataSet) -> None:

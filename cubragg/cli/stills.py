@@ -50,7 +50,8 @@ def command(model: str | None, line: Sequence[Given], shots: int | None, crystal
 
         if shots is None:
             raise ConfigError("-n", "got no number of shots; give -n N")
-        count = int(crystals) if crystals.isdigit() else distribution_from_words("--crystals", crystals)
+        count = (int(crystals) if crystals.removeprefix("-").isdigit() else
+                 distribution_from_words("--crystals", crystals, "a number of crystals, "))
         return Stills(experiment, shots, seed=given.seed, vary=vary, crystals=count, blank=blank, **rendering)
 
     from cubragg.cli.data_set_run import run

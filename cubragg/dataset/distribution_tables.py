@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,10 +25,20 @@ _LAWS: dict[str, Callable[[Any, dict[str, Any]], Distribution]] = {
     "sase": lambda given, rest: sase(**given, **rest),
     "near": lambda given, rest: near(None if given is True else given, **rest),
 }
-#: Form of a distribution on the command line.
-FORMS = ("normal:SIGMA, normal:MEAN,SIGMA, uniform:LOW,HIGH, lognormal:MEDIAN,SIGMA, gamma:MODES,MEAN, poisson:MEAN, "
-         "choice:A,B, constant:X, of_shot:FORMULA, column:FILE:NAME, near:SIGMA, uniform, "
-         "sase:BANDWIDTH,SPIKES,SPIKE; with :relative at the end")
+#: Forms of each distribution in TOML, and on the command line.
+_FORMS = {
+    "constant": ("{constant = 1}", "constant:X"),
+    "uniform": ("{uniform = [0, 1]} or {uniform = true}", "uniform:LOW,HIGH or uniform"),
+    "normal": ("{normal = 0.002} or {normal = [1.3, 0.002]}", "normal:SIGMA or normal:MEAN,SIGMA"),
+    "lognormal": ("{lognormal = [0.005, 0.5]}", "lognormal:MEDIAN,SIGMA"),
+    "gamma": ("{gamma = {modes = 4, mean = 1e24}}", "gamma:MODES or gamma:MODES,MEAN"),
+    "choice": ("{choice = [1, 2], weights = [3, 1]}", "choice:A,B"),
+    "poisson": ("{poisson = 1.2}", "poisson:MEAN"),
+    "of_shot": ('{of_shot = "exp(-0.001 * i)"}', "of_shot:FORMULA"),
+    "column": ('{column = "FILE.csv:NAME"}', "column:FILE:NAME"),
+    "sase": ("{sase = {bandwidth = 0.002, spikes = 15, spike = 2e-4}}", "sase:BANDWIDTH,SPIKES,SPIKE"),
+    "near": ("{near = true, sigma_deg = 2}", "near:SIGMA"),
+}
 
 
 def _tuple(value: Any) -> Any:
@@ -51,25 +62,30 @@ def distribution_of(where: str, table: Any) -> Distribution:
     except ConfigError as error:
         raise ConfigError(where, f"{error.where}: {error.what}") from None
     except TypeError:
-        raise ConfigError(where, f"got {dict(table)!r:.80}; {names[0]} has other arguments, see specs/data-sets.md"
-                          ) from None
+        raise ConfigError(where, f"got {dict(table)!r:.80}; {_FORMS[names[0]][0]} is accepted") from None
 
 
-def distribution_from_words(where: str, text: str) -> Distribution:
+def distribution_from_words(where: str, text: str, other: str = "") -> Distribution:
     """The distribution of a text such as ``normal:1.3,0.002`` or ``gamma:4:relative``.
 
     Raises
     ------
     ConfigError
-        If the text describes none; ``where`` begins the message.
+        If the text describes none; ``where`` begins the message, which names what ``other`` than distributions is
+        accepted.
     """
     name, _, rest = text.partition(":")
     more: dict[str, Any] = {}
     if rest.endswith(":relative") or rest == "relative":
         rest, more["relative"] = rest.removesuffix("relative").removesuffix(":"), True
     words = [word for word in rest.split(",") if word]
-    if name not in _LAWS or (not words and name not in ("uniform", "near")):
-        raise ConfigError(where, f"got {text!r}; accepted are {FORMS}")
+    if name not in _LAWS:
+        near = difflib.get_close_matches(name, _LAWS, n=1)
+        accepted = ", ".join(form for _, form in _FORMS.values())
+        raise ConfigError(where, f"got {text!r}; " + (f"did you mean {_FORMS[near[0]][1]}?" if near else
+                                                      f"accepted are {other}{accepted}; with :relative at the end"))
+    if not words and name not in ("uniform", "near"):
+        raise ConfigError(where, f"got {text!r}; {_FORMS[name][1]} is accepted")
     values: list[Any] = [_number(word) for word in words]
     given: Any
     if name in ("of_shot", "column"):
@@ -85,9 +101,11 @@ def distribution_from_words(where: str, text: str) -> Distribution:
     else:
         given = values[0] if len(values) == 1 else values
     try:
-        return distribution_of(where, {name: given, **more})
+        return _LAWS[name](given, more)
     except ConfigError as error:
-        raise ConfigError(where, f"got {text!r}; {error.what}") from None
+        raise ConfigError(where, f"got {text!r}; {error.where}: {error.what}") from None
+    except TypeError:
+        raise ConfigError(where, f"got {text!r}; {_FORMS[name][1]} is accepted") from None
 
 
 def _number(word: str) -> Any:

@@ -26,4 +26,5 @@ def read_specification(path: Path | str) -> tuple[StoredDataSet, WriteSettings]:
         If it cannot be read.
     """
     document = read_document(path)
-    return _KINDS[document.kind].of_document(document), document.settings()
+    with document.naming():
+        return _KINDS[document.kind].of_document(document), document.settings()

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from cubragg import checks
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.digests import PARAMETERS
 from cubragg.dataset.run_folder import RunFolder
 from cubragg.dataset.shot_tables import read_arrays, tables_file
 from cubragg.dataset.write_settings import LABELS, Label
-from cubragg.errors import CubraggError
+from cubragg.errors import ConfigError, CubraggError
 from cubragg.io.images.nxmx_master import DATA
 from cubragg.plan.make_plan import make_plan
 
@@ -53,11 +54,33 @@ def corners(boxes: np.ndarray) -> np.ndarray:
     return np.stack([fast_min, slow_min, fast_max + 1, slow_max + 1], axis=1).astype(np.float32)
 
 
+def checked_labels(labels: Sequence[str]) -> tuple[Label, ...]:
+    """The names of labels.
+
+    Raises
+    ------
+    ConfigError
+        For one that there is not.
+    """
+    if isinstance(labels, str):
+        raise ConfigError("labels", f"got {labels!r}; a sequence of names is accepted, such as ('mask',)")
+    for name in labels:
+        checks.choice("labels", "the label", name, LABELS)
+    return tuple(name for name in LABELS if name in labels)
+
+
 class RenderedShots:
-    """The shots of a data set, rendered when they are asked for."""
+    """The shots of a data set, rendered when they are asked for.
+
+    Raises
+    ------
+    ConfigError
+        For labels that there are not, and a number of photons below 0.
+    """
 
     def __init__(self, data: DataSet, labels: Sequence[Label] | None, label_min: float, photons: bool) -> None:
-        self.labels = LABELS if labels is None else tuple(labels)
+        self.labels = LABELS if labels is None else checked_labels(labels)
+        checks.number("label_min", "the number of photons", label_min, "photons", at_least=0.0)
         self._data, self._label_min, self._photons = data, label_min, photons
         mask = make_plan(data.experiment_at(0), data.rendering.method).mask
         self._dead = None if mask is None else ~mask
@@ -91,6 +114,9 @@ class StoredShots:
     """
 
     def __init__(self, folder: Path | str, labels: Sequence[Label] | None) -> None:
+        if not Path(folder).is_dir():
+            raise CubraggError(f"{folder}: got no folder; that of a finished data set is accepted (cubragg stills -o, "
+                               "Stills.write)")
         run = RunFolder(Path(folder))
         run.read()
         records = [run.records[number] for number in sorted(run.records)]
@@ -113,7 +139,7 @@ class StoredShots:
         self._opened: OrderedDict[int, _Shard] = OrderedDict()
         self._process = os.getpid()
         written = self._shard(0).labels
-        self.labels = written if labels is None else tuple(labels)
+        self.labels = written if labels is None else checked_labels(labels)
         if missing := [name for name in self.labels if name not in written]:
             raise CubraggError(f"{folder}: got a data set without the labels {', '.join(missing)}; write it with "
                                f"--labels {','.join(LABELS)}")

@@ -7,13 +7,15 @@ import io
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cubragg import checks
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.distribution_tables import distribution_of
 from cubragg.dataset.distributions import Distribution, Table
@@ -27,6 +29,11 @@ from cubragg.run.experiment_file import check_sha256, experiment_of_document
 SPEC, FACTORS = "spec.toml", "structure_factors.npz"
 #: Settings of a rendering that change its bits.
 _RENDERING = ("method", "backend", "precision", "cull")
+_EXPERIMENT = [field.name for field in fields(Experiment)]
+#: Tables and numbers of a specification.
+_TABLES = ("kind", "shots", "seed", "wedges", "crystals", "rendering", "vary", "write", "model", "experiment")
+#: Parameters of data sets that have another name in the specification.
+_SETTINGS = {"n": "shots", "crystals": "crystals.count", "blank": "crystals.blank"}
 
 
 @dataclass(frozen=True)
@@ -185,9 +192,37 @@ class Document:
         """The kind of data set."""
         return str(self.tables["kind"])
 
+    def section(self, name: str, accepted: Sequence[str]) -> dict[str, Any]:
+        """A table of settings, empty if there is none.
+
+        Raises
+        ------
+        ConfigError
+            If it is no table, or has a setting that is not accepted.
+        """
+        return _table(f"{self.path}: {name}", self.tables.get(name, {}), accepted)
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Name the file and the setting in the errors of a data set about its parameters."""
+        try:
+            yield
+        except ConfigError as error:
+            if error.where.startswith(f"{self.path}: "):
+                raise
+            where = f"rendering.{error.where}" if error.where in _RENDERING else _SETTINGS.get(error.where, error.where)
+            raise ConfigError(f"{self.path}: {where}", error.what) from None
+
     def settings(self) -> WriteSettings:
-        """How the data set was written."""
-        return WriteSettings(**self.tables.get("write", {}))
+        """How the data set was written.
+
+        Raises
+        ------
+        ConfigError
+            For settings that there are not, or that are not valid.
+        """
+        with self.naming():
+            return WriteSettings(**self.section("write", [field.name for field in fields(WriteSettings)]))
 
     def experiment(self) -> Experiment:
         """The experiment, with its structure factors.
@@ -197,7 +232,13 @@ class Document:
         ConfigError
             If it is not valid, or files are missing or have changed.
         """
-        return _read_experiment(self.path, dict(self.tables["experiment"]))
+        document = _table(f"{self.path}: experiment", self.tables["experiment"], _EXPERIMENT)
+        try:
+            return _read_experiment(self.path, document)
+        except ConfigError as error:
+            if error.where.startswith(f"{self.path}: "):
+                raise
+            raise ConfigError(f"{self.path}: experiment.{error.where}", error.what) from None
 
     def keywords(self) -> dict[str, Any]:
         """Keywords of data sets of every kind: seed, what varies, and how to render.
@@ -207,8 +248,18 @@ class Document:
         ConfigError
             For what is no distribution, and files that are missing or have changed.
         """
-        vary = {name: _read_distribution(self.path, name, table) for name, table in self.tables.get("vary", {}).items()}
-        return {"seed": self.tables["seed"], "vary": vary, **self.tables.get("rendering", {})}
+        varied = self.tables.get("vary", {})
+        if not isinstance(varied, Mapping):
+            raise ConfigError(f"{self.path}: vary", f"got {varied!r:.60}; a table of distributions is accepted")
+        vary = {name: _read_distribution(self.path, name, table) for name, table in varied.items()}
+        return {"seed": self.tables["seed"], "vary": vary, **self.section("rendering", _RENDERING)}
+
+
+def _table(where: str, table: Any, accepted: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(table, Mapping):
+        raise ConfigError(where, f"got {table!r:.60}; a table of settings is accepted")
+    checks.known(table, accepted, f"{where}.")
+    return dict(table)
 
 
 def read_document(path: Path | str) -> Document:
@@ -232,10 +283,13 @@ def read_document(path: Path | str) -> Document:
     if missing or tables["kind"] not in ("stills", "sweep"):
         raise ConfigError(str(path), f"got a document without {', '.join(sorted(missing)) or 'a known kind'}; the "
                           "spec.toml of a data set is accepted")
+    checks.known(tables, _TABLES, f"{path}: ")
     return Document(path, tables)
 
 
-def _read_distribution(path: Path, name: str, table: Mapping[str, Any]) -> Distribution:
+def _read_distribution(path: Path, name: str, table: Any) -> Distribution:
+    if not isinstance(table, Mapping):
+        return distribution_of(f"{path}: vary {name}", table)  # which refuses it
     table = dict(table)
     expected = table.pop("sha256", None)
     if isinstance(expected, list):

@@ -67,7 +67,7 @@ class Stills(StoredDataSet):
     @classmethod
     def of_document(cls, document: Document) -> Self:
         """The stills of a specification."""
-        crystals = document.tables.get("crystals", {})
+        crystals = document.section("crystals", ("count", "blank"))
         count = crystals.get("count", 1)
         return cls(document.experiment(), document.tables["shots"], blank=crystals.get("blank", 0.0),
                    crystals=count if isinstance(count, int) else distribution_of("crystals.count", count),

@@ -38,7 +38,8 @@ class StoredDataSet(DataSet):
         if document.kind != cls.kind:
             raise ConfigError(str(path), f"got a data set of {document.kind}; cubragg.{document.kind.title()}.read() "
                               "reads it")
-        return cls.of_document(document)
+        with document.naming():
+            return cls.of_document(document)
 
     @classmethod
     @abstractmethod

@@ -79,6 +79,9 @@ class WriteSettings:
         checks.choice("write.dtype", f"the type of pixels of {self.format}", self.dtype, types)
         checks.choice("write.compression", f"the compression of {self.format}", self.compression, compressions)
         checks.integer("write.shard", "the number of shots in a file", self.shard, optional=True, at_least=1)
+        for name in ("truth", "labels"):
+            if isinstance(getattr(self, name), str):
+                raise ConfigError(f"write.{name}", f"got {getattr(self, name)!r}; a list of names is accepted")
         object.__setattr__(self, "truth", tuple(self.truth))
         for name in self.truth:
             checks.choice("write.truth", "the format of the truth", name, TRUTHS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import difflib
 import math
 import os
 import zlib
@@ -170,7 +169,7 @@ class Experiment:
         A section ``run``, as ``cubragg simulate --save-config`` writes it, is that of the command line and has no
         effect.
         """
-        _known(document, [*_SECTIONS, "semantics", "run"], "")
+        checks.known(document, [*_SECTIONS, "semantics", "run"], "")
         parts: dict[str, Any] = {}
         for name, section_class in _SECTIONS.items():
             if name in _OPTIONAL and not document.get(name):
@@ -183,25 +182,17 @@ class Experiment:
             for key in FILES & section.keys():
                 raise ConfigError(f"{name}.{key}", f"got {section[key]!r}; cubragg.read(path) and cubragg simulate "
                                   "--config read such a file, text for from_toml holds the grid")
-            _known(section, list(hints), f"{name}.")
+            checks.known(section, list(hints), f"{name}.")
             parts[name] = section_class(**{key: _typed(f"{name}.{key}", value, str(hints[key]))
                                            for key, value in section.items()})
         return cls(semantics=document.get("semantics", cls.semantics), **parts)
-
-
-def _known(table: dict[str, Any], accepted: list[str], prefix: str) -> None:
-    for key in table:
-        if key not in accepted:
-            near = difflib.get_close_matches(key, accepted, n=1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"accepted are {', '.join(accepted)}"
-            raise ConfigError(f"{prefix}{key}", f"no such setting; {hint}")
 
 
 def _known_of_table(where: str, table: Any, accepted: list[str]) -> None:
     """Refuse what is no table, and settings that it does not have."""
     if not isinstance(table, dict):
         raise ConfigError(where, f"got {table!r:.60}; it must be a table of settings")
-    _known(table, accepted, f"{where}.")
+    checks.known(table, accepted, f"{where}.")
 
 
 def _with_file(section: dict[str, Any], factors: StructureFactors, folder: Path | str) -> dict[str, Any]:
@@ -314,7 +305,7 @@ def panels_of(where: str, value: Any) -> tuple[Panel, ...]:
 def _panel(where: str, table: dict[str, Any]) -> Panel:
     accepted = [part for part in dataclasses.fields(Panel) if part.init]
     hints = {part.name: part.type for part in accepted}
-    _known(table, list(hints), f"{where}.")
+    checks.known(table, list(hints), f"{where}.")
     missing = [part.name for part in accepted if part.default is dataclasses.MISSING and part.name not in table]
     if missing:
         raise ConfigError(where, f"got a panel without {', '.join(missing)}; a panel needs all of them")

@@ -40,6 +40,9 @@ class GoniometerAxis:
         checks.number(where, "the angle", self.angle_deg, "deg", within=ANGLE_DEG)
 
 
+_WITHOUT_AXES = "the goniometer has no axes, give them (--goniometer-axis NAME=X,Y,Z, or --from FILE.expt)"
+
+
 def place_of(axes: Sequence[GoniometerAxis], scan_axis: str | None) -> int:
     """The place of the axis that turns during an image: the named one, or the outermost.
 
@@ -55,7 +58,7 @@ def place_of(axes: Sequence[GoniometerAxis], scan_axis: str | None) -> int:
         return len(axes) - 1
     if scan_axis not in names:
         raise ConfigError("goniometer.scan_axis", f"got {scan_axis}; " + (
-            f"one of {', '.join(names)} is accepted" if names else "the axes of the goniometer are not given"))
+            f"one of {', '.join(names)} is accepted" if names else _WITHOUT_AXES))
     return names.index(scan_axis)
 
 
@@ -91,5 +94,5 @@ def with_angles(axes: Sequence[GoniometerAxis], angles_deg: Mapping[str, float])
     for name in angles_deg:
         if name not in names:
             raise ConfigError("goniometer.axes", f"got an angle of {name}; " + (
-                f"the axes are {', '.join(names)}" if names else "the axes of the goniometer are not given"))
+                f"the axes are {', '.join(names)}" if names else _WITHOUT_AXES))
     return tuple(replace(axis, angle_deg=angles_deg[axis.name]) if axis.name in angles_deg else axis for axis in axes)

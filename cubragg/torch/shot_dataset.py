@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,10 @@ except ImportError as error:
 
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.shot_samples import Label, RenderedShots, Sample, ShotSource, StoredShots
+from cubragg.errors import ConfigError
 
+#: Expected photons from which reflections have labels.
+_LABEL_MIN = 10.0
 _TYPES = {"mask": np.int64, "heat": np.float32, "boxes": np.float32}
 
 
@@ -51,7 +56,7 @@ class ShotDataset(Dataset[dict[str, Any]]):
         Which of ``boxes``, ``mask`` and ``heat`` a sample has; ``None``: all that there are. A folder has those that
         were written (``--labels``).
     label_min
-        Reflections with fewer expected photons have no labels; of shots that are rendered.
+        Reflections with fewer expected photons have no labels; of shots that are rendered, 10 if it is ``None``.
     photons
         Samples have expected photons in place of counts; of shots that are rendered.
     transform
@@ -59,6 +64,8 @@ class ShotDataset(Dataset[dict[str, Any]]):
 
     Raises
     ------
+    ConfigError
+        For a source of another kind, labels that there are not, and ``label_min`` or ``photons`` with a folder.
     CubraggError
         If a folder holds no finished data set, or not the labels.
 
@@ -68,10 +75,10 @@ class ShotDataset(Dataset[dict[str, Any]]):
     >>> loader = DataLoader(dataset, 8, num_workers=4, collate_fn=collate)   # doctest: +SKIP
     """
 
-    def __init__(self, source: DataSet | Path | str, *, labels: Sequence[Label] | None = None, label_min: float = 10.0,
-                 photons: bool = False, transform: Callable[[dict[str, Any]], Any] | None = None) -> None:
-        self._source: ShotSource = (RenderedShots(source, labels, label_min, photons) if isinstance(source, DataSet)
-                                    else StoredShots(source, labels))
+    def __init__(self, source: DataSet | Path | str, *, labels: Sequence[Label] | None = None,
+                 label_min: float | None = None, photons: bool = False,
+                 transform: Callable[[dict[str, Any]], Any] | None = None) -> None:
+        self._source = _source(source, labels, label_min, photons)
         self._transform = transform
 
     @property
@@ -90,12 +97,28 @@ class ShotDataset(Dataset[dict[str, Any]]):
         IndexError
             Beyond the last shot.
         """
-        number = range(len(self))[index]
+        try:
+            number = range(len(self))[operator.index(index)]
+        except IndexError:
+            raise IndexError(f"got shot {index} of a data set of {len(self)} shots") from None
         sample = _tensors(self._source.sample(number, None if get_worker_info() is None else 1), number)
         return sample if self._transform is None else self._transform(sample)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[number] for number in range(len(self)))
+
+
+def _source(source: DataSet | Path | str, labels: Sequence[Label] | None, label_min: float | None, photons: bool
+            ) -> ShotSource:
+    if isinstance(source, DataSet):
+        return RenderedShots(source, labels, _LABEL_MIN if label_min is None else label_min, photons)
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigError("source", f"got {type(source).__name__}; a Stills, a Sweep, or the folder of one is accepted")
+    for name, given in (("label_min", label_min is not None), ("photons", photons)):
+        if given:
+            raise ConfigError(name, f"got it with the folder {source}, whose samples are those that were written; give "
+                              f"cubragg.Stills.read({str(source)!r}) to render them")
+    return StoredShots(source, labels)
 
 
 def _tensors(sample: Sample, number: int) -> dict[str, Any]:

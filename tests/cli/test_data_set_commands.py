@@ -218,6 +218,15 @@ def test_spectra_of_the_line_are_those_of_the_files(run):
     assert weights.tolist() == [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 
 
+@pytest.fixture(scope="module")
+def written_specification(tmp_path_factory):
+    """The spec.toml of a set of stills."""
+    path = tmp_path_factory.mktemp("specified") / "set"
+    words = f"stills {MODEL} {DETECTOR} -n 3 --seed 7 --dmin 4 --truth none -o {path} {ONE} --quiet".split()
+    subprocess.run([sys.executable, "-m", "cubragg", *words], check=True)
+    return path / "spec.toml"
+
+
 @pytest.mark.parametrize(("line", "says"), [
     (f"stills {MODEL} -n 3 -o run", ("--detector", "", "--distance")),
     (f"stills {MODEL} --detector pilatus100k -n 3 -o run", ("--distance", "", "MM")),
@@ -238,7 +247,17 @@ def test_spectra_of_the_line_are_those_of_the_files(run):
     (f"{STILLS} --semantics nanobragg", ("--semantics", "nanobragg", "physical")),
     (f"{STILLS} --vary cell", ("--vary", "cell", "NAME=DISTRIBUTION")),
     (f"{STILLS} --vary cell=gauss:1", ("--vary cell", "gauss:1", "normal")),
-    (f"{STILLS} --vary cell=normal:1,2,3", ("--vary cell", "normal:1,2,3")),
+    (f"{STILLS} --vary cell=normal:1,2,3", ("--vary cell", "normal:1,2,3", "normal:MEAN,SIGMA")),
+    (f"{STILLS} --vary cell=nromal:1", ("--vary cell", "nromal:1", "did you mean normal")),
+    (f"{STILLS} --vary cell=normal:", ("--vary cell", "normal:", "normal:SIGMA")),
+    (f"stills {MODEL} {DETECTOR} -n ten -o run", ("-n", "ten", "whole number")),
+    (f"{STILLS} --dmin two", ("--dmin", "two", "a number")),
+    (f"{STILLS} --dtype int8", ("--dtype", "int8", "uint16")),
+    (f"{STILLS} --workers 0", ("--workers", "0", "1 to 1024")),
+    (f"{STILLS} --crystals two", ("--crystals", "two", "number of crystals", "poisson")),
+    (f"{STILLS} --images 3", ("--images", "", "cubragg sweep")),
+    (f"{SWEEP} -n 3", ("-n", "", "cubragg stills")),
+    (f"{SWEEP} --crystals=3", ("--crystals", "", "cubragg stills")),
     (f"{STILLS} --vary beam.colour=normal:1", ("--vary beam.colour", "", "parameter")),
     (f"{STILLS} --vary beam.bandwidth=normal:0.1,0.1", ("--vary beam.bandwidth, shot", "", "bandwidth")),
     (f"{STILLS} --vary distance_mm=column:none.csv:x", ("--vary distance_mm", "none.csv", "file")),
@@ -259,6 +278,36 @@ def test_spectra_of_the_line_are_those_of_the_files(run):
 def test_what_is_refused_before_a_folder_exists(line, says, run):
     refused(run(line), 2, *says)
     assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    (("shots = 3", 'shots = "three"'), ("shots", "three", "whole number")),
+    (("shots = 3", "shot = 3"), ("", "", "without shots")),
+    (("shots = 3", "shots = 3\nextra = 1"), ("extra", "", "accepted are kind, shots")),
+    (("seed = 7", "seed = -7"), ("seed", "-7", "from 0")),
+    (("blank = 0.0", 'blank = "none"'), ("crystals.blank", "none", "a number")),
+    (("count = 1", 'count = "one"'), ("crystals.count", "one", "poisson")),
+    (("shard = 1", "shrad = 1"), ("write.shrad", "", "did you mean write.shard")),
+    (("labels = []", 'labels = "mask"'), ("write.labels", "mask", "list")),
+    (("cull = 0.0", "kull = 0.0"), ("rendering.kull", "", "did you mean rendering.cull")),
+    (('method = "analytic"', 'method = "exact"'), ("rendering.method", "exact", "sampled")),
+    (("uniform = true", "unifrom = true"), ("vary crystal.orientation", "unifrom", "uniform")),
+    (("uniform = true", "normal = [1, 2, 3]"), ("vary crystal.orientation", "[1, 2, 3]", "{normal = 0.002}")),
+    (('[vary."crystal.orientation"]\nuniform = true', "[vary]\ncell = 3"), ("vary cell", "3", "normal")),
+    (("[experiment.beam]", "[experiment.beem]"), ("experiment.beem", "", "did you mean experiment.beam")),
+    (("flux = 10000000000000.0", 'flux = "high"'), ("experiment.beam.flux", "high", "a number"))])
+def test_a_specification_that_is_wrong_names_file_and_setting(tmp_path, written_specification, change, says, run):
+    text = written_specification.read_text()
+    assert change[0] in text
+    wrong = written_specification.with_name("wrong.toml")
+    wrong.write_text(text.replace(*change, 1))
+    where, *rest = says
+    refused(run(f"stills {wrong} -o run --quiet"), 2, f"{wrong}: {where}" if where else str(wrong), *rest)
+    assert not Path("run").exists()
+
+
+def test_a_specification_of_the_other_command_is_refused(written_specification, run):
+    refused(run(f"sweep {written_specification} -o run"), 2, "MODEL", str(written_specification), "cubragg stills")
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 import cubragg as cb
 from cubragg.dataset.shot_samples import RenderedShots, StoredShots, corners
-from cubragg.errors import CubraggError
+from cubragg.errors import ConfigError, CubraggError
 from cubragg.testing import tiny_sets
 
 WRITTEN = {"workers": 1, "shard": 2, "labels": ("boxes", "mask", "heat")}
@@ -99,6 +99,15 @@ def test_what_cannot_be_read_is_an_error(folder, tmp_path):
         StoredShots(tmp_path, None)
     stills(2).write(tmp_path / "plain", workers=1)
     assert StoredShots(tmp_path / "plain", None).labels == ()
+    with pytest.raises(CubraggError, match="none: got no folder"):
+        StoredShots(tmp_path / "none", None)
+    for labels, message in ((("masks",), "'masks'.*boxes, mask, heat"), ("mask", "'mask'.*sequence")):
+        for shots in (lambda labels=labels: RenderedShots(stills(), labels, 10.0, False),
+                      lambda labels=labels: StoredShots(folder, labels)):
+            with pytest.raises(ConfigError, match=f"labels: got {message}"):
+                shots()
+    with pytest.raises(ConfigError, match="label_min: got -1 photons"):
+        RenderedShots(stills(), None, -1.0, False)
     with pytest.raises(CubraggError, match=r"mask.*--labels"):
         StoredShots(tmp_path / "plain", ("mask",))
     (tmp_path / "plain" / "summary.json").unlink()
@@ -117,8 +126,13 @@ def test_a_sample_is_tensors(library, folder):
     assert (sample["mask"].dtype, sample["heat"].dtype) == (torch.int64, torch.float32)
     assert sample["parameters"]["beam.wavelength_A"].item() == stills()[4].parameters["beam.wavelength_A"]
     assert [sample["shot"] for sample in shots] == list(range(5))
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="shot 5 of a data set of 5"):
         shots[5]
+    for settings, where in (({"photons": True}, "photons"), ({"label_min": 10.0}, "label_min")):
+        with pytest.raises(ConfigError, match=rf"{where}: .*Stills.read"):
+            library.ShotDataset(folder, **settings)
+    with pytest.raises(ConfigError, match="source: got Experiment"):
+        library.ShotDataset(stills().experiment)
     assert library.ShotDataset(folder, transform=lambda sample: sample["shot"])[2] == 2
     photons = library.ShotDataset(stills(), labels=(), photons=True)[4]
     assert set(photons) == {"image", "parameters", "shot"}
