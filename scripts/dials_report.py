@@ -5,8 +5,8 @@
 
 FOLDER is what ``cubragg sweep`` or ``cubragg stills`` wrote, with the truth in HDF5; without, lattice and widths of a
 sweep are printed. DIALS's programs run with their defaults, without a cell, on ``master.nxs``, in FOLDER.dials or
-``--out``: a sweep is imported, indexed, refined, integrated, scaled and merged; stills are indexed one by one. What is
-there is used again, unless ``--again`` is given.
+``--out``: a sweep is imported, indexed, refined, integrated, scaled and merged; stills are indexed one by one, in the
+shards of the set. What is there is used again, unless ``--again`` is given.
 Tables are Markdown: lattice and orientation; for whole reflections (partiality > 0.99, zeta > 0.05) intensities, by
 summation and by profile, against the photons of the truth with one scale for all, chi^2 with DIALS's variances; merged
 intensities against F^2.
@@ -33,8 +33,7 @@ def report(folder: Path, out: Path, *, shells: int = 10, scaling: bool = True, p
     images = (folder / "master.nxs").resolve()
     out.mkdir(parents=True, exist_ok=True)
     if stills:
-        if not (out / "indexed.expt").exists():
-            dials_route.process_stills(images, out, processes=processes)
+        dials_route.process_stills(sorted(folder.resolve().glob("shard-*.nxs")), out, processes=processes)
         return stills_report.stills_tables(stills_report.stills_result(folder, out))
     if not (out / ("merged.mtz" if scaling else "integrated.refl")).exists():
         dials_route.process_sweep(images, out, scale=scaling, processes=processes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgpack
@@ -56,19 +57,24 @@ def process_sweep(images: Path, folder: Path, *, scale: bool, processes: int = 1
         run(folder, "dials.merge", "scaled.expt", "scaled.refl")
 
 
-def process_stills(images: Path, folder: Path, *, processes: int = 1) -> None:
-    """Import stills and index each one alone, without a cell.
+def process_stills(shards: Sequence[Path], folder: Path, *, processes: int = 1) -> None:
+    """Import stills and index each one alone, without a cell: shard by shard, each in a folder of its own. What is
+    there is left as it is.
 
     Debian's package lacks xfel_mono_sim_ext, an extension that the indexer of stills imports and does not use: without
     it every refinement fails, and no still is indexed. An empty module takes its place.
     """
     each = f"nproc={processes}"
-    run(folder, "dials.import", str(images))
-    run(folder, "dials.find_spots", "imported.expt", each)
     modules = folder / "modules"
     modules.mkdir(exist_ok=True)
     (modules / "xfel_mono_sim_ext.py").write_text('"""In place of an extension that is imported and not used."""\n')
-    run(folder, "dials.index", "imported.expt", "strong.refl", f"indexing.{each}", "joint=False", modules=modules)
+    for images in shards:
+        part = folder / images.stem
+        if not (part / "indexed.expt").exists():
+            part.mkdir(exist_ok=True)
+            run(part, "dials.import", str(images))
+            run(part, "dials.find_spots", "imported.expt", each)
+            run(part, "dials.index", "imported.expt", "strong.refl", f"indexing.{each}", "joint=False", modules=modules)
 
 
 def table_columns(path: Path) -> dict[str, np.ndarray]:

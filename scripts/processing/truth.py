@@ -20,8 +20,9 @@ class Lattice(NamedTuple):
     ----------
     choice
         Whole numbers [3, 3]: the axes that were found, by rows, in terms of the true ones.
-    same
-        Whether both are the same lattice.
+    multiple
+        Volume of the cell that was found over that of the true one, if the axes are such whole numbers: 1 for the same
+        lattice. 0 for another lattice.
     cell_errors
         Relative errors of a, b, c.
     angle_errors_deg
@@ -31,10 +32,15 @@ class Lattice(NamedTuple):
     """
 
     choice: np.ndarray
-    same: bool
+    multiple: int
     cell_errors: np.ndarray
     angle_errors_deg: np.ndarray
     orientation_deg: float
+
+    @property
+    def same(self) -> bool:
+        """Whether both are the same lattice."""
+        return self.multiple == 1
 
 
 def axes_of(crystal: dict[str, Any]) -> np.ndarray:
@@ -46,12 +52,12 @@ def compare_lattices(found: np.ndarray, true: np.ndarray) -> Lattice:
     """Compare axes by rows, in whatever setting they were found."""
     ratio = found @ np.linalg.inv(true)
     choice = np.rint(ratio)
-    same = bool(abs(abs(np.linalg.det(choice)) - 1.0) < 1e-6 and np.abs(ratio - choice).max() < 0.1)
-    ours = choice @ true if same else true
+    multiple = round(abs(np.linalg.det(choice))) if np.abs(ratio - choice).max() < 0.1 else 0
+    ours = choice @ true if multiple else true
     left, _, right = np.linalg.svd(np.linalg.inv(ours) @ found)
     cosine = (np.trace(left @ right) - 1.0) / 2.0
     (found_lengths, found_angles), (lengths, angles) = _cell(found), _cell(ours)
-    return Lattice(choice, same, found_lengths / lengths - 1.0, found_angles - angles,
+    return Lattice(choice, multiple, found_lengths / lengths - 1.0, found_angles - angles,
                    float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))))
 
 
