@@ -44,6 +44,29 @@ def amplitudes(folder: Path, hkl: np.ndarray) -> np.ndarray:
     return values
 
 
+def correlations(intensities: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> tuple[float, float]:
+    """Return the correlations of the differences of intensities [n, 2], and of their roots, with those of amplitudes
+    ``plus`` and ``minus`` [n]."""
+    roots = np.sqrt(np.maximum(intensities, 0.0))
+    return (float(np.corrcoef(intensities[:, 0] - intensities[:, 1], plus**2 - minus**2)[0, 1]),
+            float(np.corrcoef(roots[:, 0] - roots[:, 1], plus - minus)[0, 1]))
+
+
+def report(folder: Path, merged: Path, shells: int) -> str:
+    """Return the number of reflections, and the table of all of them and of shells of equal numbers."""
+    cell, hkl, intensities, numbers = mates(merged)
+    plus, minus = amplitudes(folder, hkl), amplitudes(folder, -hkl)
+    d = cell.calculate_d_array(hkl)
+    lines = [f"acentric reflections with both mates: {len(hkl)}, each mate measured {numbers.mean():.1f} times",
+             "| d [A] | reflections | CC of I(+) - I(-) | CC of F(+) - F(-) |", "|---|---|---|---|"]
+    edges = np.quantile(d, np.linspace(1.0, 0.0, shells + 1))
+    for high, low in ((edges[0], edges[-1]), *itertools.pairwise(edges)):
+        shell = (d <= high) & (d >= low)
+        values = " | ".join(f"{value:.3f}" for value in correlations(intensities[shell], plus[shell], minus[shell]))
+        lines.append(f"| {high:.2f} to {low:.2f} | {shell.sum()} | {values} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -51,19 +74,7 @@ def main() -> None:
     parser.add_argument("merged", type=Path)
     parser.add_argument("--shells", type=int, default=5)
     given = parser.parse_args()
-    cell, hkl, intensities, numbers = mates(given.merged)
-    plus, minus = amplitudes(given.folder, hkl), amplitudes(given.folder, -hkl)
-    d = cell.calculate_d_array(hkl)
-    measured = {"I": intensities[:, 0] - intensities[:, 1],
-                "F": np.subtract(*np.sqrt(np.maximum(intensities, 0.0)).T)}
-    true = {"I": plus**2 - minus**2, "F": plus - minus}
-    print(f"acentric reflections with both mates: {len(hkl)}, each mate measured {numbers.mean():.1f} times")
-    print("| d [A] | reflections | CC of I(+) - I(-) | CC of F(+) - F(-) |\n|---|---|---|---|")
-    edges = np.quantile(d, np.linspace(1.0, 0.0, given.shells + 1))
-    for high, low in ((edges[0], edges[-1]), *itertools.pairwise(edges)):
-        shell = (d <= high) & (d >= low)
-        values = " | ".join(f"{np.corrcoef(measured[name][shell], true[name][shell])[0, 1]:.3f}" for name in "IF")
-        print(f"| {high:.2f} to {low:.2f} | {shell.sum()} | {values} |")
+    print(report(given.folder, given.merged, given.shells))
 
 
 if __name__ == "__main__":
