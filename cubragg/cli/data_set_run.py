@@ -153,7 +153,7 @@ def _without_file(experiment: Experiment) -> tuple[Experiment, dict[str, Any]]:
     if factors.file is None or factors.file.dmin_A is None:
         return experiment, {}
     source = {"file": factors.file.path, "sha256": factors.file.sha256, "dmin_A": factors.file.dmin_A,
-              "wavelength_A": experiment.beam.wavelength_A}
+              "wavelength_A": experiment.beam.wavelength_A, "space_group": factors.file.symbol}
     return replace(experiment, structure_factors=replace(factors, file=None)), source
 
 

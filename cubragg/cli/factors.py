@@ -90,7 +90,8 @@ def _listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tupl
     file_cell = None if reflections.cell is None else cell_given(replay, listed.path, reflections.cell)
     with replay.naming():
         factors = reflections.structure_factors(default_F)
-    return replace(factors, file=FactorFile(listed.path, sha256, column, group)), file_cell
+    return replace(factors, file=FactorFile(
+        listed.path, sha256, column, group, symbol=reflections.space_group)), file_cell
 
 
 def cell_given(replay: Replay, path: str, cell: tuple[float, ...]) -> FileCell:

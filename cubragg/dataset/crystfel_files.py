@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from cubragg.crystallography.bravais import Bravais, bravais_of
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.detector_positions import NAMES, positions_of, turning_parameters
 from cubragg.dataset.digests import POSITIONS
@@ -16,7 +17,7 @@ from cubragg.io.files.atomic import write_bytes
 from cubragg.io.geometry.crystfel_out import InImages, camera_length_m, cell_text, geom_text, panel_names
 from cubragg.io.geometry.experiment_models import cell_of, models_of
 from cubragg.io.images.nxmx_master import DATA
-from cubragg.io.reflections.crystfel_stream import Chunk, StreamCrystal, chunk_text, stream_head
+from cubragg.io.reflections.crystfel_stream import Chunk, StreamCrystal, StreamDetector, chunk_text, stream_head
 
 _WAVELENGTH = "/entry/instrument/beam/incident_wavelength"
 _MASK = "/entry/instrument/detector/detectorSpecific/pixel_mask"
@@ -65,7 +66,9 @@ class SetGeometry(NamedTuple):
     adu_per_photon
         Counts for each photon.
     cell
-        The cell file, triclinic and primitive.
+        The cell file.
+    lattice
+        Lattice of the crystals.
     """
 
     text: str
@@ -73,6 +76,7 @@ class SetGeometry(NamedTuple):
     clen_m: float
     adu_per_photon: float
     cell: str
+    lattice: Bravais
 
 
 def set_geometry(data: DataSet, settings: WriteSettings, number: int) -> SetGeometry:
@@ -85,8 +89,11 @@ def set_geometry(data: DataSet, settings: WriteSettings, number: int) -> SetGeom
     text = geom_text("models.geom", models, data=None, images=images, adu_per_photon=adu,
                      bandwidth=experiment.beam.relative_bandwidth())
     assert models.crystal is not None
-    return SetGeometry(text, panel_names(models.panels), camera_length_m(models.panels), adu,
-                       cell_text(cell_of(models.crystal)))
+    cell = cell_of(models.crystal)
+    file = experiment.structure_factors.file
+    lattice = bravais_of(data.source.get("space_group") or (file and file.symbol), cell)
+    return SetGeometry(text, panel_names(models.panels), camera_length_m(models.panels), adu, cell_text(cell, lattice),
+                       lattice)
 
 
 class StreamTruth:
@@ -111,7 +118,8 @@ class StreamTruth:
         chunk = Chunk(file, event, shot.number + 1, beam.wavelength_A, beam.relative_bandwidth(),
                       max(beam.divergence_rad()), moved.get("clen", self._geometry.clen_m),
                       {f"{POSITIONS}/{name}": value for name, value in moved.items()}, crystals)
-        self._texts.append(chunk_text(chunk, self._geometry.names, self._geometry.adu_per_photon))
+        self._texts.append(chunk_text(chunk, StreamDetector(
+            self._geometry.names, self._geometry.adu_per_photon, self._geometry.lattice)))
 
     def _image(self, shot: int) -> tuple[str, str]:
         """The file of a shot, and its event there."""

@@ -62,7 +62,7 @@ class DataSet(ABC, Sequence[Shot]):
         self.parameters = parameters_of(experiment, dict(vary or {}))
         self.crystals = Constant(crystals) if isinstance(crystals, int) else crystals
         self.blank = float(blank)
-        #: Where structure factors came from, for the specification: file, SHA-256, resolution.
+        #: Where structure factors came from, for the specification: file, SHA-256, resolution, space group.
         self.source: dict[str, Any] = {}
         self._range = range(shots)
         self._drawn: dict[tuple[str, int], tuple[int, list[Any]]] = {}

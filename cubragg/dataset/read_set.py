@@ -27,4 +27,6 @@ def read_specification(path: Path | str) -> tuple[StoredDataSet, WriteSettings]:
     """
     document = read_document(path)
     with document.naming():
-        return _KINDS[document.kind].of_document(document), document.settings()
+        data = _KINDS[document.kind].of_document(document)
+        data.source = document.source()
+        return data, document.settings()

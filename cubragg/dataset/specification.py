@@ -32,6 +32,7 @@ _RENDERING = ("method", "backend", "precision", "cull")
 _EXPERIMENT = [field.name for field in fields(Experiment)]
 #: Tables and numbers of a specification.
 _TABLES = ("kind", "shots", "seed", "wedges", "crystals", "rendering", "vary", "write", "model", "experiment")
+_MODEL = ("file", "sha256", "dmin_A", "wavelength_A", "space_group")
 #: Parameters of data sets that have another name in the specification.
 _SETTINGS = {"n": "shots", "crystals": "crystals.count", "blank": "crystals.blank"}
 
@@ -201,6 +202,17 @@ class Document:
             If it is no table, or has a setting that is not accepted.
         """
         return _table(f"{self.path}: {name}", self.tables.get(name, {}), accepted)
+
+    def source(self) -> dict[str, Any]:
+        """Where structure factors came from, as `DataSet.source`.
+
+        Raises
+        ------
+        ConfigError
+            For settings that there are not.
+        """
+        found = self.section("model", _MODEL)
+        return found | {"file": str(self.path.parent / found["file"])} if "file" in found else {}
 
     @contextmanager
     def naming(self) -> Iterator[None]:

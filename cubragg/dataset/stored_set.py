@@ -39,7 +39,9 @@ class StoredDataSet(DataSet):
             raise ConfigError(str(path), f"got a data set of {document.kind}; cubragg.{document.kind.title()}.read() "
                               "reads it")
         with document.naming():
-            return cls.of_document(document)
+            data = cls.of_document(document)
+            data.source = document.source()
+            return data
 
     @classmethod
     @abstractmethod

@@ -17,7 +17,7 @@ from cubragg.experiment.panel import same_arrays
 class FactorFile(NamedTuple):
     """File that structure factors were read from, or computed from: of atoms, to a resolution [A].
 
-    Its path and SHA-256, and the column and space group as given.
+    Its path and SHA-256, the column and space group as given, and the symbol of its space group; ``None``: it has none.
     """
 
     path: str
@@ -25,6 +25,7 @@ class FactorFile(NamedTuple):
     column: str | None = None
     space_group: str | None = None
     dmin_A: float | None = None
+    symbol: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

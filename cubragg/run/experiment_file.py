@@ -72,8 +72,9 @@ def _factors(path: Path, section: Mapping[str, Any], experiment: Experiment) -> 
     file = path.parent / section["hkl_file"]
     sha256 = check_sha256(f"{path}: {_SECTION}.hkl_file", file, section.get("hkl_sha256"))
     column = section.get("hkl_column")
-    found = read_reflections(file, column, group).structure_factors(default_F)
-    return replace(found, file=FactorFile(str(file), sha256, column, group))
+    found = read_reflections(file, column, group)
+    return replace(found.structure_factors(default_F), file=FactorFile(str(file), sha256, column, group,
+                                                                       symbol=found.space_group))
 
 
 def check_sha256(where: str, path: Path, expected: str | None) -> str:

@@ -102,5 +102,5 @@ def factors_of_model(model: AtomicModel, experiment: Experiment, dmin_A: float |
         raise FormatError(f"{model.path}: has no reflections to {dmin:g} A; give a finer resolution, --dmin")
     factors = StructureFactors.from_list(hkl[bragg], amplitudes[bragg], default_F)
     sha256 = hashlib.sha256(Path(model.path).read_bytes()).hexdigest()
-    file = FactorFile(model.path, sha256, space_group=space_group, dmin_A=dmin)
+    file = FactorFile(model.path, sha256, space_group=space_group, dmin_A=dmin, symbol=model.group.xhm())
     return FactorsOfModel(replace(factors, file=file), computed)

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import cubragg as cb
+from cubragg.crystallography.bravais import bravais_of
 from cubragg.dataset.verification import faults
 from cubragg.errors import ConfigError
 from cubragg.io.geometry.crystfel import read_geom
+from support.command import invoke
 from support.write_stills import BASE, stills
 
 #: A tilted detector of two panels and a gap.
@@ -123,6 +125,67 @@ def test_crystals_and_reflections_are_those_of_the_hdf5_truth(written):
             shots.append(place)
     assert 0 < blank < 6
     assert len(shots) == 2 * (6 - blank)
+
+
+def test_peaks_are_the_bright_reflections(written):
+    """Five standard deviations of the photons in their pixel, the brightest of those in a pixel."""
+    total = 0
+    for chunk in chunks(written / "still"):
+        expected = {}
+        for _, lines in crystals(chunk):
+            for line in lines:
+                intensity, peak, background, f, s = (float(line[place]) for place in (3, 5, 6, 7, 8))
+                if peak - background >= 5.0 * np.sqrt(peak):
+                    total += 1
+                    place = expected.setdefault((int(f), int(s), line[9]), [0.0, 0.0, 0.0])
+                    if intensity > place[2]:
+                        place[:] = f, s, intensity
+        head, listed = chunk.split("Peaks from peak search\n  fs/px   ss/px (1/d)/nm^-1   Intensity  Panel\n")
+        peaks = [line.split() for line in listed.partition("End of peak list\n")[0].splitlines()]
+        assert number(head, "num_peaks =") == len(peaks) == len(expected)
+        for (*_, panel), (f, s, intensity) in expected.items():
+            (found,) = (peak for peak in peaks if peak[4] == panel and abs(float(peak[0]) - f) < 0.006
+                        and abs(float(peak[1]) - s) < 0.006)
+            assert float(found[3]) == pytest.approx(intensity, abs=0.01)
+        finest = max((float(peak[2]) for peak in peaks), default=0.0)
+        assert number(head, "peak_resolution =") == pytest.approx(finest, abs=0.01)
+    assert total > 10
+    assert "Peaks are predicted, not found" in (written / "still" / "truth-00000.stream").read_text()
+
+
+@pytest.mark.parametrize(("model", "cell", "lattice"), [
+    ("helix_bundle.pdb", "", ("orthorhombic", "P", "*")), ("quartz.cif", "", ("hexagonal", "P", "c")),
+    ("helix_bundle.pdb", "-cell 42 47 58 90 95 90", ("triclinic", "P", "*"))])
+def test_crystals_have_the_lattice_of_the_space_group(tmp_path, model, cell, lattice):
+    line = (f"stills {model} -detpixels 40 -pixel 1 --distance 40 -n 2 --seed 1 --dmin 3 --truth stream {cell} "
+            f"--workers 1 --quiet -o {tmp_path / 'set'}")
+    assert invoke(line).exit_code == 0
+    again = f"stills {tmp_path / 'set' / 'spec.toml'} --workers 1 --quiet -o {tmp_path / 'again'}"
+    assert invoke(again).exit_code == 0
+    for folder in ("set", "again"):
+        for path, ending in (("truth-00000.stream", "*"), ("models.cell", None)):
+            text = (tmp_path / folder / path).read_text()
+            found = [dict(re.findall(rf"^{name} = (\S+)$()", text, re.MULTILINE)) or None
+                     for name in ("lattice_type", "centering", "unique_axis")]
+            expected = [None if value == "*" and ending is None else {value: ""} for value in lattice]
+            assert found == expected, path
+
+
+@pytest.mark.parametrize(("symbol", "cell", "lattice"), [
+    ("P 1", (40, 50, 60, 70, 80, 100), ("triclinic", "P", "*")),
+    ("C 1 2 1", (40, 50, 60, 90, 100, 90), ("monoclinic", "C", "b")),
+    ("P 1 1 21", (40, 50, 60, 90, 90, 100), ("monoclinic", "P", "c")),
+    ("I 2 2 2", (40, 50, 60, 90, 90, 90), ("orthorhombic", "I", "*")),
+    ("P 41 21 2", (40, 40, 60, 90, 90, 90), ("tetragonal", "P", "c")),
+    ("P 31 2 1", (40, 40, 60, 90, 90, 120), ("hexagonal", "P", "c")),
+    ("R 3:H", (40, 40, 60, 90, 90, 120), ("hexagonal", "H", "c")),
+    ("R 3:R", (40, 40, 40, 70, 70, 70), ("rhombohedral", "R", "*")),
+    ("F 2 3", (40, 40, 40, 90, 90, 90), ("cubic", "F", "*")),
+    ("P 41 21 2", (40, 45, 60, 90, 90, 90), ("triclinic", "P", "*")),
+    ("P 21", (40, 50, 60, 90, 100, 90), ("monoclinic", "P", "b")),
+    (None, (40, 40, 40, 90, 90, 90), ("triclinic", "P", "*"))])
+def test_lattices_of_space_groups(symbol, cell, lattice):
+    assert bravais_of(symbol, cell) == lattice
 
 
 @pytest.mark.parametrize("name", ["still", "moves"])

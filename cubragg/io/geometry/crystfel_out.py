@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from cubragg import units
+from cubragg.crystallography.bravais import TRICLINIC, Bravais
 from cubragg.crystallography.vectors import Vector, scale
 from cubragg.errors import FormatError
 from cubragg.experiment.panel import Panel, image_shape
@@ -127,9 +128,11 @@ def _written(step: Vector) -> str:
     return " ".join(f"{size:+.17g}{axis}" for size, axis in zip(to_crystfel(step), "xyz", strict=True))
 
 
-def cell_text(cell: Cell) -> str:
-    """Return the cell file of a cell [A, deg], as triclinic and primitive: an experiment has no space group."""
-    lines = [f"{CELL_MAGIC} version 1.0", "", "lattice_type = triclinic", "centering = P", "",
+def cell_text(cell: Cell, lattice: Bravais = TRICLINIC) -> str:
+    """Return the cell file of a cell [A, deg]; triclinic and primitive if its space group is not known."""
+    unique = [] if lattice.unique_axis == "*" else [f"unique_axis = {lattice.unique_axis}"]
+    lines = [f"{CELL_MAGIC} version 1.0", "", f"lattice_type = {lattice.system}", *unique,
+             f"centering = {lattice.centring}", "",
              *(f"{name} = {value!r} {unit}" for name, value, unit
                in zip(("a", "b", "c", "al", "be", "ga"), cell, ("A",) * 3 + ("deg",) * 3, strict=True)), ""]
     return "\n".join(lines)
