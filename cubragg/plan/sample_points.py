@@ -7,12 +7,16 @@ it alone. `specs/sampling.md`
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from cubragg.plan.quasi_random import normal_points, normal_quantiles, standardized, uniform_points
 from cubragg.plan.spreads import SpectralLine, Spreads
+
+#: Largest number of orders of points that are tried, and relative changes that are rounding.
+_ORDERS, _CONSTANT = 64, 1e-9
 
 
 class Domains(NamedTuple):
@@ -97,6 +101,29 @@ def capped(rotation: np.ndarray) -> np.ndarray:
     unit = np.divide(rotation, length[:, None], out=np.zeros_like(rotation), where=length[:, None] > 0.0)
     vectors = unit * angle[:, None]
     return vectors - vectors.mean(axis=0)
+
+
+def uncorrelated(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return points [n, 3] of mean 0, reordered and moved linearly so that they do not correlate with ``others``.
+
+    Both may come from the same evenly spread sequence, in which they are not independent. Of the orders (i m) mod n the
+    one of least correlation is taken, and the rest of it is subtracted where there are enough points.
+
+    Parameters
+    ----------
+    others
+        float64 [n, k]; columns of equal numbers are ignored.
+    """
+    count = len(points)
+    others = others[:, np.ptp(others, axis=0) > _CONSTANT * np.abs(others).max(axis=0, initial=0.0)]
+    if not others.size or count < 4:
+        return points
+    others = (others - others.mean(axis=0)) / others.std(axis=0)
+    orders = [np.arange(count) * step % count for step in range(1, count) if math.gcd(step, count) == 1][:_ORDERS]
+    best = points[min(orders, key=lambda order: float(np.abs(others.T @ points[order]).max()))]
+    if 2 * others.shape[1] < count:
+        best = best - others @ np.linalg.lstsq(others, best, rcond=_CONSTANT)[0]
+    return best
 
 
 def with_moments(points: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:

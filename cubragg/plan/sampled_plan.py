@@ -21,7 +21,7 @@ from cubragg.plan.illumination import Illumination, illuminated_points, illumina
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 from cubragg.plan.sample_choice import choose_samples
-from cubragg.plan.sample_points import Domains, draw_domains, with_moments
+from cubragg.plan.sample_points import Domains, draw_domains, uncorrelated, with_moments
 from cubragg.plan.spreads import SpectralLine
 
 #: Shift of the crystal during a part, in pixels, and rotation during a part of a crystal that is not bathed [rad].
@@ -164,7 +164,12 @@ def _places(crystal: Crystal, beam: Beam, plan: Plan, at: Illumination, count: i
     points = illuminated_points(crystal, beam, plan.geometry, plan.spreads.frame, (angles[0] + angles[-1]) / 2.0, count)
     if len(points) < count:
         return np.repeat(mean[None], count, axis=0)
-    return with_moments(points, mean, at.covariance)
+    domains = plan.domains
+    assert domains is not None
+    drawn = np.column_stack([domains.rotation, domains.strain, domains.phase]).reshape(-1, count, 5).mean(axis=0)
+    rays = [domains.direction, domains.wavelength] if plan.spreads.of_beam else []
+    others = np.column_stack([drawn, *(ray[:count] for ray in rays)])
+    return with_moments(uncorrelated(points - points.mean(axis=0), others), mean, at.covariance)
 
 
 def _sources(plan: Plan, domains: Domains, number: int) -> SourceTable:

@@ -141,6 +141,29 @@ def test_the_size_of_the_crystal_widens_spots_and_keeps_photons():
     np.testing.assert_allclose(added, expected, rtol=0.02)
 
 
+@pytest.mark.parametrize("crystal", [{"habit": "box"}, {"habit": "sphere"}, {"habit": "cylinder"}])
+@pytest.mark.parametrize("beam", [{}, {"divergence_mrad": 0.3, "bandwidth": 1e-3}, {"profile": "gaussian"}])
+def test_places_do_not_correlate_with_rotations_and_rays(crystal, beam):
+    """Rotation, strain and ray of a block do not depend on its place in the crystal."""
+    plan = make_plan(scene({"size_mm": 0.05, "mosaicity_deg": 0.2, "strain": 1e-3, **crystal},
+                           {"size_mm": 0.06, **beam}))
+    count, domains = len(plan.parts), plan.domains
+    place = -np.array([part.panels[0].origin for part in plan.parts])
+    assert count >= 16
+    drawn = np.column_stack([domains.rotation, domains.strain]).reshape(-1, count, 4).mean(axis=0)
+    rays = np.array([(*part.sources.incident[0][:2], part.sources.wavelength_m[0]) for part in plan.parts])
+    together = np.corrcoef(np.column_stack([place, drawn, rays[:, np.ptp(rays, axis=0) > 1e-18]]).T)[:3, 3:]
+    assert np.abs(together).max() < 1e-3
+
+
+def test_widths_of_crystal_and_mosaicity_add():
+    """The variances of a spot: 50 um / sqrt(20) across a sphere, beside that of the mosaicity alone."""
+    both, mosaic = (moments(simulate(scene({"shape": "gauss", "cells": (60, 60, 60), "mosaicity_deg": 0.05, **size},
+                                           osc=2.0, pixels=64, pixel_mm=0.02)).photons)[1] for size in (
+        {"size_mm": 0.05, "habit": "sphere"}, {"size_mm": 1e-4, "habit": "sphere"}))
+    np.testing.assert_allclose(both, mosaic + (0.05 / 0.02) ** 2 / 20.0, rtol=0.025)
+
+
 def test_a_crystal_off_the_spindle_shifts_its_spots():
     """By its offset and, along the beam, by the tangent of 2theta."""
     centred, moved = (simulate(scene({"shape": "gauss", "offset_mm": offset}, pixels=64, pixel_mm=0.02))
