@@ -155,8 +155,7 @@ DEVICE void add_spots(const SpotParams &p, const Spot *spots, const TileSpots &t
     SHARED(Row, summed, ROWS);
     SHARED(ACC, columns_of_samples, SAMPLES);
     const Work work = {values, factors, summed, columns_of_samples, sums};
-    FOR_COUNT(i, BLOCK) sums[i] = 0.0;
-    SYNC();
+    FOR_COUNT(i, BLOCK) sums[i] = 0.0;  // read behind the barriers of the first spot
     for (int number = tile.begin; number < tile.end; ++number) {
         LOCAL(Spot) spot = spots[order[number]];
         add_to_tile(p, spot, first_fast, first_slow, work);

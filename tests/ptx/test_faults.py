@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
+from cubragg import simulate
 from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.culling import Culling
 from cubragg.plan.make_plan import make_plan
-from ptx.stand_in import Change, Machine, PtxFault
+from ptx.stand_in import Change, Machine, PtxFault, same
 from ptx.translation import UnknownPtxError, translate
 from support.experiments import small_experiment
 from support.marks import slow_after
@@ -17,10 +20,10 @@ from support.nvrtc import Compiled
 pytestmark = pytest.mark.requirement("AT-BAK-012")
 
 
-def render(cupy, precision: str = "single", **sampling: float) -> np.ndarray:
-    """Render a small image with culling; in double precision of two chunks of orientations."""
+def render(cupy, precision: str = "single", domains: int = 3, **sampling: float) -> np.ndarray:
+    """Render a small image with culling."""
     plan = make_plan(small_experiment(
-        crystal={"mosaic_spread_deg": 1.0, "mosaic_domains": 70 if precision == "double" else 3},
+        crystal={"mosaic_spread_deg": 1.0, "mosaic_domains": domains},
         beam={"dispersion_percent": 1.0, "dispersion_steps": 2},
         detector={"fast_pixels": 11, "slow_pixels": 9}, sampling={"mask": np.ones((9, 11), dtype=bool), **sampling}))
     return CudaEngine(plan, precision, culling=Culling(True, (8, 8))).render()
@@ -45,18 +48,44 @@ def without_barrier(file: str, number: int) -> Change:
     return change
 
 
-# Regions and votes of culling (selection.cuh 0 to 2), orientations prepared in single precision (6), the list of those
-# selected and their cell axes in others (7, 8); centre and origin of a tile in single precision, the latter with a cut
-# by resolution, which reads it before the next barrier.
-@pytest.mark.parametrize("case", slow_after(1, [
-    ("selection.cuh", 2, "single", 0.0), ("selection.cuh", 0, "single", 0.0), ("selection.cuh", 1, "single", 0.0),
-    ("selection.cuh", 6, "single", 0.0), ("selection.cuh", 7, "double", 0.0), ("selection.cuh", 8, "double", 0.0),
-    ("pixel_factors.cuh", 0, "single", 0.0), ("pixel_factors.cuh", 1, "single", 1.0)]))
-def test_a_barrier_taken_out(cupy, case):
-    file, number, precision, dmin_A = case
-    cupy.change = without_barrier(file, number)
+class Barrier(NamedTuple):
+    """A barrier of a file of the kernels, numbered from 0, and an image whose tiles need it."""
+
+    file: str
+    number: int
+    precision: str = "single"
+    domains: int = 3
+    dmin_A: float = 0.0
+    keeps_votes: bool = True
+
+
+# Regions and votes of culling (0 to 2), also where votes are not kept (3, 4); the selected orientations, listed from two
+# words of votes, before and after they are prepared in single precision (5, 6), or their cell axes are copied in others
+# (7, 8: two chunks); centre and origin of a tile in single precision, the latter with a cut by resolution, which reads
+# it before the next barrier.
+@pytest.mark.parametrize("taken", slow_after(1, [
+    Barrier("selection.cuh", 2), Barrier("selection.cuh", 0), Barrier("selection.cuh", 1),
+    Barrier("selection.cuh", 3, keeps_votes=False), Barrier("selection.cuh", 4, keeps_votes=False),
+    Barrier("selection.cuh", 5, domains=40), Barrier("selection.cuh", 6),
+    Barrier("selection.cuh", 7, "double", domains=70), Barrier("selection.cuh", 8, "double", domains=70),
+    Barrier("pixel_factors.cuh", 0), Barrier("pixel_factors.cuh", 1, dmin_A=1.0)]))
+def test_a_barrier_taken_out(cupy, taken):
+    take_out = without_barrier(taken.file, taken.number)
+    forget = same if taken.keeps_votes else replaced("#define VOTE_WORDS 512", "#define VOTE_WORDS 2")
+    cupy.change = lambda text: take_out(forget(text))
     with pytest.raises(PtxFault, match=r"race|without a value"):
-        render(cupy, precision, dmin_A=dmin_A)
+        render(cupy, taken.precision, taken.domains, dmin_A=taken.dmin_A)
+
+
+# Rows of samples, their values, sums of columns, and the next part of a spot.
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(4))
+def test_a_barrier_taken_out_of_spots(cupy, number):
+    cupy.change = without_barrier("analytic.cu", number)
+    experiment = small_experiment(crystal={"shape": "gauss", "mosaicity_deg": 0.3}, goniometer={"osc_deg": 0.5},
+                                  semantics="physical")
+    with pytest.raises(PtxFault, match=r"race|without a value"):
+        simulate(experiment, method="analytic", backend="cuda", precision="double")
 
 
 @pytest.mark.slow
