@@ -177,11 +177,19 @@ def test_out_of_memory():
     assert CudaEngine(make_plan(grid_experiment())).render().any()
 
 
+@pytest.fixture
+def fresh_modules():
+    """No kernels that were compiled before; and none of this test afterwards."""
+    cuda_device.kernel_module.cache_clear()
+    yield
+    cuda_device.kernel_module.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_modules")
 def test_a_kernel_that_does_not_compile(monkeypatch):
     text = cuda_device.kernel_text("square")
     broken = text.replace("DEVICE void sines(", "DEVICE no_type sines(")
     monkeypatch.setattr(cuda_device, "kernel_text", lambda shape, name: broken)
-    cuda_device.kernel_module.cache_clear()
     with pytest.raises(KernelBuildError, match=r"NVRTC .* shape_square\.cuh:\d+: "):
         CudaEngine(make_plan(small_experiment()))
 

@@ -59,10 +59,10 @@ class Barrier(NamedTuple):
     keeps_votes: bool = True
 
 
-# Regions and votes of culling (0 to 2), also where votes are not kept (3, 4); the selected orientations, listed from two
-# words of votes, before and after they are prepared in single precision (5, 6), or their cell axes are copied in others
-# (7, 8: two chunks); centre and origin of a tile in single precision, the latter with a cut by resolution, which reads
-# it before the next barrier.
+# Regions and votes of culling (0 to 2), also where votes are not kept (3, 4); the selected orientations, listed from
+# two words of votes, before and after they are prepared in single precision (5, 6), or their cell axes are copied in
+# others (7, 8: two chunks); centre and origin of a tile in single precision, the latter with a cut by resolution, which
+# reads it before the next barrier.
 @pytest.mark.parametrize("taken", slow_after(1, [
     Barrier("selection.cuh", 2), Barrier("selection.cuh", 0), Barrier("selection.cuh", 1),
     Barrier("selection.cuh", 3, keeps_votes=False), Barrier("selection.cuh", 4, keeps_votes=False),

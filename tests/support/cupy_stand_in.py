@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 import cubragg.engine.host
+from cubragg.device.cuda_device import NVRTC_OPTIONS
 from cubragg.device.host_build import call_host, load
 from cubragg.device.kernel_source import host_text, kernel_text
 from cubragg.engine.host.launch import engine_text
+from support.nvrtc import installed
 
 
 class CUDARuntimeError(RuntimeError):
@@ -41,6 +43,35 @@ class CompileException(Exception):
 
 class DynamicLibNotFoundError(RuntimeError):
     pass
+
+
+class Pool:
+    """Memory of the devices: an array that is larger than the limit cannot be allocated."""
+
+    def __init__(self) -> None:
+        self.limit = 0
+
+    def set_limit(self, size: int) -> None:
+        self.limit = size
+
+    def get_limit(self) -> int:
+        return self.limit
+
+    def allocate(self, size: int) -> None:
+        if 0 < self.limit < size:
+            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes")
+
+    @staticmethod
+    def used_bytes() -> int:
+        return 0
+
+    free_bytes = used_bytes
+
+    def free_all_blocks(self) -> None:
+        """Free nothing: arrays are Python's."""
+
+
+_POOL = Pool()
 
 
 class _Thread(threading.local):
@@ -128,6 +159,7 @@ class Array:
     def __init__(self, shape, dtype, memory: bytearray | None = None) -> None:
         self.device = Device(_THREAD.device)
         self._bytes = np.empty(shape, dtype)
+        _POOL.allocate(self._bytes.nbytes)
         if memory is None:
             self._bytes.reshape(-1).view(np.uint8).fill(0xff)
         else:
@@ -269,25 +301,23 @@ class Kernel:
         if self.cupy.runs:
             current_stream().queue.append(lambda: self.run(grid, args))
 
-    def host_text(self) -> str:
-        """The text of the same entry point for the CPU."""
+    def texts(self) -> tuple[str, str]:
+        """The text of the package for the entry point, and that of the same entry point for the CPU."""
         if self.entry == "draw_counts":
-            assert self.code == kernel_text("", "counts.cu")
-            return host_text("counts_kernel.cu", Path(__file__).parent)
+            return kernel_text("", "counts.cu"), host_text("counts_kernel.cu", Path(__file__).parent)
         if self.entry == "render_spots":
-            assert self.code == kernel_text("gauss", "analytic.cu")
-            return host_text("spot_entries.cpp", Path(cubragg.engine.host.__file__).parent, "gauss")
+            return (kernel_text("gauss", "analytic.cu"),
+                    host_text("spot_entries.cpp", Path(cubragg.engine.host.__file__).parent, "gauss"))
         if self.entry in ("count_spots", "count_background"):
-            assert self.code == kernel_text("gauss", "analytic.cu")
-            return host_text("spot_count_kernels.cu", Path(__file__).parent, "gauss")
+            return kernel_text("gauss", "analytic.cu"), host_text("spot_count_kernels.cu", Path(__file__).parent, "gauss")
         shape = next(option.removeprefix("-DSHAPE=") for option in self.options if option.startswith("-DSHAPE="))
-        assert self.code == kernel_text(shape)
         if self.entry == "count":
-            return host_text("count_kernel.cu", Path(__file__).parent, shape)
-        return engine_text(shape)
+            return kernel_text(shape), host_text("count_kernel.cu", Path(__file__).parent, shape)
+        return kernel_text(shape), engine_text(shape)
 
     def run(self, grid, args) -> None:
-        text = self.host_text()
+        of_package, text = self.texts()
+        assert self.code == of_package
         function = getattr(load(text, [option for option in self.options if option.startswith("-D")]),
                            f"host_{self.entry}")
         call_host(function, grid, 2, [*map(bytes_of, args)])
@@ -319,6 +349,7 @@ class Cupy(types.ModuleType):
         self.runs, self.ratio, self.devices, self.free = runs, 2, 2, 10**9
         self.milliseconds = 60.0
         Stream._defaults = {}
+        _POOL.set_limit(0)
         self.cuda = types.SimpleNamespace(
             Device=Device, Stream=Stream, Event=Event, get_current_stream=current_stream,
             get_elapsed_time=self._elapsed, alloc_pinned_memory=Pinned, PinnedMemory=Pinned,
@@ -338,7 +369,7 @@ class Cupy(types.ModuleType):
 
     @staticmethod
     def get_default_memory_pool():
-        return types.SimpleNamespace(free_bytes=lambda: 0, used_bytes=lambda: 0, get_limit=lambda: 0)
+        return _POOL
 
     def _elapsed(self, start: Event, stop: Event) -> float:
         assert start.done
@@ -373,4 +404,12 @@ class Cupy(types.ModuleType):
         return array
 
     def RawModule(self, code: str, options: tuple[str, ...]):  # noqa: N802
-        return types.SimpleNamespace(get_function=lambda entry: self.kernel(self, code, options, entry))
+        def get_function(entry: str) -> Kernel:
+            kernel = self.kernel(self, code, options, entry)
+            if self.runs and code != kernel.texts()[0]:
+                # Only NVRTC finds out whether the text of a test compiles.
+                compiled = installed().compile(code, (*NVRTC_OPTIONS, *options, "-arch=compute_90"))
+                if compiled.status != 0:
+                    raise CompileException(compiled.log)
+            return kernel
+        return types.SimpleNamespace(get_function=get_function)
