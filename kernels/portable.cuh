@@ -86,6 +86,17 @@ DEVICE float rint_(float x) { return ::rintf(x); }
 DEVICE double double_of_bits(long long bits) { return __longlong_as_double(bits); }
 DEVICE float float_of_bits(int bits) { return __int_as_float(bits); }
 DEVICE long long bits_of_double(double x) { return __double_as_longlong(x); }
+DEVICE int bits_of_float(float x) { return __float_as_int(x); }
+DEVICE int low_word(double x) { return __double2loint(x); }
+
+// Nearest number in single precision, for arithmetic that takes a subnormal one as 0: a conversion that makes it 0 has two
+// instructions more.
+DEVICE float nearest_float(double x)
+{
+    float result;
+    asm("cvt.rn.f32.f64 %0, %1;" : "=f"(result) : "d"(x));
+    return result;
+}
 
 // List the positions of the set bits of a chunk, ascending; returns their number.
 DEVICE int listed(const unsigned *words, int *list)
@@ -229,6 +240,7 @@ DEVICE int listed(const unsigned *words, int *list)
 }
 DEVICE int set_bits(unsigned bits) { return __builtin_popcount(bits); }
 DEVICE void raise_flag(int *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
+DEVICE float nearest_float(double x) { return (float)x; }
 
 DEVICE bool any_lane(const FLAG (&flags)[BLOCK])
 {

@@ -12,12 +12,11 @@
 
 #if FACTORS != CONSTANT
 
-// A whole number, clamped to 0 .. last. As integers: their minimum is one instruction.
+// A whole number plus SHIFT, clamped to 0 .. last. As integers and in this order: a GPU has one instruction for it.
 DEVICE int clamped(INDEX whole, int last)
 {
-    const int index = (int)whole;
-    const int above = index < 0 ? 0 : index;
-    return above > last ? last : above;
+    const int index = integer_of(whole), below = index > last ? last : index;
+    return below < 0 ? 0 : below;
 }
 
 // The grid's entry at whole indices, counted from its first point.
@@ -71,7 +70,7 @@ DEVICE Cell cell_of(Pair index)
 DEVICE Cell cell_of(INDEX index)
 {
     const INDEX floor = floor_(index);
-    return {floor, (REAL)(index - floor)};
+    return {floor, real_offset(index - floor)};
 }
 #endif
 

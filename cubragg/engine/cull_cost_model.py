@@ -28,7 +28,7 @@ TILES = {"cpu": ((4, 4), (8, 4), (8, 8), (16, 8)), "cuda": ((8, 8), (16, 8))}
 _INTERPOLATION_NS, _TEST_NS, _TILE_NS = 15.0, 7.0, 700.0
 #: On a GPU: instructions, and those of them in double precision, of an interpolated term beside
 #: `CrystalShape.term_instructions`, by precision.
-_INTERPOLATION_INSTRUCTIONS = {"double": (476, 262), "mixed": (302, 27), "single": (300, 0)}
+_INTERPOLATION_INSTRUCTIONS = {"double": (451, 262), "mixed": (270, 24), "single": (271, 0)}
 #: Instructions of testing one orientation, by one thread; and in double precision of a tile, by one thread, while the
 #: others of its warp wait.
 _TEST_INSTRUCTIONS, _TILE_INSTRUCTIONS, _WARP = 300, 400, 32

@@ -189,6 +189,16 @@ def test_conversion_comparison_and_shift():
     np.testing.assert_array_equal(got[:6], [-1, 0, -1, 0, -1, -1])
 
 
+@pytest.mark.parametrize("body", [
+    "{\n .reg .b32 %temp;\n mov.b64 {%r2, %temp}, %fd2;\n }\ncvt.rn.f64.s32 %fd3, %r2;\nst.global.f64 [%rd5], %fd3;",
+    "mov.b64 {%r2, %r3}, %fd2;\nand.b32 %r4, %r3, 1048575;\nshr.s32 %r5, %r2, 31;\nsub.s32 %r6, %r4, %r5;\n"
+    "sub.s32 %r7, %r6, 524288;\nadd.s32 %r8, %r7, %r2;\ncvt.rn.f64.s32 %fd3, %r8;\nst.global.f64 [%rd5], %fd3;"])
+def test_words_of_a_number(body):
+    """A whole number in the low word of its sum with 1.5 2^52, whose high word has 2^19 in its last 20 bits."""
+    values = np.resize([0.0, 1.0, 70000.0, 2.0**31 - 1], 32)
+    assert run(f"add.rn.f64 %fd2, %fd1, 0d4338000000000000;\n{body}", values).tolist() == values.tolist()
+
+
 @pytest.mark.parametrize("body", ["add.sat.s32 %r2, %r1, 1;", "add.rz.f64 %fd2, %fd1, %fd1;",
                                   "sin.approx.f32 %f1, %f2;", "cvt.s32.f64 %r2, %fd1;",
                                   ".local .align 8 .b8 depot[8];"])

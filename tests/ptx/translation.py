@@ -148,6 +148,10 @@ class _Body:
             address, value = operands[-2:]
             at = f"atomic(as<u64>({self._value(address.strip('[]'))}), {number})"
             return f"set_at<u32>({at}, value_at<u32>({at}) | as<u32>({self._value(value)}));"
+        if name == ["mov", "b64"] and operands[0].startswith("{"):
+            low, high = _OPERAND.findall(operands[0].strip("{}"))
+            return " ".join([f"const u64 both = as<u64>({self._value(operands[1])});", _assigned(low, "(u32)both"),
+                             _assigned(high, "(u32)(both >> 32)")])
         if name == ["bar", "sync"] and operands == ["0"]:
             return f"wait(thread, AT_BARRIER, 0, {number});"
         if kind == "bar" and name[1:] == ["red", "or", "pred"] and operands[1] == "0":

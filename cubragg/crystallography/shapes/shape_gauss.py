@@ -31,7 +31,7 @@ class Gauss(RadialShape):
     compact = True
     unit_integral = (0.5 * math.pi * GAUSS_WIDTH) ** 1.5
     term_ns: ClassVar = {"double": 3.5, "mixed": 2.4, "single": 1.9}
-    term_instructions: ClassVar = {"double": (144, 69), "mixed": (70, 27), "single": (53, 0)}
+    term_instructions: ClassVar = {"double": (138, 69), "mixed": (57, 24), "single": (50, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """Return the closed form; 0 where the exponential underflows."""

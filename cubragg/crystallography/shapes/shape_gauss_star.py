@@ -31,7 +31,7 @@ class GaussStar(ReciprocalShape):
     compact = True
     unit_integral = (0.5 * math.pi / GAUSS_STAR_FALL) ** 1.5
     term_ns: ClassVar = {"double": 3.4, "mixed": 5.0, "single": 4.2}
-    term_instructions: ClassVar = {"double": (122, 71), "mixed": (76, 27), "single": (59, 0)}
+    term_instructions: ClassVar = {"double": (116, 71), "mixed": (63, 24), "single": (55, 0)}
 
     def length(self, block: CoherentBlock) -> float:
         """Edge of a cube of the block's volume [A]."""

@@ -18,7 +18,7 @@ class NanobraggGauss(NanobraggRadius):
     words = "Gaussian spots"
     unit_integral = Gauss.unit_integral
     term_ns: ClassVar = {"double": 4.4, "mixed": 3.1, "single": 2.5}
-    term_instructions: ClassVar = {"double": (158, 84), "mixed": (76, 27), "single": (59, 0)}
+    term_instructions: ClassVar = {"double": (152, 84), "mixed": (63, 24), "single": (54, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """Return the closed form; 0 where the exponential underflows."""

@@ -18,7 +18,7 @@ class NanobraggTophat(NanobraggRadius):
     words = "tophat spots"
     unit_integral = BALL
     term_ns: ClassVar = {"double": 1.4, "mixed": 1.1, "single": 0.6}
-    term_instructions: ClassVar = {"double": (81, 54), "mixed": (74, 27), "single": (57, 0)}
+    term_instructions: ClassVar = {"double": (75, 54), "mixed": (61, 24), "single": (52, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """Return Na Nb Nc inside the radius, 0 outside."""

@@ -29,7 +29,7 @@ class Round(RadialShape):
     peak = PEAK
     unit_integral = 1.0
     term_ns: ClassVar = {"double": 3.4, "mixed": 2.1, "single": 1.6}
-    term_instructions: ClassVar = {"double": (202, 101), "mixed": (123, 27), "single": (106, 0)}
+    term_instructions: ClassVar = {"double": (196, 101), "mixed": (110, 24), "single": (103, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """The closed form, near a node its series."""

@@ -40,7 +40,7 @@ class Square(CrystalShape):
     words = "parallelepiped"
     separable = True
     term_ns: ClassVar = {"double": 3.2, "mixed": 1.9, "single": 1.5}
-    term_instructions: ClassVar = {"double": (136, 98), "mixed": (115, 27), "single": (98, 0)}
+    term_instructions: ClassVar = {"double": (130, 98), "mixed": (102, 24), "single": (94, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """Product of sin(N pi h) / sin(pi h), without its sign [n].

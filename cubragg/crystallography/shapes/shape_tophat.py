@@ -26,7 +26,7 @@ class Tophat(RadialShape):
     compact = True
     unit_integral = BALL
     term_ns: ClassVar = {"double": 1.0, "mixed": 1.0, "single": 0.6}
-    term_instructions: ClassVar = {"double": (66, 39), "mixed": (68, 27), "single": (51, 0)}
+    term_instructions: ClassVar = {"double": (60, 39), "mixed": (55, 24), "single": (48, 0)}
 
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """Return Na Nb Nc inside the radius, 0 outside."""
