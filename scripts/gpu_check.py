@@ -5,20 +5,22 @@
 
 Correctness: the golden set in three precisions against the C program's images, forced culling, panels, batches, several
 GPUs where there are, random experiments in physical semantics, spots in closed form, counts of means and counts that
-kernels draw as they render, `pytest tests/gpu`, and compute-sanitizer where it is installed. Speed: registers and local
-bytes, kernels (CUDA events) and whole images of W1, W2, W3 and R16 with the fraction of the least time by issued
-instructions, stills and series a second, counts of 16 megapixels in the kernels and in steps; other programs that
-NB_C_BIN, NB_TORCH and NB_CUDA_BIN name, and nanoBraggCUDA compiled by nvcc from the files that NB_CUDA_SOURCES
-lists. Tables are printed, and after each stage a JSON with the device's name is written; `--only` adds stages to it. An
-error in a stage is a row of its table, and the others go on; stages that `--limit` leaves no time for are listed. It
-needs numpy, click, h5py and CuPy; `--wheels` installs others that are missing, gemmi and fabio, from a folder. No C++
-compiler is needed: NumPy computes what to compare with. Without a device: one line, exit status 1; also 1 if anything
-is outside its bounds.
+kernels draw as they render. Speed: registers and local bytes, kernels (CUDA events) and whole images of W1, W2, W3 and
+R16 with the fraction of the least time by issued instructions, stills and series a second, counts of 16 megapixels in
+the kernels and in steps. Then what takes processes of its own: compute-sanitizer where it is installed,
+`pytest tests/gpu`; other programs that NB_C_BIN, NB_TORCH and NB_CUDA_BIN name, and nanoBraggCUDA compiled by nvcc from
+the files that NB_CUDA_SOURCES lists. Tables are printed, and after each stage a JSON with the device's name is written;
+`--only` adds stages to it. An error in a stage is a row of its table, and the others go on, in a new process if the
+device cannot be used in this one any more; stages that `--limit` leaves no time for are listed. It needs numpy, click,
+h5py and CuPy; `--wheels` installs others that are missing, gemmi and fabio, from a folder. No C++ compiler is needed:
+NumPy computes what to compare with. Without a device: one line, exit status 1; also 1 if anything is outside its
+bounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import platform
 import re
@@ -28,6 +30,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +40,11 @@ SCRIPTS = ROOT / "scripts"
 sys.path = [str(ROOT), str(ROOT / "tests"),
             *(entry for entry in sys.path if Path(entry).resolve() != SCRIPTS), str(SCRIPTS)]
 
-#: Stages in order; those of the first line check, the others time.
-CHECKS = ("golden", "culling", "panels", "batches", "devices", "physical", "analytic", "response", "counts", "tests",
-          "sanitizer")
-TIMES = ("registers", "kernels", "images", "counting", "programs")
+#: Stages in order: checks and times of a few seconds each, then those that may take all of the time that is left.
+STAGES = ("golden", "culling", "panels", "batches", "devices", "physical", "analytic", "response", "counts",
+          "registers", "kernels", "images", "counting", "sanitizer", "tests", "programs")
+#: Packages without which stages that read reflections or images fail.
+NEEDED = ("gemmi", "fabio")
 
 
 def install(wheels: Path) -> None:
@@ -49,8 +53,12 @@ def install(wheels: Path) -> None:
     files = sorted(str(path) for path in wheels.glob("*.whl"))
     if not files:
         raise SystemExit(f"--wheels: got {wheels}, without a .whl file; the folder of the wheels is accepted")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--target", target]
-    subprocess.run([*pip, *files], check=True)
+    for file in files:  # one at a time: one of another Python leaves out no other
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--target", target, file]
+        ended = subprocess.run(pip, check=False, capture_output=True, text=True)
+        if ended.returncode != 0:
+            lines = (ended.stderr + ended.stdout).strip().splitlines() or [f"exit status {ended.returncode}"]
+            print(f"--wheels: {file} is not installed ({lines[-1]})", file=sys.stderr)
     sys.path.append(target)
 
 
@@ -90,14 +98,14 @@ def run(device: Any, options: argparse.Namespace, path: Path) -> dict[str, Any]:
     result = {**result, **head(device, command)}
     stages, seconds = result.setdefault("stages", {}), result.setdefault("seconds", {})
     result["not_run"] = []
-    for name in options.only or (*CHECKS, *TIMES):
+    names = options.only or STAGES
+    for place, name in enumerate(names):
         if time.monotonic() > setup.deadline:
             result["not_run"].append(name)
             continue
         start = time.perf_counter()
-        stage = gpu_correctness.STAGES[name] if name in CHECKS else gpu_times.STAGES[name]
         try:
-            stages[name] = stage(setup)
+            stages[name] = {**gpu_correctness.STAGES, **gpu_times.STAGES}[name](setup)
         except Exception as error:
             traceback.print_exc()
             stages[name] = [{"what": "the stage itself", "note": f"{type(error).__name__}: {error}", "right": False}]
@@ -105,7 +113,35 @@ def run(device: Any, options: argparse.Namespace, path: Path) -> dict[str, Any]:
         print(f"\n{name} ({seconds[name]:.1f} s)\n\n{table(stages[name])}", flush=True)
         result["wrong"] = list(gpu_correctness.wrong(stages))
         path.write_text(json.dumps(result, indent=1) + "\n")
+        if names[place + 1:] and not answers(device.number):
+            rest = again(options, names[place + 1:], setup.deadline - time.monotonic(), path)
+            result = {**rest, "command": command}
+            break
     path.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def answers(device: int) -> bool:
+    """Whether the device can be used in this process: not after a kernel has accessed memory that is not its own."""
+    import cupy
+
+    try:
+        with cupy.cuda.Device(device):
+            cupy.cuda.get_current_stream().synchronize()
+            cupy.zeros(1, dtype="f4").get()
+    except Exception:
+        return False
+    return True
+
+
+def again(options: argparse.Namespace, names: Sequence[str], seconds: float, path: Path) -> dict[str, Any]:
+    """Run stages in a new process, and return the results with those of before."""
+    print(f"\nthe device cannot be used in this process any more; a new one runs {', '.join(names)}", flush=True)
+    wheels = [] if options.wheels is None else ["--wheels", str(options.wheels)]
+    subprocess.run([sys.executable, __file__, "--device", str(options.device), "--out", str(options.out), "--runs",
+                    str(options.runs), "--limit", f"{seconds:.0f}", *["--quick"] * options.quick, *wheels, "--only",
+                    *names], check=False)
+    result: dict[str, Any] = json.loads(path.read_text())
     return result
 
 
@@ -114,8 +150,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", type=int, default=0, help="number of the GPU (default 0)")
     parser.add_argument("--out", type=Path, default=ROOT / "specs" / "benchmarks", help="folder of the JSON")
-    parser.add_argument("--only", nargs="+", choices=(*CHECKS, *TIMES), metavar="STAGE",
-                        help=f"stages to run, of {', '.join((*CHECKS, *TIMES))}")
+    parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE",
+                        help=f"stages to run, of {', '.join(STAGES)}")
     parser.add_argument("--wheels", type=Path, help="install these wheels first, for this run only")
     parser.add_argument("--runs", type=int, default=7, help="runs of which the median is reported (default 7)")
     parser.add_argument("--limit", type=float, default=540.0, metavar="S",
@@ -124,6 +160,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.wheels is not None:
         install(options.wheels)
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"{', '.join(missing)} not installed: stages that read reflections fail; --wheels FOLDER installs them",
+              file=sys.stderr)
     from cubragg.device.cuda_device import describe_devices
     from cubragg.errors import CubraggError
 
@@ -142,9 +182,9 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"gpu-{re.sub(r'[^A-Za-z0-9]+', '-', device.name).strip('-').lower()}.json"
     result = run(device, options, path)
-    missing = f"; not run in {options.limit:g} s: {', '.join(result['not_run'])}" if result["not_run"] else ""
-    print(f"\n{path}: {'; '.join(result['wrong']) or 'all right'}, {sum(result['seconds'].values()):.0f} s{missing}")
-    return 1 if result["wrong"] or missing else 0
+    left_out = f"; not run in {options.limit:g} s: {', '.join(result['not_run'])}" if result["not_run"] else ""
+    print(f"\n{path}: {'; '.join(result['wrong']) or 'all right'}, {sum(result['seconds'].values()):.0f} s{left_out}")
+    return 1 if result["wrong"] or left_out else 0
 
 
 if __name__ == "__main__":

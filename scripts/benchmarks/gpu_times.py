@@ -69,21 +69,28 @@ def timed(call: Callable[[], Any], runs: int) -> float:
 
 def kernels(setup: Setup) -> Rows:
     """Times of kernels (CUDA events), of images on the host, and of a new engine with its image [s]."""
-    rows = []
+    rows: Rows = []
     for name, (workload, cull) in TIMED.items():
         plan = make_plan(_experiment(workload, setup.quick))
         for precision in PRECISIONS:
-            engine = CudaEngine(plan, precision, setup.device, cull=cull)
-            engine.render()
-            seconds = []
-            whole = timed(lambda engine=engine, seconds=seconds: (engine.render(), seconds.append(
-                engine.kernel_seconds)), setup.runs)
-            fresh = timed(lambda plan=plan, precision=precision, cull=cull: CudaEngine(
-                plan, precision, setup.device, cull=cull).render(), 1)
-            rows.append({"workload": name, "precision": precision, "kernel_s": statistics.median(seconds),
-                         "kernel_min_s": min(seconds), "render_s": whole, "set_up_and_render_s": fresh,
-                         **_rates(plan, engine, precision, setup.device, statistics.median(seconds))})
+            row = {"workload": name, "precision": precision}
+            try:
+                rows.append({**row, **_times(plan, precision, cull, setup)})
+            except Exception as error:  # others may be measured
+                rows.append({**row, "note": f"{type(error).__name__}: {error}", "right": False})
     return rows
+
+
+def _times(plan: Plan, precision: str, cull: float, setup: Setup) -> dict[str, Any]:
+    """Return the times of a plan in a precision."""
+    engine = CudaEngine(plan, precision, setup.device, cull=cull)
+    engine.render()
+    seconds: list[float] = []
+    whole = timed(lambda: (engine.render(), seconds.append(engine.kernel_seconds)), setup.runs)
+    fresh = timed(lambda: CudaEngine(plan, precision, setup.device, cull=cull).render(), 1)
+    kernel = statistics.median(seconds)
+    return {"kernel_s": kernel, "kernel_min_s": min(seconds), "render_s": whole, "set_up_and_render_s": fresh,
+            **_rates(plan, engine, precision, setup.device, kernel)}
 
 
 def _rates(plan: Plan, engine: CudaEngine, precision: str, device: int, seconds: float) -> dict[str, Any]:
@@ -242,7 +249,7 @@ def _compiled(sources: list[str], program: str, seconds: float) -> str:
     return f"nvcc: {lines[-1]}"
 
 
-#: Stages of the timing, in order.
+#: Stages of the timing.
 STAGES: dict[str, Callable[[Setup], Rows]] = {
     "registers": registers, "kernels": kernels, "images": images, "counting": counting, "programs": programs}
 

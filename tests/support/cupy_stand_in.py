@@ -309,7 +309,8 @@ class Kernel:
             return (kernel_text("gauss", "analytic.cu"),
                     host_text("spot_entries.cpp", Path(cubragg.engine.host.__file__).parent, "gauss"))
         if self.entry in ("count_spots", "count_background"):
-            return kernel_text("gauss", "analytic.cu"), host_text("spot_count_kernels.cu", Path(__file__).parent, "gauss")
+            return (kernel_text("gauss", "analytic.cu"),
+                    host_text("spot_count_kernels.cu", Path(__file__).parent, "gauss"))
         shape = next(option.removeprefix("-DSHAPE=") for option in self.options if option.startswith("-DSHAPE="))
         if self.entry == "count":
             return kernel_text(shape), host_text("count_kernel.cu", Path(__file__).parent, shape)
@@ -352,7 +353,8 @@ class Cupy(types.ModuleType):
         _POOL.set_limit(0)
         self.cuda = types.SimpleNamespace(
             Device=Device, Stream=Stream, Event=Event, get_current_stream=current_stream,
-            get_elapsed_time=self._elapsed, alloc_pinned_memory=Pinned, PinnedMemory=Pinned,
+            get_elapsed_time=self._elapsed, set_allocator=lambda allocator: None,
+            alloc_pinned_memory=Pinned, PinnedMemory=Pinned,
             PinnedMemoryPointer=lambda memory, offset: memory,
             UnownedMemory=lambda ptr, size, owner, device: owner, MemoryPointer=lambda memory, offset: memory,
             compiler=types.SimpleNamespace(CompileException=CompileException),

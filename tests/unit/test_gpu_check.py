@@ -21,8 +21,8 @@ cupy = sys.modules["cupy"] = Cupy(runs={runs})
 {more}
 """
 #: Stages of the script, in order.
-STAGES = ["golden", "culling", "panels", "batches", "devices", "physical", "analytic", "response", "counts", "tests",
-          "sanitizer", "registers", "kernels", "images", "counting", "programs"]
+STAGES = ["golden", "culling", "panels", "batches", "devices", "physical", "analytic", "response", "counts",
+          "registers", "kernels", "images", "counting", "sanitizer", "tests", "programs"]
 #: Programs, as shell scripts: one that runs the command after its options, a compiler, and ones with nanoBragg's flags.
 SANITIZER = 'shift 4; exec "$@"'
 NVCC = 'while [ "$1" != -o ]; do shift; done; cp "$3" "$2"; chmod +x "$2"'
@@ -123,11 +123,37 @@ def test_an_error_in_a_stage_is_a_row(tmp_path):
     notes = {row["program"]: row["note"] for row in results["stages"]["programs"]}
     assert "/no/such/program" in notes["C"]
     assert notes["nanoBraggCUDA"] == "nvcc: no such device"
-    assert all("rest of --limit" in row["note"] for row in results["stages"]["sanitizer"])
+    assert all("not at its end" in row["note"] for row in results["stages"]["sanitizer"])
     response, = results["stages"]["response"]
     assert response["note"].startswith("AttributeError: ")
     assert "Traceback" in output
     assert (status, len(results["wrong"])) == (1, 4)
+
+
+#: A kernel that leaves the device unusable in its process.
+BREAKS = """
+broken, zeros = [], Cupy.zeros
+def asarray(given):
+    broken.append(True)
+    raise cupy.cuda.runtime.CUDARuntimeError(700, "cudaErrorIllegalAddress")
+def checked(*arguments, **names):
+    if broken:
+        raise cupy.cuda.runtime.CUDARuntimeError(700, "cudaErrorIllegalAddress")
+    return zeros(*arguments, **names)
+Cupy.asarray, Cupy.zeros = staticmethod(asarray), staticmethod(checked)
+"""
+
+
+@pytest.mark.slow
+def test_stages_after_a_broken_device_run_in_a_new_process(tmp_path):
+    machine = Machine(tmp_path, more=BREAKS)
+    status, results, output = machine.check("--only", "response", "batches", "programs")
+    assert list(results["stages"]) == ["response", "batches", "programs"]
+    assert "cudaErrorIllegalAddress" in results["stages"]["response"][0]["note"]
+    assert all(row["right"] for row in results["stages"]["batches"])
+    assert "a new one runs batches, programs" in output
+    assert (status, results["wrong"]) == (1, ["response: the stage itself"])
+    assert "--only response batches programs" in results["command"]
 
 
 @pytest.mark.slow
