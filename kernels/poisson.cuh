@@ -27,8 +27,8 @@
 // S(k) is below 2^-46 S(0) from this k on.
 #define LAST_STEP 79
 
-// 1 / k.
-CONSTANT_TABLE double INVERSE[LAST_STEP + 1] = {
+// 1 / k; on the CPU a search goes up to two steps further.
+CONSTANT_TABLE double INVERSE[LAST_STEP + 3] = {
     0.0, 1.0 / 1, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5, 1.0 / 6, 1.0 / 7, 1.0 / 8, 1.0 / 9, 1.0 / 10, 1.0 / 11, 1.0 / 12,
     1.0 / 13, 1.0 / 14, 1.0 / 15, 1.0 / 16, 1.0 / 17, 1.0 / 18, 1.0 / 19, 1.0 / 20, 1.0 / 21, 1.0 / 22, 1.0 / 23,
     1.0 / 24, 1.0 / 25, 1.0 / 26, 1.0 / 27, 1.0 / 28, 1.0 / 29, 1.0 / 30, 1.0 / 31, 1.0 / 32, 1.0 / 33, 1.0 / 34,
@@ -36,7 +36,7 @@ CONSTANT_TABLE double INVERSE[LAST_STEP + 1] = {
     1.0 / 46, 1.0 / 47, 1.0 / 48, 1.0 / 49, 1.0 / 50, 1.0 / 51, 1.0 / 52, 1.0 / 53, 1.0 / 54, 1.0 / 55, 1.0 / 56,
     1.0 / 57, 1.0 / 58, 1.0 / 59, 1.0 / 60, 1.0 / 61, 1.0 / 62, 1.0 / 63, 1.0 / 64, 1.0 / 65, 1.0 / 66, 1.0 / 67,
     1.0 / 68, 1.0 / 69, 1.0 / 70, 1.0 / 71, 1.0 / 72, 1.0 / 73, 1.0 / 74, 1.0 / 75, 1.0 / 76, 1.0 / 77, 1.0 / 78,
-    1.0 / 79};
+    1.0 / 79, 1.0 / 80, 1.0 / 81};
 
 // The mean that is used: 0 for negative ones, LARGEST_MEAN for larger ones and NaN.
 DEVICE double usable_mean(double mean)

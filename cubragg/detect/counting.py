@@ -19,6 +19,7 @@ CountingBackend = Literal["auto", "cuda", "cpu", "numpy"]
 COUNTS_PARAMS = np.dtype([("key", np.uint32, 2), ("effect", np.uint32), ("shot", np.uint32), ("width", np.int32),
                           ("fast_min", np.int32), ("fast_max", np.int32), ("first_row", np.int32),
                           ("origin", np.uint32)])
+_FOLDER = Path(__file__).parent
 _C_TYPES = {"float32": "float", "float64": "double", "int32": "int"}
 _MAX_COUNT = 2**31 - 1
 #: Largest number of pixels of an image: indices of pixels are 32-bit words.
@@ -114,9 +115,11 @@ def _numpy_counts(means: np.ndarray, draw: _Draw) -> np.ndarray:
 
 def _host_counts(means: np.ndarray, draw: _Draw, threads: int, out: np.ndarray | None) -> np.ndarray:
     means = np.ascontiguousarray(means, dtype=_type_of(means))
-    counts = np.zeros(means.shape, dtype=draw.dtype) if out is None else out
-    function = load(host_text("counts_host.cpp", Path(__file__).parent), _defines(means, counts, _HOST_BLOCK)
-                    ).host_draw_counts
+    slow, fast = means.shape
+    # A kernel writes every pixel of the region.
+    new = np.empty if draw.region == (0, fast - 1, 0, slow - 1) else np.zeros
+    counts = new(means.shape, dtype=draw.dtype) if out is None else out
+    function = load(host_text("counts_host.cpp", _FOLDER), _defines(means, counts, _HOST_BLOCK)).host_draw_counts
     function.restype = None
     params, columns, rows = _launch_of(means.shape, draw, _HOST_BLOCK)
     call_host(function, (columns, rows), threads, (params, means, counts))

@@ -30,6 +30,14 @@ DEVICE Mask bits_of_double(Vector x) { return (Mask)x; }
 // Pixels that are searched for in step, and counters whose random words are computed together.
 #define LANES 16
 #define COUNTERS 64
+// Steps of a search between two looks whether any pixel goes on: a step more costs less than a branch that is predicted
+// wrongly. What is fastest for means from 1 to 10.
+#if defined(__AVX512VL__)
+#define STEPS 3
+#else
+#define STEPS 2
+#endif
+static_assert(STEPS <= 3, "INVERSE ends two steps after LAST_STEP");
 
 DEVICE int rounded_up(int number) { return (number + LANES - 1) / LANES * LANES; }
 
@@ -151,13 +159,15 @@ static void search_lanes(const RandomStream &stream, Chunk &chunk, int begin, co
         count[n] = Vector{};
         active |= v[n] < tail[n].above;
     }
-    for (int k = 1; any(active); ++k) {
+    for (int k = 1; any(active); k += STEPS) {
         active = Mask{};
         for (int n = 0; n < VECTORS; ++n) {
-            const Mask below = v[n] < tail[n].above;
-            nearest[n] = below ? tail[n].above : nearest[n];
-            count[n] += (Vector)(below & (Mask)(Vector{} + 1.0));
-            next_tail(tail[n], mean[n], k);
+            for (int step = 0; step < STEPS; ++step) {
+                const Mask below = v[n] < tail[n].above;
+                nearest[n] = below ? tail[n].above : nearest[n];
+                count[n] += (Vector)(below & (Mask)(Vector{} + 1.0));
+                next_tail(tail[n], mean[n], k + step);
+            }
             active |= v[n] < tail[n].above;
         }
     }
