@@ -214,13 +214,13 @@ def response(setup: Setup) -> Rows:
 
 def counts(setup: Setup) -> Rows:
     """Counts that kernels draw as they render, to the bit of those of images of photons of the same GPU."""
-    beam = {"fluence": 1e24, "beamsize_mm": 6e-6, "direct_fraction": 1e-6}
+    beam = {"fluence": 2.5e12, "beamsize_mm": 2.0, "direct_fraction": 3e-4}
     shot = small_experiment(crystal={"shape": "gauss", "cells": (20, 18, 15)}, beam=beam,
-                            structure_factors={"default_F": 1000.0},
+                            structure_factors={"default_F": 6e8},
                             detector={"fast_pixels": 200, "slow_pixels": 150}, goniometer={"osc_deg": 0.5},
                             sampling={"mask": np.random.default_rng(0).random((150, 200)) < 0.9}, semantics="physical")
     shot = dataclasses.replace(shot, background=cb.Background(water_um=50.0, air_mm=(0.0, 20.0)),
-                               beamstop=cb.BeamStop(size_mm=0.2, distance_mm=20.0))
+                               beamstop=cb.BeamStop(size_mm=1.0, distance_mm=50.0))
     responses = [cb.Response(count_cutoff=1000), cb.Response(flicker=0.1, charge_cloud_um=20.0, efficiency_sigma=0.2),
                  cb.Response(order="noisify", flicker=0.1, flat_field_sigma=0.1),
                  cb.Response("integrating", readout_sigma=0.5, efficiency_sigma=0.1)]

@@ -64,16 +64,17 @@ def shot(**parts: object) -> cb.Experiment:
 
 
 def bright(**parts: object) -> cb.Experiment:
-    """The same, with spots of up to hundreds of photons, and a background of about one."""
-    beam = cb.Beam(1.0, fluence=3e23, beamsize_mm=6e-6, direct_fraction=parts.pop("direct", 0.0))
-    return shot(**{"beam": beam, "structure_factors": cb.StructureFactors(1000.0), **parts})
+    """The same in a beam of several pixels; spots have tens to thousands of photons, the background about one."""
+    beam = cb.Beam(1.0, fluence=2.5e12, beamsize_mm=2.0, direct_fraction=parts.pop("direct", 0.0))
+    return shot(**{"beam": beam, "structure_factors": cb.StructureFactors(3.5e8), **parts})
 
 
 SHOTS = {
     "water and air": bright(), "water alone": bright(sampling=cb.Sampling(oversample=1, dmin_A=60.0)),
     "a region": bright(sampling=cb.Sampling(oversample=1, roi=(5, 40, 7, 55))),
     "a given background": bright(background=cb.Background(constant=2.5)),
-    "a beam stop": bright(beamstop=cb.BeamStop(size_mm=3.0, distance_mm=20.0), direct=1e-6),
+    "the direct beam": bright(direct=3e-4),
+    "a beam stop": bright(beamstop=cb.BeamStop(size_mm=1.0, distance_mm=50.0), direct=3e-4),
     "no background": bright(background=cb.Background())}
 RESPONSES = {
     "cutoff": cb.Response(count_cutoff=9), "flicker": cb.Response(flicker=0.1, count_cutoff=2**32 - 2),
@@ -104,6 +105,15 @@ def test_a_shot_is_counted_as_it_is_rendered(cupy, name, method, monkeypatch):
     assert counts.max() > (10 if name != "water alone" else 0)
     assert ({"count"} if method == "sampled" else {"count_spots", "count_background"}) <= {
         entry for entry, *_ in cupy.launches}
+
+
+def test_the_direct_beam_is_seen():
+    """It, and what passes the beam stop, are in several pixels of the shots above."""
+    counts = {name: cb.simulate_counts(SHOTS[name], 5, backend="cuda", method="analytic")
+              for name in ("water and air", "the direct beam", "a beam stop")}
+    added, passed = (counts[name] - counts["water and air"] for name in ("the direct beam", "a beam stop"))
+    assert np.count_nonzero(added > 50) > 3
+    assert np.count_nonzero((passed > 5) & (passed < 0.9 * added)) > 2
 
 
 @pytest.mark.parametrize("method", slow_after(1, METHODS))
@@ -161,7 +171,7 @@ def test_row_bands():
 def test_counts_beyond_32_bits_take_an_image(method):
     """A mean that may give more than 2^31 - 1 counts is seen, and the counts are those of doubles, cut off."""
     for response in (cb.Response(count_cutoff=10**6), cb.Response()):
-        experiment = bright(response=response, beam=cb.Beam(1.0, fluence=3e32))
+        experiment = bright(response=response, beam=cb.Beam(1.0, fluence=3e22, beamsize_mm=2.0))
         image = cb.simulate(experiment, backend="cuda", method=method)
         assert image.photons.max() > 2**31
         if response.count_cutoff:
