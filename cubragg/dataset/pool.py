@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cubragg.dataset.shard import Work
-from cubragg.dataset.worker import answer, receive, send
+from cubragg.dataset.worker import FINISHING, answer, receive, send
 from cubragg.device.host_build import available_cores
 
 #: How often a shard is computed before it is reported as failed.
@@ -87,8 +87,9 @@ class Pool:
 
     def _in_this_process(self) -> Iterator[dict[str, Any] | Failure]:
         while (number := self._next()) is not None:
+            self._count(1)
             found = answer(self._work, number)
-            self._done(number)
+            self._count(-1)
             if self._again(found):
                 continue
             yield _result(found)
@@ -99,12 +100,18 @@ class Pool:
                 return None
             number = self._todo.popleft()
             self._attempts[number] += 1
-            self.busy += 1
             return number
 
-    def _done(self, number: int) -> None:
+    def _count(self, change: int) -> None:
         with self._lock:
-            self.busy -= 1
+            self.busy += change
+
+    def _give_back(self, number: int | None) -> None:
+        """Leave a shard that was not begun to another worker."""
+        with self._lock:
+            if number is not None and not self._stopping:
+                self._attempts[number] -= 1
+                self._todo.appendleft(number)
 
     def _again(self, found: tuple[Any, ...]) -> bool:
         """Whether a shard that failed is computed again, by whichever worker is free."""
@@ -117,23 +124,36 @@ class Pool:
         return again
 
     def _serve(self, place: int) -> None:
-        """Give shards to one process, and start it again when it dies."""
+        """Give shards to one process, each when the files of the one before only have to reach the disk, and start the
+        process again when it dies."""
         process: subprocess.Popen[bytes] | None = None
-        while (number := self._next()) is not None:
+        number, sent = self._next(), False
+        while number is not None:
+            following: int | None = None
+            self._count(1)
             try:
                 process = process or self._start(place)
                 assert process.stdin is not None
                 assert process.stdout is not None
-                send(process.stdin, number)
+                if not sent:
+                    send(process.stdin, number)
                 found = receive(process.stdout)
+                if found[0] == FINISHING:
+                    following = self._next()
+                    if following is not None:
+                        send(process.stdin, following)
+                    found = receive(process.stdout)
             except (EOFError, OSError) as error:
                 status = None if process is None else _ended(process)
                 process = None
                 text = f"the process of the worker ended with status {status} ({type(error).__name__})"
                 found = ("failed", number, text, text, False)
-            self._done(number)
+                self._give_back(following)
+                following = None
+            self._count(-1)
             if not self._again(found):
                 self._answers.put(found)
+            number, sent = (self._next(), False) if following is None else (following, True)
         if process is not None:
             _ended(process)
 

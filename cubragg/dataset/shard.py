@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
@@ -27,6 +28,8 @@ from cubragg.dataset.write_settings import WriteSettings
 
 #: Rendered shots that wait to be written.
 _WAITING = 2
+#: Pixels of an image below which it is written sooner than another thread can take it over.
+_SMALL = 200_000
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,15 @@ class Work:
     settings: WriteSettings
     folder: Path
 
-    def compute(self, number: int) -> dict[str, Any]:
+    def compute(self, number: int, finishing: Callable[[], None] | None = None) -> dict[str, Any]:
         """Render and write shard ``number``, and return its line of the manifest.
+
+        Parameters
+        ----------
+        number
+            The shard.
+        finishing
+            Called when the files are written, and only have to reach the disk and to get their names.
 
         Raises
         ------
@@ -50,6 +60,8 @@ class Work:
         with _partial_folder(self.folder, number) as partial:
             shard = _Shard(self, number, shots, partial)
             shard.run()
+            if finishing is not None:
+                finishing()
             files = {}
             for name, content in shard.contents.items():
                 fsync(partial / name)
@@ -57,9 +69,11 @@ class Work:
             for name in files:
                 os.replace(partial / name, self.folder / name)
             fsync(self.folder)
-        return {"shard": number, "first": shots.start, "count": len(shots), "files": files, **shard.figures,
+        found = {**shard.figures, "stages": shard.stages}
+        del shard  # which takes milliseconds, of the shard's time
+        return {"shard": number, "first": shots.start, "count": len(shots), "files": files, **found,
                 "seconds": round(time.perf_counter() - start, 3), "cpu_seconds": round(time.process_time() - cpu, 3),
-                "stages": shard.stages, "worker": f"{socket.gethostname()}:{os.getpid()}"}
+                "worker": f"{socket.gethostname()}:{os.getpid()}"}
 
 
 @contextmanager
@@ -74,10 +88,11 @@ def _partial_folder(folder: Path, number: int) -> Iterator[Path]:
 
 
 class _Shard:
-    """A shard on its way; shots are rendered in this thread, and compressed and written in another."""
+    """A shard on its way; shots are rendered in this thread, and compressed and written in another, but small ones."""
 
     def __init__(self, work: Work, number: int, shots: range, partial: Path) -> None:
         self._work, self._shots, self._partial, self._number = work, shots, partial, number
+        self._small = math.prod(work.data.experiment.detector.shape()) < _SMALL
         self._parameters: list[dict[str, Any]] = []
         self._truth = ShardTruth(*_first(work.data, shots.start)) if work.settings.truth else None
         self._stream = (StreamTruth(work.data, work.settings, shots.start) if "stream" in work.settings.truth else None)
@@ -92,7 +107,11 @@ class _Shard:
         with (shard_images(work.data, work.settings, self._number, self._shots, self._partial) as images,
               ThreadPoolExecutor(1) as writer):
             for number in self._shots:
-                waiting.append(writer.submit(self._write, self._render(work.data.shot(number), images)))
+                write = self._render(work.data.shot(number), images)
+                if self._small:
+                    self._write(write)
+                    continue
+                waiting.append(writer.submit(self._write, write))
                 while len(waiting) > _WAITING:
                     waiting.popleft().result()
             for last in waiting:

@@ -79,8 +79,19 @@ def write_arrays(group: h5py.Group, arrays: Mapping[str, np.ndarray]) -> None:
 
 def read_arrays(group: h5py.Group, without: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Read the data sets of a group that `write_arrays` wrote, but those of some names."""
-    return {name: np.asarray(node.asstr()[()] if node.dtype.kind == "O" else node[()]) for name, node in group.items()
-            if name not in without}
+    return {name: read_array(group, name) for name in map(bytes.decode, group.id) if name not in without}
+
+
+def read_array(group: h5py.Group, name: str) -> np.ndarray:
+    """Read a data set below a group: numbers with h5py's low level, which takes a fourth of the time."""
+    from h5py import h5d, h5s
+
+    node = h5d.open(group.id, name.encode())
+    if node.dtype.kind == "O":
+        return np.asarray(group[name].asstr()[()])
+    found = np.empty(node.shape, node.dtype)
+    node.read(h5s.ALL, h5s.ALL, found)
+    return found
 
 
 def write_shot_tables(file: h5py.File, tables: ShotTables) -> None:
@@ -114,7 +125,7 @@ def read_shot_tables(folder: Path, parts: Sequence[tuple[str, int]]) -> ShotTabl
     positions: list[dict[str, np.ndarray]] = []
     for name, count in parts:
         with h5py.File(folder / name, "r") as file:
-            given = np.asarray(file[BEAM][WAVELENGTH][()], dtype=float).reshape(-1)
+            given = read_array(file, f"{BEAM}/{WAVELENGTH}").astype(float).reshape(-1)
             wavelengths.append(given if len(given) == count else np.full(count, given[0]))
             parameters.append(read_arrays(file[PARAMETERS], without=(SPECTRUM,)))  # which is large
             positions.append(read_arrays(file[POSITIONS]) if POSITIONS in file else {})

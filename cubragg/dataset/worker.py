@@ -2,13 +2,15 @@
 
 Messages are pickles with their length before them: the first on the standard input is the `shard.Work`, the others are
 numbers of shards; the answers on the standard output are ``("done", record)`` or ``("failed", where, traceback,
-full_disk)``. A worker ends when its standard input ends, also in the middle of a shard: so it does not outlive the
-process that started it, however that ends.
+full_disk)``. When the files of a shard only have to reach the disk, ``("finishing", number)`` comes before its answer,
+and the next number can be sent, for which the worker does not wait then. A worker ends when its standard input ends,
+also in the middle of a shard: so it does not outlive the process that started it, however that ends.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import pickle
 import queue
@@ -17,8 +19,11 @@ import struct
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from typing import IO, Any
 
+#: First word of the answer that is not the last one of a shard.
+FINISHING = "finishing"
 _LENGTH = struct.Struct("<Q")
 
 
@@ -48,10 +53,10 @@ def _read(stream: IO[bytes], count: int) -> bytes:
     return data
 
 
-def answer(work: Any, number: int) -> tuple[Any, ...]:
-    """Compute a shard; errors become an answer."""
+def answer(work: Any, number: int, finishing: Callable[[], None] | None = None) -> tuple[Any, ...]:
+    """Compute a shard; errors become an answer. ``finishing``: see `shard.Work.compute`."""
     try:
-        return ("done", work.compute(number))
+        return ("done", work.compute(number, finishing))
     except Exception as error:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
         return ("failed", number, f"{type(error).__name__}: {error}", traceback.format_exc(), full)
@@ -76,7 +81,8 @@ def main() -> None:
     threading.Thread(target=read, daemon=True).start()
     work = messages.get()
     while True:
-        send(answers, answer(work, messages.get()))
+        number = messages.get()
+        send(answers, answer(work, number, functools.partial(send, answers, (FINISHING, number))))
 
 
 if __name__ == "__main__":

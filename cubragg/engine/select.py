@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
@@ -157,7 +158,7 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
         return _build_engine(plan, backend, precision, device, cull)
     failures: list[str] = []
     for name in BACKENDS:
-        if name == "cuda" and importlib.util.find_spec("cupy") is None:
+        if name == "cuda" and not _cupy_is_installed():
             continue  # the usual case, and importing CuPy costs half a second
         if name == "numpy" and precision in ("mixed", "single"):
             raise BackendUnavailable(f"precision {precision}: use double, the only one of backend numpy; "
@@ -167,6 +168,12 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
         except (BackendUnavailable, KernelBuildError) as error:
             failures.append(str(error))
     raise AssertionError("the NumPy backend can always run")
+
+
+@functools.cache
+def _cupy_is_installed() -> bool:
+    """Whether there is CuPy; looked up once, since that takes as long as a small image."""
+    return importlib.util.find_spec("cupy") is not None
 
 
 def resolve_devices(backend: Backend, device: int, devices: Devices | None) -> tuple[Backend, list[int]]:

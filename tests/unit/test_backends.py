@@ -26,7 +26,7 @@ def machine(monkeypatch):
             return make(plan, name, *rest)
 
         monkeypatch.setattr(backends, "_build_engine", failing)
-        monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: "cuda" in errors or None)
+        monkeypatch.setattr(backends, "_cupy_is_installed", lambda: "cuda" in errors)
     return broken
 
 
