@@ -85,14 +85,15 @@ class HostSums:
         kernel = self._launches.kernel
         kernel.threads = threads or available_cores()
         panel, reference = self._panel, self._reference
+        table = reference.orientation_table
         first = first_index(self._plan, panel)
         stop = self._launches.stop_index(panel, first)
         separate = sorted({index for index in (first, stop) if index is not None})
         kept = _without(panel, separate)
         with _empty_sums(kernel.library, self._least) as sums:
             self._launches.run(kept, stop, kernel_params.mask_of(kept), (
-                reference.orientation_table, reference.codes.reach.astype(np.float64), reference.edge.view(np.uint8),
-                np.array(sums.value, dtype=np.uint64)), progress)
+                table, reference.codes.reach.astype(np.float64), reference.edge.view(np.uint8),
+                np.array([np.ptp(table[:, 3]) > 0.0], dtype=np.uint8), np.array(sums.value, dtype=np.uint64)), progress)
             found = _read(kernel.library, sums)
             self._kept.append(_read_kept(kernel.library, sums))
         interpolated_to = -1

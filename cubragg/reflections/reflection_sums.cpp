@@ -5,15 +5,15 @@
 //                          centre; pixel on an edge; fraction of other reflections in the pixel)
 //   photons of a sample  = r_e^2 fluence / samples * w F^2 latt^2 P omega capture (symbols: kernels/image_sum.cuh)
 //
-// A sample is assigned to the nearest reflection, h0 = ceil(h - 1/2). Consecutive samples of a pixel mostly belong to
-// the same reflection: `PixelSums` sums those, and adds a row to the tile's `KeyedSums` of pixels and reflections only
-// when the reflection changes. When a tile is complete, the factors of its pixels are applied, and its rows are added
-// to the reflections of its segment, a fixed run of tiles. Segments are summed in a fixed order, so that the result
-// does not depend on the number of threads.
+// A sample is assigned to the nearest reflection, h0 = ceil(h - 1/2). The samples that a tile has of an orientation
+// belong to a few reflections, mostly 1 to 8: their `Window`. Each has a row of the tile, with a sum for each pixel, to
+// which the squared amplitudes of its samples are added: F^2 is the same for all and is multiplied at the end. When a
+// tile is complete, the factors of its pixels are applied, and its rows are added to the reflections of its segment, a
+// fixed run of tiles. Segments are summed in a fixed order, so that the result does not depend on the number of threads.
 //
 // Mapping: a thread processes the tiles of a segment one after another; a tile is a block of kernels/tile.cuh.
-// Arrays in addition to those of kernels/inputs.cuh: crossings [orientation, CROSSING_COLUMNS] double, reach [h, k, l] double
-// and edge uint8 [slow - first_row, fast].
+// Arrays in addition to those of kernels/inputs.cuh: crossings [orientation, CROSSING_COLUMNS] double, reach [h, k, l]
+// double, edge uint8 [slow - first_row, fast], and turns uint8 [1]: whether spindle angles differ.
 #include <cstddef>
 #include <vector>
 #include "host_threads.hpp"
@@ -30,21 +30,21 @@
 // Number of tiles in a segment.
 #define SEGMENT_TILES (256 / TILE_FAST)
 
-// Sums of a few columns by key, in the order of the first use of each key: a hash table with open addressing.
-template <int COLUMNS> class KeyedSums {
+// Values by key, in the order of the first use of each key: a hash table with open addressing.
+template <typename Value> class Keyed {
 public:
     struct Row {
         long long key;
-        double sums[COLUMNS];
+        Value value;
         std::size_t slot;
     };
 
     std::vector<Row> rows;
 
-    // Return the row of a key; a new row is zero.
-    Row &at(long long key)
+    // Return the number of the row of a key; the value of a new row is zero.
+    std::size_t at(long long key)
     {
-        if (last < rows.size() && rows[last].key == key) return rows[last];
+        if (last < rows.size() && rows[last].key == key) return last;
         if (2 * rows.size() >= slots.size()) grow();
         std::size_t slot = home(key);
         while (slots[slot] != FREE && rows[slots[slot]].key != key) slot = (slot + 1) % slots.size();
@@ -53,7 +53,7 @@ public:
             rows.push_back({key, {}, slot});
         }
         last = slots[slot];
-        return rows[last];
+        return last;
     }
 
     void clear()
@@ -84,13 +84,33 @@ private:
     }
 };
 
-// Columns: photons; photons times fast, slow in the pixel, and phi.
-#define PIXEL_COLUMNS 4
-typedef KeyedSums<PIXEL_COLUMNS> TileSums;
 // Columns: photons; photons times fast, slow [pixel], phi [rad]; times fast and slow of the pixels' centres; photons in
 // pixels on an edge; photons times the fraction of other reflections in their pixel.
 #define REFLECTION_COLUMNS 8
-typedef KeyedSums<REFLECTION_COLUMNS> Reflections;
+struct ReflectionRow { double sums[REFLECTION_COLUMNS]; };
+typedef Keyed<ReflectionRow> Reflections;
+
+// A reflection on a tile: F^2 [electrons^2], number of the last source with samples of it, and spindle angle [rad] of
+// the last one.
+struct TileRow {
+    double f2, phi;
+    int source;
+};
+
+// Its sums over samples in each pixel, of squared amplitudes; where factors are interpolated, of terms.
+struct PixelColumns {
+    // Of the current sub-pixel and source; times phi - the last phi, which changes more rarely than there are samples.
+    alignas(64) double part[2][BLOCK];
+    alignas(64) double total[4][BLOCK];  // with their factors: 1; fast, slow in the pixel, phi
+    PixelColumns() {}  // columns are set to 0 when their row is used
+};
+
+// Rows of the current tile of a thread; the memory is kept from tile to tile.
+struct TileRows {
+    Keyed<TileRow> rows;
+    std::vector<PixelColumns> columns;  // of each row, and of rows of former tiles
+    std::vector<std::size_t> touched;   // rows with samples of the current sub-pixel and source
+};
 
 // Photons of a reflection in a pixel.
 struct PixelPhotons {
@@ -99,7 +119,6 @@ struct PixelPhotons {
 };
 
 struct Segment {
-    TileSums pixels;  // of the current tile
     Reflections reflections;
     std::vector<PixelPhotons> kept;
 };
@@ -120,147 +139,393 @@ struct PanelSums {
 
 // Return the code of a reflection; `reach` is the largest index along each axis. reflection_sums.py: ReflectionCodes
 DEVICE double clipped(double index, double reach) { return index < -reach ? -reach : index > reach ? reach : index; }
-DEVICE double code_of(const double *reach, const double *crossing, double h, double k, double l)
+DEVICE double code_of(const double *reach, bool entering, double h, double k, double l)
 {
-    const double entering = crossing[0] * h + crossing[1] * k + crossing[2] * l < 0.0 ? 1.0 : 0.0;
     const double row = (clipped(h, reach[0]) + reach[0]) * (2.0 * reach[1] + 1.0) + clipped(k, reach[1]) + reach[1];
-    return (row * (2.0 * reach[2] + 1.0) + clipped(l, reach[2]) + reach[2]) * 2.0 + entering;
+    return (row * (2.0 * reach[2] + 1.0) + clipped(l, reach[2]) + reach[2]) * 2.0 + (entering ? 1.0 : 0.0);
+}
+DEVICE bool enters(const double *crossing, double h, double k, double l)
+{
+    return crossing[0] * h + crossing[1] * k + crossing[2] * l < 0.0;
 }
 
-// Number of 32-bit words with a bit for each pixel of a tile.
-#define PIXEL_WORDS ((BLOCK + 31) / 32)
+// Reflections of a window up to which all pixels are compared with each of them; up to which a table has their rows.
+#define FEW_CELLS 8
+#define MANY_CELLS 512
+#define NO_ROW (~std::size_t(0))
+// Above it no photons are kept pixel by pixel.
+#define LARGEST 1.7976931348623157e308
 
-// Current reflection of each pixel of a tile, and its sums so far: a `Sum` of kernels/sample_loop.cuh.
-struct PixelSums {
-    alignas(64) double code[BLOCK];
-    alignas(64) double sums[PIXEL_COLUMNS][BLOCK];
-    alignas(64) double part[2][BLOCK];  // terms of the current sub-pixel and source, and terms times phi; not yet in `sums`
-    alignas(64) double term[BLOCK], next[BLOCK];
-    alignas(64) FLAG changes[PIXEL_WORDS * 32];
-    alignas(64) double factor[BLOCK];  // common factor of the terms of the current sub-pixel and source
-    double in_fast, in_slow;           // position of the current sub-pixel in its pixel
-    double reach[3];
-    const double *crossings;
-    TileSums *finished;
+// Whole indices that are nearest to samples of a tile: `first` and the next ones, `count` along each axis.
+struct Window {
+    double first[3], count[3], cells;
+
+    bool is(const Window &other) const
+    {
+        return first[0] == other.first[0] && first[1] == other.first[1] && first[2] == other.first[2]
+               && count[0] == other.count[0] && count[1] == other.count[1] && count[2] == other.count[2];
+    }
 };
 
-DEVICE void begin(PixelSums &sum)
-{
-    FOR_T
-    {
-        sum.code[t] = -1.0;
-        sum.sums[0][t] = sum.sums[1][t] = sum.sums[2][t] = sum.sums[3][t] = 0.0;
-        sum.part[0][t] = sum.part[1][t] = 0.0;
-    }
-    for (FLAG &changes : sum.changes) changes = 0;
-}
+// Middle and half width of the scattering vectors of a tile.
+struct Box { double middle[3], half[3]; };
 
-// Add the part of the current sub-pixel and source to a pixel's sums.
-DEVICE void add_part(PixelSums &sum, int t)
-{
-    const double photons = sum.factor[t] * sum.part[0][t];
-    sum.sums[0][t] += photons;
-    sum.sums[1][t] += photons * sum.in_fast;
-    sum.sums[2][t] += photons * sum.in_slow;
-    sum.sums[3][t] += sum.factor[t] * sum.part[1][t];
-    sum.part[0][t] = sum.part[1][t] = 0.0;
-}
+// Sums of the pixels of a tile by reflection: a `Sum` of kernels/sample_loop.cuh.
+struct PixelSums {
+    alignas(64) double term[BLOCK], cell[BLOCK];
+    alignas(64) double weight[BLOCK];  // factor of the terms of the current sub-pixel and source; 0 where none counts
+    alignas(64) double fast[BLOCK], slow[BLOCK];  // of the pixel in its tile
+    double in_fast, in_slow;  // position of the current sub-pixel in its pixel
+    double reach[3];
+    Window window;  // of the last orientation, and the rows of its cells, if `window_source` is the current source
+    int window_source;
+    std::size_t rows[FEW_CELLS];
+    bool entering[FEW_CELLS];
+    Box box;
+    bool boxed;       // the box is that of the current sub-pixel and source
+    bool once;        // there is one sub-pixel, source and layer
+    bool sub_pixels;  // there are several
+    bool turns;       // spindle angles differ
+    int source;       // number of the current source, counted over all sub-pixels and layers
+    const double *crossings;
+    const Tile *tile;
+    const PixelFactors *factors;
+    TileRows *tile_rows;
+};
 
-// Add a pixel's sums to the row of the pixel and its reflection.
-DEVICE void finish_reflection(PixelSums &sum, int t)
+DEVICE void begin(const Params &p, const Tile &tile, const PixelFactors &factors, const double *crossings,
+                  const double *reach, bool turns, TileRows &rows, PixelSums &sum)
 {
-    if (!(sum.sums[0][t] > 0.0)) return;
-    double *sums = sum.finished->at((long long)sum.code[t] * BLOCK + t).sums;
-    for (int column = 0; column < PIXEL_COLUMNS; ++column) sums[column] += sum.sums[column][t];
-}
-
-// Start the next reflection in the pixels whose last term belongs to another one than before.
-static void change_reflections(PixelSums &sum, double phi)
-{
-    for (int word = 0; word < PIXEL_WORDS; ++word) {
-        for (unsigned bits = ballot(sum.changes + 32 * word); bits != 0; bits &= bits - 1) {
-            const int t = 32 * word + __builtin_ctz(bits);
-            add_part(sum, t);
-            finish_reflection(sum, t);
-            for (int column = 0; column < PIXEL_COLUMNS; ++column) sum.sums[column][t] = 0.0;
-            sum.code[t] = sum.next[t];
-            sum.part[0][t] = sum.term[t];
-            sum.part[1][t] = sum.term[t] * phi;
-        }
-    }
+    for (int axis = 0; axis < 3; ++axis) sum.reach[axis] = reach[axis];
+    sum.once = p.oversample == 1 && p.sources == 1 && p.layers == 1;
+    sum.sub_pixels = p.oversample > 1, sum.turns = turns, sum.source = sum.window_source = 0;
+    sum.crossings = crossings, sum.tile = &tile, sum.factors = &factors, sum.tile_rows = &rows;
+    FOR_T sum.fast[t] = t % TILE_FAST, sum.slow[t] = t / TILE_FAST;
 }
 
 DEVICE void start_source(const Params &p, const SampleIndex &at, const PixelFactors &factors, PixelSums &sum)
 {
     sum.in_fast = (at.sub_fast + 0.5) / p.oversample;
     sum.in_slow = (at.sub_slow + 0.5) / p.oversample;
+    sum.boxed = false;
+    ++sum.source;
     FOR_T
     {
-        sum.factor[t] = PHYSICAL ? at.source[WEIGHT] * factors.omega[t] * factors.polar[t] * factors.capture[t] : 1.0;
+        sum.weight[t] = PHYSICAL ? at.source[WEIGHT] * factors.omega[t] * factors.polar[t] * factors.capture[t] : 1.0;
     }
 }
 
 DEVICE void start_chunk(PixelSums &) {}
 
+static Box box_of(const PixelFactors &factors)
+{
+    Box box;
+    for (int axis = 0; axis < 3; ++axis) {
+        const double *q = factors.q[axis];
+        double low = q[0], high = q[0];
+        _Pragma("omp simd reduction(min : low) reduction(max : high)") for (int t = 0; t < BLOCK; ++t)
+        {
+            low = q[t] < low ? q[t] : low;
+            high = q[t] > high ? q[t] : high;
+        }
+        box.middle[axis] = 0.5 * (low + high), box.half[axis] = 0.5 * (high - low);
+    }
+    return box;
+}
+
+// The window of an orientation, wider than that of its samples by rounding at most; NaN or huge where a sample is.
+static Window window_of(const Box &box, const Orientation &o)
+{
+    const double axes[3][3] = {{o.ax, o.ay, o.az}, {o.bx, o.by, o.bz}, {o.cx, o.cy, o.cz}};
+    Window w;
+    for (int i = 0; i < 3; ++i) {
+        double middle = 0.0, half = 0.0, size = 0.0;
+        for (int axis = 0; axis < 3; ++axis) {
+            middle += axes[i][axis] * box.middle[axis];
+            half += fabs_(axes[i][axis]) * box.half[axis];
+            size += fabs_(axes[i][axis] * box.middle[axis]);
+        }
+        half += 1e-12 * (size + half);  // rounding of indices
+        w.first[i] = ceil_(middle - half - 0.5);
+        w.count[i] = ceil_(middle + half - 0.5) - w.first[i] + 1.0;
+    }
+    w.cells = w.count[0] * w.count[1] * w.count[2];
+    return w;
+}
+
+// Begin to add terms of the current source to a row.
+static void touch(PixelSums &sum, std::size_t row, TileRow &value, double phi)
+{
+    TileRows &tile_rows = *sum.tile_rows;
+    PixelColumns &columns = tile_rows.columns[row];
+    FOR_T columns.part[0][t] = 0.0;
+    if (sum.turns) FOR_T columns.part[1][t] = 0.0;
+    if (value.source == 0 && !sum.once) {
+        FOR_T columns.total[0][t] = columns.total[1][t] = columns.total[2][t] = columns.total[3][t] = 0.0;
+    }
+    value.source = sum.source;
+    value.phi = phi;
+    if (!sum.once) tile_rows.touched.push_back(row);
+}
+
+// Prepare a row for samples at another spindle angle.
+static void turn(PixelColumns &columns, TileRow &value, double phi)
+{
+    const double angle = value.phi - phi;
+    FOR_T columns.part[1][t] += angle * columns.part[0][t];
+    value.phi = phi;
+}
+
+// Return the row of a reflection, prepared for terms at a spindle angle; NO_ROW where they are all 0.
+static std::size_t row_of(const Params &p, const Inputs &in, const Orientation &o, PixelSums &sum, bool entering,
+                          double phi, double h, double k, double l)
+{
+    TileRows &tile_rows = *sum.tile_rows;
+    // Cells of a window may have no samples.
+    if (fabs_(h) > sum.reach[0] || fabs_(k) > sum.reach[1] || fabs_(l) > sum.reach[2]) return NO_ROW;
+    const std::size_t before = tile_rows.rows.rows.size();
+    const std::size_t row = tile_rows.rows.at((long long)code_of(sum.reach, entering, h, k, l));
+    TileRow &value = tile_rows.rows.rows[row].value;
+    if (row == before) {
+        value.f2 = FACTORS == TRICUBIC ? 1.0 : f2_at(p, in.f2_grid, o, h, k, l);
+        if (tile_rows.columns.size() <= row) tile_rows.columns.resize(row + 1);
+    }
+    if (value.f2 == 0.0) return NO_ROW;
+    if (value.source != sum.source) touch(sum, row, value, phi);
+    if (value.phi != phi) turn(tile_rows.columns[row], value, phi);
+    return row;
+}
+
+// Add the terms of the pixels in each of some cells to the sums of the cell.
+template <int COUNT>
+static void add_cells(const PixelSums &sum, double *const (&photons)[FEW_CELLS], const double (&cells)[FEW_CELLS])
+{
+    FOR_T
+    {
+        const double term = sum.term[t], cell = sum.cell[t];
+        for (int i = 0; i < COUNT; ++i) photons[i][t] += cell == cells[i] ? term : 0.0;
+    }
+}
+
+// Add the terms of an orientation by comparing all pixels with each cell of its window.
+static void add_few(const Params &p, const Inputs &in, const Orientation &o, const double *crossing, const Window &w,
+                    PixelSums &sum)
+{
+    const double phi = crossing[CROSSING_PHI];
+    const bool known = sum.window_source == sum.source && sum.window.is(w);
+    double *photons[FEW_CELLS], cells[FEW_CELLS];
+    std::size_t rows[FEW_CELLS];
+    int cell = 0, count = 0;
+    for (double h = w.first[0]; h < w.first[0] + w.count[0]; h += 1.0) {
+        for (double k = w.first[1]; k < w.first[1] + w.count[1]; k += 1.0) {
+            for (double l = w.first[2]; l < w.first[2] + w.count[2]; l += 1.0, ++cell) {
+                const bool entering = enters(crossing, h, k, l);
+                if (!(known && entering == sum.entering[cell])) {
+                    sum.rows[cell] = row_of(p, in, o, sum, entering, phi, h, k, l);
+                    sum.entering[cell] = entering;
+                }
+                if (sum.rows[cell] == NO_ROW) continue;
+                rows[count] = sum.rows[cell], cells[count++] = cell;
+            }
+        }
+    }
+    sum.window = w, sum.window_source = sum.source;
+    for (int i = 0; i < count; ++i) {
+        PixelColumns &columns = sum.tile_rows->columns[rows[i]];
+        TileRow &value = sum.tile_rows->rows.rows[rows[i]].value;
+        if (value.phi != phi) turn(columns, value, phi);
+        photons[i] = columns.part[0];
+    }
+    switch (count) {
+    case 1: add_cells<1>(sum, photons, cells); break;
+    case 2: add_cells<2>(sum, photons, cells); break;
+    case 3: add_cells<3>(sum, photons, cells); break;
+    case 4: add_cells<4>(sum, photons, cells); break;
+    case 5: add_cells<5>(sum, photons, cells); break;
+    case 6: add_cells<6>(sum, photons, cells); break;
+    case 7: add_cells<7>(sum, photons, cells); break;
+    case 8: add_cells<8>(sum, photons, cells); break;
+    }
+}
+
+// Add the terms of an orientation pixel by pixel; the rows of the window's cells are looked up once.
+static void add_many(const Params &p, const Inputs &in, const Orientation &o, const double *crossing, const Window &w,
+                     PixelSums &sum)
+{
+    const int count_k = (int)w.count[1], count_l = (int)w.count[2];
+    std::size_t rows[MANY_CELLS];
+    bool known[MANY_CELLS] = {};
+    for (int t = 0; t < BLOCK; ++t) {
+        if (!(sum.cell[t] >= 0.0 && sum.cell[t] < w.cells)) continue;  // NaN
+        const int cell = (int)sum.cell[t];
+        if (!known[cell]) {
+            const double h = w.first[0] + cell / (count_k * count_l), k = w.first[1] + cell / count_l % count_k,
+                         l = w.first[2] + cell % count_l;
+            rows[cell] = row_of(p, in, o, sum, enters(crossing, h, k, l), crossing[CROSSING_PHI], h, k, l);
+            known[cell] = true;
+        }
+        if (rows[cell] != NO_ROW) sum.tile_rows->columns[rows[cell]].part[0][t] += sum.term[t];
+    }
+}
+
+DEVICE Sample sample_at(const Params &p, const Inputs &in, const Tile &tile, const PixelFactors &factors,
+                        const Orientation &o, int t)
+{
+    return sample(p, in.f2_grid, o, factors.q[0][t], factors.q[1][t], factors.q[2][t], tile.any_interpolates,
+                  tile.interpolates[t]);
+}
+
 DEVICE void add_terms(const Params &p, const Inputs &in, const Tile &tile, const PixelFactors &factors,
                       const Orientation &o, int number, PixelSums &sum)
 {
-    const double *row = sum.crossings + (long long)number * CROSSING_COLUMNS;
-    const double crossing[3] = {row[0], row[1], row[2]}, phi = row[CROSSING_PHI];
+    if (!sum.boxed) sum.box = box_of(factors), sum.boxed = true;
+    const double *crossing = sum.crossings + (long long)number * CROSSING_COLUMNS;
+    const Window w = window_of(sum.box, o);
     FOR_T
     {
-        const Sample s = sample(p, in.f2_grid, o, factors.q[0][t], factors.q[1][t], factors.q[2][t],
-                                tile.any_interpolates, tile.interpolates[t]);
-        const double any_term = s.f2 * s.amplitude.value * s.amplitude.value;
-        const double term = factors.keep[t] && tile.active[t] ? any_term : 0.0;
-        const double code = code_of(sum.reach, crossing, s.h, s.k, s.l);
-        const bool changes = term > 0.0 && code != sum.code[t];
-        const double same = changes ? 0.0 : term;
-        sum.term[t] = term, sum.next[t] = code, sum.changes[t] = changes;
-        sum.part[0][t] += same;
-        sum.part[1][t] += same * phi;
+        const Sample s = sample_at(p, in, tile, factors, o, t);
+        const double squared = s.amplitude.value * s.amplitude.value;
+        sum.term[t] = FACTORS == TRICUBIC ? s.f2 * squared : squared;
+        sum.cell[t] = ((s.h - w.first[0]) * w.count[1] + (s.k - w.first[1])) * w.count[2] + (s.l - w.first[2]);
     }
-    change_reflections(sum, phi);
+    if (w.cells <= FEW_CELLS) {
+        add_few(p, in, o, crossing, w, sum);
+    } else if (w.cells <= MANY_CELLS) {
+        add_many(p, in, o, crossing, w, sum);
+    } else {
+        for (int t = 0; t < BLOCK; ++t) {
+            if (!(sum.term[t] > 0.0)) continue;
+            const Sample s = sample_at(p, in, tile, factors, o, t);
+            const bool entering = enters(crossing, s.h, s.k, s.l);
+            const std::size_t row = row_of(p, in, o, sum, entering, crossing[CROSSING_PHI], s.h, s.k, s.l);
+            if (row != NO_ROW) sum.tile_rows->columns[row].part[0][t] += sum.term[t];
+        }
+    }
 }
 
 DEVICE void finish_chunk(const Params &, const SampleIndex &, const PixelFactors &, PixelSums &) {}
 
+// Apply the factor of the current sub-pixel and source; of an only one it is left to `finish_tile`.
 DEVICE void finish_source(PixelSums &sum)
 {
-    FOR_T add_part(sum, t);
+    FOR_T sum.weight[t] = sum.factors->keep[t] && sum.tile->active[t] ? sum.weight[t] : 0.0;
+    if (sum.once) return;
+    for (const std::size_t row : sum.tile_rows->touched) {
+        PixelColumns &columns = sum.tile_rows->columns[row];
+        FOR_T
+        {
+            const double photons = sum.weight[t] * columns.part[0][t];
+            columns.total[0][t] += photons;
+            columns.total[1][t] += photons * sum.in_fast;
+            columns.total[2][t] += photons * sum.in_slow;
+        }
+        if (!sum.turns) continue;
+        turn(columns, sum.tile_rows->rows.rows[row].value, 0.0);
+        FOR_T columns.total[3][t] += sum.weight[t] * columns.part[1][t];
+    }
+    sum.tile_rows->touched.clear();
 }
 
-// Add the rows of a complete tile to the reflections of its segment; photons are terms times `scale` of their pixel.
-static void finish_tile(const Params &p, Segment &segment, const double *scale, const unsigned char *edge,
-                        double least, int first_fast, int first_slow)
+// Factors of the pixels of a complete tile, and the sums that its reflections share.
+struct TileFactors {
+    alignas(64) double weight[BLOCK];    // of sums of squared amplitudes times F^2
+    alignas(64) double in_pixel[BLOCK];  // photons of all reflections
+    alignas(64) double share[BLOCK];     // 1 / in_pixel; 0 without photons
+    alignas(64) double edge[BLOCK];
+    bool any_edge;
+};
+
+DEVICE double weighted(const double *column, const double *weight)
 {
-    double total[BLOCK] = {};
-    for (const TileSums::Row &row : segment.pixels.rows) total[row.key % BLOCK] += row.sums[0];
-    for (const TileSums::Row &row : segment.pixels.rows) {
-        const int t = (int)(row.key % BLOCK);
-        const int fast = first_fast + t % TILE_FAST, slow = first_slow + t / TILE_FAST;
-        const double in_pixel = total[t] * scale[t], photons = row.sums[0] * scale[t];
-        const long long pixel = buffer_index(p, slow, fast, 0);
-        const bool on_edge = edge[pixel] != 0;
-        double *sums = segment.reflections.at(row.key / BLOCK).sums;
-        sums[0] += photons;
-        sums[1] += photons * fast + row.sums[1] * scale[t];
-        sums[2] += photons * slow + row.sums[2] * scale[t];
-        sums[3] += row.sums[3] * scale[t];
-        sums[4] += photons * (fast + 0.5);
-        sums[5] += photons * (slow + 0.5);
-        sums[6] += on_edge ? photons : 0.0;
-        sums[7] += in_pixel > 0.0 ? photons * ((in_pixel - photons) / in_pixel) : 0.0;
-        if (photons >= least) segment.kept.push_back({row.key / BLOCK, pixel, photons});
+    double found = 0.0;
+    _Pragma("omp simd reduction(+ : found)") for (int t = 0; t < BLOCK; ++t) found += column[t] * weight[t];
+    return found;
+}
+
+// Add a row, whose photons are complete, to the sums of its reflection.
+static void finish_row(const PixelSums &sum, const PixelColumns &columns, const TileFactors &factors, const Tile &tile,
+                       const Keyed<TileRow>::Row &row, Reflections &reflections)
+{
+    const double *photons = sum.once ? columns.part[0] : columns.total[0];
+    double all = 0.0, fast = 0.0, slow = 0.0, foreign = 0.0;
+    _Pragma("omp simd reduction(+ : all, fast, slow, foreign)") for (int t = 0; t < BLOCK; ++t)
+    {
+        all += photons[t];
+        fast += photons[t] * sum.fast[t];
+        slow += photons[t] * sum.slow[t];
+        foreign += photons[t] * ((factors.in_pixel[t] - photons[t]) * factors.share[t]);
     }
-    segment.pixels.clear();
+    if (!(all > 0.0)) return;
+    double in_fast = 0.5 * all, in_slow = 0.5 * all, phi = all * sum.crossings[CROSSING_PHI];
+    if (sum.sub_pixels) {
+        in_fast = row.value.f2 * weighted(columns.total[1], factors.weight);
+        in_slow = row.value.f2 * weighted(columns.total[2], factors.weight);
+    }
+    if (sum.turns) phi = row.value.f2 * weighted(sum.once ? columns.part[1] : columns.total[3], factors.weight);
+    fast += tile.first_fast * all, slow += tile.first_slow * all;
+    const double found[REFLECTION_COLUMNS] = {
+        all, fast + in_fast, slow + in_slow, phi, fast + 0.5 * all, slow + 0.5 * all,
+        factors.any_edge ? weighted(photons, factors.edge) : 0.0, foreign};
+    double *sums = reflections.rows[reflections.at(row.key)].value.sums;
+    for (int column = 0; column < REFLECTION_COLUMNS; ++column) sums[column] += found[column];
+}
+
+// Keep the photons of a complete row in the pixels where they are at least `least`.
+static void keep_pixels(const Params &p, const PixelSums &sum, const PixelColumns &columns, const Tile &tile,
+                        long long code, double least, Segment &segment)
+{
+    const double *photons = sum.once ? columns.part[0] : columns.total[0];
+    for (int t = 0; t < BLOCK; ++t) {
+        if (photons[t] > 0.0 && photons[t] >= least) {
+            segment.kept.push_back({code, buffer_index(p, tile.slow[t], tile.fast[t], 0), photons[t]});
+        }
+    }
+}
+
+// Apply the factors of the pixels of a complete tile, and add its rows to the reflections of its segment.
+static void finish_tile(const Params &p, const Tile &tile, PixelSums &sum, const double *scale,
+                        const unsigned char *edge, double least, Segment &segment)
+{
+    TileRows &tile_rows = *sum.tile_rows;
+    const auto &rows = tile_rows.rows.rows;
+    TileFactors factors;
+    FOR_T
+    {
+        factors.weight[t] = sum.once ? scale[t] * sum.weight[t] : scale[t];
+        factors.in_pixel[t] = 0.0;
+    }
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        if (rows[row].value.source == 0) continue;
+        const double f2 = rows[row].value.f2;
+        PixelColumns &columns = tile_rows.columns[row];
+        if (sum.once && sum.turns) turn(columns, tile_rows.rows.rows[row].value, 0.0);
+        double *photons = sum.once ? columns.part[0] : columns.total[0];
+        FOR_T
+        {
+            photons[t] *= factors.weight[t] * f2;
+            factors.in_pixel[t] += photons[t];
+        }
+    }
+    FOR_T factors.share[t] = factors.in_pixel[t] > 0.0 ? 1.0 / factors.in_pixel[t] : 0.0;
+    factors.any_edge = false;
+    for (int t = 0; t < BLOCK; ++t) {
+        const bool on_edge = tile.active[t] && edge[buffer_index(p, tile.slow[t], tile.fast[t], 0)] != 0;
+        factors.edge[t] = on_edge ? 1.0 : 0.0;
+        factors.any_edge |= on_edge;
+    }
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        if (rows[row].value.source == 0) continue;
+        finish_row(sum, tile_rows.columns[row], factors, tile, rows[row], segment.reflections);
+        if (least <= LARGEST) keep_pixels(p, sum, tile_rows.columns[row], tile, rows[row].key, least, segment);
+    }
+    tile_rows.rows.clear();
 }
 
 ENTRY(reflection_sums)(const Params p, const REAL *RESTRICT f2_grid, const double *RESTRICT cell_axes,
                        const double *RESTRICT sources, const unsigned char *RESTRICT mask,
                        const float *RESTRICT f2_bounds, const float *RESTRICT cull_axes,
                        const double *RESTRICT crossings, const double *RESTRICT reach,
-                       const unsigned char *RESTRICT edge, PanelSums *sums)
+                       const unsigned char *RESTRICT edge, const unsigned char *RESTRICT turns, PanelSums *sums)
 {
     const Inputs in = {f2_grid, cell_axes, sources, f2_bounds, cull_axes};
     Tile tile;
@@ -270,27 +535,25 @@ ENTRY(reflection_sums)(const Params p, const REAL *RESTRICT f2_grid, const doubl
     Selection selection = {workspace[0], region[0]};
     if (!select_orientations(p, in, tile, selection)) return;
 
-    Segment &segment = sums->segments[(std::size_t)blockIdx.y * sums->columns + blockIdx.x / SEGMENT_TILES];
+    static thread_local TileRows rows;
     PixelFactors factors;
     PixelSums sum;
-    sum.crossings = crossings, sum.finished = &segment.pixels;
-    for (int axis = 0; axis < 3; ++axis) sum.reach[axis] = reach[axis];
     begin(p, factors);
-    begin(sum);
+    begin(p, tile, factors, crossings, reach, turns[0] != 0, rows, sum);
     add_samples(p, in, tile, selection, factors, sum);
 
     alignas(64) double scale[BLOCK];
     FOR_T scale[t] = p.scale * (PHYSICAL ? 1.0 : factors.capture[t] * factors.polar[t] * factors.omega[t]);
-    for (int t = 0; t < BLOCK; ++t) finish_reflection(sum, t);
-    finish_tile(p, segment, scale, edge, sums->least, tile.first_fast, tile.first_slow);
+    finish_tile(p, tile, sum, scale, edge, sums->least,
+                sums->segments[(std::size_t)blockIdx.y * sums->columns + blockIdx.x / SEGMENT_TILES]);
 }
 
 static void add_segments(PanelSums &panel)
 {
     for (const Segment &segment : panel.segments) {
         for (const Reflections::Row &row : segment.reflections.rows) {
-            double *sums = panel.total.at(row.key).sums;
-            for (int column = 0; column < REFLECTION_COLUMNS; ++column) sums[column] += row.sums[column];
+            double *sums = panel.total.rows[panel.total.at(row.key)].value.sums;
+            for (int column = 0; column < REFLECTION_COLUMNS; ++column) sums[column] += row.value.sums[column];
         }
         panel.kept.insert(panel.kept.end(), segment.kept.begin(), segment.kept.end());
     }
@@ -309,7 +572,6 @@ extern "C" void host_reflection_sums(int columns, int rows, int threads, void **
         for (int column = first; column < columns && column < first + SEGMENT_TILES; ++column) {
             run_block(reflection_sums, column, (int)(number / sums.columns), arguments);
         }
-        sums.segments[number].pixels = TileSums();
     });
     add_segments(sums);
 }
@@ -325,7 +587,7 @@ extern "C" void panel_sums_read(const PanelSums *sums, long long *codes, double 
 {
     for (const Reflections::Row &row : sums->total.rows) {
         *codes++ = row.key;
-        for (double sum : row.sums) *values++ = sum;
+        for (double sum : row.value.sums) *values++ = sum;
     }
 }
 extern "C" long long panel_sums_kept(const PanelSums *sums) { return (long long)sums->kept.size(); }

@@ -142,6 +142,20 @@ def test_panels_masks_and_the_rim(semantics):
 
 
 @pytest.mark.requirement("AT-TRUTH-002")
+@pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
+@pytest.mark.parametrize("edge_A", [20.0, 100.0, 1500.0])
+def test_tiles_of_few_and_of_many_reflections(edge_A, semantics, monkeypatch):
+    """A tile is 0.04 / A wide: across 1, 4 and 60 reflections along an axis, which have loops of their own."""
+    monkeypatch.setattr(panel_launches, "select_culling", lambda *_: Culling(False, (8, 8)))
+    experiment = small_experiment(
+        crystal={"cell": (edge_A, 1.1 * edge_A, 1.2 * edge_A, 90.0, 95.0, 90.0), "cells": (3, 4, 5),
+                 "shape": "square", "mosaic_spread_deg": 0.3, "mosaic_domains": 3}, semantics=semantics,
+        detector={"fast_pixels": 30, "slow_pixels": 20, "pixel_size_mm": 0.1, "distance_mm": 20.0},
+        beam={"wavelength_A": 1.0}, goniometer={"osc_deg": 1.0, "phi_steps": 2})
+    assert check(experiment) > 3
+
+
+@pytest.mark.requirement("AT-TRUTH-002")
 def test_many_reflections_in_a_pixel():
     """More than the tables begin with, and more than one segment of tiles."""
     experiment = small_experiment(
