@@ -36,7 +36,7 @@ from cubragg.cli.parser import parse
 from cubragg.errors import CubraggError
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "scripts"))  # last: its module profile is not the standard library's
+sys.path.append(str(ROOT / "scripts"))
 
 from parity_matrix import CASES, MATRIX, TITLES, cases, limits_of, markers, matrix, requirements, titles  # noqa: E402
 from run_page import blocks  # noqa: E402

@@ -21,7 +21,7 @@ from support.command import invoke
 from support.scripts import ROOT
 
 if str(ROOT / "scripts") not in sys.path:
-    sys.path.append(str(ROOT / "scripts"))  # last: it holds a module profile
+    sys.path.append(str(ROOT / "scripts"))
 from fuzzing import corpus, sandbox
 
 GOOD = sandbox.GOOD

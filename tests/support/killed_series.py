@@ -29,11 +29,25 @@ LINE = (f"{SMALL} -osc 1 --images {IMAGES} -floatfile f.bin -cbffile c.cbf -nois
 NUMBERED = ("f_.bin", "n_.img", "c_.cbf", "t_.tif", "t_.csv")
 
 
+def started(folder: Path) -> subprocess.Popen[str]:
+    """Return the running series, in an empty folder."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(cubragg.__file__).parents[1])}
+    return subprocess.Popen([sys.executable, "-m", "cubragg", *LINE.split()], cwd=folder, stderr=subprocess.PIPE,
+                            text=True, env=environment)
+
+
+def whole_run_s(folder: Path) -> float:
+    """Return the time of a run to its end [s], in an empty folder."""
+    start = time.monotonic()
+    with started(folder) as process:
+        _, stderr = process.communicate(timeout=600)
+    assert process.returncode == 0, stderr
+    return time.monotonic() - start
+
+
 def killed(folder: Path, number: signal.Signals, after_s: float) -> tuple[int, str]:
     """Exit status and stderr of the run in an empty folder, which gets a signal."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(cubragg.__file__).parents[1])}
-    with subprocess.Popen([sys.executable, "-m", "cubragg", *LINE.split()], cwd=folder, stderr=subprocess.PIPE,
-                          text=True, env=environment) as process:
+    with started(folder) as process:
         time.sleep(after_s)
         process.send_signal(number)
         _, stderr = process.communicate(timeout=120)
