@@ -143,11 +143,11 @@ def _version() -> str:
 
 
 def kernels_digest() -> str:
-    """SHA-256 of the source of the kernels."""
+    """SHA-256 of all source that is compiled: the kernels, and what only CPUs run."""
+    kernels = [file for file in kernel_folder().iterdir() if file.name.endswith((".cu", ".cuh"))]
     found = hashlib.sha256()
-    for file in sorted(kernel_folder().iterdir(), key=lambda one: one.name):
-        if file.name.endswith((".cu", ".cuh")):
-            found.update(file.name.encode() + file.read_bytes())
+    for file in sorted([*kernels, *Path(__file__).parents[1].rglob("*.[ch]pp")], key=lambda one: one.name):
+        found.update(file.name.encode() + file.read_bytes())
     return found.hexdigest()
 
 
