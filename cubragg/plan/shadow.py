@@ -14,12 +14,15 @@ from cubragg.plan.illumination import profile
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
-from cubragg.plan.quasi_random import normal_probabilities
+from cubragg.plan.quasi_random import normal_probabilities, normal_quantiles
 from cubragg.plan.workspace import Workspace
 
 #: Pixels of a block, and sub-pixels along each edge of a pixel of the direct beam.
 _BLOCK = 1 << 18
 _BEAM_SUBPIXELS = 8
+#: Size of the beam in pixels below which its rays are traced instead, and the number of these across the beam, at least
+#: and for each pixel.
+_NARROW, _RAYS, _RAYS_OF_A_PIXEL = 4.0, 256, 64
 
 
 def shadow_map(plan: Plan, stop: BeamStop) -> np.ndarray:
@@ -89,36 +92,66 @@ def _from_rectangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def direct_beam(plan: Plan, beam: Beam) -> np.ndarray:
     """Return the photons of the beam itself on the detector, float32 [slow, fast]: `Beam.direct_fraction` of them.
 
-    They are parallel: the profile of the beam, divided by its area, over 8 x 8 sub-pixels.
+    They are parallel: the profile of the beam, divided by its area, over 8 x 8 sub-pixels, or rays of equal photons
+    where a width of the beam is less than some pixels.
     """
     image = np.zeros(plan.shape, dtype=np.float32)
     edge = units.m_from_mm(beam.beamsize_mm)
     section = beam.cross_section_m() or (edge, edge)
-    area = section[0] * section[1] * (math.pi / (4.0 * math.log(2.0)) if beam.profile == "gaussian" else 1.0)
-    across = np.array((plan.geometry.polar, plan.geometry.vert))
-    fine = replace(plan, oversample=_BEAM_SUBPIXELS, parts=())
     for panel in plan.panels:
-        cosine = float(np.dot(panel.normal, plan.geometry.beam))
-        slow, fast = _around_the_beam(fine, panel, across, section)
-        if not cosine > 0.0 or not len(slow):
+        if not np.dot(panel.normal, plan.geometry.beam) > 0.0:
             continue
-        total = np.zeros(len(slow))
-        for sub_slow, sub_fast in np.ndindex(_BEAM_SUBPIXELS, _BEAM_SUBPIXELS):
-            pixels = SubPixels(fine, panel, fast, slow, 0, sub_slow, sub_fast, Workspace(len(slow)))
-            total += profile(beam, section, across @ pixels.position)
-        photons = beam.photons() * beam.direct_fraction * panel.area * cosine / (area * _BEAM_SUBPIXELS**2) * total
-        image[panel.window][slow.astype(np.intp), fast.astype(np.intp)] = photons
+        narrow = min(section) < _NARROW * max(panel.edges)
+        (_add_rays if narrow else _add_profile)(plan, panel, beam, section, image[panel.window])
     return image
 
 
-def _around_the_beam(plan: Plan, panel: PanelPlan, across: np.ndarray, section: tuple[float, float]
-                     ) -> tuple[np.ndarray, np.ndarray]:
+def _add_rays(plan: Plan, panel: PanelPlan, beam: Beam, section: tuple[float, float], image: np.ndarray) -> None:
+    """Add the photons of a narrow beam to the image of a panel."""
+    direction, pixel = np.array(plan.geometry.beam), min(panel.edges)
+    counts = [max(_RAYS, math.ceil(_RAYS_OF_A_PIXEL * width / pixel)) for width in section]
+    u, v = (width * _beam_quantiles(beam, count) for width, count in zip(section, counts, strict=True))
+    rays = u[:, None] * np.array(plan.geometry.polar)[:, None, None] + v * np.array(plan.geometry.vert)[:, None, None]
+    rays = rays.reshape(3, -1) - np.array(panel.origin)[:, None]
+    normal = np.array(panel.normal)
+    on_panel = rays - direction[:, None] * (normal @ rays / (normal @ direction))
+    steps = np.array((panel.fast, panel.slow)) * np.array(panel.edges)[:, None]
+    place = np.linalg.lstsq(steps.T, on_panel, rcond=None)[0] - np.array(panel.first_pixel)[:, None]
+    fast, slow = np.floor(place).astype(np.intp)
+    fast_min, fast_max, slow_min, slow_max = panel.roi
+    hit = (fast >= fast_min) & (fast <= fast_max) & (slow >= slow_min) & (slow <= slow_max)
+    pixels, photons = np.unique(slow[hit] * image.shape[1] + fast[hit], return_counts=True)
+    if panel.mask is not None:
+        photons = photons * panel.mask.reshape(-1)[pixels]
+    image.flat[pixels] += photons * (beam.photons() * beam.direct_fraction / rays.shape[1])
+
+
+def _beam_quantiles(beam: Beam, count: int) -> np.ndarray:
+    """Return the positions [count] across a beam of width 1, FWHM or edge, that have equal numbers of photons."""
+    probability = (np.arange(count) + 0.5) / count
+    return probability - 0.5 if beam.profile == "flat" else normal_quantiles(probability) / units.FWHM_PER_SIGMA
+
+
+def _add_profile(plan: Plan, panel: PanelPlan, beam: Beam, section: tuple[float, float], image: np.ndarray) -> None:
+    """Add the photons of a beam of several pixels to the image of a panel."""
+    area = section[0] * section[1] * (math.pi / (4.0 * math.log(2.0)) if beam.profile == "gaussian" else 1.0)
+    across = np.array((plan.geometry.polar, plan.geometry.vert))
+    fine = replace(plan, oversample=_BEAM_SUBPIXELS, parts=())
+    slow, fast = _around_the_beam(fine, panel, section)
+    total = np.zeros(len(slow))
+    for sub_slow, sub_fast in np.ndindex(_BEAM_SUBPIXELS, _BEAM_SUBPIXELS):
+        pixels = SubPixels(fine, panel, fast, slow, 0, sub_slow, sub_fast, Workspace(len(slow)))
+        total += profile(beam, section, across @ pixels.position)
+    cosine = float(np.dot(panel.normal, plan.geometry.beam))
+    photons = beam.photons() * beam.direct_fraction * panel.area * cosine / (area * _BEAM_SUBPIXELS**2) * total
+    image[slow.astype(np.intp), fast.astype(np.intp)] = photons
+
+
+def _around_the_beam(plan: Plan, panel: PanelPlan, section: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Return slow and fast of the pixels to render within three widths of the beam, float64 [n] each."""
     origin = np.array(panel.origin)
     steps = np.array((panel.fast, panel.slow)) * np.array(panel.edges)[:, None]
     towards = float(np.dot(panel.normal, plan.geometry.beam))
-    if not towards > 0.0:
-        return np.zeros(0), np.zeros(0)
     spot = np.array(plan.geometry.beam) * (float(np.dot(origin, panel.normal)) / towards)
     centre = np.linalg.lstsq(steps.T, spot - origin, rcond=None)[0] - np.array(panel.first_pixel)
     reach = 3.0 * max(section) / min(panel.edges) / towards + 2.0

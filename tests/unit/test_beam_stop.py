@@ -114,6 +114,22 @@ def test_the_direct_beam():
     assert simulate(dataclasses.replace(experiment, beamstop=BeamStop(5.0, 50.0))).photons.sum() < 1e-3
 
 
+@pytest.mark.parametrize("profile", ["flat", "gaussian"])
+@pytest.mark.parametrize("width", [(0.005, 0.003), (0.02, 0.6), (0.35, 0.35)])
+@pytest.mark.parametrize("beside", [0.0, 0.37])
+def test_a_narrow_direct_beam_keeps_its_photons(profile, width, beside):
+    """In each row and column those of the closed form, however small the beam is and wherever in a pixel it hits."""
+    beam = dataclasses.replace(SCENE.beam, direct_fraction=1e-6, profile=profile, size_mm=width)
+    detector = dataclasses.replace(SCENE.detector, orgx=50.5 + beside, orgy=40.5 - beside)
+    photons = simulate(dataclasses.replace(SCENE, beam=beam, detector=detector, background=Background())).photons
+    for axis, pixels, centre, size in ((0, 100, 50.0 + beside, width[0]), (1, 80, 40.0 - beside, width[1])):
+        edges = (np.arange(pixels + 1) - centre) * 0.1 / size
+        below = (np.clip(edges + 0.5, 0.0, 1.0) if profile == "flat"
+                 else np.array([0.5 * math.erfc(-2.0 * math.sqrt(math.log(2.0)) * edge) for edge in edges]))
+        np.testing.assert_allclose(photons.sum(axis=axis), 1e6 * np.diff(below), atol=4e3)
+    assert photons.sum(dtype=np.float64) == pytest.approx(1e6, rel=1e-3)
+
+
 def test_settings():
     experiment = dataclasses.replace(SCENE, beamstop=BeamStop((1.0, 2.0), arm_mm=0.3))
     assert Experiment.from_toml(experiment.to_toml()) == experiment
