@@ -31,11 +31,12 @@ SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer"
 
 
 def _semantics(line: str) -> list[str]:
-    """The flag that a setting of physical semantics needs besides."""
+    """The flags that a setting of physical semantics, and one of a beam stop, need besides."""
     section, _, name = (*SPELLINGS[line.split()[0]].fields, "")[0].partition(".")
     others = "--spectrum", "--background", "--response", "--beamstop"
     physical = name in PHYSICAL_ONLY.get(section, ()) or line.startswith(others)
-    return ["--semantics", "physical"] if physical else []
+    stop = ["--beamstop", "2"] if line.startswith("--beamstop-") else []
+    return ["--semantics", "physical", *stop] if physical else []
 
 
 @pytest.mark.requirement("AT-CLI-001")

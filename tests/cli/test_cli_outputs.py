@@ -226,7 +226,7 @@ def test_verbose_tells_of_culling(run):
 
 @pytest.mark.parametrize(("flags", "texts"), [
     ("--bandwidth 1e-3 --beam-divergence 0.3", ("6.2 A, sigma 0.1 %", "sigma 0.3 x 0.3 mrad")),
-    ("--spectrum channels.txt", ("6.25 A, 2 channels from 6.2 to 6.3 A", "samples of domains and beam")),
+    ("--spectrum channels.txt", ("6.25 A, 2 channels from 6.2 to 6.3 A", "  sources           2,")),
     ("--mosaicity 0.1", (" domains, sigma 0.1 deg",)),
     ("--mosaicity 0.1 --method analytic", ("closed form, sigma 0.1 deg", "closed form from 0 to 0 deg"))])
 def test_summary_of_physical_distributions(run, folder, flags, texts):

@@ -115,7 +115,7 @@ def test_missing_reflections_on_stderr_unless_quiet(run, quartz):
     (f"sf {QUARTZ} --dmin 2", 2, ("-o", "", "missing")),
     (f"sf {QUARTZ} -o a.hkl", 2, ("--dmin", "", "missing")),
     (f"sf {QUARTZ} -o a.txt --dmin 2", 2, ("-o", "a.txt", ".hkl", ".mtz")),
-    (f"sf {QUARTZ} -o a.hkl --dmin x", 2, ("--dmin", "x", "float")),
+    (f"sf {QUARTZ} -o a.hkl --dmin x", 2, ("--dmin", "x", "number")),
     (f"sf {QUARTZ} -o a.hkl --dmin 0", 2, ("--dmin", "0 A", "0.2 A")),
     (f"sf {QUARTZ} -o a.hkl --dmin 99", 2, ("--dmin", "99 A", "reflection", "cell")),
     (f"sf {QUARTZ} -o a.hkl --dmin 2 -lambda 1 -energy 5000", 2,
