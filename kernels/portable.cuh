@@ -32,8 +32,8 @@ typedef int FLAG;
 
 #if defined(__CUDACC__)
 
-// Minimum number of resident blocks per multiprocessor, which ENTRY_WITH takes: limits a thread to 64 registers, to 80 with interpolation, to
-// 128 in double precision.
+// Minimum number of resident blocks per multiprocessor, which ENTRY_WITH takes: limits a thread to 64 registers, to 80
+// with interpolation, to 128 in double precision.
 #ifndef MIN_BLOCKS
 #define MIN_BLOCKS ((PRECISION == DOUBLE ? 512 : FACTORS == TRICUBIC ? 768 : 1024) / BLOCK)
 #endif

@@ -1,5 +1,6 @@
-// Entry points: the image or, with COUNTED, its counts; and the search for the pixel that stops interpolation. specs/core-physics.md,
-// specs/physical.md; formula and symbols: image_sum.cuh; thread mapping: tile.cuh; arrays that are read: inputs.cuh.
+// Entry points: the image or, with COUNTED, its counts; and the search for the pixel that stops interpolation.
+// specs/core-physics.md, specs/physical.md; formula and symbols: image_sum.cuh; thread mapping: tile.cuh; arrays that
+// are read: inputs.cuh.
 #include "portable.cuh"
 #include "params.cuh"
 #include "inputs.cuh"
