@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from cubragg.crystallography.shapes.shape_round import PEAK
 from cubragg.crystallography.shapes.shape_tophat import TOPHAT_RADIUS_SQR
 from cubragg.device.kernel_source import kernel_folder
 from cubragg.engine.host.host_engine import HostEngine
-from cubragg.engine.reference.numpy_engine import NumpyEngine
+from cubragg.engine.reference.numpy_engine import BLOCK_PIXELS, NumpyEngine
 from cubragg.plan.make_plan import make_plan
+from cubragg.plan.workspace import Workspace
 from cubragg.run.render import simulate
 from support.experiments import random_experiment, small_experiment
 from support.messages import mentioned, refusal, states
@@ -262,6 +264,22 @@ def test_kernels_have_numpys_bits(name, semantics):
         assert NumpyEngine(plan).render(1).tobytes() == HostEngine(plan, "double").render(1).tobytes(), seed
         compared += 1
     assert compared > 20
+
+
+@pytest.mark.requirement("AT-PERF-013")
+@shapes
+@pytest.mark.parametrize("cells", [(8.0, 9.0, 7.0), (1.0, 1.0, 1.0)])
+def test_amplitudes_are_computed_in_the_workspace(name, cells):
+    """At most one new row: more are pages that glibc takes from the system at each orientation."""
+    index = np.random.default_rng(1).uniform(-9.0, 9.0, (3, BLOCK_PIXELS))
+    whole, block, work = np.rint(index), block_of(cells=cells), Workspace(BLOCK_PIXELS)
+    SHAPES[name].amplitude(index, whole, block, work)
+    tracemalloc.start()
+    try:
+        SHAPES[name].amplitude(index, whole, block, work)
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * index[0].nbytes
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.requirement("AT-STR-021")

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 _PER_M_FROM_PER_A = 1e10
-#: exp(x) is 0 in double precision for x below this.
-_EXPONENTIAL_IS_0 = -745.2
+#: exp(-x) is 0 in double precision for x above this.
+_EXPONENTIAL_IS_0 = 745.2
 
 
 class Buffers(Protocol):
@@ -214,23 +214,33 @@ class ReciprocalShape(RadialShape):
         return {"cull_radius_sqr": radius * radius, "per_dual": (1.0 - 1e-5) / (duals * shrink)}
 
 
-def index_radius_sqr(fraction: np.ndarray, cells: tuple[float, ...]) -> np.ndarray:
-    """(dh Na)^2 + (dk Nb)^2 + (dl Nc)^2, in the C program's order."""
-    terms = [part * part * n * n for part, n in zip(fraction, cells, strict=True)]
-    return terms[0] + terms[1] + terms[2]
+def index_radius_sqr(index: np.ndarray, whole: np.ndarray, cells: tuple[float, ...], work: Buffers) -> np.ndarray:
+    """(dh Na)^2 + (dk Nb)^2 + (dl Nc)^2 [n], in the C program's order."""
+    terms = np.subtract(index, whole, out=work.take("offset", *index.shape))
+    np.multiply(terms, terms, out=terms)
+    for _ in range(2):
+        np.multiply(terms, np.array(cells)[:, None], out=terms)
+    np.add(terms[0], terms[1], out=terms[0])
+    return np.add(terms[0], terms[2], out=terms[0])
 
 
-def star_radius_sqr(fraction: np.ndarray, stars: np.ndarray) -> np.ndarray:
-    """|dh a* + dk b* + dl c*|^2 for ``stars`` [3, 3] with rows a*, b*, c*, in the unit of their squares."""
-    star = [fraction[0] * stars[0, i] + fraction[1] * stars[1, i] + fraction[2] * stars[2, i] for i in range(3)]
-    radius: np.ndarray = star[0] * star[0] + star[1] * star[1] + star[2] * star[2]
-    return radius
+def star_radius_sqr(index: np.ndarray, whole: np.ndarray, stars: np.ndarray, work: Buffers) -> np.ndarray:
+    """|dh a* + dk b* + dl c*|^2 [n] for ``stars`` [3, 3] with rows a*, b*, c*, in the unit of their squares."""
+    offset = np.subtract(index, whole, out=work.take("offset", *index.shape))
+    star, part = work.take("star", *index.shape), work.take("term", *index.shape)
+    np.multiply(stars[0][:, None], offset[0], out=star)
+    for row in (1, 2):
+        np.add(star, np.multiply(stars[row][:, None], offset[row], out=part), out=star)
+    np.multiply(star, star, out=star)
+    np.add(star[0], star[1], out=star[0])
+    return np.add(star[0], star[2], out=star[0])
 
 
-def falling_exponential(exponent: np.ndarray) -> np.ndarray:
-    """exp(-exponent) [n], computed only where it is not 0: most samples are far from a node."""
-    negative = -exponent
-    near = np.flatnonzero(~(negative < _EXPONENTIAL_IS_0))
-    result = np.zeros_like(negative)
-    result[near] = np.exp(negative[near])
-    return result
+def falling_exponential(height: float, exponent: np.ndarray, work: Buffers) -> np.ndarray:
+    """height exp(-exponent) [n], in place of ``exponent``; computed only where it is not 0: most samples are far."""
+    near, = (~(exponent > _EXPONENTIAL_IS_0)).nonzero()
+    values = exponent.take(near, out=work.take("near", 0, len(exponent))[:len(near)], mode="clip")
+    np.exp(np.negative(values, out=values), out=values)
+    exponent[:] = 0.0
+    exponent[near] = np.multiply(values, height, out=values)
+    return exponent

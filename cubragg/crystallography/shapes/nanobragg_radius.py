@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cubragg.crystallography.shapes.crystal_shape import CoherentBlock, ReciprocalShape, star_radius_sqr
+from cubragg.crystallography.shapes.crystal_shape import Buffers, CoherentBlock, ReciprocalShape, star_radius_sqr
 
 #: (Na Nb Nc)^2 / V [A^-3] from which a warning is given.
 _SHARP = 10.0
@@ -24,9 +24,9 @@ class NanobraggRadius(ReciprocalShape):
         """Return Na Nb Nc, which nanoBragg.c takes for a length [A]."""
         return block.count
 
-    def radius_sqr(self, fraction: np.ndarray, block: CoherentBlock) -> np.ndarray:
-        """|dh a* + dk b* + dl c*|^2 (Na Nb Nc)^2 [A^-2] at offsets [3, n], in the C program's order."""
-        radius, cells = star_radius_sqr(fraction, block.stars), block.cells
+    def radius_sqr(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
+        """|dh a* + dk b* + dl c*|^2 (Na Nb Nc)^2 [A^-2] at indices [3, n], in the C program's order, in ``work``."""
+        radius, cells = star_radius_sqr(index, whole, block.stars, work), block.cells
         for n in (cells[0], cells[0], cells[1], cells[1], cells[2], cells[2]):
             radius *= n
         return radius

@@ -36,8 +36,10 @@ class Gauss(RadialShape):
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """Return the closed form; 0 where the exponential underflows."""
         cells = block.cells
-        exponent = index_radius_sqr(index - whole, cells) / GAUSS_WIDTH * block.fudge
-        return cells[0] * cells[1] * cells[2] * falling_exponential(exponent)
+        exponent = index_radius_sqr(index, whole, cells, work)
+        np.divide(exponent, GAUSS_WIDTH, out=exponent)
+        np.multiply(exponent, block.fudge, out=exponent)
+        return falling_exponential(cells[0] * cells[1] * cells[2], exponent, work)
 
     def cutoff(self, decay: float) -> float:
         """0.63 times the decay."""

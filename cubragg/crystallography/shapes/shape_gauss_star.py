@@ -40,8 +40,10 @@ class GaussStar(ReciprocalShape):
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """Return the closed form; 0 where the exponential underflows."""
         cells = block.cells
-        radius = star_radius_sqr(index - whole, block.stars * self.length(block))
-        return cells[0] * cells[1] * cells[2] * falling_exponential(radius * GAUSS_STAR_FALL * block.fudge)
+        exponent = star_radius_sqr(index, whole, block.stars * self.length(block), work)
+        np.multiply(exponent, GAUSS_STAR_FALL, out=exponent)
+        np.multiply(exponent, block.fudge, out=exponent)
+        return falling_exponential(cells[0] * cells[1] * cells[2], exponent, work)
 
     def cutoff(self, decay: float) -> float:
         """The decay over 1.9."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cubragg.crystallography.shapes.crystal_shape import Buffers
 from cubragg.crystallography.shapes.shape_round import Round, closed_sinc3
 
 
@@ -16,11 +17,11 @@ class NanobraggRound(Round):
     name, setting = "nanobragg_round", "round"
     semantics = ("nanobragg",)
 
-    def sinc3(self, x: np.ndarray) -> np.ndarray:
+    def sinc3(self, x: np.ndarray, work: Buffers) -> np.ndarray:
         """The closed form, 1 at a node; x may be changed."""
         at_node = x == 0.0
         x[at_node] = 1.0
-        result = closed_sinc3(x)
+        result = closed_sinc3(x, work)
         result[at_node] = 1.0
         return result
 

@@ -23,8 +23,9 @@ class NanobraggTophat(NanobraggRadius):
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """Return Na Nb Nc inside the radius, 0 outside."""
         cells = block.cells
-        inside: np.ndarray = self.radius_sqr(index - whole, block) * block.fudge < TOPHAT_RADIUS_SQR
-        return cells[0] * cells[1] * cells[2] * inside
+        radius = self.radius_sqr(index, whole, block, work)
+        inside = np.multiply(radius, block.fudge, out=radius) < TOPHAT_RADIUS_SQR
+        return np.multiply(inside, cells[0] * cells[1] * cells[2], out=radius)
 
     def cutoff(self, decay: float) -> float:
         """The radius."""

@@ -34,16 +34,18 @@ class Round(RadialShape):
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """The closed form, near a node its series."""
         cells = block.cells
-        sinc3 = self.sinc3(np.pi * np.sqrt(index_radius_sqr(index - whole, cells) * block.fudge))
-        amplitude: np.ndarray = cells[0] * cells[1] * cells[2] * PEAK * sinc3
-        return amplitude
+        x = index_radius_sqr(index, whole, cells, work)
+        np.multiply(x, block.fudge, out=x)
+        np.multiply(np.sqrt(x, out=x), np.pi, out=x)
+        sinc3 = self.sinc3(x, work)
+        return np.multiply(sinc3, cells[0] * cells[1] * cells[2] * PEAK, out=sinc3)
 
-    def sinc3(self, x: np.ndarray) -> np.ndarray:
+    def sinc3(self, x: np.ndarray, work: Buffers) -> np.ndarray:
         """3 (sin x / x - cos x) / x^2; x may be changed."""
         near = x * x < SERIES_BELOW
         square = x[near] * x[near]
         x[near] = 1.0
-        result: np.ndarray = closed_sinc3(x)
+        result = closed_sinc3(x, work)
         series = np.full_like(square, _SERIES[0])
         for coefficient in _SERIES[1:]:
             series = square * series + coefficient
@@ -62,9 +64,13 @@ class Round(RadialShape):
         return weaker
 
 
-def closed_sinc3(x: np.ndarray) -> np.ndarray:
-    """3 (sin x / x - cos x) / x^2 of x > 0."""
-    return 3.0 * (np.sin(x) / x - np.cos(x)) / (x * x)
+def closed_sinc3(x: np.ndarray, work: Buffers) -> np.ndarray:
+    """3 (sin x / x - cos x) / x^2 [n] of x > 0, in ``work``."""
+    result, part = work.take("sine", 0, len(x)), work.take("part", 0, len(x))
+    np.divide(np.sin(x, out=result), x, out=result)
+    np.subtract(result, np.cos(x, out=part), out=result)
+    np.multiply(result, 3.0, out=result)
+    return np.divide(result, np.multiply(x, x, out=part), out=result)
 
 
 SHAPE = Round()

@@ -31,8 +31,9 @@ class Tophat(RadialShape):
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """Return Na Nb Nc inside the radius, 0 outside."""
         cells = block.cells
-        inside: np.ndarray = index_radius_sqr(index - whole, cells) * block.fudge < TOPHAT_RADIUS_SQR
-        return cells[0] * cells[1] * cells[2] * inside
+        radius = index_radius_sqr(index, whole, cells, work)
+        inside = np.multiply(radius, block.fudge, out=radius) < TOPHAT_RADIUS_SQR
+        return np.multiply(inside, cells[0] * cells[1] * cells[2], out=radius)
 
     def cutoff(self, decay: float) -> float:
         """The radius."""

@@ -33,6 +33,9 @@ from cubragg.plan.workspace import Workspace
 #: Pixels of a block: arrays fit roughly into the second-level cache, the overhead of NumPy calls is amortized, and a
 #: row of float64 is below the 128 KiB from which malloc maps new pages at every call.
 BLOCK_PIXELS = 16000
+#: Below so many orientations a block has half the pixels: the new arrays of its geometry cost more than calls do, as
+#: glibc keeps 128 KiB at the end of the heap and takes what is beyond from the system again for every block.
+_FEW_ORIENTATIONS = 10
 
 
 class NumpyEngine:
@@ -44,16 +47,17 @@ class NumpyEngine:
     #: Whether all three Miller indices of a sample are computed, also those that its intensity does not depend on.
     every_index = False
 
-    def __init__(self, plan: Plan, block_pixels: int = BLOCK_PIXELS) -> None:
-        self._block_pixels = block_pixels
+    def __init__(self, plan: Plan, block_pixels: int | None = None) -> None:
+        few = plan.cell_axes.shape[0] * plan.cell_axes.shape[1] < _FEW_ORIENTATIONS
+        self._block_pixels = block_pixels or (BLOCK_PIXELS // 2 if few else BLOCK_PIXELS)
         self._local = threading.local()
         self._table = StructureFactorTable(plan.factors)
         self._shape = SHAPES[plan.crystal_shape]
         # With one cell along an axis the factor of the axis is 1: separable shapes omit it, and with a constant
         # structure factor the index is not needed.
         wide = [axis for axis in range(3) if plan.cells[axis] > 1.0]
-        few = self._shape.separable and self._table.constant is not None and not self.every_index
-        self._rows = wide if few else [0, 1, 2]
+        only_wide = self._shape.separable and self._table.constant is not None and not self.every_index
+        self._rows = wide if only_wide else [0, 1, 2]
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.culling = Culling(why="backend numpy does not cull")
         self.set_plan(plan)
