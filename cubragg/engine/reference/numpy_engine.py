@@ -33,9 +33,6 @@ from cubragg.plan.workspace import Workspace
 #: Pixels of a block: arrays fit roughly into the second-level cache, the overhead of NumPy calls is amortized, and a
 #: row of float64 is below the 128 KiB from which malloc maps new pages at every call.
 BLOCK_PIXELS = 16000
-#: Below so many orientations a block has half the pixels: the new arrays of its geometry cost more than calls do, as
-#: glibc keeps 128 KiB at the end of the heap and takes what is beyond from the system again for every block.
-_FEW_ORIENTATIONS = 10
 
 
 class NumpyEngine:
@@ -47,9 +44,8 @@ class NumpyEngine:
     #: Whether all three Miller indices of a sample are computed, also those that its intensity does not depend on.
     every_index = False
 
-    def __init__(self, plan: Plan, block_pixels: int | None = None) -> None:
-        few = plan.cell_axes.shape[0] * plan.cell_axes.shape[1] < _FEW_ORIENTATIONS
-        self._block_pixels = block_pixels or (BLOCK_PIXELS // 2 if few else BLOCK_PIXELS)
+    def __init__(self, plan: Plan, block_pixels: int = BLOCK_PIXELS) -> None:
+        self._block_pixels = block_pixels
         self._local = threading.local()
         self._table = StructureFactorTable(plan.factors)
         self._shape = SHAPES[plan.crystal_shape]
