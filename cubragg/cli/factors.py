@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from cubragg.crystallography.cell import cell_of_axes
 from cubragg.errors import ConfigError
 from cubragg.experiment import Experiment, StructureFactors
 from cubragg.experiment.structure_factors import FactorFile
+from cubragg.io.files.checksum import check_sha256
 
 #: Cells are the same within these tolerances: lengths relative, angles [deg].
 _LENGTHS, _ANGLES_DEG = 1e-3, 0.05
@@ -79,10 +79,7 @@ def _listed_factors(replay: Replay, listed: InputFile, default_F: float) -> tupl
     replay.provenance["structure_factors.grid"] = listed.provenance
     column, group, expected = (replay.get(f"run.{name}") for name in ("column", "space_group", "hkl_sha256"))
     with reading(listed):
-        sha256 = hashlib.sha256(Path(listed.path).read_bytes()).hexdigest()
-        if expected not in (None, sha256):
-            raise ConfigError(listed.provenance, f"got {listed.path!r} with SHA-256 {sha256:.12}..., but the "
-                              f"experiment was saved with {expected!s:.12}...; restore that file, or remove hkl_sha256")
+        sha256 = check_sha256(listed.provenance, listed.path, expected, "hkl_sha256")
         with replay.naming():
             reflections = read_reflections(listed.path, column, group)
     replay.provenance_lines += [f"from {one}" for one in reflections.provenance_lines]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from cubragg.cli.inputs import InputFile, model_path, reading
 from cubragg.cli.parser import Given
 from cubragg.cli.settings_builder import Replay
 from cubragg.errors import ConfigError
+from cubragg.io.files.checksum import check_sha256
 
 if TYPE_CHECKING:
     from cubragg.crystallography.structure import AtomicModel
@@ -61,13 +61,8 @@ def read_atoms(replay: Replay, source: InputFile) -> tuple[AtomicModel, FileCell
     """
     from cubragg.io.atoms import read_model
 
-    expected = replay.get("run.model_sha256")
     with reading(source):
-        sha256 = hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
-        if expected not in (None, sha256):
-            raise ConfigError(source.provenance, f"got {source.path!r} with SHA-256 {sha256:.12}..., but the "
-                              f"experiment was saved with {expected!s:.12}...; restore that file, or remove "
-                              "model_sha256")
+        check_sha256(source.provenance, source.path, replay.get("run.model_sha256"), "model_sha256")
         with replay.naming():
             model = read_model(source.path, replay.get("run.space_group"))
     replay.warnings += model.warnings

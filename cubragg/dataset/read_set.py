@@ -26,7 +26,4 @@ def read_specification(path: Path | str) -> tuple[StoredDataSet, WriteSettings]:
         If it cannot be read.
     """
     document = read_document(path)
-    with document.naming():
-        data = _KINDS[document.kind].of_document(document)
-        data.source = document.source()
-        return data, document.settings()
+    return _KINDS[document.kind].from_document(document), document.settings()

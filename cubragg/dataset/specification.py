@@ -24,7 +24,8 @@ from cubragg.dataset.write_settings import WriteSettings
 from cubragg.errors import ConfigError, FormatError
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.structure_factors import StructureFactors
-from cubragg.run.experiment_file import check_sha256, experiment_of_document
+from cubragg.io.files.checksum import check_sha256
+from cubragg.run.experiment_file import experiment_of_document
 
 SPEC, FACTORS = "spec.toml", "structure_factors.npz"
 #: Settings of a rendering that change its bits.

@@ -38,6 +38,11 @@ class StoredDataSet(DataSet):
         if document.kind != cls.kind:
             raise ConfigError(str(path), f"got a data set of {document.kind}; cubragg.{document.kind.title()}.read() "
                               "reads it")
+        return cls.from_document(document)
+
+    @classmethod
+    def from_document(cls, document: Document) -> Self:
+        """The data set of a specification of its kind, whose errors name file and setting."""
         with document.naming():
             data = cls.of_document(document)
             data.source = document.source()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from cubragg.documents import toml_document
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import FILES, Experiment
 from cubragg.experiment.structure_factors import FactorFile, StructureFactors
+from cubragg.io.files.checksum import check_sha256
 from cubragg.run.model_factors import factors_of_model
 
 _SECTION = "structure_factors"
@@ -75,20 +75,3 @@ def _factors(path: Path, section: Mapping[str, Any], experiment: Experiment) -> 
     found = read_reflections(file, column, group)
     return replace(found.structure_factors(default_F), file=FactorFile(str(file), sha256, column, group,
                                                                        symbol=found.space_group))
-
-
-def check_sha256(where: str, path: Path, expected: str | None) -> str:
-    """Return the SHA-256 of a file.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such file, or it is not the expected one.
-    """
-    if not path.is_file():
-        raise ConfigError(where, f"got {path}; there is no such file")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if expected not in (None, found):
-        raise ConfigError(where, f"got {path} with SHA-256 {found:.12}; the file with {expected!s:.12} of the "
-                          "specification is accepted")
-    return found

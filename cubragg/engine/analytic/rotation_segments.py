@@ -122,8 +122,6 @@ def _cell_segments(model: SpotModel, channel: Channel, longest: float, cell: tup
     return segments.where(near), F[near]
 
 
-
-
 def vectors_of(hkl: np.ndarray, stars: np.ndarray) -> np.ndarray:
     """Return the nodes [n, 3] [1/A] of indices [n, 3] and reciprocal axes in rows [3, 3]."""
     h, k, l = hkl.T.astype(np.float64)  # noqa: E741

@@ -75,4 +75,3 @@ def _on_device(cupy: Any, device: int, array: np.ndarray) -> Any:
         while len(kept) > _KEPT:
             kept.popitem(last=False)
     return copy
-
