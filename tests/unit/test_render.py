@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from cubragg import (
 )
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.crystallography.vectors import cross, norm, rotate_axis, unit
-from cubragg.engine.reference.numpy_engine import NumpyEngine
+from cubragg.engine.reference.numpy_engine import BLOCK_PIXELS, NumpyEngine
 from cubragg.parity.pixel_trace import trace_pixel
 from cubragg.plan.make_plan import carried_rotations, make_plan
 from support.experiments import random_experiment, random_grid, small_experiment
@@ -45,6 +46,26 @@ def test_blocks_and_threads_change_no_bit(seed, semantics, block, threads):
     plan = make_plan(random_experiment(seed, semantics))
     expected = NumpyEngine(plan).render(threads=1)
     np.testing.assert_array_equal(bits(NumpyEngine(plan, block).render(threads)), bits(expected))
+
+
+@pytest.mark.requirement("AT-PERF-013")
+@pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
+@pytest.mark.parametrize("sections", [
+    {}, {"sampling": {"oversample": 2, "water_um": 2.0}, "beam": {"kahn_factor": 0.5}},
+    {"detector": {"thickness_um": 300.0, "attenuation_um": 500.0, "thick_steps": 2}, "goniometer": {
+        "osc_deg": 1.0, "phi_steps": 2}}])
+def test_blocks_are_rendered_in_the_workspace(semantics, sections):
+    """New rows of a block are the numbers of its pixels: more are pages that glibc returns and takes again."""
+    detector = {"fast_pixels": 400, "slow_pixels": 400, "pixel_size_mm": 0.2, **sections.get("detector", {})}
+    engine = NumpyEngine(make_plan(small_experiment(semantics=semantics, **{**sections, "detector": detector})))
+    engine.render(1)
+    tracemalloc.start()
+    try:
+        image = engine.render(1)
+        rows = (tracemalloc.get_traced_memory()[1] - 2 * image.nbytes) / (8 * BLOCK_PIXELS)  # of a panel and the whole
+    finally:
+        tracemalloc.stop()
+    assert rows < 6.0
 
 
 @given(SEEDS)

@@ -45,22 +45,24 @@ class Square(CrystalShape):
     def amplitude(self, index: np.ndarray, whole: np.ndarray, block: CoherentBlock, work: Buffers) -> np.ndarray:
         """Product of sin(N pi h) / sin(pi h), without its sign [n].
 
-        ``index``, ``whole`` [rows, n] for ``block.cells`` [rows]. Denominators and numerators lie in one array, so
-        that each step of the polynomial is one call for all of them.
+        ``index``, ``whole`` [rows, n] for ``block.cells`` [rows]. Denominator and numerator of an axis are the rows of
+        one array, so that each step of the polynomial is one call for both.
         """
-        rows, count = index.shape
-        angles = work.take("angles", 2 * rows, count)
-        below, above = angles[:rows], angles[rows:]
-        np.subtract(index, whole, out=below)
-        np.add(below, _TINY, out=below)
-        np.multiply(below, np.array(block.cells)[:, None], out=above)
-        turns = work.take("term", rows, count)
-        np.rint(above, out=turns)
-        np.subtract(above, turns, out=above)
-        sines = _sinpi(angles, work).reshape(2, rows, count)
-        for row in range(1, rows):
-            np.multiply(sines[:, 0], sines[:, row], out=sines[:, 0])
-        return np.divide(sines[1, 0], sines[0, 0], out=sines[1, 0])
+        count = index.shape[1]
+        angles, product = (work.take(name, 2, count) for name in ("angles", "product"))
+        below, above = angles
+        turns = work.take("turns", 0, count)
+        for row, cells in enumerate(block.cells):
+            np.subtract(index[row], whole[row], out=below)
+            np.add(below, _TINY, out=below)
+            np.multiply(below, cells, out=above)
+            np.subtract(above, np.rint(above, out=turns), out=above)
+            sines = _sinpi(angles, work)
+            if row == 0:
+                product[:] = sines
+            else:
+                np.multiply(product, sines, out=product)
+        return np.divide(product[1], product[0], out=product[1])
 
     def factors_along(self, hkl: tuple[float, ...], block: CoherentBlock) -> tuple[float, ...]:
         """sin(pi N h) / sin(pi h) along each axis, at the indices themselves as in the C program."""

@@ -125,7 +125,7 @@ class NumpyEngine:
             # Running factors above 1 (point pixels, many terms) can overflow: the pixel is then infinite, as in the C
             # program, and the image has a warning.
             with np.errstate(over="ignore", invalid="ignore"):
-                image.reshape(-1)[pixels.flat] = photons(pixels, state)
+                image.reshape(-1)[pixels.places] = photons(pixels, state)
 
     def _bounds(self, separate: list[int]) -> Iterator[tuple[int, int]]:
         """Yield blocks of roi indices that cover the region, except the pixels rendered separately."""
@@ -276,23 +276,26 @@ class NumpyEngine:
         """
 
     def _nanobragg_photons(self, pixels: Pixels, state: BlockState) -> np.ndarray:
-        """Return photons [n] in nanobragg semantics."""
+        """Return photons [n] in nanobragg semantics, in the workspace."""
         plan, panel, rules = self._plan, self._panel, self._plan.rules
         count = len(pixels)
-        total = np.full(count, plan.water)
-        polar = np.zeros(count) if plan.polarized else np.ones(count)
+        total, polar, capture = (self._work.take(name, 0, count) for name in ("total", "polar", "capture"))
+        total[:] = plan.water
+        polar[:] = 0.0 if plan.polarized else 1.0
+        capture[:] = 1.0
         absorbing = panel.layers.thickness_m > 0.0
-        capture = np.ones(count)
         omega: np.ndarray | None = None
         per_layer = plan.oversample * plan.oversample
         for number, sub in enumerate(self._sub_pixels(pixels)):
             if number % per_layer == 0 and absorbing:
-                capture = np.zeros(count)
+                capture[:] = 0.0
             if omega is None or rules.running_omega:
                 omega = sub.solid_angle()
             if rules.running_thick or absorbing:
                 # As in the C program, a fraction of 0 means not computed yet.
-                capture = _renewed(capture, sub.capture_fraction, all_of_it=rules.running_thick)
+                missing = rules.running_thick | (capture == 0.0)
+                if missing.any():
+                    np.copyto(capture, sub.capture_fraction(), where=missing)
             for source, incident in enumerate(plan.sources.incident):
                 q, keep = self._scattering(sub, source)
                 if keep is not None and not keep.any():
@@ -301,7 +304,7 @@ class NumpyEngine:
                 if keep is not None:
                     missing &= keep
                 if missing.any():
-                    polar[missing] = sub.polarization(tuple(incident.tolist()), missing)[missing]
+                    np.copyto(polar, sub.polarization(tuple(incident.tolist()), missing), where=missing)
                 axes = self._first_axes if state.first_pass else self._axes
                 state.first_pass = False
                 for orientation, cell in enumerate(axes):
@@ -318,47 +321,47 @@ class NumpyEngine:
                             if running:
                                 np.multiply(total, factor, out=total, where=used)
         assert omega is not None  # there is at least one sub-pixel
-        photons = units.THOMSON_CROSS_SECTION_M2 * plan.bragg_fluence * total / plan.samples
+        photons = np.multiply(total, units.THOMSON_CROSS_SECTION_M2 * plan.bragg_fluence, out=total)
+        np.divide(photons, plan.samples, out=photons)
         for running, factor in ((rules.running_thick, capture), (rules.running_polar, polar),
                                 (rules.running_omega, omega)):
             if not running:
-                photons = photons * factor
-        return photons + 0.0  # as in the C program, which adds to 0: no -0
+                np.multiply(photons, factor, out=photons)
+        return np.add(photons, 0.0, out=photons)  # as in the C program, which adds to 0: no -0
 
     def _physical_photons(self, pixels: Pixels, state: BlockState) -> np.ndarray:
-        """Return photons [n] in physical semantics, every factor at its own sub-pixel, layer and source."""
+        """Return photons [n] in physical semantics, every factor at its own sub-pixel, layer and source.
+
+        The array is one of the workspace.
+        """
         plan = self._plan
-        spots, water = np.zeros(len(pixels)), np.zeros(len(pixels))
+        spots, water, inner, factor = (self._work.take(name, 0, len(pixels))
+                                       for name in ("spots", "water", "inner", "factor"))
+        spots[:] = water[:] = 0.0
         weights = plan.sources.weight / plan.sources.weight.sum()
         per_layer = plan.oversample * plan.oversample
         for number, sub in enumerate(self._sub_pixels(pixels)):
             omega = sub.solid_angle()
             capture = sub.capture_fraction() if self._panel.layers.thickness_m > 0.0 else 1.0
             for source, incident in enumerate(plan.sources.incident):
-                factor = weights[source] * omega
+                np.multiply(omega, weights[source], out=factor)
                 if plan.polarized:
-                    factor = factor * sub.polarization(tuple(incident.tolist()))
+                    np.multiply(factor, sub.polarization(tuple(incident.tolist())), out=factor)
                 if number < per_layer:
-                    water += factor
+                    np.add(water, factor, out=water)
                 q, keep = self._scattering(sub, source)
                 if keep is not None and not keep.any():
                     continue
-                inner = np.zeros(len(pixels))
-                factor = factor * capture
+                np.multiply(factor, capture, out=factor)
+                inner[:] = 0.0
                 for orientation, cell in enumerate(self._axes):
                     term = self._term(cell, q, keep, state)[0]
                     self._record_term(sub, orientation, term, keep, factor)
-                    inner += term
+                    np.add(inner, term, out=inner)
                 if keep is not None:
                     inner[~keep] = 0.0
-                spots += inner * factor
-        scale = units.THOMSON_CROSS_SECTION_M2 * plan.bragg_fluence / (len(self._axes) * per_layer)
-        return scale * spots + plan.water / per_layer * water
-
-
-def _renewed(old: np.ndarray, compute: Callable[[], np.ndarray], *, all_of_it: bool) -> np.ndarray:
-    """Return ``old`` with zeros replaced by computed values; with ``all_of_it`` all values."""
-    if all_of_it:
-        return compute()
-    missing = old == 0.0
-    return np.where(missing, compute(), old) if missing.any() else old
+                np.add(spots, np.multiply(inner, factor, out=inner), out=spots)
+        np.multiply(spots, units.THOMSON_CROSS_SECTION_M2 * plan.bragg_fluence / (len(self._axes) * per_layer),
+                    out=spots)
+        np.multiply(water, plan.water / per_layer, out=water)
+        return np.add(spots, water, out=spots)

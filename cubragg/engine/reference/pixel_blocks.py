@@ -33,14 +33,25 @@ class Pixels:
         fast_min, _, slow_min, _ = panel.roi
         self.index = np.arange(start, stop)
         # A quotient of counts below 2^52 never rounds up to the next whole number.
-        rows = np.floor(self.index / panel.width)
-        self.slow = rows + slow_min
-        self.fast = self.index - rows * panel.width + fast_min
-        self.flat = (self.slow * panel.shape[1] + self.fast).astype(np.intp)
+        self.slow = self.index / panel.width
+        np.floor(self.slow, out=self.slow)
+        self.fast = self.slow * panel.width
+        np.subtract(self.index, self.fast, out=self.fast)
+        self.fast += fast_min
+        self.slow += slow_min
+        flat = self.slow * panel.shape[1]
+        flat += self.fast
+        self.flat = flat.astype(np.intp)
         if panel.mask is not None:
             keep = panel.mask.reshape(-1)[self.flat]
             self.index, self.flat = self.index[keep], self.flat[keep]
             self.slow, self.fast = self.slow[keep], self.fast[keep]
+
+    @property
+    def places(self) -> slice | np.ndarray:
+        """``flat``, as a slice where it has no gaps."""
+        first, last = int(self.flat[0]), int(self.flat[-1])
+        return slice(first, last + 1) if last - first + 1 == len(self.flat) else self.flat
 
     def __len__(self) -> int:
         return len(self.index)
