@@ -14,6 +14,9 @@ from cubragg.experiment import Background, Scatterer
 NUMBERS = {"water": "water_um", "ice": "ice_um", "ice-width": "ice_fwhm_per_A", "constant": "constant"}
 COUNTS = {"ice-grains": "ice_grains", "ice-seed": "ice_seed"}
 FILES = ("stol", "radial", "image")
+_SETTINGS = {**NUMBERS, **COUNTS, "air": "air_mm"}
+#: Terms by the names of their settings in Python and TOML, which are accepted as well.
+_BY_SETTING = {setting: term for term, setting in _SETTINGS.items()}
 _ACCEPTED = ("water=UM, air=MM or air=MM:MM, ice=UM, ice-width=1/A, ice-grains=N, ice-seed=N, constant=PHOTONS, "
              "stol=FILE:MM:DENSITY:MW, radial=FILE, image=FILE")
 #: Length of the material of ``-stol`` [mm], nonBragg's default.
@@ -32,10 +35,15 @@ def background_of(text: str, where: str) -> Background:
     """
     settings: dict[str, Any] = {}
     scatterers: list[Scatterer] = []
+    named: set[str] = set()
     for term in text.split(","):
         name, separator, value = (part.strip() for part in term.partition("="))
-        if not separator or not value or name not in (*NUMBERS, *COUNTS, "air", *FILES):
+        name = _BY_SETTING.get(name, name)
+        if not separator or not value or name not in (*_SETTINGS, *FILES):
             raise ConfigError(where, f"got {term.strip()!r}; accepted are {_ACCEPTED}, separated by commas")
+        if name in named and name != "stol":
+            raise ConfigError(f"{where} {name}", "got it twice; give it once")
+        named.add(name)
         if name in NUMBERS:
             settings[NUMBERS[name]] = _number(where, name, value)
         elif name in COUNTS:
@@ -55,7 +63,8 @@ def background_of(text: str, where: str) -> Background:
     try:
         return Background(**settings, scatterers=tuple(scatterers))
     except ConfigError as error:
-        raise ConfigError(where, error.what) from None
+        setting = error.where.removeprefix("background.")
+        raise ConfigError(f"{where} {_BY_SETTING.get(setting, setting)}", error.what) from None
 
 
 def amorphous(settings: dict[str, Any], provenance: dict[str, str]) -> Scatterer:

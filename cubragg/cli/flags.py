@@ -71,7 +71,7 @@ _CRYSTAL = (
     _number("--crystal-wobble-phase", "deg", "phase of the wobble at phi = 0", "crystal.wobble_phase_deg", default="0",
             c_program=_BLOCKS),
     _number("--block-size", "um", "coherent block, one number or along a, b, c, instead of -N or -xtalsize",
-            "crystal.block_size_um", most=3, metavar="<um>", c_program="-N"),
+            "crystal.block_size_um", most=3, metavar="<um>", default="one cell; of sweep and stills 1", c_program="-N"),
     _number("--mosaicity", "deg", "sigma of the blocks' rotation, one number or about a, b, c*; "
             "--semantics nanobragg: as -mosaic", "crystal.mosaicity_deg", most=3, metavar="<deg>", c_program=HANDED_ON),
     _number("--strain", "", "sigma of the relative cell lengths of the blocks", "crystal.strain", default="0",
@@ -237,7 +237,7 @@ _ROTATION = (
 )
 
 _BACKGROUND = (
-    _name("--background", "water=UM,air=MM:MM,ice=UM,constant=PHOTONS,stol=FILE:MM,radial=FILE,image=FILE (see Notes)",
+    _name("--background", "terms such as water=50,air=10:20, um and mm, with commas (see Notes)",
           "run.background", metavar="<terms>", c_program="-water"),
     _file("-stol", "amorphous material: sin(theta)/lambda [1/A], F of a molecule", "amorphous.stol"),
     _file("-4stol", "the same, of 4 sin(theta)/lambda or of 4 pi sin(theta)/lambda", "amorphous.4stol"),

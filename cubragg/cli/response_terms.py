@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-import numpy as np
-
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.errors import ConfigError
 from cubragg.experiment.response_settings import Response
@@ -31,12 +29,27 @@ def response_of(text: str, energy_eV: float, where: str) -> Response:
     response = Response()
     if "=" in first:
         terms = [first, *terms]
-    try:
-        if "=" not in first and first != "ideal":
+    if "=" not in first and first != "ideal":
+        try:
             response = Response.preset(first, energy_eV)
-        return replace(response, **dict(_setting(term, where) for term in terms))
+        except ConfigError as error:
+            raise ConfigError(where, error.what) from None
+    settings: dict[str, Any] = {}
+    for term in terms:
+        field, value = _setting(term, where)
+        if field in settings:
+            raise ConfigError(f"{where} {_term_of(field)}", "got it twice; give it once")
+        settings[field] = value
+    try:
+        return replace(response, **settings)
     except ConfigError as error:
-        raise ConfigError(where, error.what) from None
+        raise ConfigError(f"{where} {_term_of(error.where.removeprefix('response.'))}", error.what) from None
+
+
+def _term_of(field: str) -> str:
+    """Return the term that sets a field."""
+    special = {"dead_time_ns": "dead-time", "dead_time": "dead-time-model"}
+    return special.get(field) or next((term for term, name in _TERMS.items() if name == field), field)
 
 
 def _setting(term: str, where: str) -> tuple[str, Any]:
@@ -56,15 +69,17 @@ def _setting(term: str, where: str) -> tuple[str, Any]:
         from cubragg.io.images.read_image import read_image
 
         with reading(InputFile(value, where)):
-            return field, read_image(value).pixels.astype(np.uint8)
+            return field, read_image(value).pixels
     try:
         if field in _WHOLE:
             return field, int(value)
         if field == "gain_stages":
-            return field, tuple(tuple(float(number) for number in row.split(":")) for row in value.split("/"))
+            rows = (row.split(":") for row in value.split("/"))
+            return field, tuple((float(signal), float(noise)) for signal, noise in rows)
         if field == "chips":
-            numbers = [int(number) for number in value.split(":")]
-            return field, (tuple(numbers[:2]), tuple(numbers[2:]))
+            fast, slow, *gaps = (int(number) for number in value.split(":"))
+            gap_fast, gap_slow = gaps
+            return field, ((fast, slow), (gap_fast, gap_slow))
         return field, float(value)
     except ValueError:
         raise ConfigError(where, f"got {term}; {_accepted(field)} accepted") from None

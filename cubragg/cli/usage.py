@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import click
 
@@ -33,8 +34,9 @@ _NOTES = (
     "--background is a list of terms with commas: water=UM and ice=UM, lengths along the beam; air=MM:MM, lengths "
     "before and after the crystal; ice-grains=N spots in each ice ring (smooth without it), ice-width=1/A, ice-seed=N; "
     "constant=PHOTONS/pixel; stol=FILE:MM:DENSITY:MW, a table as -stol reads it, length along the beam, g/cm^3 and "
-    "g/mol; radial=FILE, a table of sin(theta)/lambda and photons/pixel; image=FILE, photons/pixel. 'cubragg "
-    "background' extracts a stol table from an image. -stol, -4stol and -Q are 0.1 mm along the beam.",
+    "g/mol; radial=FILE, a table of sin(theta)/lambda and photons/pixel; image=FILE, photons/pixel. Names of settings "
+    "(water_um) are accepted as well. 'cubragg background' extracts a stol table from an image. -stol, -4stol and -Q "
+    "are 0.1 mm along the beam.",
     "--response is the name of a detector, or ideal, and terms with commas, in the order and with the units of "
     "specs/response.md: kind=counting|integrating, psf=gauss|fiber with psf-fwhm=UM, charge-cloud=UM, dead-time=NS, "
     "flicker, efficiency-sigma, flat-field-sigma, gain, gain-sigma, readout-sigma=PHOTONS, "
@@ -100,8 +102,10 @@ def write_help(context: click.Context, formatter: click.HelpFormatter) -> None:
     _section(formatter, "Other spellings", [(flag.name, ", ".join(flag.names[1:])) for flag in FLAGS
                                             if len(flag.names) > 1])
     with formatter.section("Notes"):
-        for note in _NOTES:
-            formatter.write_text(note)
+        indent = " " * formatter.current_indent
+        for note in _NOTES:  # Click's own wrapping divides names of terms at their hyphens.
+            formatter.write(fill(note, formatter.width, initial_indent=indent, subsequent_indent=indent,
+                                 break_on_hyphens=False) + "\n")
     with formatter.section("Examples"):
         formatter.write(_EXAMPLES)
 

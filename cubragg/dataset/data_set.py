@@ -19,7 +19,7 @@ from cubragg.dataset.orientation_draws import check_lattices
 from cubragg.dataset.parameters import ORIENTATION, CrystalShot, Parameter, parameters_of, with_values
 from cubragg.dataset.shot import Rendering, Shot
 from cubragg.dataset.spectrum_draws import SPECTRUM
-from cubragg.engine.select import check_method, check_threads
+from cubragg.engine.select import check_choices, check_method, check_threads
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment
 from cubragg.philox import key_of
@@ -48,6 +48,7 @@ class DataSet(ABC, Sequence[Shot]):
     def __init__(self, experiment: Experiment, shots: int, seed: int, vary: Mapping[str, Distribution] | None,
                  crystals: int | Distribution, blank: float, rendering: Rendering) -> None:
         check_method(rendering.method)
+        check_choices(rendering.backend, rendering.precision, rendering.cull)
         check_threads(rendering.threads)
         checks.integer(self._count_name, "the number of shots", shots, at_least=1, at_most=MAX_SHOTS)
         key_of(seed)

@@ -220,6 +220,17 @@ def select_split(plan: Plan, backend: str, precision: str, devices: Sequence[int
 def _check(plan: Plan, backend: str, precision: str, cull: float | None) -> None:
     """Check the choices of a caller against a plan and the names that exist."""
     require_method(plan)
+    check_choices(backend, precision, cull)
+
+
+def check_choices(backend: str, precision: str, cull: float | None) -> None:
+    """Check the choices of a caller against the names that exist.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown backend or precision, or a tolerance out of range.
+    """
     if cull is not None:
         checks.number("cull", "the tolerance", cull, at_least=0.0, below=1.0)
     if backend != "auto" and backend not in BACKENDS:

@@ -145,7 +145,7 @@ class Response:
         integrating = [name for name in ("gain_sigma", "readout_sigma", "gain_stages") if getattr(self, name)]
         if self.kind == "counting" and self.order == "detector" and integrating:
             raise ConfigError(f"response.{integrating[0]}", "got a setting of integrating detectors for a counting "
-                              "one; give kind integrating")
+                              "one; kind=integrating accepts it")
         if self.kind == "integrating" and self.dead_time_ns:
             raise ConfigError("response.dead_time_ns", "got a dead time for an integrating detector, which has none; "
                               "leave it out")
@@ -160,10 +160,13 @@ class Response:
             raise ConfigError("response.readout_sigma", f"got {self.readout_sigma:g} and gain stages, which have their "
                               "own; leave one of them out")
         if self.bad_pixels is not None:
-            bad = np.array(self.bad_pixels, dtype=np.uint8)
-            if bad.ndim != 2 or (bad > 3).any():
-                raise ConfigError("response.bad_pixels", f"got an array of shape {bad.shape}; it must be [slow, fast] "
-                                  "with 0 good, 1 dead, 2 hot, 3 noisy")
+            given = np.asarray(self.bad_pixels)
+            wrong = np.extract(~np.isin(given, (0, 1, 2, 3)), given)
+            if given.ndim != 2 or wrong.size:
+                got = f"{wrong[0]:g} in a pixel" if wrong.size else f"an array of shape {given.shape}"
+                raise ConfigError("response.bad_pixels", f"got {got}; the map must be [slow, fast] with 0 good, "
+                                  "1 dead, 2 hot, 3 noisy")
+            bad = given.astype(np.uint8)
             bad.setflags(write=False)
             object.__setattr__(self, "bad_pixels", bad)
         if self.chips is not None:
@@ -173,8 +176,8 @@ class Response:
                 raise ConfigError("response.chips", f"got {self.chips}; two pairs of whole numbers are accepted")
             (fast, slow), gaps = pairs
             if min(fast, slow) < 4 or not set(gaps) <= {0, 1, 2}:
-                raise ConfigError("response.chips", f"got {self.chips}; chips of at least 4 x 4 pixels with 0, 1 or 2 "
-                                  "virtual pixels between them are accepted")
+                raise ConfigError("response.chips", f"got {fast} x {slow} pixels with {gaps[0]} and {gaps[1]} virtual "
+                                  "pixels between chips; chips of at least 4 x 4 pixels with 0, 1 or 2 are accepted")
 
     @property
     def ideal(self) -> bool:

@@ -21,6 +21,8 @@ from cubragg.plan.plan import Plan
 _ANGLE_ERROR_DEG = 1e-3
 #: Crystals with fewer coherent blocks are said to be smaller than one.
 _PART_OF_A_BLOCK = 0.9
+#: Deviates of dark pixels reach this many standard deviations in every image.
+_SEEN_SIGMAS = 4.0
 #: Relative error of the photons of a sensor above which there is a warning.
 _SENSOR_ERROR = 0.01
 
@@ -43,9 +45,13 @@ def plan_warnings(experiment: Experiment, plan: Plan) -> list[str]:
     found += [f"sensor thickness without an attenuation depth: a depth of {depth:g} um, the thickness, is used; "
               "-detector_abs sets the depth"
               for depth in sorted(depths_um)]
+    if plan.rules.per_sample and tuple(plan.cells) == (1, 1, 1):
+        found.append("a coherent block of one unit cell, as without its size, has no Bragg spots; --block-size 1 (um, "
+                     "of sweep and stills) or -N sets it")
     found += _overlap_warnings(plan)
     found += _beam_warnings(experiment, plan)
     found += _illumination_warnings(experiment, plan)
+    found += _response_warnings(experiment)
     if plan.method == "analytic":
         return found + analytic_warnings(experiment.crystal, plan)
     found += filter(None, [SHAPES[plan.crystal_shape].warning(plan.block)])
@@ -107,6 +113,17 @@ def _beam_warnings(experiment: Experiment, plan: Plan) -> list[str]:
     if (beam.dispersion_steps or 0) > 1 and plan.sources.dispersion.count == 1:
         found.append("dispersion steps without a dispersion: one wavelength is used; -dispersion sets it")
     return found
+
+
+def _response_warnings(experiment: Experiment) -> list[str]:
+    """Return a warning about noise around a pedestal that is too low for it."""
+    response = experiment.detector_response()
+    readout = response.gain_stages[0][1] if response.gain_stages else response.readout_sigma
+    noise = math.hypot(readout, response.pedestal_sigma) * response.gain
+    if _SEEN_SIGMAS * noise <= response.pedestal + 0.5:
+        return []
+    return [f"noise of {noise:.3g} counts around a pedestal of {response.pedestal:g}: files store counts below 0 as 0, "
+            f"which raises the mean of dark pixels; --response pedestal={math.ceil(_SEEN_SIGMAS * noise):d} keeps them"]
 
 
 def _sensor_warnings(plan: Plan) -> list[str]:

@@ -291,6 +291,8 @@ def test_what_is_refused_before_a_folder_exists(line, says, run):
     (("labels = []", 'labels = "mask"'), ("write.labels", "mask", "list")),
     (("cull = 0.0", "kull = 0.0"), ("rendering.kull", "", "did you mean rendering.cull")),
     (('method = "analytic"', 'method = "exact"'), ("rendering.method", "exact", "sampled")),
+    (('precision = "auto"', "precision = 3"), ("rendering.precision", "3", "auto")),
+    (('backend = "auto"', 'backend = "gpu"'), ("rendering.backend", "gpu", "numpy")),
     (("uniform = true", "unifrom = true"), ("vary crystal.orientation", "unifrom", "uniform")),
     (("uniform = true", "normal = [1, 2, 3]"), ("vary crystal.orientation", "[1, 2, 3]", "{normal = 0.002}")),
     (('[vary."crystal.orientation"]\nuniform = true', "[vary]\ncell = 3"), ("vary cell", "3", "normal")),

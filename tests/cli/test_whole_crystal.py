@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cubragg.cli.background_terms import background_of
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from support.messages import refused
@@ -97,6 +98,13 @@ def test_a_format_that_is_corrected_for_another_polarization(run, inputs, flags,
     assert ("dxtbx corrects for 0.998" in result.stderr) == warned
 
 
+@pytest.mark.parametrize(("fields", "terms"), [
+    ("water_um=20,air_mm=1:2", "water=20,air=1:2"),
+    ("ice_um=2,ice_fwhm_per_A=0.01,ice_grains=9,ice_seed=3", "ice=2,ice-width=0.01,ice-grains=9,ice-seed=3")])
+def test_background_terms_have_the_names_of_settings_as_well(fields, terms):
+    assert background_of(fields, "--background") == background_of(terms, "--background")
+
+
 @pytest.mark.parametrize(("line", "says"), [
     ("--beamstop-distance 20", ("--beamstop-distance", "", "--beamstop MM")),
     ("--beamstop-arm 1", ("--beamstop-arm", "", "--beamstop MM")),
@@ -104,11 +112,19 @@ def test_a_format_that_is_corrected_for_another_polarization(run, inputs, flags,
     ("--background air=5:200", ("--background", "200 mm", "100 mm")),
     ("--background radial=s.spec", ("s.spec:1", "'wavelength'", "sin(theta)/lambda")),
     ("--background ice=1,ice-grains=-1", ("--background", "ice-grains=-1", ">= 0")),
-    ("--response kind=integrating,gain-stages=10", ("--response", "", "pairs")),
-    ("--response flicker=5", ("--response", "5", "< 1")),
+    ("--background water=5,water_um=6", ("--background water", "twice")),
+    ("--background ice_fwhm_per_A=0", ("--background ice-width", "0 1/A", "> 0")),
+    ("--response kind=integrating,gain-stages=10", ("--response", "gain-stages=10", "SIGNAL:NOISE")),
+    ("--response gain-stages=10:1", ("--response gain-stages", "integrating", "kind=integrating")),
+    ("--response chips=5", ("--response", "chips=5", "FAST:SLOW:GAP:GAP")),
+    ("--response chips=2:2:1:1", ("--response chips", "2 x 2 pixels", "4 x 4")),
+    ("--response gain=2,gain=3", ("--response gain", "twice")),
+    ("--response bad-pixels=bad.npy", ("--response bad-pixels", "256", "1 dead")),
+    ("--response flicker=5", ("--response flicker", "5", "< 1")),
     ("--spectrum sase", ("--spectrum", "'sase'", "--vary spectrum=sase:BANDWIDTH,SPIKES")),
 ])
 def test_wrong_settings_name_the_flag(run, inputs, line, says):
+    np.save("bad.npy", np.full((1, 1), 256, dtype=np.int32))
     result = run(f"{CRYSTAL}{line} -floatfile a.bin")
     refused(result, result.exit_code, *says)
     assert result.exit_code in (1, 2)

@@ -19,6 +19,7 @@ from cubragg.detect.normal_deviates import normal_image, normals
 from cubragg.detect.point_spread import spread
 from cubragg.detect.response_chain import bad_pixels, detected_counts, sensitivity
 from cubragg.philox import Effect
+from cubragg.plan.make_plan import make_plan
 from support.command import invoke
 
 WHOLE = Exposure([], None, 1.0, 0, 0)
@@ -394,6 +395,16 @@ def test_counts_of_an_image_are_those_of_its_response():
     image = cb.simulate(one, backend="numpy")
     assert image.counts(seed=1).mean() == pytest.approx(27.0, abs=0.1)
     assert image.photons.mean() == pytest.approx(10.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(("sigma", "pedestal", "words"), [
+    (3.0, 0.0, ("noise of 6 counts", "pedestal of 0", "pedestal=24")), (3.0, 24.0, ()), (0.06, 0.0, ()),
+    (0.5, 2.0, ("pedestal=4",))])
+def test_counts_below_zero_that_files_do_not_keep(sigma, pedestal, words):
+    one = named(response=cb.Response("integrating", gain=2.0, readout_sigma=sigma, pedestal=pedestal))
+    found = [line for line in make_plan(one).warnings if "counts below 0" in line]
+    assert len(found) == bool(words)
+    assert all(word in found[0] for word in words)
 
 
 def test_overloads_do_not_stop_a_run(tmp_path):

@@ -327,3 +327,9 @@ def test_reflection_sums_are_those_of_the_parts(backend):
     assert len(image.plan.parts) == 64
     table = image.reflections(min_photons=0.0)
     assert table.photons.sum() == pytest.approx(float(image.photons.sum(dtype=np.float64)), rel=1e-6)
+
+
+@pytest.mark.parametrize(("size", "warned"), [
+    ({}, True), ({"cells": (1, 1, 2)}, False), ({"block_size_um": 0.1}, False)])
+def test_a_block_of_one_cell_has_no_spots(size, warned):
+    assert any("--block-size" in line for line in make_plan(scene(Crystal(cell=CELL, **size))).warnings) == warned

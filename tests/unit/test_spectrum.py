@@ -22,7 +22,9 @@ def test_files(tmp_path, text):
 
 @pytest.mark.parametrize(("text", "words"), [
     ("", "no channel"), ("1.0\n", ":1: got one column"), ("1.0 1\n1.0 x\n", ":2: got 'x'"),
-    ("1.0 -1\n", ":1: got -1"), ("-1 1\n", ":1: got -1"), ("1 0\n", "no channel")])
+    ("1.0 -1\n", ":1: got -1"), ("-1 1\n", ":1: got -1"), ("1 0\n", "no channel"),
+    ("1.0 1 0.001\n1.0 1 0.001 7 8\n", ":2: got 5 columns"), ("1.0 1\n12500 1\n", ":2: got 12500 .*wavelengths"),
+    ("12500 1\n12400 1\n0.99 1\n", ":3: got 0.99 .*energies")])
 def test_bad_files(tmp_path, text, words):
     (tmp_path / "a").write_text(text)
     with pytest.raises(FormatError, match=words):
