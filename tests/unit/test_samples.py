@@ -330,6 +330,6 @@ def test_reflection_sums_are_those_of_the_parts(backend):
 
 
 @pytest.mark.parametrize(("size", "warned"), [
-    ({}, True), ({"cells": (1, 1, 2)}, False), ({"block_size_um": 0.1}, False)])
+    ({"cells": (1, 1, 1)}, True), ({"cells": (1, 1, 2)}, False), ({"cells": (1, 1, 1), "block_size_um": 0.1}, False)])
 def test_a_block_of_one_cell_has_no_spots(size, warned):
-    assert any("--block-size" in line for line in make_plan(scene(Crystal(cell=CELL, **size))).warnings) == warned
+    assert any("--block-size" in line for line in make_plan(scene(size)).warnings) == warned
