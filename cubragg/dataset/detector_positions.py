@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from cubragg import units
 from cubragg.crystallography.frames import to_frame
 from cubragg.crystallography.vectors import Vector
@@ -48,6 +52,13 @@ def positions_of(data: DataSet, shot: int) -> DetectorPositions | None:
     if not data.detector_moves or turning_parameters(data) or data.experiment.detector.curved:
         return None
     return DetectorPositions(data, shot)
+
+
+def shifts_mm(data: DataSet, positions: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Shifts of the detector [n, 3] in the frame of DIALS [mm], of positions [n] in stills."""
+    clen_m = camera_length_m(models_of(data.experiment_at(0)).panels)
+    x, y, z = positions["shift_x"], positions["shift_y"], positions["clen"] - clen_m
+    return 1000.0 * np.stack(to_crystfel((x, y, z)), axis=1)  # type: ignore[arg-type]
 
 
 def _origin(plan: Plan) -> Vector:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 
 from cubragg.crystallography.cell import dual_axes
 from cubragg.dataset.data_set import DataSet
+from cubragg.dataset.detector_positions import shifts_mm
 from cubragg.dataset.shot_tables import ShotTables
 from cubragg.io.files.atomic import atomic_path
 from cubragg.io.geometry.experiment_models import models_of
@@ -22,6 +23,8 @@ from cubragg.io.geometry.expt_out import crystal_entry, expt_document
 _PLACES = ("imageset", "crystal", "beam", "detector")
 #: Crystals whose numbers are Python's at once: these need much memory.
 _AT_ONCE = 1000
+#: What no other value of an entry is.
+_HOLE = "\0"
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -97,38 +100,85 @@ def _sweep(where: str, data: DataSet, parts: Sequence[ImagePart], highest: float
 
 
 def _stills(where: str, data: DataSet, part: ImagePart, highest: float) -> dict[str, Any]:
-    shots, tables = part.shots, part.tables
+    tables = part.tables
     assert tables is not None, "no list is written without a shot"
     base = expt_document(where, models_of(data.experiment_at(0)), image=part.first, trusted=(-1.0, highest))
-    models = _Models(where, data, base, highest)
-    places, wavelengths = {number: place for place, number in enumerate(shots)}, tables.wavelengths_A.tolist()
-    experiment = _template({"__id__": "Experiment", "identifier": "", **dict.fromkeys(_PLACES)}, *_PLACES)
-
-    def experiments() -> Iterator[str]:
-        for crystal, number in enumerate(tables.shot.tolist()):
-            place = places[number]
-            beam, detector = models.places(number, wavelengths[place])
-            yield experiment % (place, crystal, beam, detector)
-
-    # The lists of beams and detectors are complete when the experiments are written, before them.
-    return {"__id__": "ExperimentList", "experiment": experiments(),
+    places = {number: place for place, number in enumerate(part.shots)}
+    # Of each crystal: the place of its image, and that of its beam and detector among the distinct ones.
+    images = [places[number] for number in tables.shot.tolist()]
+    wavelengths = tables.wavelengths_A[images].tolist()
+    beams = _distinct(wavelengths)
+    detectors = _distinct(_detector_values(data, tables, images))
+    experiment = _template({"__id__": "Experiment", "identifier": "", **dict.fromkeys(_PLACES, _HOLE)})
+    each = zip(images, range(len(images)), beams.places, detectors.places, strict=True)
+    beam = _template({**base["beam"][0], "wavelength": _HOLE})
+    return {"__id__": "ExperimentList", "experiment": (experiment % one for one in each),
             "imageset": _imagesets(base["imageset"][0], part),
-            "beam": models.beams.entries, "detector": models.detectors.entries, "goniometer": [], "scan": [],
-            "crystal": _crystals(tables.A_dials), "profile": [], "scaling_model": []}
+            "beam": (beam % wavelengths[first] for first in beams.firsts),
+            "detector": _detectors(where, data, part, base["detector"][0],
+                                   [images[first] for first in detectors.firsts], highest),
+            "goniometer": [], "scan": [], "crystal": _crystals(tables.A_dials), "profile": [], "scaling_model": []}
+
+
+class _Places(NamedTuple):
+    """For each of n values its place among the m distinct ones [n], and where each of these is first [m]."""
+
+    places: list[int]
+    firsts: list[int]
+
+
+def _distinct(values: Iterable[Hashable]) -> _Places:
+    """The distinct ones of some values, in their order."""
+    found: dict[Hashable, int] = {}
+    places: list[int] = []
+    firsts: list[int] = []
+    for number, value in enumerate(values):
+        places.append(found.setdefault(value, len(found)))
+        if len(found) > len(firsts):
+            firsts.append(number)
+    return _Places(places, firsts)
+
+
+def _detector_values(data: DataSet, tables: ShotTables, images: list[int]) -> Iterable[Hashable]:
+    """What varies of the detector in the images of some places [n]."""
+    varying = [tables.parameters[parameter.name][images].tolist() for parameter in data.parameters
+               if parameter.name.startswith("detector.")]
+    columns = [[tuple(one) if isinstance(one, list) else one for one in column] for column in varying]
+    return zip(*columns, strict=True) if columns else [()] * len(images)
+
+
+def _detectors(where: str, data: DataSet, part: ImagePart, base: dict[str, Any], images: list[int], highest: float
+               ) -> Iterator[str]:
+    """The text of the detectors of the images of some places [n]: the experiment's, or that one moved."""
+    tables = part.tables
+    assert tables is not None
+    if not data.detector_moves:
+        yield json.dumps(base)
+    elif tables.positions:
+        moved = _template({**base, "panels": [{**panel, "origin": _HOLE} for panel in base["panels"]]})
+        origins = np.array([panel["origin"] for panel in base["panels"]])
+        shifts = shifts_mm(data, tables.positions)
+        for start in range(0, len(images), _AT_ONCE):
+            for one in (origins + shifts[images[start:start + _AT_ONCE], None]).tolist():
+                yield moved % tuple(one)
+    else:
+        for place in images:
+            models = models_of(data.shot(part.shots[place]).crystals[0].experiment)
+            document = expt_document(where, models, image=None, trusted=(-1.0, highest))
+            yield json.dumps(document["detector"][0])
 
 
 def _imagesets(still: dict[str, Any], part: ImagePart) -> Iterator[str]:
     """The text of the imageset of each shot."""
     if part.master is None:
         return (json.dumps({**still, "images": [os.path.abspath(part.files[shot])]}) for shot in part.shots)
-    one = _template({**still, "images": [os.path.abspath(part.master)], "single_file_indices": None},
-                    "single_file_indices")
+    one = _template({**still, "images": [os.path.abspath(part.master)], "single_file_indices": _HOLE})
     return (one % f"[{place}]" for place in range(len(part.shots)))
 
 
 def _crystals(A_dials: np.ndarray) -> Iterator[str]:
     """The text of `crystal_entry` of each A matrix [n, 3, 3]."""
-    one = _template(crystal_entry(_IDENTITY), *(f"real_space_{name}" for name in "abc"))
+    one = _template({**crystal_entry(_IDENTITY), **{f"real_space_{name}": _HOLE for name in "abc"}})
     for start in range(0, len(A_dials), _AT_ONCE):
         part = A_dials[start:start + _AT_ONCE]
         stars = (tuple(part[:, :, axis].T) for axis in range(3))
@@ -136,12 +186,10 @@ def _crystals(A_dials: np.ndarray) -> Iterator[str]:
         yield from (one % axes for axes in zip(*real, strict=True))
 
 
-def _template(entry: Mapping[str, Any], *changing: str) -> str:
-    """A format of the text of entries that differ in the values of some keys: lists and numbers, a tenth of the time of
-    JSON's encoder."""
-    hole = "\0"  # no other value has it
-    text = json.dumps({**entry, **dict.fromkeys(changing, hole)}).replace("%", "%%")
-    return text.replace(json.dumps(hole), "%s")
+def _template(entry: Mapping[str, Any]) -> str:
+    """A format of the text of entries that differ in lists or numbers, which are `_HOLE` in this one: a tenth of the
+    time of JSON's encoder."""
+    return json.dumps(entry).replace("%", "%%").replace(json.dumps(_HOLE), "%s")
 
 
 def _rounded(text: str) -> float:
@@ -165,25 +213,3 @@ class _Distinct:
         if place == len(self.entries):
             self.entries.append(entry)
         return place
-
-
-class _Models:
-    """Lists of beams and detectors without repetitions."""
-
-    def __init__(self, where: str, data: DataSet, base: dict[str, Any], highest: float) -> None:
-        self._where, self._data, self._highest = where, data, highest
-        self._beam = base["beam"][0]
-        self.beams, self.detectors = _Distinct(), _Distinct()
-        self._beam_places: dict[float, int] = {}
-        self._unmoved = None if data.detector_moves else self.detectors.place(base["detector"][0])
-
-    def places(self, shot: int, wavelength_A: float) -> tuple[int, int]:
-        """The places of beam and detector of a shot, which are appended if they are new."""
-        beam = self._beam_places.get(wavelength_A)
-        if beam is None:
-            beam = self._beam_places[wavelength_A] = self.beams.place({**self._beam, "wavelength": wavelength_A})
-        if self._unmoved is not None:
-            return beam, self._unmoved
-        models = models_of(self._data.shot(shot).crystals[0].experiment)
-        document = expt_document(self._where, models, image=None, trusted=(-1.0, self._highest))
-        return beam, self.detectors.place(document["detector"][0])

@@ -237,7 +237,10 @@ def rectangles(flagged: np.ndarray) -> list[tuple[int, int, int, int]]:
     found: list[tuple[int, int, int, int]] = []
     running: dict[tuple[int, int], int] = {}
     edge = np.zeros((1, 1), dtype=np.int8)
-    for slow, row in enumerate(np.vstack([flagged, np.zeros((1, flagged.shape[1]), dtype=bool)])):
+    rows = np.vstack([flagged, np.zeros((1, flagged.shape[1]), dtype=bool)])
+    changing = np.append(True, np.any(rows[1:] != rows[:-1], axis=1))
+    for slow in np.flatnonzero(changing).tolist():
+        row = rows[slow]
         steps = np.diff(np.concatenate([edge[0], row.astype(np.int8), edge[0]]))
         runs = list(zip(np.flatnonzero(steps == 1).tolist(), np.flatnonzero(steps == -1).tolist(), strict=True))
         found += [(*run, running.pop(run), slow) for run in [*running] if run not in runs]
