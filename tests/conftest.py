@@ -28,9 +28,11 @@ settings.load_profile("cubragg")
 
 
 def pytest_addoption(parser):
-    """Options of the parity tests."""
+    """Options of the parity tests and of the tests of a GPU."""
     parser.addoption("--parity-artifacts", action="store_true", default=False,
                      help="every parity case leaves its images, figures and trace under reports/")
+    parser.addoption("--gpu-stand-in", action="store_true", default=False,
+                     help="run tests/gpu without a GPU, over a stand-in for CuPy: kernels compiled for the CPU")
 
 
 def pytest_xdist_auto_num_workers(config):
