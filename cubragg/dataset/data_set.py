@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,12 +17,19 @@ from cubragg.dataset.cell_draws import cell_of
 from cubragg.dataset.distributions import Constant, CrystalTable, Distribution, Table
 from cubragg.dataset.draws import Draws
 from cubragg.dataset.orientation_draws import check_lattices
-from cubragg.dataset.parameters import ORIENTATION, CrystalShot, Parameter, parameters_of, with_values
+from cubragg.dataset.parameters import (
+    ORIENTATION,
+    CrystalShot,
+    Parameter,
+    named_distributions,
+    parameters_of,
+    with_values,
+)
 from cubragg.dataset.shot import Rendering, Shot
 from cubragg.dataset.spectrum_draws import SPECTRUM
 from cubragg.engine.select import check_choices, check_method, check_threads
 from cubragg.errors import ConfigError
-from cubragg.experiment.experiment import Experiment
+from cubragg.experiment.experiment import Experiment, require_experiment
 from cubragg.philox import key_of
 from cubragg.plan.make_plan import make_plan
 
@@ -47,6 +55,8 @@ class DataSet(ABC, Sequence[Shot]):
 
     def __init__(self, experiment: Experiment, shots: int, seed: int, vary: Mapping[str, Distribution] | None,
                  crystals: int | Distribution, blank: float, rendering: Rendering) -> None:
+        require_experiment(experiment)
+        vary = named_distributions(vary)
         check_method(rendering.method)
         check_choices(rendering.backend, rendering.precision, rendering.cull)
         check_threads(rendering.threads)
@@ -57,10 +67,10 @@ class DataSet(ABC, Sequence[Shot]):
         checks.number("blank", "the fraction of blank shots", blank, at_least=0.0)
         if blank > 1.0:
             raise ConfigError("blank", f"got {blank:g}; the fraction of blank shots must be <= 1")
-        if experiment.response is None and any(name.startswith("response.") for name in vary or ()):
+        if experiment.response is None and any(name.startswith("response.") for name in vary):
             experiment = replace(experiment, response=experiment.detector_response())
         self.experiment, self.seed, self.rendering = experiment, int(seed), rendering
-        self.parameters = parameters_of(experiment, dict(vary or {}))
+        self.parameters = parameters_of(experiment, vary)
         self.crystals = Constant(crystals) if isinstance(crystals, int) else crystals
         self.blank = float(blank)
         #: Where structure factors came from, for the specification: file, SHA-256, resolution, space group.
@@ -111,8 +121,8 @@ class DataSet(ABC, Sequence[Shot]):
     def __getitem__(self, index: int | slice) -> Shot | Sequence[Shot]:
         """A shot, or the sequence of shots of a slice, none of which is rendered yet."""
         if isinstance(index, slice):
-            return _Part(self, self._range[index])
-        return self.shot(self._range[index])
+            return ShotSlice(self, self._range[index])
+        return self.shot(shot_number(self._range, index))
 
     def __iter__(self) -> Iterator[Shot]:
         return (self.shot(number) for number in self._range)
@@ -253,14 +263,42 @@ def _extremes(values: Sequence[Any]) -> list[int]:
                    *np.flatnonzero(~np.isfinite(array).all(axis=1))[:1].tolist()})
 
 
-class _Part(Sequence[Shot]):
-    """Some shots of a data set."""
+def shot_number(numbers: range, index: int) -> int:
+    """The number of the shot at an index of a sequence of shots, of which ``numbers`` are the numbers.
+
+    Raises
+    ------
+    IndexError
+        Beyond the last shot, or before the first.
+    TypeError
+        For an index that is not a whole number.
+    """
+    try:
+        return numbers[operator.index(index)]
+    except IndexError:
+        raise IndexError(f"got shot {index} of a sequence of {len(numbers)} shots") from None
+    except TypeError:
+        raise TypeError(f"got {index!r:.60} as the index of a shot; a whole number or a slice is accepted") from None
+
+
+class ShotSlice(Sequence[Shot]):
+    """Some shots of a data set: a slice of it.
+
+    Attributes
+    ----------
+    data, numbers
+        The data set, and the numbers of the shots there.
+    """
 
     def __init__(self, data: DataSet, numbers: range) -> None:
-        self._data, self._numbers = data, numbers
+        self.data, self.numbers = data, numbers
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.numbers)
+
+    def __repr__(self) -> str:
+        shown = f"{self.numbers[0]} to {self.numbers[-1]}" if self.numbers else "none"
+        return f"<{len(self)} shots, {shown}, of {self.data!r}>"
 
     @overload
     def __getitem__(self, index: int) -> Shot: ...
@@ -268,5 +306,5 @@ class _Part(Sequence[Shot]):
     def __getitem__(self, index: slice) -> Sequence[Shot]: ...
     def __getitem__(self, index: int | slice) -> Shot | Sequence[Shot]:
         if isinstance(index, slice):
-            return _Part(self._data, self._numbers[index])
-        return self._data.shot(self._numbers[index])
+            return ShotSlice(self.data, self.numbers[index])
+        return self.data.shot(shot_number(self.numbers, index))

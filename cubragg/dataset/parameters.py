@@ -109,6 +109,20 @@ class Parameter:
         return self.distribution.values(draws, number)
 
 
+def named_distributions(vary: Mapping[str, Distribution] | None) -> dict[str, Distribution]:
+    """The distributions of what varies, by name.
+
+    Raises
+    ------
+    ConfigError
+        For anything but a dictionary whose keys are names.
+    """
+    if not isinstance(vary or {}, Mapping) or not all(isinstance(name, str) for name in vary or {}):
+        raise ConfigError("vary", f"got {vary!r:.60}; a dictionary of distributions by name is accepted, such as "
+                          "{'beam.wavelength_A': cubragg.normal(0.002)}")
+    return dict(vary or {})
+
+
 def parameters_of(experiment: Experiment, vary: Mapping[str, Distribution]) -> tuple[Parameter, ...]:
     """The parameters that vary, checked by name.
 

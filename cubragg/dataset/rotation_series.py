@@ -16,7 +16,7 @@ from cubragg.dataset.wedges import Wedge, inverse_beam, mounted, series_of
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.select import Backend, Method, Precision
 from cubragg.errors import ConfigError
-from cubragg.experiment.experiment import Experiment
+from cubragg.experiment.experiment import Experiment, require_experiment
 
 if TYPE_CHECKING:
     from cubragg.dataset.specification import Document
@@ -68,6 +68,7 @@ class Sweep(StoredDataSet):
                  seed: int = 0, vary: Mapping[str, Distribution] | None = None, backend: Backend = "auto",
                  precision: Precision = "auto", device: int = 0, threads: int | None = None, method: Method = METHOD,
                  cull: float | None = 0.0, progress: Progress | None = None) -> None:
+        require_experiment(experiment)
         start = experiment.goniometer.phi_deg if start_deg is None else start_deg
         osc = experiment.goniometer.osc_deg or None if osc_deg is None else osc_deg
         given = _wedges_of(images, osc, start, start_deg is not None, wedges)

@@ -99,14 +99,13 @@ class ShardTruth:
         the named ``/labels``."""
         import h5py
 
-        full = [one for one in self._columns if len(one) > 2] or [
-            {"shot": np.zeros(0, np.int64), "crystal": np.zeros(0, np.int64)}]
         crystals = {name: np.array([one[name] for one in self._crystals]) for name in self._crystals[0]
                     } if self._crystals else {}
         with atomic_path(path) as temporary, closing(Sink(temporary)) as sink:
             with h5py.File(sink, "w") as file:
                 write_arrays(file.create_group("reflections"),
-                             {name: np.concatenate([one[name] for one in full]) for name in full[0]})
+                             {name: np.concatenate([one[name] for one in self._columns])
+                              for name in self._columns[0]})
                 write_arrays(file.create_group("crystals"), crystals)
                 write_arrays(file.create_group("parameters"), parameter_arrays(parameters))
                 if labels:

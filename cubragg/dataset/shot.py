@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cubragg import checks
 from cubragg.dataset.parameters import CrystalShot
 from cubragg.detect.quantize import quantize
 from cubragg.engine.panel_loop import Progress
@@ -20,7 +21,7 @@ from cubragg.plan.image_series import ImageSeries
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
 from cubragg.reflections.pixel_labels import Labels, labels_of
-from cubragg.reflections.predict import reflection_table
+from cubragg.reflections.predict import empty_table, reflection_table
 from cubragg.run.banded_rendering import bands_of, counts_as_rendered, counts_in_bands
 from cubragg.run.detection import counts_of
 from cubragg.run.render import simulate, with_background
@@ -106,19 +107,22 @@ class ShotReflections:
     ----------
     tables
         `ReflectionTable` of each crystal, brightest reflection first.
+    blank
+        Of a shot without a crystal one table without reflections, which has the columns.
     """
 
     tables: tuple[ReflectionTable, ...]
+    blank: tuple[ReflectionTable, ...] = ()
 
     def __len__(self) -> int:
         return sum(len(one) for one in self.tables)
 
     def __repr__(self) -> str:
-        return (f"<cubragg reflections of a shot: {len(self)} of {len(self.tables)} crystals, "
-                f"{self.photons.sum():.4g} photons>")
+        crystals = f"{len(self.tables)} crystal{'' if len(self.tables) == 1 else 's'}"
+        return f"<cubragg reflections of a shot: {len(self)} of {crystals}, {self.photons.sum():.4g} photons>"
 
-    def _column(self, name: str, width: tuple[int, ...] = ()) -> np.ndarray:
-        return np.concatenate([getattr(one, name) for one in self.tables]) if self.tables else np.zeros((0, *width))
+    def _column(self, name: str) -> np.ndarray:
+        return np.concatenate([getattr(one, name) for one in self.tables or self.blank])
 
     @property
     def crystal(self) -> np.ndarray:
@@ -128,7 +132,7 @@ class ShotReflections:
     @property
     def hkl(self) -> np.ndarray:
         """Indices, int64 [n, 3]."""
-        return self._column("hkl", (3,)).astype(np.int64)
+        return self._column("hkl")
 
     @property
     def photons(self) -> np.ndarray:
@@ -138,16 +142,12 @@ class ShotReflections:
     @property
     def image_px(self) -> tuple[np.ndarray, np.ndarray]:
         """Centroids in the image, fast and slow [pixel]."""
-        if not self.tables:
-            return np.zeros(0), np.zeros(0)
-        fast, slow = zip(*(one.image_px for one in self.tables), strict=True)
+        fast, slow = zip(*(one.image_px for one in self.tables or self.blank), strict=True)
         return np.concatenate(fast), np.concatenate(slow)
 
     def as_dict(self) -> dict[str, np.ndarray]:
-        """The columns of `ReflectionTable.as_dict`, and ``crystal``, [n] each; empty without a crystal."""
-        parts = [one.as_dict() for one in self.tables]
-        if not parts:
-            return {"crystal": np.zeros(0, dtype=np.int64)}
+        """The columns of `ReflectionTable.as_dict`, and ``crystal``, [n] each; without a row in a blank shot."""
+        parts = [one.as_dict() for one in self.tables or self.blank]
         return {"crystal": self.crystal, **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}}
 
     def to_pandas(self) -> pd.DataFrame:
@@ -275,7 +275,14 @@ class Shot:
         return self.reflections_above(1.0)
 
     def labels(self, min_photons: float = 10.0) -> Labels:
-        """The pixels of each of the `reflections`; those with fewer expected photons get none."""
+        """The pixels of each of the `reflections`; those with fewer expected photons get none.
+
+        Raises
+        ------
+        ConfigError
+            For a number of photons below 0.
+        """
+        checks.number("min_photons", "the number of photons", min_photons, "photons", at_least=0.0)
         return self.labels_of(self.reflections, min_photons)
 
     def labels_of(self, reflections: ShotReflections, min_photons: float) -> Labels:
@@ -287,9 +294,10 @@ class Shot:
     def reflections_above(self, min_photons: float) -> ShotReflections:
         """The reflections with at least ``min_photons`` expected photons."""
         images = self._crystal_images if self.crystals else ()
-        return ShotReflections(tuple(reflection_table(
+        tables = tuple(reflection_table(
             image.plan, min_photons=min_photons, backend=image.backend, threads=self._rendering.threads,
-            photons=_all_terms(image)) for image in images))
+            photons=_all_terms(image)) for image in images)
+        return ShotReflections(tables, () if tables else (empty_table(self.plan, min_photons),))
 
 
 def _all_terms(image: SimulatedImage) -> np.ndarray | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cubragg.dataset.distribution_functions import uniform
 from cubragg.dataset.distribution_tables import distribution_of
 from cubragg.dataset.distributions import Constant, Distribution
-from cubragg.dataset.parameters import ORIENTATION
+from cubragg.dataset.parameters import ORIENTATION, named_distributions
 from cubragg.dataset.shot import METHOD, Rendering
 from cubragg.dataset.stored_set import StoredDataSet
 from cubragg.engine.panel_loop import Progress
@@ -52,7 +52,7 @@ class Stills(StoredDataSet):
                  vary: Mapping[str, Distribution] | None = None, crystals: int | Distribution = 1, blank: float = 0.0,
                  backend: Backend = "auto", precision: Precision = "auto", device: int = 0, threads: int | None = None,
                  method: Method = METHOD, cull: float | None = 0.0, progress: Progress | None = None) -> None:
-        vary = dict(vary or {})
+        vary = named_distributions(vary)
         if not {ORIENTATION, "orientation"} & set(vary) and not any(name.startswith("crystal.misset_deg")
                                                                     for name in vary):
             vary[ORIENTATION] = uniform()

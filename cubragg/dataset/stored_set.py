@@ -61,7 +61,9 @@ class StoredDataSet(DataSet):
 
     def write(self, folder: Path | str, *, workers: int | None = None, devices: Sequence[int] | str | None = None,
               scheduler: str | None = None, resume: bool = True, overwrite: bool = False,
-              report: Report | None = None, **settings: Any) -> dict[str, Any]:
+              report: Report | None = None, format: str = "nxmx", dtype: str = "", compression: str = "",
+              shard: int | None = None, truth: Sequence[str] = ("refl", "h5"), truth_min: float = 1.0,
+              labels: Sequence[str] = (), label_min: float = 10.0) -> dict[str, Any]:
         """Write the data set to a folder, or what is missing of it there.
 
         The folder gets the specification (``spec.toml``), a file of images for each shard with its truth, and at the
@@ -83,8 +85,21 @@ class StoredDataSet(DataSet):
             Continue this data set where it is in the folder (default); remove one that is there first.
         report
             Called with the `production.State` after each shard, and now and then in between.
-        settings
-            Fields of `WriteSettings`: ``format, dtype, compression, shard, truth, truth_min, labels, label_min``.
+        format
+            ``nxmx``: a file for each shard. ``cbf`` (miniCBF), ``smv``: a file for each image.
+        dtype, compression
+            Pixels in NXmx: ``uint32`` (default), ``int32``, ``uint16``, or ``float32`` for expected photons without
+            noise; and ``bslz4`` (default), ``gzip`` or ``none``. Brighter pixels than the type holds are written as its
+            highest value.
+        shard
+            Shots of a file; ``None``: a tenth of the set, at most 100.
+        truth
+            Formats of the reflection tables: ``refl`` (DIALS), ``h5``, ``parquet``, ``stream`` (CrystFEL).
+        truth_min
+            Reflections with fewer expected photons are left out.
+        labels, label_min
+            ``boxes``, ``mask``, ``heat`` in the HDF5 of the truth, of reflections with at least ``label_min`` expected
+            photons.
 
         Returns
         -------
@@ -104,5 +119,6 @@ class StoredDataSet(DataSet):
         from cubragg.dataset.production import write_data_set
         from cubragg.dataset.write_settings import WriteSettings
 
-        return write_data_set(self, folder, WriteSettings(**settings), workers=workers, devices=devices,
+        settings = WriteSettings(dtype, compression, shard, truth, truth_min, labels, label_min, format)
+        return write_data_set(self, folder, settings, workers=workers, devices=devices,
                               scheduler=scheduler, resume=resume, overwrite=overwrite, report=report)

@@ -82,6 +82,10 @@ class Experiment:
     beamstop: BeamStop | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        for name, part_class in _SECTIONS.items():
+            part = getattr(self, name)
+            if not isinstance(part, part_class) and not (part is None and name in _OPTIONAL):
+                raise ConfigError(name, f"got {type(part).__name__}; a cubragg.{part_class.__name__} is accepted")
         checks.choice("semantics", "semantics", self.semantics, SEMANTICS)
         if self.semantics == "nanobragg":
             refuse_physical_settings(vars(self))
@@ -186,6 +190,19 @@ class Experiment:
             parts[name] = section_class(**{key: _typed(f"{name}.{key}", value, str(hints[key]))
                                            for key, value in section.items()})
         return cls(semantics=document.get("semantics", cls.semantics), **parts)
+
+
+def require_experiment(given: object) -> None:
+    """Refuse what is given in place of an experiment.
+
+    Raises
+    ------
+    ConfigError
+        For anything that is not an `Experiment`.
+    """
+    if not isinstance(given, Experiment):
+        raise ConfigError("experiment", f"got {type(given).__name__}; a cubragg.Experiment is accepted"
+                          + (", which its method complete() makes" if hasattr(given, "complete") else ""))
 
 
 def _known_of_table(where: str, table: Any, accepted: list[str]) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from cubragg import checks
 from cubragg.bounds import LARGEST
-from cubragg.crystallography.p1_grid import check_grid
+from cubragg.crystallography.p1_grid import check_grid, expand, merge
+from cubragg.crystallography.symmetry import named_group
 from cubragg.errors import ConfigError
 from cubragg.experiment.panel import same_arrays
+
+if TYPE_CHECKING:
+    import gemmi
+    from numpy.typing import ArrayLike
 
 
 class FactorFile(NamedTuple):
@@ -108,28 +113,91 @@ class StructureFactors:
         return replace(self, grid=grid, origin=(h, k, l))
 
     @classmethod
-    def from_list(cls, hkl: np.ndarray, amplitudes: np.ndarray, default_F: float = 0.0) -> StructureFactors:
-        """Return the grid of integer indices [n, 3] and amplitudes [n]; the last of several equal indices is used.
+    def from_list(cls, hkl: ArrayLike, amplitudes: ArrayLike, default_F: float = 0.0, *,
+                  space_group: str | int | gemmi.SpaceGroup | None = None) -> StructureFactors:
+        """Return the structure factors of a list of reflections.
 
-        Points of the bounding box that are not in the list get ``default_F``.
+        Parameters
+        ----------
+        hkl
+            Indices [n, 3], whole numbers.
+        amplitudes
+            |F| [n], in electrons.
+        default_F
+            Amplitude of reflections that are not in the list [electrons].
+        space_group
+            Symbol, number, or gemmi's object: the list is expanded to all symmetry and Friedel mates. If only one of
+            two Friedel mates is listed, both get its amplitude; equivalent rows are averaged, and systematic absences
+            are 0. ``None``: the list is used as it is, so it must contain all mates; the last of several equal indices
+            is used.
+
+        Raises
+        ------
+        ConfigError
+            For indices that are not whole numbers, amplitudes that are not finite, an unknown space group, and a box
+            of indices that is too large.
         """
-        hkl = np.asarray(hkl)
-        if hkl.ndim != 2 or hkl.shape[1] != 3 or len(hkl) == 0 or len(hkl) != len(amplitudes):
-            raise ConfigError("structure_factors.grid", f"got indices of shape {hkl.shape} and {len(amplitudes)} "
-                              "amplitudes; a list needs n >= 1 rows of h k l and n amplitudes")
+        indices, values = _checked_list(hkl, amplitudes)
+        checks.number("structure_factors.default_F", "default_F", default_F, "electrons")
+        if space_group is not None:
+            return cls(float(default_F), *_expanded(indices, values, float(default_F), space_group))
         # By columns, which is ten times faster than NumPy's minimum over rows of three.
-        low, high = (np.array([of(column) for column in hkl.T]) for of in (np.min, np.max))
+        low, high = (np.array([of(column) for column in indices.T]) for of in (np.min, np.max))
         shape = [int(b) - int(a) + 1 for a, b in zip(low, high, strict=True)]
-        check_grid([(int(a), int(b)) for a, b in zip(low, high, strict=True)], len(hkl))
+        check_grid([(int(a), int(b)) for a, b in zip(low, high, strict=True)], len(indices))
         grid = np.full(shape, float(default_F))
-        grid[tuple((hkl - low).T)] = amplitudes
+        grid[tuple((indices - low).T)] = values
         return cls(float(default_F), grid, (int(low[0]), int(low[1]), int(low[2])))
 
     def at(self, hkl: np.ndarray) -> np.ndarray:
         """Return the amplitudes [n], in electrons, of integer indices [n, 3]."""
-        amplitudes = np.full(len(hkl), self.default_F)
+        amplitudes = np.full(len(hkl), float(self.default_F))
         if self.grid is not None:
             point = hkl - np.array(self.origin)
             inside = np.all((point >= 0) & (point < self.grid.shape), axis=1)
             amplitudes[inside] = self.grid[tuple(point[inside].T)]
         return amplitudes
+
+
+def _checked_list(hkl: ArrayLike, amplitudes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return integer indices [n, 3] and float64 amplitudes [n] of a list of reflections.
+
+    Raises
+    ------
+    ConfigError
+        If they are not.
+    """
+    indices = np.asarray(hkl)
+    try:
+        values = np.asarray(amplitudes, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError("structure_factors.grid", f"got amplitudes of type {np.asarray(amplitudes).dtype}; they must "
+                          "be real numbers") from None
+    if indices.ndim != 2 or indices.shape[1] != 3 or len(indices) == 0 or values.shape != (len(indices),):
+        given = f"{len(values)} amplitudes" if values.ndim == 1 else f"amplitudes of shape {values.shape}"
+        raise ConfigError("structure_factors.grid", f"got indices of shape {indices.shape} and {given}; a list needs "
+                          "n >= 1 rows of h k l and n amplitudes")
+    if not np.isfinite(values).all():
+        row = int(np.argmin(np.isfinite(values)))
+        raise ConfigError("structure_factors.grid", f"got {'NaN' if np.isnan(values[row]) else values[row]} in row "
+                          f"{row} of the amplitudes, which must be finite; leave out reflections without a value")
+    if indices.dtype.kind not in "iu":
+        if indices.dtype.kind != "f" or not (indices == np.round(indices)).all():
+            raise ConfigError("structure_factors.grid", f"got indices of type {indices.dtype} that are not whole "
+                              "numbers; h, k, l must be")
+        indices = indices.astype(np.int64)
+    return indices, values
+
+
+def _expanded(hkl: np.ndarray, amplitudes: np.ndarray, default_F: float, space_group: str | int | gemmi.SpaceGroup
+              ) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Return the grid of the symmetry and Friedel mates of a list, and the indices of its first point."""
+    symmetry = named_group(str(space_group) if isinstance(space_group, str | int) else space_group.xhm())
+    merged = merge(hkl, np.abs(amplitudes), symmetry)
+    absent = symmetry.operations.systematic_absences(merged.hkl)
+    grid = expand(merged.hkl, np.where(absent, 0.0, merged.values), symmetry)
+    if default_F != 0.0:
+        values = grid.values.reshape(-1)
+        missing = np.flatnonzero(np.isnan(values))
+        values[missing[symmetry.operations.systematic_absences(grid.box.hkl(missing))]] = 0.0
+    return grid.filled(default_F)

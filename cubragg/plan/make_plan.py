@@ -11,7 +11,7 @@ from cubragg.crystallography.shapes import resolve_shape
 from cubragg.crystallography.vectors import Vector, rotate_axis, scale
 from cubragg.errors import ConfigError
 from cubragg.experiment.crystal import Lattice, Mosaic
-from cubragg.experiment.experiment import Experiment
+from cubragg.experiment.experiment import Experiment, require_experiment
 from cubragg.experiment.panel import live_pixels
 from cubragg.experiment.sampling import PER_FRINGE
 from cubragg.experiment.structure_factors import StructureFactors
@@ -37,8 +37,9 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
     Raises
     ------
     ConfigError
-        If the parts of the experiment are valid but cannot be rendered together.
+        If the parts of the experiment are valid but cannot be rendered together, and for what is no experiment.
     """
+    require_experiment(experiment)
     beam, crystal, detector = experiment.beam, experiment.crystal, experiment.detector
     sampling, goniometer = experiment.sampling, experiment.goniometer
     wavelength = units.m_from_angstrom(beam.wavelength_A)

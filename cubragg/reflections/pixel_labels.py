@@ -41,6 +41,10 @@ class Labels:
     pixel: np.ndarray
     photons: np.ndarray
 
+    def __repr__(self) -> str:
+        slow, fast = self.shape
+        return f"<cubragg labels of {fast} x {slow} pixels: {len(self.pixel)} pixels of {self.reflections} reflections>"
+
     @property
     def mask(self) -> np.ndarray:
         """1 + the number of the reflection with most photons in each pixel, 0 without one; uint32 [slow, fast]."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cubragg import units
+from cubragg import checks, units
 from cubragg.crystallography.cell import cell_of_axes
 from cubragg.crystallography.vectors import rotate_axis
 from cubragg.engine.panel_loop import Progress, counted_on
@@ -21,7 +21,7 @@ from cubragg.reflections.negligible_terms import counting_pixels, negligible_fra
 from cubragg.reflections.partiality import partiality
 from cubragg.reflections.reflection_sums import NumpySums, ReflectionCodes, ReflectionSums, add_up, index_reach
 from cubragg.reflections.reflection_table import Orientation, ReflectionTable
-from cubragg.reflections.table_columns import panel_columns
+from cubragg.reflections.table_columns import empty_columns, panel_columns
 
 #: Photons that a reflection needs to be listed.
 MIN_PHOTONS = 1.0
@@ -64,14 +64,27 @@ def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: i
     Raises
     ------
     ConfigError
-        As `require_reflection_sums`.
+        As `require_reflection_sums`, and for a number of photons below 0.
     """
+    checks.number("min_photons", "the number of photons", min_photons, "photons", at_least=0.0)
     parts = (analytic_columns(plan, photons, min_photons, threads, backend) if plan.method == "analytic" else
              _sampled_columns(plan, photons, min_photons, threads, backend, progress))
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+    if not parts:  # no pixel is rendered
+        return empty_table(plan, min_photons)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.argsort(-columns["photons"], kind="stable")
-    return ReflectionTable(**{name: column[order] for name, column in columns.items()}, panels=plan.detector_panels,
-                 orientation=orientation(plan), plan=plan, min_photons=min_photons)
+    return _table(plan, {name: column[order] for name, column in columns.items()}, min_photons)
+
+
+def empty_table(plan: Plan, min_photons: float = MIN_PHOTONS) -> ReflectionTable:
+    """Return the reflection table of an image without reflections."""
+    return _table(plan, empty_columns(plan.method == "analytic"), min_photons)
+
+
+def _table(plan: Plan, columns: dict[str, np.ndarray], min_photons: float) -> ReflectionTable:
+    """Return the reflection table of these columns."""
+    return ReflectionTable(**columns, panels=plan.detector_panels, orientation=orientation(plan), plan=plan,
+                           min_photons=min_photons)
 
 
 def _sampled_columns(plan: Plan, photons: np.ndarray | None, min_photons: float, threads: int | None, backend: str,

@@ -15,6 +15,15 @@ _CUT_FRACTION = 0.01
 _OVERLAP_FRACTION = 0.05
 
 
+def empty_columns(analytic: bool) -> dict[str, np.ndarray]:
+    """Return the columns of a table without reflections; of the method analytic with standard deviations."""
+    numbers = ["fast_px", "slow_px", "fast_mm", "slow_mm", "pixel_fast", "pixel_slow", "phi_deg", "photons", "F",
+               "partiality", "d_A", *(["fast_sigma_px", "slow_sigma_px", "phi_sigma_deg"] if analytic else [])]
+    return {"hkl": np.zeros((0, 3), dtype=np.int64), "beam": np.zeros((0, 3)),
+            **{name: np.zeros(0, dtype=np.int64) for name in ("panel", "flags")},
+            **{name: np.zeros(0) for name in numbers}}
+
+
 def panel_columns(plan: Plan, panel: PanelPlan, hkl: np.ndarray, entering: np.ndarray, values: np.ndarray
                   ) -> dict[str, np.ndarray]:
     """Return the columns of the reflections on one panel but the partiality, and their spindle angle ``phi_rad``.

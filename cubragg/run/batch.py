@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
-from cubragg import units
+from cubragg import checks, units
 from cubragg.crystallography.orientations import Orientations, misset_angles
 from cubragg.crystallography.vectors import Vector
 from cubragg.engine.panel_loop import Progress
@@ -27,7 +27,7 @@ from cubragg.engine.select import (
     select_backend,
 )
 from cubragg.errors import BackendUnavailable, ConfigError
-from cubragg.experiment.experiment import Experiment
+from cubragg.experiment.experiment import Experiment, require_experiment
 from cubragg.experiment.sampling import PER_FRINGE
 from cubragg.plan.image_series import ImageSeries
 from cubragg.plan.make_plan import make_plan, oriented_cells
@@ -100,6 +100,7 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
         If the requested backend cannot run here, or for ``on_device`` with a backend other than cuda. An error while
         images are rendered has the number of the GPU.
     """
+    require_experiment(experiment)
     check_method(method)
     angles = misset_angles(orientations)
     check_threads(threads)
@@ -136,9 +137,9 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
     BackendUnavailable, KernelBuildError
         If the requested backend cannot run here.
     """
+    require_experiment(experiment)
     check_method(method)
-    if images < 1:
-        raise ConfigError("images", f"got {images}; a series has at least 1 image")
+    checks.integer("images", "the number of images of a series", images, at_least=1)
     check_threads(threads)
     range_deg = units.deg_from_rad(experiment.goniometer.sweep().width)
     if images > 1 and not range_deg > 0.0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ try:
 except ImportError as error:
     raise ImportError("cubragg.torch needs PyTorch: pip install 'cubragg[torch]'") from error
 
-from cubragg.dataset.data_set import DataSet
+from cubragg.dataset.data_set import DataSet, ShotSlice, shot_number
 from cubragg.dataset.shot_samples import Label, RenderedShots, Sample, ShotSource, StoredShots
 from cubragg.errors import ConfigError
 
@@ -50,8 +49,8 @@ class ShotDataset(Dataset[dict[str, Any]]):
     Parameters
     ----------
     source
-        A `cubragg.Stills` or `cubragg.Sweep`, whose shots are rendered when they are asked for, or the folder of a
-        finished data set, whose shots are read.
+        A `cubragg.Stills` or `cubragg.Sweep`, or a slice of one, whose shots are rendered when they are asked for, or
+        the folder of a finished data set, whose shots are read.
     labels
         Which of ``boxes``, ``mask`` and ``heat`` a sample has; ``None``: all that there are. A folder has those that
         were written (``--labels``).
@@ -75,11 +74,15 @@ class ShotDataset(Dataset[dict[str, Any]]):
     >>> loader = DataLoader(dataset, 8, num_workers=4, collate_fn=collate)   # doctest: +SKIP
     """
 
-    def __init__(self, source: DataSet | Path | str, *, labels: Sequence[Label] | None = None,
+    def __init__(self, source: DataSet | ShotSlice | Path | str, *, labels: Sequence[Label] | None = None,
                  label_min: float | None = None, photons: bool = False,
                  transform: Callable[[dict[str, Any]], Any] | None = None) -> None:
         self._source = _source(source, labels, label_min, photons)
+        self._numbers = source.numbers if isinstance(source, ShotSlice) else range(len(self._source))
         self._transform = transform
+
+    def __repr__(self) -> str:
+        return f"<cubragg.torch.ShotDataset of {len(self)} shots with {', '.join(self.labels) or 'no labels'}>"
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -87,7 +90,7 @@ class ShotDataset(Dataset[dict[str, Any]]):
         return self._source.labels
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._numbers)
 
     def __getitem__(self, index: int) -> Any:
         """The sample of a shot.
@@ -96,20 +99,21 @@ class ShotDataset(Dataset[dict[str, Any]]):
         ------
         IndexError
             Beyond the last shot.
+        TypeError
+            For an index that is not a whole number.
         """
-        try:
-            number = range(len(self))[operator.index(index)]
-        except IndexError:
-            raise IndexError(f"got shot {index} of a data set of {len(self)} shots") from None
+        number = shot_number(self._numbers, index)
         sample = _tensors(self._source.sample(number, None if get_worker_info() is None else 1), number)
         return sample if self._transform is None else self._transform(sample)
 
     def __iter__(self) -> Iterator[Any]:
-        return (self[number] for number in range(len(self)))
+        return (self[index] for index in range(len(self)))
 
 
-def _source(source: DataSet | Path | str, labels: Sequence[Label] | None, label_min: float | None, photons: bool
-            ) -> ShotSource:
+def _source(source: DataSet | ShotSlice | Path | str, labels: Sequence[Label] | None, label_min: float | None,
+            photons: bool) -> ShotSource:
+    if isinstance(source, ShotSlice):
+        source = source.data
     if isinstance(source, DataSet):
         return RenderedShots(source, labels, _LABEL_MIN if label_min is None else label_min, photons)
     if not isinstance(source, str | os.PathLike):

@@ -12,6 +12,7 @@ import cubragg as cb
 from cubragg.dataset.draws import Draws
 from cubragg.errors import ConfigError
 from support.experiments import small_experiment
+from support.messages import refusal
 
 BASE = small_experiment(semantics="physical")
 VARY = {"crystal.cell": cb.normal(0.002, relative=True), "beam.wavelength_A": cb.normal(1.5, 0.002),
@@ -30,8 +31,14 @@ def test_a_data_set_is_a_sequence():
     assert data[-1].number == 4
     assert [shot.number for shot in data[1:4][::2]] == [1, 3]
     assert len(data[:3]) == 3
-    with pytest.raises(IndexError):
-        data[5]
+    assert "2 shots, 1 to 3, of <cubragg.Stills" in repr(data[1:4][::2])
+    assert "0 shots" in repr(data[5:])
+    for shots, length in ((data, 5), (data[1:4], 3)):
+        with refusal(IndexError, "shot 5", f"{length} shots"):
+            shots[5]
+        for wrong in ("1", 1.0, [0, 1]):
+            with refusal(TypeError, repr(wrong), "", "whole"):
+                shots[wrong]
 
 
 def test_a_shot_has_image_counts_reflections_and_parameters():
@@ -175,7 +182,13 @@ def test_crystals_are_poisson_and_blank_shots_have_none():
     assert abs(len(empty) - 100) < 4.0 * math.sqrt(400 * 0.25 * 0.75)
     assert not empty[0].image.photons.any()
     assert len(empty[0].reflections) == 0
-    assert list(empty[0].reflections.as_dict()) == ["crystal"]
+    shown = next(shot for shot in blank if shot.crystals).reflections.as_dict()
+    columns = empty[0].reflections.as_dict()
+    assert {name: column.dtype for name, column in columns.items()} == {
+        name: column.dtype for name, column in shown.items()}
+    assert {len(column) for column in columns.values()} == {0}
+    assert empty[0].reflections.hkl.shape == (0, 3)
+    assert "of 0 crystals" in repr(empty[0].reflections)
 
 
 def test_the_beam_centre_moves_the_image():
@@ -243,3 +256,36 @@ def test_the_response_of_a_detector_by_name_varies():
     assert len({response.flicker for response in responses}) == 3
     ideal = cb.Stills(BASE, 1, vary={"response.flicker": cb.constant(0.1)})
     assert ideal[0].image.experiment.response == cb.Response(flicker=0.1)
+
+
+@pytest.mark.parametrize("vary", [[1], {1: cb.normal(0.1)}, "beam.flux=normal:1"])
+@pytest.mark.parametrize("data", [cb.Stills, cb.Sweep])
+def test_what_varies_is_a_dictionary_by_name(data, vary):
+    with pytest.raises(ConfigError, match="dictionary") as caught:
+        data(dataclasses.replace(BASE, goniometer=cb.Goniometer(osc_deg=0.5)), 2, vary=vary)
+    assert caught.value.where == "vary"
+
+
+@pytest.mark.parametrize("call", [
+    cb.simulate, cb.simulate_counts, cb.predict, lambda given: cb.render_series(given, 2),
+    lambda given: list(cb.render_many(given, cb.random_orientations(1))), lambda given: cb.Stills(given, 1),
+    lambda given: cb.Sweep(given, 1, 0.5)],
+    ids=["simulate", "simulate_counts", "predict", "render_series", "render_many", "Stills", "Sweep"])
+@pytest.mark.parametrize(("given", "name", "hint"), [
+    ("experiment.toml", "str", "Experiment"), (cb.ExperimentParts(), "ExperimentParts", "complete()")])
+def test_what_is_no_experiment_is_refused(call, given, name, hint):
+    with refusal(ConfigError, "experiment", f"got {name}", hint):
+        call(given)
+
+
+def test_keywords_of_write_are_the_settings_of_a_folder():
+    import inspect
+
+    from cubragg.dataset.write_settings import WriteSettings
+
+    given = {name: one.default for name, one in inspect.signature(cb.Stills.write).parameters.items()}
+    made = WriteSettings()
+    for one in dataclasses.fields(WriteSettings):
+        assert WriteSettings(**{one.name: given[one.name]}) == made
+    with pytest.raises(TypeError, match="label"):
+        stills().write("nowhere", label=("mask",))

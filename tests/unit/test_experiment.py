@@ -220,3 +220,11 @@ def test_a_flux_without_photons_is_refused(beam, says):
     if beam != {"beamsize_mm": 0.0}:
         nanobragg = small_experiment(semantics="nanobragg", beam={"flux": 1e12, **beam}).beam
         assert nanobragg.photons_per_m2() == nanobragg.fluence
+
+
+@pytest.mark.parametrize(("parts", "where", "name"), [
+    ({"crystal": StructureFactors(default_F=1.0)}, "crystal", "StructureFactors"), ({"beam": 3}, "beam", "int"),
+    ({"background": None}, "background", "NoneType"), ({"response": "counting"}, "response", "str")])
+def test_parts_of_another_class_are_refused(parts, where, name):
+    with refusal(ConfigError, where, f"got {name}", "cubragg"):
+        dataclasses.replace(small_experiment(semantics="physical"), **parts)

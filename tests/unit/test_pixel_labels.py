@@ -13,6 +13,7 @@ import cubragg as cb
 from cubragg.errors import ConfigError
 from cubragg.experiment.spectrum_channels import Channel
 from cubragg.reflections import pixel_labels, reflection_pixels
+from support.messages import refusal
 
 INDICES = np.array([one for one in itertools.product(range(-6, 7), range(-7, 8), range(-8, 9)) if any(one)])
 AMPLITUDES = np.random.default_rng(3).gamma(2.0, 50.0, len(INDICES))
@@ -182,3 +183,12 @@ def test_labels_need_the_hdf5_of_the_truth(tmp_path):
             cb.Stills(BASE, 1).write(tmp_path / "set", **settings)
         assert caught.value.where == "write.labels"
     assert not (tmp_path / "set").exists()
+
+
+def test_labels_are_described_in_a_line_and_need_photons_above_zero():
+    shot = cb.Stills(BASE, 1)[0]
+    assert "pixels of" in repr(shot.labels())
+    assert len(repr(shot.labels())) < 100
+    for call in (shot.labels, shot.reflections_above):
+        with refusal(ConfigError, "min_photons", "-1 photons"):
+            call(-1)

@@ -415,3 +415,14 @@ def test_threads_change_no_bit():
     one, many = (reflection_table(plan, threads=threads) for threads in (1, 5))
     np.testing.assert_array_equal(one.photons, many.photons)
     np.testing.assert_array_equal(one.fast_px, many.fast_px)
+
+
+@pytest.mark.parametrize("method", ["sampled", "analytic"])
+def test_an_image_of_the_gap_between_modules_has_no_reflections(method):
+    gap = dataclasses.replace(
+        small_experiment(semantics="physical"), detector=Detector.named("pilatus300k", distance_mm=100.0),
+        sampling=Sampling(roi=(0, 20, 197, 205)))
+    columns = simulate(gap, method=method).reflections().as_dict()
+    shown = simulate(small_experiment(semantics="physical"), method=method).reflections().as_dict()
+    assert {name: (column.dtype, len(column)) for name, column in columns.items()} == {
+        name: (column.dtype, 0) for name, column in shown.items()}

@@ -91,3 +91,54 @@ def test_an_origin_is_three_indices(origin):
     with pytest.raises(ConfigError, match="h, k, l") as error:
         StructureFactors(10.0, origin=origin)
     assert error.value.where == "structure_factors.origin"
+
+
+def test_amplitudes_between_whole_electrons_are_looked_up_beside_a_whole_default():
+    """Defaults are often given as integers, whose type must not round the amplitudes of a list."""
+    factors = StructureFactors(3, np.array([[[10.7]]]), (1, 2, 3))
+    np.testing.assert_array_equal(factors.at(np.array([[1, 2, 3], [0, 0, 0]])), [10.7, 3.0])
+    assert StructureFactors(3).at(np.array([[0, 0, 0]])).dtype == np.float64
+
+
+@pytest.mark.parametrize("group", ["P 21 21 21", "P 31 2 1", "I 2 3", 5])
+@pytest.mark.parametrize("half", [False, True])
+def test_a_list_of_unique_reflections_is_expanded_by_its_space_group(group, half):
+    """Amplitudes of atoms by direct summation over all symmetry mates of the atoms, which no expansion enters."""
+    import gemmi
+
+    rng = np.random.default_rng(4)
+    atoms, weights = rng.uniform(size=(3, 3)), np.array([6.0, 8.0, 16.0])
+    space_group = (gemmi.find_spacegroup_by_number(group) if isinstance(group, int) else gemmi.SpaceGroup(group))
+    places = np.array([[op.apply_to_xyz(atom.tolist()) for op in space_group.operations()] for atom in atoms])
+    hkl = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    hkl = hkl[hkl.any(axis=1)]
+    expected = np.abs((np.exp(2j * np.pi * places @ hkl.T).sum(axis=1) * weights[:, None]).sum(axis=0))
+    asu = gemmi.ReciprocalAsu(space_group)
+    unique = np.array([asu.is_in(row) for row in hkl.tolist()])
+    rows, given = hkl[unique].astype(float if half else int), expected[unique]
+    factors = StructureFactors.from_list(rows, given, 7.0 if half else 0.0, space_group=space_group if half else group)
+    # Mates outside of the cube are not listed, as of hexagonal axes; inside, every reflection is.
+    np.testing.assert_allclose(factors.at(hkl), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_list_with_mates_that_differ_is_averaged_and_friedel_mates_stay_apart():
+    listed = np.array([[1, 2, 3], [-1, -2, 3], [-1, -2, -3]])
+    factors = StructureFactors.from_list(listed, [10.0, 20.0, 40.0], space_group="P 2")
+    # b is the unique axis of P 2: (1, 2, 3) has the mate (-1, 2, -3), and (-1, -2, 3) is a Friedel mate of that.
+    np.testing.assert_allclose(factors.at(np.array([[1, 2, 3], [-1, 2, -3], [-1, -2, -3], [1, -2, 3], [-1, -2, 3]])),
+                               [10.0, 10.0, 40.0, 40.0, 20.0])
+
+
+@pytest.mark.parametrize(("hkl", "amplitudes", "value", "keyword"), [
+    ([[1, 2, 3.5]], [1.0], "float64", "whole"), ([["a", "b", "c"]], [1.0], "<U1", "whole"),
+    ([[1, 2, 3]], [1.0 + 1.0j], "complex128", "real"), ([[1, 2, 3]], ["x"], "<U1", "real"),
+    ([[1, 2, 3], [2, 2, 3]], [1.0, np.nan], "row 1", "finite"), ([[1, 2, 3]], [[1.0]], "(1, 1)", "amplitudes"),
+    ([1, 2, 3], [1.0], "(3,)", "rows")])
+def test_a_list_of_other_things_is_refused(hkl, amplitudes, value, keyword):
+    with refusal(ConfigError, "structure_factors.grid", "", keyword):
+        StructureFactors.from_list(hkl, amplitudes)
+    with pytest.raises(ConfigError) as caught:
+        StructureFactors.from_list(hkl, amplitudes)
+    assert value in caught.value.what
+    with refusal(ConfigError, "space_group", "'P 9'", "unknown"):
+        StructureFactors.from_list([[1, 2, 3]], [1.0], space_group="P 9")

@@ -126,7 +126,7 @@ def test_a_sample_is_tensors(library, folder):
     assert (sample["mask"].dtype, sample["heat"].dtype) == (torch.int64, torch.float32)
     assert sample["parameters"]["beam.wavelength_A"].item() == stills()[4].parameters["beam.wavelength_A"]
     assert [sample["shot"] for sample in shots] == list(range(5))
-    with pytest.raises(IndexError, match="shot 5 of a data set of 5"):
+    with pytest.raises(IndexError, match="shot 5 of a sequence of 5"):
         shots[5]
     for settings, where in (({"photons": True}, "photons"), ({"label_min": 10.0}, "label_min")):
         with pytest.raises(ConfigError, match=rf"{where}: .*Stills.read"):
@@ -134,6 +134,8 @@ def test_a_sample_is_tensors(library, folder):
     with pytest.raises(ConfigError, match="source: got Experiment"):
         library.ShotDataset(stills().experiment)
     assert library.ShotDataset(folder, transform=lambda sample: sample["shot"])[2] == 2
+    assert [sample["shot"] for sample in library.ShotDataset(stills()[1:5:2], labels=())] == [1, 3]
+    assert "5 shots with boxes, mask, heat" in repr(shots)
     photons = library.ShotDataset(stills(), labels=(), photons=True)[4]
     assert set(photons) == {"image", "parameters", "shot"}
     np.testing.assert_array_equal(photons["image"][0], stills()[4].image.on_host)
