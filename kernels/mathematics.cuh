@@ -1,5 +1,5 @@
 // Elementary functions in both precisions, with the same operations in every compiler. No branches, so that
-// the CPU can evaluate them on vectors.
+// the CPU can evaluate them on vectors. Those in double precision are templates, for the `Lanes` of lanes.cuh.
 //
 //   sinpi_(x)          sin(pi x) for |x| <= 1/2; relative error 4.5e-16 and 1.7e-7
 //   sine_cosine        of a reduced angle |z| <= pi/4 in quadrant n
@@ -39,10 +39,10 @@ DEVICE float sinpi_(float x)
 }
 
 // Taylor series: 8 and 9 terms beyond the leading one in double, 4 and 5 in single.
-DEVICE double sine_of_reduced(double z)
+template <typename T> DEVICE T sine_of_reduced(T z)
 {
-    const double u = z * z;
-    double r = fma_(u, 1.0 / 355687428096000.0, -1.0 / 1307674368000.0);
+    const T u = z * z;
+    T r = fma_(u, 1.0 / 355687428096000.0, -1.0 / 1307674368000.0);
     r = fma_(u, r, 1.0 / 6227020800.0);
     r = fma_(u, r, -1.0 / 39916800.0);
     r = fma_(u, r, 1.0 / 362880.0);
@@ -59,10 +59,10 @@ DEVICE float sine_of_reduced(float z)
     r = fma_(u, r, -1.0f / 6.0f);
     return fma_(u * z, r, z);
 }
-DEVICE double cosine_of_reduced(double z)
+template <typename T> DEVICE T cosine_of_reduced(T z)
 {
-    const double u = z * z;
-    double r = fma_(u, -1.0 / 6402373705728000.0, 1.0 / 20922789888000.0);
+    const T u = z * z;
+    T r = fma_(u, -1.0 / 6402373705728000.0, 1.0 / 20922789888000.0);
     r = fma_(u, r, -1.0 / 87178291200.0);
     r = fma_(u, r, 1.0 / 479001600.0);
     r = fma_(u, r, -1.0 / 3628800.0);
@@ -87,17 +87,17 @@ template <typename T> DEVICE void sine_cosine(T z, T n, T &sine, T &cosine)
 {
     const T s = sine_of_reduced(z), c = cosine_of_reduced(z);
     const T quadrant = n - T(4) * floor_(n * T(0.25));
-    const bool swapped = quadrant == T(1) || quadrant == T(3);
-    const T first = swapped ? c : s, second = swapped ? s : c;
-    sine = quadrant >= T(2) ? -first : first;
-    cosine = quadrant == T(1) || quadrant == T(2) ? -second : second;
+    const auto swapped = (quadrant == T(1)) | (quadrant == T(3));
+    const T first = choose(swapped, c, s), second = choose(swapped, s, c);
+    sine = choose(quadrant >= T(2), -first, first);
+    cosine = choose((quadrant == T(1)) | (quadrant == T(2)), -second, second);
 }
 
 // Sine and cosine of an angle up to about 1e5 rad; pi/2 in two parts, the first of 33 bits: n times it is exact.
-DEVICE void sine_cosine_of(double x, double &sine, double &cosine)
+template <typename T> DEVICE void sine_cosine_of(T x, T &sine, T &cosine)
 {
-    const double n = rint_(x * (2.0 / PI));
-    const double z = (x - n * 1.57079632673412561417) - n * 6.07710050650619224932e-11;
+    const T n = rint_(x * (2.0 / PI));
+    const T z = (x - n * 1.57079632673412561417) - n * 6.07710050650619224932e-11;
     sine_cosine(z, n, sine, cosine);
 }
 
@@ -113,12 +113,12 @@ DEVICE float times_power_of_two(float f, float n)
     return f * float_of_bits((half + 127) << 23) * float_of_bits((whole - half + 127) << 23);
 }
 
-DEVICE double exponential(double x)
+template <typename T> DEVICE T exponential_in_double(T x)
 {
-    const double inside = x < -750.0 ? -750.0 : x > 710.0 ? 710.0 : x;  // beyond: 0 and inf
-    const double n = rint_(inside * 1.4426950408889634);
-    const double r = fma_(n, -1.90821492927058770002e-10, fma_(n, -6.93147180369123816490e-01, inside));
-    double e = fma_(r, 1.0 / 6227020800.0, 1.0 / 479001600.0);
+    const T inside = choose(x < -750.0, T(-750.0), choose(x > 710.0, T(710.0), x));  // beyond: 0 and inf
+    const T n = rint_(inside * 1.4426950408889634);
+    const T r = fma_(n, -1.90821492927058770002e-10, fma_(n, -6.93147180369123816490e-01, inside));
+    T e = fma_(r, 1.0 / 6227020800.0, 1.0 / 479001600.0);
     e = fma_(r, e, 1.0 / 39916800.0);
     e = fma_(r, e, 1.0 / 3628800.0);
     e = fma_(r, e, 1.0 / 362880.0);
@@ -132,6 +132,7 @@ DEVICE double exponential(double x)
     e = fma_(r * r, e, r);
     return times_power_of_two(1.0 + e, n);
 }
+DEVICE double exponential(double x) { return exponential_in_double(x); }
 DEVICE float exponential(float x)
 {
     const float inside = x < -105.0f ? -105.0f : x > 89.0f ? 89.0f : x;

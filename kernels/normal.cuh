@@ -11,9 +11,9 @@
 #include "portable.cuh"
 #include "mathematics.cuh"
 
-DEVICE double mills_polynomial(double u)
+template <typename T> DEVICE T mills_polynomial(T u)
 {
-    double r = 2.2439904109511173e-08;
+    T r = 2.2439904109511173e-08;
     r = fma_(r, u, 2.912001496236088e-10);
     r = fma_(r, u, -2.2580873793251234e-07);
     r = fma_(r, u, -8.478889162251738e-08);
@@ -61,14 +61,14 @@ template <typename T> DEVICE T mills(T x)
 template <typename T> DEVICE T density(T x) { return T(0.3989422804014327) * exponential(T(-0.5) * x * x); }
 
 // Beyond 40 the density is 0.
-template <typename T> DEVICE T tail(T x, T at) { return at * mills(fabs_(x) < T(40) ? fabs_(x) : T(40)); }
+template <typename T> DEVICE T tail(T x, T at) { return at * mills(choose(fabs_(x) < T(40), fabs_(x), T(40))); }
 
 template <typename T> DEVICE T between(T low, T high, T at_low, T at_high)
 {
     const T tail_low = tail(low, at_low), tail_high = tail(high, at_high);
-    const T one_side = low > T(0) ? tail_low - tail_high : tail_high - tail_low;
+    const T one_side = choose(low > T(0), tail_low - tail_high, tail_high - tail_low);
     const T two_sides = T(1) - tail_low - tail_high;
-    return (low > T(0)) | (high < T(0)) ? one_side : two_sides;
+    return choose((low > T(0)) | (high < T(0)), one_side, two_sides);
 }
 
 #endif

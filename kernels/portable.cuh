@@ -149,6 +149,7 @@ DEVICE float power_of_two(float x)
 #else
 
 #define DEVICE static inline __attribute__((always_inline))
+#define DEVICE_MEMBER inline __attribute__((always_inline))
 #define ENTRY_WITH(name, blocks) static void name
 #define ENTRY(name) static void name
 #define THREAD static_assert(true, "")
@@ -254,5 +255,7 @@ struct BlockIndex { int x, y; };
 static thread_local BlockIndex blockIdx;
 
 #endif
+
+template <typename T> DEVICE T choose(bool yes, T first, T second) { return yes ? first : second; }
 
 #endif

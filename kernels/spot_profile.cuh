@@ -22,49 +22,51 @@
 #define BENT 1
 #define STRONGLY_BENT 2
 // Least probability from which moments of the angle are computed.
-#define LEAST_PROBABILITY (PRECISION == DOUBLE ? REAL(1e-10) : REAL(1e-5))
+template <typename T> DEVICE T least_probability(T) { return T(1e-10); }
+DEVICE float least_probability(float) { return 1e-5f; }
 
-DEVICE REAL functional(const REAL (&row)[4], REAL f, REAL s, REAL beyond, REAL inverse)
+template <typename T> DEVICE T functional(const T (&row)[4], T f, T s, T beyond, T inverse)
 {
     return fma_(row[0], f, fma_(row[1], s, -row[2] * beyond)) * inverse - row[3];
 }
 
 // rho - 1
-DEVICE REAL distance_beyond(const Spot &spot, REAL f, REAL s)
+template <typename T> DEVICE T distance_beyond(const SpotNumbers<T> &spot, T f, T s)
 {
-    const REAL squared = spot.square[0] * f * f + REAL(2) * spot.square[1] * f * s + spot.square[2] * s * s
-                         + REAL(2) * (spot.towards[0] * f + spot.towards[1] * s);
-    return squared / (sqrt_(REAL(1) + squared) + REAL(1));
+    const T squared = spot.square[0] * f * f + T(2) * spot.square[1] * f * s + spot.square[2] * s * s
+                      + T(2) * (spot.towards[0] * f + spot.towards[1] * s);
+    return squared / (sqrt_(T(1) + squared) + T(1));
 }
 
 // Mean, variance and third central moment of the angle of a sample, times powers of the pace; 0 in a still. The
 // probability of a LONG segment.
-struct Moments { REAL mean, variance, third, probability; };
+template <typename T> struct AngleMoments { T mean, variance, third, probability; };
+typedef AngleMoments<REAL> Moments;
 
-template <int PATH> DEVICE Moments moments(const Spot &spot, REAL y)
+template <int PATH, typename T> DEVICE AngleMoments<T> moments(const SpotNumbers<T> &spot, T y)
 {
-    Moments result = {REAL(0), REAL(0), REAL(0), REAL(0)};
-    const REAL start = spot.ends[0], end = spot.ends[1];
+    AngleMoments<T> result = {T(0), T(0), T(0), T(0)};
+    const T start = spot.ends[0], end = spot.ends[1];
     if (PATH == SHORT) {
-        const REAL middle = REAL(0.5) * (start + end);
-        result.variance = (end - start) * (end - start) * REAL(1.0 / 12.0);
+        const T middle = T(0.5) * (start + end);
+        result.variance = (end - start) * (end - start) * T(1.0 / 12.0);
         result.mean = middle - (middle - y) * result.variance;
     }
     if (PATH == LONG) {
-        const REAL low = start - y, high = end - y, at_low = density(low), at_high = density(high);
-        const REAL Z = between(low, high, at_low, at_high);
-        const bool known = Z > LEAST_PROBABILITY;
-        const REAL inverse = REAL(1) / (known ? Z : REAL(1));
-        const REAL above = y < start ? start : y, nearest = above > end ? end : above;
+        const T low = start - y, high = end - y, at_low = density(low), at_high = density(high);
+        const T Z = between(low, high, at_low, at_high);
+        const auto known = Z > least_probability(y);
+        const T inverse = T(1) / choose(known, Z, T(1));
+        const T above = choose(y < start, start, y), nearest = choose(above > end, end, above);
         // About y, then about the mean.
-        const REAL first = (at_low - at_high) * inverse;
-        const REAL square = REAL(1) + (low * at_low - high * at_high) * inverse;
-        const REAL cube = REAL(2) * first + (low * low * at_low - high * high * at_high) * inverse;
-        const REAL variance = square - first * first;
+        const T first = (at_low - at_high) * inverse;
+        const T square = T(1) + (low * at_low - high * at_high) * inverse;
+        const T cube = T(2) * first + (low * low * at_low - high * high * at_high) * inverse;
+        const T variance = square - first * first;
         result.probability = Z;
-        result.mean = known ? y + first : nearest;
-        result.variance = known & (variance > REAL(0)) ? variance : REAL(0);
-        result.third = known ? cube - REAL(3) * first * square + REAL(2) * first * first * first : REAL(0);
+        result.mean = choose(known, y + first, nearest);
+        result.variance = choose(known & (variance > T(0)), variance, T(0));
+        result.third = choose(known, cube - T(3) * first * square + T(2) * first * first * first, T(0));
     }
     return result;
 }
@@ -82,12 +84,12 @@ template <int PATH> DEVICE REAL along_path(const Spot &spot, REAL y)
 }
 
 // Values of the monomials, but for the constant: without p, and with it.
-struct Monomials { REAL still[6], moving[5]; };
+template <typename T> struct Monomials { T still[6], moving[5]; };
 
 // A second-order term. Written out, because compilers do not vectorise around a loop of this size.
-template <bool MOVING> DEVICE REAL term(const REAL (&c)[MONOMIALS], const Monomials &m)
+template <bool MOVING, typename T> DEVICE T term(const T (&c)[MONOMIALS], const Monomials<T> &m)
 {
-    REAL total = fma_(c[0], m.still[0], fma_(c[1], m.still[1], fma_(c[2], m.still[2], c[11])));
+    T total = fma_(c[0], m.still[0], fma_(c[1], m.still[1], fma_(c[2], m.still[2], c[11])));
     total = fma_(c[3], m.still[3], fma_(c[4], m.still[4], fma_(c[5], m.still[5], total)));
     if (MOVING) {
         total = fma_(c[6], m.moving[0], fma_(c[7], m.moving[1], fma_(c[8], m.moving[2], total)));
@@ -97,28 +99,28 @@ template <bool MOVING> DEVICE REAL term(const REAL (&c)[MONOMIALS], const Monomi
 }
 
 // Replace the standardized deviations of delta by those of D; returns the determinant of its derivative.
-template <bool MOVING> DEVICE REAL correct(const Spot &spot, REAL (&y)[3], const Moments &angle)
+template <bool MOVING, typename T> DEVICE T correct(const SpotNumbers<T> &spot, T (&y)[3], const AngleMoments<T> &angle)
 {
-    const REAL E = angle.mean, V = angle.variance, z = y[2] - E, rest = REAL(1) - V;
-    const Monomials monomials = {{y[0] * y[0], y[0] * y[1], y[1] * y[1], y[0] * z, y[1] * z, z * z},
-                                 {E * y[0], E * y[1], E * z, E * E, V}};
-    const REAL *a = spot.wavelength, *g = spot.radial, *d = spot.divergence;
+    const T E = angle.mean, V = angle.variance, z = y[2] - E, rest = T(1) - V;
+    const Monomials<T> monomials = {{y[0] * y[0], y[0] * y[1], y[1] * y[1], y[0] * z, y[1] * z, z * z},
+                                    {E * y[0], E * y[1], E * z, E * E, V}};
+    const T *a = spot.wavelength, *g = spot.radial, *d = spot.divergence;
     // |G| - sqrt(|G|^2 - T): how far a node that is turned by sqrt(T) / |G| falls short of the tangent plane.
-    const REAL u = term<MOVING>(spot.sag, monomials), sag = REAL(2) * u * (REAL(1) + u);
-    const REAL slope = a[0] * g[0] + a[1] * g[1] + a[2] * g[2] * rest;
+    const T u = term<MOVING>(spot.sag, monomials), sag = T(2) * u * (T(1) + u);
+    const T slope = a[0] * g[0] + a[1] * g[1] + a[2] * g[2] * rest;
     // The wavelength is that of the length of q, which the sag has not shortened.
-    const REAL x = a[0] * y[0] + a[1] * y[1] + a[2] * z + sag * slope, shrink = REAL(1) / (REAL(1) + x);
-    const REAL stretch = REAL(1) + REAL(2) * x * slope
-                         - shrink * (a[0] * y[0] + a[1] * y[1] + a[2] * y[2] * rest + x * x * slope);
-    REAL divergence = d[0] * y[0] + d[1] * y[1] + d[2] * z;
+    const T x = a[0] * y[0] + a[1] * y[1] + a[2] * z + sag * slope, shrink = T(1) / (T(1) + x);
+    const T stretch = T(1) + T(2) * x * slope
+                      - shrink * (a[0] * y[0] + a[1] * y[1] + a[2] * y[2] * rest + x * x * slope);
+    T divergence = d[0] * y[0] + d[1] * y[1] + d[2] * z;
     if (MOVING) {
         divergence += d[3] * E + V * (d[4] * y[0] + d[5] * y[1] + d[6] * z + d[7] * E) + angle.third * d[8];
     }
     y[0] = (y[0] + x * x * g[0]) * shrink + sag * g[0] - term<MOVING>(spot.bend[0], monomials);
     y[1] = (y[1] + x * x * g[1]) * shrink + sag * g[1] - term<MOVING>(spot.bend[1], monomials);
     y[2] = (y[2] + x * x * g[2]) * shrink + sag * g[2] - term<MOVING>(spot.bend[2], monomials);
-    const REAL determinant = stretch - divergence;
-    return determinant > REAL(0) ? determinant : REAL(0);
+    const T determinant = stretch - divergence;
+    return choose(determinant > T(0), determinant, T(0));
 }
 
 // The profile of a sample, and the moments of its angle.

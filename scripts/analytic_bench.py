@@ -9,13 +9,15 @@ calls include the plan. With ``--sampled`` the sampled method is timed too, once
 minutes. With ``--c-program`` the C program that NB_C_BIN names renders the band of the workload (W3: 96 of 2,463
 columns), twice; its time, less that of one pixel, is multiplied with the pixels of the image over those of the band.
 
-With ``--sweeps`` a row is a rotation series: CPU time for finding the reflections of an image and for all constants of
-its spots, alone and in the series (the last images over their number, the least of 3 runs).
+With ``--sweeps`` a row is a rotation series: CPU time for finding the reflections of an image, alone and in the series
+(the last images over their number, the least of 3 runs); in the series with the constants of its spots, by NumPy and by
+kernels on one thread; and rendering the spots, in double and single precision.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import resource
 import subprocess
@@ -37,7 +39,8 @@ from benchmarks.workloads import workloads, write_reflections
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
 from cubragg.engine.analytic.model_of_plan import model_of
-from cubragg.engine.analytic.spot_list import SpotList, nodes_of_channel
+from cubragg.engine.analytic.passing import passing_of
+from cubragg.engine.analytic.spot_list import SpotList
 from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
 from cubragg.engine.select import select_backend
 from cubragg.experiment.experiment import Experiment
@@ -124,11 +127,18 @@ def time_sweep(name: str, experiment: Experiment) -> str:
 
     def reflections(plan: Plan) -> object:
         model = model_of(plan)
-        return [nodes_of_channel(plan, model, channel) for channel in model.channels]
+        return [passing_of(plan, model, channel) for channel in model.channels]
 
     count = np.mean([sum(map(len, SpotList(plan).panels)) for plan in plans])
-    times = [min(spots(together, find) for _ in range(3)) for find in (reflections, lambda plan: SpotList(plan).panels)
-             for together in (None, ImageSeries())]
+    def constants(backend: str) -> Callable[[Plan], object]:
+        return lambda plan: SpotList(plan, backend).panels
+
+    cases = ((reflections, None), (reflections, ImageSeries()), (constants("numpy"), ImageSeries()),
+             (constants("cpu"), ImageSeries()))
+    times = [min(spots(together, find) for _ in range(3)) for find, together in cases]
+    for precision in ("double", "single"):
+        engine = AnalyticHostEngine(plans[-1], precision)
+        times.append(least(functools.partial(engine.render, 1))[0])
     return f"| {name} | {count:.0f} | {' | '.join(f'{1e3 * seconds:.1f}' for seconds in times)} |"
 
 
@@ -136,8 +146,8 @@ def main(arguments: list[str]) -> None:
     """Print the table."""
     if "--sweeps" in arguments:
         w3 = workloads()["W3-whole"].flags
-        print("| sweep | spots | reflections: alone, ms | in series, ms | with constants: alone, ms | in series, ms |\n"
-              f"|{' --- |' * 6}")
+        print("| sweep | spots | reflections: alone, ms | in series, ms | with constants of NumPy, ms | of kernels, ms "
+              f"| render, ms | in single precision, ms |\n|{' --- |' * 8}")
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             write_reflections(Path("random.hkl"))

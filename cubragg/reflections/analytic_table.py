@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from cubragg import units
-from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
+from cubragg.device.host_build import available_cores
+from cubragg.engine.analytic.panel_spots import PanelSpots
+from cubragg.engine.analytic.spot_list import SpotList
 from cubragg.engine.analytic.spot_model import SpotModel
 from cubragg.engine.select import select_backend
 from cubragg.plan.plan import Plan
@@ -29,12 +31,12 @@ def analytic_columns(plan: Plan, photons: np.ndarray | None, min_photons: float,
     min_photons, threads, backend
         As for `reflection_table`.
     """
-    spots = SpotList(plan)
+    spots = SpotList(plan, backend)
     if photons is None or plan.water > 0.0:
         spots_alone = replace(plan, water=0.0)
         photons = select_backend(spots_alone, "numpy" if backend == "numpy" else "auto").engine.render(threads)
     return [_panel_columns(plan, spots.model, part, photons[part.panel.window], min_photons, threads, backend)
-            for part in spots.panels]
+            for part in spots.on_panels(threads or available_cores())]
 
 
 def _panel_columns(plan: Plan, model: SpotModel, spots: PanelSpots, photons: np.ndarray, min_photons: float,

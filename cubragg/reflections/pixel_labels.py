@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
+from cubragg.engine.analytic.panel_spots import PanelSpots
+from cubragg.engine.analytic.spot_list import SpotList
 from cubragg.reflections.reflection_pixels import ReflectionPixels, joined, reflection_pixels, rows_by_code
 from cubragg.reflections.reflection_sums import ReflectionCodes
 from cubragg.reflections.reflection_table import Flags, ReflectionTable
@@ -130,7 +131,7 @@ def _analytic_pixels(table: ReflectionTable, width: int, min_photons: float, thr
                      ) -> ReflectionPixels:
     """Return the pixels of the reflections of an image of the method analytic, by their rows in its table."""
     parts = []
-    for spots in SpotList(table.plan).panels:
+    for spots in SpotList(table.plan, backend).panels:
         row = _rows_of(table, spots, min_photons)
         lit = row >= 0
         if lit.any():

@@ -13,7 +13,7 @@ from cubragg.device.host_build import HostKernel, available_cores
 from cubragg.device.kernel_source import host_text
 from cubragg.engine.analytic import spot_kernel
 from cubragg.engine.analytic.analytic_engine import blocks_of, box_pixels, pixel_sums
-from cubragg.engine.analytic.spot_list import PanelSpots
+from cubragg.engine.analytic.panel_spots import PanelSpots
 from cubragg.errors import BackendUnavailable, KernelBuildError
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan

@@ -13,7 +13,7 @@ from cubragg.device.kernel_source import host_text
 from cubragg.engine import kernel_params
 from cubragg.engine.analytic import spot_kernel
 from cubragg.engine.analytic.analytic_engine import blocks_of, box_pixels, pixel_sums
-from cubragg.engine.analytic.spot_list import PanelSpots
+from cubragg.engine.analytic.panel_spots import PanelSpots
 from cubragg.engine.host.host_engine import available_cores
 from cubragg.errors import BackendUnavailable, KernelBuildError
 from cubragg.plan.plan import Plan

@@ -23,8 +23,12 @@ from cubragg.cli.parser import parse
 from cubragg.detect.counting import draw_counts
 from cubragg.device.cuda_device import device_count
 from cubragg.engine.accuracy import error_bound
+from cubragg.engine.analytic import spot_kernel
+from cubragg.engine.analytic.spot_constants import record
+from cubragg.engine.analytic.spot_list import SpotList
 from cubragg.engine.cuda.analytic_cuda_engine import AnalyticCudaEngine
 from cubragg.engine.cuda.cuda_engine import CudaEngine
+from cubragg.engine.cuda.device_spots import SpotKernels
 from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.culling import Culling, obstacle
 from cubragg.engine.select import select_backend
@@ -183,12 +187,36 @@ def physical(setup: Setup) -> Rows:
 
 
 def analytic(setup: Setup) -> Rows:
-    """Spots in closed form against the CPU."""
+    """Spots in closed form against the CPU: their constants, and images."""
     plan = make_plan(_spots_in_closed_form(), "analytic")
     expected = on_cpu(plan)
-    return [_row("spots in closed form", precision, [
+    rows = [_row("constants of spots", precision, [_of_constants(plan, precision, setup)], BOUNDS[precision])
+            for precision in ("double", "single")]
+    return rows + [_row("spots in closed form", precision, [
         of_maximum(AnalyticCudaEngine(plan, precision, setup.device).render(), expected)], BOUNDS[precision])
         for precision in ("double", "single")]
+
+
+def _of_constants(plan: Plan, precision: str, setup: Setup) -> float:
+    """Largest difference of spots' constants from NumPy's, over the largest of a kind; NaN if whole numbers differ."""
+    import cupy
+
+    worst, listed = 0.0, SpotList(plan, "numpy")
+    with cupy.cuda.Device(setup.device), cupy.cuda.Stream(non_blocking=True) as stream:
+        kernels = SpotKernels(cupy, setup.device, precision, stream)
+        on_device = [spots.records.get(stream=stream) for spots in kernels.spots_of(listed)]
+    for found, panel in zip(on_device, listed.panels, strict=True):
+        records = found.view(record(spot_kernel.real_type(precision)))
+        if len(records) != len(panel):
+            return float("nan")
+        for name in records.dtype.names:
+            one, other = records[name], panel.records[name]
+            if one.dtype.kind == "i" and not np.array_equal(one, other):
+                return float("nan")
+            # Products of a direction with a step are of the size of the step, also where they are 0.
+            scale = np.sqrt(panel.records["square"].max()) if name == "towards" else np.abs(other).max()
+            worst = max(worst, float(np.abs(one - other).max() / (scale or 1.0)))
+    return worst
 
 
 def _spots_in_closed_form() -> cb.Experiment:

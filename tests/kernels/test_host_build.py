@@ -175,7 +175,7 @@ def test_struct_and_its_mirror_must_agree(cache):
 def test_kernels_are_what_a_gpu_compiles():
     """No file is for the CPU alone, and none includes a header of the system."""
     texts = [*(kernel_text(shape) for shape in SHAPES),
-             *(kernel_text("", name) for name in ("analytic.cu", "counts.cu", "normal_deviates.cu"))]
+             *(kernel_text("", name) for name in ("analytic.cu", "counts.cu", "normal_deviates.cu", "spot_list.cu"))]
     assert set(re.findall(r'#line 1 "(.+)"', "".join(texts))) == {
         path.name for path in kernel_folder().iterdir() if path.name.endswith((".cu", ".cuh"))}
     assert not any("#include" in text for text in texts)

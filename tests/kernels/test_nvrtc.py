@@ -16,7 +16,7 @@ import pytest
 from cubragg.crystallography.shapes import SHAPES
 from cubragg.device.cuda_device import NVRTC_OPTIONS, build_error
 from cubragg.device.kernel_source import kernel_folder, kernel_text
-from cubragg.engine.analytic import spot_kernel
+from cubragg.engine.analytic import list_kernel, spot_kernel
 from cubragg.engine.cull_cost_model import TILES
 from cubragg.engine.variant import PRECISIONS, TILE, Variant, cuda_variant
 from cubragg.plan.make_plan import make_plan
@@ -151,6 +151,21 @@ def test_spots(nvrtc, arch, precision):
     usage, = compiled.usage().values()
     assert (usage.stores, usage.loads) == (0, 0)
     assert usage.registers * spot_kernel.CUDA_TILE[0] * spot_kernel.CUDA_TILE[1] <= 65536
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("arch", slow_after(1, [FULL_ARCH, *OTHER_ARCHS]))
+def test_constants_of_spots(nvrtc, arch, precision):
+    """The kernels that compute the constants of spots; a record is larger than the registers of a thread."""
+    options = (*NVRTC_OPTIONS, *list_kernel.cuda_defines(precision), f"-arch=sm_{arch}", *ADDED)
+    compiled = nvrtc.compile(kernel_text("", "spot_list.cu"), options)
+    assert compiled.status == 0, compiled.log
+    assert "warning" not in compiled.log, compiled.log
+    used = compiled.usage()
+    assert set(used) == {"bound_spots", "fill_spots"}
+    assert (used["bound_spots"].stores, used["bound_spots"].loads) == (0, 0)
+    assert used["fill_spots"].stores < 1024
+    assert all(usage.registers * list_kernel.BLOCK <= 65536 for usage in used.values())
 
 
 #: Variants that count: of each precision and kind of factors, with and without culling.

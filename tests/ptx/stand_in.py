@@ -30,6 +30,10 @@ def same(text: str) -> str:
     return text
 
 
+#: Arrays that an entry point stores to, where there are two.
+_STORED = {"count": 2, "count_spots": 2, "count_background": 2, "fill_spots": 2}
+
+
 class Machine:
     """An entry point of a module, executed from its PTX.
 
@@ -109,5 +113,5 @@ class PtxCupy(Cupy):
             tile = dict(option[2:].split("=") for option in self.options if option.startswith("-DTILE"))
             machine = Machine(cupy.nvrtc, cupy.change(self.code), self.options, self.entry, cupy.change_ptx)
             machine.run(grid, int(tile["TILE_FAST"]) * int(tile["TILE_SLOW"]),
-                        [*map(bytes_of, args)], stored=2 if self.entry.startswith("count") else 1)
+                        [*map(bytes_of, args)], stored=_STORED.get(self.entry, 1))
             cupy.executed.append((self.options, self.entry))

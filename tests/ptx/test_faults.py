@@ -12,7 +12,9 @@ from cubragg.engine.cuda.cuda_engine import CudaEngine
 from cubragg.engine.culling import Culling
 from cubragg.plan.make_plan import make_plan
 from ptx.stand_in import Change, Machine, PtxFault, same
+from ptx.test_other_kernels import on_device
 from ptx.translation import UnknownPtxError, translate
+from support.analytic_experiments import experiment
 from support.experiments import small_experiment
 from support.marks import slow_after
 from support.nvrtc import Compiled
@@ -81,11 +83,23 @@ def test_a_barrier_taken_out(cupy, taken):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
 def test_a_barrier_taken_out_of_spots(cupy, number):
-    cupy.change = without_barrier("analytic.cu", number)
+    take_out = without_barrier("analytic.cu", number)
+    cupy.change = lambda text: take_out(text) if '"analytic.cu"' in text else text
     experiment = small_experiment(crystal={"shape": "gauss", "mosaicity_deg": 0.3}, goniometer={"osc_deg": 0.5},
                                   semantics="physical")
     with pytest.raises(PtxFault, match=r"race|without a value"):
         simulate(experiment, method="analytic", backend="cuda", precision="double")
+
+
+@pytest.mark.parametrize("fault", slow_after(1, [
+    ("p.first_record + first + i;", "p.first_record + first + i + 1;"),
+    ("chosen[number[i]]", "chosen[number[i] + 1]")]))
+def test_a_fault_in_the_constants_of_spots(cupy, fault):
+    """A record is stored to the place of the next one, or is that of the next segment."""
+    change = replaced(*fault)
+    cupy.change = lambda text: change(text) if '"spot_list.cu"' in text else text
+    with pytest.raises(PtxFault, match="outside the arrays"):
+        on_device("double", experiment())
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -11,10 +13,15 @@ from cubragg.detect.counting import draw_counts
 from cubragg.detect.normal_deviates import NORMALS_PARAMS, normals
 from cubragg.detect.poisson import RandomStream
 from cubragg.device.kernel_source import kernel_text
+from cubragg.engine.analytic import spot_kernel
+from cubragg.engine.analytic.spot_constants import record
+from cubragg.engine.analytic.spot_list import SpotList
+from cubragg.engine.cuda.device_spots import SpotKernels
 from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
 from cubragg.philox import Effect, key_of
 from cubragg.plan.make_plan import make_plan
 from ptx.stand_in import Machine
+from support.analytic_experiments import VARIANTS, experiment
 from support.marks import slow_after
 
 pytestmark = pytest.mark.requirement("AT-BAK-012")
@@ -45,6 +52,29 @@ def test_normal_deviates(nvrtc, first, count):
     machine = Machine(nvrtc, kernel_text("", "normal_deviates.cu"), options, "draw_normals")
     machine.run((-(-(count + 1) // 256), 1), 128, [params, deviates])
     np.testing.assert_array_equal(deviates, normals(7, 3, Effect.READOUT, np.arange(first, first + count), 1))
+
+
+def on_device(precision: str, changed: Experiment) -> list[np.ndarray]:
+    """Bytes of the records of spots that the kernels of a GPU compute."""
+    cupy, listed = sys.modules["cupy"], SpotList(make_plan(changed, "analytic"))
+    with cupy.cuda.Stream() as stream:
+        kernels = SpotKernels(cupy, 0, precision, stream)
+        return [spots.records.get(stream=stream) for spots in kernels.spots_of(listed)]
+
+
+@pytest.mark.parametrize("case", slow_after(2, [
+    ("rotation", "double"), ("curved", "double"), ("rotation", "single"), ("spectrum", "double"), ("sensor", "double"),
+    ("still", "double"), ("whole crystal", "double")]))
+def test_constants_of_spots(cupy, case):
+    name, precision = case
+    changed = experiment(**VARIANTS[name])
+    ours, = on_device(precision, changed)
+    expected, = SpotList(make_plan(changed, "analytic")).panels
+    assert {entry for _, entry in cupy.executed} == {"bound_spots", "fill_spots"}
+    records = ours.view(record(spot_kernel.real_type(precision)))
+    assert len(records) > 10
+    for field in records.dtype.names:
+        np.testing.assert_array_equal(records[field], expected.records[field].astype(records.dtype[field].base))
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+import cubragg.engine.analytic
 import cubragg.engine.host
 from cubragg.device.cuda_device import NVRTC_OPTIONS
 from cubragg.device.host_build import call_host, load
@@ -308,6 +309,9 @@ class Kernel:
         if self.entry == "render_spots":
             return (kernel_text("gauss", "analytic.cu"),
                     host_text("spot_entries.cpp", Path(cubragg.engine.host.__file__).parent, "gauss"))
+        if self.entry in ("bound_spots", "fill_spots"):
+            return (kernel_text("", "spot_list.cu"),
+                    host_text("list_entries.cpp", Path(cubragg.engine.analytic.__file__).parent))
         if self.entry in ("count_spots", "count_background"):
             return (kernel_text("gauss", "analytic.cu"),
                     host_text("spot_count_kernels.cu", Path(__file__).parent, "gauss"))

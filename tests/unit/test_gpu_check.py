@@ -171,7 +171,7 @@ def test_without_compiler_and_other_modules(tmp_path):
     assert output.count("Traceback") == 1
     assert results["stages"]["kernels"][0]["note"] == "ModuleNotFoundError: No module named 'gemmi'"
     assert {row["what"] for name in ("physical", "analytic") for row in results["stages"][name]} == {
-        "random, physical: of the bound", "spots in closed form"}
+        "random, physical: of the bound", "constants of spots", "spots in closed form"}
     assert {row["precision"] for row in results["stages"]["panels"]} == {"double", "mixed", "single"}
     assert not results["stages"]["panels"][0]["right"]
 

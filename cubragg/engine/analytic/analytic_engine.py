@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cubragg.engine.analytic.panel_spots import PanelSpots
 from cubragg.engine.analytic.profile import pixel_factor, profile
-from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
+from cubragg.engine.analytic.spot_list import SpotList
 from cubragg.engine.analytic.spot_outline import summed_in_row
 from cubragg.engine.analytic.water_map import add_water
 from cubragg.engine.culling import Culling
@@ -42,7 +43,7 @@ class AnalyticEngine:
 
     def set_plan(self, plan: Plan) -> None:
         """Replace the plan."""
-        self._plan, self._spots = plan, SpotList(plan)
+        self._plan, self._spots = plan, SpotList(plan, "numpy")
 
     @property
     def spots(self) -> list[PanelSpots]:

@@ -52,17 +52,30 @@ def rays_on(panel: PanelPlan, k: np.ndarray, depth: float, centre: np.ndarray, c
     """
     if curved_about is not None:
         return _curved_rays(panel, np.array(curved_about), k, depth, centre)
-    normal = np.array(panel.normal)
-    steps = np.array([panel.fast, panel.slow]).T * panel.edges  # [3, 2]
-    corner = np.array(panel.origin) + depth * normal - centre
+    normal, steps, corner = np.array(panel.normal), steps_of(panel), corner_of(panel, depth) - centre
     cosine = k @ normal
     meets = cosine > GRAZING
     distance = (corner @ normal) / np.where(meets, cosine, 1.0)
-    duals = np.linalg.inv(np.column_stack([steps, normal]))[:2]
-    fast, slow = ((distance[:, None] * k - corner) @ duals.T - panel.first_pixel).T
+    fast, slow = ((distance[:, None] * k - corner) @ duals_of(panel).T - panel.first_pixel).T
     count = len(k)
     return _on_planes(meets & (distance > 0.0), fast, slow, distance, np.broadcast_to(steps, (count, 3, 2)),
                       np.broadcast_to(normal, (count, 3)), k)
+
+
+def steps_of(panel: PanelPlan) -> np.ndarray:
+    """Return the steps along fast and slow from pixel to pixel of a flat panel, float64 [3, 2] [m]."""
+    return np.array([panel.fast, panel.slow]).T * panel.edges
+
+
+def duals_of(panel: PanelPlan) -> np.ndarray:
+    """Return fast and slow pixels per metre in the plane of a flat panel, float64 [2, 3]."""
+    duals: np.ndarray = np.linalg.inv(np.column_stack([steps_of(panel), panel.normal]))[:2]
+    return duals
+
+
+def corner_of(panel: PanelPlan, depth: float) -> np.ndarray:
+    """Return the outer corner of pixel 0 0 of a panel's geometry, ``depth`` [m] behind its front [m] [3]."""
+    return np.array(panel.origin) + depth * np.array(panel.normal)
 
 
 def _on_planes(meets: np.ndarray, fast: np.ndarray, slow: np.ndarray, distance: np.ndarray, steps: np.ndarray,
@@ -80,8 +93,7 @@ def pixels_of_angles(panel: PanelPlan) -> np.ndarray:
 
     The angles are the y and z of flat positions over the radius: `plan.pixel_factors.on_cylinder`.
     """
-    steps = np.array([panel.fast, panel.slow]).T * panel.edges
-    return panel.distance * np.linalg.inv(steps[1:])
+    return panel.distance * np.linalg.inv(steps_of(panel)[1:])
 
 
 def _curved_rays(panel: PanelPlan, beam: np.ndarray, k: np.ndarray, depth: float, centre: np.ndarray) -> Rays:
@@ -108,9 +120,9 @@ def _curved_rays(panel: PanelPlan, beam: np.ndarray, k: np.ndarray, depth: float
         determinant = np.maximum(aa * bb - ab * ab, 1e-12)
         a, b = a + (bb * to_a - ab * to_b) / determinant, b + (aa * to_b - ab * to_a) / determinant
     meets = (np.linalg.norm(short, axis=1) < 1e-9) & (determinant > GRAZING)
-    per_pixel = np.linalg.inv(pixels_of_angles(panel))
-    corner = np.array(panel.origin) + depth * np.array(panel.normal)
-    fast, slow = ((np.stack([a, b], axis=1) - corner[1:] / radius) @ pixels_of_angles(panel).T - panel.first_pixel).T
+    to_pixels, corner = pixels_of_angles(panel), corner_of(panel, depth)
+    per_pixel = np.linalg.inv(to_pixels)
+    fast, slow = ((np.stack([a, b], axis=1) - corner[1:] / radius) @ to_pixels.T - panel.first_pixel).T
     steps = radius * np.stack([by_a, by_b], axis=2) @ per_pixel
     steps = np.where(meets[:, None, None], steps, np.eye(3)[:, 1:])
     normal = np.where(meets[:, None], place, (1.0, 0.0, 0.0))

@@ -76,7 +76,10 @@ def params_of(plan: Plan, panel: PanelPlan) -> np.ndarray:
 
 
 def tiles_of(records: np.ndarray, panel: PanelPlan, tile: tuple[int, int]) -> Tiles:
-    """Return the spots, all of them in the region of a panel, by its tiles, which are numbered row after row."""
+    """Return the spots, all of them in the region of a panel, by its tiles, which are numbered row after row.
+
+    ``records`` [n] have the fields of a box: ``fast_min`` and the others.
+    """
     columns, rows = kernel_params.grid_of(panel, tile)
     fast_min, _, slow_min, _ = panel.roi
     left, right = ((records[name] - fast_min) // tile[0] for name in ("fast_min", "fast_max"))
@@ -96,6 +99,8 @@ def tiles_of(records: np.ndarray, panel: PanelPlan, tile: tuple[int, int]) -> Ti
 def check_arguments(precision: str, tile: tuple[int, int], grid: Sequence[int], args: Sequence[Any]) -> None:
     """Check that a launch of ``render_spots``, or of the entry points that count, cannot leave its arrays.
 
+    Records are bytes, because CuPy has none.
+
     Raises
     ------
     TypeError, ValueError
@@ -108,8 +113,9 @@ def check_arguments(precision: str, tile: tuple[int, int], grid: Sequence[int], 
     if tuple(grid) != (columns, rows):
         raise ValueError(f"render_spots: got a grid of {tuple(grid)}; the region has {columns} x {rows} tiles")
     listed = int(first[-1])
+    used = int(order[:listed].max()) + 1 if listed else 0
     expected: dict[str, tuple[Any, Any, int]] = {
-        "params": (params, SPOT_PARAMS, 1), "spots": (spots, record(real_type(precision)), min(listed, 1)),
+        "params": (params, SPOT_PARAMS, 1), "spots": (spots, np.uint8, used * record(real_type(precision)).itemsize),
         "first": (first, np.int32, columns * rows + 1), "order": (order, np.int32, listed),
         "mask": (mask, np.uint8, pixels if p["masked"] else 1)}
     if len(written) == 1:
@@ -122,7 +128,18 @@ def check_arguments(precision: str, tile: tuple[int, int], grid: Sequence[int], 
         for (name, size), array in zip(sizes.items(), written, strict=True):
             expected[name] = (array, kernel_params.COUNTING_TYPES[name], size)
     for name, (array, dtype, size) in expected.items():
-        if array.dtype != dtype:
-            raise TypeError(f"render_spots: {name} is {array.dtype}; it must be {np.dtype(dtype)}")
-        if array.size < size or not array.flags.c_contiguous:
-            raise ValueError(f"render_spots: {name} has {array.size} elements; the launch needs {size}, C-contiguous")
+        check_array("render_spots", name, array, dtype, size)
+
+
+def check_array(entry: str, name: str, array: Any, dtype: Any, size: int) -> None:
+    """Check dtype and size of an argument of an entry point, of NumPy or CuPy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the dtype is another one, or the array is too short or not contiguous.
+    """
+    if array.dtype != dtype:
+        raise TypeError(f"{entry}: {name} is {array.dtype}; it must be {np.dtype(dtype)}")
+    if array.size < size or not array.flags.c_contiguous:
+        raise ValueError(f"{entry}: {name} has {array.size} elements; the launch needs {size}, C-contiguous")

@@ -1,4 +1,4 @@
-"""The spots of an image: reflections near the sphere, with their boxes and constants, for each panel.
+"""The spots of an image in NumPy: boxes and constants for each panel; the twin of `kernels/spot_list.cu`.
 
 `specs/analytic.md`
 """
@@ -14,6 +14,8 @@ import numpy as np
 from cubragg import units
 from cubragg.engine.analytic import spot_boxes, spot_constants
 from cubragg.engine.analytic.covariances import Spread, footprint_part, spread_of
+from cubragg.engine.analytic.panel_spots import PanelSpots
+from cubragg.engine.analytic.passing import Passing
 from cubragg.engine.analytic.profile import ROOT_TWO_PI
 from cubragg.engine.analytic.rotation_segments import REACH_SIGMAS, Segments, nodes_at
 from cubragg.engine.analytic.second_order import Linear, second_order
@@ -24,7 +26,7 @@ from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
 #: Depth in absorption lengths beyond which a sensor captures everything; without a sensor, that of its back.
-_OPAQUE = 1e4
+OPAQUE = 1e4
 #: Factor on the bound of a spot's size, and pixels added to it, for what the bound leaves out: curvature, blur.
 _SIZE_MARGIN = 1.2
 _LEAST_MARGIN = 10.0
@@ -195,11 +197,7 @@ def fill_profile(records: np.ndarray, model: SpotModel, nodes: Nodes, rays: Rays
 def _fill_factors(records: np.ndarray, plan: Plan, panel: PanelPlan, layer: int, nodes: Nodes, rays: Rays) -> None:
     """Fill in what polarization, solid angle and capture of a pixel are computed from."""
     records["amplitude"] *= plan.bragg_fluence
-    incident = nodes.channel.incident
-    polar = np.array(plan.geometry.polar)
-    magnetic = np.cross(polar, incident)
-    magnetic = magnetic / np.linalg.norm(magnetic)
-    axes = np.array([incident, np.cross(incident, magnetic), magnetic])
+    axes = polarization_axes(plan, nodes.channel)
     steps = rays.steps / rays.distance[:, None, None]
     records["direction"][:, :, 0] = nodes.k @ axes.T
     records["direction"][:, :, 1:] = axes @ steps
@@ -209,7 +207,33 @@ def _fill_factors(records: np.ndarray, plan: Plan, panel: PanelPlan, layer: int,
     else:
         records["solid_angle"] = panel.area * panel.close_distance / distance**3
     layers = panel.layers
-    records["depths"] = 0.0, _OPAQUE
+    records["depths"] = 0.0, OPAQUE
     if layers.thickness_m > 0.0:
         per_depth = layers.mu_per_m / np.maximum(nodes.k @ np.array(panel.normal), GRAZING)
         records["depths"] = np.outer(per_depth, layers.edges_m(layer))
+
+
+def polarization_axes(plan: Plan, channel: Channel) -> np.ndarray:
+    """Return the directions of the beam, its E vector and its B vector in rows, float64 [3, 3]."""
+    magnetic = np.cross(np.array(plan.geometry.polar), channel.incident)
+    magnetic = magnetic / np.linalg.norm(magnetic)
+    return np.array([channel.incident, np.cross(channel.incident, magnetic), magnetic])
+
+
+def spots_by_numpy(plan: Plan, model: SpotModel, passing: list[Passing]) -> list[PanelSpots]:
+    """Return the spots of segments of all channels on each panel of a plan."""
+    nodes = [nodes_of(model, *part) for part in passing]
+    return [_on_panel(plan, panel, model, nodes) for panel in plan.panels]
+
+
+def _on_panel(plan: Plan, panel: PanelPlan, model: SpotModel, nodes: list[Nodes]) -> PanelSpots:
+    """Return the spots of all channels and layers on one panel."""
+    found = []
+    for number, channel_nodes in enumerate(nodes):
+        for layer in range(panel.layers.count):
+            records, node, pace = spots_on(plan, panel, layer, model, channel_nodes)
+            part = channel_nodes.where(node)
+            entering = np.einsum("ni,ni->n", part.velocity, part.k) < 0.0
+            found.append((records, part.segments.hkl, part.F, part.segments.phi, pace, entering,
+                          np.full(len(node), number)))
+    return PanelSpots(panel, *(np.concatenate(columns) for columns in zip(*found, strict=True)))

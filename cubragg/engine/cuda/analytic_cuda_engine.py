@@ -1,6 +1,7 @@
 """Engine of the method analytic on a GPU: `kernels/analytic.cu`, compiled by NVRTC. `specs/analytic.md`
 
-The spots of an image are computed on the host while the device renders the image before.
+The reflections of an image are searched for on the host while the device renders the image before; the constants of its
+spots are computed on the device.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from cubragg.device.cuda_device import checked_device, current_device, kernel_mo
 from cubragg.device.pinned_images import PinnedImages
 from cubragg.engine import kernel_params
 from cubragg.engine.analytic import spot_kernel
-from cubragg.engine.analytic.spot_constants import record
-from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
+from cubragg.engine.analytic.spot_list import SpotList
 from cubragg.engine.analytic.water_map import add_water
 from cubragg.engine.cuda.device_maps import DeviceEpilogue, fits
+from cubragg.engine.cuda.device_spots import DeviceSpots, SpotKernels
 from cubragg.engine.cuda.row_bands import WHOLE, Share, bands_of, row_bands
 from cubragg.engine.culling import Culling
 from cubragg.engine.panel_loop import Progress
@@ -39,11 +40,12 @@ class _Band(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Rows of a panel, whose region is in them, with the records of the spots that reach it."""
+    """Rows of a panel, whose region is in them, with the spots of the panel, and the numbers of those that reach it."""
 
     panel: PanelPlan
     rows: range
-    records: np.ndarray
+    spots: DeviceSpots
+    inside: np.ndarray
 
 
 class AnalyticCudaEngine:
@@ -84,14 +86,15 @@ class AnalyticCudaEngine:
                                    "render_spots")
             self._kernels = [module.get_function("render_spots")]
             self._stream = self._cupy.cuda.Stream(non_blocking=True)
+            self._lister = SpotKernels(self._cupy, device, precision, self._stream)
 
     def set_plan(self, plan: Plan) -> None:
         """Replace the plan."""
         self._plan, self._spots = plan, SpotList(plan)
 
     def list_spots(self) -> None:
-        """Compute the spots of the plan, which engines of other devices for the same plan then use as well."""
-        self._spots.panels  # noqa: B018 - computed at the first access
+        """Find the reflections of the plan, which engines of other devices for the same plan then use as well."""
+        self._spots.passing  # noqa: B018 - found at the first access
 
     def render(self, threads: int | None = None, progress: Progress | None = None, into: np.ndarray | None = None
                ) -> np.ndarray:
@@ -111,10 +114,11 @@ class AnalyticCudaEngine:
         plan, cupy = self._plan, self._cupy
         if plan.water > 0.0:  # added on the host
             return None
-        parts = [*self._parts()] if into is None else [*self._share_parts()]
         with current_device(cupy, self._device):
             if not fits(cupy, self._device, epilogue, 4 * plan.shape[0] * plan.shape[1]):
                 return None
+            with self._stream:
+                parts = [*(self._parts() if into is None else self._share_parts())]
             on_device = DeviceEpilogue(cupy, self._device, epilogue, plan.shape[1])
             self._stream.wait_event(on_device.ready)
             try:
@@ -123,7 +127,7 @@ class AnalyticCudaEngine:
                     pinned = self._pinned.empty(plan.shape)
                     into = counts.get(stream=self._stream, out=None if pinned is None else pinned.view(np.int32))
                 else:
-                    for panel, rows, _ in parts:
+                    for panel, rows, *_ in parts:
                         place = slice(rows.start, rows.stop)
                         into[panel.window][place] = counts[panel.window][place].get(stream=self._stream)
             finally:
@@ -160,7 +164,7 @@ class AnalyticCudaEngine:
 
     def images(self, plans: Iterable[Plan], *, on_device: bool = False, progress: Progress | None = None
                ) -> Iterator[Any]:
-        """Render the images of plans, in order; an image is rendered while the spots of the next one are computed.
+        """Render the images of plans, in order; an image is rendered while the next one's reflections are searched for.
 
         Parameters
         ----------
@@ -182,11 +186,11 @@ class AnalyticCudaEngine:
         pending: deque[tuple[Plan, Any, list[Any]]] = deque()
         try:
             for plan, spots in listed:
-                panels = spots.panels
+                spots.passing  # noqa: B018 - found while the device renders
                 if pending:
                     yield self._finished(*pending.popleft(), on_device, progress)
                 with current_device(self._cupy, self._device), self._stream:
-                    pending.append((plan, *self._start(plan, panels)))
+                    pending.append((plan, *self._start(spots)))
             while pending:
                 yield self._finished(*pending.popleft(), on_device, progress)
         finally:
@@ -194,17 +198,18 @@ class AnalyticCudaEngine:
             with current_device(self._cupy, self._device):
                 self._stream.synchronize()
 
-    def _start(self, plan: Plan, panels: list[PanelSpots]) -> tuple[Any, list[Any]]:
+    def _start(self, listed: SpotList) -> tuple[Any, list[Any]]:
         """Queue the kernels of an image on the stream; return it, and the arrays that they read."""
+        plan = listed.plan
         image = self._cupy.zeros(plan.shape, dtype=np.float32)
         used: list[Any] = []
-        for spots in panels:
+        for spots in self._lister.spots_of(listed):
             if not len(spots):
                 continue
             panel = spots.panel
             whole = panel.shape == plan.shape
             part = image if whole else self._cupy.zeros(panel.shape, dtype=np.float32)
-            region = _Part(panel, range(panel.shape[0]), spots.records)
+            region = _Part(panel, range(panel.shape[0]), spots, np.arange(len(spots)))
             used += [*self._launch(plan, region, self._kernels, (part,)), part]
             if not whole:
                 image[panel.window] = part
@@ -213,18 +218,17 @@ class AnalyticCudaEngine:
     def _launch(self, plan: Plan, part: _Part, kernels: Sequence[Any], written: tuple[Any, ...]) -> list[Any]:
         """Queue kernels of a part of a panel; return the arrays that they read.
 
-        ``written`` are the arguments after the mask, which has the rows of the part. Spots are uploaded as bytes,
-        because CuPy has no records.
+        ``written`` are the arguments after the mask, which has the rows of the part.
         """
-        panel, rows, records = part
-        records = records.astype(record(spot_kernel.real_type(self._precision)), copy=False)
-        tiles = spot_kernel.tiles_of(records, panel, self._tile)
+        panel, rows, spots, inside = part
+        first, order = spot_kernel.tiles_of(spots.boxes[inside], panel, self._tile)
+        tiles = first, inside[order].astype(np.int32)
         mask = kernel_params.mask_of(panel, rows)
         params, grid = spot_kernel.params_of(plan, panel), kernel_params.grid_of(panel, self._tile)
         params["first_row"] = rows.start
-        spot_kernel.check_arguments(self._precision, self._tile, grid, (params, records, *tiles, mask, *written))
-        arrays = []
-        for array in (records.view(np.uint8), *tiles, mask.reshape(-1)):
+        spot_kernel.check_arguments(self._precision, self._tile, grid, (params, spots.records, *tiles, mask, *written))
+        arrays = [spots.records]
+        for array in (*tiles, mask.reshape(-1)):
             copy = self._cupy.empty(array.shape, dtype=array.dtype)
             copy.set(array, stream=self._stream)
             arrays.append(copy)
@@ -234,20 +238,20 @@ class AnalyticCudaEngine:
 
     def _parts(self) -> Iterator[_Part]:
         """Yield the panels of the plan."""
-        for spots in self._spots.panels:
-            yield _Part(spots.panel, range(spots.panel.shape[0]), spots.records)
+        for spots in self._lister.spots_of(self._spots):
+            yield _Part(spots.panel, range(spots.panel.shape[0]), spots, np.arange(len(spots)))
 
     def _share_parts(self) -> Iterator[_Part]:
         """Yield the row bands of the share, each with the spots in it."""
         plan = self._plan
         bands = bands_of(self._share, row_bands(
             plan, self._tile, lambda panel: kernel_params.grid_of(panel, self._tile)[1], self._share))
-        for number, of_panel in bands.items():
-            panel, records = plan.panels[number], self._spots.panels[number].records
-            for band in of_panel:
+        for number, spots in enumerate(self._lister.spots_of(self._spots)):
+            panel, boxes = spots.panel, spots.boxes
+            for band in bands.get(number, ()):
                 rows = range(band.first_row, band.end_row)
-                inside = records[(records["slow_min"] < rows.stop) & (records["slow_max"] >= rows.start)]
-                yield _Part(panel._replace(roi=(*panel.roi[:2], rows.start, rows.stop - 1)), rows, inside)
+                inside = np.flatnonzero((boxes["slow_min"] < rows.stop) & (boxes["slow_max"] >= rows.start))
+                yield _Part(panel._replace(roi=(*panel.roi[:2], rows.start, rows.stop - 1)), rows, spots, inside)
 
     def _render_share(self, into: np.ndarray, progress: Progress | None) -> None:
         """Render the row bands of the share, and store their rows into an image."""
@@ -269,11 +273,13 @@ class AnalyticCudaEngine:
 
     def _start_share(self) -> Iterator[_Band]:
         """Queue the kernels of the row bands of the share, each with the spots in it."""
-        for part in self._share_parts():
-            panel, rows, records = part
+        with current_device(self._cupy, self._device), self._stream:
+            parts = [*self._share_parts()]
+        for part in parts:
+            panel, rows, _, inside = part
             with current_device(self._cupy, self._device), self._stream:
                 pixels = self._cupy.zeros((len(rows), panel.shape[1]), dtype=np.float32)
-                used = self._launch(self._plan, part, self._kernels, (pixels,)) if len(records) else []
+                used = self._launch(self._plan, part, self._kernels, (pixels,)) if len(inside) else []
             yield _Band(panel, slice(rows.start, rows.stop), pixels, used)
 
     def _finished(self, plan: Plan, image: Any, used: list[Any], on_device: bool, progress: Progress | None) -> Any:

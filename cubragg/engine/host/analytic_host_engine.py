@@ -12,8 +12,9 @@ from cubragg.device.host_build import HostKernel
 from cubragg.device.kernel_source import host_text
 from cubragg.engine import kernel_params
 from cubragg.engine.analytic import spot_kernel
+from cubragg.engine.analytic.panel_spots import PanelSpots
 from cubragg.engine.analytic.spot_constants import record
-from cubragg.engine.analytic.spot_list import PanelSpots, SpotList
+from cubragg.engine.analytic.spot_list import SpotList
 from cubragg.engine.analytic.water_map import add_water
 from cubragg.engine.culling import Culling
 from cubragg.engine.host.host_engine import available_cores
@@ -68,7 +69,7 @@ class AnalyticHostEngine:
     def render(self, threads: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """Render the image, float32 [slow, fast], in photons."""
         self._kernel.threads = threads or available_cores()
-        records = {spots.panel.number: spots.records for spots in self.spots}
+        records = {spots.panel.number: spots.records for spots in self._spots.on_panels(self._kernel.threads)}
         return render_panels(self._plan, lambda panel, report: self._panel(panel, records[panel.number], report),
                              progress)[0]
 
@@ -76,9 +77,10 @@ class AnalyticHostEngine:
         """Render the image of a single panel, without water of nanoBragg's, in bands; see `select.BandedEngine`."""
         self._kernel.threads = threads or available_cores()
         (panel,), columns = self._plan.panels, kernel_params.grid_of(self._plan.panels[0], self._tile)[0]
-        records = next(spots.records for spots in self.spots if spots.panel.number == panel.number)
+        records = next(spots.records for spots in self._spots.on_panels(self._kernel.threads)
+                       if spots.panel.number == panel.number)
         tiles_of = spot_kernel.tiles_of(records, panel, self._tile)
-        spots = records.astype(record(spot_kernel.real_type(self._precision)), copy=False)
+        spots = self._bytes(records)
         end = kernel_params.grid_of(panel, self._tile)[1]
         for tiles, rows, image in row_bands(panel, self._tile[1], end, pixels):
             first = tiles_of.first[tiles.start * columns:tiles.stop * columns + 1]
@@ -90,12 +92,16 @@ class AnalyticHostEngine:
                     params, spots, first, tiles_of.order, kernel_params.mask_of(panel, rows), image))
             yield rows.start, image
 
+    def _bytes(self, records: np.ndarray) -> np.ndarray:
+        """Return records in the precision of the kernels, as bytes."""
+        return records.astype(record(spot_kernel.real_type(self._precision)), copy=False).view(np.uint8)
+
     def _panel(self, panel: PanelPlan, records: np.ndarray, progress: Progress | None) -> tuple[np.ndarray, None]:
         """Render a panel."""
         image = np.zeros(panel.shape, dtype=np.float32)
         if len(records):
             tiles = spot_kernel.tiles_of(records, panel, self._tile)
-            spots = records.astype(record(spot_kernel.real_type(self._precision)), copy=False)
+            spots = self._bytes(records)
             self._kernel(kernel_params.grid_of(panel, self._tile), (self._tile[0] * self._tile[1],), (
                 spot_kernel.params_of(self._plan, panel), spots, *tiles, kernel_params.mask_of(panel), image))
         add_water(self._plan, panel, image)
