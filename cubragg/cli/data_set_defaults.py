@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cubragg.cli.response_terms import terms_of
 from cubragg.cli.settings_builder import Replay
 
 if TYPE_CHECKING:
@@ -73,12 +74,25 @@ def with_catalog_sensor(experiment: Experiment, replay: Replay) -> Experiment:
                                                 thick_steps=detector.thick_steps or 1))
 
 
+def with_catalog_response(experiment: Experiment) -> Experiment:
+    """Return the experiment with the response in force, so that the specification has it."""
+    return replace(experiment, response=experiment.detector_response())
+
+
+def response_is_given(replay: Replay) -> bool:
+    """Whether flags or files give a response."""
+    return replay.get("run.response") is not None or bool(replay.sections["response"])
+
+
 def used(kind: str, replay: Replay, experiment: Experiment) -> Iterator[str]:
     """Describe each default that is in force, with the flag that gives another value."""
     sensor = experiment.detector
     if sensor.model is not None and sensor.thickness_um and replay.get(_THICKNESS) is None:
         yield (f"{_THICKNESS} = {sensor.thickness_um:g} um, attenuation depth {sensor.attenuation_um:.4g} um, "
                f"layers {sensor.thick_steps} (-detector_thick, -detector_abs, -detector_thicksteps)")
+    if not response_is_given(replay):
+        assert experiment.response is not None
+        yield f"response = {sensor.model or 'ideal'}: {terms_of(experiment.response)} (--response)"
     for default in DEFAULTS[kind]:
         if default.setting.startswith("background.") and replay.get("run.background"):
             continue

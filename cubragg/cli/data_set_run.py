@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from cubragg.cli import named_detectors
 from cubragg.cli.build import Job, build
 from cubragg.cli.data_set_command import Options
-from cubragg.cli.data_set_defaults import defaults_of, used, with_catalog_sensor
+from cubragg.cli.data_set_defaults import defaults_of, used, with_catalog_response, with_catalog_sensor
 from cubragg.cli.device_list import device_list
 from cubragg.cli.ending_signals import Signalled
 from cubragg.cli.exit_errors import Interrupted, RunError
@@ -136,7 +136,7 @@ def _data_set(kind: str, model: str, line: Sequence[Given], options: Options, ma
 
 
 def _experiment(kind: str, model: str, line: Sequence[Given], options: Options) -> tuple[Job, Experiment]:
-    """The job of the flags, and its experiment with the sensor of its detector."""
+    """The job of the flags, and its experiment with the sensor and the response of its detector."""
     for given in line:
         if given.flag.name == "--semantics" and given.values != ("physical",):
             raise ConfigError(given.spelling, f"got {given.values[0]}; data sets are rendered in physical semantics")
@@ -144,7 +144,7 @@ def _experiment(kind: str, model: str, line: Sequence[Given], options: Options) 
     _check_flags(kind, job)
     if job.from_hkl and options.dmin is not None:
         raise ConfigError("--dmin", f"got a resolution for {model}, a list of reflections; leave it out")
-    return job, with_catalog_sensor(job.experiment, job.replay)
+    return job, with_catalog_response(with_catalog_sensor(job.experiment, job.replay))
 
 
 def _without_file(experiment: Experiment) -> tuple[Experiment, dict[str, Any]]:

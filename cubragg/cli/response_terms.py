@@ -52,6 +52,20 @@ def _term_of(field: str) -> str:
     return special.get(field) or next((term for term, name in _TERMS.items() if name == field), field)
 
 
+def terms_of(response: Response) -> str:
+    """Return the terms of the settings that are not those of the ideal response, without a map of bad pixels."""
+    ideal = vars(Response())
+    chosen = {"kind": response.kind, **{name: value for name, value in vars(response).items()
+                                        if name != "bad_pixels" and value != ideal[name]}}
+    return ",".join(f"{_term_of(name)}={_text(name, value)}" for name, value in chosen.items())
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return (":" if name == "chips" else "/").join(":".join(f"{one:g}" for one in row) for row in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def _setting(term: str, where: str) -> tuple[str, Any]:
     name, separator, value = (part.strip() for part in term.partition("="))
     if name == "psf" and ":" in value:

@@ -39,10 +39,12 @@ def test_stills_of_a_model_need_nothing_else(run):
     defaults = [line for line in result.stderr.splitlines() if line.startswith("default: ")]
     for setting in ("beam.wavelength_A = 1 A", "crystal.block_size_um = 1 um", "crystal.size_mm = 0.02 mm",
                     "crystal.mosaicity_deg = 0.1 deg", "beam.flux = 1e+13", "beam.exposure_s = 0.01",
-                    "background.water_um = 20 um", "background.air_mm = 5 20 mm"):
+                    "background.water_um = 20 um", "background.air_mm = 5 20 mm",
+                    "response = pilatus100k: kind=counting,chips=60:97:1:1,count-cutoff=1048575"):
         assert any(setting in line for line in defaults), setting
     document = spec()
     assert document["experiment"]["crystal"]["size_mm"] == 0.02
+    assert document["experiment"]["response"]["chips"] == [[60, 97], [1, 1]]
     assert document["experiment"]["background"] == {**document["experiment"]["background"], "water_um": 20.0}
     assert document["vary"] == {"crystal.orientation": {"uniform": True}}
     assert document["model"]["dmin_A"] > 1.2
@@ -86,8 +88,8 @@ def test_a_sweep_has_wedges_and_a_goniometer(run):
 
 def test_flags_replace_defaults_and_are_in_physical_semantics(run):
     line = (f"{STILLS} {ONE} --mosaicity 0.2 -N 30 -fluence 1e19 --background water=5 -lambda 1.2 --crystal-size 0.01 "
-            "--dmin 4 --truth none --dtype uint16 --compression none --shard 2 --vary cell=normal:0.002 "
-            "--vary beam.bandwidth=uniform:0,0.001 --crystals poisson:1.5 --blank 0.1")
+            "--dmin 4 --response ideal --truth none --dtype uint16 --compression none --shard 2 "
+            "--vary cell=normal:0.002 --vary beam.bandwidth=uniform:0,0.001 --crystals poisson:1.5 --blank 0.1")
     result = run(line)
     assert result.exit_code == 0
     assert [line for line in result.stderr.splitlines() if line.startswith("default: ")] == [

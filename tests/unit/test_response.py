@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import cubragg as cb
-from cubragg.cli.response_terms import response_of
+from cubragg.cli.response_terms import response_of, terms_of
 from cubragg.detect.charge_steps import counted_fraction
 from cubragg.detect.exposure import Exposure, PanelArea
 from cubragg.detect.noisify_spread import noisify_spread
@@ -422,6 +422,15 @@ def test_a_response_on_the_line(tmp_path):
     assert cb.read(tmp_path / "a.cbf").counts().mean() == pytest.approx(53.0, abs=2.0)
     assert invoke(f"{line} pilatus6m,dead-fraction=0.5").exit_code == 0
     assert (cb.read(tmp_path / "a.cbf").counts() == 0).mean() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("terms", [
+    "kind=counting", "kind=counting,chips=60:97:1:1,count-cutoff=1048575,dead-time=120,dead-time-model=nonparalyzable",
+    "kind=integrating,psf=fiber,psf-fwhm=41.3867,gain=2.5", "kind=integrating,gain-stages=10:0.1/1000:3"])
+def test_terms_of_a_response(terms):
+    response = response_of(terms, 12000.0, "--response")
+    assert set(terms_of(response).split(",")) == set(terms.split(","))
+    assert response_of(terms_of(response), 12000.0, "--response") == response
 
 
 @pytest.mark.parametrize(("terms", "fields"), [
