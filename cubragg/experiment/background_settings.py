@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from cubragg import checks
 from cubragg.errors import ConfigError
 from cubragg.experiment.panel import same_arrays
+from cubragg.experiment.settings_repr import settings_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class Scatterer:
     path_mm: float
     density_g_cm3: float = 1.0
     molecular_weight: float = 18.0
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         where = "background.scatterers"
@@ -83,8 +86,10 @@ class Background:
     ice_seed: int = 0
     scatterers: tuple[Scatterer, ...] = ()
     constant: float = 0.0
-    radial: np.ndarray | None = field(default=None, repr=False)
-    image: np.ndarray | None = field(default=None, repr=False)
+    radial: np.ndarray | None = None
+    image: np.ndarray | None = None
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         checks.plain_fields(self, ("radial", "image", "scatterers"))

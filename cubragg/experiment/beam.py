@@ -13,6 +13,7 @@ from cubragg.bounds import KAHN_FACTOR, SMALLEST, WAVELENGTH_A, Range
 from cubragg.crystallography.vectors import Vector, dot, rotate_axis, scale, unit
 from cubragg.errors import ConfigError
 from cubragg.experiment.one_or_several import checked, several
+from cubragg.experiment.settings_repr import settings_repr
 from cubragg.experiment.spectrum_channels import Channel, relative_bandwidth
 from cubragg.nanobragg.fill_range import MAX_STEPS, Sweep, fill_range
 
@@ -142,6 +143,10 @@ class Beam:
     direct_fraction: float = 0.0
     divergence_deg: float | tuple[float, float] | None = None
     bandwidth_fwhm: float = 0.0
+
+    __repr__ = settings_repr
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cubragg import checks
 from cubragg.experiment.one_or_several import checked
+from cubragg.experiment.settings_repr import settings_repr
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class BeamStop:
     offset_mm: tuple[float, float] = (0.0, 0.0)
     arm_mm: float = 0.0
     arm_deg: float = 90.0
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)

@@ -16,6 +16,7 @@ from cubragg.crystallography.shapes import DEFAULT_SHAPE, SETTINGS
 from cubragg.crystallography.vectors import Matrix, Vector, cross, dot, norm, rescale, rotate_xyz, scale, unit
 from cubragg.errors import ConfigError
 from cubragg.experiment.one_or_several import checked, several
+from cubragg.experiment.settings_repr import settings_repr
 from cubragg.nanobragg.fill_range import MAX_STEPS
 from cubragg.nanobragg.random_stream import MAX_SEED, ReferenceStream, random_misset, rotation_matrix
 
@@ -134,6 +135,8 @@ class Crystal:
     wobble_phase_deg: float = 0.0
     mosaicity_deg: float | Vector | None = None
     strain: float = 0.0
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)

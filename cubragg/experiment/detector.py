@@ -26,6 +26,7 @@ from cubragg.experiment.conventions import (
 from cubragg.experiment.detector_frame import DetectorFrame, Laboratory
 from cubragg.experiment.motion import Motion, moved
 from cubragg.experiment.panel import MAX_PIXELS, Panel, check_panels, image_shape, panel_in_beam
+from cubragg.experiment.settings_repr import settings_repr
 from cubragg.nanobragg.fill_range import MAX_STEPS
 
 #: Relative tolerance for sizes given together with a detector of the catalog: SMV headers have 6 digits.
@@ -129,6 +130,8 @@ class Detector:
     beam_centre_mm: tuple[float, float] | None = None
     shift_mm: Vector = (0.0, 0.0, 0.0)
     rotation_deg: Vector = (0.0, 0.0, 0.0)
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)

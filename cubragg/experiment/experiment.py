@@ -31,6 +31,7 @@ from cubragg.experiment.panel import Panel
 from cubragg.experiment.physical_only import refuse_physical_settings
 from cubragg.experiment.response_settings import Response
 from cubragg.experiment.sampling import Sampling
+from cubragg.experiment.settings_repr import settings_repr
 from cubragg.experiment.spectrum_channels import Channel
 from cubragg.experiment.structure_factors import StructureFactors
 
@@ -80,6 +81,8 @@ class Experiment:
     background: Background = field(default_factory=Background, kw_only=True)
     response: Response | None = field(default=None, kw_only=True)
     beamstop: BeamStop | None = field(default=None, kw_only=True)
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         for name, part_class in _SECTIONS.items():

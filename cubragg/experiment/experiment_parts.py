@@ -11,6 +11,7 @@ from cubragg.experiment.crystal import Crystal
 from cubragg.experiment.detector import Detector
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.goniometer import Goniometer
+from cubragg.experiment.settings_repr import settings_repr
 from cubragg.experiment.structure_factors import StructureFactors
 
 
@@ -31,6 +32,8 @@ class ExperimentParts:
     goniometer: Goniometer | None = None
     crystal: Crystal | None = None
     warnings: tuple[str, ...] = ()
+
+    __repr__ = settings_repr
 
     def complete(self, structure_factors: StructureFactors, crystal: Crystal | None = None, **parts: Any) -> Experiment:
         """Return an experiment with these parts; the given ones replace them, missing ones have their defaults.

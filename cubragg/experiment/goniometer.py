@@ -9,6 +9,7 @@ from cubragg.bounds import ANGLE_DEG
 from cubragg.crystallography.vectors import Vector
 from cubragg.errors import ConfigError
 from cubragg.experiment.goniometer_axes import GoniometerAxis, place_of, spindle_of
+from cubragg.experiment.settings_repr import settings_repr
 from cubragg.nanobragg.fill_range import MAX_STEPS, Sweep, fill_phi
 
 
@@ -42,6 +43,8 @@ class Goniometer:
     axis: Vector | None = None
     axes: tuple[GoniometerAxis, ...] = ()
     scan_axis: str | None = None
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)

@@ -13,6 +13,7 @@ from cubragg import checks, units
 from cubragg.bounds import ANGLE_DEG
 from cubragg.crystallography.vectors import Vector, rotate_axis, unit
 from cubragg.errors import ConfigError
+from cubragg.experiment.settings_repr import settings_repr
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class GoniometerAxis:
     name: str
     direction: Vector
     angle_deg: float = 0.0
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)

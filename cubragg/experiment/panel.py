@@ -14,6 +14,7 @@ from cubragg.bounds import LARGEST, LENGTH_MM, PIXEL_EDGE_MM
 from cubragg.crystallography.vectors import Vector, combine, cross, dot, norm, scale, unit
 from cubragg.errors import ConfigError
 from cubragg.experiment.detector_frame import DetectorFrame
+from cubragg.experiment.settings_repr import settings_repr
 
 #: Step vectors are refused as parallel if the sine of their angle is smaller than this.
 _FLAT_ANGLE = 0.1
@@ -92,9 +93,11 @@ class Panel:
     thickness_um: float | None = None
     attenuation_um: float | None = None
     material: str = ""
-    mask: np.ndarray | None = field(default=None, repr=False)
+    mask: np.ndarray | None = None
     trusted: tuple[float, float] | None = None
-    made_by: MadeBy | None = field(default=None, init=False, repr=False)
+    made_by: MadeBy | None = field(default=None, init=False)
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         checks.plain_fields(self, ("mask",))

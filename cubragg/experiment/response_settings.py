@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,6 +12,7 @@ from cubragg import checks
 from cubragg.errors import ConfigError
 from cubragg.experiment.panel import same_arrays
 from cubragg.experiment.response_presets import preset_settings
+from cubragg.experiment.settings_repr import settings_repr
 
 Kind = Literal["counting", "integrating"]
 Order = Literal["detector", "noisify"]
@@ -108,10 +109,12 @@ class Response:
     hot_fraction: float = 0.0
     noisy_fraction: float = 0.0
     noisy_sigma: float = 0.0
-    bad_pixels: np.ndarray | None = field(default=None, repr=False)
+    bad_pixels: np.ndarray | None = None
     chips: tuple[tuple[int, int], tuple[int, int]] | None = None
     count_cutoff: int | None = None
     calibration_seed: int = 0
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         checks.plain_fields(self, ("bad_pixels",))

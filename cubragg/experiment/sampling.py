@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from cubragg.errors import ConfigError
 from cubragg.experiment.crystal import Lattice
 from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.experiment.panel import same_arrays
+from cubragg.experiment.settings_repr import settings_repr
 
 ROI = tuple[int, int, int, int]
 MAX_OVERSAMPLE = 1000
@@ -54,11 +55,13 @@ class Sampling:
     oversample_polar: bool = False
     oversample_omega: bool = False
     roi: ROI | None = None
-    mask: np.ndarray | None = field(default=None, repr=False)
+    mask: np.ndarray | None = None
     dmin_A: float = 0.0
     interpolate: bool | None = None
     water_um: float = 0.0
     tail_sigmas: float = 5.5
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         checks.plain_fields(self, ("mask",))

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cubragg.experiment.settings_repr import settings_repr
+
 
 @dataclass(frozen=True)
 class Channel:
@@ -24,6 +26,8 @@ class Channel:
     wavelength_A: float
     weight: float = 1.0
     bandwidth: float = 0.0
+
+    __repr__ = settings_repr
 
 
 def mean_wavelength(channels: Sequence[Channel]) -> float:

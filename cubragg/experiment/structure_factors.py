@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from cubragg.crystallography.p1_grid import check_grid, expand, merge
 from cubragg.crystallography.symmetry import named_group
 from cubragg.errors import ConfigError
 from cubragg.experiment.panel import same_arrays
+from cubragg.experiment.settings_repr import settings_repr
 
 if TYPE_CHECKING:
     import gemmi
@@ -53,10 +54,12 @@ class StructureFactors:
     """
 
     default_F: float = 0.0
-    grid: np.ndarray | None = field(default=None, repr=False)
+    grid: np.ndarray | None = None
     origin: tuple[int, int, int] = (0, 0, 0)
     file: FactorFile | None = None
     F000: float | None = None
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         checks.plain_fields(self, ("grid", "file"))

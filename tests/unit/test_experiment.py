@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cubragg
 from cubragg import (
     Beam,
+    Channel,
     ConfigError,
     Crystal,
     Detector,
@@ -228,3 +230,22 @@ def test_a_flux_without_photons_is_refused(beam, says):
 def test_parts_of_another_class_are_refused(parts, where, name):
     with refusal(ConfigError, where, f"got {name}", "cubragg"):
         dataclasses.replace(small_experiment(semantics="physical"), **parts)
+
+
+@pytest.mark.parametrize("semantics", ["nanobragg", "physical"])
+def test_an_experiment_is_shown_as_the_call_that_makes_it(semantics):
+    names = {name: getattr(cubragg, name) for name in cubragg.__all__} | {"nan": math.nan, "inf": math.inf}
+    for seed in range(20):
+        drawn = random_experiment(seed, semantics=semantics)
+        plain = dataclasses.replace(drawn, sampling=dataclasses.replace(drawn.sampling, mask=None),
+                                    structure_factors=StructureFactors(default_F=float(seed + 1)))
+        assert eval(repr(plain), names) == plain
+    assert repr(Goniometer(phi_deg=10.0)) == "Goniometer(phi_deg=10.0)"
+
+
+def test_arrays_and_long_lists_of_settings_are_shown_by_their_size():
+    grid = StructureFactors(grid=np.ones((3, 4, 5)), origin=(1, 0, 0))
+    assert repr(grid) == "StructureFactors(grid=<float64 [3, 4, 5]>, origin=(1, 0, 0))"
+    beam = Beam(spectrum=tuple(Channel(1.0 + 0.001 * number, 1.0) for number in range(400)))
+    assert "400 in all" in repr(beam)
+    assert len(repr(beam)) < 200
