@@ -90,7 +90,9 @@ def sase(bandwidth: float, spikes: int = SPIKES, spike: float = SPIKE, areas: Ar
 def table(values: Any, *, relative: bool = False) -> Table:
     """Return given values, one for each shot: an array, or a column of a file as ``FILE.csv:NAME`` or ``FILE.npy``.
 
-    For an orientation also the crystals of a file: ``FILE.expt`` (DIALS) or ``FILE.stream`` (CrystFEL).
+    Orientations are misset angles [n, 3] [deg], quaternions x, y, z, w [n, 4], rotation matrices [n, 3, 3] as of
+    `cubragg.random_orientations`, SciPy's Rotation, or the crystals of a file: ``FILE.expt`` (DIALS) or ``FILE.stream``
+    (CrystFEL).
 
     Raises
     ------
@@ -110,8 +112,8 @@ def table(values: Any, *, relative: bool = False) -> Table:
 
         return Table(read_column(values), values, relative=relative)
     try:
-        array = np.array(values)
+        array = np.array(values.as_matrix() if hasattr(values, "as_matrix") else values)
     except ValueError:
         raise ConfigError("table", "got rows of different lengths; numbers, one or one row for each shot, are "
                           "accepted") from None
-    return Table(array, relative=relative)
+    return Table(array.reshape(-1, 9) if array.shape[1:] == (3, 3) else array, relative=relative)

@@ -136,7 +136,7 @@ def parameters_of(experiment: Experiment, vary: Mapping[str, Distribution]) -> t
         name = SHORT.get(given, given)
         if not isinstance(distribution, Distribution):
             raise ConfigError(f"vary {given}", f"got {distribution!r:.60}; a distribution such as cubragg.normal is "
-                              "accepted")
+                              "accepted, and cubragg.table for a value of each shot")
         _check_name(experiment, given, name)
         if name in found:
             raise ConfigError(f"vary {given}", f"got {name} twice; one of them is accepted")

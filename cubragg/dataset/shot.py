@@ -186,7 +186,8 @@ class Shot:
 
     def __repr__(self) -> str:
         count = len(self.crystals)
-        return f"<cubragg shot {self.number}: {count} crystal{'' if count == 1 else 's'}, {self.parameters}>"
+        parameters = "".join(f", {name} {_shown(value)}" for name, value in self.parameters.items())
+        return f"<cubragg shot {self.number}: {count} crystal{'' if count == 1 else 's'}{parameters}>"
 
     @cached_property
     def _planned(self) -> tuple[Planned, ...]:
@@ -298,6 +299,15 @@ class Shot:
             image.plan, min_photons=min_photons, backend=image.backend, threads=self._rendering.threads,
             photons=_all_terms(image)) for image in images)
         return ShotReflections(tables, () if tables else (empty_table(self.plan, min_photons),))
+
+
+def _shown(value: Any) -> str:
+    """A value of a parameter with a few digits; an array by its shape."""
+    if isinstance(value, np.ndarray):
+        return f"{' x '.join(map(str, value.shape))} numbers"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_shown, value))})"
+    return f"{value:.4g}" if isinstance(value, float) else f"{value}"
 
 
 def _all_terms(image: SimulatedImage) -> np.ndarray | None:

@@ -46,7 +46,8 @@ class Image(ImageData):
 
     def __repr__(self) -> str:
         slow, fast = self.photons.shape
-        return f"<cubragg.Image {fast} x {slow} pixels, {self._facts()}>"
+        warnings = f", {count} warning{'' if count == 1 else 's'}" if (count := len(self.warnings)) else ""
+        return f"<cubragg.Image {fast} x {slow} pixels, {self._facts()}{warnings}>"
 
     def counts(self, seed: int = 0) -> np.ndarray:
         """Photon counts with Poisson noise around the expected photons, int32 [slow, fast]; 0 where there is no value.

@@ -289,3 +289,9 @@ def test_keywords_of_write_are_the_settings_of_a_folder():
         assert WriteSettings(**{one.name: given[one.name]}) == made
     with pytest.raises(TypeError, match="label"):
         stills().write("nowhere", label=("mask",))
+
+
+def test_a_shot_is_described_in_a_line():
+    shot = cb.Stills(BASE, 1, vary={"beam.spectrum": cb.sase(0.002, spikes=15)})[0]
+    assert "beam.spectrum 15 x 3 numbers, crystal.orientation (" in repr(shot)
+    assert len(repr(shot)) < 150

@@ -232,3 +232,10 @@ def test_bad_columns_are_refused(tmp_path, named, text, where):
 def test_distributions_that_are_none(make):
     with pytest.raises(ConfigError):
         make()
+
+
+def test_a_table_has_orientations_in_any_form():
+    matrices = cb.random_orientations(3, seed=2)
+    scipy = pytest.importorskip("scipy.spatial.transform")
+    for given in (matrices, matrices.reshape(3, 9), scipy.Rotation.from_matrix(matrices)):
+        np.testing.assert_allclose(orientations(cb.table(given), count=3), matrices, atol=1e-12)

@@ -253,3 +253,9 @@ def test_a_plot_of_counts_with_the_brightest_spots():
     assert figures[1].axes[1].get_ylabel() == "counts (sqrt scale)"
     circles = [len(figure.axes[0].collections[-1].get_offsets()) for figure in figures[2:]]
     assert circles[0] == 2 < circles[1]
+
+
+def test_an_image_with_warnings_shows_their_number(image):
+    assert "warning" not in repr(image)
+    dark = dataclasses.replace(image, photons=np.zeros_like(image.photons))
+    assert repr(dark).endswith(", 1 warning>")
