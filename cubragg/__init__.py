@@ -6,6 +6,8 @@ from cubragg.errors import BackendUnavailable, ConfigError, CubraggError, Cubrag
 
 TYPE_CHECKING = False  #: As in typing, whose import takes longer than all else here.
 if TYPE_CHECKING:
+    from cubragg import testing as testing
+    from cubragg import torch as torch
     from cubragg.crystallography.orientations import random_orientations
     from cubragg.dataset.distribution_functions import (
         choice,
@@ -101,6 +103,8 @@ __all__ = [
     "uniform",
 ]
 
+#: Public modules that are imported at their first use as well.
+_PUBLIC_MODULES = ("testing", "torch")
 #: Modules of the public names that are not in `experiment`.
 _MODULES = {"FileImage": "cubragg.run.file_image", "Image": "cubragg.run.image",
           "SimulatedImage": "cubragg.run.simulated_image", "ReflectionTable": "cubragg.reflections.reflection_table",
@@ -120,10 +124,11 @@ if not TYPE_CHECKING:
             from cubragg.version import version
 
             value: object = version()
-        elif name in __all__:
+        elif name in _PUBLIC_MODULES or name in __all__:
             from importlib import import_module
 
-            value = getattr(import_module(_MODULES.get(name, "cubragg.experiment")), name)
+            value = (import_module(f"cubragg.{name}") if name in _PUBLIC_MODULES else
+                     getattr(import_module(_MODULES.get(name, "cubragg.experiment")), name))
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value

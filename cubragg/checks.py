@@ -105,6 +105,18 @@ def choice(where: str, name: str, value: str, accepted: Sequence[str]) -> str:
     return value
 
 
+def switch(where: str, value: object, *, optional: bool = False) -> None:
+    """Check that ``value`` is True or False: a text such as 'no' would count as True."""
+    if not isinstance(value, bool) and not (value is None and optional):
+        raise ConfigError(where, f"got {value!r:.60}; True or False is accepted")
+
+
+def instances(where: str, value: object, kind: type) -> None:
+    """Check that ``value`` is a tuple of objects of a public class."""
+    if not isinstance(value, tuple) or not all(isinstance(one, kind) for one in value):
+        raise ConfigError(where, f"got {value!r:.60}; a list of cubragg.{kind.__name__} is accepted")
+
+
 def plain_fields(instance: object, arrays: tuple[str, ...] = ()) -> None:
     """Replace NumPy arrays, NumPy scalars and lists in the fields of a dataclass by tuples and Python numbers.
 

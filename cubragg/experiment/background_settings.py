@@ -103,7 +103,9 @@ class Background:
                        at_most=1_000_000)
         checks.integer("background.ice_seed", "the seed of the ice", self.ice_seed, at_least=0, at_most=2**64 - 1)
         checks.number("background.constant", "the constant background", self.constant, "photons/pixel", at_least=0.0)
-        object.__setattr__(self, "scatterers", tuple(self.scatterers))
+        scatterers = tuple(self.scatterers) if isinstance(self.scatterers, list) else self.scatterers
+        checks.instances("background.scatterers", scatterers, Scatterer)
+        object.__setattr__(self, "scatterers", scatterers)
         if self.radial is not None:
             radial = _array("background.radial", "the radial background", self.radial, 2)
             if radial.shape[1] != 2 or not (np.diff(radial[:, 0]) > 0.0).all() or (radial < 0.0).any():

@@ -157,6 +157,10 @@ class Beam:
         checks.number("beam.beamsize_mm", "beam size", self.beamsize_mm, "mm")
         checks.number("beam.kahn_factor", "the Kahn polarization factor", self.kahn_factor, optional=True,
                       within=KAHN_FACTOR)
+        checks.switch("beam.polarized", self.polarized)
+        checks.switch("beam.round_divergence", self.round_divergence)
+        checks.instances("beam.sources", self.sources, Source)
+        checks.instances("beam.spectrum", self.spectrum, Channel)
         for axis in ("hdiv", "vdiv"):
             for part in ("range", "step"):
                 name = f"{axis}_{part}_mrad"

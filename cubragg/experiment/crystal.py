@@ -155,13 +155,12 @@ class Crystal:
             raise ConfigError("crystal.misset_seed", "got misset angles and a seed for random ones; give one of them")
         checks.integer("crystal.misset_seed", "the misset seed", self.misset_seed, optional=True,
                        at_least=0, at_most=MAX_SEED)
+        checks.vector("crystal.cells", "the coherent block", self.cells)
         for count in self.cells:
             checks.integer("crystal.cells", "the number of unit cells", count, at_least=0, at_most=_MAX_CELLS)
+        checks.vector("crystal.sample_size_mm", "the sample size", self.sample_size_mm, "mm")
         for edge in self.sample_size_mm:
             checks.number("crystal.sample_size_mm", "the sample size", edge, "mm", at_least=0.0)
-        if len(self.cells) != 3 or len(self.sample_size_mm) != 3:
-            raise ConfigError("crystal.cells", f"got {len(self.cells)} numbers of cells and {len(self.sample_size_mm)} "
-                              "sample sizes; each needs 3, along a, b, c")
         checks.choice("crystal.shape", "the crystal shape", self.shape, SETTINGS)
         checks.number("crystal.fudge", "the fudge factor", self.fudge, at_least=0.0)
         checks.number("crystal.mosaic_spread_deg", "the mosaic spread", self.mosaic_spread_deg, "deg",

@@ -135,6 +135,9 @@ class Detector:
 
     def __post_init__(self) -> None:
         checks.plain_fields(self)
+        checks.instances("detector.panels", self.panels, Panel)
+        checks.switch("detector.curved", self.curved)
+        checks.switch("detector.point_pixel", self.point_pixel)
         self._check_convention()
         checks.number("detector.thickness_um", "the sensor thickness", self.thickness_um, "um", at_least=0.0)
         if self.attenuation_um != math.inf:

@@ -66,8 +66,7 @@ class Goniometer:
                               f"{self.osc_deg:g} deg; at most {MAX_STEPS} steps are accepted")
 
     def _check_axes(self) -> None:
-        if not all(isinstance(axis, GoniometerAxis) for axis in self.axes):
-            raise ConfigError("goniometer.axes", f"got {self.axes!r:.60}; GoniometerAxis objects are accepted")
+        checks.instances("goniometer.axes", self.axes, GoniometerAxis)
         if self.axes or self.scan_axis is not None:
             place_of(self.axes, self.scan_axis)
             if self.axis is None:

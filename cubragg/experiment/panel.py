@@ -110,8 +110,7 @@ class Panel:
             checks.number(f"{where}: {axis}_mm", "the edge of a pixel", norm(getattr(self, f"{axis}_mm")), "mm",
                           within=PIXEL_EDGE_MM)
         checks.vector(f"{where}: origin_mm", "the origin", self.origin_mm, "mm", within=LENGTH_MM)
-        if len(self.offset) != 2:
-            raise ConfigError(f"{where}: offset", f"got {len(self.offset)} numbers; an offset needs 2")
+        checks.vector(f"{where}: offset", "an offset", self.offset, length=2)
         for position in self.offset:
             checks.integer(f"{where}: offset", "the position in the image", position, at_least=0, at_most=MAX_PIXELS)
         sine = norm(cross(self.fast, self.slow))
@@ -125,12 +124,17 @@ class Panel:
                           at_least=0.0)
         if self.trusted is not None:
             # Some files give the largest number of the type as the highest count.
-            limits = tuple(min(max(limit, -LARGEST), LARGEST) if isinstance(limit, int | float) else limit
-                           for limit in self.trusted)
+            limits = self.trusted if not isinstance(self.trusted, tuple) else tuple(
+                min(max(limit, -LARGEST), LARGEST) if isinstance(limit, int | float) else limit
+                for limit in self.trusted)
             object.__setattr__(self, "trusted", checks.vector(f"{where}: trusted", "the trusted range", limits,
                                                               length=2))
         if self.mask is not None:
-            mask = np.array(self.mask, dtype=bool, order="C")
+            try:
+                mask = np.array(self.mask, dtype=bool, order="C")
+            except ValueError:
+                raise ConfigError(f"{where}: mask", "got rows of different lengths; the mask must be [slow, fast]"
+                                  ) from None
             if mask.shape != (self.slow_pixels, self.fast_pixels):
                 raise ConfigError(f"{where}: mask", f"got a mask of {' x '.join(map(str, mask.shape[::-1]))} pixels; "
                                   f"the panel has {self.fast_pixels} x {self.slow_pixels}")

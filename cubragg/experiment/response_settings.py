@@ -163,7 +163,11 @@ class Response:
             raise ConfigError("response.readout_sigma", f"got {self.readout_sigma:g} and gain stages, which have their "
                               "own; leave one of them out")
         if self.bad_pixels is not None:
-            given = np.asarray(self.bad_pixels)
+            try:
+                given = np.asarray(self.bad_pixels, dtype=np.float64)
+            except (TypeError, ValueError):
+                raise ConfigError("response.bad_pixels", f"got {self.bad_pixels!r:.60}; a map [slow, fast] of numbers "
+                                  "is accepted") from None
             wrong = np.extract(~np.isin(given, (0, 1, 2, 3)), given)
             if given.ndim != 2 or wrong.size:
                 got = f"{wrong[0]:g} in a pixel" if wrong.size else f"an array of shape {given.shape}"

@@ -71,14 +71,24 @@ class Sampling:
         checks.number("sampling.water_um", "the water size", self.water_um, "um", at_least=0.0)
         checks.number("sampling.tail_sigmas", "the end of a spot", self.tail_sigmas, "standard deviations",
                       at_least=_LEAST_TAIL, below=_MOST_TAIL)
+        for name in ("oversample_thick", "oversample_polar", "oversample_omega"):
+            checks.switch(f"sampling.{name}", getattr(self, name))
+        checks.switch("sampling.interpolate", self.interpolate, optional=True)
         if self.roi is not None:
+            if not isinstance(self.roi, tuple) or len(self.roi) != 4:
+                got = f"{len(self.roi)} numbers" if isinstance(self.roi, tuple) else f"{self.roi!r:.60}"
+                raise ConfigError("sampling.roi", f"got {got}; a region of interest needs 4 numbers: "
+                                  "fast_min fast_max slow_min slow_max")
             for edge in self.roi:
                 checks.integer("sampling.roi", "an edge of the region of interest", edge)
-            if len(self.roi) != 4:
-                raise ConfigError("sampling.roi", f"got {len(self.roi)} numbers; a region of interest needs 4: "
-                                  "fast_min fast_max slow_min slow_max")
         if self.mask is not None:
-            mask = np.array(self.mask, dtype=bool, order="C")
+            try:
+                mask = np.array(self.mask, dtype=bool, order="C")
+            except ValueError:
+                raise ConfigError("sampling.mask", "got rows of different lengths; the mask must be [slow, fast]"
+                                  ) from None
+            if mask.ndim != 2:
+                raise ConfigError("sampling.mask", f"got {self.mask!r:.60}; the mask must be an array [slow, fast]")
             mask.setflags(write=False)
             object.__setattr__(self, "mask", mask)
 

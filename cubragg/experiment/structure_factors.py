@@ -70,7 +70,11 @@ class StructureFactors:
         checks.number("structure_factors.F000", "F000", self.F000, "electrons", optional=True)
         if self.grid is not None:
             # A read-only view: the grid can be too large to copy.
-            grid = np.ascontiguousarray(self.grid, dtype=np.float64).view()
+            try:
+                grid = np.ascontiguousarray(self.grid, dtype=np.float64).view()
+            except (TypeError, ValueError):
+                raise ConfigError("structure_factors.grid", f"got {self.grid!r:.60}; amplitudes must be real numbers"
+                                  ) from None
             if grid.ndim != 3 or grid.size == 0:
                 raise ConfigError("structure_factors.grid", f"got an array of shape {grid.shape}; "
                                   "the grid must be [h, k, l] and not empty")

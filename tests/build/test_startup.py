@@ -59,7 +59,7 @@ def test_an_image_loads_what_it_needs(tmp_path):
 def test_public_names_come_when_they_are_asked_for(tmp_path):
     code = ("import cubragg\nfor name in cubragg.__all__:\n    assert getattr(cubragg, name).__name__ == name\n"
             "assert set(cubragg.__all__) <= set(dir(cubragg))\nassert cubragg.__version__\n"
-            "from cubragg import *\nassert simulate is cubragg.simulate\n"
+            "from cubragg import *\nassert simulate is cubragg.simulate\nassert cubragg.testing.experiment\n"
             "try:\n    cubragg.Beems\nexcept AttributeError as error:\n    assert 'Beems' in str(error)\n"
             "else:\n    raise SystemExit('no error')")
     assert "numpy" in loaded(code, tmp_path)

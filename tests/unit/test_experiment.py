@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 
@@ -249,3 +250,38 @@ def test_arrays_and_long_lists_of_settings_are_shown_by_their_size():
     beam = Beam(spectrum=tuple(Channel(1.0 + 0.001 * number, 1.0) for number in range(400)))
     assert "400 in all" in repr(beam)
     assert len(repr(beam)) < 200
+
+
+#: Values of other types than any setting has, or of the wrong number, sign or shape.
+_HOSTILE = [None, "a", 3, 2.5, [], (1, 2), np.zeros(2), np.zeros((2, 2)), object(), math.nan, math.inf, -1, True, {},
+            b"x", (None, None, None), ("a", "b", "c"), ((1, 2), (3,)), 10**30, 1 + 1j, [1, 2, 3, 4, 5, 6, 7]]
+_PARTS = {
+    Crystal: {"cell": (40, 50, 60, 90, 90, 90)}, Beam: {}, Detector: {}, Goniometer: {}, Sampling: {},
+    StructureFactors: {"default_F": 1.0}, cubragg.Background: {}, cubragg.Response: {},
+    cubragg.BeamStop: {"size_mm": 1.0}}
+
+
+@pytest.mark.parametrize("part", _PARTS, ids=lambda part: part.__name__)
+def test_a_setting_of_any_other_type_is_refused_as_a_setting(part):
+    """What is accepted can be written to TOML."""
+    base = small_experiment(semantics="physical")
+    section = {StructureFactors: "structure_factors"}.get(part, part.__name__.lower())
+    for field in dataclasses.fields(part):
+        for value in _HOSTILE:
+            with contextlib.suppress(ConfigError):
+                made = part(**{**_PARTS[part], field.name: value})
+                dataclasses.replace(base, **{section: made}).to_toml()
+
+
+@pytest.mark.parametrize(("make", "where", "value"), [
+    (lambda: Crystal(cell=(40, 50, 60, 90, 90, 90), cells=10), "crystal.cells", "got 10"),
+    (lambda: Beam(polarized="no"), "beam.polarized", "'no'"),
+    (lambda: Beam(spectrum=Channel(1.0)), "beam.spectrum", "cubragg.Channel"),
+    (lambda: Detector(panels=("panel",)), "detector.panels", "cubragg.Panel"),
+    (lambda: Sampling(mask=np.ones(3)), "sampling.mask", "[slow, fast]"),
+    (lambda: Sampling(roi=5), "sampling.roi", "got 5")])
+def test_settings_of_another_form_name_what_is_accepted(make, where, value):
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert caught.value.where == where
+    assert value in caught.value.what
