@@ -37,11 +37,15 @@ def experiment(detector: cb.Detector, dmin: float) -> cb.Experiment:
         background=cb.Background(water_um=50.0, air_mm=(10.0, 20.0)))
 
 
-def measured(data: DataSet, workers: int) -> tuple[float, float, dict[str, float]]:
-    """CPU and wall time of an image [s], without the start of the processes, and the share of each stage."""
+def measured(data: DataSet, workers: int, device: int | None = None) -> tuple[float, float, dict[str, float]]:
+    """CPU and wall time of an image [s], without the start of the processes, and the share of each stage.
+
+    With the number of a GPU there is one process.
+    """
     states: list[State] = []
     with tempfile.TemporaryDirectory() as folder:
-        data.write(Path(folder) / "set", workers=workers, truth=(), shard=max(1, len(data) // (4 * workers)),
+        data.write(Path(folder) / "set", workers=workers, devices=None if device is None else [device], truth=(),
+                   shard=max(1, len(data) // (4 * workers)),
                    report=lambda state: states.append(dataclasses.replace(state)))
     records = [state.record for state in states if state.record is not None][workers:]
     shots = sum(record["count"] for record in records)

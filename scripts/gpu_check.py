@@ -7,14 +7,14 @@ Correctness: the golden set in three precisions against the C program's images, 
 GPUs where there are, random experiments in physical semantics, spots in closed form, counts of means and counts that
 kernels draw as they render. Speed: registers and local bytes, kernels (CUDA events) and whole images of W1, W2, W3 and
 R16 with the fraction of the least time by issued instructions, stills and series a second, counts of 16 megapixels in
-the kernels and in steps. Then what takes processes of its own: compute-sanitizer where it is installed,
-`pytest tests/gpu`; other programs that NB_C_BIN, NB_TORCH and NB_CUDA_BIN name, and nanoBraggCUDA compiled by nvcc from
-the files that NB_CUDA_SOURCES lists. Tables are printed, and after each stage a JSON with the device's name is written;
-`--only` adds stages to it. An error in a stage is a row of its table, and the others go on, in a new process if the
-device cannot be used in this one any more; stages that `--limit` leaves no time for are listed. It needs numpy, click,
-h5py and CuPy; `--wheels` installs others that are missing, gemmi and fabio, from a folder. No C++ compiler is needed:
-NumPy computes what to compare with. Without a device: one line, exit status 1; also 1 if anything is outside its
-bounds.
+the kernels and in steps, data sets with files. Then what takes processes of its own: compute-sanitizer where it is
+installed, `pytest tests/gpu`; other programs that NB_C_BIN, NB_TORCH and NB_CUDA_BIN name, and nanoBraggCUDA compiled
+by nvcc from the files that NB_CUDA_SOURCES lists. Tables are printed, and after each stage a JSON with the device's
+name is written; `--only` adds stages to it. An error in a stage is a row of its table, and the others go on, in a new
+process if the device cannot be used in this one any more; stages that `--limit` leaves no time for are listed. It needs
+numpy, click, h5py and CuPy; `--wheels` installs others that are missing from a folder: gemmi and fabio; hdf5plugin,
+pillow, tomli-w and msgpack for data sets; pytest, hypothesis and what they need. No C++ compiler is needed: NumPy
+computes what to compare with. Without a device: one line, exit status 1; also 1 if anything is outside its bounds.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import platform
 import re
 import subprocess
@@ -42,13 +43,13 @@ sys.path = [str(ROOT), str(ROOT / "tests"),
 
 #: Stages in order: checks and times of a few seconds each, then those that may take all of the time that is left.
 STAGES = ("golden", "culling", "panels", "batches", "devices", "physical", "analytic", "response", "counts",
-          "registers", "kernels", "images", "counting", "sanitizer", "tests", "programs")
+          "registers", "kernels", "images", "counting", "sets", "sanitizer", "tests", "programs")
 #: Packages without which stages that read reflections or images fail.
 NEEDED = ("gemmi", "fabio")
 
 
 def install(wheels: Path) -> None:
-    """Install the wheels of a folder, without a network, where only this process finds them."""
+    """Install the wheels of a folder, without a network, where only this process and those that it starts find them."""
     target = tempfile.mkdtemp(prefix="cubragg-wheels-")
     files = sorted(str(path) for path in wheels.glob("*.whl"))
     if not files:
@@ -60,6 +61,7 @@ def install(wheels: Path) -> None:
             lines = (ended.stderr + ended.stdout).strip().splitlines() or [f"exit status {ended.returncode}"]
             print(f"--wheels: {file} is not installed ({lines[-1]})", file=sys.stderr)
     sys.path.append(target)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), target]))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

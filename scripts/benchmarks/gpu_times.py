@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import statistics
@@ -156,7 +157,7 @@ def counting(setup: Setup) -> Rows:
         whole = timed(lambda shot=shot, plan=plan, engine=engine, seconds=seconds: (
             counts_as_rendered(shot, plan, engine, seed=1), seconds.append(engine.kernel_seconds)), setup.runs)
         of_host = timed(lambda shot=shot, plan=plan, engine=engine: counts_of(
-            with_background(shot, plan, engine.render()), shot, plan, seed=1), setup.runs)
+            with_background(shot, plan, engine.render()), shot, plan, seed=1), 1)  # seconds without a C++ compiler
         rows += [{"what": f"{method}, {how}", "precision": selected.precision, **row} for how, row in (
             ("in the kernels", {"device_s": statistics.median(seconds), "whole_s": whole}),
             ("in steps", _in_steps(shot, plan, engine, setup)), ("on the host", {"whole_s": of_host}))]
@@ -193,6 +194,29 @@ def _in_steps(shot: Experiment, plan: Plan, engine: Any, setup: Setup) -> dict[s
 
         steps()
         return {"device_s": timed(steps, setup.runs), "whole_s": timed(lambda: steps().get(), setup.runs)}
+
+
+def sets(setup: Setup) -> Rows:
+    """Data sets with files, in one process: images a second, CPU time of one [s], and the stage that takes longest."""
+    missing = [name for name in ("gemmi", "hdf5plugin", "PIL", "tomli_w") if importlib.util.find_spec(name) is None]
+    if missing:
+        return [{"what": "data sets", "note": f"not timed: {', '.join(missing)} not installed"}]
+    import bench_data_sets  # reads atoms, with gemmi
+
+    images, dmin, detectors = 160, 1.8, [cb.Detector.named("eiger2-1m", 100.0), cb.Detector(
+        distance_mm=100.0, pixel_size_mm=0.1, fast_pixels=1024, slow_pixels=1024)]
+    if setup.quick:
+        small = cb.Detector(distance_mm=100.0, pixel_size_mm=1.6, fast_pixels=64, slow_pixels=64)
+        images, dmin, detectors = 8, 4.0, [small, small]
+    rotated, still = (bench_data_sets.experiment(detector, dmin) for detector in detectors)
+    rows = []
+    for what, data in (("sweep of an EIGER2 1M", cb.Sweep(rotated, images, 0.1, backend="cuda")),
+                       ("stills of 1024 x 1024 pixels", cb.Stills(still, images, seed=1, backend="cuda"))):
+        cpu, wall, stages = bench_data_sets.measured(data, 1, setup.device)
+        longest = max(stages, key=lambda name: stages[name])
+        rows.append({"what": f"{what}, with files", "images": images, "images_per_s": 1.0 / wall, "cpu_s": cpu,
+                     "longest": f"{longest} {stages[longest]:.0%}"})
+    return rows
 
 
 def _rate(made: Any, count: int) -> dict[str, Any]:
@@ -251,7 +275,8 @@ def _compiled(sources: list[str], program: str, seconds: float) -> str:
 
 #: Stages of the timing.
 STAGES: dict[str, Callable[[Setup], Rows]] = {
-    "registers": registers, "kernels": kernels, "images": images, "counting": counting, "programs": programs}
+    "registers": registers, "kernels": kernels, "images": images, "counting": counting, "sets": sets,
+    "programs": programs}
 
 
 def nvidia_smi() -> str:

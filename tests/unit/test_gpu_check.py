@@ -22,7 +22,7 @@ cupy = sys.modules["cupy"] = Cupy(runs={runs})
 """
 #: Stages of the script, in order.
 STAGES = ["golden", "culling", "panels", "batches", "devices", "physical", "analytic", "response", "counts",
-          "registers", "kernels", "images", "counting", "sanitizer", "tests", "programs"]
+          "registers", "kernels", "images", "counting", "sets", "sanitizer", "tests", "programs"]
 #: Programs, as shell scripts: one that runs the command after its options, a compiler, and ones with nanoBragg's flags.
 SANITIZER = 'shift 4; exec "$@"'
 NVCC = 'while [ "$1" != -o ]; do shift; done; cp "$3" "$2"; chmod +x "$2"'
@@ -92,6 +92,7 @@ def test_every_stage(machine):
     ways = ("in the kernels", "in steps", "on the host")
     assert [row["what"] for row in stages["counting"]] == [
         f"{method}, {how}" for method in ("sampled", "analytic") for how in ways]
+    assert all(row["images_per_s"] > 0.0 for row in stages["sets"])
     assert {row["what"] for row in stages["images"]} == {"stills", "stills on the device", "series of W3, culled"}
 
 
