@@ -13,33 +13,19 @@ from typing import Any, ClassVar, overload
 import numpy as np
 
 from cubragg import checks
-from cubragg.dataset.cell_draws import cell_of
-from cubragg.dataset.distributions import Constant, CrystalTable, Distribution, Table
+from cubragg.dataset.distributions import Constant, Distribution
 from cubragg.dataset.draws import Draws
-from cubragg.dataset.orientation_draws import check_lattices
-from cubragg.dataset.parameters import (
-    ORIENTATION,
-    CrystalShot,
-    Parameter,
-    named_distributions,
-    parameters_of,
-    with_values,
-)
+from cubragg.dataset.parameters import CrystalShot, Parameter, named_distributions, parameters_of, with_values
 from cubragg.dataset.shot import Rendering, Shot
-from cubragg.dataset.spectrum_draws import SPECTRUM
+from cubragg.dataset.shot_checks import check_shots
 from cubragg.engine.select import check_choices, check_method, check_threads
 from cubragg.errors import ConfigError
 from cubragg.experiment.experiment import Experiment, require_experiment
 from cubragg.philox import key_of
-from cubragg.plan.make_plan import make_plan
 
 #: Largest number of shots: their numbers are 32-bit words of the random numbers.
 MAX_SHOTS = 2**32 - 1
-#: Largest number of crystals in a shot.
-MAX_CRYSTALS = 1000
 _CRYSTALS, _BLANK = "crystals", "blank"
-#: Spectra that are checked at once.
-_SPECTRA_AT_ONCE = 1000
 #: Shots that are drawn at once: a single one takes as long.
 _DRAWN_AT_ONCE = 32
 
@@ -129,28 +115,40 @@ class DataSet(ABC, Sequence[Shot]):
 
     def shot(self, number: int, rendering: Rendering | None = None) -> Shot:
         """Shot number ``number``, also beyond the last one."""
-        base = self._rotated(number)
-        count = self._drawn_at(number, _CRYSTALS, 0, self._counts)
+        count = self._drawn_at(number, _CRYSTALS, 0, self.counts_in)
         parameters: dict[str, Any] = {}
         if not (isinstance(self.crystals, Constant) and not self.blank):
             parameters[_CRYSTALS] = count
         crystals = []
         for crystal in range(max(count, 1)):
-            values = {}
+            values = self.values_at(number, crystal)
             for parameter in self.parameters:
-                value = values[parameter.name] = self._value_at(number, parameter, crystal)
                 if count and (crystal == 0 or parameter.of_crystal):
-                    parameters[parameter.name_of(crystal)] = value
+                    parameters[parameter.name_of(crystal)] = values[parameter.name]
                 elif not count and not parameter.of_crystal:
-                    parameters[parameter.name] = value
+                    parameters[parameter.name] = values[parameter.name]
             try:
-                crystal_shot = with_values(base, values)
-                crystals.append(crystal_shot._replace(experiment=self._mounted(number, crystal_shot.experiment)))
+                crystals.append(self.crystal_with(number, values))
             except ConfigError as error:
                 raise ConfigError(f"shot {number}, {error.where}", error.what) from None
         blank_base = crystals[0].experiment
         return Shot(number, self.seed, blank_base, tuple(crystals[:count]), parameters, rendering or self.rendering,
                     any(parameter.of_background for parameter in self.parameters))
+
+    def values_at(self, number: int, crystal: int) -> dict[str, Any]:
+        """The values of the parameters of a crystal in a shot, by name."""
+        return {parameter.name: self._value_at(number, parameter, crystal) for parameter in self.parameters}
+
+    def crystal_with(self, number: int, values: Mapping[str, Any]) -> CrystalShot:
+        """A crystal of a shot, with values of the parameters by name.
+
+        Raises
+        ------
+        ConfigError
+            For a value that the experiment cannot have.
+        """
+        found = with_values(self._rotated(number), values)
+        return found._replace(experiment=self._mounted(number, found.experiment))
 
     def rendered(self, rendering: Rendering) -> DataSet:
         """The same data set, rendered in another way."""
@@ -184,39 +182,22 @@ class DataSet(ABC, Sequence[Shot]):
             self._drawn[name, crystal] = first, values
         return values[number - first]
 
-    def _counts(self, shots: np.ndarray) -> list[int]:
-        """The number of crystals in each shot [n]."""
+    def counts_in(self, shots: np.ndarray) -> list[int]:
+        """The number of crystals in each shot [n], as it was drawn."""
         counts = self.crystals.values(Draws(self.seed, shots, _CRYSTALS), 1.0)
         blank = Draws(self.seed, shots, _BLANK).uniforms(0) <= self.blank
         whole = [int(count) if count == int(count) else count for count in counts]
         return [0 if empty else count for count, empty in zip(whole, blank.tolist(), strict=True)]
 
     def check(self) -> None:
-        """Check the whole specification: every parameter in every shot, and the plan of the first shot.
+        """Check the whole specification; see `shot_checks`.
 
         Raises
         ------
         ConfigError
             For a value that the experiment cannot have; the message names parameter and shot.
         """
-        shots = np.arange(len(self), dtype=np.uint32)
-        counts = self._counts(shots)
-        most = max(range(len(counts)), key=counts.__getitem__)
-        if not all(isinstance(count, int) and 0 <= count <= MAX_CRYSTALS for count in counts):
-            raise ConfigError(_CRYSTALS, f"got {counts[most]} in shot {most}; 0 to {MAX_CRYSTALS} are accepted")
-        tables = [one for one in self.parameters if one.name == ORIENTATION and isinstance(one.distribution, Table)]
-        if tables and counts[most] > 1:
-            raise ConfigError(_CRYSTALS, f"got {counts[most]} in shot {most}, and a table with one orientation for "
-                              "each shot; one crystal in a shot is accepted")
-        for parameter in tables:
-            if isinstance(parameter.distribution, CrystalTable):
-                check_lattices(f"vary {parameter.name}", parameter.distribution, cell_of(self.experiment.crystal))
-        for parameter in self.parameters:
-            for crystal in range(max(counts[most], 1) if parameter.of_crystal else 1):
-                self._check_parameter(parameter, shots, crystal)
-        first = self.shot(0)
-        make_plan((first.crystals[0] if first.crystals else CrystalShot(self.experiment, 1.0, 0.0)).experiment,
-                  self.rendering.method)
+        check_shots(self)
 
     def experiments_before(self, shot: int) -> int | None:
         """The number of crystals in the shots before one; ``None`` if all shots are images of one crystal."""
@@ -224,43 +205,7 @@ class DataSet(ABC, Sequence[Shot]):
 
     @cached_property
     def _crystals_before(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self._counts(np.arange(len(self), dtype=np.uint32)))])
-
-    def _check_parameter(self, parameter: Parameter, shots: np.ndarray, crystal: int) -> None:
-        """Check the smallest and the largest values of a parameter, of each of its numbers."""
-        if parameter.name == SPECTRUM:
-            self._check_spectra(parameter, shots)
-            return
-        values = parameter.values(self.experiment, parameter.draws(self.seed, shots, crystal))
-        for number in _extremes(values):
-            try:
-                with_values(self._rotated(number), {parameter.name: values[number]})
-            except (ConfigError, TypeError) as error:
-                what = error.what if isinstance(error, ConfigError) else f"got {values[number]!r}; a number is accepted"
-                raise ConfigError(f"vary {parameter.name}, shot {number}", what) from None
-
-    def _check_spectra(self, parameter: Parameter, shots: np.ndarray) -> None:
-        """Check the spectra of the shots, some at a time: they may be large."""
-        for start in range(0, len(shots), _SPECTRA_AT_ONCE):
-            part = shots[start:start + _SPECTRA_AT_ONCE]
-            spectra = np.array(parameter.values(self.experiment, parameter.draws(self.seed, part)))
-            spread = np.where(spectra[:, :, 1] > 0.0, spectra[:, :, 0], np.nan)
-            for place in {int(np.argmin(np.nanmin(spread, axis=1))), int(np.argmax(np.nanmax(spread, axis=1)))}:
-                number = start + place
-                try:
-                    with_values(self._rotated(number), {SPECTRUM: spectra[place]})
-                except ConfigError as error:
-                    raise ConfigError(f"vary {SPECTRUM}, shot {number}", error.what) from None
-
-
-def _extremes(values: Sequence[Any]) -> list[int]:
-    """The places of the smallest and largest value of each number of the values; all of values of other kinds."""
-    try:
-        array = np.array(values, dtype=np.float64).reshape(len(values), -1)
-    except (TypeError, ValueError):
-        return [values.index(value) for value in dict.fromkeys(values)]
-    return sorted({*array.argmin(axis=0).tolist(), *array.argmax(axis=0).tolist(),
-                   *np.flatnonzero(~np.isfinite(array).all(axis=1))[:1].tolist()})
+        return np.concatenate([[0], np.cumsum(self.counts_in(np.arange(len(self), dtype=np.uint32)))])
 
 
 def shot_number(numbers: range, index: int) -> int:

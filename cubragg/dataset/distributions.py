@@ -24,6 +24,8 @@ from cubragg.philox import Effect
 
 #: Attempts of a rejection, of which each is accepted with a probability above 0.95.
 _MAX_ATTEMPTS = 200
+#: The smallest uniform deviate of `cubragg.philox`.
+_LEAST_UNIFORM = 2.0**-65
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,10 @@ class Distribution(ABC):
     def needs_centre(self) -> bool:
         """Whether the value of the experiment is part of what is drawn."""
         return self.relative
+
+    def limits(self) -> Sequence[Distribution]:
+        """The ends of what can be drawn, as constants; none of tails, and of values that are all drawn."""
+        return ()
 
     @abstractmethod
     def arguments(self) -> Any:
@@ -115,6 +121,12 @@ class Uniform(Distribution):
             raise ConfigError(draws.name, "got a uniform distribution without limits, which is one of orientations; "
                               "give the lower and the upper limit")
         return self.low + (self.high - self.low) * draws.uniforms(0)
+
+    def limits(self) -> Sequence[Distribution]:
+        if self.low is None or self.high is None:
+            return ()
+        return [Constant(self.low + (self.high - self.low) * u, relative=self.relative, keep=self.keep)
+                for u in (_LEAST_UNIFORM, 1.0)]
 
     def arguments(self) -> Any:
         return True if self.low is None else [self.low, self.high]
@@ -226,6 +238,11 @@ class Choice(Distribution):
         # Of u in (0, 1], the first end that is not below it.
         places = np.minimum(np.searchsorted(ends, draws.uniforms(0), side="left"), np.flatnonzero(weights)[-1])
         return [self.options[place] for place in places.tolist()]
+
+    def limits(self) -> Sequence[Distribution]:
+        weights = self.weights or (1.0,) * len(self.options)
+        return [Constant(option, relative=self.relative, keep=self.keep)
+                for option, weight in zip(self.options, weights, strict=True) if weight > 0.0]
 
     def arguments(self) -> Any:
         return [list(option) if isinstance(option, tuple) else option for option in self.options]

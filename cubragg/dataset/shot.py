@@ -14,6 +14,7 @@ from cubragg.dataset.parameters import CrystalShot
 from cubragg.detect.quantize import quantize
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.select import Backend, Method, Precision, Selection, select_backend
+from cubragg.errors import ConfigError
 from cubragg.experiment.background_settings import Background
 from cubragg.experiment.experiment import Experiment
 from cubragg.experiment.structure_factors import StructureFactors
@@ -60,11 +61,11 @@ class Rendering:
 
     def planned(self, crystal: CrystalShot) -> Planned:
         """The experiment of one crystal without the background, and its plan."""
-        experiment = replace(crystal.experiment, background=Background())
+        experiment = crystal.experiment
         if crystal.dose_MGy > 0.0:
             experiment = replace(experiment, structure_factors=damaged(experiment, crystal.dose_MGy))
         plan = replace(make_plan(experiment, self.method), series=self.series)
-        return experiment, with_decay(plan, crystal.decay)
+        return replace(experiment, background=Background()), with_decay(plan, crystal.decay)
 
     def crystal_image(self, planned: Planned) -> SimulatedImage:
         """Render one crystal, without the background."""
@@ -193,7 +194,10 @@ class Shot:
     def _planned(self) -> tuple[Planned, ...]:
         """The experiment of each crystal, without background, and its plan; of a blank shot one without photons."""
         crystals = self.crystals or (CrystalShot(self._base, 0.0, 0.0),)
-        return tuple(self._rendering.planned(crystal) for crystal in crystals)
+        try:
+            return tuple(self._rendering.planned(crystal) for crystal in crystals)
+        except ConfigError as error:
+            raise ConfigError(f"shot {self.number}, {error.where}", error.what) from None
 
     @cached_property
     def _crystal_images(self) -> tuple[SimulatedImage, ...]:

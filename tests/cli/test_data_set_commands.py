@@ -262,6 +262,8 @@ def written_specification(tmp_path_factory):
     (f"{SWEEP} --crystals=3", ("--crystals", "", "cubragg stills")),
     (f"{STILLS} --vary beam.colour=normal:1", ("--vary beam.colour", "", "parameter")),
     (f"{STILLS} --vary beam.bandwidth=normal:0.1,0.1", ("--vary beam.bandwidth, shot", "", "bandwidth")),
+    (f"{STILLS} --beamstop 2 --vary beamstop.distance_mm=uniform:20,1000",
+     ("--vary beamstop.distance_mm", "", "detector", "shorter")),
     (f"{STILLS} --vary distance_mm=column:none.csv:x", ("--vary distance_mm", "none.csv", "file")),
     (f"{STILLS} --vary spectrum=normal:0.1", ("--vary spectrum", "normal", "sase")),
     (f"{STILLS} --vary spectrum=sase:0", ("--vary spectrum", "sase:0", "bandwidth", "> 0")),

@@ -77,7 +77,7 @@ def test_a_cluster_gives_the_same_set_though_a_worker_dies(cluster, tmp_path):
 
 def test_a_shard_that_fails_on_a_cluster_is_named(cluster, tmp_path):
     address, _ = cluster
-    with pytest.raises(CubraggError, match=r"shard-00001.*mosaic_domains"):
+    with pytest.raises(CubraggError, match=r"shard-00001.*shot 3, response.dead_fraction"):
         stills(8, failing=True).write(tmp_path / "set", scheduler=address, shard=2)
     assert [Path(fault).name for fault in faults(tmp_path / "set")] == ["set: shard-00001 is not complete"]
 

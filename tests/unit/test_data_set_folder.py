@@ -388,7 +388,7 @@ def test_a_shard_that_always_fails_is_named_and_the_rest_is_finished(tmp_path, w
     status, last = ran(folder, "--failing", "--workers", workers)
     assert status == 1
     assert "shard-00001" in last
-    assert "crystal.mosaic_domains" in last
+    assert "shot 3, response.dead_fraction" in last
     assert "Traceback" in (folder / "failed" / "shard-00001.txt").read_text()
     assert list(faults(folder)) == [f"{folder}: shard-00001 is not complete"]
     assert json.loads((folder / "summary.json").read_text())["complete_shots"] == 18
