@@ -82,7 +82,9 @@ def _naming() -> Iterator[None]:
         yield
     except ConfigError as error:
         where = error.where.removeprefix("vary ")
-        flag = f"--vary {where}" if where != error.where else _FLAGS.get(where, where)
+        setting, _, part = where.partition(", ")  # of goniometer.axes, kappa
+        named = f"{_FLAGS[setting]} {part}".rstrip() if setting in _FLAGS else where
+        flag = f"--vary {where}" if where != error.where else named
         raise ConfigError(flag, error.what) from None
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 from cubragg.dataset.pool import ATTEMPTS, Failure
@@ -36,6 +37,18 @@ def _work_in(file: str) -> Work:
     return work
 
 
+def check_dask() -> None:
+    """Check that Dask is installed.
+
+    Raises
+    ------
+    CubraggError
+        If it is not.
+    """
+    if find_spec("distributed") is None:
+        raise CubraggError("--scheduler: got a scheduler, but Dask is not installed; pip install 'cubragg[dask]'")
+
+
 class DaskPool:
     """Computes shards on a Dask cluster; the same interface as `pool.Pool`.
 
@@ -52,15 +65,12 @@ class DaskPool:
     Raises
     ------
     CubraggError
-        If Dask is not installed, or there is no such scheduler.
+        If there is no such scheduler.
     """
 
     def __init__(self, work: Work, shards: Sequence[int], address: str) -> None:
-        try:
-            from distributed import Client
-        except ModuleNotFoundError:
-            raise CubraggError("--scheduler: got a scheduler, but Dask is not installed; pip install 'cubragg[dask]'"
-                               ) from None
+        from distributed import Client
+
         where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
         try:
             self._client = Client(timeout=_CONNECT_S, **where)

@@ -16,7 +16,7 @@ from typing import Any
 
 from cubragg import checks
 from cubragg.dataset.crystfel_files import check_stream
-from cubragg.dataset.dask_pool import DaskPool
+from cubragg.dataset.dask_pool import DaskPool, check_dask
 from cubragg.dataset.data_set import DataSet
 from cubragg.dataset.pool import Failure, Pool
 from cubragg.dataset.run_folder import DERIVED, FAILED, REPORT, RunFolder, opened
@@ -111,6 +111,8 @@ def write_data_set(data: DataSet, path: Path | str, settings: WriteSettings, *, 
     checks.integer("workers", "the number of processes", workers, optional=True, at_least=1, at_most=1024)
     count = len(gpus) if gpus is not None else workers or available_cores()
     check_images(data, settings)
+    if scheduler is not None:
+        check_dask()
     if "parquet" in settings.truth:
         check_pyarrow("write.truth")
     if "stream" in settings.truth:

@@ -32,7 +32,7 @@ DERIVED = ("models.expt", "summary.json", "contact.png", REPORT)
 
 
 class FolderRefused(CubraggError):
-    """A folder holds another data set, or is being written."""
+    """A folder holds another data set, is being written, or cannot be made."""
 
 
 def fsync(path: Path) -> None:
@@ -154,7 +154,10 @@ def opened(path: Path, specification: Specification, header: Mapping[str, Any], 
     OSError
         If it cannot be written.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FolderRefused(f"{path}: the folder cannot be made ({error.strerror}); name another folder") from None
     folder = RunFolder(path)
     with _locked(path):
         folder.read()

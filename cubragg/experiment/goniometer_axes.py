@@ -39,7 +39,7 @@ class GoniometerAxis:
     def __post_init__(self) -> None:
         checks.plain_fields(self)
         where = f"goniometer.axes, {self.name}"
-        checks.vector(where, "the direction of the axis", self.direction, nonzero=True)
+        checks.vector(where, "the axis", self.direction, nonzero=True)
         checks.number(where, "the angle", self.angle_deg, "deg", within=ANGLE_DEG)
 
 

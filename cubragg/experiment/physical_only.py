@@ -35,7 +35,7 @@ def refuse_physical_settings(parts: dict[str, Any]) -> None:
     """
     for part, (default, where, what) in PHYSICAL_PARTS.items():
         if parts[part] != default:
-            raise ConfigError(where, f"got {what}, which nanoBragg has not; --semantics physical accepts it")
+            raise ConfigError(where, f"got {what}, which nanoBragg does not have; --semantics physical accepts it")
     for section, names in PHYSICAL_ONLY.items():
         defaults = {field.name: field.default for field in fields(parts[section])}
         for name in names:
@@ -43,5 +43,5 @@ def refuse_physical_settings(parts: dict[str, Any]) -> None:
             assert defaults[name] is not MISSING
             if value != defaults[name]:
                 shown = f"{len(value)} channels" if name == "spectrum" else f"{value}"
-                raise ConfigError(f"{section}.{name}", f"got {shown}, which nanoBragg has not; --semantics physical "
-                                  "accepts it")
+                raise ConfigError(f"{section}.{name}", f"got {shown}, which nanoBragg does not have; --semantics "
+                                  "physical accepts it")

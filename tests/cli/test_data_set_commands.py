@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
@@ -277,11 +278,23 @@ def written_specification(tmp_path_factory):
     (f"{STILLS} --shard 0", ("--shard", "0")),
     (f"{STILLS} --dmin 1000", ("--dmin", "1000", "coarser")),
     (f"{STILLS} --devices one", ("--devices", "one", "numbers")),
+    (f"{SWEEP} --goniometer-axis kappa=0,0,0 --goniometer-axis omega=0,0,1", ("--goniometer-axis kappa", "zero")),
     (f"stills none.pdb {DETECTOR} -n 1 -o run", ("MODEL", "none.pdb", "no such file")),
     (f"stills {DETECTOR} -n 1 -o run", ("MODEL", "--detector", "first"))])
 def test_what_is_refused_before_a_folder_exists(line, says, run):
     refused(run(line), 2, *says)
     assert not Path("run").exists()
+
+
+@pytest.mark.skipif(find_spec("distributed") is not None, reason="Dask is installed")
+def test_a_cluster_without_dask_leaves_no_folder(run):
+    refused(run(f"{STILLS} --quiet --scheduler tcp://127.0.0.1:1"), 1, "--scheduler", "", "cubragg[dask]")
+    assert not Path("run").exists()
+
+
+def test_a_folder_that_cannot_be_made(run):
+    Path("file").touch()
+    refused(run(f"{STILLS.replace('-o run', '-o file/run')} --quiet"), 1, "file/run", "", "cannot be made")
 
 
 @pytest.mark.parametrize(("change", "says"), [

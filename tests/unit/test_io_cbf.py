@@ -203,8 +203,8 @@ def test_missing_file_passes_through():
 
 
 @pytest.mark.parametrize(("content", "says"), [
-    (b"", ("a.cbf", "b''", "###CBF")),
-    (b"{\nHEADER_BYTES=512;\n", ("a.cbf", "b'{\\nHEAD'", "###CBF")),
+    (b"", ("a.cbf", "''", "###CBF")),
+    (b"{\nHEADER_BYTES=512;\n", ("a.cbf", "'{\\nHEAD'", "###CBF")),
     (b"###CBF: VERSION 1.5\r\ndata_\r\n",
      ("a.cbf", "", "CBF", "binary section")),
     (by_hand()[:400],  # before the mark that starts the pixels: fabio would not return

@@ -199,9 +199,9 @@ START = "six", "form feed"
 
 
 @pytest.mark.parametrize(("content", "says"), [
-    (b"", ("a.hkl", "b''", *START)),
-    (C_LIST.encode(), ("a.hkl", "b'0 0 1 1.5\\n1 '", *START)),
-    (b"0 1 0 0 0\n\x0c", ("a.hkl", "b'0 1 0 0 0\\n\\x0c'", *START)),
+    (b"", ("a.hkl", "''", *START)),
+    (C_LIST.encode(), ("a.hkl", "'0 0 1 1.5\\n1 '", *START)),
+    (b"0 1 0 0 0\n\x0c", ("a.hkl", "'0 1 0 0 0\\n\\x0c'", *START)),
     (b"0 -1 0 0 0 1\n\x0c", ("a.hkl", "0 -1 0 0 0 1", "minimum")),
     (C_DUMP[:-1], ("a.hkl", "143 bytes", "144")),
     (C_DUMP + b"\n", ("a.hkl", "145 bytes", "144")),

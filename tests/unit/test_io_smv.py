@@ -103,10 +103,10 @@ def test_missing_file_passes_through(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "says"), [
-    (b"", ("a.img", "b''", "SMV")),
-    (b"###CBF: VERSION 1.5, fabio", ("a.img", "b'###CBF: VERSION'", "SMV")),
+    (b"", ("a.img", "''", "SMV")),
+    (b"###CBF: VERSION 1.5, fabio", ("a.img", "'###CBF: VERSION'", "SMV")),
     (C_FILE.replace(b"{\nHEADER_BYTES", b"{\nDIM=2;\nHEADE", 1),
-     ("a.img", "b'{\\nDIM=2;\\nHEADE='", "SMV")),
+     ("a.img", "'{\\nDIM=2;\\nHEADE='", "SMV")),
     (C_FILE.replace(b"=512", b"=abc", 1), ("a.img", "HEADER_BYTES=abc", "1048576")),
     (C_FILE.replace(b"=512", b"=-12", 1), ("a.img", "HEADER_BYTES=-12", "1048576")),
     (C_FILE.replace(b"=512", b"=0", 1), ("a.img", "HEADER_BYTES=0", "1048576")),

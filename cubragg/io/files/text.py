@@ -16,6 +16,11 @@ _COMMENT = re.compile("[#!]")
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 
 
+def quoted(data: bytes) -> str:
+    """The first bytes of a file in quotes, for a message."""
+    return repr(data.decode("latin-1"))
+
+
 def read_text(path: Path | str, others: str | None = None) -> str:
     r"""The text of a file, decoded as UTF-8 or else as ``others``, with line ends converted to ``\n``.
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from cubragg.errors import FormatError
 from cubragg.io.files.compression import unpacked
+from cubragg.io.files.text import quoted
 
 CONVENTION_KEY = "_array_data.header_convention"
 _CONTENTS_KEY = "_array_data.header_contents"
@@ -71,7 +72,7 @@ def split_cbf(path: Path | str) -> CbfParts:
     """
     data = unpacked(path)
     if not data.startswith(_MAGIC):
-        raise FormatError(f"{path}: starts with {data[:len(_MAGIC)]!r}; a CBF image starts with {_MAGIC!r}")
+        raise FormatError(f"{path}: starts with {quoted(data[:len(_MAGIC)])}; a CBF image starts with {quoted(_MAGIC)}")
     section = data.find(_SECTION, 0, _MAX_TEXT_BYTES)
     start = data.find(_STARTER, section, section + _MAX_BINARY_HEADER_BYTES) if section >= 0 else -1
     if start < 0:

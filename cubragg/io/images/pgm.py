@@ -11,6 +11,7 @@ import numpy as np
 from cubragg.errors import FormatError
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import write_bytes
+from cubragg.io.files.text import quoted
 
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _HEADER = re.compile(rb"P5" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})\s")
@@ -53,7 +54,7 @@ def read_pgm(path: Path | str) -> PgmFile:
     data = Path(path).read_bytes()
     header = _HEADER.match(data)
     if header is None:
-        raise FormatError(f"{path}: starts with {data[:8]!r}; a PGM file starts with P5, width, height and 255")
+        raise FormatError(f"{path}: starts with {quoted(data[:8])}; a PGM file starts with P5, width, height and 255")
     fast, slow, white = (int(word) for word in header.groups())
     if not 0 < white <= 255:
         raise FormatError(f"{path}: got a maximum of {white}; a PGM file with one byte per pixel has 1 to 255")

@@ -16,6 +16,7 @@ import numpy as np
 from cubragg.errors import FormatError
 from cubragg.io.files.compression import start_of
 from cubragg.io.files.hdf5_source import hdf5_file, most_pixels, read_frame, read_values
+from cubragg.io.files.text import quoted
 from cubragg.io.images.cbf import read_cbf
 from cubragg.io.images.raw import read_float
 from cubragg.io.images.smv import read_smv
@@ -178,7 +179,8 @@ def _with_fabio(path: Path | str, number: int) -> ReadImage:
     before = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     if ".cbf" in Path(path).name.lower():  # fabio would search its mark without end
-        raise FormatError(f"{path}: starts with {start_of(path, len(_CBF))!r}; a CBF image starts with {_CBF!r}")
+        raise FormatError(f"{path}: starts with {quoted(start_of(path, len(_CBF)))}; a CBF image starts with "
+                          f"{quoted(_CBF)}")
     check_directories(path)
     if _EDF_AXIS.search(start_of(path, _HEAD_BYTES)):
         raise FormatError(f"{path}: got an EDF header with more than 9 dimensions; an image has two")

@@ -21,6 +21,7 @@ from cubragg.experiment.detector_frame import DetectorFrame
 from cubragg.io.files.arrays import checked_image
 from cubragg.io.files.atomic import write_bytes
 from cubragg.io.files.compression import start_of, unpacked
+from cubragg.io.files.text import quoted
 from cubragg.io.images.scene import Scene
 from cubragg.io.images.writer import OneImageWriter, What
 
@@ -316,7 +317,7 @@ def read_smv(path: Path | str) -> SmvFile:
 
 def _check_start(path: Path | str, start: bytes) -> None:
     if start != _START:
-        raise FormatError(f"{path}: starts with {start!r}; an SMV image starts with {_START!r}")
+        raise FormatError(f"{path}: starts with {quoted(start)}; an SMV image starts with {quoted(_START)}")
 
 
 def _header_size(path: Path | str, data: bytes) -> int:

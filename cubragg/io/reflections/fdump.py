@@ -11,6 +11,7 @@ import numpy as np
 from cubragg.bounds import LARGEST
 from cubragg.errors import FormatError
 from cubragg.io.files.atomic import write_bytes
+from cubragg.io.files.text import quoted
 
 _HEADER = re.compile(rb"\s*" + rb"\s+".join([rb"(-?\d{1,10})"] * 6) + rb"\n\f")
 
@@ -48,7 +49,7 @@ def read_fdump(path: Path | str) -> tuple[np.ndarray, tuple[int, int, int]]:
     data = Path(path).read_bytes()
     header = _HEADER.match(data)
     if header is None:
-        raise FormatError(f"{path}: starts with {data[:12]!r}; a dump starts with a line of six whole numbers "
+        raise FormatError(f"{path}: starts with {quoted(data[:12])}; a dump starts with a line of six whole numbers "
                           "(h, k, l from and to) and a form feed")
     low_h, high_h, low_k, high_k, low_l, high_l = (int(word) for word in header.groups())
     shape = [high - low + 1 for low, high in ((low_h, high_h), (low_k, high_k), (low_l, high_l))]
