@@ -14,7 +14,8 @@ first. Checked are:
 - files, commands and golden images that the fix plan names exist, and so do links between documents, their anchors,
   and the documents that the code names;
 - an open failure in the fix plan says how to see it, where it starts, what was tried and when it is done;
-- the help of each command is stored under specs/help/ and current.
+- the help of each command is stored under specs/help/ and current;
+- docstrings describe no parameter or attribute that the code does not have.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from cubragg.errors import CubraggError
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "scripts"))
 
+from docstring_names import unknown_names  # noqa: E402
 from parity_matrix import CASES, MATRIX, TITLES, cases, limits_of, markers, matrix, requirements, titles  # noqa: E402
 from run_page import blocks  # noqa: E402
 
@@ -78,6 +80,7 @@ def faults(root: Path) -> Iterator[str]:
     yield from _links(root)
     yield from help_faults(root)
     yield from old_words(root)
+    yield from unknown_names(root)
 
 
 def spans(text: str) -> list[str]:

@@ -131,7 +131,7 @@ class Settings:
 class Job(NamedTuple):
     """Parsed command line. ``replay`` names the flag behind an error; ``from_hkl``: a reflection list was read.
 
-    ``taken``: what was read from files of other programs, a line each.
+    ``provenance_lines``: what was read from files of other programs, a line each.
     """
 
     experiment: Experiment

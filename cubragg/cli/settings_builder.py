@@ -73,11 +73,11 @@ class Replay:
     ----------
     sections
         ``{section: {field: value}}``.
-    origins
+    provenance
         The source of a setting, as messages name it, by ``section.field`` or ``section.field[i]``.
     flagged
         The settings that flags made.
-    warnings, taken
+    warnings, provenance_lines
         Warnings, and what was read from files of other programs, a line each.
     """
 

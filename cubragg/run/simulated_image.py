@@ -134,7 +134,7 @@ class SimulatedImage(Image):
         return tuple(found)
 
     def _facts(self) -> str:
-        return (f"{self.figures.mean * self.photons.size:.4g} photons, max {self.figures.max_photons:.4g}, "
+        return (f"{self.on_host.sum(dtype=np.float64):.4g} photons, max {self.figures.max_photons:.4g}, "
                 f"{self.experiment.semantics} semantics, {self.backend} {self.precision}")
 
     @property

@@ -259,3 +259,11 @@ def test_an_image_with_warnings_shows_their_number(image):
     assert "warning" not in repr(image)
     dark = dataclasses.replace(image, photons=np.zeros_like(image.photons))
     assert repr(dark).endswith(", 1 warning>")
+
+
+def test_the_photons_of_an_image_are_those_of_its_region_and_panels():
+    experiment = small_experiment(semantics="physical")
+    region = dataclasses.replace(experiment, sampling=dataclasses.replace(experiment.sampling, roi=(5, 20, 8, 15)))
+    gaps = dataclasses.replace(experiment, detector=cb.Detector.named("pilatus300k", distance_mm=100.0))
+    for image in (cb.simulate(region), cb.simulate(gaps, method="analytic")):
+        assert f" pixels, {image.photons.sum(dtype=np.float64):.4g} photons" in repr(image)

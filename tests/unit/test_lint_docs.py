@@ -95,6 +95,9 @@ FAULTS = {
     "an old word in a name": (
         TESTS, r"def test_a_detector_behind", "def test_a_lone_detector_behind",
         f"{TESTS}: 'lone' is not a term of the field"),
+    "an attribute that was renamed": (
+        "cubragg/cli/settings_builder.py", r"^    provenance$", "    origins",
+        "cubragg/cli/settings_builder.py: Replay has no origins, which its docstring describes"),
     "cases of no id": (
         CASES, r"^  AT-POL-002:", "  AT-POL-022:", f"{CASES}: AT-POL-022 has cases, but no document requires it"),
     "a limit in the text that the YAML has not": (

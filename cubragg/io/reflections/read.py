@@ -48,7 +48,7 @@ class Reflections:
         Names of the columns that the values come from.
     shells
         Numbers of unique reflections, listed and possible, by resolution; empty for a text list.
-    taken, warnings
+    provenance_lines, warnings
         Sentences about what was read from the file, and warnings.
     """
 
@@ -259,8 +259,8 @@ def _expanded(path: Path | str, listed: Listed) -> Reflections:
         summary.append(f"{missing} of {possible} unique reflections are missing and get default_F\n"
                        f"{shell_table(shells)}")
     sphere.enter_absences(grid)
-    taken, warnings = ([f"{path}: {line}" for line in lines] for lines in (summary, warnings))
-    return Reflections(cell, symmetry.name, listed.column.names, shells, tuple(taken), tuple(warnings), _grid=grid)
+    provenance_lines, named_warnings = (tuple(f"{path}: {line}" for line in lines) for lines in (summary, warnings))
+    return Reflections(cell, symmetry.name, listed.column.names, shells, provenance_lines, named_warnings, _grid=grid)
 
 
 def _amplitudes(listed: Listed, merged: Merged, symmetry: Symmetry) -> tuple[np.ndarray, list[str]]:
