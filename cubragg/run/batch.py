@@ -72,12 +72,8 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
         Misset angles about x, then y, then z, [n, 3] in deg, rotation matrices [n, 3, 3], unit quaternions x, y, z, w
         [n, 4] or SciPy's Rotation, relative to the crystal's orientation without a misset. All forms are converted
         to angles. See `random_orientations`.
-    backend, precision, device, cull
-        Backend, precision, GPU and tolerance of culling; see `select_backend`.
-    threads
-        CPU threads to use; all cores if ``None``.
-    method
-        ``sampled``, or ``analytic``: spots in closed form, in physical semantics only; see `specs/analytic.md`.
+    backend, precision, device, threads, method, cull
+        As for `simulate`.
     progress
         Called with (pixels done, pixels in all) of the current image.
     on_device

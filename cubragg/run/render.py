@@ -36,12 +36,22 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     ----------
     experiment
         The experiment.
-    backend, precision, device, cull
-        Backend, precision, GPU and tolerance of culling; see `select_backend`.
+    backend
+        ``cuda``, ``cpu`` (kernels compiled by this machine's C++ compiler), ``numpy``, or ``auto``: the first of these
+        that can run.
+    precision
+        ``double``, ``mixed``, ``single``, or ``auto``: double on the CPU, on a GPU by its speed in double precision.
+    device
+        Number of the GPU.
     threads
         CPU threads to use; all cores if ``None``. The image does not depend on it.
     method
-        ``sampled``, or ``analytic``: spots in closed form, in physical semantics only; see `specs/analytic.md`.
+        ``sampled`` adds up samples of orientations, beam and pixels, which may be 1e5 in a pixel for a crystal with
+        mosaicity and blocks of micrometres. ``analytic`` evaluates spots in closed form, without fringes, in physical
+        semantics only: a hundred times faster and more for such crystals; see `specs/analytic.md`.
+    cull
+        Terms that are at most this fraction of the highest possible peak may be left out; 0: only terms that are 0;
+        ``None``: none.
     progress
         Called with (pixels done, pixels in all) now and then.
     plan
