@@ -7,8 +7,8 @@
 // first[tile] <= i < first[tile + 1], ascending; mask uint8 and image float [slow - first_row, fast] of the panel.
 //
 // Thread mapping: block (x, y) owns the tile in column x and row y of the region, TILE_FAST x TILE_SLOW pixels. It takes
-// its spots one after another: sub-pixels of the part that is in the tile (rows of equal length, which hold the outline of
-// the spot) are distributed over the threads, then their columns, then pixels, which add them in their order. A pixel
+// its spots one after another: sub-pixels of the part that is in the tile (on a GPU of rows of equal length, which hold the
+// outline of the spot) are distributed over the threads, then their columns, then pixels, which add them in their order. A pixel
 // belongs to one block and adds its spots in the order of the list, so that its bits depend neither on tiles nor on
 // threads. Pixels without a spot are not written: the caller fills the image with 0.
 #include "portable.cuh"
@@ -23,13 +23,28 @@
 // Samples that are computed before they are added to pixels, at least the most sub-pixels of a pixel; and their rows.
 #define SAMPLES 1024
 #define ROWS 256
+// Items of a step of a vector loop: loops on the CPU have whole steps, as compilers evaluate the rest of a loop one by one.
+#define AT_ONCE 16
 
 // The part of a spot's box that is in a tile.
 struct Overlap { int fast, slow, width, height; };
 
+// Samples that are computed at once, row by row: on a GPU those of rows of equal length, where a thread finds its sample by a
+// division; on the CPU a list of those that are summed.
+struct Samples {
+    int count;
+#if defined(__CUDACC__)
+    int length;
+    float per_length;
+#else
+    int begin[ROWS];                           // of each row
+    alignas(64) REAL fast[SAMPLES], slow[SAMPLES];  // position from the ray [pixel]
+#endif
+};
+
 // What a block computes with: values of samples, factors of pixels, rows of samples, sums of columns of samples, and the
 // photons of the tile.
-struct Work { REAL *values, *factors; Row *summed; ACC *columns, *sums; };
+struct Work { REAL *values, *factors; Row *summed; ACC *columns, *sums; Samples *samples; };
 
 DEVICE int larger(int a, int b) { return a > b ? a : b; }
 DEVICE int smaller(int a, int b) { return a < b ? a : b; }
@@ -44,6 +59,52 @@ DEVICE Overlap overlap_of(const Spot &spot, int first_fast, int first_slow)
 
 // Whole quotient of numbers below 2^22; in single precision, because vectors have no integer division.
 DEVICE int whole_quotient(int number, float inverse) { return (int)((number + 0.5f) * inverse); }
+
+DEVICE REAL middle_of(int subpixel, REAL edge, REAL offset) { return (subpixel + REAL(0.5)) * edge - offset; }
+
+#if defined(__CUDACC__)
+
+DEVICE void list_samples(Samples &samples, const Spot &, const Row *, int, int down, int longest, REAL)
+{
+    samples.count = down * longest;
+    samples.length = longest;
+    samples.per_length = 1.0f / longest;
+}
+DEVICE int whole_steps(int count) { return count; }
+DEVICE int begin_of(const Samples &samples, int row) { return row * samples.length; }
+DEVICE void place(const Samples &samples, const Spot &spot, const Row *summed, int slow_first, REAL edge, int i, REAL &f,
+                  REAL &s)
+{
+    const int row = whole_quotient(i, samples.per_length), column = i - row * samples.length + summed[row].first;
+    f = middle_of(column, edge, spot.offset[0]);
+    s = middle_of(slow_first + row, edge, spot.offset[1]);
+}
+
+#else
+
+DEVICE int whole_steps(int count) { return (int)((unsigned)(count + AT_ONCE - 1) & ~(AT_ONCE - 1u)); }
+DEVICE void list_samples(Samples &samples, const Spot &spot, const Row *summed, int slow_first, int down, int, REAL edge)
+{
+    int count = 0;
+    for (int row = 0; row < down; ++row) {
+        const int first = summed[row].first, length = summed[row].last - first + 1;
+        const REAL s = middle_of(slow_first + row, edge, spot.offset[1]), offset = spot.offset[0];
+        REAL *fast = samples.fast + count, *slow = samples.slow + count;
+        FOR_COUNT(i, length) fast[i] = middle_of(first + i, edge, offset), slow[i] = s;
+        samples.begin[row] = count;
+        count += length > 0 ? length : 0;
+    }
+    samples.count = whole_steps(count);
+    for (int i = count; i < samples.count; ++i) samples.fast[i] = samples.slow[i] = REAL(0);
+}
+DEVICE int begin_of(const Samples &samples, int row) { return samples.begin[row]; }
+DEVICE void place(const Samples &samples, const Spot &, const Row *, int, REAL, int i, REAL &f, REAL &s)
+{
+    f = samples.fast[i];
+    s = samples.slow[i];
+}
+
+#endif
 
 template <int ORDER, int PATH>
 DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part, int first_fast, int first_slow,
@@ -72,14 +133,16 @@ DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part,
                 summed[row].last = smaller(whole.last, (fast + width) * n - 1);
             }
             SYNC();
-            const float per_across = 1.0f / across;
-            FOR_COUNT(i, across * down)
+            Samples &samples = *work.samples;
+            list_samples(samples, spot, summed, slow_first, down, across, edge);
+            const int count = whole_steps(samples.count);
+            FOR_COUNT(i, count)
             {
                 READ_AGAIN();
-                const int row = whole_quotient(i, per_across), column = i - row * across + summed[row].first;
+                REAL f, s;
+                place(samples, spot, summed, slow_first, edge, i, f, s);
                 Moments angle;
-                values[i] = profile<ORDER, PATH>(spot, (column + REAL(0.5)) * edge - spot.offset[0],
-                                                  (slow_first + row + REAL(0.5)) * edge - spot.offset[1], angle);
+                values[i] = profile<ORDER, PATH>(spot, f, s, angle);
             }
             FOR_COUNT(i, width * n * height) work.columns[i] = 0.0;
             SYNC();
@@ -87,14 +150,15 @@ DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part,
             for (int row = 0; row < down; ++row) {
                 READ_AGAIN();
                 const Row own = summed[row];
-                const REAL *value = values + row * across - own.first + fast * n;
+                const REAL *value = values + begin_of(samples, row) - own.first + fast * n;
                 ACC *column = work.columns + ((slow_first + row) / n - slow) * width * n;
                 const int begin = own.first - fast * n, end = own.last - fast * n;
-                FOR_COUNT(x, width * n) column[x] += (x >= begin) & (x <= end) ? value[x] : REAL(0);
+                FOR_RANGE(x, width * n, begin, end) column[x] += value[x];
             }
             SYNC();
             const float per_width = 1.0f / width;
-            FOR_COUNT(pixel, width * height)
+            const int pixels = whole_steps(width * height);
+            FOR_COUNT(pixel, pixels)
             {
                 READ_AGAIN();
                 const int row = whole_quotient(pixel, per_width), column = pixel - row * width;
@@ -154,7 +218,8 @@ DEVICE void add_spots(const SpotParams &p, const Spot *spots, const TileSpots &t
     SHARED(REAL, factors, SAMPLES);
     SHARED(Row, summed, ROWS);
     SHARED(ACC, columns_of_samples, SAMPLES);
-    const Work work = {values, factors, summed, columns_of_samples, sums};
+    Samples samples;
+    const Work work = {values, factors, summed, columns_of_samples, sums, &samples};
     FOR_COUNT(i, BLOCK) sums[i] = 0.0;  // read behind the barriers of the first spot
     for (int number = tile.begin; number < tile.end; ++number) {
         LOCAL(Spot) spot = spots[order[number]];

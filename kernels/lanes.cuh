@@ -96,6 +96,11 @@ DEVICE Lanes times_power_of_two(Lanes f, Lanes n)
     const LaneBits high = __builtin_convertvector(rest + 1023, LaneBits) << 52;
     return Lanes(f.v * (LaneNumbers)low * (LaneNumbers)high);
 }
+DEVICE Lanes times_normal_power_of_two(Lanes f, Lanes n)
+{
+    const LaneIntegers whole = __builtin_convertvector(n.v, LaneIntegers);
+    return Lanes(f.v * (LaneNumbers)(__builtin_convertvector(whole + 1023, LaneBits) << 52));
+}
 DEVICE Lanes exponential(Lanes x) { return exponential_in_double(x); }
 #define FOR_LANES(first, begin, end) for (int first = (begin); first < (end); first += LANES)
 

@@ -113,11 +113,11 @@ DEVICE float times_power_of_two(float f, float n)
     return f * float_of_bits((half + 127) << 23) * float_of_bits((whole - half + 127) << 23);
 }
 
-template <typename T> DEVICE T exponential_in_double(T x)
+// exp(x) as 2^n (1 + e); returns e.
+template <typename T> DEVICE T reduced_exponential(T x, T &n)
 {
-    const T inside = choose(x < -750.0, T(-750.0), choose(x > 710.0, T(710.0), x));  // beyond: 0 and inf
-    const T n = rint_(inside * 1.4426950408889634);
-    const T r = fma_(n, -1.90821492927058770002e-10, fma_(n, -6.93147180369123816490e-01, inside));
+    n = rint_(x * 1.4426950408889634);
+    const T r = fma_(n, -1.90821492927058770002e-10, fma_(n, -6.93147180369123816490e-01, x));
     T e = fma_(r, 1.0 / 6227020800.0, 1.0 / 479001600.0);
     e = fma_(r, e, 1.0 / 39916800.0);
     e = fma_(r, e, 1.0 / 3628800.0);
@@ -129,7 +129,13 @@ template <typename T> DEVICE T exponential_in_double(T x)
     e = fma_(r, e, 1.0 / 24.0);
     e = fma_(r, e, 1.0 / 6.0);
     e = fma_(r, e, 0.5);
-    e = fma_(r * r, e, r);
+    return fma_(r * r, e, r);
+}
+template <typename T> DEVICE T exponential_in_double(T x)
+{
+    T n;
+    const T inside = choose(x < -750.0, T(-750.0), choose(x > 710.0, T(710.0), x));  // beyond: 0 and inf
+    const T e = reduced_exponential(inside, n);
     return times_power_of_two(1.0 + e, n);
 }
 DEVICE double exponential(double x) { return exponential_in_double(x); }
@@ -146,6 +152,19 @@ DEVICE float exponential(float x)
     e = fma_(r * r, e, r);
     return times_power_of_two(1.0f + e, n);
 }
+
+// exp(x) of x <= 0, of larger numbers than the smallest normal one: a power of two in one step.
+DEVICE double times_normal_power_of_two(double f, double n)
+{
+    return f * double_of_bits((long long)((int)n + 1023) << 52);
+}
+template <typename T> DEVICE T exponential_below_one(T x)
+{
+    T n;
+    const T e = reduced_exponential(choose(x < -708.0, T(-708.0), x), n);
+    return times_normal_power_of_two(1.0 + e, n);
+}
+DEVICE float exponential_below_one(float x) { return exponential(x); }
 
 // exp(x) of x <= 0, for the terms of a sum: in single precision on a GPU with a relative error of 2e-7 - 1e-7 x.
 DEVICE double exponential_of_term(double x) { return exponential(x); }

@@ -2,9 +2,8 @@
 // cubragg/engine/analytic/normal_functions.py. specs/analytic.md
 //
 //   density(x)  exp(-x^2 / 2) / sqrt(2 pi)
-//   mills(x)    Mills' ratio Q(x) / density(x), x >= 0, Q the upper tail: a Chebyshev fit of (1 + x) mills(x) in
-//               u = (x - 4) / (x + 4); relative error 5e-15 and 1e-7
-//   between     probability between two points, from the densities at both
+//   between     probability between two points, from the densities at both, by Mills' ratio Q(x) / density(x), x >= 0, Q the
+//               upper tail: a Chebyshev fit of (1 + x) times it in u = (x - 4) / (x + 4); relative error 5e-15 and 1e-7
 #ifndef CUBRAGG_NORMAL_CUH
 #define CUBRAGG_NORMAL_CUH
 
@@ -52,20 +51,19 @@ DEVICE float mills_polynomial(float u)
     return r;
 }
 
-template <typename T> DEVICE T mills(T x)
-{
-    const T one = T(1) + x, four = x + T(4), inverse = T(1) / (one * four);  // one division in place of two
-    return mills_polynomial((x - T(4)) * one * inverse) * four * inverse;
-}
-
-template <typename T> DEVICE T density(T x) { return T(0.3989422804014327) * exponential(T(-0.5) * x * x); }
+template <typename T> DEVICE T density(T x) { return T(0.3989422804014327) * exponential_below_one(T(-0.5) * x * x); }
 
 // Beyond 40 the density is 0.
-template <typename T> DEVICE T tail(T x, T at) { return at * mills(choose(fabs_(x) < T(40), fabs_(x), T(40))); }
+template <typename T> DEVICE T magnitude_of(T x) { return choose(fabs_(x) < T(40), fabs_(x), T(40)); }
 
 template <typename T> DEVICE T between(T low, T high, T at_low, T at_high)
 {
-    const T tail_low = tail(low, at_low), tail_high = tail(high, at_high);
+    // One division in place of four, for u and 1 + x of both.
+    const T x = magnitude_of(low), y = magnitude_of(high), one_x = T(1) + x, four_x = x + T(4), one_y = T(1) + y;
+    const T four_y = y + T(4), of_x = one_x * four_x, of_y = one_y * four_y, inverse = T(1) / (of_x * of_y);
+    const T per_x = inverse * of_y, per_y = inverse * of_x;
+    const T tail_low = at_low * (mills_polynomial((x - T(4)) * one_x * per_x) * four_x * per_x);
+    const T tail_high = at_high * (mills_polynomial((y - T(4)) * one_y * per_y) * four_y * per_y);
     const T one_side = choose(low > T(0), tail_low - tail_high, tail_high - tail_low);
     const T two_sides = T(1) - tail_low - tail_high;
     return choose((low > T(0)) | (high < T(0)), one_side, two_sides);

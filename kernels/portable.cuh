@@ -6,7 +6,8 @@
 // GPU, an array element on the CPU; PRIV_ARGUMENT declares a function parameter of that kind. A function that uses `t`
 // itself begins with THREAD. Loops over sub-pixels, sources and orientations are outside FOR_T, so that on the CPU the
 // pixels are the innermost loop. FOR_ROWS, with L_ROWS, is FOR_T row by row, for contiguous access to an image.
-// FOR_COUNT distributes a number of items over a block. VOTE evaluates up to CHUNK conditions and stores the results as
+// FOR_COUNT distributes a number of items over a block, FOR_RANGE those from the first to the last, so that each item is the
+// same thread's in every range. VOTE evaluates up to CHUNK conditions and stores the results as
 // bits of 32-bit words; `listed` lists the set ones. LOCAL declares a struct that a block reads: a copy on the CPU, so that
 // vector loops know that their stores do not change it. Launches on the CPU are in cubragg/device/host_launch.hpp.
 //
@@ -46,6 +47,7 @@ typedef int FLAG;
 #define FOR_ROWS \
     for (int row = (int)threadIdx.x / TILE_FAST, column = (int)threadIdx.x % TILE_FAST, once = 1; once; once = 0)
 #define FOR_COUNT(i, count) for (int i = (int)threadIdx.x; i < (count); i += BLOCK)
+#define FOR_RANGE(i, count, first, last) FOR_COUNT(i, count) if (i >= (first) && i <= (last))
 #define PRIV(type, name) type name
 #define PRIV3(type, name) type name[3]
 #define PRIV_ARGUMENT(type, name) type &name
@@ -158,6 +160,7 @@ DEVICE float power_of_two(float x)
     for (int row = 0; row < TILE_SLOW; ++row) \
         _Pragma("omp simd") for (int column = 0; column < TILE_FAST; ++column)
 #define FOR_COUNT(i, count) _Pragma("omp simd") for (int i = 0; i < (count); ++i)
+#define FOR_RANGE(i, count, first, last) _Pragma("omp simd") for (int i = (first); i <= (last); ++i)
 #define PRIV(type, name) alignas(64) type name[BLOCK]
 #define PRIV3(type, name) alignas(64) type name[3][BLOCK]
 #define PRIV_ARGUMENT(type, name) type (&name)[BLOCK]

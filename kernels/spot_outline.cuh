@@ -46,10 +46,10 @@ DEVICE Outline outline_of(SpotNumbers<Lanes> &spot, const ListParams &p, const E
     for (int place = 0; place < 9; ++place) {
         const Lanes f = fast.lower + (fast.upper - fast.lower) * (0.5 * (place / 3));
         const Lanes s = slow.lower + (slow.upper - slow.lower) * (0.5 * (place % 3));
-        const Lanes beyond = distance_beyond(spot, f, s), inverse = one / (one + beyond);
+        const Distance<Lanes> distance = distance_of(spot, f, s);
         Lanes before[3], y[3];
         UNROLL
-        for (int i = 0; i < 3; ++i) y[i] = before[i] = functional(spot.rows[i], f, s, beyond, inverse);
+        for (int i = 0; i < 3; ++i) y[i] = before[i] = functional(spot.rows[i], f, s, distance);
         Lanes weight;
         if (p.moving) weight = correct<true>(spot, y, moments_of_any(spot, is_short, y[2]));
         else weight = correct<false>(spot, y, moments<NONE>(spot, y[2]));

@@ -25,17 +25,20 @@
 template <typename T> DEVICE T least_probability(T) { return T(1e-10); }
 DEVICE float least_probability(float) { return 1e-5f; }
 
-template <typename T> DEVICE T functional(const T (&row)[4], T f, T s, T beyond, T inverse)
-{
-    return fma_(row[0], f, fma_(row[1], s, -row[2] * beyond)) * inverse - row[3];
-}
+// rho - 1, and 1 / rho.
+template <typename T> struct Distance { T beyond, inverse; };
 
-// rho - 1
-template <typename T> DEVICE T distance_beyond(const SpotNumbers<T> &spot, T f, T s)
+template <typename T> DEVICE Distance<T> distance_of(const SpotNumbers<T> &spot, T f, T s)
 {
     const T squared = spot.square[0] * f * f + T(2) * spot.square[1] * f * s + spot.square[2] * s * s
                       + T(2) * (spot.towards[0] * f + spot.towards[1] * s);
-    return squared / (sqrt_(T(1) + squared) + T(1));
+    const T rho = sqrt_(T(1) + squared), sum = rho + T(1), both = T(1) / (rho * sum);
+    return {squared * rho * both, sum * both};
+}
+
+template <typename T> DEVICE T functional(const T (&row)[4], T f, T s, const Distance<T> &distance)
+{
+    return fma_(row[0], f, fma_(row[1], s, -row[2] * distance.beyond)) * distance.inverse - row[3];
 }
 
 // Mean, variance and third central moment of the angle of a sample, times powers of the pace; 0 in a still. The
@@ -75,7 +78,7 @@ template <int PATH, typename T> DEVICE AngleMoments<T> moments(const SpotNumbers
 template <int PATH> DEVICE REAL along_path(const Spot &spot, REAL y)
 {
     const REAL low = spot.ends[0] - y, high = spot.ends[1] - y;
-    if (PATH == NONE) return exponential(REAL(-0.5) * y * y);
+    if (PATH == NONE) return exponential_below_one(REAL(-0.5) * y * y);
     if (PATH == LONG) return between(low, high, density(low), density(high));
     const REAL middle = REAL(0.5) * (low + high), length = spot.ends[1] - spot.ends[0];
     const REAL m = middle * middle, w = length * length;
@@ -126,10 +129,10 @@ template <bool MOVING, typename T> DEVICE T correct(const SpotNumbers<T> &spot, 
 // The profile of a sample, and the moments of its angle.
 template <int ORDER, int PATH> DEVICE REAL profile(const Spot &spot, REAL f, REAL s, Moments &angle)
 {
-    const REAL beyond = distance_beyond(spot, f, s), inverse = REAL(1) / (REAL(1) + beyond);
+    const Distance<REAL> distance = distance_of(spot, f, s);
     REAL y[3], weight = REAL(1);
     UNROLL
-    for (int i = 0; i < 3; ++i) y[i] = functional(spot.rows[i], f, s, beyond, inverse);
+    for (int i = 0; i < 3; ++i) y[i] = functional(spot.rows[i], f, s, distance);
     angle = moments<PATH>(spot, y[2]);
     const REAL before = y[2];
     if (ORDER != STRAIGHT) weight = correct<PATH != NONE>(spot, y, angle);
@@ -147,7 +150,8 @@ template <int ORDER, int PATH> DEVICE REAL profile(const Spot &spot, REAL f, REA
 // Polarization x solid angle x capture at a position.
 DEVICE REAL pixel_factor(const SpotParams &p, const Spot &spot, REAL f, REAL s)
 {
-    const REAL rho = REAL(1) + distance_beyond(spot, f, s), inverse = REAL(1) / rho;
+    const Distance<REAL> distance = distance_of(spot, f, s);
+    const REAL rho = REAL(1) + distance.beyond, inverse = distance.inverse;
     REAL factor = spot.solid_angle * inverse * inverse * (p.point_pixel ? REAL(1) : inverse);
     REAL component[3];
     UNROLL
