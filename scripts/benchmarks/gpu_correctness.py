@@ -310,8 +310,10 @@ def _process(what: str, command: list[str], seconds: float) -> dict[str, Any]:
     try:
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds,
                                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
-    except subprocess.TimeoutExpired:
-        return {"what": what, "note": f"not at its end after {seconds:.0f} s", "right": False}
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout or b""
+        last = (said if isinstance(said, str) else said.decode(errors="replace")).strip().splitlines()[-1:]
+        return {"what": what, "note": "; ".join([f"not at its end after {seconds:.0f} s", *last]), "right": False}
     lines = (ended.stdout + ended.stderr).strip().splitlines() or [""]
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     return {"what": what, "note": "; ".join([lines[-1], *failed[:_FAILURES]]), "right": ended.returncode == 0}

@@ -7,10 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from aarch64.emulated import EmulatedKernel, need_tools
+from aarch64.emulated import emulate
 from cubragg.cli.build import build
 from cubragg.cli.parser import parse
-from cubragg.engine.host import panel_launches
 from cubragg.engine.host.host_engine import HostEngine
 from cubragg.plan.make_plan import make_plan
 from support.golden_set import arguments, cases, reference
@@ -29,8 +28,7 @@ pytestmark = [pytest.mark.aarch64, pytest.mark.slow, pytest.mark.usefixtures("el
     *((case_id, "double") for case_id in CASES),
     *product(("p020-comprehensive", "f-gauss_xtal", "f-interpolate-inrange"), ("mixed", "single"))])
 def test_image(case_id, precision, monkeypatch):
-    need_tools()
-    monkeypatch.setattr(panel_launches, "host_kernel", EmulatedKernel)
+    emulate(monkeypatch)
     places, expected = reference(case_id)
     plan = make_plan(build(parse(arguments(cases()[case_id]))).experiment)
     image = HostEngine(plan, precision).render().ravel()[places].astype(np.float64)

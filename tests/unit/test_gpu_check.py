@@ -118,13 +118,14 @@ def test_an_error_in_a_stage_is_a_row(tmp_path):
     machine = Machine(tmp_path, more="del Cupy.asarray")
     machine.variables |= {"NB_C_BIN": "/no/such/program", "NB_CUDA_SOURCES": "nanoBraggCUDA.cu"}
     program(machine.bin / "nvcc", FAILS)
-    program(machine.bin / "compute-sanitizer", "sleep 60")
+    program(machine.bin / "compute-sanitizer", "echo 7 of 9; sleep 60")
     status, results, output = machine.check("--device", "1", "--limit", "3", "--only", "response", "programs",
                                             "sanitizer")
     notes = {row["program"]: row["note"] for row in results["stages"]["programs"]}
     assert "/no/such/program" in notes["C"]
     assert notes["nanoBraggCUDA"] == "nvcc: no such device"
-    assert all("not at its end" in row["note"] for row in results["stages"]["sanitizer"])
+    assert all("not at its end" in row["note"] and row["note"].endswith("; 7 of 9")
+               for row in results["stages"]["sanitizer"])
     response, = results["stages"]["response"]
     assert response["note"].startswith("AttributeError: ")
     assert "Traceback" in output
