@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cubragg.cli.exit_errors import CommandLineError, unknown_option
+from cubragg.cli.exit_errors import CommandLineError, given_twice, unknown_option
 
 HELP_NAMES = ("-h", "-help", "--help")
 #: Key in `click.Context.meta` of the whole line, a tuple of words.
@@ -73,6 +73,7 @@ class BaseCommand(click.Command):
         """Parse the line with Click and return the words that are no options."""
         words = ctx.meta[WORDS] = tuple(args)  # a copy: Click consumes the list
         try:
+            self._refuse_repetitions(ctx, list(words))
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             spellings = self.spellings()
@@ -83,6 +84,22 @@ class BaseCommand(click.Command):
             raise self.usage_error(unknown_option(word, spellings, ctx.command_path)) from None
         except click.UsageError as error:
             raise self.usage_error(error.format_message()) from None
+
+
+    def _refuse_repetitions(self, ctx: click.Context, args: list[str]) -> None:
+        """Refuse different values of one option, of which Click uses the last."""
+        parser = self.make_parser(ctx)
+        for option in (*parser._long_opt.values(), *parser._short_opt.values()):
+            if option.action == "store":
+                option.action = "append"
+        values, _, _ = parser.parse_args(args)
+        for param in self.params:
+            given = values.get(param.name or "")
+            if isinstance(param, click.Option) and not param.multiple and isinstance(given, list):
+                other = next((one for one in given if one != given[0]), None)
+                if other is not None:
+                    texts = (" ".join(one) if isinstance(one, tuple) else str(one) for one in (given[0], other))
+                    raise click.UsageError(f"{param.opts[0]}: {given_twice(*texts)}")
 
 
 class FlagOption(click.Option):

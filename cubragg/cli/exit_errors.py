@@ -61,3 +61,8 @@ class Interrupted(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message without Click's ``Error:``."""
         click.echo(self.format_message(), file=file, err=file is None)
+
+
+def given_twice(first: str, second: str) -> str:
+    """Return the end of the message about an option with two values."""
+    return f"got it twice, {first} and {second}; give it once"

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cubragg.cli.c_spellings import flag_within
-from cubragg.cli.exit_errors import CommandLineError, unknown_option
+from cubragg.cli.exit_errors import CommandLineError, given_twice, unknown_option
+from cubragg.cli.flag_kinds import HANDED_ON
 from cubragg.cli.flags import SPELLINGS, Flag
 from cubragg.errors import ConfigError
 
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 _COUNT = re.compile(r"([+-]?\d+)(\.0*)?", re.ASCII)
 
+#: Settings of the flag that may be given several times: --from.
+MANY = ("input.models",)
 #: Length of the longest whole number; Python converts at most 4300 digits.
 _MOST_DIGITS = 40
 
@@ -65,7 +68,22 @@ def parse(args: Sequence[str], options: Collection[str] = ()) -> list[Given]:
         words = _values(flag, args, position)
         position += len(words)
         given.append(Given(flag, token, _converted(flag, token, words, args[position:position + 1])))
+    _refuse_repetitions(given)
     return given
+
+
+def _refuse_repetitions(given: Sequence[Given]) -> None:
+    """Refuse different values of one flag that nanoBragg has not; of its own flags the last counts, as there."""
+    values: dict[str, tuple[Value, ...]] = {}
+    for flag, spelling, found in given:
+        if flag.name.startswith("--") and flag.most and flag.c_program != HANDED_ON and flag.fields != MANY:
+            first = values.setdefault(flag.name, found)
+            if first != found:
+                raise ConfigError(spelling, given_twice(_text(first), _text(found)))
+
+
+def _text(values: Sequence[Value]) -> str:
+    return " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values) or "no value"
 
 
 def _with_equals_split(args: Sequence[str]) -> list[str]:

@@ -361,7 +361,8 @@ SIGMAS = {"sigma_b": 0.03, "sigma_m": 0.05}
 ])
 def test_the_profile_of_an_integration_gives_mosaicity_and_divergence(described, flags, mosaicity, divergence):
     with_profile(Path("a.expt"), **SIGMAS)
-    found = experiment(f"--semantics physical --from a.expt -default_F 1 -N 5 {flags}")
+    semantics = "" if "--semantics" in flags else "--semantics physical"
+    found = experiment(f"{semantics} --from a.expt -default_F 1 -N 5 {flags}")
     assert found.crystal.mosaicity_deg == (None if mosaicity is None else pytest.approx(mosaicity, rel=1e-12))
     assert found.beam.divergence_deg == divergence
 

@@ -186,8 +186,9 @@ def test_a_set_is_verified(run):
 
 def test_another_set_is_refused_with_the_difference(run):
     assert run(f"{STILLS} {ONE} --quiet").exit_code == 0
-    refused(run(f"{STILLS} {ONE} --seed 8 --quiet"), 1, "run", "seed: 7, now 8", "overwrite")
-    assert run(f"{STILLS} {ONE} --seed 8 --quiet --overwrite").exit_code == 0
+    other = STILLS.replace("--seed 7", "--seed 8")
+    refused(run(f"{other} {ONE} --quiet"), 1, "run", "seed: 7, now 8", "overwrite")
+    assert run(f"{other} {ONE} --quiet --overwrite").exit_code == 0
 
 
 def test_orientations_of_other_programs(run):
