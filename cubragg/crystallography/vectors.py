@@ -79,6 +79,12 @@ def rotate_axis(x: Vector, axis: Vector, angle: float) -> Vector:
     )
 
 
+def transposed(matrix: Matrix) -> Matrix:
+    """The transpose of a matrix, the inverse of a rotation."""
+    m = matrix
+    return (m[0], m[3], m[6], m[1], m[4], m[7], m[2], m[5], m[8])
+
+
 def apply_matrix(matrix: Matrix, x: Vector) -> Vector:
     """Product of a matrix and a column vector."""
     m = matrix

@@ -96,6 +96,16 @@ class DataSet(ABC, Sequence[Shot]):
     def __len__(self) -> int:
         return len(self._range)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the shots are those of another data set; how they are rendered does not matter."""
+        if not isinstance(other, DataSet) or type(self) is not type(other):
+            return NotImplemented
+        return (len(self), self.seed, self.blank, self.own_settings()) == (
+            len(other), other.seed, other.blank, other.own_settings()) and (
+            self.experiment, self.parameters, self.crystals) == (other.experiment, other.parameters, other.crystals)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         varied = ", ".join(parameter.name for parameter in self.parameters) or "nothing"
         return f"<cubragg.{type(self).__name__} of {len(self)} shots, seed {self.seed}, in which {varied} varies>"

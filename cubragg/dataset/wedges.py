@@ -105,11 +105,6 @@ def mounted(experiment: Experiment, wedge: Wedge) -> Experiment:
     def moved(vector: Vector) -> Vector:
         return turned(turned(vector, before, -1.0), after)
 
-    crystal = experiment.crystal
-    lattice = crystal.lattice(experiment.semantics)
-    x, y, z = zip(*(moved(star) for star in (lattice.a_star, lattice.b_star, lattice.c_star)), strict=True)
     return replace(
-        experiment,
-        crystal=replace(crystal, a_matrix=(x, y, z), cell=None, misset_deg=None, misset_seed=None,
-                        offset_mm=moved(crystal.offset_mm)),
+        experiment, crystal=experiment.crystal.turned(moved, experiment.semantics),
         goniometer=replace(goniometer, axes=axes, scan_axis=scan_axis, axis=spindle_of(axes, scan_axis)))

@@ -6,7 +6,8 @@ Source of the formulas: nanoBragg.c, restated in `specs/crystal.md`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 from cubragg import checks, units
@@ -249,6 +250,13 @@ class Crystal:
              1.0 / c if semantics == "physical" else c_star * volume / (a * b * c * sin_gamma_star)),
             volume,
         )
+
+    def turned(self, rotate: Callable[[Vector], Vector], semantics: str = "physical") -> Crystal:
+        """Return the crystal with its lattice at phi = 0 and its offset turned by a rotation, as an A matrix."""
+        lattice = self.lattice(semantics)
+        x, y, z = zip(*(rotate(star) for star in (lattice.a_star, lattice.b_star, lattice.c_star)), strict=True)
+        return replace(self, a_matrix=(x, y, z), cell=None, misset_deg=None, misset_seed=None,
+                       offset_mm=rotate(self.offset_mm))
 
     def lattice(self, semantics: str = "physical") -> Lattice:
         """Return the oriented lattice at phi = 0."""

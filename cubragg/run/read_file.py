@@ -57,6 +57,8 @@ def read(path: Path | str, *, number: int | None = None, wavelength_A: float | N
     OSError
         If the file cannot be read.
     """
+    if Path(path).is_dir():
+        raise FormatError(f"{path}: got a folder; Stills.read(path) and Sweep.read(path) read that of a data set")
     kind = geometry_kind(path)
     if kind in ("smv", "cbf", "nxmx"):
         return _image(path, kind, number, wavelength_A, distance_mm)

@@ -295,3 +295,15 @@ def test_a_shot_is_described_in_a_line():
     shot = cb.Stills(BASE, 1, vary={"beam.spectrum": cb.sase(0.002, spikes=15)})[0]
     assert "beam.spectrum 15 x 3 numbers, crystal.orientation (" in repr(shot)
     assert len(repr(shot)) < 150
+
+
+@pytest.mark.parametrize("change", [{"n": 6}, {"seed": 8}, {"vary": {}}, {"crystals": 2}, {"blank": 0.5}])
+def test_data_sets_of_the_same_shots_are_equal(change, tmp_path):
+    import pickle
+
+    data = stills(2)
+    data.write(tmp_path, workers=1, truth=())
+    assert data == stills(2) == pickle.loads(pickle.dumps(data)) == cb.Stills.read(tmp_path)
+    assert data != stills(**{"n": 2, **change})
+    assert data != cb.Sweep(dataclasses.replace(BASE, goniometer=cb.Goniometer(osc_deg=0.5)), 2)
+    assert stills(2, method="sampled") == data

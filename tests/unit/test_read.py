@@ -66,6 +66,47 @@ def test_a_read_image_is_rendered_again_with_a_crystal(image, tmp_path):
         cb.read(tmp_path / "a.nxs").experiment.complete(FACTORS)
 
 
+@pytest.mark.parametrize("convention", ["mosflm", "xds", "denzo"])
+@pytest.mark.parametrize("name", ["a.nxs", "a.cbf", "a.expt", "a.geom"])
+def test_a_crystal_of_another_laboratory_frame_gives_the_image_again(tmp_path, name, convention):
+    """The image of nanoBragg's convention is the reference: a rotation of everything together changes no pixel."""
+    base = cb.Experiment(
+        cb.Crystal(cell=(40, 50, 60, 90, 100, 90), misset_deg=(10, 20, 30), cells=(20, 20, 20), mosaicity_deg=0.05,
+                   shape="gauss", size_mm=(0.1, 0.2, 0.3), offset_mm=(0.02, 0.1, -0.08), wobble_mm=(0.05, 0.03, 0.06)),
+        cb.StructureFactors(default_F=300.0), cb.Beam(wavelength_A=1.2, flux=1e12, size_mm=0.4, kahn_factor=0.9),
+        cb.Detector(convention=convention, distance_mm=100, pixel_size_mm=0.4, fast_pixels=120, slow_pixels=100,
+                    beam_centre_mm=(20.0, 18.0)), cb.Goniometer(10.0, 2.0))
+    expected = cb.simulate(base, method="analytic")
+    path = tmp_path / name
+    if name in ("a.nxs", "a.cbf"):
+        expected.save(path)
+    else:
+        toml = tmp_path / "a.toml"
+        toml.write_text(base.to_toml())
+        assert invoke(["--config", str(toml), "--method", "analytic", f"--{path.suffix[1:]}", str(path), "--quiet",
+                       "-floatfile", str(tmp_path / "a.bin")]).exit_code == 0
+    read = cb.read(path, **({"wavelength_A": 1.2, "distance_mm": 100.0} if name == "a.geom" else {}))
+    parts = read.experiment if isinstance(read, cb.Image) else read
+    again = parts.complete(base.structure_factors, crystal_of=base, beam=base.beam, goniometer=base.goniometer)
+    got = cb.simulate(again, method="analytic")
+    np.testing.assert_allclose(got.photons, expected.photons, atol=1e-4 * expected.photons.max())
+    assert expected.photons.max() > 10.0
+
+
+def test_a_folder_is_read_as_a_data_set(tmp_path):
+    with pytest.raises(cb.FormatError, match=r"Stills\.read"):
+        cb.read(tmp_path)
+
+
+def test_a_crystal_and_one_of_an_experiment_are_refused(image, tmp_path):
+    image.save(tmp_path / "a.nxs")
+    parts = cb.read(tmp_path / "a.nxs").experiment
+    with pytest.raises(cb.ConfigError, match="crystal_of: got a crystal as well"):
+        parts.complete(FACTORS, CRYSTAL, crystal_of=EXPERIMENT)
+    with pytest.raises(cb.ConfigError, match="experiment: got Crystal"):
+        parts.complete(FACTORS, crystal_of=CRYSTAL)
+
+
 def test_a_read_image_has_no_reflections(image, tmp_path):
     image.save(tmp_path / "a.cbf")
     with pytest.raises(cb.ConfigError, match=r"a\.cbf.*complete"):
