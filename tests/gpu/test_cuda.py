@@ -37,18 +37,6 @@ from support.renders import rendered
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _device(stand_in, tmp_path_factory):
-    """A device, and an empty folder: a dump file left in the current one would be read."""
-    try:
-        device_count()
-    except BackendUnavailable as error:
-        pytest.skip(f"{error}; --gpu-stand-in runs them without a GPU")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("gpu"))
-        yield
-
-
 def equal_bits(one, other) -> bool:
     return one.tobytes() == other.tobytes()
 
