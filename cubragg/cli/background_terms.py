@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from cubragg.cli.inputs import InputFile, reading
+from cubragg.cli.inputs import InputFile, read_setting, reading
 from cubragg.errors import ConfigError
 from cubragg.experiment import Background, Scatterer
+
+if TYPE_CHECKING:
+    from cubragg.run.named_settings import NamedFile
 
 #: Terms with a number, and the setting of each. ``air`` takes one length, before the crystal, or two: 10:30.
 NUMBERS = {"water": "water_um", "ice": "ice_um", "ice-width": "ice_fwhm_per_A", "constant": "constant"}
@@ -23,8 +24,10 @@ _ACCEPTED = ("water=UM, air=MM or air=MM:MM, ice=UM, ice-width=1/A, ice-grains=N
 _STOL_PATH_MM = 0.1
 
 
-def background_of(text: str, where: str) -> Background:
-    """Return the background of terms such as ``water=50,air=5:20,constant=0.1``; files are read.
+def background_of(text: str, where: str, files: dict[str, NamedFile] | None = None) -> Background:
+    """Return the background of terms such as ``water=50,air=5:20,constant=0.1``.
+
+    Files that are read are added to ``files``.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def background_of(text: str, where: str) -> Background:
         elif name == "stol":
             scatterers.append(_scatterer(where, value))
         else:
-            settings[name] = _table(where, value) if name == "radial" else _image(where, value)
+            settings[name] = read_setting(f"background.{name}", value, where, files)
     try:
         return Background(**settings, scatterers=tuple(scatterers))
     except ConfigError as error:
@@ -101,18 +104,3 @@ def _scatterer(where: str, value: str) -> Scatterer:
         return Scatterer(table, *(_number(where, "stol", number) for number in numbers))
     except ConfigError as error:
         raise ConfigError(where, error.what) from None
-
-
-def _table(where: str, path: str) -> np.ndarray:
-    from cubragg.io.form_factor_file import read_form_factor
-
-    with reading(InputFile(path, where)):
-        return read_form_factor(path, quantity="photons/pixel")
-
-
-def _image(where: str, path: str) -> np.ndarray:
-    from cubragg.io.images.read_image import read_image
-
-    with reading(InputFile(path, where)):
-        image = read_image(path)
-    return image.pixels if image.mask is None else np.where(image.mask, image.pixels, 0.0)

@@ -16,7 +16,7 @@ from cubragg.cli.device_list import device_list
 from cubragg.cli.factors import cell_warnings, given_factors
 from cubragg.cli.flags import SPELLINGS
 from cubragg.cli.imports import Imported
-from cubragg.cli.inputs import InputFile, reading
+from cubragg.cli.inputs import InputFile, read_setting, reading
 from cubragg.cli.overrides import move_panels
 from cubragg.cli.parser import Given
 from cubragg.cli.settings_builder import Replay
@@ -26,9 +26,10 @@ from cubragg.errors import ConfigError
 from cubragg.experiment import Background, Beam, Detector, Experiment, StructureFactors
 from cubragg.experiment.conventions import pivot_in_force
 from cubragg.experiment.experiment import Semantics
-from cubragg.experiment.spectrum_channels import mean_wavelength
+from cubragg.experiment.spectrum_channels import Channel, mean_wavelength
 from cubragg.nanobragg.random_stream import MAX_SEED
 from cubragg.plan.plan import Method
+from cubragg.run.named_settings import NamedFile
 from cubragg.view.colours import Style
 
 #: Largest number of images of a series, whose file names are all checked before the first is rendered.
@@ -205,6 +206,8 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg",
     experiment = _experiment(replay, imported, factors, _mask(replay, mask))
     if atoms_file is not None:
         experiment = model_file.with_factors(replay, experiment, atomic, dmin_A)
+    named = (InputFile(file.path, file.provenance) for file in replay.named.values())
+    settings = replace(settings, inputs=tuple(dict.fromkeys((*settings.inputs, *named))))
     replay.warnings += cell_warnings(file_cell, experiment)
     replay.warnings += _centres_without_effect(replay, experiment)
     return Job(experiment, settings, list(dict.fromkeys(replay.warnings)), replay, from_hkl, replay.provenance_lines)
@@ -246,26 +249,20 @@ def _settings(replay: Replay) -> Settings:
 
 
 def _mask(replay: Replay, from_header: np.ndarray | None) -> np.ndarray | None:
-    """Return the pixels to render, bool [slow, fast]; ``None``: from the settings."""
-    source = replay.input_file("config_mask")
-    if from_header is not None:
-        replay.provenance["sampling.mask"] = replay.provenance["input.mask"]
-        return from_header != 0
-    if source is None:
+    """Return the pixels to render of the flag, bool [slow, fast]; ``None``: without it."""
+    source = replay.input_file("mask")
+    if from_header is None or source is None:
         return None
     replay.provenance["sampling.mask"] = source.provenance
-    from cubragg.io.images.smv import read_smv
-
-    with reading(source):
-        return read_smv(source.path).pixels != 0
+    return from_header != 0
 
 
 def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | None, mask: np.ndarray | None
                 ) -> Experiment:
     from cubragg.io.geometry.matrix import read_matrix
     from cubragg.io.geometry.sources import read_sources
-    from cubragg.io.geometry.spectrum import read_spectrum
 
+    replay.forget_overruled_files()
     document: dict[str, Any] = {name: dict(section) for name, section in replay.sections.items()
                                 if name not in ("amorphous", "input", "output", "picture", "run")}
     document["semantics"] = replay.get("run.semantics")
@@ -275,12 +272,12 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
         if spectrum.path.startswith("sase") and not Path(spectrum.path).exists():
             raise ConfigError(spectrum.provenance, f"got {spectrum.path!r}; a file is accepted; spectra that differ "
                               "from shot to shot are those of cubragg stills, --vary spectrum=sase:BANDWIDTH,SPIKES")
-        with reading(spectrum):
-            channels = read_spectrum(spectrum.path)
+        tables = read_setting("beam.spectrum", spectrum.path, spectrum.provenance, replay.named)
+        channels = [Channel(**table) for table in tables]
         # A flag's wavelength is checked against the spectrum; else it is the spectrum's mean.
         if replay.get("beam.wavelength_A") is None:
             document["beam"]["wavelength_A"] = mean_wavelength(channels)
-        document["beam"]["spectrum"] = [dict(vars(channel)) for channel in channels]
+        document["beam"]["spectrum"] = tables
     if matrix is not None:
         with reading(matrix):
             document["crystal"]["a_matrix"] = _over_wavelength(replay, read_matrix(matrix.path))
@@ -307,8 +304,11 @@ def _experiment(replay: Replay, imported: Imported, factors: StructureFactors | 
 
             replay.provenance["response"] = replay.provenance["run.response"]
             energy = units.HC_EV_ANGSTROM / experiment.beam.wavelength_A
-            parts["response"] = response_of(terms, energy, replay.provenance["run.response"])
-        if mask is not None:
+            replay.forget_files("response")
+            parts["response"] = response_of(terms, energy, replay.provenance["run.response"], replay.named)
+        masked = replay.input_file("mask")
+        if mask is not None and masked is not None:
+            replay.named["sampling.mask"] = NamedFile(masked.path, mask, masked.provenance)
             parts["sampling"] = replace(experiment.sampling, mask=mask)
         return replace(experiment, **parts) if parts else experiment
 
@@ -329,7 +329,8 @@ def _background(replay: Replay, given: Background) -> Background | None:
         amorphous = {}
     if terms:
         replay.provenance["background"] = replay.provenance["run.background"]
-        given = background_terms.background_of(terms, replay.provenance["run.background"])
+        replay.forget_files("background")
+        given = background_terms.background_of(terms, replay.provenance["run.background"], replay.named)
     if amorphous:
         material = background_terms.amorphous(amorphous, replay.provenance)
         given = replace(given, scatterers=(*given.scatterers, material))

@@ -14,10 +14,11 @@ from cubragg.errors import ConfigError, FormatError
 
 if TYPE_CHECKING:
     from cubragg.io.images.smv import SmvFile
+    from cubragg.run.named_settings import NamedFile
 
 #: Files that a TOML experiment may name in place of inline data, and the input each becomes.
 REFERENCES = {("structure_factors", "hkl_file"): "hkl", ("structure_factors", "model_file"): "model",
-              ("sampling", "mask_file"): "config_mask", ("beam", "source_file"): "sources",
+              ("beam", "source_file"): "sources",
               ("crystal", "matrix_file"): "matrix"}
 #: Settings of structure factors that describe their file, and the setting of the run that each becomes.
 FILE_DETAILS = {"hkl_column": "column", "hkl_sha256": "hkl_sha256", "space_group": "space_group",
@@ -59,6 +60,17 @@ def reading(source: InputFile) -> Iterator[None]:
         raise ConfigError(source.provenance, f"got {source.path!r}; it cannot be read ({error.strerror})") from None
 
 
+def read_setting(setting: str, path: str, where: str, files: dict[str, NamedFile] | None) -> Any:
+    """Return the contents of the file of a setting, one of `READERS`, and add it to ``files``."""
+    from cubragg.run.named_settings import READERS, NamedFile
+
+    with reading(InputFile(path, where)):
+        value = READERS[setting](path)
+    if files is not None:
+        files[setting] = NamedFile(path, value, where)
+    return value
+
+
 def model_path(name: str) -> str:
     """The path of a model: as given, or of a model that comes with cubragg if there is no other file of its name."""
     shipped = _EXAMPLES / name
@@ -73,8 +85,10 @@ def numbered(name: str) -> tuple[str, int | None]:
     return name, None
 
 
-def load_config(source: InputFile) -> tuple[dict[str, Any], dict[str, InputFile]]:
+def load_config(source: InputFile) -> tuple[dict[str, Any], dict[str, InputFile], dict[str, NamedFile]]:
     """Read a TOML experiment as nested dictionaries, and the files it refers to, relative to its own folder.
+
+    The last are those of settings whose contents are in the dictionaries.
 
     Raises
     ------
@@ -102,7 +116,10 @@ def load_config(source: InputFile) -> tuple[dict[str, Any], dict[str, InputFile]
         if not isinstance(named, str) or not named or "\0" in named:
             raise ConfigError(where, f"got {named!r:.60}; it must be a file name")
         files[kind] = InputFile(str(path.parent / named), where)
-    return document, files
+    from cubragg.run.named_settings import with_named_settings
+
+    document, named = with_named_settings(path, document)
+    return document, files, named
 
 
 def header_settings(header: SmvFile, *, is_mask: bool, pixel_size_mm: float) -> Iterator[tuple[str, str, Any]]:

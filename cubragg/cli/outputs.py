@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cubragg.cli import formats, geometry_out
-from cubragg.cli.build import MARKS, Job, Output, Settings
+from cubragg.cli.build import MARKS, Job, Output
 from cubragg.cli.earlier_files import check_no_shorter
 from cubragg.cli.flags import DEFAULT_NAMES, flag_for_field
 from cubragg.cli.run_figures import Conversion
@@ -26,7 +26,6 @@ from cubragg.io.files.names import display_name, is_utf8
 
 if TYPE_CHECKING:
     from cubragg.engine.panel_loop import Progress
-    from cubragg.experiment.experiment import Experiment
     from cubragg.io.images.scene import Scene
     from cubragg.io.images.writer import Writer
     from cubragg.plan.plan import Plan
@@ -100,7 +99,17 @@ def listed(paths: list[str]) -> str:
     return ", ".join(one[0] if one[0] == one[-1] else f"{one[0]} to {one[-1]}" for one in series.values())
 
 
-def check(targets: dict[str, Output], settings: Settings, experiment: Experiment, plan: Plan) -> None:
+def saved_text(job: Job, path: str) -> str:
+    """Return the TOML text of ``--save-config`` for a file: the experiment and the section ``run``."""
+    import tomli_w
+
+    from cubragg.run.named_settings import document_of
+
+    document = document_of(job.experiment, Path(path).parent, job.replay.named)
+    return f"{tomli_w.dumps(document)}\n{tomli_w.dumps({'run': saved_run(job.settings)})}"
+
+
+def check(targets: dict[str, Output], job: Job, plan: Plan) -> None:
     """Check before rendering that the files can be written.
 
     Raises
@@ -112,6 +121,7 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
     CubraggError
         If files cannot be written: all of them, each with the reason.
     """
+    settings, experiment = job.settings, job.experiment
     uses = {os.path.realpath(companion): f"{source.provenance} {source.path} may read" for source in settings.inputs
             for companion in companions(source.path)}
     uses |= {os.path.realpath(source.path): f"{source.provenance} reads" for source in settings.inputs}
@@ -135,9 +145,9 @@ def check(targets: dict[str, Output], settings: Settings, experiment: Experiment
                                    if target != targets[kind]}, settings.images)
     if "truth" in targets:
         _check_truth(*targets["truth"])
-    if "config" in targets and not is_utf8(experiment.to_toml(Path(targets["config"].path).parent)):
-        raise ConfigError(targets["config"].provenance, "got structure factors of a file whose name is not UTF-8; "
-                          "TOML, which names it, needs a name in UTF-8")
+    if "config" in targets and not is_utf8(saved_text(job, targets["config"].path)):
+        raise ConfigError(targets["config"].provenance, "got a file to name whose name is not UTF-8; TOML needs one in "
+                          "UTF-8")
     if "png" in targets:
         from cubragg.view.png import check_name, is_vector
 
@@ -328,12 +338,9 @@ class ImageFiles:
         write_fdump(path, factors.grid, factors.origin)
 
     def _write_config(self, path: str) -> None:
-        import tomli_w
-
         from cubragg.io.files.atomic import write_bytes
 
-        text = self.job.experiment.to_toml(Path(path).parent)
-        write_bytes(path, f"{text}\n{tomli_w.dumps({'run': saved_run(self.job.settings)})}".encode())
+        write_bytes(path, saved_text(self.job, path).encode())
 
     def _write_truth(self, path: str) -> None:
         from cubragg.io.reflections.write_reflection_table import write_reflection_table

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cubragg.cli.inputs import InputFile, reading
+from cubragg.cli.inputs import read_setting
 from cubragg.errors import ConfigError
 from cubragg.experiment.response_settings import Response
+
+if TYPE_CHECKING:
+    from cubragg.run.named_settings import NamedFile
 
 #: Settings by the name of their term; units are left out of the names.
 _TERMS = {field.name.replace("_um", "").replace("_ns", "").replace("_", "-"): field.name for field in fields(Response)}
@@ -17,8 +20,10 @@ _WHOLE = ("count_cutoff", "calibration_seed")
 _WORDS = ("kind", "order", "dead_time")
 
 
-def response_of(text: str, energy_eV: float, where: str) -> Response:
+def response_of(text: str, energy_eV: float, where: str, files: dict[str, NamedFile] | None = None) -> Response:
     """Return the response of a detector's name or terms, such as ``pilatus6m,flat-field-sigma=0.01`` or ``ideal``.
+
+    Files that are read are added to ``files``.
 
     Raises
     ------
@@ -36,7 +41,7 @@ def response_of(text: str, energy_eV: float, where: str) -> Response:
             raise ConfigError(where, error.what) from None
     settings: dict[str, Any] = {}
     for term in terms:
-        field, value = _setting(term, where)
+        field, value = _setting(term, where, files)
         if field in settings:
             raise ConfigError(f"{where} {_term_of(field)}", "got it twice; give it once")
         settings[field] = value
@@ -66,7 +71,7 @@ def _text(name: str, value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _setting(term: str, where: str) -> tuple[str, Any]:
+def _setting(term: str, where: str, files: dict[str, NamedFile] | None) -> tuple[str, Any]:
     name, separator, value = (part.strip() for part in term.partition("="))
     if name == "psf" and ":" in value:
         raise ConfigError(where, f"got {term}; psf=gauss and psf-fwhm=80, in um, are accepted")
@@ -80,10 +85,7 @@ def _setting(term: str, where: str) -> tuple[str, Any]:
     if field in _WORDS or field == "psf":
         return field, value
     if field == "bad_pixels":
-        from cubragg.io.images.read_image import read_image
-
-        with reading(InputFile(value, where)):
-            return field, read_image(value).pixels
+        return field, read_setting("response.bad_pixels", value, where, files)
     try:
         if field in _WHOLE:
             return field, int(value)

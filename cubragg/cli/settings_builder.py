@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cubragg import checks, units
 from cubragg.cli.flags import NO_EFFECT, flag_for_field
@@ -20,6 +20,9 @@ from cubragg.cli.saved_run import check_saved
 from cubragg.errors import ConfigError
 from cubragg.experiment import Crystal
 from cubragg.experiment.conventions import PIXEL_MM
+
+if TYPE_CHECKING:
+    from cubragg.run.named_settings import NamedFile
 
 _EXPERIMENT = ("background", "beam", "beamstop", "crystal", "detector", "goniometer", "response", "sampling",
                "structure_factors")
@@ -79,6 +82,8 @@ class Replay:
         The settings that flags made.
     warnings, provenance_lines
         Warnings, and what was read from files of other programs, a line each.
+    named
+        Files that settings were read from: those that the experiment file names, then those of flags.
     """
 
     def __init__(self) -> None:
@@ -88,6 +93,7 @@ class Replay:
         self.warnings: list[str] = []
         self.provenance_lines: list[str] = []
         self.config_path: str | None = None
+        self.named: dict[str, NamedFile] = {}
         self._from_config: set[str] = set()
         self._pivot: str | None = None
         self._pivot_meant = False
@@ -127,7 +133,7 @@ class Replay:
 
     def take_config(self, source: InputFile) -> None:
         """Start from an experiment file."""
-        document, files = load_config(source)
+        document, files, self.named = load_config(source)
         self.config_path = source.path
         if "semantics" in document:
             self.set("run.semantics", document.pop("semantics"), f"{source.path}: semantics")
@@ -155,6 +161,14 @@ class Replay:
             self.sections["input"][kind] = file.path
             self.provenance[f"input.{kind}"] = file.provenance
             self._from_config.add(f"input.{kind}")
+
+    def forget_files(self, section: str) -> None:
+        """Drop the files that the settings of a section were read from."""
+        self.named = {setting: file for setting, file in self.named.items() if not setting.startswith(f"{section}.")}
+
+    def forget_overruled_files(self) -> None:
+        """Drop the files of an experiment file whose settings others have replaced; those of flags come later."""
+        self.named = {setting: file for setting, file in self.named.items() if self.get(setting) is file.value}
 
     def _take_saved_run(self, path: str, settings: Mapping[str, Any]) -> None:
         """Take the section ``run`` of an experiment file, which a command line saved."""

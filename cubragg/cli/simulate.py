@@ -55,7 +55,7 @@ def _run(line: Sequence[Given], model: str | None) -> None:
         plan = make_plan(job.experiment, job.settings.method)
         require_method(plan)
     settings, targets = job.settings, outputs.select_outputs(job)
-    outputs.check(targets, settings, job.experiment, plan)
+    outputs.check(targets, job, plan)
     if "truth" in targets or "spots" in settings.picture:
         from cubragg.reflections.predict import require_reflection_sums
 

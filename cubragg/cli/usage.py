@@ -43,9 +43,9 @@ _NOTES = (
     "gain-stages=PHOTONS:NOISE/..., pedestal=COUNTS, dead-fraction, hot-fraction, noisy-fraction, bad-pixels=FILE, "
     "count-cutoff, calibration-seed. It changes counts, not the photons of -floatfile.",
     "A --config file is a TOML experiment as --save-config writes it, and may name hkl_file or model_file (in "
-    "structure_factors), mask_file (sampling), source_file (beam) and matrix_file (crystal), with paths relative to "
-    "its own folder. --save-config adds a section run with method, seed, number of images and formats, so that "
-    "--config reproduces the counts.",
+    "structure_factors), mask_file (sampling), source_file and spectrum_file (beam), matrix_file (crystal), image_file "
+    "and radial_file (background) and bad_pixels_file (response), with paths relative to its own folder. --save-config "
+    "adds a section run with method, seed, number of images and formats, so that --config reproduces the counts.",
     "--from reads the beam, detector, spindle, scan and crystal of a file, and may be repeated: later files override "
     "earlier ones, flags override all files (--from list.expt#1: the second experiment). --expt, --geom, --cell-file "
     "and --xds-inp describe the image of the run.",

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -142,17 +142,22 @@ class Experiment:
         """
         import tomli_w
 
+        return tomli_w.dumps(self.document(folder))
+
+    def document(self, folder: Path | str | None = None, leave_out: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what `to_toml` writes as nested dictionaries, without the settings ``leave_out``."""
         document: dict[str, Any] = {"semantics": self.semantics}
         for name in _SECTIONS:
             if getattr(self, name) is None:
                 continue
             section = {key: _plain(value) for key, value in vars(getattr(self, name)).items()
-                       if value is not None and key != "file" and not (isinstance(value, tuple) and not value)}
+                       if value is not None and key != "file" and f"{name}.{key}" not in leave_out
+                       and not (isinstance(value, tuple) and not value)}
             if name == "structure_factors" and folder is not None:
                 section = _with_file(section, self.structure_factors, folder)
             if section and not (name == "background" and self.background == Background()):
                 document[name] = section
-        return tomli_w.dumps(document)
+        return document
 
     @classmethod
     def from_toml(cls, text: str) -> Experiment:
@@ -186,9 +191,9 @@ class Experiment:
                 raise ConfigError(name, f"got {section!r}; it must be a table of settings")
             hints = get_type_hints(section_class)
             hints.pop("file", None)
-            for key in FILES & section.keys():
+            for key in section.keys() & {*FILES, *(f"{hint}_file" for hint in hints)}:
                 raise ConfigError(f"{name}.{key}", f"got {section[key]!r}; cubragg.read(path) and cubragg simulate "
-                                  "--config read such a file, text for from_toml holds the grid")
+                                  "--config read such a file, text for from_toml holds the numbers")
             checks.known(section, list(hints), f"{name}.")
             parts[name] = section_class(**{key: _typed(f"{name}.{key}", value, str(hints[key]))
                                            for key, value in section.items()})
@@ -333,6 +338,8 @@ def _panel(where: str, table: dict[str, Any]) -> Panel:
 
 
 def _unpacked(where: str, table: Any) -> np.ndarray:
+    if isinstance(table, np.ndarray):
+        return table
     if isinstance(table, list):
         try:
             return np.array(table, dtype=np.float64)

@@ -13,6 +13,7 @@ from cubragg.experiment.experiment import FILES, Experiment
 from cubragg.experiment.structure_factors import FactorFile, StructureFactors
 from cubragg.io.files.checksum import check_sha256
 from cubragg.run.model_factors import factors_of_model
+from cubragg.run.named_settings import with_named_settings
 
 _SECTION = "structure_factors"
 #: Settings beside the name of a file, by type.
@@ -42,6 +43,7 @@ def read_experiment(path: Path | str) -> Experiment:
 
 def experiment_of_document(path: Path, document: Mapping[str, Any]) -> Experiment:
     """Return the experiment of the contents of the file ``path``, as `read_experiment`."""
+    document, _ = with_named_settings(path, document)
     section = document.get(_SECTION)
     if not isinstance(section, dict) or not FILES & section.keys():
         return Experiment.from_dict(dict(document))

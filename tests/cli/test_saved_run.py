@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import tomllib
 from pathlib import Path
@@ -105,6 +106,70 @@ def test_flags_override_what_is_saved(run, files):
     assert tomllib.loads(Path("f.toml").read_text())["run"] == {"seed": 6}
     assert Path("b.npy").exists()
     assert cb.read("e.toml") == cb.read("f.toml")
+
+
+MAPS = ("-default_F 30 -cell 50 -N 5 -lambda 6.2 -detpixels 16 -semantics physical -distance 100 -pixel 2 -mask m.img "
+        "--spectrum s.spec --background image=bg.npy,radial=r.txt --response dead-fraction=0.1,bad-pixels=bad.npy")
+NAMED = {"background": ("image", "radial"), "response": ("bad_pixels",), "sampling": ("mask",), "beam": ("spectrum",)}
+
+
+@pytest.fixture
+def maps(files):
+    rng = np.random.default_rng(1)
+    np.save(files / "bg.npy", rng.uniform(0, 9, (16, 16)).astype(np.float32))
+    np.save(files / "bad.npy", rng.integers(0, 3, (16, 16), dtype=np.uint8))
+    return files
+
+
+@pytest.mark.requirement("AT-CLI-018")
+def test_maps_are_named_with_their_digest(run, maps):
+    assert run(f"{MAPS} -seed 3 --save a.npy --save-config saved.toml --quiet").exit_code == 0
+    text = Path("saved.toml").read_text()
+    assert "base64" not in text
+    document = tomllib.loads(text)
+    for section, names in NAMED.items():
+        for name in names:
+            assert name not in document[section]
+            file = maps / document[section][f"{name}_file"]
+            assert document[section][f"{name}_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert run("--config saved.toml --save b.npy --quiet").exit_code == 0
+    assert Path("a.npy").read_bytes() == Path("b.npy").read_bytes()
+    counts = np.load("a.npy")  # -1 in masked pixels
+    assert np.array_equal(cb.simulate(cb.read("saved.toml")).counts(3), np.maximum(counts, 0))
+    # A flag replaces what is named, and its file.
+    assert run("--config saved.toml --background constant=1 --save-config other.toml --save c.npy").exit_code == 0
+    other = tomllib.loads(Path("other.toml").read_text())
+    assert not {"image_file", "radial_file"} & other["background"].keys()
+    assert other["beam"]["spectrum_file"] == "s.spec"
+
+
+@pytest.mark.requirement("AT-CLI-018")
+@pytest.mark.parametrize(("change", "says"), [
+    (lambda: np.save("bg.npy", np.ones((16, 16), np.float32)),
+     ("saved.toml: background.image_file", "bg.npy", "SHA-256", "image_sha256")),
+    (lambda: Path("bad.npy").unlink(), ("saved.toml: response.bad_pixels_file", "bad.npy", "no such file"))])
+def test_a_map_that_has_changed_is_refused(run, maps, change, says):
+    assert run(f"{MAPS} --save a.npy --save-config saved.toml --quiet").exit_code == 0
+    change()
+    refused(run("--config saved.toml --save b.npy"), 2, *says)
+    assert not Path("b.npy").exists()
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("background = {image_file = 3}", ("e.toml: background.image_file", "3", "file name")),
+    ("background = {image_file = 'd'}", ("e.toml: background.image_file", "'d'", "folder")),
+    ("background = {image_file = 'bg.npy', image = [[1.0]]}", ("e.toml: background.image_file", "", "leave one")),
+    ("beam = {spectrum_file = 'r.txt'}", ("r.txt:1", "0", "> 0"))])
+def test_wrong_names_of_maps(run, maps, text, says):
+    Path("d").mkdir()
+    Path("e.toml").write_text(f"{text}\n")
+    result = run("-default_F 1 -cell 50 -detpixels 8 --semantics physical --config e.toml -floatfile a.bin")
+    refused(result, result.exit_code, *says)
+    assert result.exit_code in (1, 2)
+
+
+def test_a_map_is_not_overwritten_by_an_output(run, maps):
+    refused(run(f"{MAPS} --save bg.npy"), 2, "--save", "'bg.npy'", "--background")
 
 
 @pytest.mark.parametrize(("text", "says"), [
