@@ -64,7 +64,7 @@ class Rendering:
         experiment = crystal.experiment
         if crystal.dose_MGy > 0.0:
             experiment = replace(experiment, structure_factors=damaged(experiment, crystal.dose_MGy))
-        plan = replace(make_plan(experiment, self.method), series=self.series)
+        plan = make_plan(experiment, self.method, self.series)
         return replace(experiment, background=Background()), with_decay(plan, crystal.decay)
 
     def crystal_image(self, planned: Planned) -> SimulatedImage:

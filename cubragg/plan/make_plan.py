@@ -17,6 +17,7 @@ from cubragg.experiment.sampling import PER_FRINGE
 from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.nanobragg.phi_zero import carried_rotations
 from cubragg.plan.illumination import illumination_of
+from cubragg.plan.image_series import ImageSeries
 from cubragg.plan.panel_plan import coarsest, panel_plans
 from cubragg.plan.plan import Method, Plan
 from cubragg.plan.plan_warnings import plan_warnings
@@ -28,8 +29,8 @@ from cubragg.plan.spreads import spreads_of
 MAX_ORIENTATIONS = 10_000_000
 
 
-def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
-    """Return the plan of an experiment.
+def make_plan(experiment: Experiment, method: Method = "sampled", series: ImageSeries | None = None) -> Plan:
+    """Return the plan of an experiment, an image of a series if one is given.
 
     The method ``analytic`` samples neither orientations nor sources nor fringes: settings of their sampling have no
     effect on its plan, but ``oversample``, a lower bound of the sub-pixels.
@@ -76,7 +77,8 @@ def make_plan(experiment: Experiment, method: Method = "sampled") -> Plan:
         crystal_shape=resolve_shape(crystal.shape, experiment.semantics).name, fudge=crystal.fudge, mosaic=mosaic,
         phi=phi, phi_start=phi_start, phi_angles=angles, phi_offsets=np.zeros(len(mosaic.rotations)),
         cell_axes=axes, first_cell_axes=first_axes,
-        factors=_factors(experiment), interpolate=method == "sampled" and _interpolates(experiment, cells),
+        factors=_factors(experiment, series), series=series,
+        interpolate=method == "sampled" and _interpolates(experiment, cells),
         sources=sources, wavelength=wavelength, fluence=fluence, polarized=beam.polarized,
         kahn_factor=beam.kahn_in(experiment.semantics), illumination=illumination, spreads=spreads,
         oversample=oversample, recommended_oversample=recommended, coarsest=coarsest_frame,
@@ -111,10 +113,12 @@ def _interpolates(experiment: Experiment, cells: Vector) -> bool:
     return min(experiment.crystal.cells if experiment.semantics == "nanobragg" else cells) <= 2
 
 
-def _factors(experiment: Experiment) -> StructureFactors:
+def _factors(experiment: Experiment, series: ImageSeries | None) -> StructureFactors:
     """Return the structure factors of the semantics: in physical ones 0 0 0 is not scattering."""
     factors = experiment.structure_factors
-    return factors.without_direct_beam() if experiment.semantics == "physical" else factors
+    if experiment.semantics != "physical":
+        return factors
+    return factors.without_direct_beam() if series is None else series.without_direct_beam(factors)
 
 
 def _clipped_sample(experiment: Experiment) -> tuple[Vector, list[str]]:

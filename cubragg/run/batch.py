@@ -144,8 +144,7 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
     backend, gpus = resolve_devices(backend, device, devices)
     rotated = (_rotated(experiment, number, range_deg) for number in range(images))
     series = ImageSeries()
-    planned = (Planned(number, shot, dataclasses.replace(make_plan(shot, method), series=series))
-               for number, shot in enumerate(rotated))
+    planned = (Planned(number, shot, make_plan(shot, method, series)) for number, shot in enumerate(rotated))
     return _rendered(planned, backend, precision, gpus, _Options(cull, threads, False), progress)
 
 
@@ -171,6 +170,8 @@ def _reoriented(plan: Plan, experiment: Experiment) -> Plan:
     """The plan of an experiment that differs only in its misset from the one of ``plan``."""
     crystal, sampling = experiment.crystal, experiment.sampling
     # The axes of mosaicity and of a crystal with a size turn with it, and so does the part that the beam lights.
+    if experiment.structure_factors.grid is not None:  # not copied again without the direct beam
+        experiment = dataclasses.replace(experiment, structure_factors=plan.factors)
     if plan.method == "analytic" or crystal.size_mm is not None or plan.parts:
         return make_plan(experiment, plan.method)
     wavelength = units.m_from_angstrom(experiment.beam.wavelength_A)
