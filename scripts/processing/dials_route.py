@@ -11,6 +11,9 @@ from pathlib import Path
 import msgpack
 import numpy as np
 
+from cubragg.dataset.cell_draws import cell_of
+from cubragg.dataset.read_set import read_specification
+
 
 class DialsError(Exception):
     """A program of DIALS that is not installed, or that failed."""
@@ -57,9 +60,21 @@ def process_sweep(images: Path, folder: Path, *, scale: bool, processes: int = 1
         run(folder, "dials.merge", "scaled.expt", "scaled.refl")
 
 
-def process_stills(shards: Sequence[Path], folder: Path, *, processes: int = 1) -> None:
-    """Import stills and index each one alone, without a cell: shard by shard, each in a folder of its own. What is
-    there is left as it is.
+def known_crystal(folder: Path) -> list[str]:
+    """Settings of dials.index for the stills of a data set whose cell, and space group if it has one, are known.
+
+    Without ``candidate_outlier_rejection``: its line search fails at random, and then the still is not indexed.
+    """
+    data, _ = read_specification(folder / "spec.toml")
+    cell = ",".join(f"{number:g}" for number in cell_of(data.experiment.crystal))
+    group = data.source.get("space_group")
+    return [f"unit_cell={cell}", *([f"space_group={group.replace(' ', '')}"] if group else []),
+            "candidate_outlier_rejection=False"]
+
+
+def process_stills(shards: Sequence[Path], folder: Path, settings: Sequence[str] = (), *, processes: int = 1) -> None:
+    """Import stills and index each one alone, with settings of dials.index: shard by shard, each in a folder of its
+    own. What is there is left as it is.
 
     Debian's package lacks xfel_mono_sim_ext, an extension that the indexer of stills imports and does not use: without
     it every refinement fails, and no still is indexed. An empty module takes its place.
@@ -74,7 +89,8 @@ def process_stills(shards: Sequence[Path], folder: Path, *, processes: int = 1) 
             part.mkdir(exist_ok=True)
             run(part, "dials.import", str(images))
             run(part, "dials.find_spots", "imported.expt", each)
-            run(part, "dials.index", "imported.expt", "strong.refl", f"indexing.{each}", "joint=False", modules=modules)
+            run(part, "dials.index", "imported.expt", "strong.refl", f"indexing.{each}", "joint=False", *settings,
+                modules=modules)
 
 
 def table_columns(path: Path) -> dict[str, np.ndarray]:

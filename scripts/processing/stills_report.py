@@ -11,7 +11,7 @@ import numpy as np
 
 from processing.dials_route import table_columns
 from processing.tables import table
-from processing.truth import Lattice, axes_of, compare_lattices, true_axes_of_shots
+from processing.truth import Lattice, axes_of, compare_lattices, read_truth, true_axes_of_shots
 
 
 class Still(NamedTuple):
@@ -40,14 +40,34 @@ def stills_result(folder: Path, processed: Path) -> list[Still]:
     return stills
 
 
-def stills_tables(stills: Sequence[Still]) -> str:
-    """The tables as Markdown."""
+def distances_px(folder: Path, processed: Path) -> np.ndarray:
+    """The distance of each strong spot from the nearest reflection of the truth of its shot and panel [pixel], inf
+    without one; empty for a set without truth in HDF5."""
+    truth, found, first = read_truth(folder), [], 0
+    for part in sorted(processed.glob("shard-*")) if truth else ():
+        sets = json.loads((part / "imported.expt").read_text())["imageset"]
+        strong = table_columns(part / "strong.refl")
+        shots = np.array([one["single_file_indices"][0] for one in sets])[strong["id"]] + first
+        for shot, panel in sorted(set(zip(shots.tolist(), strong["panel"].tolist(), strict=True))):
+            of_truth = (truth["shot"] == shot) & (truth["panel"] == panel)
+            spots = strong["xyzobs.px.value"][(shots == shot) & (strong["panel"] == panel), :2]
+            places = np.stack([truth["fast"][of_truth], truth["slow"][of_truth]], axis=1)
+            found.append(np.linalg.norm(spots[:, None] - places, axis=2).min(axis=1, initial=np.inf))
+        first += len(sets)
+    return np.concatenate(found) if found else np.zeros(0)
+
+
+def stills_tables(stills: Sequence[Still], distances: np.ndarray | None = None) -> str:
+    """The tables as Markdown; with `distances_px` also how many strong spots are none of the truth's."""
     indexed = [one.lattice for one in stills if one.lattice is not None]
     right = [one for one in indexed if one.same]
     larger = [one for one in indexed if one.multiple > 1]
     spots = np.array([one.spots for one in stills])
     rows = [("stills", len(stills)),
             ("strong spots of a still, median (least)", f"{np.median(spots):.0f} ({spots.min()})"),
+            *([] if distances is None or not len(distances) else [
+                ("strong spots; farther than 3 pixels from each reflection",
+                 f"{len(distances)}; {(distances > 3.0).sum()}")]),
             ("indexed", f"{len(indexed)} ({100.0 * len(indexed) / len(stills):.1f} %)"),
             ("as the true lattice", f"{len(right)} ({100.0 * len(right) / len(stills):.1f} %)"),
             ("in a cell of a multiple of its volume", f"{len(larger)}")]

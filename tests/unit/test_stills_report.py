@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
+import h5py
 import msgpack
 import numpy as np
 import pytest
 
+import cubragg as cb
 from cubragg.crystallography.vectors import rotate_axis
+from support.experiments import small_experiment
 from support.scripts import script
 
 REPORT = script("dials_report").stills_report
@@ -62,3 +66,39 @@ def test_stills_are_read_shard_by_shard(tmp_path):
     for row in (r"\| indexed .* \| 3 \(75.0 %\)", r"\| as the true lattice .* \| 1 \(25.0 %\)", "0.0250",
                 "2 times the volume", "not indexed", "another lattice"):
         assert re.search(row, text), row
+
+
+def test_distances_of_strong_spots_from_the_truth(tmp_path):
+    """Of two shots in shards of their own: spots 0, 5 and 0.5 pixel from a reflection, one on a panel without any."""
+    names = ("shot", "panel", "fast", "slow")
+    with h5py.File(tmp_path / "truth-00000.h5", "w") as file:
+        for name, column in zip(names, ([0, 0, 1], [0, 0, 1], [10.0, 90.0, 50.0], [20.0, 90.0, 60.0]), strict=True):
+            file[f"reflections/{name}"] = np.array(column)
+    spots = ([(0, 10.0, 20.0), (0, 13.0, 24.0), (1, 10.0, 20.0)], [(1, 50.0, 60.5)])  # panel, fast, slow
+    for number, rows in enumerate(spots):
+        part = tmp_path / f"shard-{number:05d}"
+        part.mkdir()
+        (part / "imported.expt").write_text(json.dumps({"imageset": [{"single_file_indices": [0]}]}))
+        panel, *_ = columns = np.array(rows).T
+        places = np.column_stack([columns[1], columns[2], np.zeros(len(rows))])
+        (part / "strong.refl").write_bytes(msgpack.packb(["dials::af::reflection_table", 1, {
+            "nrows": len(rows), "identifiers": {}, "data": {
+                "id": ["int", [len(rows), np.zeros(len(rows), dtype="<i4").tobytes()]],
+                "panel": ["std::size_t", [len(rows), panel.astype("<u8").tobytes()]],
+                "xyzobs.px.value": ["vec3<double>", [len(rows), places.tobytes()]]}}]))
+    distances = REPORT.distances_px(tmp_path, tmp_path)
+    np.testing.assert_allclose(distances, [0.0, 5.0, np.inf, 0.5])
+    text = REPORT.stills_tables([REPORT.Still(0, 3, None)], distances)
+    assert re.search(r"\| strong spots; farther .* \| 4; 2 ", text)
+
+
+@pytest.mark.parametrize(("source", "settings"), [({}, []), ({"space_group": "P 21 21 21"}, ["space_group=P212121"])])
+def test_the_crystal_that_is_given_to_dials(source, settings, tmp_path):
+    base = small_experiment(semantics="physical")
+    crystal = cb.Crystal((42.0, 47.0, 58.0, 90.0, 90.0, 90.0), cells=(9, 9, 9))
+    data = cb.Stills(dataclasses.replace(base, crystal=crystal), 1)
+    if source:
+        data.source = {**source, "file": str(tmp_path / "a.pdb"), "sha256": "0" * 64}
+    data.write(tmp_path / "set", workers=1, truth=())
+    known = script("dials_report").dials_route.known_crystal(tmp_path / "set")
+    assert known == ["unit_cell=42,47,58,90,90,90", *settings, "candidate_outlier_rejection=False"]
