@@ -1,5 +1,5 @@
 """Writes stills to a folder: ``write_stills.py FOLDER [--workers N] [--shots N] [--seed N] [--slow] [--failing]
-[--format FORMAT] [--truth KIND,...]``."""
+[--hold] [--format FORMAT] [--truth KIND,...]``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import argparse
 import dataclasses
 import json
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cubragg as cb
-from cubragg.dataset.production import Stopped
+from cubragg.dataset.production import State, Stopped
 from cubragg.errors import CubraggError
 from support.experiments import small_experiment
 
@@ -49,17 +50,23 @@ def main() -> None:
     parser.add_argument("folder")
     for name, default in (("workers", 1), ("shots", 20), ("seed", 7), ("shard", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    for name in ("slow", "failing", "overwrite", "new"):
+    for name in ("slow", "failing", "overwrite", "new", "hold"):
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--format", default="nxmx")
     parser.add_argument("--truth", default="refl,h5")
     given = parser.parse_args()
     data = stills(given.shots, given.seed, given.slow, given.failing)
     print("ready", flush=True)
+
+    def report(state: State) -> None:
+        print(f"done {state.done}", flush=True)
+        if given.hold and state.record is not None:
+            time.sleep(3600.0)
+
     try:
         summary = data.write(given.folder, workers=given.workers, shard=given.shard, format=given.format,
                              truth=given.truth.split(","), overwrite=given.overwrite,
-                             resume=not given.new, report=lambda state: print(f"done {state.done}", flush=True))
+                             resume=not given.new, report=report)
     except Stopped as stop:
         print(f"stopped: {stop.outcome}", flush=True)
         sys.exit(128 + stop.number)
