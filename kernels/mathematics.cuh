@@ -164,7 +164,7 @@ template <typename T> DEVICE T exponential_below_one(T x)
     const T e = reduced_exponential(choose(x < -708.0, T(-708.0), x), n);
     return times_normal_power_of_two(1.0 + e, n);
 }
-DEVICE float exponential_below_one(float x) { return exponential(x); }
+DEVICE float exponential_below_one(float x) { return exponential(x < -87.0f ? -87.0f : x); }
 
 // exp(x) of x <= 0, for the terms of a sum: in single precision on a GPU with a relative error of 2e-7 - 1e-7 x.
 DEVICE double exponential_of_term(double x) { return exponential(x); }

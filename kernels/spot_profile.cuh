@@ -48,12 +48,10 @@ typedef AngleMoments<REAL> Moments;
 
 template <int PATH, typename T> DEVICE AngleMoments<T> moments(const SpotNumbers<T> &spot, T y)
 {
-    AngleMoments<T> result = {T(0), T(0), T(0), T(0)};
     const T start = spot.ends[0], end = spot.ends[1];
     if (PATH == SHORT) {
-        const T middle = T(0.5) * (start + end);
-        result.variance = (end - start) * (end - start) * T(1.0 / 12.0);
-        result.mean = middle - (middle - y) * result.variance;
+        const T middle = T(0.5) * (start + end), variance = (end - start) * (end - start) * T(1.0 / 12.0);
+        return {middle - (middle - y) * variance, variance, T(0), T(0)};
     }
     if (PATH == LONG) {
         const T low = start - y, high = end - y, at_low = density(low), at_high = density(high);
@@ -66,12 +64,10 @@ template <int PATH, typename T> DEVICE AngleMoments<T> moments(const SpotNumbers
         const T square = T(1) + (low * at_low - high * at_high) * inverse;
         const T cube = T(2) * first + (low * low * at_low - high * high * at_high) * inverse;
         const T variance = square - first * first;
-        result.probability = Z;
-        result.mean = choose(known, y + first, nearest);
-        result.variance = choose(known & (variance > T(0)), variance, T(0));
-        result.third = choose(known, cube - T(3) * first * square + T(2) * first * first * first, T(0));
+        return {choose(known, y + first, nearest), choose(known & (variance > T(0)), variance, T(0)),
+                choose(known, cube - T(3) * first * square + T(2) * first * first * first, T(0)), Z};
     }
-    return result;
+    return {T(0), T(0), T(0), T(0)};
 }
 
 // The part of the profile along y3.
@@ -133,7 +129,10 @@ template <int ORDER, int PATH> DEVICE REAL profile(const Spot &spot, REAL f, REA
     REAL y[3], weight = REAL(1);
     UNROLL
     for (int i = 0; i < 3; ++i) y[i] = functional(spot.rows[i], f, s, distance);
-    angle = moments<PATH>(spot, y[2]);
+    // Number by number: g++ does not vectorise around the copy of a struct of 16 bytes.
+    const Moments found = moments<PATH>(spot, y[2]);
+    angle.mean = found.mean, angle.variance = found.variance, angle.third = found.third;
+    angle.probability = found.probability;
     const REAL before = y[2];
     if (ORDER != STRAIGHT) weight = correct<PATH != NONE>(spot, y, angle);
     REAL exponent = REAL(-0.5) * (y[0] * y[0] + y[1] * y[1]);
