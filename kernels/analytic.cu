@@ -276,6 +276,21 @@ ENTRY_WITH(count_background, 768 / BLOCK)(
 
 #else
 
+// Store the photons of a tile; 0 where the mask is.
+template <bool MASKED>
+DEVICE void store_tile(const SpotParams &p, const TileSpots &tile, const unsigned char *RESTRICT mask, const ACC *sums,
+                       float *RESTRICT image)
+{
+    const int width = smaller(TILE_FAST, p.fast_max - tile.first_fast + 1);
+    const int height = smaller(TILE_SLOW, p.slow_max - tile.first_slow + 1);
+    FOR_PIXELS(row, column, width, height)
+    {
+        const long long first = (long long)(tile.first_slow + row - p.first_row) * p.fast_pixels + tile.first_fast;
+        const float photons = (float)sums[row * TILE_FAST + column];
+        image[first + column] = MASKED && mask[first + column] == 0 ? 0.0f : photons;
+    }
+}
+
 ENTRY(render_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT first, const int *RESTRICT order,
                     const unsigned char *RESTRICT mask, float *RESTRICT image)
 {
@@ -283,13 +298,8 @@ ENTRY(render_spots)(const SpotParams p, const Spot *spots, const int *RESTRICT f
     if (tile.begin == tile.end) return;
     SHARED(ACC, sums, BLOCK);
     add_spots(p, spots, tile, order, sums);
-    FOR_COUNT(i, BLOCK)
-    {
-        const int fast = tile.first_fast + i % TILE_FAST, slow = tile.first_slow + i / TILE_FAST;
-        const bool inside = fast <= p.fast_max && slow <= p.slow_max;
-        const long long pixel = (long long)(slow - p.first_row) * p.fast_pixels + fast;
-        if (inside && !(p.masked && mask[pixel] == 0)) image[pixel] = (float)sums[i];
-    }
+    if (p.masked) store_tile<true>(p, tile, mask, sums, image);
+    else store_tile<false>(p, tile, mask, sums, image);
 }
 
 #endif

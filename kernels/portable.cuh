@@ -5,7 +5,8 @@
 // one FOR_T to the next, in a function or a struct, are declared with PRIV and accessed with L(): a register on the
 // GPU, an array element on the CPU; PRIV_ARGUMENT declares a function parameter of that kind. A function that uses `t`
 // itself begins with THREAD. Loops over sub-pixels, sources and orientations are outside FOR_T, so that on the CPU the
-// pixels are the innermost loop. FOR_ROWS, with L_ROWS, is FOR_T row by row, for contiguous access to an image.
+// pixels are the innermost loop. FOR_ROWS, with L_ROWS, is FOR_T row by row, for contiguous access to an image; FOR_PIXELS is that
+// of the first rows and columns of a tile.
 // FOR_COUNT distributes a number of items over a block, FOR_RANGE those from the first to the last, so that each item is the
 // same thread's in every range. VOTE evaluates up to CHUNK conditions and stores the results as
 // bits of 32-bit words; `listed` lists the set ones. LOCAL declares a struct that a block reads: a copy on the CPU, so that
@@ -46,6 +47,9 @@ typedef int FLAG;
 #define FOR_T for (bool once = true; once; once = false)
 #define FOR_ROWS \
     for (int row = (int)threadIdx.x / TILE_FAST, column = (int)threadIdx.x % TILE_FAST, once = 1; once; once = 0)
+#define FOR_PIXELS(row, column, width, height) \
+    for (int row = (int)threadIdx.x / TILE_FAST, column = (int)threadIdx.x % TILE_FAST, \
+             once = row < (height) && column < (width); once; once = 0)
 #define FOR_COUNT(i, count) for (int i = (int)threadIdx.x; i < (count); i += BLOCK)
 #define FOR_RANGE(i, count, first, last) FOR_COUNT(i, count) if (i >= (first) && i <= (last))
 #define PRIV(type, name) type name
@@ -159,6 +163,9 @@ DEVICE float power_of_two(float x)
 #define FOR_ROWS \
     for (int row = 0; row < TILE_SLOW; ++row) \
         _Pragma("omp simd") for (int column = 0; column < TILE_FAST; ++column)
+#define FOR_PIXELS(row, column, width, height) \
+    for (int row = 0; row < (height); ++row) \
+        _Pragma("omp simd") for (int column = 0; column < (width); ++column)
 #define FOR_COUNT(i, count) _Pragma("omp simd") for (int i = 0; i < (count); ++i)
 #define FOR_RANGE(i, count, first, last) _Pragma("omp simd") for (int i = (first); i <= (last); ++i)
 #define PRIV(type, name) alignas(64) type name[BLOCK]
