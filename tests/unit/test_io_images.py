@@ -87,9 +87,9 @@ def test_pgm_scale_that_is_no_number(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "says"), [
-    (b"", ("a.pgm", "b''", "P5", "255")),
-    (b"P2\n4 3\n255\n", ("a.pgm", "b'P2\\n4 3\\n2'", "P5", "255")),
-    (b"P5\n4 x\n255\n", ("a.pgm", "b'P5\\n4 x\\n2'", "P5", "255")),
+    (b"", ("a.pgm", "''", "P5", "255")),
+    (b"P2\n4 3\n255\n", ("a.pgm", "'P2\\n4 3\\n2'", "P5", "255")),
+    (b"P5\n4 x\n255\n", ("a.pgm", "'P5\\n4 x\\n2'", "P5", "255")),
     (b"P5\n4 3\n65535\n" + bytes(24), ("a.pgm", "65535", "255")),
     (C_PGM[:-1], ("a.pgm", "11 pixels", "header", "4 x 3")),
     (b"P5\n0 3\n255\n", ("a.pgm", "0 pixels", "header", "0 x 3")),
