@@ -21,7 +21,7 @@ import cubragg as cb
 from cubragg.crystallography.orientations import misset_angles, random_orientations
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
-from cubragg.plan.sample_choice import setting_of
+from cubragg.plan.sample_choice import conditions_of
 from cubragg.plan.sum_error import sum_error
 from cubragg.reflections.predict import reflection_table
 
@@ -90,7 +90,7 @@ def main() -> None:
         plan = make_plan(experiment)
         exact = sums(make_plan(finer(experiment, plan)))
         measured.append(100.0 * error(sums(plan), exact))
-        expected = 100.0 * sum_error(setting_of(plan), plan.phi.count, plan.domain_count, max(len(plan.parts), 1))
+        expected = 100.0 * sum_error(conditions_of(plan), plan.phi.count, plan.domain_count, max(len(plan.parts), 1))
         crystal = experiment.crystal
         print(f"{experiment.goniometer.osc_deg or 0.0:5g}{crystal.shape:>8}{crystal.mosaicity_deg or 0.0:7g}"
               f"{'yes' if plan.spreads.of_beam else 'no':>6}{plan.phi.count:7}{plan.domain_count:9}{plan.oversample:5}"

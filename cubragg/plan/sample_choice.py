@@ -18,7 +18,7 @@ from cubragg.experiment.goniometer import Goniometer
 from cubragg.plan.plan import Plan
 from cubragg.plan.quasi_random import uniform_points
 from cubragg.plan.spreads import SpectralLine
-from cubragg.plan.sum_error import REFLECTIONS, Setting, has_domains, passage, sum_error
+from cubragg.plan.sum_error import REFLECTIONS, Conditions, has_domains, passage, sum_error
 
 #: Largest error of spot sums of what is chosen, and of what is given without a warning.
 TARGET, ACCEPTED = 0.005, 0.01
@@ -59,39 +59,40 @@ class SampleCount(NamedTuple):
 
 def choose_samples(crystal: Crystal, goniometer: Goniometer, plan: Plan) -> SampleCount:
     """Return the numbers of samples of a plan in physical semantics."""
-    setting = setting_of(plan)
+    conditions = conditions_of(plan)
     given_steps = goniometer.phi_steps is not None or goniometer.phi_step_deg is not None
-    several = has_domains(setting)
-    steps = plan.phi.count if given_steps or not setting.width > 0.0 else _chosen_steps(setting, several)
+    several = has_domains(conditions)
+    steps = plan.phi.count if given_steps or not conditions.width > 0.0 else _chosen_steps(conditions, several)
     places = _places(plan)
     if crystal.mosaic_domains:
         domains = crystal.mosaic_domains * math.ceil(max(places, 64 if plan.spreads.of_beam else 1)
                                                      / crystal.mosaic_domains)
     else:
-        domains = max(_chosen_domains(setting, steps, plan) if several else 1, places)
+        domains = max(_chosen_domains(conditions, steps, plan) if several else 1, places)
     rays = 1 if not plan.spreads.of_beam else domains if crystal.mosaic_domains else _MOST_RAYS
     parts = _divisor(domains, max(rays, places))
-    error = sum_error(setting, steps, domains, parts)
+    error = sum_error(conditions, steps, domains, parts)
     return SampleCount(steps, domains, parts, error, *_report(crystal, given_steps, several, steps, domains, error,
-                                                              setting))
+                                                              conditions))
 
 
-def _report(crystal: Crystal, given_steps: bool, several: bool, steps: int, domains: int, error: float, setting: Setting
-            ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _report(crystal: Crystal, given_steps: bool, several: bool, steps: int, domains: int, error: float,
+            conditions: Conditions) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the notes and warnings about the numbers of samples."""
     notes, warnings = [], []
-    per_step = units.deg_from_rad(setting.width / max(passage(setting), 1e-9))
-    if setting.width > 0.0 and not given_steps:
-        notes.append(f"{steps} phi steps of {units.deg_from_rad(setting.width) / steps:.3g} deg are used: d/L, the "
+    per_step = units.deg_from_rad(conditions.width / max(passage(conditions), 1e-9))
+    if conditions.width > 0.0 and not given_steps:
+        notes.append(f"{steps} phi steps of {units.deg_from_rad(conditions.width) / steps:.3g} deg are used: d/L, the "
                      f"width of the rocking curve of a block, is {per_step:.3g} deg at the edge of the detector; "
                      "-phisteps sets their number")
     if several and not crystal.mosaic_domains:
         notes.append(f"{domains} domains are used, for an expected error of spot sums of {100.0 * error:.2g} %; "
                      "-mosaic_domains sets their number")
     if error > ACCEPTED:
-        wrong = [f"{steps} phi steps of {units.deg_from_rad(setting.width) / steps:.3g} deg"] if setting.width else []
+        step_deg = units.deg_from_rad(conditions.width) / steps
+        wrong = [f"{steps} phi steps of {step_deg:.3g} deg"] if conditions.width else []
         wrong += [f"{domains} domains"] if several else []
-        enough = _chosen_steps(setting, several) if setting.width and given_steps else 0
+        enough = _chosen_steps(conditions, several) if conditions.width and given_steps else 0
         cure = [f"-phisteps {enough}"] if enough > steps else []
         cure += ["more -mosaic_domains"] if several else []
         warnings.append(f"{' and '.join(wrong) or 'one orientation'} are too coarse: spot sums are wrong by about "
@@ -99,20 +100,20 @@ def _report(crystal: Crystal, given_steps: bool, several: bool, steps: int, doma
     return tuple(notes), tuple(warnings)
 
 
-def _chosen_steps(setting: Setting, several: bool) -> int:
+def _chosen_steps(conditions: Conditions, several: bool) -> int:
     """Return the number of spindle steps: that of a passage, and without domains as many more as `TARGET` needs."""
-    steps = max(1, min(math.ceil((_STEPS_OF_DOMAINS if several else _STEPS) * passage(setting)), _MOST_ORIENTATIONS))
-    while not several and steps < _MOST_ORIENTATIONS and sum_error(setting, steps, 1, 1) > 0.8 * TARGET:
+    steps = max(1, min(math.ceil((_STEPS_OF_DOMAINS if several else _STEPS) * passage(conditions)), _MOST_ORIENTATIONS))
+    while not several and steps < _MOST_ORIENTATIONS and sum_error(conditions, steps, 1, 1) > 0.8 * TARGET:
         steps += math.ceil(0.2 * steps)
     return steps
 
 
-def _chosen_domains(setting: Setting, steps: int, plan: Plan) -> int:
+def _chosen_domains(conditions: Conditions, steps: int, plan: Plan) -> int:
     """Return the smallest power of two of domains that reaches `TARGET`, or else the largest that is chosen."""
     domains = _LEAST_DOMAINS
     while 2 * domains * steps <= _MOST_ORIENTATIONS:
         rays = _divisor(domains, _MOST_RAYS) if plan.spreads.of_beam else 1
-        if sum_error(setting, steps, domains, rays) < 0.8 * TARGET:
+        if sum_error(conditions, steps, domains, rays) < 0.8 * TARGET:
             break
         domains *= 2
     return domains
@@ -134,12 +135,12 @@ def _places(plan: Plan) -> int:
     return 1 << math.ceil(math.log2(min(max(wanted, _LEAST_PLACES), _MOST_PLACES)))
 
 
-def setting_of(plan: Plan) -> Setting:
+def conditions_of(plan: Plan) -> Conditions:
     """Return what the error of spot sums of a plan depends on, rounded so that similar plans share it."""
     spreads, geometry = plan.spreads, plan.geometry
     edges = np.linalg.norm((plan.lattice.a, plan.lattice.b, plan.lattice.c), axis=1) * plan.cells
     # A round block of N cells is narrower in reciprocal space than its Gaussian.
-    return Setting(
+    return Conditions(
         _directions(plan), geometry.beam, geometry.spindle, (geometry.polar, geometry.vert),
         _rounded(plan.wavelength), _rounded(plan.phi.width), _rounded(float(edges.max()) * units.ANGSTROM_M),
         SHAPES[plan.crystal_shape].name != "square", _rounded(max(spreads.mosaicity)), _rounded(spreads.strain),

@@ -28,7 +28,7 @@ _REACH, _PER_UNIT, _NODES = 20.0, 40, 100
 _GAUSSIAN_SIGMA = 0.39686
 
 
-class Setting(NamedTuple):
+class Conditions(NamedTuple):
     """What the error of spot sums depends on.
 
     Attributes
@@ -78,9 +78,9 @@ class _Profile:
     with the direction cosines c.
     """
 
-    def __init__(self, setting: Setting, number: int, sigma: float) -> None:
-        self._gaussian = math.hypot(_GAUSSIAN_SIGMA, sigma) if setting.gaussian else 0.0
-        if not setting.gaussian:
+    def __init__(self, conditions: Conditions, number: int, sigma: float) -> None:
+        self._gaussian = math.hypot(_GAUSSIAN_SIGMA, sigma) if conditions.gaussian else 0.0
+        if not conditions.gaussian:
             cosine = _cosines()[number]
             end = min(1.0 / float(cosine.max()), 1.0 / max(sigma, 1e-9))  # exp(-2 pi^2) = 3e-9
             x = (np.arange(_NODES) + 0.5) / _NODES * end
@@ -105,62 +105,62 @@ class _Node(NamedTuple):
     place: float
 
 
-def _nodes(setting: Setting) -> list[_Node]:
-    beam, place = np.array(setting.beam), uniform_points(REFLECTIONS, 3)[:, 2].tolist()
+def _nodes(conditions: Conditions) -> list[_Node]:
+    beam, place = np.array(conditions.beam), uniform_points(REFLECTIONS, 3)[:, 2].tolist()
     found = []
-    for number, (direction, at) in enumerate(zip(setting.directions, place, strict=True)):
+    for number, (direction, at) in enumerate(zip(conditions.directions, place, strict=True)):
         ray = np.array(direction)
-        vector = (ray - beam) / setting.wavelength
-        if float(np.linalg.norm(vector)) * setting.block < 1.0:
+        vector = (ray - beam) / conditions.wavelength
+        if float(np.linalg.norm(vector)) * conditions.block < 1.0:
             continue  # the direct beam
-        if setting.width == 0.0:  # on both sides of the sphere
-            around = math.hypot(_GAUSSIAN_SIGMA / setting.block, *_widths(setting, vector, ray))
+        if conditions.width == 0.0:  # on both sides of the sphere
+            around = math.hypot(_GAUSSIAN_SIGMA / conditions.block, *_widths(conditions, vector, ray))
             vector = vector + (2.0 * at - 1.0) * around * ray
         found.append(_Node(number, vector, ray, at))
     return found
 
 
-def _widths(setting: Setting, vector: np.ndarray, ray: np.ndarray) -> tuple[float, ...]:
+def _widths(conditions: Conditions, vector: np.ndarray, ray: np.ndarray) -> tuple[float, ...]:
     """Return the standard deviations of s of a node [1/m]: mosaicity, strain, divergence."""
-    along, across = float(ray @ vector), np.array(setting.across) @ ray
-    return (setting.mosaicity * float(np.linalg.norm(np.cross(vector, ray))), setting.strain * abs(along),
-            *(np.array(setting.divergence) * np.abs(across) / setting.wavelength).tolist())
+    along, across = float(ray @ vector), np.array(conditions.across) @ ray
+    return (conditions.mosaicity * float(np.linalg.norm(np.cross(vector, ray))), conditions.strain * abs(along),
+            *(np.array(conditions.divergence) * np.abs(across) / conditions.wavelength).tolist())
 
 
-def _exact(setting: Setting, node: _Node) -> float:
+def _exact(conditions: Conditions, node: _Node) -> float:
     """Return the mean of p(s) over the distributions, to first order in them, and over the rotation range."""
-    steps = 1 if setting.width == 0.0 else int(min(max(_PER_PASSAGE * passage(setting), 64), _MOST))
-    phi = setting.width * ((np.arange(steps) + 0.5) / steps - node.place)
-    turned = _turned(node.vector, np.array(setting.spindle), phi) if setting.width else node.vector[None]
+    steps = 1 if conditions.width == 0.0 else int(min(max(_PER_PASSAGE * passage(conditions), 64), _MOST))
+    phi = conditions.width * ((np.arange(steps) + 0.5) / steps - node.place)
+    turned = _turned(node.vector, np.array(conditions.spindle), phi) if conditions.width else node.vector[None]
     total = 0.0
-    for channel in setting.channels:
-        s = np.linalg.norm(np.array(setting.beam) / channel.wavelength + turned, axis=1) - 1.0 / channel.wavelength
+    for channel in conditions.channels:
+        s = np.linalg.norm(np.array(conditions.beam) / channel.wavelength + turned, axis=1) - 1.0 / channel.wavelength
         dispersion = channel.bandwidth * float(node.ray @ node.vector)
-        sigma = math.hypot(dispersion, *_widths(setting, node.vector, node.ray)) * setting.block
-        total += channel.fraction * _Profile(setting, node.number, sigma).mean(s * setting.block)
+        sigma = math.hypot(dispersion, *_widths(conditions, node.vector, node.ray)) * conditions.block
+        total += channel.fraction * _Profile(conditions, node.number, sigma).mean(s * conditions.block)
     return total
 
 
-def _sums(setting: Setting, phi_steps: int, domain_count: int, ray_count: int) -> np.ndarray:
+def _sums(conditions: Conditions, phi_steps: int, domain_count: int, ray_count: int) -> np.ndarray:
     """Return the mean of p(s) over spindle steps and domains, float64 [reflection]."""
     domains = draw_domains(domain_count, ray_count, Spreads(
-        (setting.mosaicity,) * 3, 0.0, np.eye(3), setting.strain, setting.divergence, setting.channels))
-    incident = np.array(setting.beam) + domains.direction @ np.array(setting.across)
+        (conditions.mosaicity,) * 3, 0.0, np.eye(3), conditions.strain, conditions.divergence, conditions.channels))
+    incident = np.array(conditions.beam) + domains.direction @ np.array(conditions.across)
     incident /= np.linalg.norm(incident, axis=1)[:, None]
     ray = np.arange(domain_count) % ray_count
     k0, radius = (incident / domains.wavelength[:, None])[ray], (1.0 / domains.wavelength)[ray]
     result = np.zeros(REFLECTIONS)
-    for node in _nodes(setting):
+    for node in _nodes(conditions):
         turned = node.vector[None, None]
-        if setting.width > 0.0:
-            phi = setting.width * ((np.arange(phi_steps)[:, None] + domains.phase) / phi_steps - node.place)
-            turned = _turned(node.vector, np.array(setting.spindle), phi)
+        if conditions.width > 0.0:
+            phi = conditions.width * ((np.arange(phi_steps)[:, None] + domains.phase) / phi_steps - node.place)
+            turned = _turned(node.vector, np.array(conditions.spindle), phi)
         # First order in the rotation of a domain, with the length of the node.
         turned = turned + np.cross(domains.rotation, turned)
         length = np.linalg.norm(node.vector) * (1.0 - domains.strain)
         turned *= (length / np.linalg.norm(turned, axis=2))[..., None]
         s = np.linalg.norm(k0 + turned, axis=2) - radius
-        result[node.number] = _Profile(setting, node.number, 0.0).mean(s.reshape(-1) * setting.block)
+        result[node.number] = _Profile(conditions, node.number, 0.0).mean(s.reshape(-1) * conditions.block)
     return result
 
 
@@ -170,31 +170,31 @@ def _turned(vector: np.ndarray, axis: np.ndarray, angle: np.ndarray) -> np.ndarr
     return along + np.cos(angle)[..., None] * (vector - along) + np.sin(angle)[..., None] * np.cross(axis, vector)
 
 
-def passage(setting: Setting) -> float:
+def passage(conditions: Conditions) -> float:
     """Return the length of the path of the outermost node through the range, in units of 1/L."""
-    longest = max(float(np.linalg.norm(np.array(direction) - setting.beam)) for direction in setting.directions)
-    return setting.block * longest / setting.wavelength * setting.width
+    longest = max(float(np.linalg.norm(np.array(direction) - conditions.beam)) for direction in conditions.directions)
+    return conditions.block * longest / conditions.wavelength * conditions.width
 
 
-def has_domains(setting: Setting) -> bool:
+def has_domains(conditions: Conditions) -> bool:
     """Return whether anything but the spindle angle differs between samples."""
-    return (setting.mosaicity > 0.0 or setting.strain > 0.0 or any(setting.divergence) or len(setting.channels) > 1
-            or setting.channels[0].bandwidth > 0.0)
+    return (conditions.mosaicity > 0.0 or conditions.strain > 0.0 or any(conditions.divergence)
+            or len(conditions.channels) > 1 or conditions.channels[0].bandwidth > 0.0)
 
 
 @functools.lru_cache(maxsize=64)
-def _reference(setting: Setting) -> np.ndarray:
+def _reference(conditions: Conditions) -> np.ndarray:
     result = np.zeros(REFLECTIONS)
-    for node in _nodes(setting):
-        result[node.number] = _exact(setting, node)
+    for node in _nodes(conditions):
+        result[node.number] = _exact(conditions, node)
     return result
 
 
 @functools.lru_cache(maxsize=256)
-def sum_error(setting: Setting, phi_steps: int, domains: int, ray_count: int) -> float:
+def sum_error(conditions: Conditions, phi_steps: int, domains: int, ray_count: int) -> float:
     """Return the expected error of spot sums, relative to their root mean square."""
-    exact = _reference(setting)
+    exact = _reference(conditions)
     if not exact.any():
         return 0.0
-    difference = _sums(setting, phi_steps, domains, ray_count) - exact
+    difference = _sums(conditions, phi_steps, domains, ray_count) - exact
     return float(np.sqrt(np.mean(difference**2) / np.mean(exact**2)))

@@ -125,6 +125,8 @@ class Image(ImageData):
 
         Raises
         ------
+        ConfigError
+            For another ``what``.
         FormatError
             For an unknown suffix, and if the format cannot describe the geometry or store the pixels.
         OSError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+from cubragg import checks
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import CubraggWarning, FormatError
 from cubragg.io.images.writer import What, writer_class
@@ -14,8 +15,7 @@ from cubragg.run.image_data import ImageData
 
 def save_image(image: ImageData, path: Path | str, seed: int, what: What) -> None:
     """Write an image to a file; see `Image.save`."""
-    if what not in ("counts", "photons"):
-        raise FormatError(f"what: got {what!r}; counts and photons are accepted")
+    checks.choice("what", "the content of the file", what, ("counts", "photons"))
     if Path(path).suffix.lower() == ".png":
         from cubragg.run.plot import notes_of
         from cubragg.view.colours import Style

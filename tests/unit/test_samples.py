@@ -24,7 +24,7 @@ from cubragg import (
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
 from cubragg.plan.quasi_random import normal_points, uniform_points
-from cubragg.plan.sample_choice import setting_of
+from cubragg.plan.sample_choice import conditions_of
 from cubragg.plan.sum_error import sum_error
 from cubragg.units import ANGSTROM_M, THOMSON_CROSS_SECTION_M2
 
@@ -298,8 +298,8 @@ def test_a_spectrum_of_many_channels_has_the_samples_of_its_bandwidth():
     wavelength = np.linspace(0.96, 1.04, 2001)
     channels = tuple(Channel(one, weight) for one, weight in zip(
         wavelength.tolist(), np.exp(-0.5 * ((wavelength - 1.0) / 0.01) ** 2).tolist(), strict=True))
-    of_channels = setting_of(make_plan(scene(beam={"spectrum": channels}, steps=4)))
-    of_bandwidth = setting_of(make_plan(scene(beam={"bandwidth": 0.01}, steps=4)))
+    of_channels = conditions_of(make_plan(scene(beam={"spectrum": channels}, steps=4)))
+    of_bandwidth = conditions_of(make_plan(scene(beam={"bandwidth": 0.01}, steps=4)))
     mean, fraction, sigma = np.array(of_channels.channels).T
     assert len(mean) <= 32
     assert fraction.sum() == pytest.approx(1.0)
