@@ -72,11 +72,17 @@ def background(path: str, options: Options) -> None:
 
 
 def _image(path: str, options: Options) -> FileImage:
+    from cubragg.io.images.read_image import read_image
     from cubragg.run.file_image import FileImage
     from cubragg.run.read_file import read
 
     with reading(InputFile(path, "IMAGE")):
-        image = read(path, number=options.number, wavelength_A=options.wavelength_A, distance_mm=options.distance_mm)
+        try:
+            image = read(path, number=options.number, wavelength_A=options.wavelength_A,
+                         distance_mm=options.distance_mm)
+        except FormatError:
+            read_image(path, number=options.number or 1)  # an error about an image, not about another kind of file
+            raise
     if not isinstance(image, FileImage):
         raise ConfigError("IMAGE", f"got {path!r}, which is not an image")
     return image

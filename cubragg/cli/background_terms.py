@@ -70,6 +70,12 @@ def background_of(text: str, where: str, files: dict[str, NamedFile] | None = No
         raise ConfigError(f"{where} {_BY_SETTING.get(setting, setting)}", error.what) from None
 
 
+def stol_files(text: str) -> list[str]:
+    """Return the tables of F that terms name."""
+    terms = (term.partition("=") for term in text.split(","))
+    return [value.partition(":")[0].strip() for name, _, value in terms if name.strip() == "stol"]
+
+
 def amorphous(settings: dict[str, Any], provenance: dict[str, str]) -> Scatterer:
     """Return the material of ``-stol``, ``-4stol`` or ``-Q`` with ``-density`` and ``-MW``."""
     from cubragg.io.form_factor_file import read_form_factor

@@ -207,7 +207,7 @@ def build(line: Sequence[Given], semantics: Semantics = "nanobragg",
     if atoms_file is not None:
         experiment = model_file.with_factors(replay, experiment, atomic, dmin_A)
     named = (InputFile(file.path, file.provenance) for file in replay.named.values())
-    settings = replace(settings, inputs=tuple(dict.fromkeys((*settings.inputs, *named))))
+    settings = replace(settings, inputs=tuple(dict.fromkeys((*settings.inputs, *named, *replay.tables))))
     replay.warnings += cell_warnings(file_cell, experiment)
     replay.warnings += _centres_without_effect(replay, experiment)
     return Job(experiment, settings, list(dict.fromkeys(replay.warnings)), replay, from_hkl, replay.provenance_lines)
@@ -330,9 +330,13 @@ def _background(replay: Replay, given: Background) -> Background | None:
     if terms:
         replay.provenance["background"] = replay.provenance["run.background"]
         replay.forget_files("background")
+        replay.tables += (InputFile(path, replay.provenance["run.background"])
+                          for path in background_terms.stol_files(terms))
         given = background_terms.background_of(terms, replay.provenance["run.background"], replay.named)
     if amorphous:
         material = background_terms.amorphous(amorphous, replay.provenance)
+        replay.tables += (InputFile(amorphous[name], replay.provenance[f"amorphous.{name}"])
+                          for name in ("stol", "4stol", "Q") if name in amorphous)
         given = replace(given, scatterers=(*given.scatterers, material))
     return given
 

@@ -84,6 +84,8 @@ class Replay:
         Warnings, and what was read from files of other programs, a line each.
     named
         Files that settings were read from: those that the experiment file names, then those of flags.
+    tables
+        Tables of amorphous material that flags name.
     """
 
     def __init__(self) -> None:
@@ -94,6 +96,7 @@ class Replay:
         self.provenance_lines: list[str] = []
         self.config_path: str | None = None
         self.named: dict[str, NamedFile] = {}
+        self.tables: list[InputFile] = []
         self._from_config: set[str] = set()
         self._pivot: str | None = None
         self._pivot_meant = False

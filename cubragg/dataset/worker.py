@@ -58,8 +58,10 @@ def answer(work: Any, number: int, finishing: Callable[[], None] | None = None) 
     try:
         return ("done", work.compute(number, finishing))
     except Exception as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-        return ("failed", number, f"{type(error).__name__}: {error}", traceback.format_exc(), full)
+        code = error.errno if isinstance(error, OSError) else None
+        full = code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+        text = os.strerror(code) if code is not None and full else f"{type(error).__name__}: {error}"
+        return ("failed", number, text, traceback.format_exc(), full)
 
 
 def main() -> None:

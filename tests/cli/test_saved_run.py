@@ -168,8 +168,14 @@ def test_wrong_names_of_maps(run, maps, text, says):
     assert result.exit_code in (1, 2)
 
 
-def test_a_map_is_not_overwritten_by_an_output(run, maps):
-    refused(run(f"{MAPS} --save bg.npy"), 2, "--save", "'bg.npy'", "--background")
+@pytest.mark.parametrize(("flags", "file", "reader"), [
+    ("--background image=bg.npy", "bg.npy", "--background"), ("--response bad-pixels=bad.npy", "bad.npy", "--response"),
+    ("--background stol=stol.txt:1", "stol.txt", "--background"), ("-stol stol.txt", "stol.txt", "-stol")])
+def test_a_map_or_table_is_not_overwritten_by_an_output(run, maps, flags, file, reader):
+    line = "-default_F 30 -cell 50 -N 5 -lambda 6.2 -distance 100 -detpixels 16 -pixel 2 -semantics physical"
+    before = Path(file).read_bytes()
+    refused(run(f"{line} {flags} -floatfile {file}"), 2, "-floatfile", f"'{file}'", reader)
+    assert Path(file).read_bytes() == before
 
 
 @pytest.mark.parametrize(("text", "says"), [

@@ -17,6 +17,7 @@ from cubragg.background.radial_factor import radial_factor
 from cubragg.background.upsampling import coarse_places, upsample, upsample_in_numpy
 from cubragg.plan.make_plan import make_plan
 from support.command import invoke
+from support.messages import refused
 
 DATA = np.load(Path(__file__).parents[1] / "data" / "nonbragg.npz")
 R_E_SQR, AVOGADRO = 7.94079248018965e-30, 6.02214179e23
@@ -238,6 +239,12 @@ def test_bad_backgrounds_on_the_line(flags, keyword, tmp_path):
     assert result.exit_code == 2
     assert keyword in result.stderr
     assert not (tmp_path / "f.bin").exists()
+
+
+def test_what_is_no_image_has_no_background(tmp_path):
+    (tmp_path / "a.txt").write_text("some words\n")
+    refused(invoke(f"background {tmp_path}/a.txt -o {tmp_path}/a.stol"), 1, f"{tmp_path}/a.txt", "", "not an image")
+    assert not (tmp_path / "a.stol").exists()
 
 
 def test_stol_is_material_in_physical_semantics_only(tmp_path):

@@ -410,7 +410,7 @@ def test_a_full_disk_stops_and_continues(finished, tmp_path):
         for workers in ("1", "2"):
             status, last = ran(disk / "set", "--workers", workers)
             assert status == 1, last
-            assert "No space left" in last
+            assert "(No space left on device)" in last
             before = contents(disk / "set")
             assert 0 < len(before) < 30
             assert not [path for path in (disk / "set").iterdir() if path.name.startswith(".partial")]

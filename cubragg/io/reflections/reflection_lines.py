@@ -83,7 +83,8 @@ def _table_by_line(path: Path | str, block: str, first_line: int, names: Sequenc
 
 def _reflection(where: str, names: Sequence[str], words: Sequence[str]) -> list[float]:
     if len(words) < len(names):
-        raise FormatError(f"{where}: got {len(words)} columns; a reflection needs {' '.join(names)}")
+        raise FormatError(f"{where}: got {len(words)} column{'s' * (len(words) != 1)}; a reflection needs "
+                          f"{' '.join(names)}")
     numbers = [number(where, name, word) for name, word in zip(names, words, strict=False)]
     for name, index in zip("hkl", numbers, strict=False):
         if index != round(index):
