@@ -44,7 +44,7 @@ struct Samples {
 
 // What a block computes with: values of samples, factors of pixels, rows of samples, sums of columns of samples, and the
 // photons of the tile.
-struct Work { REAL *values, *factors; Row *summed; ACC *columns, *sums; Samples *samples; };
+struct Work { REAL *values, *factors; Row *summed; ACC *columns, *sums; Samples &samples; };
 
 DEVICE int larger(int a, int b) { return a > b ? a : b; }
 DEVICE int smaller(int a, int b) { return a < b ? a : b; }
@@ -133,7 +133,7 @@ DEVICE void add_spot(const SpotParams &p, const Spot &spot, const Overlap &part,
                 summed[row].last = smaller(whole.last, (fast + width) * n - 1);
             }
             SYNC();
-            Samples &samples = *work.samples;
+            Samples &samples = work.samples;
             list_samples(samples, spot, summed, slow_first, down, across, edge);
             const int count = whole_steps(samples.count);
             FOR_COUNT(i, count)
@@ -219,7 +219,7 @@ DEVICE void add_spots(const SpotParams &p, const Spot *spots, const TileSpots &t
     SHARED(Row, summed, ROWS);
     SHARED(ACC, columns_of_samples, SAMPLES);
     Samples samples;
-    const Work work = {values, factors, summed, columns_of_samples, sums, &samples};
+    const Work work = {values, factors, summed, columns_of_samples, sums, samples};
     FOR_COUNT(i, BLOCK) sums[i] = 0.0;  // read behind the barriers of the first spot
     for (int number = tile.begin; number < tile.end; ++number) {
         LOCAL(Spot) spot = spots[order[number]];

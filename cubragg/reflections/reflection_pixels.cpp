@@ -27,7 +27,8 @@ ENTRY(find_pixels)(const SpotParams p, const Spot *RESTRICT spots, const int *RE
     SHARED(REAL, factors, SAMPLES);
     SHARED(Row, summed, ROWS);
     SHARED(ACC, columns, SAMPLES);
-    const Work work = {values, factors, summed, columns, sums};
+    Samples samples;
+    const Work work = {values, factors, summed, columns, sums, samples};
     double most = 0.0;
     for (int top = slow_min; top <= slow_max; top += TILE_SLOW) {
         for (int left = fast_min; left <= fast_max; left += TILE_FAST) {
