@@ -298,7 +298,7 @@ class ImageFiles:
         settings = self.job.settings
         return reflection_table(self.image.plan, min_photons=settings.truth_min, threads=settings.threads,
                                 backend=self.image.backend, progress=self.progress,
-                                photons=self.image.bragg_photons)
+                                photons=self.image.bragg_photons, sums=self.image.sums)
 
     @cached_property
     def _noisy(self) -> np.ndarray:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +22,9 @@ from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
 from cubragg.run.render import simulate
 from cubragg.run.simulated_image import SimulatedImage
+
+if TYPE_CHECKING:
+    from cubragg.reflections.image_sums import SumRequest
 
 #: Largest number of pixels that ``-printout`` traces.
 MAX_TRACES = 1000
@@ -56,11 +60,14 @@ def _run(line: Sequence[Given], model: str | None) -> None:
         require_method(plan)
     settings, targets = job.settings, outputs.select_outputs(job)
     outputs.check(targets, job, plan)
+    sums = None
     if "truth" in targets or "spots" in settings.picture:
+        from cubragg.reflections.image_sums import MIN_SUMMED, SumRequest
         from cubragg.reflections.predict import require_reflection_sums
 
         with job.replay.naming():
             require_reflection_sums(plan)
+        sums = SumRequest(min(MIN_SUMMED, settings.truth_min))
     geometry_out.texts(job, targets)  # raises before rendering if a file cannot describe it
     shown: set[str] = set()
     if not settings.quiet:
@@ -77,7 +84,7 @@ def _run(line: Sequence[Given], model: str | None) -> None:
             click.echo(block)
         first = None
         with job.replay.naming(), _progress(job) as bar, series:
-            for image in _images(job, plan, bar and partial(bar, "rendering")):
+            for image in _images(job, plan, sums, bar and partial(bar, "rendering")):
                 first = first or image
                 _warn(job, shown, image.warnings)
                 files = series.add(image, bar and partial(bar, "truth"))
@@ -97,18 +104,18 @@ def _run(line: Sequence[Given], model: str | None) -> None:
         raise
 
 
-def _images(job: Job, plan: Plan, progress: Progress | None) -> Iterable[SimulatedImage]:
-    """Render the images of a run, one after the other."""
+def _images(job: Job, plan: Plan, sums: SumRequest | None, progress: Progress | None) -> Iterable[SimulatedImage]:
+    """Render the images of a run, one after the other, with sums by reflection if they are asked for."""
     settings = job.settings
     if settings.images == 1:
         return (simulate(job.experiment, backend=settings.backend, precision=settings.precision,
                          device=settings.device, threads=settings.threads, method=settings.method, cull=settings.cull,
-                         progress=progress, plan=plan, devices=settings.devices),)
+                         progress=progress, plan=plan, devices=settings.devices, reflections=sums or False),)
     from cubragg.run.batch import render_series
 
     return render_series(job.experiment, settings.images, backend=settings.backend, precision=settings.precision,
                          device=settings.device, threads=settings.threads, method=settings.method, progress=progress,
-                         cull=settings.cull, devices=settings.devices)
+                         cull=settings.cull, devices=settings.devices, reflections=sums or False)
 
 
 def _warn(job: Job, shown: set[str], warnings: Iterable[str]) -> None:

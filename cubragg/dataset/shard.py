@@ -25,6 +25,7 @@ from cubragg.dataset.shard_images import ShardImages, shard_images
 from cubragg.dataset.shard_truth import ShardTruth
 from cubragg.dataset.shot import Shot
 from cubragg.dataset.write_settings import WriteSettings
+from cubragg.reflections.image_sums import MIN_SUMMED, SumRequest
 
 #: Rendered shots that wait to be written.
 _WAITING = 2
@@ -96,6 +97,9 @@ class _Shard:
         self._parameters: list[dict[str, Any]] = []
         self._truth = ShardTruth(*_first(work.data, shots.start)) if work.settings.truth else None
         self._stream = (StreamTruth(work.data, work.settings, shots.start) if "stream" in work.settings.truth else None)
+        settings = work.settings
+        self._sums = (SumRequest(min(MIN_SUMMED, settings.truth_min), settings.label_min if settings.labels else None)
+                      if settings.truth else None)
         self.contents: dict[str, str] = {}
         self.stages = {"render": 0.0, "response": 0.0, "truth": 0.0, "write": 0.0}
         self.figures: dict[str, Any] = {"photons": 0.0, "brightest": 0, "saturated": 0, "blank": 0}
@@ -130,7 +134,7 @@ class _Shard:
         photons = self._work.settings.dtype == "float32"
         if photons or self._truth is not None:
             with self._timed("render"):
-                shot.render()
+                shot.render(self._sums)
         # Without truth, photons are rendered and counted together.
         with self._timed("response" if photons or self._truth is not None else "render"):
             values = shot.image.on_host if photons else shot.drawn_counts()

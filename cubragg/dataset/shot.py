@@ -21,6 +21,7 @@ from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.plan.image_series import ImageSeries
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
+from cubragg.reflections.image_sums import SumRequest
 from cubragg.reflections.pixel_labels import Labels, labels_of
 from cubragg.reflections.predict import empty_table, reflection_table
 from cubragg.run.banded_rendering import bands_of, counts_as_rendered, counts_in_bands
@@ -67,11 +68,11 @@ class Rendering:
         plan = make_plan(experiment, self.method, self.series)
         return replace(experiment, background=Background()), with_decay(plan, crystal.decay)
 
-    def crystal_image(self, planned: Planned) -> SimulatedImage:
-        """Render one crystal, without the background."""
+    def crystal_image(self, planned: Planned, sums: SumRequest | None = None) -> SimulatedImage:
+        """Render one crystal, without the background, with sums by reflection if they are asked for."""
         return simulate(planned[0], backend=self.backend, precision=self.precision, device=self.device,
                         threads=self.threads, method=self.method, cull=self.cull, progress=self.progress,
-                        plan=planned[1])
+                        plan=planned[1], reflections=sums or False)
 
     def selected(self, plan: Plan) -> Selection:
         """Select the engine of a plan."""
@@ -184,6 +185,7 @@ class Shot:
                  parameters: Mapping[str, Any], rendering: Rendering, coarse_background: bool) -> None:
         self.number, self.seed, self.crystals, self.parameters = number, seed, crystals, dict(parameters)
         self._base, self._rendering, self._coarse = base, rendering, coarse_background
+        self._sums: SumRequest | None = None
 
     def __repr__(self) -> str:
         count = len(self.crystals)
@@ -202,7 +204,8 @@ class Shot:
     @cached_property
     def _crystal_images(self) -> tuple[SimulatedImage, ...]:
         """An image of each crystal, without background; of a blank shot one without photons."""
-        return tuple(self._rendering.crystal_image(planned) for planned in self._planned)
+        sums = self._sums if self.crystals else None
+        return tuple(self._rendering.crystal_image(planned, sums) for planned in self._planned)
 
     @property
     def plan(self) -> Plan:
@@ -219,8 +222,10 @@ class Shot:
         """The plan of each crystal; none of a blank shot."""
         return tuple(plan for _, plan in self._planned) if self.crystals else ()
 
-    def render(self) -> None:
-        """Render the crystals, if reflections or the image need their photons."""
+    def render(self, sums: SumRequest | None = None) -> None:
+        """Render the crystals, if reflections or the image need their photons, with sums for reflections and labels."""
+        if sums is not None:
+            self._sums = sums
         _ = self._crystal_images
 
     @cached_property
@@ -288,20 +293,23 @@ class Shot:
             For a number of photons below 0.
         """
         checks.number("min_photons", "the number of photons", min_photons, "photons", at_least=0.0)
+        self._sums = self._sums or SumRequest(label_min=min_photons)
         return self.labels_of(self.reflections, min_photons)
 
     def labels_of(self, reflections: ShotReflections, min_photons: float) -> Labels:
         """The pixels of each of the reflections of this shot, as `labels`."""
         images = self._crystal_images if self.crystals else ()
         return labels_of(reflections.tables, self.plan.shape, min_photons, self._rendering.threads,
-                         images[0].backend if images else "auto", [_all_terms(image) for image in images])
+                         images[0].backend if images else "auto", [_all_terms(image) for image in images],
+                         [image.sums for image in images])
 
     def reflections_above(self, min_photons: float) -> ShotReflections:
         """The reflections with at least ``min_photons`` expected photons."""
+        self._sums = self._sums or SumRequest()
         images = self._crystal_images if self.crystals else ()
         tables = tuple(reflection_table(
             image.plan, min_photons=min_photons, backend=image.backend, threads=self._rendering.threads,
-            photons=_all_terms(image)) for image in images)
+            photons=_all_terms(image), sums=image.sums) for image in images)
         return ShotReflections(tables, () if tables else (empty_table(self.plan, min_photons),))
 
 

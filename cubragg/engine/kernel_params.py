@@ -57,7 +57,7 @@ ENTRIES = {
     "count": ("f2_grid", "cell_axes", "sources", "mask", "f2_bounds", "cull_axes", "epilogue", "background", "direct",
               "passed", "too_large", "counts"),
     "reflection_sums": ("f2_grid", "cell_axes", "sources", "mask", "f2_bounds", "cull_axes", "crossings", "reach",
-                        "edge", "turns", "sums"),
+                        "edge", "passed", "flags", "image", "sums"),
     "find_outside": ("cell_axes", "sources", "mask", "found"),
 }
 
@@ -196,9 +196,11 @@ def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Seq
         "f2_bounds": (math.prod(size + 2 * bound_pad for size in p["grid_size"])
                       if bound_pad and p["grid_size"][0] else 1),
         "cull_axes": 18 * -(-p["orientations"] // CHUNK) * CHUNK if bound_pad else 1,
-        "found": (last - first) * width, "crossings": p["orientations"] * CROSSING_COLUMNS, "reach": 3, "turns": 1,
+        "found": (last - first) * width, "crossings": p["orientations"] * CROSSING_COLUMNS, "reach": 3, "flags": 2,
         "edge": rows * p["fast_pixels"], "sums": 1, "counts": rows * p["fast_pixels"], "too_large": 1, "epilogue": 1,
     }
+    if "flags" in names:
+        sizes["passed"] = sizes["image"] if args[1 + names.index("flags")][1:].any() else 1
     if "epilogue" in names:
         sizes |= map_sizes(args[1 + names.index("epilogue")], p["fast_max"], p["slow_min"] + last - 1)
     if p["first_row"] > p["slow_min"] + first or p["fast_max"] >= p["fast_pixels"]:
@@ -206,7 +208,7 @@ def check_arguments(entry: str, tile: tuple[int, int], precision: str, grid: Seq
     dtypes: dict[str, Any] = {
         "f2_grid": real(precision), "cell_axes": np.float64, "sources": np.float64, "mask": np.uint8,
         "f2_bounds": np.float32, "cull_axes": np.float32, "image": np.float32, "found": np.uint8,
-        "crossings": np.float64, "reach": np.float64, "edge": np.uint8, "turns": np.uint8, "sums": np.uint64,
+        "crossings": np.float64, "reach": np.float64, "edge": np.uint8, "flags": np.uint8, "sums": np.uint64,
         **COUNTING_TYPES}
     for name, array in zip(names, args[1:], strict=True):
         if array.dtype != dtypes[name]:

@@ -76,6 +76,11 @@ class CountingEngine(Protocol):
         """
 
 
+#: Makes the engine of a plan of the method sampled, for a backend, precision and tolerance of culling as of
+#: `select_backend`; returns ``None`` for the usual one.
+EngineMaker = Callable[[Plan, str, str, float | None], Engine | None]
+
+
 class Selection(NamedTuple):
     """An engine, and the backend and precision in use.
 
@@ -127,7 +132,7 @@ def require_method(plan: Plan) -> None:
 
 
 def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", device: int = 0,
-                   cull: float | None = 0.0) -> Selection:
+                   cull: float | None = 0.0, maker: EngineMaker | None = None) -> Selection:
     """Select and set up the engine of a plan.
 
     Parameters
@@ -143,6 +148,8 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
     cull
         Terms whose upper bound is at most this fraction of the theoretical peak, the largest F^2 times (Na Nb Nc)^2,
         may be skipped; 0: only terms that are 0; ``None``: every term is evaluated.
+    maker
+        Makes engines in place of the usual ones of the backends ``cpu`` and ``numpy``.
 
     Raises
     ------
@@ -155,7 +162,7 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
     _check(plan, backend, precision, cull)
     plan = first_part(plan)
     if backend != "auto":
-        return _build_engine(plan, backend, precision, device, cull)
+        return _build_engine(plan, backend, precision, device, cull, maker)
     failures: list[str] = []
     for name in BACKENDS:
         if name == "cuda" and not _cupy_is_installed():
@@ -164,7 +171,7 @@ def select_backend(plan: Plan, backend: str = "auto", precision: str = "auto", d
             raise BackendUnavailable(f"precision {precision}: use double, the only one of backend numpy; "
                                      f"other backends cannot run: {'; '.join(failures)}")
         try:
-            return _build_engine(plan, name, precision, device, cull)._replace(fallback="; ".join(failures))
+            return _build_engine(plan, name, precision, device, cull, maker)._replace(fallback="; ".join(failures))
         except (BackendUnavailable, KernelBuildError) as error:
             failures.append(str(error))
     raise AssertionError("the NumPy backend can always run")
@@ -197,7 +204,8 @@ def resolve_devices(backend: Backend, device: int, devices: Devices | None) -> t
     return "cuda", device_numbers(devices)
 
 
-def select_split(plan: Plan, backend: str, precision: str, devices: Sequence[int], cull: float | None) -> Selection:
+def select_split(plan: Plan, backend: str, precision: str, devices: Sequence[int], cull: float | None,
+                 maker: EngineMaker | None = None) -> Selection:
     """Select and set up an engine that renders each image on all of some GPUs; with one GPU, as `select_backend`.
 
     Raises
@@ -208,7 +216,7 @@ def select_split(plan: Plan, backend: str, precision: str, devices: Sequence[int
         As `select_backend`; with several GPUs there is no other backend.
     """
     if len(devices) == 1:
-        return select_backend(plan, backend, precision, devices[0], cull)
+        return select_backend(plan, backend, precision, devices[0], cull, maker)
     _check(plan, backend, precision, cull)
     from cubragg.engine.cuda.split_engine import SplitCudaEngine
 
@@ -239,10 +247,11 @@ def check_choices(backend: str, precision: str, cull: float | None) -> None:
         raise ConfigError("precision", f"got {precision!r}; accepted are auto, {', '.join(PRECISIONS)}")
 
 
-def _build_engine(plan: Plan, backend: str, precision: str, device: int, cull: float | None) -> Selection:
+def _build_engine(plan: Plan, backend: str, precision: str, device: int, cull: float | None,
+                  maker: EngineMaker | None) -> Selection:
     builders: dict[str, Callable[[], Selection]] = {
-        "cuda": lambda: _cuda(plan, precision, device, cull), "cpu": lambda: _cpu(plan, precision, cull),
-        "numpy": lambda: _numpy(plan, precision)}
+        "cuda": lambda: _cuda(plan, precision, device, cull), "cpu": lambda: _cpu(plan, precision, cull, maker),
+        "numpy": lambda: _numpy(plan, precision, cull, maker)}
     return builders[backend]()
 
 
@@ -270,7 +279,7 @@ def _cuda_precision(plan: Plan, precision: str, device: int) -> tuple[str, str]:
     return selected, "" if precision == "auto" else reason
 
 
-def _cpu(plan: Plan, precision: str, cull: float | None) -> Selection:
+def _cpu(plan: Plan, precision: str, cull: float | None, maker: EngineMaker | None) -> Selection:
     from cubragg.engine.host.analytic_host_engine import AnalyticHostEngine
     from cubragg.engine.host.host_engine import HostEngine
 
@@ -278,7 +287,8 @@ def _cpu(plan: Plan, precision: str, cull: float | None) -> Selection:
         selected = "double" if precision == "auto" else precision
         return Selection(AnalyticHostEngine(plan, selected), "cpu", selected)
     selected, reason = _suited(plan, "double" if precision == "auto" else precision)
-    return Selection(HostEngine(plan, selected, cull), "cpu", selected, double_because=reason)
+    engine = maker and maker(plan, "cpu", selected, cull)
+    return Selection(engine or HostEngine(plan, selected, cull), "cpu", selected, double_because=reason)
 
 
 def _suited(plan: Plan, precision: str) -> tuple[str, str]:
@@ -287,8 +297,9 @@ def _suited(plan: Plan, precision: str) -> tuple[str, str]:
     return ("double", f"precision {precision}: got {reason}") if reason else (precision, "")
 
 
-def _numpy(plan: Plan, precision: str) -> Selection:
+def _numpy(plan: Plan, precision: str, cull: float | None, maker: EngineMaker | None) -> Selection:
     if precision not in ("auto", "double"):
         raise ConfigError("precision", f"got {precision!r}; the numpy backend renders in double precision only")
-    engine = AnalyticEngine(plan) if plan.method == "analytic" else NumpyEngine(plan)
-    return Selection(engine, "numpy", "double")
+    if plan.method == "analytic":
+        return Selection(AnalyticEngine(plan), "numpy", "double")
+    return Selection((maker and maker(plan, "numpy", "double", cull)) or NumpyEngine(plan), "numpy", "double")

@@ -15,7 +15,8 @@ from cubragg.engine.select import select_backend
 from cubragg.plan.plan import Plan
 from cubragg.plan.shadow import panel_shadow
 from cubragg.reflections.analytic_partiality import partiality
-from cubragg.reflections.reflection_sums import SUMS, edge_pixels
+from cubragg.reflections.panel_sums import SUMS
+from cubragg.reflections.reflection_sums import edge_pixels
 from cubragg.reflections.spot_sums import spot_sums
 from cubragg.reflections.table_columns import panel_columns
 

@@ -20,23 +20,23 @@ def profile_metric(plan: Plan) -> np.ndarray:
 
 def offset_on_sphere(hkl: np.ndarray, axes: np.ndarray, incident: np.ndarray, wavelength: float, metric: np.ndarray
                      ) -> np.ndarray:
-    """Return the offset in indices [n, 3] of the point of the sphere where the profiles of reflections are highest.
+    """Return the offset in indices [..., n, 3] of the points of the sphere where profiles of reflections are highest.
 
     Parameters
     ----------
     axes
-        Cell axes, float64 [3, 3] [m].
+        Cell axes of one or several orientations, float64 [..., 3, 3] [m].
     incident, wavelength
         Unit vector [3] of the beam, and wavelength [m].
     metric
         Of `profile_metric`.
     """
-    stars = np.linalg.inv(axes).T
+    stars = np.linalg.inv(axes).swapaxes(-1, -2)
     beam = hkl @ stars + incident / wavelength
-    length = np.linalg.norm(beam, axis=1)
-    along = beam / length[:, None] @ stars.T
+    length = np.linalg.norm(beam, axis=-1)
+    along = beam / length[..., None] @ stars.swapaxes(-1, -2)
     widths = along @ np.linalg.inv(metric)
-    return -((length - 1.0 / wavelength) / np.einsum("ij,ij->i", widths, along))[:, None] * widths
+    return -((length - 1.0 / wavelength) / np.einsum("...j,...j->...", widths, along))[..., None] * widths
 
 
 def cell_volume(plan: Plan) -> float:

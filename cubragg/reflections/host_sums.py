@@ -1,10 +1,10 @@
-"""Per-reflection sums with the kernels compiled for the host: those of `NumpySums`, in about the time of an image."""
+"""Images and, in the same pass, per-reflection sums with kernels compiled for the host: the sums of `NumpySums`."""
 
 from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,33 +13,37 @@ import numpy as np
 from cubragg.device.host_build import available_cores
 from cubragg.device.kernel_source import host_text
 from cubragg.engine import kernel_params
-from cubragg.engine.host.panel_launches import PanelLaunches
-from cubragg.engine.order_dependent import first_index
+from cubragg.engine.host.host_engine import HostEngine
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.reference.numpy_engine import BlockState
 from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
-from cubragg.reflections.reflection_sums import (
+from cubragg.reflections.negligible_terms import largest_negligible_term
+from cubragg.reflections.panel_sums import (
     SUMS,
-    NumpySums,
+    PanelSums,
     PixelPhotons,
     ReflectionCodes,
     ReflectionSums,
     add_up,
     all_of,
-    only,
 )
+from cubragg.reflections.reflection_sums import NumpySums, only
 
 
-class HostSums:
-    """Sums the photons of panels by reflection; for plans without running products.
+class HostSums(HostEngine):
+    """Renders panels and sums their photons by reflection, in one pass; for plans without running products.
 
     Parameters
     ----------
     plan
         From `make_plan`.
     cull
-        Fraction of the peak below which terms may be left out; see `negligible_fraction`.
+        As for `HostEngine`; for sums alone also those of `negligible_fraction` may be left out.
+    min_photons
+        Terms are left out of sums, not of the image, that together have less than 1e-15 of these photons.
+    least
+        As for `NumpySums`.
 
     Raises
     ------
@@ -47,12 +51,21 @@ class HostSums:
         As `HostEngine`.
     """
 
-    def __init__(self, plan: Plan, cull: float = 0.0) -> None:
-        self._plan, self._reference = plan, NumpySums(plan)
+    entry = "reflection_sums"
+
+    def __init__(self, plan: Plan, cull: float | None = 0.0, min_photons: float = 0.0,
+                 least: Callable[[PanelPlan], float] | None = None) -> None:
+        super().__init__(plan, cull=cull)
+        self._reference, self._least_of, self._panels = NumpySums(plan), least, list[PanelSums]()
+        self._min_photons, self._brightest, self._negligible = min_photons, math.nan, 0.0
+        self._photons_of = dict[int, np.float32]()  # of the pixels that NumPy renders, by roi index
+        self._set_negligible()
         self._least, self._kept = math.inf, list[PixelPhotons]()
-        self._launches = PanelLaunches(
-            plan, "reflection_sums", host_text("reflection_sums.cpp", Path(__file__).parent, plan.crystal_shape),
-            cull=cull)
+
+    @staticmethod
+    def source_text(shape: str) -> str:
+        """Return the source text with the entry point, for a shape of crystal."""
+        return host_text("reflection_sums.cpp", Path(__file__).parent, shape)
 
     @property
     def codes(self) -> ReflectionCodes:
@@ -61,9 +74,15 @@ class HostSums:
 
     def set_plan(self, plan: Plan) -> None:
         """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
-        self._plan = plan
-        self._launches.set_plan(plan)
+        super().set_plan(plan)
         self._reference.set_plan(plan)
+        self._set_negligible()
+
+    def _set_negligible(self) -> None:
+        """Set which terms change no sum; those of the brightest plan hold for the others."""
+        if not self._plan.bragg_fluence <= self._brightest:
+            self._brightest = self._plan.bragg_fluence
+            self._negligible = largest_negligible_term(self._plan, self._min_photons)
 
     def set_panel(self, panel: PanelPlan, reach: np.ndarray | None = None, counting: np.ndarray | None = None
                   ) -> None:
@@ -82,25 +101,46 @@ class HostSums:
 
     def panel_sums(self, threads: int | None, progress: Progress | None = None) -> ReflectionSums:
         """Return the sums of the current panel over all samples of all pixels."""
-        kernel = self._launches.kernel
-        kernel.threads = threads or available_cores()
-        panel, reference = self._panel, self._reference
-        table = reference.orientation_table
-        first = first_index(self._plan, panel)
-        stop = self._launches.stop_index(panel, first)
+        self._launches.kernel.threads = threads or available_cores()
+        super()._render_panel(self._panel, progress)
+        return self.take_sums()[0].sums
+
+    def take_sums(self) -> list[PanelSums]:
+        """Return the sums of the panels that were rendered since the last call."""
+        taken, self._panels = self._panels, []
+        return taken
+
+    def _render_panel(self, panel: PanelPlan, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+        self.set_panel(panel)
+        if self._least_of is not None:
+            self.keep_pixels(self._least_of(panel))
+        return super()._render_panel(panel, progress)
+
+    def _run(self, panel: PanelPlan, first: int | None, stop: int | None, image: np.ndarray, progress: Progress | None
+             ) -> None:
+        library, reference = self._launches.kernel.library, self._reference
+        table, passed = reference.orientation_table, reference.passed
         separate = sorted({index for index in (first, stop) if index is not None})
         kept = _without(panel, separate)
-        with _empty_sums(kernel.library, self._least) as sums:
+        flags = np.array([np.ptp(table[:, 3]) > 0.0, passed is not None], dtype=np.uint8)
+        with _empty_sums(library, self._least, self._negligible) as sums:
             self._launches.run(kept, stop, kernel_params.mask_of(kept), (
                 table, reference.codes.reach.astype(np.float64), reference.edge.view(np.uint8),
-                np.array([np.ptp(table[:, 3]) > 0.0], dtype=np.uint8), np.array(sums.value, dtype=np.uint64)), progress)
-            found = _read(kernel.library, sums)
-            self._kept.append(_read_kept(kernel.library, sums))
+                np.ones(1, dtype=np.float32) if passed is None else passed, flags, image,
+                np.array(sums.value, dtype=np.uint64)), progress)
+            found = _read(library, sums)
+            self._kept.append(_read_kept(library, sums))
         interpolated_to = -1
         if self._plan.interpolate:
             interpolated_to = panel.pixel_count if stop is None else stop
-        return add_up([found, *(reference.pixel_sums(index, BlockState(index <= interpolated_to, index == first,
-                                                                       index == stop)) for index in separate)])
+        for index in separate:
+            self._photons_of[index], of_pixel = reference.pixel_sums(
+                index, BlockState(index <= interpolated_to, index == first, index == stop))
+            found = add_up([found, of_pixel])
+        self._panels.append(PanelSums(panel.number, reference.codes, found, self._least, self.kept_pixels()))
+
+    def _pixel_photons(self, panel: PanelPlan, index: int, first: int | None) -> np.float32:
+        return self._photons_of.pop(index)
 
 
 def _without(panel: PanelPlan, indices: list[int]) -> PanelPlan:
@@ -115,10 +155,10 @@ def _without(panel: PanelPlan, indices: list[int]) -> PanelPlan:
 
 
 @contextmanager
-def _empty_sums(library: ctypes.CDLL, least: float) -> Iterator[ctypes.c_void_p]:
+def _empty_sums(library: ctypes.CDLL, least: float, negligible: float) -> Iterator[ctypes.c_void_p]:
     """Allocate an empty `PanelSums` of `reflection_sums.cpp`, and free it at the end."""
     library.panel_sums_new.restype = ctypes.c_void_p
-    sums = ctypes.c_void_p(library.panel_sums_new(ctypes.c_double(least)))
+    sums = ctypes.c_void_p(library.panel_sums_new(ctypes.c_double(least), ctypes.c_double(negligible)))
     try:
         yield sums
     finally:

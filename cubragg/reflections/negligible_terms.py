@@ -16,6 +16,8 @@ from cubragg.plan.workspace import Workspace
 
 #: Photons that terms may have which are left out, of those that a reflection needs to be listed.
 _LEFT_OUT = 1e-15
+#: Photons of a reflection in a pixel that labels lack, over the least that its brightest pixel can have.
+_LEFT_OUT_OF_LABELS = 1e-6
 #: Largest tolerance, of images that are too faint for any reflection.
 _LARGEST = 1e-6
 #: Points along each edge of a panel at which its solid angle is computed.
@@ -34,6 +36,34 @@ def negligible_fraction(plan: Plan, min_photons: float) -> float:
     return min(_LEFT_OUT * min_photons / most, _LARGEST) if most > 0.0 else _LARGEST
 
 
+def largest_negligible_term(plan: Plan, min_photons: float) -> float:
+    """Return the squared lattice amplitude of terms of `negligible_fraction`; with interpolation F^2 times it.
+
+    0: only terms that are 0 are negligible.
+    """
+    fraction = negligible_fraction(plan, min_photons)
+    if not fraction > 0.0:
+        return 0.0
+    amplitude = (largest_factor(plan) if plan.interpolate else 1.0) * math.prod(plan.cells)
+    return fraction * amplitude * amplitude
+
+
+def negligible_in_pixel(panel: PanelPlan, min_photons: float, fraction: float) -> float:
+    """Return the photons of a reflection in a pixel of a panel below which labels do without them.
+
+    Parameters
+    ----------
+    min_photons, fraction
+        Photons of the faintest reflection with labels, and the fraction of its brightest pixel that a pixel needs.
+    """
+    return _LEFT_OUT_OF_LABELS * fraction * min_photons / panel.pixel_count
+
+
+def too_few_photons(panel: PanelPlan, min_photons: float) -> float:
+    """Return the photons of a pixel of a panel that are negligible: all together have 1e-15 of ``min_photons``."""
+    return _LEFT_OUT * min_photons / panel.pixel_count
+
+
 def counting_pixels(plan: Plan, panel: PanelPlan, photons: np.ndarray | None, min_photons: float
                     ) -> np.ndarray | None:
     """Return which pixels of a panel have photons that count, bool [slow, fast]; ``None``: all of them.
@@ -50,7 +80,7 @@ def counting_pixels(plan: Plan, panel: PanelPlan, photons: np.ndarray | None, mi
     ordered = not plan.rules.per_sample and (plan.interpolate or unknown_first)
     if photons is None or not min_photons > 0.0 or ordered:
         return None
-    counting: np.ndarray = ~(photons[panel.window] <= _LEFT_OUT * min_photons / panel.pixel_count)
+    counting: np.ndarray = ~(photons[panel.window] <= too_few_photons(panel, min_photons))
     first = first_index(plan, panel)
     if first is not None:
         fast, slow = panel.pixel_at(first)

@@ -20,6 +20,8 @@ from cubragg.reflections.ewald import cell_volume, offset_on_sphere, profile_met
 
 #: Smallest component of a node's velocity along the diffracted beam, relative to |r|; below, there is no partiality.
 _GRAZING = 0.01
+#: Offsets of reflections from the sphere, over several orientations, that are computed at once.
+_OFFSETS = 16384
 
 
 def partiality(plan: Plan, panel: PanelPlan, hkl: np.ndarray, F: np.ndarray, phi: np.ndarray, fast: np.ndarray,
@@ -51,20 +53,21 @@ def _still(plan: Plan, hkl: np.ndarray) -> np.ndarray:
     weights = sources.weight if plan.rules.per_sample else np.ones(len(sources.weight))
     total = np.zeros(len(hkl))
     orientations = plan.cell_axes.reshape(-1, 3, 3)
-    work = Workspace(len(hkl))
+    at_once = max(1, _OFFSETS // len(hkl))
     for weight, incident, wavelength in zip(weights, sources.incident, sources.wavelength_m.tolist(), strict=True):
-        for cell_axes in orientations:
-            offset = offset_on_sphere(hkl, cell_axes, incident, wavelength, metric)
-            total += weight * _height(plan, offset.T, work)
+        for first in range(0, len(orientations), at_once):
+            offset = offset_on_sphere(hkl, orientations[first:first + at_once], incident, wavelength, metric)
+            height = _height(plan, np.ascontiguousarray(offset.reshape(-1, 3).T))
+            total += weight * height.reshape(offset.shape[:-1]).sum(axis=0)
     return total / (weights.sum() * len(orientations))
 
 
-def _height(plan: Plan, offset: np.ndarray, work: Workspace) -> np.ndarray:
+def _height(plan: Plan, offset: np.ndarray) -> np.ndarray:
     """Return the relative squared lattice factor [n] at ``offset`` [3, n] from a node; 0 if another node is nearer."""
     shape, block = SHAPES[plan.crystal_shape], plan.block
     inside = np.all(np.abs(offset) <= 0.5, axis=0)
     offset = np.where(inside, offset, 0.0)
-    amplitude = shape.amplitude(offset, np.zeros_like(offset), block, work)
+    amplitude = shape.amplitude(offset, np.zeros_like(offset), block, Workspace(offset.shape[1]))
     return np.where(inside, np.square(amplitude / (shape.peak * block.count)), 0.0)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from cubragg.engine.analytic.panel_spots import PanelSpots
 from cubragg.engine.analytic.spot_list import SpotList
+from cubragg.reflections.panel_sums import ImageSums, ReflectionCodes
 from cubragg.reflections.reflection_pixels import ReflectionPixels, joined, reflection_pixels, rows_by_code
-from cubragg.reflections.reflection_sums import ReflectionCodes
 from cubragg.reflections.reflection_table import Flags, ReflectionTable
 from cubragg.reflections.sampled_pixels import sampled_pixels
 
@@ -93,8 +93,8 @@ class Labels:
 
 
 def labels_of(tables: Sequence[ReflectionTable], shape: tuple[int, int], min_photons: float,
-              threads: int | None = None, backend: str = "auto", photons: Sequence[np.ndarray | None] | None = None
-              ) -> Labels:
+              threads: int | None = None, backend: str = "auto", photons: Sequence[np.ndarray | None] | None = None,
+              sums: Sequence[ImageSums | None] | None = None) -> Labels:
     """Return the labels of an image.
 
     Parameters
@@ -110,6 +110,8 @@ def labels_of(tables: Sequence[ReflectionTable], shape: tuple[int, int], min_pho
     photons
         The image of each crystal without background, float32 [slow, fast], where it is known: the method sampled leaves
         out pixels without photons.
+    sums
+        The sums of each crystal's image, where it was rendered with them.
 
     Raises
     ------
@@ -117,11 +119,12 @@ def labels_of(tables: Sequence[ReflectionTable], shape: tuple[int, int], min_pho
         As `predict.require_reflection_sums`.
     """
     parts, first = [], 0
-    for table, image in zip(tables, photons or [None] * len(tables), strict=True):
+    none = [None] * len(tables)
+    for table, image, known in zip(tables, photons or none, sums or none, strict=True):
         if table.plan.method == "analytic":
             found = _analytic_pixels(table, shape[1], min_photons, threads, backend)
         else:
-            found = sampled_pixels(table, shape[1], min_photons, FRACTION, threads, backend, image)
+            found = sampled_pixels(table, shape[1], min_photons, FRACTION, threads, backend, image, known)
         parts.append(found._replace(row=first + found.row))
         first += len(table)
     return Labels(shape, first, *joined(parts))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
 from cubragg import checks, units
@@ -18,8 +20,9 @@ from cubragg.plan.plan import Plan
 from cubragg.reflections.analytic_table import analytic_columns
 from cubragg.reflections.host_sums import HostSums
 from cubragg.reflections.negligible_terms import counting_pixels, negligible_fraction
+from cubragg.reflections.panel_sums import ImageSums, ReflectionCodes, ReflectionSums, add_up
 from cubragg.reflections.partiality import partiality
-from cubragg.reflections.reflection_sums import NumpySums, ReflectionCodes, ReflectionSums, add_up, index_reach
+from cubragg.reflections.reflection_sums import NumpySums, index_reach
 from cubragg.reflections.reflection_table import Orientation, ReflectionTable
 from cubragg.reflections.table_columns import empty_columns, panel_columns
 
@@ -42,7 +45,8 @@ def require_reflection_sums(plan: Plan) -> None:
 
 
 def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: int | None = None, backend: str = "auto",
-            progress: Progress | None = None, photons: np.ndarray | None = None) -> ReflectionTable:
+            progress: Progress | None = None, photons: np.ndarray | None = None, sums: ImageSums | None = None
+            ) -> ReflectionTable:
     """Return the reflection table of an image.
 
     Parameters
@@ -60,6 +64,9 @@ def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: i
     photons
         The image of the plan without background, float32 [slow, fast], if it is known: the method analytic renders it
         otherwise, the method sampled evaluates all pixels.
+    sums
+        Of the method sampled, those of the image, if it was rendered with them; they take the place of another pass for
+        ``min_photons`` that they are complete for.
 
     Raises
     ------
@@ -67,8 +74,12 @@ def reflection_table(plan: Plan, *, min_photons: float = MIN_PHOTONS, threads: i
         As `require_reflection_sums`, and for a number of photons below 0.
     """
     checks.number("min_photons", "the number of photons", min_photons, "photons", at_least=0.0)
-    parts = (analytic_columns(plan, photons, min_photons, threads, backend) if plan.method == "analytic" else
-             _sampled_columns(plan, photons, min_photons, threads, backend, progress))
+    if plan.method == "analytic":
+        parts = analytic_columns(plan, photons, min_photons, threads, backend)
+    elif sums is not None and sums.min_photons <= min_photons:
+        parts = [_columns(plan, panel, *sums.panels[panel.number].by_code, min_photons) for panel in plan.panels]
+    else:
+        parts = _sampled_columns(plan, photons, min_photons, threads, backend, progress)
     if not parts:  # no pixel is rendered
         return empty_table(plan, min_photons)
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -91,7 +102,7 @@ def _sampled_columns(plan: Plan, photons: np.ndarray | None, min_photons: float,
                      progress: Progress | None) -> list[dict[str, np.ndarray]]:
     """Return the columns of the reflections on each panel, for the method sampled."""
     require_reflection_sums(plan)
-    engine = summing_engine(first_part(plan), backend, negligible_fraction(plan, min_photons))
+    engine = summing_engine(plan, backend, min_photons)
     parts: list[dict[str, np.ndarray]] = []
     before, total = 0, sum(panel.pixel_count for panel in plan.panels)
     for number, panel in enumerate(plan.panels):
@@ -102,24 +113,22 @@ def _sampled_columns(plan: Plan, photons: np.ndarray | None, min_photons: float,
     return parts
 
 
-def summing_engine(plan: Plan, backend: str, cull: float) -> HostSums | NumpySums:
+def summing_engine(plan: Plan, backend: str, min_photons: float) -> HostSums | NumpySums:
     """Return the engine that sums photons by reflection: the host kernels, or NumPy if they are not available.
 
-    A beam stop weighs every pixel, which NumPy does. ``cull``: fraction of the peak below which terms may be left out.
+    Terms may be left out that change no reflection of ``min_photons``.
     """
-    if backend != "numpy" and plan.beam_stop is None:
-        try:
-            return HostSums(plan, cull)
-        except (BackendUnavailable, KernelBuildError):
-            pass  # NumPy computes the same sums, more slowly
-    return NumpySums(plan)
+    if backend != "numpy":
+        with suppress(BackendUnavailable, KernelBuildError):  # NumPy computes the same sums, more slowly
+            return HostSums(first_part(plan), negligible_fraction(plan, min_photons), min_photons)
+    return NumpySums(first_part(plan), min_photons=min_photons)
 
 
 def panel_sums(engine: HostSums | NumpySums, plan: Plan, number: int, counting: np.ndarray | None,
                threads: int | None, progress: Progress | None) -> ReflectionSums:
     """Return the sums of the ``counting`` pixels of panel ``number`` of a plan over all of its parts."""
     parts = plan.parts or (plan,)
-    reach = np.max([index_reach(part, part.panels[number]) for part in parts], axis=0)
+    reach = np.max([index_reach(part) for part in parts], axis=0)
     found = []
     for index, part in enumerate(parts):
         if plan.parts:

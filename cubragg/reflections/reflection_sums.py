@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import os
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 
 from cubragg import units
 from cubragg.crystallography.vectors import cross
 from cubragg.engine.panel_loop import Progress
-from cubragg.engine.reference.lattice import nearest
+from cubragg.engine.reference.lattice import miller_indices, nearest
 from cubragg.engine.reference.numpy_engine import NumpyEngine
 from cubragg.engine.reference.pixel_blocks import BlockState, Pixels
 from cubragg.engine.reference.workers import Workers
@@ -24,71 +24,21 @@ from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
 from cubragg.plan.shadow import panel_shadow
-from cubragg.plan.workspace import Workspace
+from cubragg.reflections.negligible_terms import too_few_photons
+from cubragg.reflections.panel_sums import (
+    PanelSums,
+    PixelPhotons,
+    ReflectionCodes,
+    ReflectionSums,
+    add_up,
+    all_of,
+    sums_by_key,
+)
 
 #: Entries that `KeyedSums` collects before it sums those with the same key.
 _COLLECTED = 1_000_000
-#: Columns of `ReflectionSums`.
-SUMS = 8
-#: Points along each edge of the detector at which the scattering vector is computed to find the longest one, and the
-#: factor by which that can be exceeded between the points.
-_GRID = 33
-_GRID_MARGIN = 1.03
-
-
-class ReflectionCodes:
-    """Codes of reflections: integers that represent h, k, l and whether the reflection enters the Ewald sphere.
-
-    Attributes
-    ----------
-    reach
-        int64 [3], largest index along each axis.
-    size
-        Number of codes.
-    """
-
-    def __init__(self, reach: np.ndarray) -> None:
-        self.reach = reach
-        self._sides = 2 * reach + 1
-        self.size = int(np.prod(self._sides)) * 2
-
-    def pack(self, hkl: np.ndarray, entering: np.ndarray | bool) -> np.ndarray:
-        """Return the codes, float64 [n], of integer indices [3, n] and bool [n]; the indices are clipped in place."""
-        h, k, l = np.clip(hkl, -self.reach[:, None], self.reach[:, None], out=hkl)  # noqa: E741
-        _, nk, nl = self._sides.tolist()
-        return (((h + self.reach[0]) * nk + k + self.reach[1]) * nl + l + self.reach[2]) * 2.0 + entering
-
-    def unpack(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the indices int64 [n, 3] and entering bool [n] of codes."""
-        rest, entering = np.divmod(codes, 2)
-        hkl = np.stack(np.unravel_index(rest, tuple(self._sides)), axis=1) - self.reach
-        return hkl, entering.astype(bool)
-
-
-class ReflectionSums(NamedTuple):
-    """Sums over pixels for each reflection, in ascending order of ``code`` [n].
-
-    Columns of ``values`` [n, SUMS]: photons; photons times fast, slow [pixel], phi [rad]; photons times the centres of
-    the pixels, fast, slow; photons in pixels next to one that is not rendered; photons times the fraction of their
-    pixel's photons that belong to other reflections.
-    """
-
-    code: np.ndarray
-    values: np.ndarray
-
-
-class PixelPhotons(NamedTuple):
-    """Code of a reflection int64 [n], flat pixel of the panel int64 [n], and photons float64 [n]."""
-
-    code: np.ndarray
-    pixel: np.ndarray
-    photons: np.ndarray
-
-
-def all_of(parts: list[PixelPhotons]) -> PixelPhotons:
-    """Return the photons of several parts of an image one after the other."""
-    none = PixelPhotons(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
-    return PixelPhotons(*(np.concatenate(columns) for columns in zip(none, *parts, strict=True)))
+#: Error of the lengths of unit vectors of sources, which a list may round.
+_MARGIN = 1e-3
 
 
 class KeyedSums:
@@ -99,7 +49,7 @@ class KeyedSums:
         self._count = 0
 
     def add(self, key: np.ndarray, values: np.ndarray) -> None:
-        """Add rows of values [n, 4] to their keys [n]."""
+        """Add rows of values [n, 4] to their keys [n], which are ascending."""
         self._entries.append((key, values))
         self._count += len(key)
         if self._count > _COLLECTED:
@@ -109,13 +59,10 @@ class KeyedSums:
         """Return the unique keys, ascending, and their sums."""
         if not self._entries:
             return np.zeros(0, dtype=np.int64), np.zeros((0, 4))
-        return _sums_by_key(*(np.concatenate(parts) for parts in zip(*self._entries, strict=True)))
-
-
-def _sums_by_key(key: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the unique keys, ascending, and the sums of their rows [n, columns]."""
-    key, inverse = np.unique(key, return_inverse=True)
-    return key, np.stack([np.bincount(inverse, column, len(key)) for column in values.T], axis=1)
+        if len(self._entries) == 1:
+            return self._entries[0]
+        key, values = (np.concatenate(parts) for parts in zip(*self._entries, strict=True))
+        return sums_by_key(key, values.T)
 
 
 class PixelSums:
@@ -154,13 +101,22 @@ class PixelSums:
 
 
 class NumpySums(NumpyEngine):
-    """Renders panels and sums their photons by reflection; for plans without running products."""
+    """Renders panels and sums their photons by reflection, in one pass; for plans without running products.
 
-    every_index = True
+    Parameters
+    ----------
+    plan
+        From `make_plan`.
+    least
+        As for `PanelSums`, of a panel; ``None``: no photons are kept pixel by pixel.
+    min_photons
+        Photons of reflections in pixels are left out of sums that together have less than 1e-15 of these.
+    """
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, least: Callable[[PanelPlan], float] | None = None, min_photons: float = 0.0) -> None:
+        self._least_of, self._min_photons, self._panels = least, min_photons, list[PanelSums]()
         self._finished: list[tuple[int, ReflectionSums]] = []
+        super().__init__(plan)
         self._least, self._kept = math.inf, list[PixelPhotons]()
 
     def set_plan(self, plan: Plan) -> None:
@@ -184,10 +140,10 @@ class NumpySums(NumpyEngine):
             Pixels that are summed, bool [slow, fast]; ``None``: all that are rendered.
         """
         super().set_panel(only(panel, counting))
-        self.codes = ReflectionCodes(index_reach(self._plan, panel) if reach is None else reach)
+        self.codes = ReflectionCodes(index_reach(self._plan) if reach is None else reach)
         self.edge = edge_pixels(panel)
         stop = self._plan.beam_stop
-        self._passed = None if stop is None else panel_shadow(self._plan, panel, stop).reshape(-1)
+        self.passed = None if stop is None else panel_shadow(self._plan, panel, stop).reshape(-1)
 
     def keep_pixels(self, least: float) -> None:
         """Keep, from now on, photons of reflections in pixels where they are at least ``least``."""
@@ -204,17 +160,53 @@ class NumpySums(NumpyEngine):
 
     def panel_sums(self, threads: int | None, progress: Progress | None = None) -> ReflectionSums:
         """Return the sums of the panel over all samples of all pixels."""
-        self._finished = []
         with Workers(threads or os.cpu_count() or 1) as workers:
             self._render_panel(workers, progress)
-        return add_up([sums for _, sums in sorted(self._finished, key=lambda item: item[0])])
+        return self.take_sums()[0].sums
 
-    def pixel_sums(self, index: int, state: BlockState) -> ReflectionSums:
-        """Return the sums of the pixel with an ROI index."""
-        return self._sums(*self._block_sums(Pixels(self._panel, index, index + 1), state)[1:])
+    def take_sums(self) -> list[PanelSums]:
+        """Return the sums of the panels that were rendered since the last call."""
+        taken, self._panels = self._panels, []
+        return taken
+
+    def _render_panel(self, workers: Workers, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
+        self._finished = []
+        if self._least_of is not None:
+            self.keep_pixels(self._least_of(self._panel))
+        found = super()._render_panel(workers, progress)
+        sums = add_up([sums for _, sums in sorted(self._finished, key=lambda item: item[0])])
+        self._panels.append(PanelSums(self._panel.number, self.codes, sums, self._least, self.kept_pixels()))
+        return found
+
+    def _flat_axes(self, axes: np.ndarray) -> np.ndarray:
+        """Return all cell axes: those that a lattice amplitude does not depend on count for the nearest reflection."""
+        return np.ascontiguousarray(axes).reshape(-1, 3, 3)
+
+    def _lattice(self, axes: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if len(self._rows) == 3:
+            return super()._lattice(axes, q)
+        # The image has the bits of the engine without sums.
+        amplitude = super()._lattice(axes[self._rows], q)[0]
+        index = miller_indices(axes, q, self._work)
+        return amplitude, index, nearest(index, self._work)
+
+    def _term(self, axes: np.ndarray, q: np.ndarray, keep: np.ndarray | None, state: BlockState
+              ) -> tuple[np.ndarray, np.ndarray]:
+        found = super()._term(axes, q, keep, state)
+        if not self._rows:
+            miller_indices(axes, q, self._work)
+        return found
+
+    def pixel_sums(self, index: int, state: BlockState) -> tuple[np.float32, ReflectionSums]:
+        """Return photons and sums of the pixel with an ROI index."""
+        with np.errstate(over="ignore", invalid="ignore"):  # as `NumpyEngine._fill`
+            photons, *sums = self._block_sums(Pixels(self._panel, index, index + 1), state)
+            return np.float32(photons[0]), self._sums(*sums)
 
     def _fill(self, image: np.ndarray, pixels: Pixels, state: BlockState) -> None:
-        if len(pixels):
+        if not len(pixels):
+            return
+        with np.errstate(over="ignore", invalid="ignore"):  # as `NumpyEngine._fill`
             image.reshape(-1)[pixels.flat], *sums = self._block_sums(pixels, state)
             self._finished.append((int(pixels.index[0]), self._sums(*sums)))
 
@@ -248,19 +240,21 @@ class NumpySums(NumpyEngine):
         self._local.sums.add(self.codes.pack(hkl, entering), photons, (*sub.centre, float(self._phi[orientation])))
 
     def _sums(self, flat: np.ndarray, code: np.ndarray, values: np.ndarray) -> ReflectionSums:
-        if self._passed is not None:
-            values = values * self._passed[flat, None]
+        bright = ~(values[:, 0] <= too_few_photons(self._panel, self._min_photons))
+        flat, code, values = flat[bright], code[bright], values[bright]
+        if self.passed is not None:
+            values = values * self.passed[flat, None]
         if self._least < math.inf:
             kept = values[:, 0] >= self._least
             self._kept.append(PixelPhotons(code[kept], flat[kept], values[kept, 0]))
-        pixel, inverse = np.unique(flat, return_inverse=True)
-        in_pixel = np.bincount(inverse, values[:, 0], len(pixel))[inverse]
+        place = flat - flat.min(initial=self._panel.shape[0] * self._panel.shape[1])
+        in_pixel = np.bincount(place, values[:, 0])[place]
         slow, fast = np.divmod(flat, self._panel.shape[1])
         photons, in_fast, in_slow, photons_phi = values.T
         foreign = np.divide(in_pixel - photons, in_pixel, out=np.zeros(len(photons)), where=in_pixel > 0.0)
         columns = (photons, photons * fast + in_fast, photons * slow + in_slow, photons_phi, photons * (fast + 0.5),
                    photons * (slow + 0.5), photons * self.edge[flat], photons * foreign)
-        return ReflectionSums(*_sums_by_key(code, np.stack(columns, axis=1)))
+        return ReflectionSums(*sums_by_key(code, columns))
 
 
 def only(panel: PanelPlan, pixels: np.ndarray | None) -> PanelPlan:
@@ -270,25 +264,10 @@ def only(panel: PanelPlan, pixels: np.ndarray | None) -> PanelPlan:
     return panel._replace(mask=pixels if panel.mask is None else panel.mask & pixels)
 
 
-def add_up(sums: list[ReflectionSums]) -> ReflectionSums:
-    """Return the total of the sums of several parts of an image."""
-    if not sums:
-        return ReflectionSums(np.zeros(0, dtype=np.int64), np.zeros((0, SUMS)))
-    return ReflectionSums(*_sums_by_key(np.concatenate([part.code for part in sums]),
-                                  np.concatenate([part.values for part in sums])))
-
-
-def index_reach(plan: Plan, panel: PanelPlan) -> np.ndarray:
-    """Return int64 [3], upper bounds of the absolute indices on the panel."""
-    fast_min, fast_max, slow_min, slow_max = panel.roi
-    fast, slow = (axis.reshape(-1) for axis in np.meshgrid(np.linspace(fast_min, fast_max + 1, _GRID),
-                                                           np.linspace(slow_min, slow_max + 1, _GRID)))
-    sub = SubPixels(plan, panel, fast, slow, 0, 0, 0, Workspace(len(fast)))
-    sources = zip(plan.sources.incident.tolist(), plan.sources.wavelength_m.tolist(), strict=True)
-    longest = max(float(np.linalg.norm(sub.scattering(tuple(incident), wavelength), axis=0).max())
-                  for incident, wavelength in sources)
+def index_reach(plan: Plan) -> np.ndarray:
+    """Return int64 [3], upper bounds of the absolute indices: scattering vectors have lengths of 2 / lambda at most."""
     edges = np.linalg.norm(plan.cell_axes, axis=3).max(axis=(0, 1))
-    return np.ceil(edges * longest * _GRID_MARGIN).astype(np.int64) + 1
+    return np.ceil(edges * (2.0 + _MARGIN) / plan.sources.wavelength_m.min()).astype(np.int64) + 1
 
 
 def edge_pixels(panel: PanelPlan) -> np.ndarray:

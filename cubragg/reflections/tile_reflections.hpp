@@ -1,5 +1,9 @@
-// Sums over the samples of a tile, by pixel and nearest reflection: a `Sum` of kernels/sample_loop.cuh; for the CPU, in
-// double precision. reflection_sums.cpp has what becomes of them.
+// Sums over the samples of a tile, by pixel and by nearest reflection of a pixel: a `Sum` of kernels/sample_loop.cuh; for
+// the CPU, in double precision. reflection_sums.cpp has what becomes of them.
+//
+// An orientation is added in two loops over the pixels. The first evaluates its samples, adds them to the image with the
+// operations of kernels/image_sum.cuh, and keeps squared amplitudes. The second adds these to the rows of the reflections;
+// it is left out where no term counts.
 //
 // Arrays in addition to those of kernels/inputs.cuh: crossings [orientation, CROSSING_COLUMNS] double, reach [h, k, l]
 // double.
@@ -14,11 +18,12 @@
 #include "sample.cuh"
 #include "pixel_factors.cuh"
 #include "sample_loop.cuh"
+#include "image_sum.cuh"
 
-// A reflection on a tile: F^2 [electrons^2], number of the last source with samples of it, and spindle angle [rad] of
-// the last one.
+// A reflection on a tile: F^2 [electrons^2], number of the last source with samples of it, spindle angle [rad] of the
+// last one, and photons of a complete tile.
 struct TileRow {
-    double f2, phi;
+    double f2, phi, photons;
     int source;
 };
 
@@ -34,7 +39,7 @@ struct PixelColumns {
 struct TileRows {
     Keyed<TileRow> rows;
     std::vector<PixelColumns> columns;  // of each row, and of rows of former tiles
-    std::vector<std::size_t> touched;   // rows with samples of the current sub-pixel and source
+    std::vector<std::size_t> touched;   // rows with samples of the current sub-pixel and source; at last, with photons
 };
 
 // Columns of `crossings`: the scalar product of h, k, l with the first three is the speed out of the Ewald sphere (0
@@ -73,11 +78,12 @@ struct Window {
 // Middle and half width of the scattering vectors of a tile.
 struct Box { double middle[3], half[3]; };
 
-// Sums of the pixels of a tile by reflection: a `Sum` of kernels/sample_loop.cuh.
+// Sums of the pixels of a tile, and of each of their reflections.
 struct PixelSums {
-    alignas(64) double term[BLOCK], cell[BLOCK];
+    ImageSum image;
+    double negligible;  // orientations whose terms all are at most this are not added to reflections
+    alignas(64) double term[BLOCK], cell[BLOCK];  // of the current orientation
     alignas(64) double weight[BLOCK];  // factor of the terms of the current sub-pixel and source; 0 where none counts
-    alignas(64) double fast[BLOCK], slow[BLOCK];  // of the pixel in its tile
     double in_fast, in_slow;  // position of the current sub-pixel in its pixel
     double reach[3];
     Window window;  // of the last orientation, and the rows of its cells, if `window_source` is the current source
@@ -97,17 +103,19 @@ struct PixelSums {
 };
 
 DEVICE void begin(const Params &p, const Tile &tile, const PixelFactors &factors, const double *crossings,
-                  const double *reach, bool turns, TileRows &rows, PixelSums &sum)
+                  const double *reach, bool turns, double negligible, TileRows &rows, PixelSums &sum)
 {
+    begin(p, sum.image);
+    sum.negligible = negligible;
     for (int axis = 0; axis < 3; ++axis) sum.reach[axis] = reach[axis];
     sum.once = p.oversample == 1 && p.sources == 1 && p.layers == 1;
     sum.sub_pixels = p.oversample > 1, sum.turns = turns, sum.source = sum.window_source = 0;
     sum.crossings = crossings, sum.tile = &tile, sum.factors = &factors, sum.tile_rows = &rows;
-    FOR_T sum.fast[t] = t % TILE_FAST, sum.slow[t] = t / TILE_FAST;
 }
 
 DEVICE void start_source(const Params &p, const SampleIndex &at, const PixelFactors &factors, PixelSums &sum)
 {
+    start_source(p, at, factors, sum.image);
     sum.in_fast = (at.sub_fast + 0.5) / p.oversample;
     sum.in_slow = (at.sub_slow + 0.5) / p.oversample;
     sum.boxed = false;
@@ -118,11 +126,13 @@ DEVICE void start_source(const Params &p, const SampleIndex &at, const PixelFact
     }
 }
 
-DEVICE void start_chunk(PixelSums &) {}
+DEVICE void start_chunk(PixelSums &sum) { start_chunk(sum.image); }
 
-static Box box_of(const PixelFactors &factors)
+// The box of the scattering vectors of the current sub-pixel and source.
+static const Box &box_of(const PixelFactors &factors, PixelSums &sum)
 {
-    Box box;
+    Box &box = sum.box;
+    if (sum.boxed) return box;
     for (int axis = 0; axis < 3; ++axis) {
         const double *q = factors.q[axis];
         double low = q[0], high = q[0];
@@ -133,6 +143,7 @@ static Box box_of(const PixelFactors &factors)
         }
         box.middle[axis] = 0.5 * (low + high), box.half[axis] = 0.5 * (high - low);
     }
+    sum.boxed = true;
     return box;
 }
 
@@ -271,42 +282,85 @@ static void add_many(const Params &p, const Inputs &in, const Orientation &o, co
     }
 }
 
-DEVICE Sample sample_at(const Params &p, const Inputs &in, const Tile &tile, const PixelFactors &factors,
-                        const Orientation &o, int t)
+// Numbers of a window's cells from whole indices.
+DEVICE double cell_of(const Window &w, double h, double k, double l)
 {
-    return sample(p, in.f2_grid, o, factors.q[0][t], factors.q[1][t], factors.q[2][t], tile.any_interpolates,
-                  tile.interpolates[t]);
+    return ((h - w.first[0]) * w.count[1] + (k - w.first[1])) * w.count[2] + (l - w.first[2]);
+}
+
+// Nearest whole indices of the current sample of a pixel.
+struct Whole { double h, k, l; };
+DEVICE Whole whole_indices(const PixelFactors &factors, const Orientation &o, int t)
+{
+    const double x = factors.q[0][t], y = factors.q[1][t], z = factors.q[2][t];
+    return {nearest_node(miller_index(o.ax, o.ay, o.az, o.start_h, x, y, z)).whole,
+            nearest_node(miller_index(o.bx, o.by, o.bz, o.start_k, x, y, z)).whole,
+            nearest_node(miller_index(o.cx, o.cy, o.cz, o.start_l, x, y, z)).whole};
+}
+
+// Add the terms of an orientation to the image, and keep them, with their cells if WITH_CELLS; returns the largest one.
+template <bool WITH_CELLS>
+DEVICE double add_to_image(const Params &p, const Inputs &in, const Tile &tile, const PixelFactors &factors,
+                           const Orientation &o, const Window &w, PixelSums &sum)
+{
+    double largest = 0.0;
+    _Pragma("omp simd reduction(max : largest)") for (int t = 0; t < BLOCK; ++t)
+    {
+        const Sample s = sample(p, in.f2_grid, o, factors.q[0][t], factors.q[1][t], factors.q[2][t],
+                                tile.any_interpolates, tile.interpolates[t]);
+        const double amplitude = s.amplitude.value, squared = amplitude * amplitude;
+        sum.image.inner[t] = fma_(s.f2 * amplitude, amplitude, sum.image.inner[t]);
+        const double term = FACTORS == TRICUBIC ? s.f2 * squared : squared;
+        sum.term[t] = term;
+        if (WITH_CELLS) sum.cell[t] = cell_of(w, s.h, s.k, s.l);
+        largest = term > largest ? term : largest;
+    }
+    return largest;
+}
+
+// Add the terms of an orientation pixel by pixel, where its window has too many cells for a table.
+static void add_pixels(const Params &p, const Inputs &in, const PixelFactors &factors, const Orientation &o,
+                       const double *crossing, PixelSums &sum)
+{
+    for (int t = 0; t < BLOCK; ++t) {
+        if (!(sum.term[t] > 0.0)) continue;
+        const Whole at = whole_indices(factors, o, t);
+        const std::size_t row = row_of(p, in, o, sum, enters(crossing, at.h, at.k, at.l), crossing[CROSSING_PHI], at.h,
+                                       at.k, at.l);
+        if (row != NO_ROW) sum.tile_rows->columns[row].part[0][t] += sum.term[t];
+    }
 }
 
 DEVICE void add_terms(const Params &p, const Inputs &in, const Tile &tile, const PixelFactors &factors,
                       const Orientation &o, int number, PixelSums &sum)
 {
-    if (!sum.boxed) sum.box = box_of(factors), sum.boxed = true;
     const double *crossing = sum.crossings + (long long)number * CROSSING_COLUMNS;
-    const Window w = window_of(sum.box, o);
+#ifdef FRINGES
+    const Window w = window_of(box_of(factors, sum), o);
+    if (!(add_to_image<true>(p, in, tile, factors, o, w, sum) > sum.negligible)) return;
+#else
+    // Mostly no term counts.
+    if (!(add_to_image<false>(p, in, tile, factors, o, {}, sum) > sum.negligible)) return;
+    const Window w = window_of(box_of(factors, sum), o);
     FOR_T
     {
-        const Sample s = sample_at(p, in, tile, factors, o, t);
-        const double squared = s.amplitude.value * s.amplitude.value;
-        sum.term[t] = FACTORS == TRICUBIC ? s.f2 * squared : squared;
-        sum.cell[t] = ((s.h - w.first[0]) * w.count[1] + (s.k - w.first[1])) * w.count[2] + (s.l - w.first[2]);
+        const Whole at = whole_indices(factors, o, t);
+        sum.cell[t] = cell_of(w, at.h, at.k, at.l);
     }
+#endif
     if (w.cells <= FEW_CELLS) {
         add_few(p, in, o, crossing, w, sum);
     } else if (w.cells <= MANY_CELLS) {
         add_many(p, in, o, crossing, w, sum);
     } else {
-        for (int t = 0; t < BLOCK; ++t) {
-            if (!(sum.term[t] > 0.0)) continue;
-            const Sample s = sample_at(p, in, tile, factors, o, t);
-            const bool entering = enters(crossing, s.h, s.k, s.l);
-            const std::size_t row = row_of(p, in, o, sum, entering, crossing[CROSSING_PHI], s.h, s.k, s.l);
-            if (row != NO_ROW) sum.tile_rows->columns[row].part[0][t] += sum.term[t];
-        }
+        add_pixels(p, in, factors, o, crossing, sum);
     }
 }
 
-DEVICE void finish_chunk(const Params &, const SampleIndex &, const PixelFactors &, PixelSums &) {}
+DEVICE void finish_chunk(const Params &p, const SampleIndex &at, const PixelFactors &factors, PixelSums &sum)
+{
+    finish_chunk(p, at, factors, sum.image);
+}
 
 // Apply the factor of the current sub-pixel and source; of an only one it is left to `finish_tile`.
 DEVICE void finish_source(PixelSums &sum)

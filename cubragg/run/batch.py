@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cubragg import checks, units
 from cubragg.crystallography.orientations import Orientations, misset_angles
@@ -34,8 +34,11 @@ from cubragg.plan.make_plan import make_plan, oriented_cells
 from cubragg.plan.plan import Plan
 from cubragg.plan.sampled_plan import oriented
 from cubragg.plan.spreads import crystal_frame
-from cubragg.run.render import image_of
+from cubragg.run.render import image_of, requested_sums
 from cubragg.run.simulated_image import SimulatedImage
+
+if TYPE_CHECKING:
+    from cubragg.reflections.image_sums import SumRequest
 
 
 class Planned(NamedTuple):
@@ -52,12 +55,13 @@ class _Options(NamedTuple):
     cull: float | None
     threads: int | None
     on_device: bool
+    sums: SumRequest | None
 
 
 def render_many(experiment: Experiment, orientations: Orientations, *, backend: Backend = "auto",
                 precision: Precision = "auto", device: int = 0, threads: int | None = None, method: Method = "sampled",
                 cull: float | None = 0.0, progress: Progress | None = None, on_device: bool = False,
-                devices: Devices | None = None) -> Iterator[SimulatedImage]:
+                devices: Devices | None = None, reflections: bool | SumRequest = False) -> Iterator[SimulatedImage]:
     """Render one image for each orientation of the crystal.
 
     Detector, sources, structure factors, compiled kernels and buffers are set up once for all
@@ -82,6 +86,8 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
     devices
         Numbers of several GPUs, or ``all``, in place of ``device``: each renders whole images, in a thread of its own.
         GPUs of one model render the same bits as one of them.
+    reflections
+        As for `simulate`.
 
     Returns
     -------
@@ -101,13 +107,14 @@ def render_many(experiment: Experiment, orientations: Orientations, *, backend: 
     angles = misset_angles(orientations)
     check_threads(threads)
     backend, gpus = resolve_devices(backend, device, devices)
-    return _rendered(_plans(experiment, angles, method), backend, precision, gpus, _Options(cull, threads, on_device),
-                    progress)
+    options = _Options(cull, threads, on_device, requested_sums(reflections))
+    return _rendered(_plans(experiment, angles, method), backend, precision, gpus, options, progress)
 
 
 def render_series(experiment: Experiment, images: int, *, backend: Backend = "auto", precision: Precision = "auto",
                   device: int = 0, threads: int | None = None, method: Method = "sampled", cull: float | None = 0.0,
-                  progress: Progress | None = None, devices: Devices | None = None) -> Iterator[SimulatedImage]:
+                  progress: Progress | None = None, devices: Devices | None = None,
+                  reflections: bool | SumRequest = False) -> Iterator[SimulatedImage]:
     """Render a rotation series: image i starts at phi + i * osc and covers the experiment's image width osc.
 
     With the backends numpy and cpu each image has the same bits as that of `simulate` with its phi.
@@ -119,7 +126,7 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
         The experiment of the first image.
     images
         Number of images.
-    backend, precision, device, threads, method, cull, progress, devices
+    backend, precision, device, threads, method, cull, progress, devices, reflections
         As for `render_many`.
 
     Returns
@@ -145,7 +152,8 @@ def render_series(experiment: Experiment, images: int, *, backend: Backend = "au
     rotated = (_rotated(experiment, number, range_deg) for number in range(images))
     series = ImageSeries()
     planned = (Planned(number, shot, make_plan(shot, method, series)) for number, shot in enumerate(rotated))
-    return _rendered(planned, backend, precision, gpus, _Options(cull, threads, False), progress)
+    options = _Options(cull, threads, False, requested_sums(reflections))
+    return _rendered(planned, backend, precision, gpus, options, progress)
 
 
 def _rotated(experiment: Experiment, number: int, range_deg: float) -> Experiment:
@@ -197,7 +205,7 @@ def _rendered(planned: Iterator[Planned], backend: Backend, precision: Precision
     first = next(planned, None)
     if first is None:
         return iter(())
-    selected = select_backend(first.plan, backend, precision, devices[0], options.cull)
+    selected = _selected(first.plan, backend, precision, devices[0], options)
     if options.on_device and selected.backend != "cuda":
         raise BackendUnavailable(f"on_device: got backend {selected.backend}, whose images are in host memory; "
                                  "backend='cuda' is accepted")
@@ -206,10 +214,16 @@ def _rendered(planned: Iterator[Planned], backend: Backend, precision: Precision
         return _images(selected, devices[0], options, planned, progress)
     from cubragg.engine.cuda.device_threads import in_order
 
-    others = (select_backend(first.plan, "cuda", selected.precision, device, options.cull) for device in devices[1:])
+    others = (_selected(first.plan, "cuda", selected.precision, device, options) for device in devices[1:])
     engines = [selected, *(selected._replace(engine=other.engine) for other in others)]
     return in_order(planned, [partial(_images, engine, device, options)
                               for engine, device in zip(engines, devices, strict=True)], progress)
+
+
+def _selected(plan: Plan, backend: str, precision: str, device: int, options: _Options) -> Selection:
+    """Select and set up the engine of a plan."""
+    maker = None if options.sums is None else options.sums.engine
+    return select_backend(plan, backend, precision, device, options.cull, maker)
 
 
 def _images(selected: Selection, device: int, options: _Options, planned: Iterable[Planned], progress: Progress | None
@@ -221,14 +235,16 @@ def _images(selected: Selection, device: int, options: _Options, planned: Iterab
         same = iter(run)
         if number > 0:
             first = next(same)
-            selected = select_backend(first.plan, selected.backend, selected.precision, device, options.cull)
+            selected = _selected(first.plan, selected.backend, selected.precision, device, options)
             same = itertools.chain([first], same)
         listed, plans = itertools.tee(same)
         start = time.perf_counter()
         rendered = _photons(selected, (one.plan for one in plans), options, progress)
         for one, photons in zip(listed, rendered, strict=True):
             with _current_device(selected, device):
-                image = image_of(one.experiment, one.plan, selected, photons, time.perf_counter() - start, one.shot)
+                sums = None if options.sums is None else options.sums.taken(selected.engine)
+                image = image_of(one.experiment, one.plan, selected, photons, time.perf_counter() - start, one.shot,
+                                 sums)
             yield image
             start = time.perf_counter()
 

@@ -20,7 +20,7 @@ def predict(source: Experiment | SimulatedImage, *, min_photons: float = MIN_PHO
     Parameters
     ----------
     source
-        An experiment, or a rendered image.
+        An experiment, or a rendered image; with ``reflections=True`` its photons were summed as it was rendered.
     min_photons
         Reflections with fewer expected photons on their panel are left out.
     backend
@@ -53,6 +53,6 @@ def predict(source: Experiment | SimulatedImage, *, min_photons: float = MIN_PHO
         raise ConfigError("precision", f"got {precision!r}; reflections are summed in double precision, "
                           "auto and double are accepted")
     plan = source.plan if isinstance(source, SimulatedImage) else make_plan(source, method)
-    photons = source.bragg_photons if isinstance(source, SimulatedImage) else None
+    photons, sums = (source.bragg_photons, source.sums) if isinstance(source, SimulatedImage) else (None, None)
     return reflection_table(plan, min_photons=min_photons, threads=threads, backend=backend, progress=progress,
-                            photons=photons)
+                            photons=photons, sums=sums)

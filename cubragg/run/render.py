@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,11 +26,15 @@ from cubragg.plan.plan import Plan
 from cubragg.run.simulated_image import SimulatedImage
 from cubragg.run.visibility import is_absolute, visibility_warnings
 
+if TYPE_CHECKING:
+    from cubragg.reflections.image_sums import SumRequest
+    from cubragg.reflections.panel_sums import ImageSums
+
 
 def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Precision = "auto", device: int = 0,
              threads: int | None = None, method: Method = "sampled", cull: float | None = 0.0,
-             progress: Progress | None = None, plan: Plan | None = None, devices: Devices | None = None
-             ) -> SimulatedImage:
+             progress: Progress | None = None, plan: Plan | None = None, devices: Devices | None = None,
+             reflections: bool | SumRequest = False) -> SimulatedImage:
     """Simulate an experiment.
 
     Parameters
@@ -59,6 +64,10 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     devices
         Numbers of several GPUs, or ``all``, each of which renders rows of the image; in place of ``device``. GPUs of
         one model render the same bits as one of them. By the method sampled only.
+    reflections
+        Sum photons by reflection in the same pass, for `Image.reflections` and `predict`, which with the method sampled
+        take another one otherwise. The image has the same bits. Backend cuda, precisions other than double and a
+        tolerance of culling do not. A `SumRequest` has the least photons of a reflection and those of its labels.
 
     Raises
     ------
@@ -71,10 +80,23 @@ def simulate(experiment: Experiment, *, backend: Backend = "auto", precision: Pr
     check_threads(threads)
     plan = make_plan(experiment, method) if plan is None else plan
     backend, gpus = resolve_devices(backend, device, devices)
-    selected = select_split(plan, backend, precision, gpus, cull)
+    request = requested_sums(reflections)
+    selected = select_split(plan, backend, precision, gpus, cull, None if request is None else request.engine)
     start = time.perf_counter()
     photons = render_plan(selected.engine, plan, threads, progress, prepared=True)
-    return image_of(experiment, plan, selected, photons, time.perf_counter() - start)
+    return image_of(experiment, plan, selected, photons, time.perf_counter() - start,
+                    sums=None if request is None else request.taken(selected.engine))
+
+
+def requested_sums(reflections: bool | SumRequest) -> SumRequest | None:
+    """Return what is summed by reflection as an image is rendered; ``None``: nothing."""
+    if not isinstance(reflections, bool):
+        return reflections
+    if not reflections:
+        return None
+    from cubragg.reflections.image_sums import SumRequest
+
+    return SumRequest()
 
 
 def simulate_counts(experiment: Experiment, seed: int = 0, *, backend: Backend = "auto", precision: Precision = "auto",
@@ -120,7 +142,7 @@ def simulate_counts(experiment: Experiment, seed: int = 0, *, backend: Backend =
 
 
 def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: np.ndarray, seconds: float,
-             shot: int = 0) -> SimulatedImage:
+             shot: int = 0, sums: ImageSums | None = None) -> SimulatedImage:
     """The image number ``shot`` of photons that the selected engine has rendered, with its warnings."""
     # The first image of a series is enough: others would repeat the warning with other figures.
     brightest = int(photons.argmax()) if shot == 0 and is_absolute(experiment) else None
@@ -142,7 +164,7 @@ def image_of(experiment: Experiment, plan: Plan, selected: Selection, photons: n
                        "as in nanoBragg, because it needs reflections that are not listed; -nointerpolate or "
                        "--semantics physical treats all pixels alike")
     return SimulatedImage(photons, experiment, plan, selected.backend, selected.precision, seconds, engine.culling,
-                          tuple(warnings), shot)
+                          tuple(warnings), shot, sums)
 
 
 def with_background(experiment: Experiment, plan: Plan, photons: np.ndarray, *, coarse: bool = False) -> np.ndarray:

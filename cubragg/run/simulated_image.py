@@ -18,6 +18,7 @@ from cubragg.run.image import Image
 if TYPE_CHECKING:
     from cubragg.detect.stored_pixels import PixelType
     from cubragg.io.images.scene import Scene
+    from cubragg.reflections.panel_sums import ImageSums
     from cubragg.reflections.reflection_table import ReflectionTable
 
 
@@ -56,6 +57,8 @@ class SimulatedImage(Image):
         Warnings of plan and backend; `warnings` also contains those about the pixels.
     shot
         Number of the image in its series, from 0; images of a series have different noise for the same seed.
+    sums
+        Its sums by reflection, if they were made as it was rendered; ``None``: `reflections` takes a pass of its own.
     """
 
     photons: np.ndarray
@@ -67,6 +70,7 @@ class SimulatedImage(Image):
     culling: Culling
     render_warnings: tuple[str, ...] = ()
     shot: int = 0
+    sums: ImageSums | None = None
 
     def scene(self) -> Scene:
         """Metadata of the image for file headers and pictures, with the current time."""
@@ -91,7 +95,8 @@ class SimulatedImage(Image):
         """Reflections of the image with at least ``min_photons``, brightest first; see `cubragg.predict`."""
         from cubragg.reflections.predict import reflection_table
 
-        return reflection_table(self.plan, min_photons=min_photons, backend=self.backend, photons=self.bragg_photons)
+        return reflection_table(self.plan, min_photons=min_photons, backend=self.backend, photons=self.bragg_photons,
+                                sums=self.sums)
 
     @property
     def bragg_photons(self) -> np.ndarray | None:

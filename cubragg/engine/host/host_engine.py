@@ -9,6 +9,7 @@ import numpy as np
 from cubragg.device.host_build import available_cores
 from cubragg.engine import kernel_params
 from cubragg.engine.culling import Culling
+from cubragg.engine.host.launch import engine_text
 from cubragg.engine.host.panel_launches import PanelLaunches
 from cubragg.engine.order_dependent import first_index, pixel_photons
 from cubragg.engine.panel_loop import Progress, render_panels, row_bands
@@ -40,11 +41,19 @@ class HostEngine:
         If the kernels do not compile.
     """
 
+    #: Entry point that renders a panel.
+    entry = "render"
+
     def __init__(self, plan: Plan, precision: str = "double", cull: float | None = 0.0,
                  culling: Culling | None = None) -> None:
-        self._launches = PanelLaunches(plan, "render", precision=precision, cull=cull, culling=culling)
+        self._launches = PanelLaunches(plan, self.entry, self.source_text(plan.crystal_shape), precision, cull, culling)
         self._plan, self.culling = plan, self._launches.culling
         self.interpolation_stopped_at: tuple[int, int] | None = None
+
+    @staticmethod
+    def source_text(shape: str) -> str:
+        """Return the source text with the entry point, for a shape of crystal."""
+        return engine_text(shape)
 
     def set_plan(self, plan: Plan) -> None:
         """Replace the plan by one that differs only in orientation, ray and place of the crystal."""
@@ -71,9 +80,18 @@ class HostEngine:
         image = np.zeros(panel.shape, dtype=np.float32)
         first = first_index(self._plan, panel)
         stop = self._launches.stop_index(panel, first)
-        self._launches.run(panel, stop, kernel_params.mask_of(panel), (image,), progress)
+        self._run(panel, first, stop, image, progress)
         for index in {first, stop} - {None}:
             assert index is not None
             fast, slow = panel.pixel_at(index)
-            image[slow, fast] = pixel_photons(self._plan, panel, index, first_pass=index == first)
+            image[slow, fast] = self._pixel_photons(panel, index, first)
         return image, None if stop is None else panel.pixel_at(stop)
+
+    def _pixel_photons(self, panel: PanelPlan, index: int, first: int | None) -> np.float32:
+        """Return the photons of an order-dependent pixel, by its roi index; ``first`` is that of the first one."""
+        return pixel_photons(self._plan, panel, index, first_pass=index == first)
+
+    def _run(self, panel: PanelPlan, first: int | None, stop: int | None, image: np.ndarray, progress: Progress | None
+             ) -> None:
+        """Run the entry point over a panel; the pixels ``first`` and ``stop`` (roi indices) are rendered afterwards."""
+        self._launches.run(panel, stop, kernel_params.mask_of(panel), (image,), progress)

@@ -41,9 +41,6 @@ class NumpyEngine:
     After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel at which interpolation stopped, or ``None``.
     """
 
-    #: Whether all three Miller indices of a sample are computed, also those that its intensity does not depend on.
-    every_index = False
-
     def __init__(self, plan: Plan, block_pixels: int = BLOCK_PIXELS) -> None:
         self._block_pixels = block_pixels
         self._local = threading.local()
@@ -52,7 +49,7 @@ class NumpyEngine:
         # With one cell along an axis the factor of the axis is 1: separable shapes omit it, and with a constant
         # structure factor the index is not needed.
         wide = [axis for axis in range(3) if plan.cells[axis] > 1.0]
-        only_wide = self._shape.separable and self._table.constant is not None and not self.every_index
+        only_wide = self._shape.separable and self._table.constant is not None
         self._rows = wide if only_wide else [0, 1, 2]
         self.interpolation_stopped_at: tuple[int, int] | None = None
         self.culling = Culling(why="backend numpy does not cull")
