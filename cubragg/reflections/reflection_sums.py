@@ -76,10 +76,12 @@ class PixelSums:
         self._codes = codes
         self._code = np.full(pixels, -1.0)
         self._sums = np.zeros((4, pixels))
-        self._finished = KeyedSums()
+        self._finished, self._begun = KeyedSums(), False
 
     def add(self, code: np.ndarray, photons: np.ndarray, moments: tuple[float, float, float]) -> None:
         """Add a sample of each pixel: code of its reflection [n], photons [n], and weights of the other columns."""
+        if not self._begun:
+            self._begun, self._code[:] = True, code
         where = np.flatnonzero((code != self._code) & (photons > 0.0))
         if len(where):
             self._finish(where)
@@ -241,7 +243,7 @@ class NumpySums(NumpyEngine):
 
     def _sums(self, flat: np.ndarray, code: np.ndarray, values: np.ndarray) -> ReflectionSums:
         bright = ~(values[:, 0] <= too_few_photons(self._panel, self._min_photons))
-        flat, code, values = flat[bright], code[bright], values[bright]
+        flat, code, values = flat[bright], code[bright], values.T[:, bright].T  # columns stay contiguous
         if self.passed is not None:
             values = values * self.passed[flat, None]
         if self._least < math.inf:
