@@ -21,7 +21,7 @@ from cubragg.experiment.structure_factors import StructureFactors
 from cubragg.plan.image_series import ImageSeries
 from cubragg.plan.make_plan import make_plan
 from cubragg.plan.plan import Plan
-from cubragg.reflections.image_sums import SumRequest
+from cubragg.reflections.image_sums import MIN_SUMMED, SumRequest
 from cubragg.reflections.pixel_labels import Labels, labels_of
 from cubragg.reflections.predict import empty_table, reflection_table
 from cubragg.run.banded_rendering import bands_of, counts_as_rendered, counts_in_bands
@@ -305,7 +305,7 @@ class Shot:
 
     def reflections_above(self, min_photons: float) -> ShotReflections:
         """The reflections with at least ``min_photons`` expected photons."""
-        self._sums = self._sums or SumRequest()
+        self._sums = self._sums or SumRequest(min(MIN_SUMMED, min_photons))
         images = self._crystal_images if self.crystals else ()
         tables = tuple(reflection_table(
             image.plan, min_photons=min_photons, backend=image.backend, threads=self._rendering.threads,
