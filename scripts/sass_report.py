@@ -2,6 +2,7 @@
 """Count the machine instructions of the kernels for GPUs, without a GPU.
 
     python scripts/sass_report.py [--arch 80 90] [--only TEXT] [--json FILE] [--against CHECKOUT]
+    python scripts/sass_report.py --spots [--arch 80 90]
 
 NVRTC compiles variants of `render`, and of `count`, which renders counts, with the options of the program, and nvdisasm
 lists their instructions (SASS). The table has, for one sample of the inner loop (one orientation, pixel, sub-pixel and
@@ -9,6 +10,9 @@ source), the number of instructions by class; the registers of a thread, the byt
 and those of them in the loop, the shared memory of a block, and the warps that fit into a multiprocessor. Slow paths of
 divisions and square roots, which few samples take, are counted in a column of their own. `--against` compiles the
 variants of another checkout as well and prints both.
+
+With `--spots` the rows are of the method analytic: a sample of a spot with second-order terms in a rotation image; the
+box and the constants of a spot, with nine passes of their loop over places of the box.
 """
 
 from __future__ import annotations
@@ -111,12 +115,8 @@ def sample_loop(code: list[Instruction], roundings: int, ceil: bool) -> SampleLo
         If no loop has samples.
     """
     place = {instruction.label: number for number, instruction in enumerate(code) if instruction.label}
-    loops = [(place[instruction.target], number) for number, instruction in enumerate(code)
-             if instruction.name.startswith("BRA") and place.get(instruction.target, number + 1) <= number]
-    innermost = [(start, end) for start, end in loops
-                 if not any((start, end) != other and start <= other[0] and other[1] <= end for other in loops)]
     best = SampleLoop([], 0, 0)
-    for start, end in innermost:
+    for start, end in _innermost(code, place):
         body = _usual_path(code, place, start, end)
         rounded = sum(instruction.name.startswith("FRND") and (".CEIL" in instruction.name or not ceil)
                       for instruction in body)
@@ -161,10 +161,7 @@ def row_of(nvrtc: Any, nvdisasm: str, variant: Any, arch: int) -> dict[str, Any]
         raise SystemExit(f"{label(variant)}: NVRTC cannot compile it:\n{compiled.log}")
     used = _USED.search(compiled.log)
     assert used is not None, compiled.log
-    with tempfile.TemporaryDirectory() as folder:
-        cubin = Path(folder) / "render.cubin"
-        cubin.write_bytes(compiled.code)
-        listing = subprocess.run([nvdisasm, "-c", cubin], check=True, capture_output=True, text=True).stdout
+    listing = disassembled(nvdisasm, compiled.code)
     # Without ceil() where whole numbers are floats; fringes round a turn of each axis, or of the radius.
     whole = variant.two_floats and variant.precision == "single"
     turns = {"square": 3, "round": 1, "nanobragg_round": 1}.get(variant.shape, 0)
@@ -178,6 +175,69 @@ def row_of(nvrtc: Any, nvdisasm: str, variant: Any, arch: int) -> dict[str, Any]
             "classes": {kind: counts[kind] / samples for kind in (*_CLASSES, "integer")}, "registers": registers,
             "spill_stores": int(used["stores"]), "spill_loads": int(used["loads"]), "shared": shared,
             "warps": resident, "occupancy": resident * 32 / _LIMITS[arch][0]}
+
+
+#: Roundings of a sample of the method analytic: of its exponentials.
+_EXPONENTIALS = 3
+#: Passes of the loop in the constants of a spot.
+_PLACES = 9
+
+
+def spot_rows(arch: int) -> list[dict[str, Any]]:
+    """Lines of the report for the kernels of the method analytic."""
+    from cubragg.engine.analytic import list_kernel, spot_kernel
+
+    rows = []
+    for precision in ("double", "single"):
+        for entry, what in (("render_spots", "sample"), ("bound_spots", "box"), ("fill_spots", "constants")):
+            file = "analytic.cu" if entry == "render_spots" else "spot_list.cu"
+            made = (spot_kernel if entry == "render_spots" else list_kernel).cuda_defines(precision)
+            code, used = _compiled(file, entry, made, arch)
+            place = {one.label: number for number, one in enumerate(code) if one.label}
+            loops = [_usual_path(code, place, *ends) for ends in _innermost(code, place)]
+            if what == "sample":  # that of long paths with small changes has the fewest exponentials but those without
+                body = max((loop for loop in loops if _roundings(loop) == _EXPONENTIALS), key=len)
+            else:
+                whole = _usual_path(code, place, 0, len(code) - 1)
+                body = whole + (_PLACES - 1) * max(loops, key=len) if what == "constants" else whole
+            counts = Counter(one.kind for one in body)
+            rows.append({"what": what, "precision": precision, "arch": arch, "instructions": len(body),
+                         **{kind: counts[kind] for kind in (*_CLASSES, "integer")},
+                         "registers": int(used["registers"]), "spills": f"{used['stores']} / {used['loads']}",
+                         "shared bytes": int(used["shared"] or 0)})
+    return rows
+
+
+def _compiled(file: str, entry: str, defines: tuple[str, ...], arch: int) -> tuple[list[Instruction], re.Match[str]]:
+    """Instructions of an entry point of the method analytic, and what ptxas says of it."""
+    from cubragg.device.cuda_device import NVRTC_OPTIONS
+    from cubragg.device.kernel_source import kernel_text
+
+    nvrtc, nvdisasm = tools()
+    options = (*NVRTC_OPTIONS, *defines, f"-arch=sm_{arch}", "-ftz=true", "--ptxas-options=-v")
+    compiled = nvrtc.compile(kernel_text("gauss", file), options)
+    used = re.search(_USED.pattern.replace("(?:render|count)", entry), compiled.log, _USED.flags)
+    assert used is not None, compiled.log
+    return instructions(disassembled(nvdisasm, compiled.code), entry), used
+
+
+def _innermost(code: list[Instruction], place: dict[str, int]) -> list[tuple[int, int]]:
+    """First and last instruction of the innermost loops."""
+    loops = [(place[one.target], number) for number, one in enumerate(code)
+             if one.name.startswith("BRA") and place.get(one.target, number + 1) <= number]
+    return [(start, end) for start, end in loops
+            if not any((start, end) != other and start <= other[0] and other[1] <= end for other in loops)]
+
+
+def _roundings(body: list[Instruction]) -> int:
+    return sum(one.name.startswith("FRND") for one in body)
+
+
+def spot_table(rows: list[dict[str, Any]]) -> str:
+    """The lines of the method analytic as Markdown."""
+    columns = [*rows[0]]
+    return "\n".join([f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns),
+                      *(f"| {' | '.join(str(row[name]) for name in columns)} |" for row in rows)])
 
 
 def label(variant: Any) -> str:
@@ -206,20 +266,33 @@ def variants() -> list[Any]:
     return made
 
 
-def report(archs: list[int], only: str) -> list[dict[str, Any]]:
-    """Lines for the variants with a text in their label.
+def disassembled(nvdisasm: str, code: bytes) -> str:
+    """nvdisasm's listing of a cubin."""
+    with tempfile.TemporaryDirectory() as folder:
+        cubin = Path(folder) / "kernels.cubin"
+        cubin.write_bytes(code)
+        return subprocess.run([nvdisasm, "-c", cubin], check=True, capture_output=True, text=True).stdout
+
+
+def tools() -> tuple[Any, str]:
+    """NVRTC and nvdisasm.
 
     Raises
     ------
     SystemExit
-        If NVRTC or nvdisasm is not installed.
+        If one of them is not installed.
     """
     from support.nvrtc import Nvrtc, library_path
 
     library, nvdisasm = library_path(), nvdisasm_path()
     if library is None or nvdisasm is None:
         raise SystemExit(f"{'NVRTC' if library is None else 'nvdisasm'} is not installed; {_INSTALL}")
-    nvrtc = Nvrtc(library)
+    return Nvrtc(library), nvdisasm
+
+
+def report(archs: list[int], only: str) -> list[dict[str, Any]]:
+    """Lines for the variants with a text in their label."""
+    nvrtc, nvdisasm = tools()
     return [row_of(nvrtc, nvdisasm, variant, arch) for arch in archs for variant in variants()
             if only in label(variant)]
 
@@ -270,10 +343,14 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers as JSON; - prints nothing else")
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="compare with another checkout")
     parser.add_argument("--root", type=Path, default=ROOT, metavar="CHECKOUT", help="compile this checkout's kernels")
+    parser.add_argument("--spots", action="store_true", help="the kernels of the method analytic")
     options = parser.parse_args()
     # The folder of this script has a module named as one of the standard library, profile.
     sys.path[0] = str(ROOT / "tests")
     sys.path.insert(0, str(options.root.resolve()))
+    if options.spots:
+        print(spot_table([row for arch in options.arch for row in spot_rows(arch)]))
+        return 0
     before = []
     if options.against is not None:
         command = [sys.executable, __file__, "--root", options.against, "--json", "-", "--only", options.only, "--arch",

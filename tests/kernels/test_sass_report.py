@@ -78,6 +78,21 @@ def test_warps_of_a_multiprocessor(arch, block, registers, shared, expected):
 
 
 @pytest.mark.slow
+def test_report_of_spots():
+    """A sample in single precision has no arithmetic in double precision, and none spills."""
+    installed()
+    if sass_report.nvdisasm_path() is None:
+        pytest.skip("nvdisasm is not installed; pip install nvidia-cuda-nvdisasm")
+    done = subprocess.run([sys.executable, SCRIPT, "--spots", "--arch", "90"], check=True, stdout=subprocess.PIPE,
+                          text=True)
+    header, _, *lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()]
+    rows = {(row["what"], row["precision"]): row for row in (dict(zip(header, line, strict=True)) for line in lines)}
+    assert len(rows) == 6
+    assert int(rows["sample", "single"]["FP64"]) == int(rows["sample", "double"]["local"]) == 0
+    assert int(rows["sample", "double"]["FP64"]) > 300  # three exponentials, two polynomials of degree 20
+
+
+@pytest.mark.slow
 def test_report_of_a_variant(tmp_path):
     """The loop of the square shape has one approximate reciprocal a sample, and reads one structure factor."""
     installed()
