@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -102,7 +103,26 @@ class BaseCommand(click.Command):
                     raise click.UsageError(f"{param.opts[0]}: {given_twice(*texts)}")
 
 
-class FlagOption(click.Option):
+class PlainOption(click.Option):
+    """Option whose errors have the value and what is accepted, as those of simulate's flags."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Return the value as the type of the option."""
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter:
+            accepted = _accepted(self.type)
+            if not accepted:
+                raise
+            shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+            raise click.UsageError(f"{self.opts[0]}: got {shown!r}; {accepted}") from None
+
+
+#: Decorator of options that are spelled as written.
+option = partial(click.option, cls=PlainOption)
+
+
+class FlagOption(PlainOption):
     """Option that is spelled with one dash or two, as simulate's flags are; help and errors show the first spelling."""
 
     def __init__(self, param_decls: Sequence[str], **attributes: Any) -> None:
@@ -115,16 +135,6 @@ class FlagOption(click.Option):
         record = super().get_help_record(ctx)
         return record and (f"{self.opts[0]} {self.metavar or ''}".rstrip(), record[1])
 
-    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
-        """Return the value as the type of the option; of what is not one, the error has what is accepted."""
-        try:
-            return super().type_cast_value(ctx, value)
-        except click.BadParameter:
-            accepted = _accepted(self.type)
-            if not accepted:
-                raise
-            raise click.UsageError(f"{self.opts[0]}: got {value!r}; {accepted}") from None
-
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """Return the first spelling in quotes."""
         return repr(self.opts[0])
@@ -135,9 +145,11 @@ def _accepted(kind: click.ParamType) -> str:
     if isinstance(kind, click.Choice):
         return f"accepted are {', '.join(map(str, kind.choices))}"
     number = "a whole number" if isinstance(kind, click.types.IntParamType) else "a number"
+    if isinstance(kind, FiniteRange):
+        number = "a finite number"
     if isinstance(kind, click.IntRange | click.FloatRange):
-        limits = [f"{word} {limit:g}" for word, limit in (("from", kind.min), ("to", kind.max)) if limit is not None]
-        return " ".join([number, *limits, "is accepted"])
+        words = (">" if kind.min_open else "from", kind.min), ("below" if kind.max_open else "to", kind.max)
+        return " ".join([number, *(f"{word} {limit:g}" for word, limit in words if limit is not None), "is accepted"])
     plain = isinstance(kind, click.types.IntParamType | click.types.FloatParamType)
     return f"{number} is accepted" if plain else ""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cubragg.cli import c_line, parser
-from cubragg.cli.base_command import WORDS, BaseCommand, FiniteRange
+from cubragg.cli.base_command import WORDS, BaseCommand, FiniteRange, option
 from cubragg.cli.exit_errors import OneLineError, unknown_option
 from cubragg.cli.flag_completion import FlagCommand
 from cubragg.cli.flags import SPELLINGS
@@ -263,25 +263,25 @@ or a pixel is NaN in one image only, 4 if the shapes differ, 5 if a file cannot 
                context_settings={"ignore_unknown_options": True},
                short_help="Compare two images, or cubragg and the C program.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="A B | --c-bin <program> [FLAGS OF simulate]")
-@click.option("--c-bin", "program", metavar="<program>",
-              help="Compare cubragg with this program; simulate's flags follow.")
-@click.option("--threshold", type=FiniteRange(-1.0, 1.0), default=DEFAULT_THRESHOLD, show_default=True,
-              metavar="<correlation>", help="Exit status 3 below this.")
-@click.option("--roi", type=int, nargs=4, metavar="<xmin xmax ymin ymax>",
-              help="Compare these pixels, ends included (-roi renders them only).  [all]")
-@click.option("--shape", type=click.IntRange(1), nargs=2, metavar="<fast slow>",
-              help="Pixels of a float image (.bin) that is not square.")
-@click.option("--resample", is_flag=True, help="Resample B to the pixels of A, weighted by area.")
-@click.option("--out", metavar="<folder>",
-              help="Write <date>-<hash>/ with summary.json, report.html and previews there.")
-@click.option("--save-diff", is_flag=True, help="Write A - B as floats as well (with --out).")
-@click.option("--png", "picture", metavar="<file>",
-              help="Write a picture of A, B and A - B side by side: .png, .svg or .pdf (needs matplotlib).")
-@click.option("--from", "described", metavar="<file>",
-              help="Detector of the pictures, from an .expt, .geom, NXmx file or image.  [header of A or B]")
+@option("--c-bin", "program", metavar="<program>",
+        help="Compare cubragg with this program; simulate's flags follow.")
+@option("--threshold", type=FiniteRange(-1.0, 1.0), default=DEFAULT_THRESHOLD, show_default=True,
+        metavar="<correlation>", help="Exit status 3 below this.")
+@option("--roi", type=int, nargs=4, metavar="<xmin xmax ymin ymax>",
+        help="Compare these pixels, ends included (-roi renders them only).  [all]")
+@option("--shape", type=click.IntRange(1), nargs=2, metavar="<fast slow>",
+        help="Pixels of a float image (.bin) that is not square.")
+@option("--resample", is_flag=True, help="Resample B to the pixels of A, weighted by area.")
+@option("--out", metavar="<folder>",
+        help="Write <date>-<hash>/ with summary.json, report.html and previews there.")
+@option("--save-diff", is_flag=True, help="Write A - B as floats as well (with --out).")
+@option("--png", "picture", metavar="<file>",
+        help="Write a picture of A, B and A - B side by side: .png, .svg or .pdf (needs matplotlib).")
+@option("--from", "described", metavar="<file>",
+        help="Detector of the pictures, from an .expt, .geom, NXmx file or image.  [header of A or B]")
 @picture_options
-@click.option("--png-black", "black", type=FiniteRange(0.0, min_open=True), metavar="<photons>",
-              help="Upper end of the scale of A and B in picture and report.  [automatic]")
+@option("--png-black", "black", type=FiniteRange(0.0, min_open=True), metavar="<photons>",
+        help="Upper end of the scale of A and B in picture and report.  [automatic]")
 @click.pass_context
 def command(ctx: click.Context, words: tuple[str, ...], colours: str, scale: str,
             percentiles: tuple[float, float] | None, dpi: float | None, **options: Any) -> None:

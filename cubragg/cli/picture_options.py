@@ -7,31 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cubragg.cli.base_command import option
 from cubragg.errors import ConfigError
 
 if TYPE_CHECKING:
     from cubragg.view.colours import Style
 
 _OPTIONS = (
-    click.option("--png-colors", "--png-colours", "colours", default="inverted", metavar="<name>",
-                 type=click.Choice(["inverted", "grey", "sea", "fire", "gray", "gray_r", "viridis", "magma", "inferno",
-                                    "cividis"]),
-                 help="Colours: inverted (dark spots on white), grey, sea, fire, gray, gray_r, viridis, magma, "
-                      "inferno, cividis.  [inverted]"),
-    click.option("--png-scale", "scale", type=click.Choice(["linear", "sqrt", "log"]), default="sqrt",
-                 metavar="linear|sqrt|log", help="Scale from values to lightness.  [sqrt]"),
-    click.option("--png-range", "percentiles", type=float, nargs=2, metavar="<low high>",
-                 help="Percentiles of the pixels > 0 at the ends of the scale.  [automatic]"),
-    click.option("--png-rings", "rings", is_flag=True, help="Resolution rings."),
-    click.option("--png-dpi", "--dpi", "dpi", type=click.FloatRange(10.0, 1200.0), metavar="<1/inch>",
-                 help="A figure with this resolution.  [100]"),
+    option("--png-colors", "--png-colours", "colours", default="inverted", metavar="<name>",
+           type=click.Choice(["inverted", "grey", "sea", "fire", "gray", "gray_r", "viridis", "magma", "inferno",
+                              "cividis"]),
+           help="Colours: inverted (dark spots on white), grey, sea, fire, gray, gray_r, viridis, magma, "
+                "inferno, cividis.  [inverted]"),
+    option("--png-scale", "scale", type=click.Choice(["linear", "sqrt", "log"]), default="sqrt",
+           metavar="linear|sqrt|log", help="Scale from values to lightness.  [sqrt]"),
+    option("--png-range", "percentiles", type=float, nargs=2, metavar="<low high>",
+           help="Percentiles of the pixels > 0 at the ends of the scale.  [automatic]"),
+    option("--png-rings", "rings", is_flag=True, help="Resolution rings."),
+    option("--png-dpi", "--dpi", "dpi", type=click.FloatRange(10.0, 1200.0), metavar="<1/inch>",
+           help="A figure with this resolution.  [100]"),
 )
 
 
 def picture_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of colours, scale, rings and resolution to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
+    for add in reversed(_OPTIONS):
+        command = add(command)
     return command
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cubragg.cli import c_line, parser
-from cubragg.cli.base_command import BaseCommand, FiniteRange
+from cubragg.cli.base_command import BaseCommand, FiniteRange, option
 from cubragg.cli.flag_completion import FlagCommand
 from cubragg.errors import ConfigError
 
@@ -126,12 +126,12 @@ Exit status: 0, 1 if the run failed, 2 for an error in the command line, 3 if a 
 @click.argument("fast", type=click.IntRange(0))
 @click.argument("slow", type=click.IntRange(0))
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED, metavar="[FLAGS OF simulate]")
-@click.option("--last", is_flag=True, help="Print the block of the C program only: the last sample and the sums.")
-@click.option("--json", metavar="<file>", help="Write every step as JSON.")
-@click.option("--against", metavar="<program>|<file>",
-              help="Find the first quantity that differs, instead of printing.")
-@click.option("--tolerance", type=FiniteRange(0.0, 1.0, max_open=True), metavar="<x>",
-              help="Relative difference allowed against a JSON file.  [1e-9]")
+@option("--last", is_flag=True, help="Print the block of the C program only: the last sample and the sums.")
+@option("--json", metavar="<file>", help="Write every step as JSON.")
+@option("--against", metavar="<program>|<file>",
+        help="Find the first quantity that differs, instead of printing.")
+@option("--tolerance", type=FiniteRange(0.0, 1.0, max_open=True), metavar="<x>",
+        help="Relative difference allowed against a JSON file.  [1e-9]")
 @click.pass_context
 def command(ctx: click.Context, fast: int, slow: int, flags: tuple[str, ...], **options: Any) -> None:
     """Print every step of pixel FAST SLOW, in the order of computation and with 15 digits: detector, crystal, beam,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cubragg.cli.base_command import BaseCommand
+from cubragg.cli.base_command import BaseCommand, option
 from cubragg.cli.inputs import InputFile, reading
 from cubragg.cli.picture_geometry import FLAGS, Given, Scene, scene_of
 from cubragg.cli.picture_options import check_picture, picture_options, style_of
@@ -302,33 +302,33 @@ _GROUPS = {
 @click.command("view", cls=BaseCommand, groups=_GROUPS, epilog=_NOTES,
                short_help="Make a picture of an image file, or show it.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("-o", "--png", "output", metavar="<file>",
-              help="Write the picture to this file: .png, or .svg or .pdf with matplotlib.")
-@click.option("--contact", metavar="<file>",
-              help="Write one sheet with all files, or with images of a file that has several.")
-@click.option("--contact-images", "sheet", type=click.IntRange(1, 1000), metavar="<n>",
-              help=f"Images on the sheet, evenly spread.  [{_SHEET}]")
-@click.option("--number", type=click.IntRange(1), metavar="<n>",
-              help="Which image of a file with several, from 1.  [1]")
+@option("-o", "--png", "output", metavar="<file>",
+        help="Write the picture to this file: .png, or .svg or .pdf with matplotlib.")
+@option("--contact", metavar="<file>",
+        help="Write one sheet with all files, or with images of a file that has several.")
+@option("--contact-images", "sheet", type=click.IntRange(1, 1000), metavar="<n>",
+        help=f"Images on the sheet, evenly spread.  [{_SHEET}]")
+@option("--number", type=click.IntRange(1), metavar="<n>",
+        help="Which image of a file with several, from 1.  [1]")
 @picture_options
-@click.option("--png-zoom", "zoom", is_flag=True, help="The brightest spot enlarged.")
-@click.option("--png-spots", "spots", type=click.IntRange(1, _MOST_SPOTS), is_flag=False, flag_value="1000",
-              metavar="[<n>]", help="Circle spots: the brightest n, without it 1000.")
-@click.option("--truth", metavar="<file>", help="Reflection table of the image (.csv, .h5, .refl), for --png-spots.")
-@click.option("--png-counts", "counts", is_flag=True,
-              help="Counts with noise of an image of expected photons (.bin).")
-@click.option("-seed", "--seed", "seed", type=click.IntRange(0), default=0, metavar="<n>",
-              help="Seed of that noise.  [0]")
-@click.option("-from", "--from", "described", metavar="<file>",
-              help="Take the detector from an .expt, .geom, NXmx file or another image.")
-@click.option("--config", metavar="<file>", help="Or from an experiment in TOML, as simulate --save-config writes it.")
-@click.option("-lambda", "--lambda", "wavelength_A", type=float, metavar="<A>", help="Wavelength.")
-@click.option("-distance", "--distance", "distance_mm", type=float, metavar="<mm>", help="Distance along the beam.")
-@click.option("-pixel", "--pixel", "pixel_size_mm", type=float, metavar="<mm>", help="Edge of a pixel.")
-@click.option("-beam", "--beam", "beam_px", type=float, nargs=2, metavar="<fast slow>",
-              help="Beam centre [pixel], from the outer corner of the first pixel.")
-@click.option("--shape", type=click.IntRange(1), nargs=2, metavar="<fast slow>",
-              help="Pixels of a float image (.bin) that is not square.")
+@option("--png-zoom", "zoom", is_flag=True, help="The brightest spot enlarged.")
+@option("--png-spots", "spots", type=click.IntRange(1, _MOST_SPOTS), is_flag=False, flag_value="1000",
+        metavar="[<n>]", help="Circle spots: the brightest n, without it 1000.")
+@option("--truth", metavar="<file>", help="Reflection table of the image (.csv, .h5, .refl), for --png-spots.")
+@option("--png-counts", "counts", is_flag=True,
+        help="Counts with noise of an image of expected photons (.bin).")
+@option("-seed", "--seed", "seed", type=click.IntRange(0), default=0, metavar="<n>",
+        help="Seed of that noise.  [0]")
+@option("-from", "--from", "described", metavar="<file>",
+        help="Take the detector from an .expt, .geom, NXmx file or another image.")
+@option("--config", metavar="<file>", help="Or from an experiment in TOML, as simulate --save-config writes it.")
+@option("-lambda", "--lambda", "wavelength_A", type=float, metavar="<A>", help="Wavelength.")
+@option("-distance", "--distance", "distance_mm", type=float, metavar="<mm>", help="Distance along the beam.")
+@option("-pixel", "--pixel", "pixel_size_mm", type=float, metavar="<mm>", help="Edge of a pixel.")
+@option("-beam", "--beam", "beam_px", type=float, nargs=2, metavar="<fast slow>",
+        help="Beam centre [pixel], from the outer corner of the first pixel.")
+@option("--shape", type=click.IntRange(1), nargs=2, metavar="<fast slow>",
+        help="Pixels of a float image (.bin) that is not square.")
 def command(files: tuple[str, ...], colours: str, scale: str, percentiles: tuple[float, float] | None,
             dpi: float | None, **words: Any) -> None:
     """Make a picture of an image: SMV, CBF, TIFF, EDF, HDF5 and other formats that fabio reads, or floats (.bin)."""

@@ -400,7 +400,7 @@ def test_a_contact_sheet_of_files_and_of_one_file(run, files):
     ("a.img --contact-images 3", ("--contact-images", "", "--contact FILE")),
     ("a.img --truth t.csv -o p.png", ("--truth", "", "--png-spots")),
     ("a.img --truth t.csv --png-spots -o p.png", ("--truth", "t.csv", "no such file")),
-    ("a.img --png-spots 0 -o p.png", ("--png-spots", "0", "1<=x")),
+    ("a.img --png-spots 0 -o p.png", ("--png-spots", "0", "from 1")),
 ])
 def test_options_that_do_not_go_together(run, files, line, says):
     before = sorted(path.name for path in files.iterdir())
