@@ -5,31 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cubragg.cli import formats
-from cubragg.detect.quantize import MAX_COUNT
-from cubragg.io.geometry.experiment_models import ExperimentModels, cell_of, models_of
+from cubragg.io.geometry.described_images import (
+    KINDS,
+    XDS_DETECTORS,
+    DescribedImages,
+    highest_of,
+    text_of,
+    write_text,
+)
+from cubragg.io.geometry.experiment_models import models_of
 
 if TYPE_CHECKING:
     from cubragg.cli.build import Job, Output, Settings
 
-KINDS = ("expt", "geom", "cell", "xds")
 #: Kinds of images that other programs read, the best supported first.
 _READ = ("nxmx", "cbf", "save", "noise", "int")
-#: Ending of an image file -> the detector whose files XDS reads like it.
-_XDS_DETECTORS = {".nxs": "EIGER", ".h5": "EIGER", ".cbf": "PILATUS", ".img": "ADSC"}
-_MAX_SMV = 2**16 - 1
-
-
-class _Images(NamedTuple):
-    """The images that the files describe: the file of the first one (``None``: not written), the detector for XDS,
-    the largest count of a pixel, and whether one file holds all images."""
-
-    path: str | None = None
-    detector: str = "PILATUS"
-    highest: int = MAX_COUNT
-    whole: bool = False
 
 
 def texts(job: Job, targets: Mapping[str, Output], images: int | None = None) -> dict[str, str]:
@@ -52,40 +45,37 @@ def texts(job: Job, targets: Mapping[str, Output], images: int | None = None) ->
     if models.scan is not None:
         models = replace(models, scan=replace(models.scan, images=images or job.settings.images))
     images_ = _described(job.settings, targets)
-    return {kind: _text(kind, targets[kind].provenance, models, images_) for kind in wanted}
+    return {kind: text_of(kind, targets[kind].provenance, models, images_) for kind in wanted}
 
 
-def _described(settings: Settings, targets: Mapping[str, Output]) -> _Images:
+def _described(settings: Settings, targets: Mapping[str, Output]) -> DescribedImages:
     for kind in (kind for kind in _READ if kind in targets):
         path = targets[kind].path
         ending = formats.ENDINGS.get(kind, ".img") or Path(path).suffix.lower()
-        if ending in _XDS_DETECTORS:
+        if ending in XDS_DETECTORS:
             whole = formats.holds_series(kind, targets[kind])
-            return _Images(path, _XDS_DETECTORS[ending], _highest(ending, settings), whole)
-    return _Images()
+            return DescribedImages(path, XDS_DETECTORS[ending], _highest(ending, settings), whole)
+    return DescribedImages()
 
 
 def _highest(ending: str, settings: Settings) -> int:
     """Return the largest count that a file of this ending holds."""
     from cubragg.io.images.nxmx import TYPES
 
-    if ending == ".img":
-        return _MAX_SMV
-    return MAX_COUNT if ending == ".cbf" else int(min(TYPES[settings.nxmx_type].highest, MAX_COUNT))
+    highest = highest_of(ending)
+    return highest if ending in (".img", ".cbf") else int(min(TYPES[settings.nxmx_type].highest, highest))
 
 
 def write(target: Output, text: str) -> None:
-    """Write a file of these kinds; names in it that are no UTF-8 keep their bytes.
+    """Write a file of these kinds.
 
     Raises
     ------
     CubraggError
         If it cannot be written.
     """
-    from cubragg.io.files.atomic import write_bytes
-
     with formats.naming_file(target):
-        write_bytes(target.path, text.encode("utf-8", "surrogateescape"))
+        write_text(target.path, text)
 
 
 def warnings(job: Job, targets: Mapping[str, Output]) -> Iterator[str]:
@@ -94,20 +84,3 @@ def warnings(job: Job, targets: Mapping[str, Output]) -> Iterator[str]:
     if "expt" in targets and count > 1 and "nxmx" not in targets:
         yield (f"{targets['expt'].provenance}: DIALS predicts with its {count} panels, but reads SMV and miniCBF "
                "images as a single panel; --nxmx keeps the panels")
-
-
-def _text(kind: str, provenance: str, models: ExperimentModels, images: _Images) -> str:
-    from cubragg.io.geometry import crystfel_out, expt_out, xds_inp
-    from cubragg.io.images.image_panels import trusted_of
-
-    if kind == "expt":
-        return expt_out.expt_text(provenance, models, image=images.path, trusted=(-1.0, float(images.highest)))
-    if kind == "geom":
-        return crystfel_out.geom_text(provenance, models, data=crystfel_out.NXMX_DATA if images.whole else None)
-    if kind == "cell":
-        assert models.crystal is not None
-        return crystfel_out.cell_text(cell_of(models.crystal))
-    trusted = trusted_of(models.panels)
-    overload = images.highest if trusted is None else int(min(trusted[1], images.highest))
-    return xds_inp.xds_inp_text(provenance, models,
-                                xds_inp.Data(images.path, images.detector, 0, overload, images.whole))

@@ -1,4 +1,4 @@
-"""Writes an image in the format of a file's suffix."""
+"""Writes an image, and its geometry, in the format of a file's suffix."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from cubragg import checks
 from cubragg.detect.stored_pixels import stored_pixels
 from cubragg.errors import CubraggWarning, FormatError
+from cubragg.experiment.experiment import Experiment
+from cubragg.io.geometry import described_images
+from cubragg.io.geometry.experiment_models import models_of
 from cubragg.io.images.writer import What, writer_class
 from cubragg.io.perpendicular import obliqueness
 from cubragg.run.image_data import ImageData
@@ -50,3 +53,17 @@ def save_image(image: ImageData, path: Path | str, seed: int, what: What) -> Non
         writer.close(keep=False)
         raise
     writer.close()
+
+
+def save_geometry(experiment: Experiment, path: Path | str, image: Path | str | None) -> None:
+    """Write the geometry of an image for other programs; see `SimulatedImage.save_geometry`."""
+    kind = described_images.kind_of(path)
+    images = described_images.DescribedImages()
+    if image is not None:
+        suffix = Path(image).suffix.lower()
+        detector = described_images.XDS_DETECTORS.get(suffix)
+        if detector is None:
+            raise FormatError(f"image: got {str(image)!r}; .nxs, .h5, .cbf and .img are accepted")
+        images = described_images.DescribedImages(str(image), detector, described_images.highest_of(suffix),
+                                                  writer_class(image).holds_series)
+    described_images.write_text(path, described_images.text_of(kind, str(path), models_of(experiment), images))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -97,6 +98,47 @@ class SimulatedImage(Image):
 
         return reflection_table(self.plan, min_photons=min_photons, backend=self.backend, photons=self.bragg_photons,
                                 sums=self.sums)
+
+    def save_reflections(self, path: Path | str, min_photons: float = 1.0) -> None:
+        """Write the table of `reflections` as CSV, HDF5 (.h5) or for DIALS (.refl), by the suffix of the file.
+
+        A table for DIALS is that of the single image of an ``.expt`` of `save_geometry`.
+
+        Raises
+        ------
+        FormatError
+            For another suffix.
+        OSError
+            If the file cannot be written.
+        """
+        from cubragg.io.reflections.write_reflection_table import ending_of, write_reflection_table
+
+        ending_of(path)  # before a table is computed
+        write_reflection_table(path, self.reflections(min_photons))
+
+    def save_geometry(self, path: Path | str, image: Path | str | None = None) -> None:
+        """Write beam, detector, goniometer and crystal for other programs, by the name of the file.
+
+        Parameters
+        ----------
+        path
+            ``.expt`` of DIALS, ``.geom`` or ``.cell`` of CrystFEL, or ``XDS.INP``.
+        image
+            The file of the image, which `save` writes; ``None``: without one.
+
+        Raises
+        ------
+        ConfigError
+            For a curved detector.
+        FormatError
+            For another name of the file, an image that these programs do not read, and a geometry that the format
+            cannot describe.
+        OSError
+            If the file cannot be written.
+        """
+        from cubragg.run.save import save_geometry
+
+        save_geometry(self.experiment, path, image)
 
     @property
     def bragg_photons(self) -> np.ndarray | None:

@@ -268,3 +268,55 @@ def test_the_photons_of_an_image_are_those_of_its_region_and_panels():
     gaps = dataclasses.replace(experiment, detector=cb.Detector.named("pilatus300k", distance_mm=100.0))
     for image in (cb.simulate(region), cb.simulate(gaps, method="analytic")):
         assert f" pixels, {image.photons.sum(dtype=np.float64):.4g} photons" in repr(image)
+
+
+@pytest.mark.parametrize("name", ["still.expt", "still.geom", "still.cell"])
+def test_a_saved_geometry_is_that_of_the_experiment(image, name, tmp_path):
+    image.save_geometry(tmp_path / name)
+    parts = cb.read(tmp_path / name)
+    if name != "still.cell":
+        given, read = image.experiment.placed().panels[0], parts.detector.panels[0]
+        assert (read.fast_pixels, read.slow_pixels) == (given.fast_pixels, given.slow_pixels)
+        across_read, across = np.hypot(*read.origin_mm[:2]), np.hypot(*given.origin_mm[1:])
+        assert across_read == pytest.approx(across)
+        assert parts.beam.wavelength_A == pytest.approx(1.0, rel=1e-6)
+    if name == "still.cell":
+        assert parts.crystal.cell == pytest.approx((40, 50, 60, 90, 90, 90), rel=1e-6)
+    if name == "still.expt":
+        lengths = np.linalg.norm(np.array(parts.crystal.a_matrix), axis=0)
+        assert lengths == pytest.approx(1.0 / np.array([40, 50, 60]), rel=1e-9)
+
+
+@pytest.mark.parametrize(("suffix", "highest"), [(".cbf", "2147483647"), (".img", "65535")])
+def test_a_geometry_names_its_image_and_the_largest_count(image, suffix, highest, tmp_path):
+    turned = dataclasses.replace(image.experiment, goniometer=cb.Goniometer(phi_deg=10.0, osc_deg=0.5))
+    rotation = cb.simulate(turned, backend="numpy")
+    rotation.save(tmp_path / f"image_00001{suffix}")
+    for name in ("XDS.INP", "models.expt"):
+        rotation.save_geometry(tmp_path / name, tmp_path / f"image_00001{suffix}")
+        text = (tmp_path / name).read_text()
+        assert highest in text
+    assert f"image_00001{suffix}" in text
+    assert cb.read(tmp_path / "models.expt").goniometer.osc_deg == 0.5
+
+
+def test_saved_reflections_are_those_of_the_image(image, tmp_path):
+    image.save_reflections(tmp_path / "truth.csv", min_photons=10.0)
+    lines = [line for line in (tmp_path / "truth.csv").read_text().splitlines() if not line.startswith("#")]
+    column = next(number for number, title in enumerate(lines[0].split(",")) if title.startswith("photons"))
+    photons = [float(row.split(",")[column]) for row in lines[1:]]
+    np.testing.assert_allclose(photons, image.reflections(10.0).photons, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("method", "name", "says"), [
+    ("save_reflections", "truth.txt", (".csv", ".refl")), ("save_geometry", "models.json", (".expt", "XDS.INP"))])
+def test_a_name_that_is_no_format_writes_nothing(image, tmp_path, method, name, says):
+    with refusal(cb.FormatError, "", name, *says):
+        getattr(image, method)(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_geometry_of_a_format_that_programs_do_not_read(image, tmp_path):
+    with refusal(cb.FormatError, "image", "still.tif", ".cbf", ".nxs"):
+        image.save_geometry(tmp_path / "still.expt", "still.tif")
+    assert not list(tmp_path.iterdir())
