@@ -82,7 +82,8 @@ class HostSums(HostEngine):
         """Set which terms change no sum; those of the brightest plan hold for the others."""
         if not self._plan.bragg_fluence <= self._brightest:
             self._brightest = self._plan.bragg_fluence
-            self._negligible = largest_negligible_term(self._plan, self._min_photons)
+            self._negligible = largest_negligible_term(self._plan, self._min_photons,
+                                                       with_factor=self._plan.interpolate)
 
     def set_panel(self, panel: PanelPlan, reach: np.ndarray | None = None, counting: np.ndarray | None = None
                   ) -> None:

@@ -36,15 +36,15 @@ def negligible_fraction(plan: Plan, min_photons: float) -> float:
     return min(_LEFT_OUT * min_photons / most, _LARGEST) if most > 0.0 else _LARGEST
 
 
-def largest_negligible_term(plan: Plan, min_photons: float) -> float:
-    """Return the squared lattice amplitude of terms of `negligible_fraction`; with interpolation F^2 times it.
+def largest_negligible_term(plan: Plan, min_photons: float, *, with_factor: bool) -> float:
+    """Return the squared lattice amplitude of terms of `negligible_fraction`, ``with_factor`` F^2 times it.
 
     0: only terms that are 0 are negligible.
     """
     fraction = negligible_fraction(plan, min_photons)
     if not fraction > 0.0:
         return 0.0
-    amplitude = (largest_factor(plan) if plan.interpolate else 1.0) * math.prod(plan.cells)
+    amplitude = (largest_factor(plan) if with_factor else 1.0) * math.prod(plan.cells)
     return fraction * amplitude * amplitude
 
 

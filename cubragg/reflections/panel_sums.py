@@ -109,13 +109,14 @@ def all_of(parts: list[PixelPhotons]) -> PixelPhotons:
 
 
 def sums_by_key(key: np.ndarray, columns: Sequence[np.ndarray] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the unique keys, ascending, and the sums of their rows [n, columns]; runs of a key are added first."""
+    """Return the unique keys, ascending, and the sums of their rows [n, columns]."""
     start = np.flatnonzero(np.diff(key, prepend=key[:1] - 1))
-    key, inverse = np.unique(key[start], return_inverse=True)
+    if 0 < 4 * len(start) < len(key):  # long runs of a key are added first
+        key, columns = key[start], [np.add.reduceat(column, start) for column in columns]
+    key, inverse = np.unique(key, return_inverse=True)
     sums = np.empty((len(key), len(columns)))
     for number, column in enumerate(columns):
-        runs = np.add.reduceat(column, start) if len(start) else column
-        sums[:, number] = np.bincount(inverse, runs, len(key))
+        sums[:, number] = np.bincount(inverse, column, len(key))
     return key, sums
 
 

@@ -24,7 +24,7 @@ from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.pixel_factors import SubPixels
 from cubragg.plan.plan import Plan
 from cubragg.plan.shadow import panel_shadow
-from cubragg.reflections.negligible_terms import too_few_photons
+from cubragg.reflections.negligible_terms import largest_negligible_term, too_few_photons
 from cubragg.reflections.panel_sums import (
     PanelSums,
     PixelPhotons,
@@ -39,6 +39,8 @@ from cubragg.reflections.panel_sums import (
 _COLLECTED = 1_000_000
 #: Error of the lengths of unit vectors of sources, which a list may round.
 _MARGIN = 1e-3
+#: Samples of a block over those that count, above which only these are assigned to reflections.
+_LIT = 4
 
 
 class KeyedSums:
@@ -78,26 +80,37 @@ class PixelSums:
         self._sums = np.zeros((4, pixels))
         self._finished, self._begun = KeyedSums(), False
 
-    def add(self, code: np.ndarray, photons: np.ndarray, moments: tuple[float, float, float]) -> None:
-        """Add a sample of each pixel: code of its reflection [n], photons [n], and weights of the other columns."""
-        if not self._begun:
-            self._begun, self._code[:] = True, code
-        where = np.flatnonzero((code != self._code) & (photons > 0.0))
-        if len(where):
-            self._finish(where)
-            self._code[where] = code[where]
-            self._sums[:, where] = 0.0
-        self._sums[0] += photons
-        for total, moment in zip(self._sums[1:], moments, strict=True):
-            total += photons * moment
+    def add(self, code: np.ndarray, photons: np.ndarray, moments: tuple[float, float, float],
+            at: np.ndarray | None = None) -> None:
+        """Add a sample of pixels: code of its reflection [n], photons [n], and weights of the other columns.
 
-    def _finish(self, where: np.ndarray) -> None:
-        bright = where[self._sums[0, where] > 0.0]
+        ``at``: numbers of the pixels in the block, ascending; ``None``: all of them.
+        """
+        if at is None:
+            if not self._begun:
+                self._code[:] = code
+            where = changed = np.flatnonzero((code != self._code) & (photons > 0.0))
+        else:
+            changed = np.flatnonzero((code != self._code[at]) & (photons > 0.0))
+            where = at[changed]
+        self._begun = True
+        if len(where):
+            self._finish(where[self._sums[0, where] > 0.0])
+            self._code[where] = code[changed]
+            self._sums[:, where] = 0.0
+        for total, moment in zip(self._sums, (1.0, *moments), strict=True):
+            part = photons if moment == 1.0 else photons * moment
+            if at is None:
+                total += part
+            else:
+                total[at] += part
+
+    def _finish(self, bright: np.ndarray) -> None:
         self._finished.add(bright * self._codes + self._code[bright].astype(np.int64), self._sums[:, bright].T)
 
     def total(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the unique keys, pixel x number of codes + code, ascending, and their sums [n, 4]."""
-        self._finish(np.arange(len(self._code)))
+        self._finish(np.flatnonzero(self._sums[0] > 0.0))
         self._sums[:] = 0.0
         return self._finished.total()
 
@@ -112,12 +125,13 @@ class NumpySums(NumpyEngine):
     least
         As for `PanelSums`, of a panel; ``None``: no photons are kept pixel by pixel.
     min_photons
-        Photons of reflections in pixels are left out of sums that together have less than 1e-15 of these.
+        Terms, and photons of reflections in pixels, are left out of sums that together have less than 1e-15 of these.
     """
 
     def __init__(self, plan: Plan, least: Callable[[PanelPlan], float] | None = None, min_photons: float = 0.0) -> None:
         self._least_of, self._min_photons, self._panels = least, min_photons, list[PanelSums]()
         self._finished: list[tuple[int, ReflectionSums]] = []
+        self._brightest, self._negligible = math.nan, 0.0
         super().__init__(plan)
         self._least, self._kept = math.inf, list[PixelPhotons]()
 
@@ -129,6 +143,10 @@ class NumpySums(NumpyEngine):
         reciprocal = np.linalg.inv(self._axes).transpose(0, 2, 1)
         self._crossing = reciprocal @ np.array(cross(plan.geometry.beam, plan.geometry.spindle))
         self._rotating = plan.rotates
+        # What is negligible in the brightest plan is in all.
+        if self._min_photons > 0.0 and not plan.bragg_fluence <= self._brightest:
+            self._brightest = plan.bragg_fluence
+            self._negligible = largest_negligible_term(plan, self._min_photons, with_factor=True)
 
     def set_panel(self, panel: PanelPlan, reach: np.ndarray | None = None, counting: np.ndarray | None = None
                   ) -> None:
@@ -231,19 +249,26 @@ class NumpySums(NumpyEngine):
 
     def _record_term(self, sub: SubPixels, orientation: int, term: np.ndarray, keep: np.ndarray | None,
                      factor: np.ndarray | None) -> None:
-        hkl = nearest(self._work.take("index", 3, len(term)), self._work)
+        index, photons = self._work.take("index", 3, len(term)), term if factor is None else term * factor
+        if keep is not None:
+            photons = np.where(keep, photons, 0.0)
+        lit = None
+        if self._negligible > 0.0:  # of most samples between spots no term counts
+            counts = ~(term <= self._negligible)
+            if _LIT * np.count_nonzero(counts) < len(term):
+                lit = np.flatnonzero(counts)
+                index, photons = index[:, lit], photons[lit]
+        hkl = nearest(index, self._work)
         entering: np.ndarray | bool = False
         if self._rotating:
             x, y, z = self._crossing[orientation]
             entering = x * hkl[0] + y * hkl[1] + z * hkl[2] < 0.0
-        photons = term if factor is None else term * factor
-        if keep is not None:
-            photons = np.where(keep, photons, 0.0)
-        self._local.sums.add(self.codes.pack(hkl, entering), photons, (*sub.centre, float(self._phi[orientation])))
+        self._local.sums.add(self.codes.pack(hkl, entering), photons, (*sub.centre, float(self._phi[orientation])), lit)
 
     def _sums(self, flat: np.ndarray, code: np.ndarray, values: np.ndarray) -> ReflectionSums:
         bright = ~(values[:, 0] <= too_few_photons(self._panel, self._min_photons))
-        flat, code, values = flat[bright], code[bright], values.T[:, bright].T  # columns stay contiguous
+        if not bright.all():
+            flat, code, values = flat[bright], code[bright], values.T[:, bright].T  # columns stay contiguous
         if self.passed is not None:
             values = values * self.passed[flat, None]
         if self._least < math.inf:
