@@ -10,7 +10,7 @@ import click
 
 from cubragg import units
 from cubragg.cli.base_command import BaseCommand, FlagOption
-from cubragg.cli.exit_errors import one_line
+from cubragg.cli.exit_errors import given_twice, one_line
 from cubragg.cli.inputs import InputFile, model_path, reading
 from cubragg.errors import ConfigError, CubraggError, FormatError
 
@@ -120,12 +120,16 @@ def _anomalous_values(options: Options) -> dict[str, tuple[float, float]]:
     """Return f' and f'' by element, of --anomalous and --anomalous-file; the option replaces lines of the file."""
     from cubragg.io.dispersion_file import element_symbol, read_dispersion
 
-    values = {}
+    values, given = {}, dict[str, tuple[float, float]]()
     if options.anomalous_file is not None:
         with reading(InputFile(options.anomalous_file, "--anomalous-file")):
             values = read_dispersion(options.anomalous_file)
-    return {**values, **{element_symbol("--anomalous", name): (first, second)
-                         for name, first, second in options.anomalous}}
+    for name, first, second in options.anomalous:
+        before = given.setdefault(symbol := element_symbol("--anomalous", name), (first, second))
+        if before != (first, second):
+            texts = (f"{one:g} {other:g}" for one, other in (before, (first, second)))
+            raise ConfigError(f"--anomalous {symbol}", given_twice(*texts))
+    return {**values, **given}
 
 
 def summary(factors: ModelFactors, path: str, count: int, seconds: float) -> str:

@@ -35,6 +35,8 @@ SET = f"{MODEL} --detector pilatus100k --distance 100 -o run"
     ("view a.npy --png b.png -o c.png", "-o", "b.png and c.png"),
     ("compare a.npy b.npy --png b.png --png c.png", "--png", "b.png and c.png"),
     (f"sf {MODEL} -o a.mtz -o b.mtz --dmin 4", "-o", "a.mtz and b.mtz"),
+    (f"sf {MODEL} -o a.mtz --dmin 4 --anomalous S 0.3 0.5 --anomalous Se -8 4 --anomalous s 0.3 0.6", "--anomalous S",
+     "0.3 0.5 and 0.3 0.6"),
 ])
 def test_two_values_of_one_option_are_refused(line, where, values, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
