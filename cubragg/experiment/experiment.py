@@ -40,6 +40,8 @@ SEMANTICS: tuple[Semantics, ...] = get_args(Semantics)
 _SECTIONS = {"beam": Beam, "crystal": Crystal, "detector": Detector, "goniometer": Goniometer,
              "sampling": Sampling, "structure_factors": StructureFactors, "background": Background,
              "response": Response, "beamstop": BeamStop}
+#: The largest number of a pixel, float32.
+_MOST_PHOTONS = 3.4e38
 #: Sections that an experiment may not have.
 _OPTIONAL = ("response", "beamstop")
 #: Settings of structure factors that name a file, in place of a grid.
@@ -92,20 +94,25 @@ class Experiment:
         checks.choice("semantics", "semantics", self.semantics, SEMANTICS)
         if self.semantics == "nanobragg":
             refuse_physical_settings(vars(self))
-        elif self.beam.flux:
-            self._check_flux()
+        else:
+            self._check_photons()
         resolve_shape(self.crystal.shape, self.semantics)
         shape = self.detector.shape()
         self.sampling.region(shape)
         self.sampling.checked_mask(shape)
 
-    def _check_flux(self) -> None:
-        """Refuse exposures and beams that make a flux no photons: nanoBragg then uses its fluence."""
+    def _check_photons(self) -> None:
+        """Refuse a flux that is no photons, for which nanoBragg uses its fluence, and more photons than images hold."""
         beam = self.beam
-        if not beam.exposure_s > 0.0:
+        if beam.flux and not beam.exposure_s > 0.0:
             raise ConfigError("beam.exposure_s", f"got {beam.exposure_s:g} s and a flux; the exposure must be > 0 s")
-        if beam.size_mm is None and not beam.beamsize_mm > 0.0:
+        if beam.flux and beam.size_mm is None and not beam.beamsize_mm > 0.0:
             raise ConfigError("beam.beamsize_mm", f"got {beam.beamsize_mm:g} mm and a flux; the beam must be > 0 mm")
+        if not beam.photons() <= _MOST_PHOTONS:
+            where, given, unit = (("beam.flux", beam.flux, "photons/s") if beam.flux else
+                                  ("beam.fluence", beam.fluence, "photons/m^2"))
+            raise ConfigError(where, f"got {given:g} {unit}, a beam of {beam.photons():g} photons; up to "
+                              f"{_MOST_PHOTONS:g}, what a pixel can hold, are accepted")
 
     def placed(self) -> Placed:
         """Return the placed panels of the detector, and its geometry as nanoBragg prints it.

@@ -225,6 +225,17 @@ def test_a_flux_without_photons_is_refused(beam, says):
         assert nanobragg.photons_per_m2() == nanobragg.fluence
 
 
+@pytest.mark.parametrize(("beam", "says"), [
+    ({"fluence": 1e60}, ("beam.fluence", "1e+60", "3.4e+38")),
+    ({"flux": 1e42, "exposure_s": 0.1}, ("beam.flux", "1e+42", "3.4e+38")),
+])
+def test_more_photons_than_a_pixel_holds_are_refused(beam, says):
+    """Their background would be infinite, and not a number where it is 0."""
+    with refusal(ConfigError, *says):
+        small_experiment(semantics="physical", beam={"beamsize_mm": 0.1, **beam})
+    small_experiment(semantics="nanobragg", beam={"beamsize_mm": 0.1, **beam})
+
+
 @pytest.mark.parametrize(("parts", "where", "name"), [
     ({"crystal": StructureFactors(default_F=1.0)}, "crystal", "StructureFactors"), ({"beam": 3}, "beam", "int"),
     ({"background": None}, "background", "NoneType"), ({"response": "counting"}, "response", "str")])
