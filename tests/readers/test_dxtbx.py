@@ -32,8 +32,9 @@ Z_BEAM = [[1, 0, 0], [0, -1, 0], [0, 0, -1]]  # beam +z, spindle +x
 Z_BEAM_Y_SPINDLE = [[0, 1, 0], [1, 0, 0], [0, 0, -1]]
 FRAMES = {"mosflm": X_BEAM, "denzo": X_BEAM, "adxv": Z_BEAM, "xds": Z_BEAM, "dials": Z_BEAM_Y_SPINDLE,
           "custom": X_BEAM}
-BASE = ("-default_F 100 -cell 60 70 80 90 90 90 -lambda 1.1 -N 3 -distance 80 -pixel 0.7 -detpixels_f 41 "
-        "-detpixels_s 33 -oversample 1 -phi 3 -osc 0.5 -exposure 0.2 -fluence 1e28 -seed 5 --quiet --images 2 ")
+ONE = ("-default_F 100 -cell 60 70 80 90 90 90 -lambda 1.1 -N 3 -distance 80 -pixel 0.7 -detpixels_f 41 "
+       "-detpixels_s 33 -oversample 1 -phi 3 -osc 0.5 -exposure 0.2 -fluence 1e28 -seed 5 --quiet ")
+BASE = f"{ONE}--images 2 "
 CENTRES = {"mosflm": "-Xbeam 9 -Ybeam 17", "denzo": "-denzo -Xbeam 9 -Ybeam 17", "adxv": "-adxv -Xbeam 17 -Ybeam 9",
            "xds": "-xds -ORGX 25.25 -ORGY 14.5", "dials": "-dials -ORGX 25.25 -ORGY 14.5",
            "custom": "-beam_vector 1 0 0 -Xbeam 17 -Ybeam 9"}
@@ -81,9 +82,8 @@ def read(tmp_path_factory):
         for line in SENSORS.values():
             assert simulated(f"{line_of('mosflm', False)} {line}") == (0, "")
         sets += SENSORS
-        assert simulated(f"{BASE} -detpixels_f 487 -detpixels_s 407 -pixel 0.172 --images 1 -cbffile p_0001.cbf") == (
-            0, "")
-        assert simulated(f"{BASE} --images 1 -osc 0 -dials -cbffile still_0001.cbf --nxmx still.h5") == (0, "")
+        assert simulated(f"{ONE} -detpixels_f 487 -detpixels_s 407 -pixel 0.172 -cbffile p_0001.cbf") == (0, "")
+        assert simulated(f"{ONE} -osc 0 -dials -cbffile still_0001.cbf --nxmx still.h5") == (0, "")
         sets += ["p_0001.cbf", "still_0001.cbf", "still.h5", *panel_files()]
         yield read_by_dxtbx(folder, sets), folder
     finally:

@@ -33,11 +33,11 @@ def fractions(shots: int) -> dict[str, list[float]]:
 
 
 def stills(shots: int, seed: int = 7, slow: bool = False, failing: bool = False) -> cb.Stills:
-    """Stills with varying cell and wavelength; slow ones take a tenth of a second each, and shot 3 may fail."""
+    """Stills with varying cell and wavelength; slow ones take a quarter of a second each, and shot 3 may fail."""
     vary = {"crystal.cell": cb.normal(0.002, relative=True), "beam.wavelength_A": cb.normal(1.5, 0.002)}
     experiment = BASE
     if slow:
-        experiment = dataclasses.replace(BASE, sampling=cb.Sampling(oversample=40))
+        experiment = dataclasses.replace(BASE, sampling=cb.Sampling(oversample=70))
     if failing:
         experiment = dataclasses.replace(experiment, response=cb.Response())
         vary |= {name: cb.table(column) for name, column in fractions(shots).items()}

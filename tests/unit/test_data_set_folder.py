@@ -423,14 +423,14 @@ def test_a_full_disk_stops_and_continues(finished, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_do_not_write_one_folder(tmp_path):
-    process = begun(tmp_path / "set", "--slow", "--shots", "6")
+    process = begun(tmp_path / "set", "--slow", "--shots", "40")
     wait_for(process, "done 2")
-    status, last = ran(tmp_path / "set", "--slow", "--shots", "6")
+    status, last = ran(tmp_path / "set", "--slow", "--shots", "40")
     process.kill()
     process.communicate()
     assert status == 1
     assert f"process {process.pid}" in last
-    assert ran(tmp_path / "set", "--slow", "--shots", "6")[0] == 0  # the lock of a dead process is none
+    assert ran(tmp_path / "set", "--slow", "--shots", "40")[0] == 0  # the lock of a dead process is none
 
 
 @pytest.fixture
@@ -454,7 +454,7 @@ def test_a_torn_line_is_ignored(copy, finished):
 def test_another_set_is_refused_with_the_difference(copy):
     before = {path.name: path.stat().st_mtime_ns for path in copy.iterdir() if path.name != ".lock"}
     for data, difference in ((stills(20, seed=8), "seed: 7, now 8"), (stills(22), "shots: 20, now 22"),
-                             (stills(20, slow=True), "experiment.sampling.oversample: 1, now 40")):
+                             (stills(20, slow=True), "experiment.sampling.oversample: 1, now 70")):
         with pytest.raises(CubraggError, match=difference):
             data.write(copy, workers=1, shard=2)
     with pytest.raises(CubraggError, match="resume"):
