@@ -115,6 +115,19 @@ def test_every_package_folder_is_shipped():
     assert listed == folders | {"cubragg.kernels"}
 
 
+def test_every_source_of_kernels_is_shipped():
+    """A kernel that is not in the wheel compiles in a checkout only."""
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        shipped = tomllib.load(file)["tool"]["setuptools"]["package-data"]
+    sources = [path for folder in (PACKAGE, ROOT / "kernels") for path in folder.rglob("*")
+               if path.suffix in (".cpp", ".hpp", ".cu", ".cuh")]
+    assert len(sources) > 50
+    for path in sources:
+        parts = path.parent.relative_to(ROOT).parts
+        package = "cubragg.kernels" if parts == ("kernels",) else ".".join(parts)
+        assert any(path.match(pattern) for pattern in shipped.get(package, [])), path
+
+
 def test_module_names_are_unique():
     names = [path.stem for path in PACKAGE.rglob("*.py") if not path.stem.startswith("__")]
     assert sorted(name for name in set(names) if names.count(name) > 1) == []
