@@ -13,7 +13,7 @@ import numpy as np
 from cubragg.device.host_build import available_cores
 from cubragg.device.kernel_source import host_text
 from cubragg.engine import kernel_params
-from cubragg.engine.host.host_engine import HostEngine
+from cubragg.engine.host.host_engine import PanelEngine
 from cubragg.engine.panel_loop import Progress
 from cubragg.engine.reference.numpy_engine import BlockState
 from cubragg.plan.panel_plan import PanelPlan
@@ -31,7 +31,7 @@ from cubragg.reflections.panel_sums import (
 from cubragg.reflections.reflection_sums import NumpySums, only
 
 
-class HostSums(HostEngine):
+class HostSums(PanelEngine):
     """Renders panels and sums their photons by reflection, in one pass; for plans without running products.
 
     Parameters
@@ -39,7 +39,7 @@ class HostSums(HostEngine):
     plan
         From `make_plan`.
     cull
-        As for `HostEngine`; for sums alone also those of `negligible_fraction` may be left out.
+        As for `PanelEngine`; for sums alone also those of `negligible_fraction` may be left out.
     min_photons
         Terms are left out of sums, not of the image, that together have less than 1e-15 of these photons.
     least
@@ -48,7 +48,7 @@ class HostSums(HostEngine):
     Raises
     ------
     BackendUnavailable, KernelBuildError
-        As `HostEngine`.
+        As `PanelEngine`.
     """
 
     entry = "reflection_sums"

@@ -50,7 +50,7 @@ class SumRequest:
         Raises
         ------
         BackendUnavailable, KernelBuildError
-            As `HostEngine`.
+            As `PanelEngine`.
         """
         if precision != "double" or cull or plan.rules.running:
             return None

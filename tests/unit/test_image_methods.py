@@ -309,7 +309,8 @@ def test_saved_reflections_are_those_of_the_image(image, tmp_path):
 
 
 @pytest.mark.parametrize(("method", "name", "says"), [
-    ("save_reflections", "truth.txt", (".csv", ".refl")), ("save_geometry", "models.json", (".expt", "XDS.INP"))])
+    ("save_reflections", "truth.txt", (".csv", ".refl")), ("save_geometry", "models.json", (".expt", "XDS.INP")),
+    ("save_geometry", "image.xds", (".expt", "XDS.INP"))])
 def test_a_name_that_is_no_format_writes_nothing(image, tmp_path, method, name, says):
     with refusal(cb.FormatError, "", name, *says):
         getattr(image, method)(tmp_path / name)

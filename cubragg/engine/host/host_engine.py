@@ -17,7 +17,7 @@ from cubragg.plan.panel_plan import PanelPlan
 from cubragg.plan.plan import Plan
 
 
-class HostEngine:
+class PanelEngine:
     """Renders a plan with host-compiled kernels; implements `select.Engine`.
 
     After `render`, ``interpolation_stopped_at`` is the (fast, slow) pixel at which interpolation stopped, or ``None``.
@@ -66,15 +66,6 @@ class HostEngine:
         image, self.interpolation_stopped_at = render_panels(self._plan, self._render_panel, progress)
         return image
 
-    def bands(self, threads: int | None, pixels: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Render the image of a single panel, in physical semantics, in bands; see `select.BandedEngine`."""
-        (panel,), height = self._plan.panels, self._launches.tile_rows
-        self._launches.kernel.threads = threads or available_cores()
-        _, end = kernel_params.grid_of(panel, self.culling.tile)
-        for tiles, rows, image in row_bands(panel, height, end, pixels):
-            self._launches.run(panel, None, kernel_params.mask_of(panel, rows), (image,), None, tiles)
-            yield rows.start, image
-
     def _render_panel(self, panel: PanelPlan, progress: Progress | None) -> tuple[np.ndarray, tuple[int, int] | None]:
         """Render a panel: its image, and the pixel at which interpolation stopped, or ``None``."""
         image = np.zeros(panel.shape, dtype=np.float32)
@@ -95,3 +86,16 @@ class HostEngine:
              ) -> None:
         """Run the entry point over a panel; the pixels ``first`` and ``stop`` (roi indices) are rendered afterwards."""
         self._launches.run(panel, stop, kernel_params.mask_of(panel), (image,), progress)
+
+
+class HostEngine(PanelEngine):
+    """Renders images, whole or in bands of rows; arguments as of `PanelEngine`."""
+
+    def bands(self, threads: int | None, pixels: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Render the image of a single panel, in physical semantics, in bands; see `select.BandedEngine`."""
+        (panel,), height = self._plan.panels, self._launches.tile_rows
+        self._launches.kernel.threads = threads or available_cores()
+        _, end = kernel_params.grid_of(panel, self.culling.tile)
+        for tiles, rows, image in row_bands(panel, height, end, pixels):
+            self._launches.run(panel, None, kernel_params.mask_of(panel, rows), (image,), None, tiles)
+            yield rows.start, image

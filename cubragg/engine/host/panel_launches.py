@@ -40,14 +40,14 @@ class PanelLaunches:
     Parameters
     ----------
     plan, precision, cull, culling
-        As for `HostEngine`.
+        As for `PanelEngine`.
     entry, text
         Name of the entry point, and source text with it; that of the engine if ``None``.
 
     Raises
     ------
     BackendUnavailable, KernelBuildError
-        As for `HostEngine`.
+        As for `PanelEngine`.
     """
 
     kernel: HostKernel

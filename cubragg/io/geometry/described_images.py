@@ -10,7 +10,9 @@ from cubragg.errors import FormatError
 from cubragg.io.geometry.experiment_models import ExperimentModels, cell_of
 from cubragg.io.images.image_panels import trusted_of
 
-KINDS = ("expt", "geom", "cell", "xds")
+#: Suffix of a text -> its kind.
+_KIND_OF = {".expt": "expt", ".geom": "geom", ".cell": "cell", ".inp": "xds"}
+KINDS = tuple(_KIND_OF.values())
 #: Suffix of an image file -> the detector whose files XDS reads like it.
 XDS_DETECTORS = {".nxs": "EIGER", ".h5": "EIGER", ".cbf": "PILATUS", ".img": "ADSC"}
 _MAX_SMV = 2**16 - 1
@@ -45,9 +47,8 @@ def kind_of(path: Path | str) -> str:
     FormatError
         For another name.
     """
-    suffix = Path(path).suffix.lower()
-    kind = "xds" if suffix == ".inp" else suffix.removeprefix(".")
-    if kind not in KINDS:
+    kind = _KIND_OF.get(Path(path).suffix.lower())
+    if kind is None:
         raise FormatError(f"got {str(path)!r}; a geometry is written as .expt, .geom, .cell or XDS.INP")
     return kind
 
